@@ -1,0 +1,53 @@
+//! The table of cases as tests, one trial per adapter and case:
+//! `cargo test --test kernels -- vulkan/llvmpipe/conv2d`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
+use dbvq_wgpu::kernels_test::{Case, cases, check};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+thread_local! {
+    /// One device per test thread, adapter and mode: opening one costs more than most cases. They are never closed:
+    /// wgpu uses thread-locals of its own, which are gone when this one would be dropped.
+    static DEVICES: RefCell<HashMap<(usize, bool), &'static Gpu>> = RefCell::default();
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for adapter in adapters().into_iter().filter(|a| a.usable.is_ok()) {
+        for case in cases() {
+            trials.push(trial(&adapter, case));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// `vulkan/llvmpipe/conv2d/shape`.
+fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
+    let short = adapter.name.split([' ', '(']).next().unwrap_or("adapter");
+    let name = format!("{}/{short}/{}/{}", adapter.backend, case.op, case.name);
+    let index = adapter.index;
+    Trial::test(name, move || run(index, &case))
+}
+
+/// Both ways in which users run kernels: with WebGPU's run-time checks, and without as release builds do.
+fn run(adapter: usize, case: &Case) -> Result<(), Failed> {
+    for checked in [true, false] {
+        let gpu = device(adapter, checked)?;
+        check(gpu, case).map_err(|e| format!("{}: {e}", if checked { "checked" } else { "unchecked" }))?;
+    }
+    Ok(())
+}
+
+fn device(adapter: usize, checked: bool) -> Result<&'static Gpu, Failed> {
+    if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, checked)).copied()) {
+        return Ok(gpu);
+    }
+    let options = GpuOptions { adapter: Some(adapter.to_string()), checked, poison: true, ..GpuOptions::default() };
+    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options).map_err(|e| e.to_string())?));
+    DEVICES.with_borrow_mut(|d| d.insert((adapter, checked), gpu));
+    Ok(gpu)
+}

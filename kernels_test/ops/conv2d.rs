@@ -1,0 +1,70 @@
+//! Convolution.
+
+use super::{Case, Input, Real};
+use crate::ops::{self, Conv};
+
+pub fn cases(list: &mut Vec<Case>) {
+    // n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, bias
+    for shape in [
+        [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+        [2, 5, 4, 3, 5, 3, 3, 1, 1, 1, 1],
+        [1, 21, 21, 3, 4, 3, 3, 1, 1, 1, 0],
+        [2, 8, 8, 5, 6, 4, 4, 2, 1, 1, 1],
+        [1, 9, 7, 2, 3, 4, 4, 2, 1, 1, 1],
+        [1, 7, 7, 1, 2, 7, 7, 1, 3, 3, 0],
+        [3, 6, 5, 4, 4, 1, 1, 1, 0, 0, 1],
+        [1, 5, 6, 3, 2, 1, 7, 1, 0, 3, 0],
+        [1, 9, 3, 2, 5, 3, 2, 3, 2, 0, 1],
+        [40, 9, 9, 2, 3, 3, 3, 1, 1, 1, 1],
+    ] {
+        let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = shape;
+        let conv = Conv { stride, padding: [pad_h, pad_w] };
+        let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, c, o])];
+        inputs.extend((bias == 1).then(|| Input::normal(&[o])));
+        list.push(Case::new(
+            "conv2d",
+            format!(
+                "[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{}",
+                if bias == 1 { " bias" } else { "" }
+            ),
+            inputs,
+            move |_, x| ops::conv2d(&x[0], &x[1], x.get(2), conv),
+            move |x| convolution(x, shape),
+        ));
+    }
+    for [n, length, c, o, kernel, padding] in
+        [[3, 5, 12, 12, 5, 2], [1, 5, 2, 3, 3, 1], [70, 5, 3, 4, 5, 2], [2, 7, 1, 1, 1, 0], [1, 6, 2, 2, 3, 0]]
+    {
+        list.push(Case::new(
+            "conv1d",
+            format!("[{n}, {length}, {c}] -> {o}, kernel {kernel} pad {padding}"),
+            vec![Input::normal(&[n, length, c]), Input::normal(&[kernel, c, o]), Input::normal(&[o])],
+            move |_, x| ops::conv1d(&x[0], &x[1], Some(&x[2]), padding),
+            move |x| convolution(x, [n, 1, length, c, o, 1, kernel, 1, 0, padding, 1]),
+        ));
+    }
+}
+
+fn convolution(x: &[Vec<Real>], [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _]: [usize; 11]) -> Vec<Real> {
+    let (image, weight) = (&x[0], &x[1]);
+    let (out_h, out_w) = ((h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1);
+    let mut y = Vec::with_capacity(n * out_h * out_w * o);
+    for at in 0..n * out_h * out_w {
+        let (b, p, q) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
+        for channel in 0..o {
+            let mut terms = Vec::with_capacity(kh * kw * c);
+            for i in 0..kh {
+                for j in 0..kw {
+                    let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
+                    if row < h && column < w {
+                        let from = ((b * h + row) * w + column) * c;
+                        terms.extend((0..c).map(|l| image[from + l] * weight[((i * kw + j) * c + l) * o + channel]));
+                    }
+                }
+            }
+            let sum = Real::sum(terms);
+            y.push(x.get(2).map_or(sum, |bias| sum + bias[channel]));
+        }
+    }
+    y
+}

@@ -1,0 +1,95 @@
+//! Functions of one element, arithmetic with broadcasting.
+
+use super::{Case, Input, Real};
+use crate::ops;
+use crate::tensor::Tensor;
+
+pub fn cases(list: &mut Vec<Case>) {
+    unary(
+        list,
+        "affine",
+        (-2.0, 2.0),
+        |x| ops::affine(x, 1.5, -0.25),
+        |x| x * Real::constant(1.5) - Real::constant(0.25),
+    );
+    unary(list, "exp", (-4.0, 4.0), ops::exp, Real::exp);
+    unary(list, "log", (1e-3, 9.0), ops::log, Real::ln);
+    unary(list, "square", (-3.0, 3.0), ops::square, |x| x * x);
+    unary(list, "silu", (-30.0, 30.0), ops::silu, |x| x * x.sigmoid());
+    unary(list, "gelu", (-5.0, 5.0), ops::gelu, gelu);
+    unary(list, "relu", (-2.0, 2.0), ops::relu, |x| x.max(Real::constant(0.0)));
+    unary(list, "elu", (-3.0, 3.0), ops::elu, |x| if x.value > 0.0 { x } else { x.exp() - Real::constant(1.0) });
+    unary(list, "tanh", (-3.0, 3.0), ops::tanh, Real::tanh);
+    unary(list, "tanh", (-200.0, 200.0), ops::tanh, Real::tanh);
+    unary(list, "sigmoid", (-40.0, 40.0), ops::sigmoid, Real::sigmoid);
+    binary(list, "add", ops::add, |a, b| a + b);
+    binary(list, "sub", ops::sub, |a, b| a - b);
+    binary(list, "mul", ops::mul, |a, b| a * b);
+    binary(list, "div", ops::div, |a, b| a / b);
+}
+
+fn gelu(x: Real) -> Real {
+    let half = Real::constant(0.5);
+    x * (half + half * (Real::rounded(std::f64::consts::FRAC_1_SQRT_2) * x).erf())
+}
+
+fn unary(
+    list: &mut Vec<Case>,
+    op: &'static str,
+    (low, high): (f32, f32),
+    run: fn(&Tensor) -> Tensor,
+    define: fn(Real) -> Real,
+) {
+    for count in [1, 3, 255, 256, 257, 4099] {
+        list.push(Case::new(
+            op,
+            format!("{low}..{high} [{count}]"),
+            vec![Input::uniform(&[count], low, high)],
+            move |_, x| run(&x[0]),
+            move |x| x[0].iter().map(|&v| define(v)).collect(),
+        ));
+    }
+}
+
+/// Pairs of shapes: equal, trailing, leading, inner, both sides, scalar.
+const SHAPES: [(&[usize], &[usize]); 8] = [
+    (&[5, 7], &[5, 7]),
+    (&[21, 21, 3], &[3]),
+    (&[3, 5, 4], &[3, 1, 4]),
+    (&[3, 1, 4], &[1, 5, 1]),
+    (&[2, 3, 4, 5], &[3, 1, 5]),
+    (&[1], &[37]),
+    (&[6, 1], &[6, 129]),
+    (&[], &[2, 2]),
+];
+
+fn binary(list: &mut Vec<Case>, op: &'static str, run: fn(&Tensor, &Tensor) -> Tensor, define: fn(Real, Real) -> Real) {
+    for (a, b) in SHAPES {
+        list.push(Case::new(
+            op,
+            format!("{a:?} {b:?}"),
+            vec![Input::normal(a), Input::uniform(b, 0.5, 2.0)],
+            move |_, x| run(&x[0], &x[1]),
+            move |x| broadcast(a, b).map(|(i, j)| define(x[0][i], x[1][j])).collect(),
+        ));
+    }
+}
+
+/// Positions in `a` and `b` of every element of their broadcast.
+fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    let rank = a.len().max(b.len());
+    let pad = |s: &[usize]| [vec![1; rank - s.len()], s.to_vec()].concat();
+    let (a, b) = (pad(a), pad(b));
+    let sizes: Vec<usize> = (0..rank).map(|i| a[i].max(b[i])).collect();
+    let at = move |sizes_x: &[usize], index: &[usize]| {
+        index.iter().zip(sizes_x).fold(0, |at, (&i, &size)| at * size + if size == 1 { 0 } else { i })
+    };
+    (0..sizes.iter().product()).map(move |flat: usize| {
+        let (mut rest, mut index) = (flat, vec![0; rank]);
+        for i in (0..rank).rev() {
+            index[i] = rest % sizes[i];
+            rest /= sizes[i];
+        }
+        (at(&a, &index), at(&b, &index))
+    })
+}

@@ -1,0 +1,45 @@
+//! Group and layer normalisation.
+
+use super::{Case, Input, Real};
+use crate::ops;
+
+pub fn cases(list: &mut Vec<Case>) {
+    for [n, hw, c, groups] in
+        [[1, 1, 4, 1], [2, 25, 6, 3], [1, 441, 8, 2], [3, 64, 32, 32], [2, 5, 130, 1], [2, 3, 12, 4]]
+    {
+        list.push(Case::new(
+            "group_norm",
+            format!("[{n}, {hw}, {c}] groups {groups}"),
+            vec![Input::uniform(&[n, hw, c], -1.0, 3.0), Input::normal(&[c]), Input::normal(&[c])],
+            move |_, x| ops::group_norm(&x[0], &x[1], &x[2], groups, 1e-5),
+            move |x| normalise(x, [n, hw, c, groups]),
+        ));
+    }
+    for [rows, c] in [[1, 2], [5, 12], [7, 65], [3, 513]] {
+        list.push(Case::new(
+            "layer_norm",
+            format!("[{rows}, {c}]"),
+            vec![Input::normal(&[rows, c]), Input::normal(&[c]), Input::normal(&[c])],
+            |_, x| ops::layer_norm(&x[0], &x[1], &x[2], 1e-5),
+            move |x| normalise(x, [rows, 1, c, 1]),
+        ));
+    }
+}
+
+fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4]) -> Vec<Real> {
+    let width = c / groups;
+    let mut y = vec![Real::default(); n * hw * c];
+    for slab in 0..n * groups {
+        let (b, g) = (slab / groups, slab % groups);
+        let places: Vec<(usize, usize)> =
+            (0..hw).flat_map(|p| (0..width).map(move |i| ((b * hw + p) * c + g * width + i, g * width + i))).collect();
+        let scale = Real::rounded(1.0 / places.len() as f64);
+        let mean = Real::sum(places.iter().map(|&(at, _)| x[0][at])) * scale;
+        let squares = places.iter().map(|&(at, _)| (x[0][at] - mean) * (x[0][at] - mean));
+        let deviation = (Real::sum(squares) * scale + Real::rounded(1e-5)).sqrt();
+        for &(at, channel) in &places {
+            y[at] = x[1][channel] * ((x[0][at] - mean) * (Real::constant(1.0) / deviation)) + x[2][channel];
+        }
+    }
+    y
+}

@@ -1,0 +1,49 @@
+//! Random numbers: the host's Philox gives the same bits; the laws are those of the same bits in f64.
+
+use super::super::U;
+use super::{Case, Real};
+use crate::ops;
+use crate::philox::Stream;
+
+pub fn cases(list: &mut Vec<Case>) {
+    for (i, count) in [1, 3, 4, 255, 257, 70_001].into_iter().enumerate() {
+        let stream = Stream { seed: 0x0123_4567_89ab_cdef + i as u64, step: 7, stream: i as u32 };
+        // Halves of each word, as f32 holds 16 bits exactly.
+        list.push(Case::new(
+            "philox_bits",
+            format!("[{count}]"),
+            vec![],
+            move |gpu, _| ops::bits(gpu, [count], stream),
+            move |_| (0..count as u32).map(|i| Real::constant(f64::from(stream.bits(i) as f32))).collect(),
+        ));
+        list.push(Case::new(
+            "random_uniform",
+            format!("[{count}]"),
+            vec![],
+            move |gpu, _| ops::uniform(gpu, [count], stream),
+            move |_| (0..count as u32).map(|i| Real::constant(f64::from(stream.uniform(i)))).collect(),
+        ));
+        list.push(Case::new(
+            "random_normal",
+            format!("[{count}]"),
+            vec![],
+            move |gpu, _| ops::normal(gpu, [count], stream),
+            move |_| (0..count as u32).map(|i| normal(stream, i)).collect(),
+        ));
+        list.push(Case::new(
+            "random_gumbel",
+            format!("[{count}]"),
+            vec![],
+            move |gpu, _| ops::gumbel(gpu, [count], stream),
+            move |_| (0..count as u32).map(|i| -(-Real::constant(f64::from(stream.uniform(i))).ln()).ln()).collect(),
+        ));
+    }
+}
+
+/// Box-Muller: radius √(−2 ln u) and the sine or cosine of a turn, whose polynomial is off by 2 u absolute at most.
+pub fn normal(stream: Stream, i: u32) -> Real {
+    let radius = (Real::constant(-2.0) * Real::constant(f64::from(stream.uniform(i & !1))).ln()).sqrt();
+    let turn = std::f64::consts::TAU * f64::from(stream.uniform(i | 1));
+    let value = if i.is_multiple_of(2) { turn.cos() } else { turn.sin() };
+    radius * Real { value, tangent: 0.0, bound: 2.0 * U }
+}

@@ -1,0 +1,199 @@
+//! The numbers that definitions are written in: a value in f64, its derivative along one direction, and a bound
+//! on the error that f32 arithmetic of WGSL's precision may make in it.
+//!
+//! So one plain definition of an op gives what the forward check compares with, how far the GPU may be off, and
+//! the directional derivative that the gradient check compares with. The bounds are first-order running error
+//! bounds (Higham 2002, chapter 3) with unit roundoff u = 2⁻²³, because WGSL rounds either way; builtins carry
+//! the bounds of the WGSL specification, our own functions (`shaders/shared/accurate.wgsl`) their own.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// Unit roundoff of WGSL's `+ - *`, which round correctly but in either direction.
+pub const U: f64 = 1.0 / (1 << 23) as f64;
+
+/// A value, its derivative along the case's direction, and a bound on its error in f32.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Real {
+    /// The value in f64.
+    pub value: f64,
+    /// Derivative along the direction.
+    pub tangent: f64,
+    /// What f32 may be off by.
+    pub bound: f64,
+}
+
+impl Real {
+    /// An exact constant.
+    pub fn constant(value: f64) -> Real {
+        Real { value, tangent: 0.0, bound: 0.0 }
+    }
+
+    /// A constant that f32 holds rounded, such as a coefficient the host computed in f64.
+    pub fn rounded(value: f64) -> Real {
+        Real { value, tangent: 0.0, bound: value.abs() * U }
+    }
+
+    fn new(value: f64, tangent: f64, bound: f64) -> Real {
+        Real { value, tangent, bound }
+    }
+
+    /// f(self) with derivative `slope`, `own` being the error that computing f adds.
+    fn map(self, value: f64, slope: f64, own: f64) -> Real {
+        Real::new(value, slope * self.tangent, slope.abs() * self.bound + own)
+    }
+
+    /// Σ of `terms`, in whatever order the kernel adds them: γ_n Σ|term|.
+    pub fn sum(terms: impl IntoIterator<Item = Real>) -> Real {
+        let (mut n, mut size, mut total) = (0.0, 0.0, Real::default());
+        for term in terms {
+            n += 1.0;
+            size += term.value.abs();
+            total.value += term.value;
+            total.tangent += term.tangent;
+            total.bound += term.bound;
+        }
+        let gamma = n * U / (1.0 - n * U);
+        Real { bound: total.bound + gamma * size, ..total }
+    }
+
+    /// eˣ: 3 + 2|x| ULP.
+    pub fn exp(self) -> Real {
+        let y = self.value.exp();
+        self.map(y, y, (3.0 + 2.0 * self.value.abs()) * U * y)
+    }
+
+    /// ln x by `accurate_log`: 3 ULP, and the rounding of e · ln 2 where the result is large.
+    pub fn ln(self) -> Real {
+        let y = self.value.ln();
+        self.map(y, 1.0 / self.value, 3.0 * U * y.abs() + 1e-9)
+    }
+
+    /// √x: 1/inverseSqrt(x), 2 and 2.5 ULP.
+    pub fn sqrt(self) -> Real {
+        let y = self.value.sqrt();
+        self.map(y, 0.5 / y, 5.0 * U * y)
+    }
+
+    /// σ(x) by `accurate_sigmoid`.
+    pub fn sigmoid(self) -> Real {
+        let y = 1.0 / (1.0 + (-self.value).exp());
+        let e = (-self.value.abs()).exp();
+        let slope = e / (1.0 + e).powi(2);
+        self.map(y, slope, U * ((3.0 + 2.0 * self.value.abs()) * slope + 4.0 * y))
+    }
+
+    /// tanh x by `accurate_tanh`.
+    pub fn tanh(self) -> Real {
+        let y = self.value.tanh();
+        let e = (-2.0 * self.value.abs()).exp();
+        let slope = 4.0 * e / (1.0 + e).powi(2);
+        self.map(y, slope, U * (8.0 * y.abs() + (3.0 + 4.0 * self.value.abs()) * slope * 0.5))
+    }
+
+    /// erf x by `accurate_erf`.
+    pub fn erf(self) -> Real {
+        let (x, y) = (self.value, erf(self.value));
+        let slope = 2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp();
+        self.map(y, slope, U * (6.0 * y.abs() + (3.0 + 2.0 * x * x) * (1.0 - y.abs())))
+    }
+
+    /// max(x, y).
+    pub fn max(self, other: Real) -> Real {
+        if self.value >= other.value { self } else { other }
+    }
+}
+
+impl Add for Real {
+    type Output = Real;
+    fn add(self, b: Real) -> Real {
+        let value = self.value + b.value;
+        Real::new(value, self.tangent + b.tangent, self.bound + b.bound + U * value.abs())
+    }
+}
+
+impl Sub for Real {
+    type Output = Real;
+    fn sub(self, b: Real) -> Real {
+        self + -b
+    }
+}
+
+impl Neg for Real {
+    type Output = Real;
+    fn neg(self) -> Real {
+        Real::new(-self.value, -self.tangent, self.bound)
+    }
+}
+
+impl Mul for Real {
+    type Output = Real;
+    fn mul(self, b: Real) -> Real {
+        let value = self.value * b.value;
+        let tangent = self.value * b.tangent + b.value * self.tangent;
+        let carried = self.value.abs() * b.bound + b.value.abs() * self.bound + self.bound * b.bound;
+        Real::new(value, tangent, carried + U * value.abs())
+    }
+}
+
+impl Div for Real {
+    type Output = Real;
+    fn div(self, b: Real) -> Real {
+        let value = self.value / b.value;
+        let tangent = (self.tangent - value * b.tangent) / b.value;
+        let carried = (self.bound + value.abs() * b.bound) / (b.value.abs() - b.bound).max(f64::MIN_POSITIVE);
+        Real::new(value, tangent, carried + 2.5 * U * value.abs())
+    }
+}
+
+impl From<f64> for Real {
+    fn from(value: f64) -> Real {
+        Real::constant(value)
+    }
+}
+
+/// erf in f64 by its Maclaurin series (|x| < 3) or continued fraction; error below 1e-14.
+fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    if a < 3.0 {
+        let (mut term, mut sum, mut n) = (a, a, 0.0);
+        while term.abs() > 1e-17 * sum.abs() {
+            n += 1.0;
+            term *= -a * a / n;
+            sum += term / (2.0 * n + 1.0);
+        }
+        return x.signum() * sum * 2.0 / std::f64::consts::PI.sqrt();
+    }
+    let tail = (1..60).rev().fold(a, |t, k| a + f64::from(k) / 2.0 / t);
+    x.signum() * (1.0 - (-a * a).exp() / (tail * std::f64::consts::PI.sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erf_has_its_known_values() {
+        // Abramowitz & Stegun, table 7.1.
+        for (x, y) in [(0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0), (3.5, 0.999_999_256_9)] {
+            assert!((erf(x) - y).abs() < 1e-10, "erf({x}) = {}", erf(x));
+        }
+    }
+
+    #[test]
+    fn tangents_are_derivatives() {
+        let x = |v: f64| Real { value: v, tangent: 1.0, bound: 0.0 };
+        let f =
+            |v: Real| (v * v + Real::constant(1.0)).ln() / v.exp() + v.tanh() * v.sigmoid() - v.erf() * (v * v).sqrt();
+        let h = 1e-6;
+        let slope = (f(x(0.7 + h)).value - f(x(0.7 - h)).value) / (2.0 * h);
+        assert!((f(x(0.7)).tangent - slope).abs() < 1e-8);
+    }
+
+    #[test]
+    fn bounds_cover_f32() {
+        let terms: Vec<f32> = (1..1000).map(|i| (i as f32 * 0.37).sin()).collect();
+        let exact = Real::sum(terms.iter().map(|&t| Real::constant(f64::from(t))));
+        let error = (f64::from(terms.iter().sum::<f32>()) - exact.value).abs();
+        assert!(error > 0.0 && error < exact.bound);
+    }
+}

@@ -1,0 +1,69 @@
+//! Sums over the middle dimension: y[o, i] = scale Σ_r x[o, r, i].
+//!   serial   one invocation an output: many outputs
+//!   tree     one workgroup an output: few outputs; strided partial sums, then a fixed tree
+//!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
+//! SQUARE sums x². The host splits r so that no invocation loops more than 32,768 times.
+#import grid
+
+override SQUARE: bool = false;
+
+struct Params { outer: u32, middle: u32, inner: u32, scale: f32 }
+var<immediate> p: Params;
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [outer, middle, inner]; [outer, inner] in spread
+@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [outer, inner]; [outer, middle, inner] in spread
+var<workgroup> sh_sum: array<f32, 64>;
+
+fn term(at: u32) -> f32 {
+    let v = x[at];
+    return select(v, v * v, SQUARE);
+}
+
+@compute @workgroup_size(64)
+fn serial(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, lid, 64u);
+    if at >= p.outer * p.inner {
+        return;
+    }
+    let o = divide(at, p.inner);
+    let first = o * p.middle * p.inner + (at - o * p.inner);
+    var sum = 0.0;
+    for (var r = 0u; r < p.middle; r += 1u) {
+        sum += term(first + r * p.inner);
+    }
+    y[at] = p.scale * sum;
+}
+
+@compute @workgroup_size(64)
+fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, 0u, 1u);
+    let inside = at < p.outer * p.inner;
+    var sum = 0.0;
+    if inside {
+        let o = at / p.inner;
+        let first = o * p.middle * p.inner + at % p.inner;
+        for (var r = lid; r < p.middle; r += 64u) {
+            sum += term(first + r * p.inner);
+        }
+    }
+    sh_sum[lid] = sum;
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lid < half {
+            sh_sum[lid] += sh_sum[lid + half];
+        }
+    }
+    if lid == 0u && inside {
+        y[at] = p.scale * sh_sum[0];
+    }
+}
+
+@compute @workgroup_size(64)
+fn spread(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, lid, 64u);
+    if at >= p.outer * p.middle * p.inner {
+        return;
+    }
+    let o = divide(at, p.middle * p.inner);
+    let i = at - divide(at, p.inner) * p.inner;
+    y[at] = p.scale * x[o * p.inner + i];
+}

@@ -1,0 +1,3 @@
+//! Data sets; host only.
+
+pub mod toy;

@@ -1,0 +1,307 @@
+//! Which adapters there are, which one is taken, and opening it.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Bytes of immediates (push constants) that every kernel may use.
+pub const IMMEDIATE_BYTES: u32 = 128;
+
+/// Facts about one adapter, as `dbvq-wgpu adapters` lists them.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdapterFacts {
+    /// Position in the list; what `--adapter 0` names.
+    pub index: usize,
+    /// The driver's name of the device, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12` or `gl`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    pub kind: String,
+    /// The driver, e.g. `llvmpipe`.
+    pub driver: String,
+    /// The driver's version text, e.g. `Mesa 22.3.6 (LLVM 15.0.6)`.
+    pub driver_info: String,
+    /// PCI vendor.
+    pub vendor: u32,
+    /// PCI device.
+    pub device: u32,
+    /// Smallest and largest subgroup, lanes.
+    pub subgroup: [u32; 2],
+    /// Limits that kernels meet.
+    pub limits: LimitFacts,
+    /// Optional features that kernels can use, present or not.
+    pub features: FeatureFacts,
+    /// Whether this adapter can run the kernels; if not, why.
+    pub usable: Result<(), String>,
+    /// Whether it is taken when `--adapter` is not given.
+    pub default: bool,
+}
+
+/// Limits of an adapter that kernels meet.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitFacts {
+    /// Largest storage binding, bytes: no tensor can be larger.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    /// Storage buffers an entry point can bind.
+    pub max_storage_buffers_per_shader_stage: u32,
+    /// Invocations of one workgroup.
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Workgroup memory, bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    /// Immediates, bytes.
+    pub max_immediate_size: u32,
+}
+
+/// Optional features that kernels or the profiler can use.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeatureFacts {
+    /// f16 arithmetic and storage in shaders.
+    pub shader_f16: bool,
+    /// 64-bit integers in shaders.
+    pub shader_int64: bool,
+    /// Subgroup operations.
+    pub subgroup: bool,
+    /// Timestamps between the dispatches of one pass.
+    pub timestamps_in_passes: bool,
+    /// Compiled pipelines can be kept between runs.
+    pub pipeline_cache: bool,
+    /// Cooperative matrices.
+    pub cooperative_matrix: bool,
+}
+
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor.with_env())
+}
+
+/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing else or it was
+/// named: it lists the same devices a second time, with less in them, and its loader is chatty.
+pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<AdapterFacts>) {
+    let list = |backends| pollster::block_on(instance(backends).enumerate_adapters(backends));
+    let mut adapters = list(wgpu::Backends::PRIMARY);
+    if adapters.is_empty() || wanted.is_some_and(|w| w.eq_ignore_ascii_case("gl")) {
+        adapters.extend(list(wgpu::Backends::GL));
+    }
+    let mut facts: Vec<_> = adapters.iter().enumerate().map(|(index, adapter)| facts(index, adapter)).collect();
+    if let Some(best) = (0..facts.len()).filter(|&i| facts[i].usable.is_ok()).max_by_key(|&i| rank(&facts[i])) {
+        facts[best].default = true;
+    }
+    (adapters, facts)
+}
+
+/// All adapters of this machine.
+pub fn adapters() -> Vec<AdapterFacts> {
+    enumerate(None).1
+}
+
+fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let missing = if !features.contains(wgpu::Features::IMMEDIATES) || limits.max_immediate_size < IMMEDIATE_BYTES {
+        Some(format!("has no {IMMEDIATE_BYTES} bytes of immediates (push constants)"))
+    } else if limits.max_compute_invocations_per_workgroup < 256 {
+        Some("has no compute workgroups of 256 invocations".to_string())
+    } else {
+        None
+    };
+    AdapterFacts {
+        index,
+        name: info.name,
+        backend: info.backend.to_string(),
+        kind: kind(info.device_type).to_string(),
+        driver: info.driver,
+        driver_info: info.driver_info,
+        vendor: info.vendor,
+        device: info.device,
+        subgroup: [info.subgroup_min_size, info.subgroup_max_size],
+        limits: LimitFacts {
+            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_buffer_size: limits.max_buffer_size,
+            max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+            max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+            max_immediate_size: limits.max_immediate_size,
+        },
+        features: FeatureFacts {
+            shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            shader_int64: features.contains(wgpu::Features::SHADER_INT64),
+            subgroup: features.contains(wgpu::Features::SUBGROUP),
+            timestamps_in_passes: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+            pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
+            cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        },
+        usable: missing.map_or(Ok(()), Err),
+        default: false,
+    }
+}
+
+fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "cpu",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+/// Larger is faster: the kind of device first, then a native backend before GL, then lavapipe before
+/// other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
+fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
+    let kind = ["other", "cpu", "virtual", "integrated", "discrete"].iter().position(|&k| k == facts.kind);
+    let llvmpipe = facts.name.contains("llvmpipe");
+    (kind.unwrap_or(0) as u32, facts.backend != "gl", llvmpipe, std::cmp::Reverse(facts.index))
+}
+
+/// The adapter that `wanted` names: an index, a part of a name, or a backend; the default one for `None`.
+pub(super) fn select(wanted: Option<&str>) -> Result<(wgpu::Adapter, AdapterFacts)> {
+    let (mut adapters, facts) = enumerate(wanted);
+    let index = choose(&facts, wanted)?;
+    Ok((adapters.swap_remove(index), facts[index].clone()))
+}
+
+fn choose(facts: &[AdapterFacts], wanted: Option<&str>) -> Result<usize> {
+    if facts.is_empty() {
+        return Err(Error::Adapter(
+            "no GPU adapter was found: install a Vulkan driver (Mesa's software driver will do: `cargo xtask quickstart` installs it on Linux)".into(),
+        ));
+    }
+    let found = match wanted {
+        None => facts.iter().position(|f| f.default),
+        Some(text) => named(facts, text),
+    };
+    let list =
+        || facts.iter().map(|f| format!("{} {} ({})", f.index, f.name, f.backend)).collect::<Vec<_>>().join(", ");
+    let Some(index) = found else {
+        let what =
+            wanted.map_or("none of the adapters can run the kernels".into(), |w| format!("no adapter is called '{w}'"));
+        return Err(Error::Adapter(format!(
+            "{what}; --adapter takes an index, part of a name or a backend of: {}",
+            list()
+        )));
+    };
+    match &facts[index].usable {
+        Ok(()) => Ok(index),
+        Err(why) => Err(Error::Adapter(format!(
+            "adapter {} ({}) {why}; choose another of: {}",
+            index,
+            facts[index].name,
+            list()
+        ))),
+    }
+}
+
+fn named(facts: &[AdapterFacts], text: &str) -> Option<usize> {
+    if let Ok(index) = text.parse::<usize>() {
+        return (index < facts.len()).then_some(index);
+    }
+    let text = text.to_lowercase();
+    let matching = |f: &&AdapterFacts| f.name.to_lowercase().contains(&text) || f.backend == text;
+    facts.iter().filter(matching).max_by_key(|f| (f.usable.is_ok(), rank(f))).map(|f| f.index)
+}
+
+/// Opens a device with WebGPU's default limits, except sizes of buffers, which are the adapter's own.
+pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let offered = adapter.limits();
+    let wanted = wgpu::Features::IMMEDIATES
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+        | wgpu::Features::PIPELINE_CACHE;
+    let mut limits = if adapter.get_info().backend == wgpu::Backend::Gl {
+        wgpu::Limits::downlevel_defaults().using_resolution(offered.clone())
+    } else {
+        wgpu::Limits::default()
+    };
+    limits.max_immediate_size = IMMEDIATE_BYTES;
+    limits.max_buffer_size = offered.max_buffer_size;
+    limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
+    limits.max_storage_buffers_per_shader_stage =
+        limits.max_storage_buffers_per_shader_stage.min(offered.max_storage_buffers_per_shader_stage);
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("dbvq-wgpu"),
+        required_features: adapter.features() & wanted,
+        required_limits: limits,
+        memory_hints: wgpu::MemoryHints::Performance,
+        ..Default::default()
+    };
+    pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+        Error::Adapter(format!(
+            "{} does not open: {e}; update its driver or choose another --adapter",
+            adapter.get_info().name
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(index: usize, name: &str, kind: &str, backend: &str) -> AdapterFacts {
+        let limits = LimitFacts {
+            max_storage_buffer_binding_size: 0,
+            max_buffer_size: 0,
+            max_storage_buffers_per_shader_stage: 8,
+            max_compute_invocations_per_workgroup: 256,
+            max_compute_workgroup_storage_size: 16384,
+            max_immediate_size: 128,
+        };
+        let features = FeatureFacts {
+            shader_f16: false,
+            shader_int64: false,
+            subgroup: false,
+            timestamps_in_passes: false,
+            pipeline_cache: false,
+            cooperative_matrix: false,
+        };
+        AdapterFacts {
+            index,
+            name: name.into(),
+            backend: backend.into(),
+            kind: kind.into(),
+            driver: String::new(),
+            driver_info: String::new(),
+            vendor: 0,
+            device: 0,
+            subgroup: [4, 4],
+            limits,
+            features,
+            usable: Ok(()),
+            default: index == 0,
+        }
+    }
+
+    fn machine() -> Vec<AdapterFacts> {
+        vec![
+            adapter(0, "SwiftShader Device", "cpu", "vulkan"),
+            adapter(1, "llvmpipe (LLVM 15)", "cpu", "vulkan"),
+            adapter(2, "llvmpipe (LLVM 15)", "cpu", "gl"),
+        ]
+    }
+
+    #[test]
+    fn an_adapter_is_named_by_index_name_or_backend() {
+        let facts = machine();
+        assert_eq!(choose(&facts, Some("0")).ok(), Some(0));
+        assert_eq!(choose(&facts, Some("LLVMpipe")).ok(), Some(1), "the native backend goes first");
+        assert_eq!(choose(&facts, Some("gl")).ok(), Some(2));
+        assert_eq!(facts.iter().max_by_key(|f| rank(f)).map(|f| f.index), Some(1));
+    }
+
+    #[test]
+    fn a_wrong_name_lists_the_right_ones() {
+        let message = choose(&machine(), Some("geforce")).expect_err("no such adapter").to_string();
+        assert!(message.contains("'geforce'") && message.contains("0 SwiftShader Device (vulkan)"), "{message}");
+        assert!(choose(&machine(), Some("7")).is_err());
+    }
+
+    #[test]
+    fn no_adapter_says_what_to_install() {
+        let error = choose(&[], None).expect_err("nothing there");
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains("Vulkan driver"));
+    }
+}

@@ -1,0 +1,268 @@
+//! From a WGSL file to pipelines: `#import` resolved by appending, bindings and parameters found by
+//! reflection, pipelines made once per (entry point, overrides).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
+use rustc_hash::FxHashMap;
+
+use super::adapter::IMMEDIATE_BYTES;
+
+/// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
+#[derive(Debug)]
+pub struct Shader {
+    /// The file's stem.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
+}
+
+/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`.
+#[macro_export]
+macro_rules! shader {
+    ($name:literal) => {
+        $crate::gpu::Shader {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        }
+    };
+}
+pub use shader;
+
+/// The files of `shaders/shared/`, which `#import` appends.
+const SHARED: [(&str, &str); 3] = [
+    ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
+    ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
+    ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
+];
+
+/// `source` with its `#import NAME` lines turned into comments and the named files (and theirs) appended once
+/// each, so that line numbers stay those of the file.
+///
+/// # Panics
+/// On an import of a file that `shaders/shared` does not have.
+pub fn resolve_imports(source: &str) -> String {
+    let (mut text, mut done) = (source.to_string(), Vec::new());
+    while let Some(at) = text.find("\n#import ") {
+        let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
+        let name = line["#import ".len()..].trim();
+        text.replace_range(at + 1..at + 8, "//mport");
+        if !done.iter().any(|d| d == name) {
+            let shared = SHARED.iter().find(|(n, _)| *n == name);
+            let (_, shared) = shared.unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
+            text.push('\n');
+            text.push_str(shared);
+            done.push(name.to_string());
+        }
+    }
+    text
+}
+
+/// What reflection finds in one entry point.
+#[derive(Clone, Debug)]
+pub struct EntryFacts {
+    /// Bindings it uses in ascending order: number, name, and whether it writes.
+    pub bindings: Vec<(u32, String, bool)>,
+    /// Bytes of its immediates; 0 if it uses none.
+    pub immediates: u32,
+}
+
+/// A shader file parsed, validated and reflected.
+pub struct Parsed {
+    /// naga's form of the file.
+    pub module: naga::Module,
+    /// naga's validation result.
+    pub info: naga::valid::ModuleInfo,
+    /// Facts of each entry point.
+    pub entries: BTreeMap<String, EntryFacts>,
+}
+
+/// Parses and validates `shader`, imports resolved. Needs no device.
+///
+/// # Errors
+/// naga's message with file, line and column.
+pub fn parse(shader: &Shader) -> Result<Parsed, String> {
+    let text = resolve_imports(shader.source);
+    let path = format!("shaders/{}.wgsl", shader.name);
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
+    let capabilities = Capabilities::IMMEDIATES;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
+    let entries = (0..module.entry_points.len())
+        .map(|i| (module.entry_points[i].name.clone(), reflect(&module, info.get_entry_point(i))))
+        .collect();
+    Ok(Parsed { module, info, entries })
+}
+
+fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFacts {
+    let (mut bindings, mut immediates) = (Vec::new(), 0);
+    for (handle, variable) in module.global_variables.iter() {
+        let used = info[handle];
+        if used.is_empty() {
+            continue;
+        }
+        if let Some(binding) = &variable.binding {
+            let writes = used.intersects(GlobalUse::WRITE | GlobalUse::ATOMIC);
+            bindings.push((binding.binding, variable.name.clone().unwrap_or_default(), writes));
+        } else if variable.space == naga::AddressSpace::Immediate {
+            immediates = module.types[variable.ty].inner.size(module.to_ctx());
+        }
+    }
+    bindings.sort();
+    EntryFacts { bindings, immediates }
+}
+
+/// An override constant: name and value.
+pub type Override = (&'static str, u32);
+
+/// A compiled entry point with its overrides.
+pub(super) struct Pipeline {
+    pub id: u32,
+    /// `file/entry`, for the profile.
+    pub label: String,
+    pub facts: EntryFacts,
+    pub layout: wgpu::BindGroupLayout,
+    pub raw: wgpu::ComputePipeline,
+    overrides: Vec<Override>,
+    shader: &'static str,
+    entry: &'static str,
+}
+
+struct Loaded {
+    raw: wgpu::ShaderModule,
+    entries: BTreeMap<String, EntryFacts>,
+}
+
+/// All shader modules and pipelines of a device.
+pub(super) struct Kernels {
+    modules: FxHashMap<&'static str, Rc<Loaded>>,
+    pipelines: FxHashMap<u64, Vec<Rc<Pipeline>>>,
+    pub cache: Option<wgpu::PipelineCache>,
+    pub compiled: u32,
+    /// Bounds checks, loop bounding and zeroed workgroup memory, as WebGPU has them.
+    pub checked: bool,
+}
+
+impl Kernels {
+    pub fn new(cache: Option<wgpu::PipelineCache>, checked: bool) -> Kernels {
+        Kernels { modules: FxHashMap::default(), pipelines: FxHashMap::default(), cache, compiled: 0, checked }
+    }
+
+    /// The pipeline of `entry` with `overrides`, compiled at its first use.
+    pub fn pipeline(
+        &mut self,
+        device: &wgpu::Device,
+        shader: &'static Shader,
+        entry: &'static str,
+        overrides: &[Override],
+    ) -> Rc<Pipeline> {
+        let key = key(shader.name, entry, overrides);
+        let same = |p: &&Rc<Pipeline>| p.shader == shader.name && p.entry == entry && p.overrides == overrides;
+        if let Some(found) = self.pipelines.get(&key).and_then(|list| list.iter().find(same)) {
+            return found.clone();
+        }
+        let made = Rc::new(self.compile(device, shader, entry, overrides));
+        self.pipelines.entry(key).or_default().push(made.clone());
+        made
+    }
+
+    fn compile(
+        &mut self,
+        device: &wgpu::Device,
+        shader: &'static Shader,
+        entry: &'static str,
+        overrides: &[Override],
+    ) -> Pipeline {
+        let module = self.module(device, shader);
+        let Some(facts) = module.entries.get(entry).cloned() else {
+            panic!("shaders/{}.wgsl has no entry point {entry}", shader.name)
+        };
+        assert!(
+            facts.immediates <= IMMEDIATE_BYTES,
+            "{}/{entry}: {} bytes of immediates",
+            shader.name,
+            facts.immediates
+        );
+        let label = format!("{}/{entry}", shader.name);
+        let layout = bind_group_layout(device, &label, &facts);
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: facts.immediates,
+        });
+        let constants: Vec<(&str, f64)> = overrides.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module.raw,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: self.checked,
+            },
+            cache: self.cache.as_ref(),
+        });
+        self.compiled += 1;
+        Pipeline {
+            id: self.compiled,
+            label,
+            facts,
+            layout,
+            raw,
+            overrides: overrides.to_vec(),
+            shader: shader.name,
+            entry,
+        }
+    }
+
+    fn module(&mut self, device: &wgpu::Device, shader: &'static Shader) -> Rc<Loaded> {
+        let checked = self.checked;
+        let load = || {
+            let parsed = parse(shader).unwrap_or_else(|e| panic!("{e}"));
+            let raw = create_module(device, shader.name, parsed.module, checked);
+            Rc::new(Loaded { raw, entries: parsed.entries })
+        };
+        self.modules.entry(shader.name).or_insert_with(load).clone()
+    }
+}
+
+/// With checks as WebGPU prescribes them, or without: the conformance suite runs every kernel both ways,
+/// and shows that none reaches outside its bindings or loops without end.
+#[expect(
+    unsafe_code,
+    reason = "wgpu marks leaving out run-time checks as unsafe; the kernels are ours and tested with them"
+)]
+fn create_module(device: &wgpu::Device, name: &str, module: naga::Module, checked: bool) -> wgpu::ShaderModule {
+    let source = wgpu::ShaderSource::Naga(Cow::Owned(module));
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
+    if checked {
+        return device.create_shader_module(descriptor);
+    }
+    // SAFETY: kernels index only inside the sizes their Params give; proven per kernel by the conformance suite.
+    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+}
+
+fn key(shader: &str, entry: &str, overrides: &[Override]) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = rustc_hash::FxHasher::default();
+    (shader, entry, overrides).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn bind_group_layout(device: &wgpu::Device, label: &str, facts: &EntryFacts) -> wgpu::BindGroupLayout {
+    let entry = |(at, (_, _, writes)): (usize, &(u32, String, bool))| wgpu::BindGroupLayoutEntry {
+        binding: facts.bindings[at].0,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only: !writes },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries: Vec<_> = facts.bindings.iter().enumerate().map(entry).collect();
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
+}

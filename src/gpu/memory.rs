@@ -1,0 +1,207 @@
+//! Buffers and the pool that recycles them.
+//!
+//! A freed buffer goes back to its size class and the lowest free number is handed out first, so a training
+//! step that repeats the same list of dispatches meets the same buffers every time: no buffer and no bind
+//! group is created twice. Reuse needs no waiting, since dispatches run in the order they are recorded; only
+//! host writes overtake recorded work, hence [`Pool::take_for_upload`].
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
+
+/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN, easy to recognise.
+pub const POISON: u32 = 0x7fc0_dead;
+/// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
+pub(super) const GUARD: u64 = 256;
+/// Bytes inside the binding behind the tensor's last element; watched when the pool poisons.
+const TAIL: u64 = 64;
+
+/// A stretch of GPU memory, given back to the pool when the last clone goes.
+#[derive(Clone)]
+pub struct Buffer {
+    alloc: Rc<Alloc>,
+    offset: u64,
+    size: u64,
+}
+
+struct Alloc {
+    id: u32,
+    raw: wgpu::Buffer,
+    pool: Rc<RefCell<Pool>>,
+}
+
+impl Drop for Alloc {
+    fn drop(&mut self) {
+        self.pool.borrow_mut().give_back(self.id);
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "buffer {}[{}..{}]", self.alloc.id, self.offset, self.offset + self.size)
+    }
+}
+
+impl Buffer {
+    /// Bytes in use, padding excluded.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where this stretch begins in its allocation, bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether nobody else holds this memory, so that it may be overwritten.
+    pub fn is_unique(&self) -> bool {
+        Rc::strong_count(&self.alloc) == 1
+    }
+
+    /// Bytes `[offset, offset + size)` of this buffer as a buffer of its own, e.g. one parameter of an arena.
+    ///
+    /// # Panics
+    /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding alignment).
+    pub fn slice(&self, offset: u64, size: u64) -> Buffer {
+        assert!(offset + size <= self.size, "slice {offset}+{size} of a buffer of {} bytes", self.size);
+        assert_eq!(offset % 256, 0, "slice at {offset}, which is not a multiple of 256");
+        Buffer { alloc: self.alloc.clone(), offset: self.offset + offset, size }
+    }
+
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.alloc.raw
+    }
+
+    /// What identifies the binding of this stretch: number, offset, size.
+    pub(super) fn key(&self) -> (u32, u64, u64) {
+        (self.alloc.id, self.offset, self.size)
+    }
+
+    /// The binding: the stretch rounded up to whole vec4.
+    pub(super) fn binding(&self, poison: bool) -> wgpu::BufferBinding<'_> {
+        let tail = if poison && self.offset == 0 { TAIL } else { 0 };
+        let size = wgpu::BufferSize::new(self.size.next_multiple_of(16) + tail);
+        wgpu::BufferBinding { buffer: &self.alloc.raw, offset: self.offset, size }
+    }
+}
+
+struct Slot {
+    raw: wgpu::Buffer,
+    class: u64,
+    /// Bytes asked for by the present or last holder.
+    size: u64,
+    /// Submission during whose recording the slot was last given back.
+    freed_in: u64,
+}
+
+/// All buffers of a device.
+#[derive(Default)]
+pub(super) struct Pool {
+    slots: BTreeMap<u32, Slot>,
+    free: BTreeMap<u64, BTreeSet<u32>>,
+    quarantine: Vec<u32>,
+    next: u32,
+    /// Number of the submission that is being recorded.
+    pub recording: u64,
+    /// Nothing is recycled and all memory starts as [`POISON`] with watched surroundings.
+    pub poison: bool,
+    /// Bytes allocated from the driver, and their most.
+    pub bytes: u64,
+    pub peak_bytes: u64,
+    /// Buffers ever created.
+    pub created: u64,
+}
+
+impl Pool {
+    /// An empty pool. Recording starts at 1, so that buffers never used count as freed in an earlier submission.
+    pub fn new(poison: bool) -> Pool {
+        Pool { poison, recording: 1, ..Pool::default() }
+    }
+
+    /// Size class of a request: a multiple of 256 bytes within 25 % of it.
+    fn class(&self, size: u64) -> u64 {
+        if self.poison {
+            return size.next_multiple_of(16) + TAIL + GUARD;
+        }
+        let size = size.max(256);
+        let step = (size.next_power_of_two() / 8).max(256);
+        size.next_multiple_of(step)
+    }
+
+    /// A free buffer that holds `size` bytes, if there is one. `fresh`: only one that no recorded, unsubmitted
+    /// dispatch can still touch.
+    fn recycle(&mut self, class: u64, fresh: bool) -> Option<u32> {
+        let (slots, recording) = (&self.slots, self.recording);
+        let free = self.free.get_mut(&class)?;
+        let id = free.iter().copied().find(|id| !fresh || slots[id].freed_in < recording)?;
+        free.remove(&id);
+        Some(id)
+    }
+
+    fn give_back(&mut self, id: u32) {
+        if self.poison {
+            self.quarantine.push(id);
+            return;
+        }
+        let recording = self.recording;
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.freed_in = recording;
+            self.free.entry(slot.class).or_default().insert(id);
+        }
+    }
+
+    /// Drops all free buffers and says which; for when memory runs short.
+    pub fn trim(&mut self) -> usize {
+        let ids: Vec<u32> = std::mem::take(&mut self.free).into_values().flatten().collect();
+        for id in &ids {
+            if let Some(slot) = self.slots.remove(id) {
+                self.bytes -= slot.class;
+            }
+        }
+        ids.len()
+    }
+
+    /// Takes the poisoned pool's used buffers (raw buffer, bytes that belong to the tensor) for checking, live ones too.
+    pub fn watched(&mut self) -> Vec<(wgpu::Buffer, u64)> {
+        let all = self.slots.values().map(|slot| (slot.raw.clone(), slot.size)).collect();
+        for id in std::mem::take(&mut self.quarantine) {
+            if let Some(slot) = self.slots.remove(&id) {
+                self.bytes -= slot.class;
+            }
+        }
+        all
+    }
+}
+
+/// A buffer of `size` bytes: recycled if possible, else made by `create(bytes)`.
+/// `fresh` asks for one that no recorded, unsubmitted dispatch touches (see the module's head).
+pub(super) fn take<E>(
+    pool: &Rc<RefCell<Pool>>,
+    size: u64,
+    fresh: bool,
+    create: impl FnOnce(u64) -> Result<wgpu::Buffer, E>,
+) -> Result<Buffer, E> {
+    let class = pool.borrow().class(size);
+    let recycled = pool.borrow_mut().recycle(class, fresh);
+    let id = match recycled {
+        Some(id) => id,
+        None => {
+            let raw = create(class)?;
+            let mut pool = pool.borrow_mut();
+            let id = pool.next;
+            pool.next += 1;
+            pool.created += 1;
+            pool.bytes += class;
+            pool.peak_bytes = pool.peak_bytes.max(pool.bytes);
+            pool.slots.insert(id, Slot { raw, class, size, freed_in: 0 });
+            id
+        }
+    };
+    let mut inner = pool.borrow_mut();
+    let slot = inner.slots.get_mut(&id).expect("a slot lives as long as its number");
+    slot.size = size;
+    let raw = slot.raw.clone();
+    drop(inner);
+    Ok(Buffer { alloc: Rc::new(Alloc { id, raw, pool: pool.clone() }), offset: 0, size })
+}

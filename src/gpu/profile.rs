@@ -1,0 +1,86 @@
+//! GPU time per kernel, under `DBVQ_PROFILE=1`: timestamps around every dispatch where the adapter has them,
+//! else the wall clock around a submit of its own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Dispatches between two resolves of the query set.
+pub(super) const DISPATCHES: u32 = 2048;
+
+/// Time and number of the dispatches of one kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelTime {
+    /// Dispatches.
+    pub count: u64,
+    /// Their time in sum.
+    pub time: Duration,
+}
+
+/// Timestamps of the dispatches recorded since the last submit.
+pub(super) struct Timestamps {
+    pub set: wgpu::QuerySet,
+    pub resolved: wgpu::Buffer,
+    /// Nanoseconds of one tick.
+    pub period: f32,
+}
+
+/// Collected times.
+pub(super) struct Profile {
+    pub timestamps: Option<Timestamps>,
+    pub pending: Vec<String>,
+    pub kernels: BTreeMap<String, KernelTime>,
+}
+
+impl Profile {
+    /// Uses timestamps inside passes if `device` has them.
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Profile {
+        let wanted = wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::TIMESTAMP_QUERY;
+        let timestamps = device.features().contains(wanted).then(|| Timestamps {
+            set: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("profile"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2 * DISPATCHES,
+            }),
+            resolved: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("profile"),
+                size: u64::from(2 * DISPATCHES) * 8,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            }),
+            period: queue.get_timestamp_period(),
+        });
+        Profile { timestamps, pending: Vec::new(), kernels: BTreeMap::new() }
+    }
+
+    /// Books `time` on `kernel`.
+    pub fn add(&mut self, kernel: String, time: Duration) {
+        let entry = self.kernels.entry(kernel).or_default();
+        entry.count += 1;
+        entry.time += time;
+    }
+
+    /// Books the pending dispatches, whose begin and end ticks stand in `ticks`.
+    pub fn resolve(&mut self, ticks: &[u64]) {
+        let period = self.timestamps.as_ref().map_or(1.0, |t| f64::from(t.period));
+        let pending = std::mem::take(&mut self.pending);
+        for (kernel, tick) in pending.into_iter().zip(ticks.chunks_exact(2)) {
+            let nanoseconds = tick[1].saturating_sub(tick[0]) as f64 * period;
+            self.add(kernel, Duration::from_nanos(nanoseconds as u64));
+        }
+    }
+}
+
+/// The profile as a table, slowest kernel first.
+pub fn table(kernels: &BTreeMap<String, KernelTime>) -> String {
+    let total: f64 = kernels.values().map(|k| k.time.as_secs_f64()).sum();
+    let mut rows: Vec<_> = kernels.iter().collect();
+    rows.sort_by_key(|(_, k)| std::cmp::Reverse(k.time));
+    let mut text = format!("{:<34} {:>9} {:>11} {:>10} {:>6}\n", "kernel", "count", "total ms", "us each", "share");
+    for (name, k) in rows {
+        let seconds = k.time.as_secs_f64();
+        let (each, share) = (seconds * 1e6 / k.count as f64, 100.0 * seconds / total.max(1e-12));
+        let _ = writeln!(text, "{name:<34} {:>9} {:>11.2} {each:>10.2} {share:>5.1}%", k.count, seconds * 1e3);
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! Algorithm 2, corrected, and its faster relatives; inpainting by replacement and resampling.
+//!
+//! A sampler needs ε_θ only as a function of (z_t, t): the trained network, or the exact one in tests.
+
+use crate::bridge::{Affine, Bridge, Prediction, ReverseVariance, Step};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::ops;
+use crate::philox::Stream;
+use crate::tensor::{Shape, Tensor};
+
+/// How z_{t−1} comes from z_t.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sampler {
+    /// Algorithm 2 with E2 mended: every step with noise. With fewer steps, DDIM at κ = 1.
+    Ancestral,
+    /// DDIM(κ): κ = 0 is deterministic.
+    Ddim {
+        /// Share of the bridge's noise.
+        kappa: f64,
+    },
+    /// DPM-Solver++(2M).
+    Dpmpp2m,
+    /// Algorithm 2 as printed: no noise, α for ᾱ. Collapses; for looking at.
+    PaperLiteral,
+}
+
+/// What a sampler works with.
+pub struct Process<'a> {
+    /// The device.
+    pub gpu: &'a Gpu,
+    /// The bridge.
+    pub bridge: &'a Bridge,
+    /// σ_t² of full ancestral sampling.
+    pub variance: ReverseVariance,
+    /// z*, [1] or [channels].
+    pub target: &'a Tensor,
+    /// ε_θ(z_t, t).
+    pub eps: &'a dyn Fn(&Tensor, usize) -> Tensor,
+}
+
+/// Known latents while the rest is sampled.
+pub struct Known<'a> {
+    /// z̄_0, the shape of the samples.
+    pub z0: &'a Tensor,
+    /// 1 where known, 0 where not; broadcasts to the samples.
+    pub mask: &'a Tensor,
+    /// Passes over each level; 1 is plain replacement, more is RePaint (Lugmayr et al. 2022).
+    pub resample: usize,
+}
+
+/// Philox streams of sampling; the step of each is the level.
+const INITIAL: u32 = 0x2000;
+const STEP: u32 = 0x2001;
+const KNOWN: u32 = 0x2002;
+const RENOISE: u32 = 0x2003;
+
+impl Process<'_> {
+    /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every level from T to 0.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `count` does not fit the bridge or the sampler.
+    pub fn sample(
+        &self,
+        shape: Shape,
+        sampler: Sampler,
+        count: usize,
+        seed: u64,
+        seen: &mut dyn FnMut(usize, &Tensor),
+    ) -> Result<Tensor> {
+        let levels = self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+        if sampler == Sampler::PaperLiteral && count != self.bridge.steps() {
+            return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", self.bridge.steps())));
+        }
+        self.gpu.no_grad(|| {
+            let mut z = self.initial(shape, seed);
+            seen(levels[0], &z);
+            let mut history: Option<(usize, Tensor)> = None;
+            for pair in levels.windows(2) {
+                let (t, s) = (pair[0], pair[1]);
+                let eps = (self.eps)(&z, t);
+                if sampler == Sampler::Dpmpp2m {
+                    let coefficients = self.bridge.dpmpp2m(history.as_ref().map(|h| h.0), t, s);
+                    let previous = history.as_ref().map_or(&z, |h| &h.1);
+                    let estimate = self.bridge.predict_z0(t, Prediction::Noise);
+                    let (next, zhat) = ops::multistep(&z, &eps, previous, self.target, coefficients, estimate);
+                    (z, history) = (next, Some((t, zhat)));
+                } else {
+                    let xi = Stream { seed, step: t as u32, stream: STEP };
+                    z = ops::step(&z, &eps, self.target, self.step(sampler, t, s), xi);
+                }
+                seen(s, &z);
+                self.gpu.submit();
+            }
+            Ok(z)
+        })
+    }
+
+    /// z_T ~ N(z*, v I).
+    fn initial(&self, shape: Shape, seed: u64) -> Tensor {
+        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL });
+        ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
+    }
+
+    fn step(&self, sampler: Sampler, t: usize, s: usize) -> Step {
+        match sampler {
+            Sampler::Ancestral if s + 1 == t => self.bridge.ancestral(t, self.variance),
+            Sampler::Ancestral => self.bridge.ddim(s, t, 1.0),
+            Sampler::Ddim { kappa } => self.bridge.ddim(s, t, kappa),
+            Sampler::PaperLiteral | Sampler::Dpmpp2m => self.bridge.paper_literal(t),
+        }
+    }
+
+    /// Ancestral sampling of the unknown part beside a known one (appendix B): after each reverse step the known
+    /// part is drawn from its forward marginal; with `resample` > 1 each level is walked again and again from one
+    /// step of fresh noise, which lets both parts agree.
+    pub fn inpaint(&self, known: &Known, seed: u64, seen: &mut dyn FnMut(usize)) -> Tensor {
+        self.gpu.no_grad(|| {
+            let hole = ops::affine(known.mask, -1.0, 1.0);
+            let mut z = self.initial(known.z0.shape(), seed);
+            for t in (1..=self.bridge.steps()).rev() {
+                for pass in 0..known.resample {
+                    // A stream of its own for each pass over the level.
+                    let draw = |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16 };
+                    let step = self.bridge.ancestral(t, self.variance);
+                    let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
+                    let given = self.noised(known.z0, t - 1, draw(KNOWN));
+                    z = ops::add(&ops::mul(&free, &hole), &ops::mul(&given, known.mask));
+                    if pass + 1 < known.resample && t > 1 {
+                        z = self.forward_step(&z, t, draw(RENOISE));
+                    }
+                    self.gpu.submit();
+                }
+                seen(t - 1);
+            }
+            z
+        })
+    }
+
+    /// A draw of z_t given z_0.
+    fn noised(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
+        let marginal = self.bridge.forward(t);
+        self.noise(z0, marginal.signal, marginal.noise, stream)
+    }
+
+    /// A draw of z_t given z_{t−1}.
+    fn forward_step(&self, z: &Tensor, t: usize, stream: Stream) -> Tensor {
+        let (beta, v) = (self.bridge.beta(t), self.bridge.stationary_variance());
+        self.noise(z, (1.0 - beta).sqrt(), (v * beta).sqrt(), stream)
+    }
+
+    /// z* + signal (z − z*) + noise ξ by the fused step.
+    fn noise(&self, z: &Tensor, signal: f64, noise: f64, stream: Stream) -> Tensor {
+        ops::step(z, z, self.target, Step { c0: signal, c1: 0.0, c2: noise, c3: 1.0 - signal }, stream)
+    }
+}
+
+/// The coefficients with which an estimate ẑ_0 becomes ε: ε = `z` (z_t − z*) + `net` (ẑ_0 − z*).
+pub fn eps_from_z0(bridge: &Bridge, t: usize) -> Affine {
+    let marginal = bridge.forward(t);
+    Affine { z: 1.0 / marginal.noise, net: -marginal.signal / marginal.noise }
+}

@@ -1,0 +1,192 @@
+//! Checkpoints: one safetensors file with weights, running averages, moments and the step, checksummed and
+//! written so that a kill at any moment leaves a whole file. The one before is kept beside it.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// Version of the layout, in the metadata's `format`.
+const FORMAT: &str = "dbvq-wgpu checkpoint 1";
+/// Largest header that is read; a larger one is no checkpoint of ours.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// The checkpoint file of a run directory.
+pub fn path(run: &Path) -> PathBuf {
+    run.join("checkpoint.safetensors")
+}
+
+/// The last good checkpoint before the newest.
+pub fn previous(run: &Path) -> PathBuf {
+    run.join("checkpoint.previous.safetensors")
+}
+
+/// A checkpoint in memory.
+pub struct Checkpoint {
+    /// Where it came from.
+    pub path: PathBuf,
+    /// Steps done.
+    pub step: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// The run's resolved configuration without its `train` section: what must agree for weights to fit.
+    pub model: String,
+    tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+/// A tensor to write: name, shape, values.
+pub type Entry = (String, Shape, Vec<f32>);
+
+/// Writes `entries` to the run directory's checkpoint, keeping the one before.
+///
+/// # Errors
+/// [`Error::Io`] naming the file; the checkpoint that was there is untouched then.
+pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) -> Result<()> {
+    let file = path(run);
+    let mut metadata = HashMap::from([
+        ("format".to_string(), FORMAT.to_string()),
+        ("step".to_string(), step.to_string()),
+        ("seed".to_string(), seed.to_string()),
+        ("model".to_string(), model.to_string()),
+    ]);
+    metadata.insert("blake3".to_string(), checksum(entries.iter().map(|(name, _, v)| (name.as_str(), v.as_slice()))));
+    let bytes = serialise(entries, metadata).map_err(|e| Error::checkpoint(&file, e))?;
+    let mut out = atomic_write_file::AtomicWriteFile::open(&file).map_err(Error::io(&file))?;
+    out.write_all(&bytes).and_then(|()| out.sync_all()).map_err(Error::io(&file))?;
+    if file.exists() {
+        keep(&file, &previous(run))?;
+    }
+    out.commit().map_err(Error::io(&file))
+}
+
+/// Makes `to` a second name of `from` (or a copy where the file system has no links), replacing `to` in one move.
+fn keep(from: &Path, to: &Path) -> Result<()> {
+    let fresh = to.with_extension("keep");
+    let _ = std::fs::remove_file(&fresh);
+    if std::fs::hard_link(from, &fresh).is_err() {
+        std::fs::copy(from, &fresh).map_err(Error::io(&fresh))?;
+    }
+    std::fs::rename(&fresh, to).map_err(Error::io(to))?;
+    // Renaming one name of a file over another name of it leaves both; the spare one goes.
+    let _ = std::fs::remove_file(&fresh);
+    Ok(())
+}
+
+/// `entries` and `metadata` as a safetensors file.
+///
+/// # Errors
+/// safetensors' message.
+pub fn serialise(entries: &[Entry], metadata: HashMap<String, String>) -> Result<Vec<u8>, String> {
+    let views: Result<Vec<_>, _> = entries
+        .iter()
+        .map(|(name, shape, values)| {
+            let view = TensorView::new(Dtype::F32, shape.dims().to_vec(), bytemuck::cast_slice(values));
+            view.map(|view| (name.as_str(), view))
+        })
+        .collect();
+    safetensors::serialize(views.map_err(|e| e.to_string())?, Some(metadata)).map_err(|e| e.to_string())
+}
+
+fn checksum<'a>(entries: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
+    let mut sorted: Vec<_> = entries.collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let mut hasher = blake3::Hasher::new();
+    for (name, values) in sorted {
+        hasher.update(name.as_bytes()).update(bytemuck::cast_slice(values));
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The newest good checkpoint of `run`, and a word to the user if that is not the newest one.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if there is none, or both are damaged.
+pub fn newest(run: &Path) -> Result<(Checkpoint, Option<String>)> {
+    let first = match load(&path(run)) {
+        Ok(found) => return Ok((found, None)),
+        Err(error) => error,
+    };
+    match load(&previous(run)) {
+        Ok(found) => {
+            let note = format!("{first}; going on from the checkpoint before it, step {}", found.step);
+            Ok((found, Some(note)))
+        }
+        Err(_) => Err(first),
+    }
+}
+
+/// Reads one checkpoint file.
+///
+/// # Errors
+/// [`Error::Checkpoint`] saying what is wrong with it.
+pub fn load(file: &Path) -> Result<Checkpoint> {
+    let bad = |what: String| Error::checkpoint(file, what);
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(bad("there is no checkpoint; train first, or name the run directory of a training".into()));
+        }
+        Err(e) => return Err(Error::io(file)(e)),
+    };
+    let header = bytes.first_chunk::<8>().map_or(0, |h| u64::from_le_bytes(*h));
+    if header > MAX_HEADER || header + 8 > bytes.len() as u64 {
+        return Err(bad(format!(
+            "damaged: a file of {} bytes claims a header of {header}; use another checkpoint",
+            bytes.len()
+        )));
+    }
+    let damaged = |e: safetensors::SafeTensorError| bad(format!("damaged ({e}); use another checkpoint"));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let facts = metadata.metadata().clone().unwrap_or_default();
+    let fact = |name: &str| {
+        facts
+            .get(name)
+            .cloned()
+            .ok_or_else(|| bad(format!("has no `{name}` in its metadata: not a checkpoint of dbvq-wgpu")))
+    };
+    if fact("format")? != FORMAT {
+        return Err(bad(format!("is of format `{}`, this program reads `{FORMAT}`", fact("format")?)));
+    }
+    let mut tensors = HashMap::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).map_err(damaged)?.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(bad(format!("tensor {name} is {:?}, expected F32", view.dtype())));
+        }
+        tensors.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
+    }
+    if checksum(tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()))) != fact("blake3")? {
+        return Err(bad("damaged: its checksum does not fit its content; use another checkpoint".into()));
+    }
+    let number = |name: &str| fact(name)?.parse::<u64>().map_err(|_| bad(format!("its `{name}` is no number")));
+    Ok(Checkpoint {
+        path: file.to_path_buf(),
+        step: number("step")?,
+        seed: number("seed")?,
+        model: fact("model")?,
+        tensors,
+    })
+}
+
+impl Checkpoint {
+    /// The values of tensor `name`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing or of another shape.
+    pub fn tensor(&self, name: &str, shape: Shape) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some((dims, values)) if dims == shape.dims() => Ok(values.clone()),
+            Some((dims, _)) => {
+                let what = format!(
+                    "tensor {name} is {dims:?} where the model needs {shape:?}: it is of another configuration"
+                );
+                Err(Error::checkpoint(&self.path, what))
+            }
+            None => Err(Error::checkpoint(&self.path, format!("has no tensor {name}: it is of another configuration"))),
+        }
+    }
+}

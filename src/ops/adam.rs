@@ -1,0 +1,134 @@
+//! Optimiser steps over arenas: flat buffers that hold many tensors side by side.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{grid, squared_norm};
+use crate::gpu::{Buffer, Gpu, Shader, shader};
+use crate::tensor::Tensor;
+
+pub(super) static SHADER: Shader = shader!("adam");
+
+/// Gradients that one `collect` dispatch copies: 8 storage buffers less the arena.
+const SOURCES: usize = 7;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Collect {
+    ends: [u32; SOURCES],
+    starts: [u32; SOURCES],
+    total: u32,
+}
+
+/// Copies each gradient to its place (in elements) in the flat `arena`.
+pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
+    for group in grads.chunks(SOURCES) {
+        let mut params = Collect { ends: [u32::MAX; SOURCES], starts: [0; SOURCES], total: 0 };
+        for (i, (start, grad)) in group.iter().enumerate() {
+            params.total += grad.count() as u32;
+            (params.ends[i], params.starts[i]) = (params.total, *start as u32);
+        }
+        let mut buffers: Vec<&Buffer> = group.iter().map(|(_, g)| g.buffer()).collect();
+        let first = buffers[0];
+        buffers.resize(SOURCES, first);
+        buffers.push(arena.buffer());
+        gpu.dispatch(&SHADER, "collect", &[], &buffers, &params, grid(params.total as usize, 64));
+    }
+}
+
+/// The global norm of gradients, and the factor that clips it: a tensor [2] = (‖g‖, factor).
+pub struct Clip(pub Tensor);
+
+/// Norm over all `arenas` of gradients; the factor is min(1, limit/‖g‖), or 1 if `limit` is 0.
+pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
+    #[repr(C)]
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    struct Params {
+        parts: u32,
+        limit: f32,
+    }
+    let squares = Tensor::uninit(gpu, [arenas.len()]);
+    let parts: Vec<(usize, Tensor)> =
+        arenas.iter().enumerate().map(|(i, g)| (i, squared_norm(g).reshape([1]))).collect();
+    collect(gpu, &squares, &parts);
+    let result = Tensor::uninit(gpu, [2]);
+    let params = Params { parts: arenas.len() as u32, limit };
+    gpu.dispatch(&SHADER, "clip", &[], &[squares.buffer(), result.buffer()], &params, [1, 1, 1]);
+    Clip(result)
+}
+
+/// Numbers of one Adam step.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamStep {
+    /// Learning rate of this step.
+    pub lr: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay (AdamW).
+    pub weight_decay: f32,
+    /// Number of this step, from 1, for the bias correction.
+    pub step: u32,
+    /// Decay of the weights' running average.
+    pub ema: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct AdamParams {
+    count: u32,
+    lr: f32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    decay: f32,
+    correction1: f32,
+    correction2: f32,
+    ema: f32,
+}
+
+/// One Adam step in place over flat tensors of equal size: weights, first and second moment, running average.
+///
+/// # Panics
+/// If sizes differ.
+#[track_caller]
+pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tensor; 4], step: AdamStep) {
+    let count = weight.count();
+    let same = [grad, first, second, average].iter().all(|t| t.count() == count);
+    assert!(same, "adam: arenas of different sizes, weights {:?} and gradients {:?}", weight.shape(), grad.shape());
+    let power = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.step as i32))) as f32;
+    let params = AdamParams {
+        count: count as u32,
+        lr: step.lr,
+        beta1: step.beta1,
+        beta2: step.beta2,
+        eps: step.eps,
+        decay: step.weight_decay,
+        correction1: power(step.beta1),
+        correction2: power(step.beta2),
+        ema: step.ema,
+    };
+    let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
+    grad.gpu().dispatch(&SHADER, "adam", &[], &buffers, &params, grid(count, 64));
+}
+
+/// decay · a + (1 − decay) · b; has no gradient.
+///
+/// # Panics
+/// If shapes differ.
+#[track_caller]
+pub fn ema(a: &Tensor, b: &Tensor, decay: f32) -> Tensor {
+    #[repr(C)]
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    struct Params {
+        count: u32,
+        decay: f32,
+    }
+    assert_eq!(a.shape(), b.shape(), "ema: shapes of both sides");
+    let y = Tensor::uninit(a.gpu(), a.shape());
+    let params = Params { count: a.count() as u32, decay };
+    a.gpu().dispatch(&SHADER, "ema", &[], &[a.buffer(), b.buffer(), y.buffer()], &params, grid(a.count(), 64));
+    y
+}

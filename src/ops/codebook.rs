@@ -1,0 +1,82 @@
+//! Distances to code vectors, the nearest code, and the straight-through estimator.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::grid;
+use super::reduce::sum_middle;
+use crate::gpu::{Shader, shader};
+use crate::tensor::{Codes, Tensor};
+
+pub(super) static SHADER: Shader = shader!("codebook");
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    d: u32,
+    k: u32,
+}
+
+#[track_caller]
+fn params(z: &Tensor, codebook: &Tensor) -> (Params, Vec<usize>) {
+    let [k, d] = codebook.dims();
+    let mut positions = z.shape().dims().to_vec();
+    assert_eq!(positions.pop(), Some(d), "z {:?} and codebook {:?}", z.shape(), codebook.shape());
+    (Params { rows: (z.count() / d) as u32, d: d as u32, k: k as u32 }, positions)
+}
+
+/// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no gradient.
+///
+/// # Panics
+/// If the last dimensions differ.
+#[track_caller]
+pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
+    let (params, positions) = params(z, codebook);
+    let codes = Codes::uninit(z.gpu(), positions);
+    let buffers = [z.buffer(), codebook.buffer(), codes.buffer()];
+    z.gpu().dispatch(&SHADER, "nearest", &[], &buffers, &params, grid(params.rows as usize, 64));
+    codes
+}
+
+/// ‖z − e_k‖² for every code: `z` [.., d], `codebook` [k, d] → [.., k].
+///
+/// # Panics
+/// If the last dimensions differ.
+#[track_caller]
+pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
+    let (params, mut dims) = params(z, codebook);
+    let [rows, d, k] = [params.rows, params.d, params.k].map(|v| v as usize);
+    dims.push(k);
+    let y = Tensor::uninit(z.gpu(), dims);
+    let buffers = [z.buffer(), codebook.buffer(), y.buffer()];
+    z.gpu().dispatch(&SHADER, "distances", &[], &buffers, &params, grid(rows * k, 64));
+    let (saved_z, saved_codebook) = (z.detach(), codebook.detach());
+    y.with_vjp([z, codebook], move |dy, [want_z, want_codebook]| {
+        let dz = want_z.then(|| {
+            let dz = Tensor::uninit(dy.gpu(), saved_z.shape());
+            let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), dz.buffer()];
+            dy.gpu().dispatch(&SHADER, "distances_backward_z", &[], &buffers, &params, grid(rows * d, 64));
+            dz
+        });
+        let de = want_codebook.then(|| {
+            let parts = rows.div_ceil(1024);
+            let partial = Tensor::uninit(dy.gpu(), [parts, k * d]);
+            let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), partial.buffer()];
+            let groups = [(k * d).div_ceil(64) as u32, parts as u32, 1];
+            dy.gpu().dispatch(&SHADER, "distances_backward_codebook", &[], &buffers, &params, groups);
+            sum_middle(&partial, [1, parts, k * d], 1.0, false).reshape([k, d])
+        });
+        [dz, de]
+    })
+}
+
+/// The values of `quantised` with the gradient going to `z` unchanged (van den Oord et al. 2017). A declared
+/// gradient, not a derived one: the nearest code has derivative zero almost everywhere.
+///
+/// # Panics
+/// If shapes differ.
+#[track_caller]
+pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
+    assert_eq!(z.shape(), quantised.shape(), "straight_through: shapes of z and of its codes");
+    quantised.detach().with_vjp([z], |dy, _| [Some(dy.clone())])
+}

@@ -1,0 +1,54 @@
+//! One file per kernel family, with the stem of its WGSL: shape rule, dispatch, and the gradient as a closure.
+//!
+//! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not fit.
+
+mod adam;
+mod codebook;
+mod conv2d;
+mod elementwise;
+mod film;
+mod gather;
+mod group_norm;
+mod matmul;
+mod mse;
+mod ou_step;
+mod random;
+mod reduce;
+mod softmax;
+
+pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
+pub use codebook::{distances, nearest, straight_through};
+pub use conv2d::{Conv, conv1d, conv2d};
+pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
+pub use film::film_silu;
+pub use gather::{gather, scatter_add};
+pub use group_norm::{group_norm, layer_norm};
+pub use matmul::{Trans, linear, matmul};
+pub use mse::{mse, weighted_mse};
+pub use ou_step::{marginal, multistep, step, step_given};
+pub use random::{bits, gumbel, normal, uniform};
+pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
+pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
+
+pub(crate) use crate::tensor::grid;
+
+/// Shaders of all ops with their file names, for checks that need no device.
+pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
+    let list = [
+        &adam::SHADER,
+        &codebook::SHADER,
+        &conv2d::SHADER,
+        &elementwise::SHADER,
+        &film::SHADER,
+        &gather::SHADER,
+        &group_norm::SHADER,
+        &matmul::SHADER,
+        &mse::SHADER,
+        &ou_step::SHADER,
+        &random::SHADER,
+        &reduce::SHADER,
+        &softmax::SHADER,
+        &crate::tensor::ACCUMULATE,
+    ];
+    list.to_vec()
+}

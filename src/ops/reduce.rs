@@ -1,0 +1,136 @@
+//! Sums and means.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::grid;
+use crate::gpu::{Shader, shader};
+use crate::tensor::{Shape, Tensor};
+
+pub(super) static SHADER: Shader = shader!("reduce");
+
+/// Most terms that one invocation sums: one driver silently ends all loops of an invocation after 65,535 rounds.
+const PART: usize = 32_768;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    outer: u32,
+    middle: u32,
+    inner: u32,
+    scale: f32,
+}
+
+/// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if `square`.
+pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: f32, square: bool) -> Tensor {
+    assert!(middle <= 64 * PART, "a sum over {middle} terms in one pass; a workgroup does {}", 64 * PART);
+    let outputs = outer * inner;
+    let y = Tensor::uninit(x.gpu(), [outer, inner]);
+    let params = Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, scale };
+    let overrides = [("SQUARE", u32::from(square))];
+    let buffers = [x.buffer(), y.buffer()];
+    // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
+    if middle <= 32 || (outputs >= 4096 && middle <= PART) {
+        x.gpu().dispatch(&SHADER, "serial", &overrides, &buffers, &params, grid(outputs, 64));
+    } else {
+        x.gpu().dispatch(&SHADER, "tree", &overrides, &buffers, &params, grid(outputs, 1));
+    }
+    y
+}
+
+/// Sum over dimension `axis`, which is removed.
+///
+/// # Panics
+/// If there is no such dimension.
+#[track_caller]
+pub fn sum(x: &Tensor, axis: usize) -> Tensor {
+    scaled_sum(x, axis, 1.0)
+}
+
+/// Mean over dimension `axis`, which is removed.
+///
+/// # Panics
+/// If there is no such dimension.
+#[track_caller]
+pub fn mean(x: &Tensor, axis: usize) -> Tensor {
+    assert!(axis < x.shape().rank(), "mean over axis {axis} of {:?}", x.shape());
+    scaled_sum(x, axis, 1.0 / x.shape().dims()[axis] as f32)
+}
+
+#[track_caller]
+fn scaled_sum(x: &Tensor, axis: usize, scale: f32) -> Tensor {
+    let shape = x.shape();
+    let dims = shape.dims();
+    assert!(axis < dims.len(), "sum over axis {axis} of {shape:?}");
+    let sizes = [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()];
+    let kept: Vec<usize> = dims.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &d)| d).collect();
+    sum_middle(x, sizes, scale, false).reshape(kept).with_vjp([x], move |dy, _| [Some(spread(dy, sizes, shape, scale))])
+}
+
+/// Sum of all elements, shape `[]`.
+pub fn sum_all(x: &Tensor) -> Tensor {
+    all(x, 1.0)
+}
+
+/// Mean of all elements, shape `[]`.
+pub fn mean_all(x: &Tensor) -> Tensor {
+    all(x, 1.0 / x.count() as f32)
+}
+
+fn all(x: &Tensor, scale: f32) -> Tensor {
+    let shape = x.shape();
+    total(x, scale, false).with_vjp([x], move |dy, _| [Some(spread(dy, [1, shape.count(), 1], shape, scale))])
+}
+
+/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: rows of 1,024 first, so that it fills the GPU.
+pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
+    let count = x.count();
+    let row = 1024;
+    if count <= row || !count.is_multiple_of(row) {
+        return sum_middle(x, [1, count, 1], scale, square).reshape([]);
+    }
+    let rows = sum_middle(x, [count / row, row, 1], 1.0, square);
+    sum_middle(&rows, [1, count / row, 1], scale, false).reshape([])
+}
+
+/// Σ x² as a scalar; has no gradient. For norms of gradients.
+pub fn squared_norm(x: &Tensor) -> Tensor {
+    total(&x.detach(), 1.0, true)
+}
+
+/// The gradient of a sum over the middle dimension: `scale · dy` at every element that was summed.
+fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: f32) -> Tensor {
+    let dx = Tensor::uninit(dy.gpu(), shape);
+    let params = Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, scale };
+    dy.gpu().dispatch(&SHADER, "spread", &[], &[dy.buffer(), dx.buffer()], &params, grid(dx.count(), 64));
+    dx
+}
+
+/// `x` summed over the dimensions in which `shape` has size 1 or none: what broadcasting's gradient needs.
+pub fn sum_to(x: &Tensor, shape: Shape) -> Tensor {
+    if x.shape() == shape {
+        return x.clone();
+    }
+    let rank = x.shape().rank();
+    let target = shape.padded(rank);
+    let mut sizes: Vec<usize> = x.shape().dims().to_vec();
+    let mut y = x.detach();
+    // Runs of dimensions to sum, from the last, each in one pass.
+    let mut end = rank;
+    while end > 0 {
+        let summed = |i: usize, sizes: &[usize]| target[i] == 1 && sizes[i] != 1;
+        if !summed(end - 1, &sizes) {
+            end -= 1;
+            continue;
+        }
+        let mut begin = end - 1;
+        while begin > 0 && (summed(begin - 1, &sizes) || sizes[begin - 1] == 1) {
+            begin -= 1;
+        }
+        let around =
+            [sizes[..begin].iter().product(), sizes[begin..end].iter().product(), sizes[end..].iter().product()];
+        y = sum_middle(&y, around, 1.0, false);
+        sizes[begin..end].fill(1);
+        end = begin;
+    }
+    y.reshape(shape)
+}

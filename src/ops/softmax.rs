@@ -1,0 +1,78 @@
+//! Softmax, log-softmax, cross-entropy over the last dimension, and the Gumbel-softmax relaxation.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{add, grid};
+use crate::gpu::{Shader, shader};
+use crate::tensor::{Codes, Tensor};
+
+pub(super) static SHADER: Shader = shader!("softmax");
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    k: u32,
+    scale: f32,
+}
+
+impl Params {
+    fn of(x: &Tensor, scale: f32) -> Params {
+        let k = x.shape().last();
+        Params { rows: (x.count() / k) as u32, k: k as u32, scale }
+    }
+}
+
+/// softmax(scale · x) over the last dimension.
+pub fn softmax(x: &Tensor, scale: f32) -> Tensor {
+    normalise(x, scale, false)
+}
+
+/// log softmax(scale · x) over the last dimension.
+pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
+    normalise(x, scale, true)
+}
+
+fn normalise(x: &Tensor, scale: f32, log: bool) -> Tensor {
+    let (y, params) = (Tensor::uninit(x.gpu(), x.shape()), Params::of(x, scale));
+    let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
+    x.gpu().dispatch(&SHADER, "forward", &overrides, &[x.buffer(), y.buffer()], &params, groups);
+    let saved = y.clone();
+    y.with_vjp([x], move |dy, _| {
+        let dx = Tensor::uninit(dy.gpu(), dy.shape());
+        let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
+        dy.gpu().dispatch(&SHADER, "backward", &overrides, &buffers, &params, groups);
+        [Some(dx)]
+    })
+}
+
+/// −log softmax(logits)[target] per row: `logits` [n, k], `target` [n] → [n], in nats.
+///
+/// # Panics
+/// If the numbers of rows differ.
+#[track_caller]
+pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
+    let ([n, _], params) = (logits.dims(), Params::of(logits, 1.0));
+    assert_eq!(target.count(), n, "cross_entropy: logits {:?} and targets {:?}", logits.shape(), target.shape());
+    let (loss, groups) = (Tensor::uninit(logits.gpu(), [n]), grid(n, 64));
+    let buffers = [logits.buffer(), target.buffer(), loss.buffer()];
+    logits.gpu().dispatch(&SHADER, "cross_entropy", &[], &buffers, &params, groups);
+    let (saved, target) = (logits.detach(), target.clone());
+    loss.with_vjp([logits], move |dy, _| {
+        let dx = Tensor::uninit(dy.gpu(), saved.shape());
+        let buffers = [saved.buffer(), dy.buffer(), target.buffer(), dx.buffer()];
+        dy.gpu().dispatch(&SHADER, "cross_entropy_backward", &[], &buffers, &params, groups);
+        [Some(dx)]
+    })
+}
+
+/// A relaxed sample of softmax(logits): softmax((logits + G)/τ), `gumbel` being independent Gumbel(0, 1) numbers of
+/// the same shape (Jang et al. 2017). τ belongs to the relaxation only; the law is that of the logits.
+///
+/// # Panics
+/// If shapes differ.
+#[track_caller]
+pub fn gumbel_softmax(logits: &Tensor, gumbel: &Tensor, tau: f32) -> Tensor {
+    assert_eq!(logits.shape(), gumbel.shape(), "gumbel_softmax: shapes of logits and noise");
+    softmax(&add(logits, gumbel), 1.0 / tau)
+}

@@ -1,0 +1,69 @@
+//! `dbvq-wgpu adapters`: which GPUs there are, and what kernels find on them.
+
+use std::fmt::Write;
+
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterFacts, adapters};
+
+/// Prints the list, as JSON for programs.
+///
+/// # Errors
+/// [`Error::Adapter`] if there is none; as JSON an empty list is printed first.
+pub fn run(json: bool) -> Result<()> {
+    let list = adapters();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&list).expect("facts are plain data"));
+    } else {
+        list.iter().for_each(|adapter| print!("{}", text(adapter)));
+    }
+    match list.is_empty() {
+        false => Ok(()),
+        true => Err(Error::Adapter(
+            "no GPU adapter was found: install a Vulkan driver (`cargo xtask quickstart` installs Mesa's software driver on Linux)".into(),
+        )),
+    }
+}
+
+fn text(a: &AdapterFacts) -> String {
+    let mut out = format!("{} {}{}\n", a.index, a.name, if a.default { "  (default)" } else { "" });
+    let mib = |bytes: u64| bytes >> 20;
+    let l = &a.limits;
+    let _ = writeln!(out, "    {} / {}, driver {} {}", a.backend, a.kind, a.driver, a.driver_info);
+    let _ = writeln!(
+        out,
+        "    binding up to {} MiB, buffer up to {} MiB",
+        mib(l.max_storage_buffer_binding_size),
+        mib(l.max_buffer_size)
+    );
+    let (invocations, memory) = (l.max_compute_invocations_per_workgroup, l.max_compute_workgroup_storage_size >> 10);
+    let _ = writeln!(
+        out,
+        "    workgroup: {invocations} invocations, {memory} KiB; subgroup {}..{} lanes",
+        a.subgroup[0], a.subgroup[1]
+    );
+    let _ = writeln!(
+        out,
+        "    {} storage buffers, {} bytes of immediates",
+        l.max_storage_buffers_per_shader_stage, l.max_immediate_size
+    );
+    let f = &a.features;
+    let all = [
+        ("f16", f.shader_f16),
+        ("int64", f.shader_int64),
+        ("subgroups", f.subgroup),
+        ("timestamps", f.timestamps_in_passes),
+        ("pipeline cache", f.pipeline_cache),
+        ("cooperative matrix", f.cooperative_matrix),
+    ];
+    let names =
+        |present: bool| all.iter().filter(|(_, has)| *has == present).map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(out, "    has {}; lacks {}", or_nothing(names(true)), or_nothing(names(false)));
+    if let Err(why) = &a.usable {
+        let _ = writeln!(out, "    cannot run the kernels: {why}");
+    }
+    out
+}
+
+fn or_nothing(list: String) -> String {
+    if list.is_empty() { "nothing".into() } else { list }
+}

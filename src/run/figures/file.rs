@@ -1,0 +1,86 @@
+//! A picture and what made it, as one PNG file.
+
+use std::io::Write;
+use std::path::Path;
+
+use atomic_write_file::AtomicWriteFile;
+use image::RgbImage;
+
+use crate::error::{Error, Result};
+
+/// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as text chunks.
+///
+/// # Errors
+/// [`Error::Io`] naming `path` if it cannot be written, or if a keyword is not 1–79 Latin-1 characters.
+pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Result<()> {
+    let png = encode(picture, metadata).map_err(|e| Error::io(path)(e.into()))?;
+    let mut file = AtomicWriteFile::open(path).map_err(Error::io(path))?;
+    file.write_all(&png).map_err(Error::io(path))?;
+    file.commit().map_err(Error::io(path))
+}
+
+fn encode(picture: &RgbImage, metadata: &[(&str, String)]) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: 11_811, yppu: 11_811, unit: png::Unit::Meter }));
+    for (keyword, text) in metadata {
+        let (keyword, text) = (keyword.to_string(), text.clone());
+        // tEXt, which every tool reads, holds Latin-1 only.
+        if text.chars().all(|c| u32::from(c) < 256) {
+            encoder.add_text_chunk(keyword, text)?;
+        } else {
+            encoder.add_itxt_chunk(keyword, text)?;
+        }
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.as_raw())?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn metadata() -> [(&'static str, String); 3] {
+        [("Software", "dbvq-wgpu".into()), ("seed", "7".into()), ("sampler", "ancestral, η = 0.1".into())]
+    }
+
+    #[test]
+    fn what_made_a_picture_can_be_read_back() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("picture.png");
+        let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 255]));
+        save(&path, &picture, &metadata())?;
+        let reader = png::Decoder::new(BufReader::new(File::open(&path)?)).read_info()?;
+        let latin = &reader.info().uncompressed_latin1_text;
+        let latin: Vec<(&str, &str)> = latin.iter().map(|c| (c.keyword.as_str(), c.text.as_str())).collect();
+        assert_eq!(latin, [("Software", "dbvq-wgpu"), ("seed", "7")]);
+        let utf8 = &reader.info().utf8_text[0];
+        assert_eq!((utf8.keyword.as_str(), utf8.get_text()?), ("sampler", "ancestral, η = 0.1".to_string()));
+        assert_eq!(image::open(&path)?.into_rgb8(), picture);
+        assert_eq!(std::fs::read_dir(directory.path())?.count(), 1, "no temporary file stays");
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_named() {
+        let path = Path::new("no such directory/picture.png");
+        let error = save(path, &RgbImage::new(1, 1), &[]).expect_err("the directory is missing");
+        assert!(matches!(&error, Error::Io { path: named, .. } if named == path), "{error}");
+    }
+
+    #[test]
+    fn a_keyword_that_png_cannot_hold_is_an_error() {
+        let path = std::env::temp_dir().join("never written.png");
+        let error = save(&path, &RgbImage::new(1, 1), &[("", "empty keyword".into())]).expect_err("no keyword");
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,143 @@
+//! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B).
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::sample::{Trained, pairs, write_samples};
+use super::{Device, figures, keep_pipelines, run_dir};
+use crate::data::toy::{self, CODES, DIM, LENGTH};
+use crate::error::{Error, Result};
+use crate::models::sampler::Known;
+use crate::tensor::Tensor;
+
+/// Arguments of `inpaint`.
+#[derive(Clone, Debug)]
+pub struct InpaintArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// Position and code of what is known.
+    pub known: Vec<(usize, u32)>,
+    /// Passes over each level.
+    pub resample: usize,
+    /// Sequences.
+    pub count: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Reads `0=0,4=4`.
+///
+/// # Errors
+/// [`Error::Usage`] saying what a position and a code may be.
+pub fn parse_known(text: &str) -> Result<Vec<(usize, u32)>> {
+    let wrong = |part: &str| {
+        Error::Usage(format!(
+            "--known {text}: `{part}` is not POSITION=CODE with a position in 0..{LENGTH} and a code in 0..{CODES}"
+        ))
+    };
+    let mut known = Vec::new();
+    for part in text.split(',') {
+        let (position, code) = part.split_once('=').ok_or_else(|| wrong(part))?;
+        let (Ok(position), Ok(code)) = (position.trim().parse::<usize>(), code.trim().parse::<u32>()) else {
+            return Err(wrong(part));
+        };
+        if position >= LENGTH || code as usize >= CODES || known.iter().any(|&(p, _)| p == position) {
+            return Err(wrong(part));
+        }
+        known.push((position, code));
+    }
+    Ok(known)
+}
+
+/// Inpaints.
+///
+/// # Errors
+/// As [`Trained::load`], and [`Error::Io`] for the files.
+pub fn run(args: &InpaintArgs) -> Result<()> {
+    let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let begin = Instant::now();
+    let z0 = fill(&trained, args);
+    let seconds = begin.elapsed().as_secs_f64();
+    let codes = toy::nearest(&z0, &toy::centroids());
+    write_samples(&args.out.join("samples.safetensors"), args.count, &codes, &z0)?;
+    let fillings = toy::fillings(&args.known);
+    let shares = toy::shares(&codes, &fillings);
+    let consistent: f64 = shares.iter().sum();
+    let summary = json!({
+        "known": args.known, "resample": args.resample, "samples": args.count, "seed": args.seed,
+        "consistent": consistent, "paths": shares, "fillings": fillings, "seconds": seconds,
+        "adapter": trained.gpu.facts().name,
+    });
+    let text = serde_json::to_string_pretty(&summary).expect("plain data");
+    run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
+    let (frames, rows) = first_three(&codes, &z0);
+    let picture = figures::inpainting(&toy::centroids(), &args.known, &frames, &rows);
+    let facts = [
+        ("seed", args.seed.to_string()),
+        ("resample", args.resample.to_string()),
+        ("run", args.run.display().to_string()),
+    ];
+    figures::save(&args.out.join("inpainting.png"), &picture, &facts)?;
+    println!(
+        "{:.2} % of {} fillings are valid chains, by {} resampling passes",
+        100.0 * consistent,
+        args.count,
+        args.resample
+    );
+    for (filling, share) in fillings.iter().zip(&shares) {
+        println!("  {filling:?}  {:.2} %", 100.0 * share);
+    }
+    println!("{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}", args.out.display());
+    keep_pipelines(&trained.gpu);
+    Ok(())
+}
+
+/// z_0 [count, 5, 2] with the known positions at their centroids.
+fn fill(trained: &Trained, args: &InpaintArgs) -> Vec<f32> {
+    let (mut vectors, mut mask) = ([0.0; LENGTH * DIM], [0.0; LENGTH]);
+    for &(position, code) in &args.known {
+        vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
+        mask[position] = 1.0;
+    }
+    let z0 = Tensor::from_slice(&trained.gpu, &vectors.repeat(args.count), [args.count, LENGTH, DIM]);
+    let mask = Tensor::from_slice(&trained.gpu, &mask, [1, LENGTH, 1]);
+    let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
+    let steps = trained.model.bridge.steps();
+    let mut progress = Progress::new("inpaint", 0, steps as u64);
+    let known = Known { z0: &z0, mask: &mask, resample: args.resample };
+    let filled = trained.process(&eps).inpaint(&known, args.seed, &mut |t| {
+        trained.gpu.wait();
+        progress.at((steps - t) as u64, || format!("t = {t}"));
+    });
+    progress.finish();
+    filled.to_vec()
+}
+
+/// The first three samples as the figure wants them.
+fn first_three(codes: &[u32], z0: &[f32]) -> (Vec<figures::Frame>, Vec<[u32; LENGTH]>) {
+    let points = pairs(z0);
+    let frames = points.chunks_exact(LENGTH).take(3).map(|f| [f[0], f[1], f[2], f[3], f[4]]).collect();
+    let rows = codes.chunks_exact(LENGTH).take(3).map(|c| [c[0], c[1], c[2], c[3], c[4]]).collect();
+    (frames, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_codes_are_read_or_refused() {
+        assert_eq!(parse_known("0=0,4=4").ok(), Some(vec![(0, 0), (4, 4)]));
+        for wrong in ["", "0", "5=0", "0=8", "0=0,0=1", "a=b"] {
+            assert_eq!(parse_known(wrong).expect_err(wrong).exit_code(), 2, "{wrong}");
+        }
+    }
+}

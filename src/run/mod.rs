@@ -1,0 +1,62 @@
+//! What the commands do. The only module that prints, and the only one that looks at the clock.
+
+pub mod adapters;
+pub mod figures;
+pub mod inpaint;
+pub mod presets;
+pub mod progress;
+pub mod run_dir;
+pub mod sample;
+pub mod schedule;
+pub mod toy_figures;
+pub mod train;
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::gpu::{Gpu, GpuOptions};
+
+/// What every command that computes needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Device {
+    /// `--adapter`.
+    pub adapter: Option<String>,
+    /// `--gpu-memory`, MiB.
+    pub memory_mib: Option<u64>,
+}
+
+impl Device {
+    /// Opens the adapter; compiled pipelines are kept in the user's cache directory.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`](crate::error::Error::Adapter).
+    pub fn open(&self) -> Result<Gpu> {
+        let profile = std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0");
+        Gpu::open(GpuOptions {
+            adapter: self.adapter.clone(),
+            memory_limit: self.memory_mib.map(|mib| mib << 20),
+            cache_dir: cache_dir(),
+            profile,
+            ..GpuOptions::default()
+        })
+    }
+}
+
+fn cache_dir() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    etcetera::choose_base_strategy().ok().map(|dirs| dirs.cache_dir().join("dbvq-wgpu"))
+}
+
+/// Keeps the pipelines compiled in this run; a cache that cannot be written is no failure of the command.
+pub fn keep_pipelines(gpu: &Gpu) {
+    if let Err(error) = gpu.save_pipelines() {
+        eprintln!("note: compiled kernels are not kept for the next run ({error})");
+    }
+}
+
+/// Prints GPU time per kernel, under `DBVQ_PROFILE=1`.
+pub fn print_profile(gpu: &Gpu) {
+    if let Some(kernels) = gpu.profile() {
+        eprintln!("\n{}", crate::gpu::profile_table(&kernels));
+    }
+}

@@ -1,0 +1,53 @@
+//! Progress: a bar where somebody watches, plain lines now and then where nobody does.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Time between two plain lines.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Progress of something with a known number of steps.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    total: u64,
+    first: u64,
+    begin: Instant,
+    said: Instant,
+}
+
+impl Progress {
+    /// Starts at `first` of `total`.
+    pub fn new(what: &'static str, first: u64, total: u64) -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let template = "{prefix} {bar:24} {pos}/{len} {per_sec} {eta} left {msg}";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(total).with_style(style).with_prefix(what).with_position(first);
+            bar.reset_eta();
+            bar
+        });
+        Progress { bar, what, total, first, begin: Instant::now(), said: Instant::now() }
+    }
+
+    /// Now at `done`; `message` is only asked for when it is shown.
+    pub fn at(&mut self, done: u64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(message());
+        } else if self.said.elapsed() >= QUIET {
+            self.said = Instant::now();
+            let rate = (done - self.first) as f64 / self.begin.elapsed().as_secs_f64();
+            let left = (self.total - done) as f64 / rate.max(1e-9);
+            eprintln!("{} {done}/{} {rate:.1}/s {left:.0} s left {}", self.what, self.total, message());
+        }
+    }
+
+    /// Ends the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, and a lock that keeps two runs apart.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// A run directory, locked while this lives.
+pub struct RunDir {
+    /// Its path.
+    pub path: PathBuf,
+    metrics: File,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Creates or opens `path` and locks it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it, [`Error::Io`] if it cannot be written.
+    pub fn open(path: &Path) -> Result<RunDir> {
+        std::fs::create_dir_all(path).map_err(Error::io(path))?;
+        let file = path.join("run.lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(Error::io(&file))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked(path.to_path_buf())),
+            Err(std::fs::TryLockError::Error(e)) => return Err(Error::io(&file)(e)),
+        }
+        let file = path.join("metrics.jsonl");
+        let metrics = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
+        Ok(RunDir { path: path.to_path_buf(), metrics, _lock: lock })
+    }
+
+    /// Writes the resolved configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        write(&self.path.join("config.toml"), config.to_toml().as_bytes())
+    }
+
+    /// Appends one line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log(&mut self, line: Map<String, Value>) -> Result<()> {
+        let text = format!("{}\n", Value::Object(line));
+        self.metrics.write_all(text.as_bytes()).map_err(Error::io(self.path.join("metrics.jsonl")))
+    }
+
+    /// Drops the lines of `metrics.jsonl` after `step`: those steps are done again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn rewind(&mut self, step: u64) -> Result<()> {
+        let file = self.path.join("metrics.jsonl");
+        let kept: Vec<String> = metrics(&self.path)?
+            .into_iter()
+            .filter(|m| step_of(m) <= step)
+            .map(|m| format!("{}\n", Value::Object(m)))
+            .collect();
+        write(&file, kept.concat().as_bytes())?;
+        self.metrics = OpenOptions::new().append(true).open(&file).map_err(Error::io(&file))?;
+        Ok(())
+    }
+}
+
+fn step_of(line: &Map<String, Value>) -> u64 {
+    line.get("step").and_then(Value::as_u64).unwrap_or(u64::MAX)
+}
+
+/// The configuration of the run at `path`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory, else as [`Config::parse`].
+pub fn config(path: &Path) -> Result<Config> {
+    let file = path.join("config.toml");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Config::parse(&text, &file.display().to_string(), &[]),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::checkpoint(path, "is no run directory (it has no config.toml); name the --out of a training"))
+        }
+        Err(e) => Err(Error::io(&file)(e)),
+    }
+}
+
+/// The whole lines of `metrics.jsonl`; one cut off by a kill is left out.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
+    let file = path.join("metrics.jsonl");
+    let lines = BufReader::new(File::open(&file).map_err(Error::io(&file))?).lines();
+    let lines: Vec<String> = lines.collect::<std::io::Result<_>>().map_err(Error::io(&file))?;
+    Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Writes a whole file or none, and makes it durable.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
+    out.write_all(bytes).and_then(|()| out.sync_all()).and_then(|()| out.commit()).map_err(Error::io(file))
+}

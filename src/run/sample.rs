@@ -1,0 +1,218 @@
+//! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a short word on both.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Device, figures, keep_pipelines, print_profile, run_dir};
+use crate::bridge::ReverseVariance;
+use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::models::dbvq::Toy;
+use crate::models::sampler::{Process, Sampler};
+use crate::nn::Module;
+use crate::nn::checkpoint;
+use crate::ops;
+use crate::tensor::{Shape, Tensor};
+
+/// Most sequences sampled side by side.
+const CHUNK: usize = 16_384;
+
+/// Arguments of `sample`.
+#[derive(Clone, Debug)]
+pub struct SampleArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// Sequences.
+    pub count: usize,
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Steps; `None`: all T.
+    pub steps: Option<usize>,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// A trained model, its averaged weights loaded.
+pub struct Trained {
+    /// The device.
+    pub gpu: Gpu,
+    /// The model.
+    pub model: Toy,
+    /// σ_t² of the reverse step.
+    pub variance: ReverseVariance,
+    /// Training steps behind it.
+    pub step: u64,
+    /// The run's configuration.
+    pub config: crate::config::Config,
+}
+
+impl Trained {
+    /// Loads the newest checkpoint of `run`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is none that fits.
+    pub fn load(run: &Path, device: &Device) -> Result<Trained> {
+        let config = run_dir::config(run)?;
+        let (found, note) = checkpoint::newest(run)?;
+        if let Some(note) = note {
+            eprintln!("warning: {note}");
+        }
+        let gpu = device.open()?;
+        let mut model = Toy::new(&gpu, &config)?;
+        let mut outcome = Ok(());
+        model.visit(&mut |path, tensor| match found.tensor(&format!("ema.{path}"), tensor.shape()) {
+            Ok(values) => *tensor = Tensor::from_slice(&gpu, &values, tensor.shape()),
+            Err(error) => outcome = Err(error),
+        });
+        outcome?;
+        Ok(Trained { gpu, model, variance: config.bridge.reverse_variance, step: found.step, config })
+    }
+
+    /// What samplers work with; `eps` is usually `&|z, t| trained.model.eps(z, t)`.
+    pub fn process<'a>(&'a self, eps: &'a dyn Fn(&Tensor, usize) -> Tensor) -> Process<'a> {
+        Process {
+            gpu: &self.gpu,
+            bridge: &self.model.bridge,
+            variance: self.variance,
+            target: self.model.target(),
+            eps,
+        }
+    }
+
+    /// Code vectors on the host.
+    pub fn codebook(&self) -> Vec<[f32; DIM]> {
+        pairs(&self.model.codebook().to_vec())
+    }
+}
+
+/// Points of the plane from their flat coordinates.
+pub fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
+    flat.chunks_exact(DIM).map(|p| [p[0], p[1]]).collect()
+}
+
+/// Samples.
+///
+/// # Errors
+/// As [`Trained::load`], and [`Error::Io`] for the files.
+pub fn run(args: &SampleArgs) -> Result<()> {
+    let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let steps = args.steps.unwrap_or(trained.model.bridge.steps());
+    let begin = Instant::now();
+    let (codes, z0) = draw(&trained, args, steps)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    write_samples(&args.out.join("samples.safetensors"), args.count, &codes, &z0)?;
+    // Learnt codes come in an order of their own: chains are judged by the nearest true centroid.
+    let truth = toy::nearest(&z0, &toy::centroids());
+    let reached = toy::reached(&truth);
+    let adapter = trained.gpu.facts().name.clone();
+    let name = sampler_name(args.sampler);
+    let summary = json!({
+        "sampler": name, "steps": steps, "samples": args.count, "seed": args.seed, "training_steps": trained.step,
+        "valid": reached.valid, "total_variation": reached.total_variation, "distinct": reached.distinct,
+        "seconds": seconds, "adapter": adapter,
+    });
+    let text = serde_json::to_string_pretty(&summary).expect("plain data");
+    run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
+    let caption = caption(name, steps, &reached);
+    let picture = figures::samples_overview(&toy::centroids(), &pairs(&z0), &caption, &histogram(&truth));
+    figures::save(&args.out.join("samples.png"), &picture, &metadata(args, &trained, name, steps))?;
+    println!("{caption}");
+    println!(
+        "{:.1} s on {adapter}; wrote samples.safetensors, samples.png and summary.json to {}",
+        seconds,
+        args.out.display()
+    );
+    keep_pipelines(&trained.gpu);
+    print_profile(&trained.gpu);
+    Ok(())
+}
+
+/// Codes [n, 5] and z_0 [n, 5, 2].
+fn draw(trained: &Trained, args: &SampleArgs, steps: usize) -> Result<(Vec<u32>, Vec<f32>)> {
+    let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
+    let process = trained.process(&eps);
+    let chunks = args.count.div_ceil(CHUNK);
+    let mut progress = Progress::new("sample", 0, (chunks * (steps + 1)) as u64);
+    let (mut codes, mut z0, mut done) = (Vec::new(), Vec::new(), 0);
+    for chunk in 0..chunks {
+        let n = CHUNK.min(args.count - chunk * CHUNK);
+        // Each chunk has a seed of its own: its noise starts at index 0 again.
+        let seed = args.seed ^ (chunk as u64) << 40;
+        let z = process.sample(Shape::from([n, LENGTH, DIM]), args.sampler, steps, seed, &mut |t, _| {
+            done += 1;
+            progress.at(done, || format!("t = {t}"));
+        })?;
+        codes.extend(ops::nearest(&z, trained.model.codebook()).to_vec());
+        z0.extend(z.to_vec());
+    }
+    progress.finish();
+    Ok((codes, z0))
+}
+
+fn caption(name: &str, steps: usize, reached: &Reached) -> String {
+    format!(
+        "{name}, {steps} steps: {:.2} % of {} sequences are valid chains, total variation {:.3} among them, {} distinct sequences",
+        100.0 * reached.valid,
+        reached.samples,
+        reached.total_variation,
+        reached.distinct
+    )
+}
+
+fn metadata(args: &SampleArgs, trained: &Trained, name: &str, steps: usize) -> Vec<(&'static str, String)> {
+    vec![
+        ("seed", args.seed.to_string()),
+        ("sampler", name.to_string()),
+        ("steps", steps.to_string()),
+        ("run", args.run.display().to_string()),
+        ("training_steps", trained.step.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}
+
+/// The name by which the command line knows a sampler.
+pub fn sampler_name(sampler: Sampler) -> &'static str {
+    match sampler {
+        Sampler::Ancestral => "ancestral",
+        Sampler::Ddim { .. } => "ddim",
+        Sampler::Dpmpp2m => "dpmpp2m",
+        Sampler::PaperLiteral => "paper-literal",
+    }
+}
+
+/// Share of each of the 128 chains among the valid sequences.
+fn histogram(codes: &[u32]) -> Vec<f64> {
+    let mut counts = vec![0.0; toy::CHAINS];
+    codes.chunks_exact(LENGTH).filter_map(toy::chain_index).for_each(|i| counts[i] += 1.0);
+    let total: f64 = counts.iter().sum::<f64>().max(1.0);
+    counts.into_iter().map(|c| c / total).collect()
+}
+
+/// `codes` u32 [n, 5] and `z0` f32 [n, 5, 2].
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_samples(file: &Path, n: usize, codes: &[u32], z0: &[f32]) -> Result<()> {
+    let view = |dtype, shape: Vec<usize>, bytes| TensorView::new(dtype, shape, bytes).expect("sizes fit their shapes");
+    let tensors = [
+        ("codes", view(Dtype::U32, vec![n, LENGTH], bytemuck::cast_slice(codes))),
+        ("z0", view(Dtype::F32, vec![n, LENGTH, DIM], bytemuck::cast_slice(z0))),
+    ];
+    let facts = HashMap::from([
+        ("version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
+        ("codes".into(), CODES.to_string()),
+    ]);
+    let bytes = safetensors::serialize(tensors, Some(facts)).expect("two plain tensors");
+    run_dir::write(file, &bytes)
+}

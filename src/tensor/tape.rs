@@ -1,0 +1,155 @@
+//! Reverse-mode differentiation: each op leaves a closure beside its result.
+//!
+//! A node is kept alive by the tensors computed from it; there is no list to clear. [`Tensor::backward`] walks
+//! from the newest node to the oldest and drops each closure, with the tensors it saved, as it passes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::Tensor;
+use crate::gpu::{Shader, shader};
+
+pub(crate) static SHADER: Shader = shader!("accumulate");
+
+/// Turns the gradient of an op's result into those of its inputs.
+type Vjp = Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>>>;
+
+/// A value of the tape. Ids grow, so a larger one is never an input of a smaller one.
+pub(super) struct Node {
+    id: u64,
+    op: RefCell<Op>,
+}
+
+enum Op {
+    Leaf,
+    Done,
+    Inner { inputs: Vec<Option<Rc<Node>>>, vjp: Vjp },
+}
+
+thread_local! {
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Node {
+    fn new(op: Op) -> Rc<Node> {
+        let id = NEXT.get();
+        NEXT.set(id + 1);
+        Rc::new(Node { id, op: RefCell::new(op) })
+    }
+
+    pub(super) fn leaf() -> Rc<Node> {
+        Node::new(Op::Leaf)
+    }
+}
+
+/// Gradients of the leaves.
+#[derive(Default)]
+pub struct Grads(FxHashMap<u64, Tensor>);
+
+impl Grads {
+    /// The gradient of `leaf`; `None` if the loss does not depend on it.
+    pub fn get(&self, leaf: &Tensor) -> Option<&Tensor> {
+        self.0.get(&leaf.0.node.as_ref()?.id)
+    }
+}
+
+impl Tensor {
+    /// Whether a gradient reaches this tensor.
+    pub fn wants_grad(&self) -> bool {
+        self.0.node.is_some()
+    }
+
+    /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` gives the inputs' gradients; those not
+    /// `wanted` may be `None`. What the closure captures is what backward keeps in memory; if no input wants a
+    /// gradient it is dropped at once.
+    pub(crate) fn with_vjp<const N: usize>(
+        self,
+        inputs: [&Tensor; N],
+        vjp: impl FnOnce(&Tensor, [bool; N]) -> [Option<Tensor>; N] + 'static,
+    ) -> Tensor {
+        let wanted = inputs.map(Tensor::wants_grad);
+        if !wanted.contains(&true) || !self.gpu().records_gradients() {
+            return self;
+        }
+        let inputs = inputs.iter().map(|t| t.0.node.clone()).collect();
+        let vjp = Box::new(move |dy: &Tensor| vjp(dy, wanted).into_iter().collect());
+        self.with_node(Node::new(Op::Inner { inputs, vjp }))
+    }
+
+    /// Gradients of this scalar with respect to all leaves it depends on. Frees what the ops had saved.
+    ///
+    /// # Panics
+    /// If this is no scalar, depends on no leaf, or was differentiated before.
+    #[track_caller]
+    pub fn backward(&self) -> Grads {
+        assert_eq!(self.count(), 1, "backward() of a tensor {:?}; give backward_from() its gradient", self.shape());
+        self.backward_from(Tensor::from_slice(self.gpu(), &[1.0], self.shape()))
+    }
+
+    /// As [`Tensor::backward`] for the scalar Σ `self` · `dy`.
+    ///
+    /// # Panics
+    /// If shapes differ, this depends on no leaf, or was differentiated before.
+    #[track_caller]
+    pub fn backward_from(&self, dy: Tensor) -> Grads {
+        assert_eq!(self.shape(), dy.shape(), "backward_from: shapes of the tensor and of its gradient");
+        let Some(root) = &self.0.node else { panic!("backward() of a tensor that depends on no leaf") };
+        let mut pending = BTreeMap::from([(root.id, (root.clone(), dy))]);
+        let mut grads = Grads::default();
+        while let Some((id, (node, dy))) = pending.pop_last() {
+            match node.op.replace(Op::Done) {
+                Op::Done => panic!("backward() ran through this part of the tape before"),
+                Op::Leaf => {
+                    *node.op.borrow_mut() = Op::Leaf;
+                    grads.0.insert(id, dy);
+                }
+                Op::Inner { inputs, vjp } => {
+                    for (input, dx) in inputs.into_iter().zip(vjp(&dy)) {
+                        if let (Some(input), Some(dx)) = (input, dx) {
+                            meet(&mut pending, input, dx);
+                        }
+                    }
+                }
+            }
+        }
+        grads
+    }
+}
+
+/// Adds `dx` to what `node` has already received.
+fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Tensor) {
+    use std::collections::btree_map::Entry;
+    match pending.entry(node.id) {
+        Entry::Vacant(slot) => {
+            slot.insert((node, dx));
+        }
+        Entry::Occupied(mut slot) => {
+            let sum = accumulate(&slot.get().1, &dx);
+            slot.get_mut().1 = sum;
+        }
+    }
+}
+
+/// `a + b`, in `a`'s memory if nobody else holds it (a rule may hand one tensor to two inputs).
+fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
+    assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
+    let groups = crate::tensor::grid(a.count().div_ceil(4), 64);
+    let count = a.count() as u32;
+    if a.is_unique() {
+        a.gpu().dispatch(&SHADER, "in_place", &[], &[b.buffer(), a.buffer()], &count, groups);
+        return a.clone();
+    }
+    let sum = Tensor::uninit(a.gpu(), a.shape());
+    a.gpu().dispatch(&SHADER, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &count, groups);
+    sum
+}
+
+/// Workgroups of `size` invocations for `invocations` of them, folded into y over WebGPU's 65,535 (`shared/grid.wgsl`).
+pub(crate) fn grid(invocations: usize, size: usize) -> [u32; 3] {
+    let groups = invocations.div_ceil(size) as u32;
+    let rows = groups.div_ceil(65_535).max(1);
+    [groups.div_ceil(rows), rows, 1]
+}

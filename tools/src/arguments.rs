@@ -1,0 +1,96 @@
+//! The command line, by hand: two tasks with a handful of options.
+
+use crate::{Result, check, quickstart};
+use std::ffi::OsString;
+
+/// What `cargo xtask` prints when it is asked for nothing or for help.
+pub const HELP: &str = "\
+A first run and all checks, each in one command.
+
+Usage: cargo xtask TASK [OPTIONS]
+
+cargo xtask quickstart   install a software GPU where there is none (Linux), build, train a shortened
+                         toy run, sample, inpaint, draw the figures, show what was reached
+    --out DIR            folder of the run, an interrupted one goes on [default: runs/quickstart]
+    --adapter A          GPU to use: index, part of its name or backend [default: the fastest kind]
+    --no-install         never call the package manager
+
+cargo xtask test         fetch what the tests need, then formatting, lints, documentation and all tests
+    --fast               leave out lints and documentation
+
+Environment: DBVQ_SWIFTSHADER names the driver file of a SwiftShader (vk_swiftshader_icd.json) for the tests.";
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Task {
+    /// Print [`HELP`].
+    Help,
+    /// See [`quickstart::run`].
+    Quickstart(quickstart::Options),
+    /// See [`check::run`].
+    Test(check::Options),
+}
+
+/// Reads the words after `cargo xtask`.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task> {
+    let mut words = words
+        .into_iter()
+        .map(|word| word.into_string().map_err(|word| format!("`{}` is not valid Unicode", word.to_string_lossy())));
+    let task = match words.next().transpose()?.as_deref() {
+        None | Some("help" | "--help" | "-h") => return Ok(Task::Help),
+        Some("quickstart") => Task::Quickstart(quickstart::Options::default()),
+        Some("test") => Task::Test(check::Options::default()),
+        Some(other) => return Err(format!("there is no task `{other}`: quickstart and test are (cargo xtask --help)")),
+    };
+    options(task, words)
+}
+
+/// Reads the options of a task, both `--out DIR` and `--out=DIR`.
+fn options(mut task: Task, mut words: impl Iterator<Item = Result<String>>) -> Result<Task> {
+    while let Some(word) = words.next().transpose()? {
+        let (name, inline) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        if inline.is_none() && matches!(name, "--help" | "-h") {
+            return Ok(Task::Help);
+        }
+        let mut value =
+            || inline.clone().map_or_else(|| words.next().unwrap_or(Err(format!("{name} needs a value"))), Ok);
+        match (&mut task, name) {
+            (Task::Quickstart(options), "--out") => options.out = Some(value()?.into()),
+            (Task::Quickstart(options), "--adapter") => options.adapter = Some(value()?),
+            (Task::Quickstart(options), "--no-install") if inline.is_none() => options.no_install = true,
+            (Task::Test(options), "--fast") if inline.is_none() => options.fast = true,
+            _ => return Err(format!("`{word}` is not an option here (cargo xtask --help)")),
+        }
+    }
+    Ok(task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Task> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn tasks_and_options_are_read() {
+        assert_eq!(read(""), Ok(Task::Help));
+        assert_eq!(read("test --help"), Ok(Task::Help));
+        assert_eq!(read("test --fast"), Ok(Task::Test(check::Options { fast: true })));
+        let wanted = quickstart::Options { out: Some("a".into()), adapter: Some("llvmpipe".into()), no_install: true };
+        assert_eq!(read("quickstart --out a --adapter=llvmpipe --no-install"), Ok(Task::Quickstart(wanted)));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(read("quickstart --out"), Err("--out needs a value".to_owned()));
+        for line in ["tset", "test --out a", "test --fast=1", "quickstart x"] {
+            let wrong = line.split_whitespace().nth(1).unwrap_or(line);
+            assert!(read(line).is_err_and(|message| message.contains(&format!("`{wrong}`"))), "{line}");
+        }
+    }
+}

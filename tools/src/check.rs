@@ -1,0 +1,175 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, as CI runs it.
+
+use crate::debs::{self, Fetched};
+use crate::process::{self, cargo, find_program, heading, seconds};
+use crate::{Result, packages, quickstart, vulkan};
+use serde_json::Value;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// What can be chosen.
+#[derive(Debug, Default, PartialEq)]
+pub struct Options {
+    /// Leave out lints and documentation.
+    pub fast: bool,
+}
+
+/// What the tests find on this machine.
+#[derive(Default)]
+struct Tools {
+    /// Names of adapters that must be listed, since their driver files are there.
+    adapters: Vec<&'static str>,
+    /// Environment of the tests.
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// Does it all, and stops at the first step that fails.
+pub fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    heading("what the tests need");
+    let tools = prepare()?;
+    step(&mut cargo(["fmt", "--all", "--check"]))?;
+    if !options.fast {
+        step(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    adapters(&tools)?;
+    step(cargo(["test", "--workspace"]).envs(tools.variables))?;
+    let left_out = if options.fast { ", lints and documentation left out" } else { "" };
+    println!("\nall checks passed ({}{left_out})", seconds(start.elapsed()));
+    Ok(())
+}
+
+/// Runs one step under a heading and prints its time.
+fn step(command: &mut Command) -> Result<()> {
+    let name = process::shown(command);
+    heading(&name);
+    let start = Instant::now();
+    let done = process::run(command);
+    println!("-- {}: {}", if done.is_ok() { "passed" } else { "failed" }, seconds(start.elapsed()));
+    done.map_err(|_| format!("`{name}` failed: the checks stopped here"))
+}
+
+/// Finds, or fetches where apt is at hand, what the tests need.
+fn prepare() -> Result<Tools> {
+    components()?;
+    let mut tools = Tools::default();
+    if cfg!(target_os = "linux") {
+        let mut drivers = Vec::new();
+        for (adapter, driver) in [("llvmpipe", lavapipe()?), ("SwiftShader", swiftshader()?)] {
+            let left_out = format!("not found: the tests on {adapter} are left out");
+            say(adapter, driver.as_deref(), &left_out);
+            if let Some(driver) = driver {
+                tools.adapters.push(adapter);
+                drivers.push(driver);
+            }
+        }
+        tools.variables = vulkan::with_drivers(&drivers)?;
+    } else {
+        say("drivers", None, "those of the system; the software GPUs lavapipe and SwiftShader are left out");
+    }
+    let validator = spirv_val()?;
+    say("spirv-val", validator.as_deref(), "not found: the validation of SPIR-V is left out");
+    if let Some(folder) = validator.as_deref().and_then(Path::parent) {
+        tools.variables.push(("PATH", path_with(folder)?));
+    }
+    Ok(tools)
+}
+
+/// One line: what it is and where, or what its absence means.
+fn say(what: &str, place: Option<&Path>, absent: &str) {
+    println!("{what:12} {}", place.map_or(absent.to_owned(), |place| place.display().to_string()));
+}
+
+/// rustfmt and clippy, which a minimal toolchain comes without.
+fn components() -> Result<()> {
+    for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if !process::succeeds(&mut cargo([command, "--version"])) {
+            let mut add = Command::new("rustup");
+            add.args(["component", "add", component]).current_dir(crate::root());
+            process::run(&mut add).map_err(|_| format!("{component} is missing; install it with your toolchain"))?;
+        }
+    }
+    Ok(())
+}
+
+/// True where Debian packages can be fetched.
+fn has_apt() -> bool {
+    packages::manager().is_some_and(packages::Manager::is_apt)
+}
+
+/// Lavapipe's driver file; installs Mesa's Vulkan driver for it where apt is at hand.
+fn lavapipe() -> Result<Option<PathBuf>> {
+    if let (None, Some(manager)) = (vulkan::lavapipe(), packages::manager().filter(|manager| manager.is_apt())) {
+        vulkan::install(manager, "the software GPU lavapipe, on which the tests run, was not found")?;
+        return vulkan::lavapipe().map(Some).ok_or_else(|| "mesa-vulkan-drivers came without lavapipe".to_owned());
+    }
+    Ok(vulkan::lavapipe())
+}
+
+/// SwiftShader's driver file; fetches it out of Debian's browser where apt is at hand.
+fn swiftshader() -> Result<Option<PathBuf>> {
+    let folder = target()?.join("swiftshader");
+    if vulkan::swiftshader(&folder)?.is_none() && has_apt() {
+        let driver = format!("*/{}", vulkan::SWIFTSHADER_FILE);
+        let fetch = |package| debs::fetch(package, &["*/libvk_swiftshader.so", &driver], &folder);
+        // Debian keeps the browser's libraries in the first; where it does not, they are in the second.
+        let fetched = fetch("chromium-common").or_else(|message| {
+            println!("{message}");
+            fetch("chromium")
+        })?;
+        if fetched == Fetched::NoSuchPackage {
+            println!(
+                "this distribution does not package Chromium; {} may point elsewhere",
+                vulkan::SWIFTSHADER_VARIABLE
+            );
+        }
+    }
+    vulkan::swiftshader(&folder)
+}
+
+/// The validator of SPIR-V; fetches it out of Debian's `spirv-tools` where apt is at hand.
+fn spirv_val() -> Result<Option<PathBuf>> {
+    let folder = target()?.join("spirv-tools");
+    let fetched = folder.join("usr/bin/spirv-val");
+    let runs = |program: &PathBuf| process::succeeds(Command::new(program).arg("--version"));
+    let found = || find_program("spirv-val").or_else(|| Some(fetched.clone())).filter(runs);
+    if found().is_none() && has_apt() && debs::fetch("spirv-tools", &["*/bin/spirv-val"], &folder)? == Fetched::Yes {
+        return found().map(Some).ok_or_else(|| format!("{} does not run", fetched.display()));
+    }
+    Ok(found())
+}
+
+/// Cargo's target folder, in which this program was built: what is fetched goes there and away with `cargo clean`.
+fn target() -> Result<PathBuf> {
+    let program = env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
+    Ok(program.parent().and_then(Path::parent).map_or_else(|| crate::root().join("target"), Path::to_path_buf))
+}
+
+/// `PATH` with one more folder at its end.
+fn path_with(folder: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([folder.to_path_buf()]);
+    env::join_paths(folders).map_err(|e| format!("{} cannot be put into PATH: {e}", folder.display()))
+}
+
+/// Lists the adapters that the tests will run on. A driver whose file is there but that does not start would otherwise
+/// leave its tests out without a word.
+fn adapters(tools: &Tools) -> Result<()> {
+    step(&mut cargo(["build", "--bin", "dbvq-wgpu"]))?;
+    let mut list = cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "adapters", "--json"]);
+    let listed = quickstart::adapters(list.envs(tools.variables.iter().cloned()))?;
+    for adapter in &listed {
+        println!("adapter      {}", adapter["name"].as_str().map_or_else(|| adapter.to_string(), str::to_owned));
+    }
+    // The same software GPU may be there once more over OpenGL, which says nothing about its Vulkan driver.
+    let vulkan = |adapter: &&Value| adapter["backend"].as_str().is_none_or(|name| name.eq_ignore_ascii_case("vulkan"));
+    let seen = |name: &str| listed.iter().filter(vulkan).any(|adapter| adapter.to_string().contains(name));
+    match tools.adapters.iter().find(|name| !seen(name)) {
+        Some(name) => Err(format!("the driver of {name} is there but `dbvq-wgpu adapters` does not list it")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,50 @@
+//! `cargo xtask`: a first run and all checks, each in one command on a fresh machine.
+//!
+//! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was reached;
+//! * [`check`] fetches what the tests need and runs every check, as CI does.
+//!
+//! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
+//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`process`] runs other programs.
+//! Only `packages` changes the machine.
+
+mod arguments;
+mod check;
+mod debs;
+mod packages;
+mod process;
+mod quickstart;
+mod report;
+mod vulkan;
+
+use arguments::Task;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What every fallible function here returns: the error is one sentence for the person at the terminal.
+type Result<T> = std::result::Result<T, String>;
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Runs the task that was asked for.
+fn dispatch() -> Result<()> {
+    match arguments::parse(std::env::args_os().skip(1))? {
+        Task::Help => println!("{}", arguments::HELP),
+        Task::Quickstart(options) => quickstart::run(&options)?,
+        Task::Test(options) => check::run(&options)?,
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nerror: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
