@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 /// Presets in the program: name, what it is, its TOML.
 pub const PRESETS: [(&str, &str, &str); 3] = [
-    ("toy", "the toy bridge of section 4.1, 20,000 steps", include_str!("../presets/toy.toml")),
-    ("toy-quick", "the same, shortened to 4,000 steps", include_str!("../presets/toy-quick.toml")),
+    ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
+    ("toy-quick", "the same, shortened to 3,000 steps", include_str!("../presets/toy-quick.toml")),
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
 ];
 
@@ -215,7 +215,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
-            steps: 20_000,
+            steps: 12_000,
             batch: 512,
             lr: 1.5e-2,
             warmup: 200,

@@ -46,6 +46,20 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
+    for (dims, i, o) in [(&[2, 5, 12][..], 12, 12), (&[3, 7], 7, 5), (&[1, 700], 700, 2)] {
+        let rows = dims.iter().product::<usize>() / i;
+        let residual: Vec<usize> = dims[..dims.len() - 1].iter().copied().chain([o]).collect();
+        list.push(Case::new(
+            "linear_residual",
+            format!("{dims:?} -> {o}"),
+            vec![Input::normal(dims), Input::normal(&[o, i]), Input::normal(&residual)],
+            |_, x| ops::linear_residual(&x[0], &x[1], &x[2]),
+            move |x| {
+                let y = product(x, [1, rows, i, o], Trans { a: false, b: true });
+                y.into_iter().zip(&x[2]).map(|(v, &r)| v + r).collect()
+            },
+        ));
+    }
 }
 
 fn product(x: &[Vec<Real>], [batch, m, k, n]: [usize; 4], trans: Trans) -> Vec<Real> {

@@ -49,12 +49,13 @@ impl Denoiser {
 
     /// F_θ: `x` [n, 5, 2], levels `t` [n] → [n, 5, 2].
     pub fn forward(&self, x: &Tensor, t: &Codes) -> Tensor {
+        let features = ops::gather(&self.features, t);
         let mut h = ops::add(&ops::linear(x, &self.input, None), &self.position);
         for block in &self.blocks {
-            let modulation = ops::linear(&self.features, &block.film, None);
+            let modulation = ops::linear(&features, &block.film, None);
             let [kernel, ..] = block.conv.dims::<3>();
-            let u = ops::film_silu(&ops::conv1d(&h, &block.conv, None, kernel / 2), &modulation, t);
-            h = ops::add(&h, &ops::linear(&u, &block.out, None));
+            let u = ops::film_silu(&ops::conv1d(&h, &block.conv, None, kernel / 2), &modulation);
+            h = ops::linear_residual(&u, &block.out, &h);
         }
         ops::linear(&h, &self.output, None)
     }

@@ -8,6 +8,7 @@ use crate::gpu::{Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("conv2d");
+pub(super) static VEC4: Shader = shader!("conv2d_vec4");
 
 /// Most output pixels of one part of the weight's gradient.
 const PART: usize = 2048;
@@ -45,6 +46,13 @@ struct Params {
     part: u32,
 }
 
+impl Params {
+    /// The file for these channels, and the pixels that one invocation of its `forward` and `backward_input` owns.
+    fn kernel(&self) -> (&'static Shader, usize) {
+        if self.c.is_multiple_of(4) && self.o.is_multiple_of(4) { (&VEC4, 8) } else { (&SHADER, 4) }
+    }
+}
+
 /// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
 /// `bias` [o] → [n, out_h, out_w, o] with out = (size + 2 padding − kernel) / stride + 1.
 ///
@@ -56,8 +64,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
     let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
     let pixels = (params.batch * params.out_h * params.out_w) as usize;
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
-    let groups = grid(pixels.div_ceil(4) * (params.o as usize).div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, "forward", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
+    let (shader, rows) = params.kernel();
+    let groups = grid(pixels.div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
+    x.gpu().dispatch(shader, "forward", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
@@ -114,9 +123,10 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
 fn backward_input(x: &Tensor, weight: &Tensor, dy: &Tensor, params: Params) -> Tensor {
     let dx = Tensor::uninit(x.gpu(), x.shape());
     let pixels = (params.batch * params.h * params.w) as usize;
-    let groups = grid(pixels.div_ceil(4) * (params.c as usize).div_ceil(4), 64);
+    let (shader, rows) = params.kernel();
+    let groups = grid(pixels.div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
     let buffers = [weight.buffer(), dy.buffer(), dx.buffer()];
-    x.gpu().dispatch(&SHADER, "backward_input", &[], &buffers, &params, groups);
+    x.gpu().dispatch(shader, "backward_input", &[], &buffers, &params, groups);
     dx
 }
 
@@ -130,6 +140,13 @@ fn backward_weight(x: &Tensor, weight: &Tensor, dy: &Tensor, params: Params) -> 
     let partial = Tensor::uninit(x.gpu(), [parts, weight.count()]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
     let groups = [blocks.div_ceil(64) as u32, parts as u32, 1];
-    x.gpu().dispatch(&SHADER, "backward_weight", &[], &buffers, &Params { part: part as u32, ..params }, groups);
+    x.gpu().dispatch(
+        params.kernel().0,
+        "backward_weight",
+        &[],
+        &buffers,
+        &Params { part: part as u32, ..params },
+        groups,
+    );
     sum_middle(&partial, [1, parts, weight.count()], 1.0, false).reshape(weight.shape())
 }

@@ -4,12 +4,13 @@ use bytemuck::{Pod, Zeroable};
 
 use super::reduce::sum_middle;
 use crate::gpu::{Shader, shader};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("matmul");
+pub(super) static VEC4: Shader = shader!("matmul_vec4");
 
-/// Rows of an output block.
-const ROWS: usize = 4;
+/// Rows and columns of an output block.
+const BLOCK: usize = 4;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
@@ -35,7 +36,6 @@ struct Params {
     b_k: u32,
     b_column: u32,
     b_batch: u32,
-    alpha: f32,
 }
 
 /// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (each with its last two swapped where
@@ -46,15 +46,15 @@ struct Params {
 #[track_caller]
 pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
     let (saved_a, saved_b) = (a.detach(), b.detach());
-    product(a, b, None, trans).with_vjp([a, b], move |dy, [want_a, want_b]| {
+    product(a, b, Epilogue::default(), trans).with_vjp([a, b], move |dy, [want_a, want_b]| {
         // y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
         let da = want_a.then(|| match trans.a {
-            false => product(dy, &saved_b, None, Trans { a: false, b: !trans.b }),
-            true => product(&saved_b, dy, None, Trans { a: trans.b, b: true }),
+            false => product(dy, &saved_b, Epilogue::default(), Trans { a: false, b: !trans.b }),
+            true => product(&saved_b, dy, Epilogue::default(), Trans { a: trans.b, b: true }),
         });
         let db = want_b.then(|| match trans.b {
-            false => product(&saved_a, dy, None, Trans { a: !trans.a, b: false }),
-            true => product(dy, &saved_a, None, Trans { a: true, b: trans.a }),
+            false => product(&saved_a, dy, Epilogue::default(), Trans { a: !trans.a, b: false }),
+            true => product(dy, &saved_a, Epilogue::default(), Trans { a: true, b: trans.a }),
         });
         [da, db]
     })
@@ -66,41 +66,80 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
 /// If sizes do not fit.
 #[track_caller]
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    let (flat, weight, dims) = rows(x, w);
+    let [_, rows, o] = [1, flat.shape().dims()[1], w.shape().dims()[0]];
+    let Some(b) = b else { return matmul(&flat, &weight, WEIGHT).reshape(dims) };
+    assert_eq!(b.dims(), [o], "linear: w {:?} and b {:?}", w.shape(), b.shape());
+    let gradients = gradients(&flat, &weight);
+    let y = product(&flat, &weight, Epilogue { bias: Some(b), residual: None }, WEIGHT);
+    let y = y.with_vjp([&flat, &weight, b], move |dy, [want_x, want_w, want_b]| {
+        let [dx, dw] = gradients(dy, [want_x, want_w]);
+        [dx, dw, want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o]))]
+    });
+    y.reshape(dims)
+}
+
+/// `y = x wᵀ + residual`: as [`linear`], with `residual` of y's shape added in the same pass.
+///
+/// # Panics
+/// If sizes do not fit.
+#[track_caller]
+pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
+    let (flat, weight, dims) = rows(x, w);
+    assert_eq!(residual.shape(), Shape::from(&dims), "linear_residual: x {:?} and the residual", x.shape());
+    let gradients = gradients(&flat, &weight);
+    let shape = [1, flat.shape().dims()[1], w.shape().dims()[0]];
+    let y = product(&flat, &weight, Epilogue { bias: None, residual: Some(residual) }, WEIGHT);
+    let y = y.with_vjp([&flat, &weight, &residual.reshape(shape)], move |dy, [want_x, want_w, _]| {
+        let [dx, dw] = gradients(dy, [want_x, want_w]);
+        [dx, dw, Some(dy.clone())]
+    });
+    y.reshape(dims)
+}
+
+/// How `w` [o, i] enters a product with rows.
+const WEIGHT: Trans = Trans { a: false, b: true };
+
+/// `x` as [1, rows, i], `w` as [1, o, i], and the result's dimensions.
+#[track_caller]
+fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
     let [o, i] = w.dims();
     let mut dims = x.shape().dims().to_vec();
     assert_eq!(dims.pop(), Some(i), "linear: x {:?} and w {:?}", x.shape(), w.shape());
     let rows = dims.iter().product();
     dims.push(o);
-    let (flat, weight) = (x.reshape([1, rows, i]), w.reshape([1, o, i]));
-    let Some(b) = b else { return matmul(&flat, &weight, Trans { a: false, b: true }).reshape(dims) };
-    assert_eq!(b.dims(), [o], "linear: w {:?} and b {:?}", w.shape(), b.shape());
-    let (saved_x, saved_w) = (flat.detach(), weight.detach());
-    let y = product(&flat, &weight, Some(b), Trans { a: false, b: true });
-    let y = y.with_vjp([&flat, &weight, b], move |dy, [want_x, want_w, want_b]| {
+    (x.reshape([1, rows, i]), w.reshape([1, o, i]), dims)
+}
+
+/// The rule dx = dy w, dw = dyᵀ x of y = x wᵀ.
+fn gradients(x: &Tensor, w: &Tensor) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
+    let (x, w) = (x.detach(), w.detach());
+    move |dy, [want_x, want_w]| {
         [
-            want_x.then(|| product(dy, &saved_w, None, Trans::default())),
-            want_w.then(|| product(dy, &saved_x, None, Trans { a: true, b: false })),
-            want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o])),
+            want_x.then(|| product(dy, &w, Epilogue::default(), Trans::default())),
+            want_w.then(|| product(dy, &x, Epilogue::default(), Trans { a: true, b: false })),
         ]
-    });
-    y.reshape(dims)
+    }
+}
+
+/// What is added to a product in the same pass.
+#[derive(Clone, Copy, Default)]
+struct Epilogue<'a> {
+    bias: Option<&'a Tensor>,
+    residual: Option<&'a Tensor>,
 }
 
 /// The product without history.
 #[track_caller]
-fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, trans: Trans) -> Tensor {
+fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let ([batch, a1, a2], [batch_b, b1, b2]) = (a.dims(), b.dims());
     let (m, k) = if trans.a { (a2, a1) } else { (a1, a2) };
     let (k_b, n) = if trans.b { (b2, b1) } else { (b1, b2) };
     assert!(batch == batch_b && k == k_b, "matmul: a {:?} and b {:?} with {trans:?}", a.shape(), b.shape());
-    // Few outputs and a long sum: split it, or most of the GPU would wait. A bias goes with whole sums only.
-    let blocks = batch * m.div_ceil(ROWS) * n.div_ceil(4);
-    let parts = if k > PART || (bias.is_none() && blocks < 1024 && k >= 512) {
-        k.div_ceil(if k > PART { PART } else { 256 })
-    } else {
-        1
-    };
-    let part = k.div_ceil(parts);
+    // Few outputs and a long sum: split it, or most of the GPU would wait.
+    let blocks = batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK);
+    let parts = if blocks < 1024 && k >= 512 { k.div_ceil(256) } else { k.div_ceil(PART).max(1) };
+    let part = k.div_ceil(parts).next_multiple_of(4);
     let parts = k.div_ceil(part).max(1);
     let params = Params {
         m: m as u32,
@@ -113,17 +152,31 @@ fn product(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, trans: Trans) -> Tenso
         b_k: if trans.b { 1 } else { n as u32 },
         b_column: if trans.b { k as u32 } else { 1 },
         b_batch: (k * n) as u32,
-        alpha: 1.0,
     };
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
-    let fused = bias.filter(|_| parts == 1);
-    let overrides = [("ROWS", ROWS as u32), ("BIAS", u32::from(fused.is_some()))];
-    let buffers = [a.buffer(), b.buffer(), fused.unwrap_or(a).buffer(), y.buffer()];
-    let groups = [(m.div_ceil(ROWS) * n.div_ceil(4)).div_ceil(64) as u32, parts as u32, batch as u32];
-    a.gpu().dispatch(&SHADER, "direct", &overrides, &buffers, &params, groups);
-    if parts == 1 {
+    let whole = parts == 1;
+    let (bias, residual) = (epilogue.bias.filter(|_| whole), epilogue.residual.filter(|_| whole));
+    let overrides = [("BIAS", u32::from(bias.is_some())), ("RESIDUAL", u32::from(residual.is_some()))];
+    let buffers = [a.buffer(), b.buffer(), bias.unwrap_or(a).buffer(), residual.unwrap_or(a).buffer(), y.buffer()];
+    let blocks = |rows: usize| [(m.div_ceil(rows) * n.div_ceil(BLOCK)).div_ceil(64) as u32, parts as u32, batch as u32];
+    // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
+    let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
+    if vectors {
+        let overrides =
+            [overrides[0], overrides[1], ("A_ROWS", u32::from(trans.a)), ("B_COLUMNS", u32::from(!trans.b))];
+        a.gpu().dispatch(&VEC4, "direct", &overrides, &buffers, &params, blocks(2 * BLOCK));
+    } else {
+        a.gpu().dispatch(&SHADER, "direct", &overrides, &buffers, &params, blocks(BLOCK));
+    }
+    if whole {
         return y;
     }
-    let y = sum_middle(&y, [1, parts, batch * m * n], 1.0, false).reshape([batch, m, n]);
-    bias.map_or(y.clone(), |bias| super::add(&y, &bias.detach()))
+    let mut y = sum_middle(&y, [1, parts, batch * m * n], 1.0, false).reshape([batch, m, n]);
+    if let Some(bias) = epilogue.bias {
+        y = super::add(&y, &bias.detach());
+    }
+    match epilogue.residual {
+        Some(residual) => super::add(&y, &residual.detach().reshape([batch, m, n])),
+        None => y,
+    }
 }

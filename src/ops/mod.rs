@@ -23,7 +23,7 @@ pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid,
 pub use film::film_silu;
 pub use gather::{gather, scatter_add};
 pub use group_norm::{group_norm, layer_norm};
-pub use matmul::{Trans, linear, matmul};
+pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use ou_step::{marginal, multistep, step, step_given};
 pub use random::{bits, gumbel, normal, uniform};
@@ -38,11 +38,13 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &adam::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
+        &conv2d::VEC4,
         &elementwise::SHADER,
         &film::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
         &matmul::SHADER,
+        &matmul::VEC4,
         &mse::SHADER,
         &ou_step::SHADER,
         &random::SHADER,

@@ -29,7 +29,7 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
-    if middle <= 32 || (outputs >= 4096 && middle <= PART) {
+    if middle <= 256 || (outputs >= 4096 && middle <= PART) {
         x.gpu().dispatch(&SHADER, "serial", &overrides, &buffers, &params, grid(outputs, 64));
     } else {
         x.gpu().dispatch(&SHADER, "tree", &overrides, &buffers, &params, grid(outputs, 1));
