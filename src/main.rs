@@ -7,6 +7,7 @@ use dbvq_wgpu::cli::Cli;
 use dbvq_wgpu::error::Error;
 
 fn main() -> ExitCode {
+    quiet_device_selection();
     let cli = Cli::parse();
     // The engine leaves by unwinding with an `Error` when the driver fails it (see `gpu`); real panics pass on.
     let outcome = match std::panic::catch_unwind(|| cli.run()) {
@@ -23,4 +24,12 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Mesa's device-select layer asks a Wayland compositor which GPU to put first, and complains on stderr where there is
+/// none. Adapters are chosen here by kind and name, so the layer is asked to stand aside.
+#[expect(unsafe_code, reason = "setting a variable is safe while no other thread runs, and none has been started yet")]
+fn quiet_device_selection() {
+    // SAFETY: the first statement of `main`.
+    unsafe { std::env::set_var("NODEVICE_SELECT", "1") }
 }

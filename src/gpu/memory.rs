@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
+use super::Gpu;
+
 /// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN, easy to recognise.
 pub const POISON: u32 = 0x7fc0_dead;
 /// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
@@ -204,4 +206,42 @@ pub(super) fn take<E>(
     let raw = slot.raw.clone();
     drop(inner);
     Ok(Buffer { alloc: Rc::new(Alloc { id, raw, pool: pool.clone() }), offset: 0, size })
+}
+
+impl Gpu {
+    pub(super) fn fill_poison(&self, buffer: &Buffer) {
+        let raw = buffer.raw().clone();
+        let size = raw.size();
+        let words = vec![POISON; (size / 4) as usize];
+        let scratch = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("poison"),
+            size,
+            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.0.queue.write_buffer(&scratch, 0, bytemuck::cast_slice(&words));
+        self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(&scratch, 0, &raw, 0, size));
+    }
+
+    /// Checks that no kernel wrote beside its tensors, inside or outside the binding. Only with `poison`.
+    ///
+    /// # Errors
+    /// Says where the first stray write fell.
+    pub fn check_guards(&self) -> Result<(), String> {
+        let watched = self.0.pool.borrow_mut().watched();
+        for (raw, size) in watched {
+            let bytes = self.read_raw(&raw, size, raw.size() - size);
+            for (at, word) in bytes.chunks_exact(4).enumerate() {
+                if word != POISON.to_ne_bytes() {
+                    let where_ = if bytes.len() as u64 - 4 * at as u64 > GUARD { "inside" } else { "outside" };
+                    return Err(format!(
+                        "a kernel wrote {} words behind a tensor of {} words ({where_} the binding)",
+                        at + 1,
+                        size / 4
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
 }

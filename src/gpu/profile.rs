@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::Gpu;
+use super::kernel::Pipeline;
 
 /// Dispatches between two resolves of the query set.
 pub(super) const DISPATCHES: u32 = 2048;
@@ -68,6 +71,62 @@ impl Profile {
             let nanoseconds = tick[1].saturating_sub(tick[0]) as f64 * period;
             self.add(kernel, Duration::from_nanos(nanoseconds as u64));
         }
+    }
+}
+
+impl Gpu {
+    /// Books the dispatch just recorded, under `DBVQ_PROFILE=1`.
+    pub(super) fn time(&self, pipeline: &Pipeline) {
+        let Some(profile) = &self.0.profile else { return };
+        let has_timestamps = profile.borrow().timestamps.is_some();
+        if has_timestamps {
+            profile.borrow_mut().pending.push(pipeline.label.clone());
+            if profile.borrow().pending.len() >= DISPATCHES as usize {
+                self.submit();
+            }
+        } else {
+            let start = Instant::now();
+            self.submit();
+            self.wait();
+            profile.borrow_mut().add(pipeline.label.clone(), start.elapsed());
+        }
+    }
+
+    /// GPU time per kernel so far; `None` unless opened with `profile`.
+    pub fn profile(&self) -> Option<BTreeMap<String, KernelTime>> {
+        self.wait();
+        self.0.profile.as_ref().map(|p| p.borrow().kernels.clone())
+    }
+
+    /// Forgets the times collected so far.
+    pub fn reset_profile(&self) {
+        self.wait();
+        if let Some(profile) = &self.0.profile {
+            profile.borrow_mut().kernels.clear();
+        }
+    }
+
+    pub(super) fn resolve_timestamps(&self, encoder: &mut wgpu::CommandEncoder) {
+        let Some(profile) = &self.0.profile else { return };
+        let profile = profile.borrow();
+        if let Some(timestamps) = &profile.timestamps {
+            encoder.resolve_query_set(&timestamps.set, 0..2 * profile.pending.len() as u32, &timestamps.resolved, 0);
+        }
+    }
+
+    pub(super) fn collect_timestamps(&self) {
+        let Some(profile) = &self.0.profile else { return };
+        let (resolved, count) = {
+            let profile = profile.borrow();
+            let Some(timestamps) = &profile.timestamps else { return };
+            (timestamps.resolved.clone(), profile.pending.len())
+        };
+        // The names leave `pending` first: the read-back below submits again.
+        let names = std::mem::take(&mut profile.borrow_mut().pending);
+        let bytes = self.read_raw(&resolved, 0, 16 * count as u64);
+        let mut profile = profile.borrow_mut();
+        profile.pending = names;
+        profile.resolve(&bytemuck::pod_collect_to_vec(&bytes));
     }
 }
 

@@ -126,7 +126,7 @@ impl Process<'_> {
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
                     let given = self.noised(known.z0, t - 1, draw(KNOWN));
                     z = ops::add(&ops::mul(&free, &hole), &ops::mul(&given, known.mask));
-                    if pass + 1 < known.resample && t > 1 {
+                    if pass + 1 < known.resample {
                         z = self.forward_step(&z, t, draw(RENOISE));
                     }
                     self.gpu.submit();

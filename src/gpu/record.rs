@@ -1,0 +1,217 @@
+//! Recording dispatches, submitting them, waiting, reading back.
+
+use std::collections::VecDeque;
+
+use super::kernel::Pipeline;
+use super::{Buffer, Gpu, Override, Shader, raise};
+use crate::error::Error;
+
+/// Submits that may be unfinished at once: enough to keep the GPU busy, few enough that a stop is quick.
+const IN_FLIGHT: usize = 2;
+/// Bind groups kept; far above what one model needs, a bound for programs that never repeat themselves.
+const BIND_GROUPS: usize = 1 << 16;
+
+/// The pipeline and its buffers (number, offset, size).
+pub(super) type BindKey = (u32, [(u32, u64, u64); 8]);
+
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub pass: Option<wgpu::ComputePass<'static>>,
+    pub encoder: Option<wgpu::CommandEncoder>,
+    pub pipeline: u32,
+    pub in_flight: VecDeque<wgpu::SubmissionIndex>,
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // A pass must end before its encoder goes.
+        self.pass = None;
+    }
+}
+
+impl Gpu {
+    /// Records one dispatch of `groups` workgroups; `buffers` in ascending order of the bindings that `entry` uses.
+    ///
+    /// # Panics
+    /// If number of buffers or size of `params` are not those of the WGSL, or one buffer is bound for reading and writing.
+    pub fn dispatch<P: bytemuck::NoUninit>(
+        &self,
+        shader: &'static Shader,
+        entry: &'static str,
+        overrides: &[Override],
+        buffers: &[&Buffer],
+        params: &P,
+        groups: [u32; 3],
+    ) {
+        let pipeline = self.0.kernels.borrow_mut().pipeline(&self.0.device, shader, entry, overrides);
+        let params = bytemuck::bytes_of(params);
+        assert_eq!(buffers.len(), pipeline.facts.bindings.len(), "{}: buffers given and used", pipeline.label);
+        assert_eq!(params.len(), pipeline.facts.immediates as usize, "{}: bytes of Params", pipeline.label);
+        if groups.contains(&0) {
+            return;
+        }
+        self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
+        self.count(|c| c.dispatches += 1);
+        self.time(&pipeline);
+    }
+
+    fn bind(&self, pipeline: &Pipeline, buffers: &[&Buffer], f: impl FnOnce(&wgpu::BindGroup)) {
+        let mut key: BindKey = (pipeline.id, [(u32::MAX, 0, 0); 8]);
+        for (slot, buffer) in key.1.iter_mut().zip(buffers) {
+            *slot = buffer.key();
+        }
+        let mut groups = self.0.bind_groups.borrow_mut();
+        if let Some(group) = groups.get(&key) {
+            return f(group);
+        }
+        if groups.len() >= BIND_GROUPS {
+            groups.clear();
+        }
+        check_aliasing(pipeline, buffers);
+        let poison = self.0.pool.borrow().poison;
+        let resources = buffers.iter().map(|b| wgpu::BindingResource::Buffer(b.binding(poison)));
+        let bindings = pipeline.facts.bindings.iter().map(|b| b.0);
+        let entries: Vec<_> =
+            bindings.zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+        let group = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&pipeline.label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        self.count(|c| c.bind_groups += 1);
+        f(groups.entry(key).or_insert(group));
+    }
+
+    fn encode(&self, pipeline: &Pipeline, group: &wgpu::BindGroup, params: &[u8], groups: [u32; 3]) {
+        let mut recorder = self.0.recorder.borrow_mut();
+        let recorder = &mut *recorder;
+        let encoder = recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default()));
+        let pass =
+            recorder.pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+        if recorder.pipeline != pipeline.id {
+            pass.set_pipeline(&pipeline.raw);
+            recorder.pipeline = pipeline.id;
+        }
+        pass.set_bind_group(0, group, &[]);
+        if !params.is_empty() {
+            pass.set_immediates(0, params);
+        }
+        let stamps = self.0.profile.as_ref().map(|p| p.borrow());
+        let stamps = stamps.as_ref().and_then(|p| p.timestamps.as_ref().map(|t| (&t.set, 2 * p.pending.len() as u32)));
+        if let Some((set, at)) = stamps {
+            pass.write_timestamp(set, at);
+        }
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        if let Some((set, at)) = stamps {
+            pass.write_timestamp(set, at + 1);
+        }
+    }
+
+    /// Copies `from` into `to` (equal sizes) after everything recorded so far.
+    pub fn copy(&self, from: &Buffer, to: &Buffer) {
+        assert_eq!(from.size(), to.size(), "copy: sizes differ");
+        self.with_encoder(|encoder| {
+            encoder.copy_buffer_to_buffer(from.raw(), from.offset(), to.raw(), to.offset(), from.size());
+        });
+    }
+
+    /// Zeroes `buffer` after everything recorded so far.
+    pub fn zero(&self, buffer: &Buffer) {
+        self.with_encoder(|encoder| encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size())));
+    }
+
+    /// Ends the open pass so that `f` can record something else than a dispatch.
+    pub(super) fn with_encoder<R>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> R) -> R {
+        let mut recorder = self.0.recorder.borrow_mut();
+        recorder.pass = None;
+        recorder.pipeline = 0;
+        f(recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default())))
+    }
+
+    /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are unfinished.
+    pub fn submit(&self) {
+        let resolve = self.0.profile.as_ref().is_some_and(|p| !p.borrow().pending.is_empty());
+        if resolve {
+            self.with_encoder(|encoder| self.resolve_timestamps(encoder));
+        }
+        let mut recorder = self.0.recorder.borrow_mut();
+        recorder.pass = None;
+        recorder.pipeline = 0;
+        let Some(encoder) = recorder.encoder.take() else { return };
+        let index = self.0.queue.submit([encoder.finish()]);
+        recorder.in_flight.push_back(index);
+        self.0.pool.borrow_mut().recording += 1;
+        self.count(|c| c.submits += 1);
+        let oldest = if recorder.in_flight.len() > IN_FLIGHT { recorder.in_flight.pop_front() } else { None };
+        drop(recorder);
+        if let Some(index) = oldest {
+            let _ = self.0.device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None });
+        }
+        self.check();
+        if resolve {
+            self.collect_timestamps();
+        }
+    }
+
+    /// Waits until everything submitted is done.
+    pub fn wait(&self) {
+        self.submit();
+        self.count(|c| c.waits += 1);
+        let _ = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+        self.0.recorder.borrow_mut().in_flight.clear();
+        self.check();
+    }
+
+    /// Raises what the driver reported meanwhile.
+    pub(super) fn check(&self) {
+        let failure = self.0.failure.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(error) = failure {
+            raise(error);
+        }
+    }
+
+    /// The words of `buffer`, after waiting for everything recorded so far.
+    pub fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
+        let bytes = self.read_raw(buffer.raw(), buffer.offset(), buffer.size());
+        bytemuck::pod_collect_to_vec(&bytes)
+    }
+
+    pub(super) fn read_raw(&self, raw: &wgpu::Buffer, offset: u64, size: u64) -> Vec<u8> {
+        let class = size.next_power_of_two().max(4096);
+        let create = || {
+            self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: class,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let staging = self.0.staging.borrow_mut().entry(class).or_insert_with(create).clone();
+        self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(raw, offset, &staging, 0, size));
+        self.submit();
+        let (sender, mapped) = std::sync::mpsc::channel();
+        staging.slice(..size).map_async(wgpu::MapMode::Read, move |result| {
+            let _ = sender.send(result);
+        });
+        self.wait();
+        let outcome = mapped.recv().map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
+        let view = outcome.and_then(|()| staging.slice(..size).get_mapped_range().map_err(|e| e.to_string()));
+        let Ok(view) = view else {
+            raise(Error::DeviceLost(format!(
+                "{} stopped answering; check the driver and run again with --resume",
+                self.0.facts.name
+            )))
+        };
+        let bytes = view.to_vec();
+        drop(view);
+        staging.unmap();
+        bytes
+    }
+}
+
+fn check_aliasing(pipeline: &Pipeline, buffers: &[&Buffer]) {
+    for (i, (_, name, writes)) in pipeline.facts.bindings.iter().enumerate() {
+        let shared = buffers.iter().enumerate().any(|(j, b)| j != i && b.key().0 == buffers[i].key().0);
+        assert!(!(*writes && shared), "{}: `{name}` is written and bound twice", pipeline.label);
+    }
+}
