@@ -111,7 +111,7 @@ impl Toy {
         &self.codebook
     }
 
-    /// z* of every channel, [2].
+    /// z* of every channel, `[2]`.
     pub fn target(&self) -> &Tensor {
         &self.target
     }
@@ -125,7 +125,7 @@ impl Toy {
         ops::add(&ops::affine(&centred, level.eps.z as f32, 0.0), &ops::affine(&net, level.eps.net as f32, 0.0))
     }
 
-    /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` [n]; `stream.step` is the training step.
+    /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` `[n]`; `stream.step` is the training step.
     pub fn losses(&self, q: &Codes, t: &Codes, stream: Stream) -> Losses {
         let (gpu, n) = (q.gpu(), t.count());
         let draw = |what: Draw| Stream { stream: what as u32, ..stream };

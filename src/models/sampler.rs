@@ -33,7 +33,7 @@ pub struct Process<'a> {
     pub bridge: &'a Bridge,
     /// σ_t² of full ancestral sampling.
     pub variance: ReverseVariance,
-    /// z*, [1] or [channels].
+    /// z*, `[1]` or `[channels]`.
     pub target: &'a Tensor,
     /// ε_θ(z_t, t).
     pub eps: &'a dyn Fn(&Tensor, usize) -> Tensor,

@@ -47,7 +47,7 @@ impl Denoiser {
         }
     }
 
-    /// F_θ: `x` [n, 5, 2], levels `t` [n] → [n, 5, 2].
+    /// F_θ: `x` [n, 5, 2], levels `t` `[n]` → [n, 5, 2].
     pub fn forward(&self, x: &Tensor, t: &Codes) -> Tensor {
         let features = ops::gather(&self.features, t);
         let mut h = ops::add(&ops::linear(x, &self.input, None), &self.position);

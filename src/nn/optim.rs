@@ -89,7 +89,7 @@ impl Adam {
     }
 
     /// One step: `groups[group]` each, `step` from 1, `ema` the decay of the running average. Returns the first
-    /// group's gradient norm before clipping, on the GPU, as a tensor [2] with the norm first.
+    /// group's gradient norm before clipping, on the GPU, as a tensor `[2]` with the norm first.
     pub fn step(&self, grads: &Grads, groups: &[Group], step: u32, ema: f64) -> Tensor {
         self.arenas.iter().for_each(|arena| self.collect(arena, grads));
         let clips: Vec<Clip> = groups.iter().enumerate().map(|(at, group)| self.clip(at, group.clip)).collect();

@@ -35,7 +35,7 @@ pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
     }
 }
 
-/// The global norm of gradients, and the factor that clips it: a tensor [2] = (‖g‖, factor).
+/// The global norm of gradients, and the factor that clips it: a tensor `[2]` = (‖g‖, factor).
 pub struct Clip(pub Tensor);
 
 /// Norm over all `arenas` of gradients; the factor is min(1, limit/‖g‖), or 1 if `limit` is 0.

@@ -54,7 +54,7 @@ impl Params {
 }
 
 /// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
-/// `bias` [o] → [n, out_h, out_w, o] with out = (size + 2 padding − kernel) / stride + 1.
+/// `bias` `[o]` → [n, out_h, out_w, o] with out = (size + 2 padding − kernel) / stride + 1.
 ///
 /// # Panics
 /// If channels differ or the kernel is larger than the padded image.
@@ -84,7 +84,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
     }
 }
 
-/// One-dimensional convolution with stride 1: `x` [n, length, c], `weight` [kernel, c, o], `bias` [o] →
+/// One-dimensional convolution with stride 1: `x` [n, length, c], `weight` [kernel, c, o], `bias` `[o]` →
 /// [n, length + 2 padding − kernel + 1, o].
 ///
 /// # Panics

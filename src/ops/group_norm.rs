@@ -19,7 +19,7 @@ struct Params {
 }
 
 /// Group normalisation (Wu & He 2018): y = γ (x − μ_g) / √(σ²_g + ε) + β.
-/// `x` [n, hw, c] (positions in one dimension); `gamma`, `beta` [c]; `groups` divides c.
+/// `x` [n, hw, c] (positions in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
 ///
 /// # Panics
 /// If `groups` does not divide the channels, or sizes do not fit.
@@ -56,7 +56,7 @@ pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps:
     })
 }
 
-/// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta` [last].
+/// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta` `[last]`.
 ///
 /// # Panics
 /// If sizes do not fit.

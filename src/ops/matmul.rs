@@ -60,7 +60,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
     })
 }
 
-/// `y = x wᵀ + b`: `x` [.., i], `w` [o, i], `b` [o], `y` [.., o].
+/// `y = x wᵀ + b`: `x` [.., i], `w` [o, i], `b` `[o]`, `y` [.., o].
 ///
 /// # Panics
 /// If sizes do not fit.

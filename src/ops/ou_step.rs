@@ -22,8 +22,8 @@ struct MarginalParams {
     targets: u32,
 }
 
-/// z_t = z* + signal[n] (z_0 − z*) + noise[n] ε: `z0`, `eps` [n, .., c]; `coefficients` [n, 2] = (signal, noise) of
-/// each sample's level t; `target` [1] or [c].
+/// `z_t = z* + signal[n] (z_0 − z*) + noise[n] ε`: `z0`, `eps` [n, .., c]; `coefficients` [n, 2] = (signal, noise) of
+/// each sample's level t; `target` `[1]` or `[c]`.
 ///
 /// # Panics
 /// If shapes do not fit.

@@ -46,7 +46,7 @@ fn normalise(x: &Tensor, scale: f32, log: bool) -> Tensor {
     })
 }
 
-/// −log softmax(logits)[target] per row: `logits` [n, k], `target` [n] → [n], in nats.
+/// −log softmax(logits)`[target]` per row: `logits` [n, k], `target` `[n]` → `[n]`, in nats.
 ///
 /// # Panics
 /// If the numbers of rows differ.
