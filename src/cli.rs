@@ -329,15 +329,6 @@ impl ScheduleFlags {
     }
 
     fn run(&self) -> Result<()> {
-        let bridge = self.bridge()?;
-        schedule::check_terminal(&bridge, self.allow_bad_terminal)?;
-        let table = schedule::table(&bridge);
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&table).expect("a table is plain data"));
-        } else {
-            let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns));
-            print!("{}", schedule::text(&table, width));
-        }
-        Ok(())
+        schedule::run(&self.bridge()?, self.allow_bad_terminal, self.json)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// Time between two plain lines.
 const QUIET: Duration = Duration::from_secs(10);
@@ -22,8 +22,12 @@ impl Progress {
     /// Starts at `first` of `total`.
     pub fn new(what: &'static str, first: u64, total: u64) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let template = "{prefix} {bar:24} {pos}/{len} {per_sec} {eta} left {msg}";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let template = "{prefix} {wide_bar} {pos}/{len} {rate} {eta} left {msg}";
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.1}/s", state.per_sec());
+            };
+            let style = ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(total).with_style(style).with_prefix(what).with_position(first);
             bar.reset_eta();
             bar

@@ -57,6 +57,22 @@ pub struct ScheduleStep {
     pub weight_forward: f64,
 }
 
+/// Prints the schedule of `bridge`, as JSON for programs.
+///
+/// # Errors
+/// As [`check_terminal`].
+pub fn run(bridge: &Bridge, allow_bad_terminal: bool, json: bool) -> Result<()> {
+    check_terminal(bridge, allow_bad_terminal)?;
+    let table = table(bridge);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&table).expect("a table is plain data"));
+    } else {
+        let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns));
+        print!("{}", text(&table, width));
+    }
+    Ok(())
+}
+
 /// The table of `bridge`.
 pub fn table(bridge: &Bridge) -> ScheduleTable {
     ScheduleTable {

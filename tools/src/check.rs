@@ -68,6 +68,8 @@ fn prepare() -> Result<Tools> {
             }
         }
         tools.variables = vulkan::with_drivers(&drivers)?;
+        // Mesa's device-select layer complains at every start where there is no display.
+        tools.variables.push(("NODEVICE_SELECT", "1".into()));
     } else {
         say("drivers", None, "those of the system; the software GPUs lavapipe and SwiftShader are left out");
     }

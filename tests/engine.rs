@@ -1,0 +1,134 @@
+//! The engine as ops and users meet it: memory, the tape, steady state, and a device that fails.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dbvq_wgpu::error::Error;
+use dbvq_wgpu::gpu::{Gpu, GpuOptions};
+use dbvq_wgpu::nn::Module;
+use dbvq_wgpu::nn::init::Init;
+use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
+use dbvq_wgpu::ops;
+use dbvq_wgpu::tensor::Tensor;
+
+fn gpu() -> Gpu {
+    Gpu::open(GpuOptions::default()).expect("an adapter; `cargo xtask test` installs a software one")
+}
+
+/// The `Error` with which the engine unwinds.
+fn raised<R>(f: impl FnOnce() -> R) -> Error {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("the engine should have failed");
+    *payload.downcast::<Error>().expect("the payload is an Error")
+}
+
+#[test]
+fn a_lost_device_is_one_error() {
+    let gpu = gpu();
+    let x = Tensor::from_slice(&gpu, &[1.0, 2.0], [2]);
+    gpu.destroy();
+    let error = raised(|| ops::silu(&x).to_vec());
+    assert_eq!(error.exit_code(), 5, "{error}");
+}
+
+#[test]
+fn memory_over_the_limit_is_one_error() {
+    let gpu = Gpu::open(GpuOptions { memory_limit: Some(1 << 20), ..GpuOptions::default() }).expect("an adapter");
+    let error = raised(|| Tensor::zeros(&gpu, [1 << 20]));
+    assert!(error.exit_code() == 6 && error.to_string().contains("limit 1 MiB"), "{error}");
+    // What is free goes back to the driver before giving up.
+    drop(Tensor::zeros(&gpu, [200_000]));
+    assert_eq!(Tensor::zeros(&gpu, [220_000]).count(), 220_000);
+}
+
+#[test]
+fn an_upload_does_not_overtake_recorded_work() {
+    let gpu = gpu();
+    let a = Tensor::from_slice(&gpu, &[1.0; 64], [64]);
+    let y = ops::affine(&a, 2.0, 0.0);
+    drop(a);
+    let b = Tensor::from_slice(&gpu, &[7.0; 64], [64]);
+    assert_eq!((y.to_vec(), b.to_vec()), (vec![2.0; 64], vec![7.0; 64]));
+}
+
+#[test]
+fn gradients_meet() {
+    let gpu = gpu();
+    let x = Tensor::from_slice(&gpu, &[1.0, -2.0, 3.0], [3]).leaf();
+    // Both operands of the sum get one and the same tensor as gradient, and x is used four times.
+    let y = ops::add(&ops::mul(&x, &x), &ops::add(&x, &x));
+    let loss = ops::sum_all(&y);
+    let grads = loss.backward();
+    assert_eq!(grads.get(&x).expect("x is a leaf").to_vec(), [4.0, -2.0, 8.0]);
+    assert!(catch_unwind(AssertUnwindSafe(|| loss.backward())).is_err(), "the tape is gone after one pass");
+    assert!(!gpu.no_grad(|| ops::silu(&x)).wants_grad());
+}
+
+#[test]
+fn a_shape_mistake_names_both_shapes() {
+    let gpu = gpu();
+    let (a, b) = (Tensor::zeros(&gpu, [2, 3]), Tensor::zeros(&gpu, [4]));
+    let panic = catch_unwind(AssertUnwindSafe(|| ops::add(&a, &b))).err().expect("shapes do not fit");
+    let text = panic.downcast_ref::<String>().expect("a message");
+    assert!(text.contains("[2, 3]") && text.contains("[4]"), "{text}");
+}
+
+struct Line {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Module for Line {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        f("weight", &mut self.weight);
+        f("bias", &mut self.bias);
+    }
+}
+
+#[test]
+fn a_training_step_creates_nothing_in_steady_state() {
+    let gpu = gpu();
+    let mut init = Init::new(&gpu, 1);
+    let mut line = Line { weight: init.normal(&[3, 5], 0.1), bias: init.zeros(&[3]) };
+    let options = AdamOptions { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 };
+    let adam = Adam::new(&gpu, &mut line, options, |_| 0);
+    let numbers: Vec<f32> = (0..40).map(|i| (i as f32 * 0.7).sin()).collect();
+    let mut losses = Vec::new();
+    let mut step = |i: u32| {
+        let x = Tensor::from_slice(&gpu, &numbers, [8, 5]);
+        let goal = Tensor::from_slice(&gpu, &numbers[..24], [8, 3]);
+        let loss = ops::mse(&ops::silu(&ops::linear(&x, &line.weight, Some(&line.bias))), &goal);
+        adam.step(&loss.backward(), &[Group { lr: 0.05, clip: 1.0 }], i, 0.9);
+        losses.push(loss.item());
+    };
+    (1..=5).for_each(&mut step);
+    let before = gpu.counters();
+    (6..=25).for_each(&mut step);
+    let after = gpu.counters();
+    assert_eq!(
+        (before.buffers, before.bind_groups, before.pipelines, before.bytes),
+        (after.buffers, after.bind_groups, after.pipelines, after.bytes)
+    );
+    assert!(losses[24] < 0.85 * losses[0], "{losses:?}");
+}
+
+#[test]
+fn kept_pipelines_are_read_back_and_damaged_ones_are_not() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let open = || {
+        let options = GpuOptions { cache_dir: Some(dir.path().to_path_buf()), ..GpuOptions::default() };
+        Gpu::open(options).expect("an adapter")
+    };
+    let run = |gpu: &Gpu| ops::silu(&Tensor::from_slice(gpu, &[1.0], [1])).item();
+    let gpu = open();
+    let value = run(&gpu);
+    gpu.save_pipelines().expect("a writable directory");
+    let files: Vec<_> = std::fs::read_dir(dir.path()).expect("readable").flatten().map(|e| e.path()).collect();
+    assert_eq!(files.len(), usize::from(gpu.facts().features.pipeline_cache));
+    assert_eq!(run(&open()), value);
+    for file in files {
+        let mut bytes = std::fs::read(&file).expect("readable");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("writable");
+        assert_eq!(run(&open()), value);
+    }
+}
