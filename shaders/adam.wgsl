@@ -13,13 +13,13 @@ var<immediate> c: Collect;
 var<immediate> l: Clip;
 var<immediate> p: Adam;
 var<immediate> e: Ema;
-@group(0) @binding(0) var<storage, read> g0: array<f32>;
-@group(0) @binding(1) var<storage, read> g1: array<f32>;
-@group(0) @binding(2) var<storage, read> g2: array<f32>;
-@group(0) @binding(3) var<storage, read> g3: array<f32>;
-@group(0) @binding(4) var<storage, read> g4: array<f32>;
-@group(0) @binding(5) var<storage, read> g5: array<f32>;
-@group(0) @binding(6) var<storage, read> g6: array<f32>;
+@group(0) @binding(0) var<storage, read> g0: array<f32>; // [size of gradient 0]
+@group(0) @binding(1) var<storage, read> g1: array<f32>; // [size of gradient 1]
+@group(0) @binding(2) var<storage, read> g2: array<f32>; // [size of gradient 2]
+@group(0) @binding(3) var<storage, read> g3: array<f32>; // [size of gradient 3]
+@group(0) @binding(4) var<storage, read> g4: array<f32>; // [size of gradient 4]
+@group(0) @binding(5) var<storage, read> g5: array<f32>; // [size of gradient 5]
+@group(0) @binding(6) var<storage, read> g6: array<f32>; // [size of gradient 6]
 @group(0) @binding(7) var<storage, read_write> arena: array<f32>; // [all parameters, each at a multiple of 64]
 @group(0) @binding(8) var<storage, read> squares: array<f32>; // [parts]
 @group(0) @binding(9) var<storage, read_write> norm: array<f32>; // [2]: ‖g‖, scale

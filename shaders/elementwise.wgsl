@@ -13,12 +13,11 @@ struct Params { count: u32, scale: f32, shift: f32 }
 struct Broadcast { sizes: vec4<u32>, a: vec4<u32>, b: vec4<u32>, count: u32 }
 var<immediate> p: Params;
 var<immediate> broadcast: Broadcast;
-var<immediate> count: u32;
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [count]
 @group(0) @binding(1) var<storage, read> dy: array<f32>; // [count]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [count]; dx in unary_backward
-@group(0) @binding(3) var<storage, read> a: array<f32>;
-@group(0) @binding(4) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> a: array<f32>; // [a shape that broadcasts to [count]]
+@group(0) @binding(4) var<storage, read> b: array<f32>; // [a shape that broadcasts to [count]]
 @group(0) @binding(5) var<storage, read_write> c: array<f32>; // [count]
 
 // The standard normal law's density and distribution function.
@@ -90,7 +89,7 @@ fn unary_backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
 @compute @workgroup_size(64)
 fn binary_same(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let first = 4u * linear_index(wid, grid, lid, 64u);
-    for (var i = first; i < min(first + 4u, count); i += 1u) {
+    for (var i = first; i < min(first + 4u, p.count); i += 1u) {
         c[i] = combine(a[i], b[i]);
     }
 }

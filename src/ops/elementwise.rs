@@ -163,12 +163,17 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     };
     let y = Tensor::uninit(a.gpu(), shape);
     let buffers = [a.buffer(), b.buffer(), y.buffer()];
-    // Two bindings of the same buffer are fine where both only read.
     let groups = grid(shape.count().div_ceil(4), 64);
     let overrides = [("OP", op as u32)];
     if a.shape() == b.shape() {
-        // Binding order in the WGSL is a, b, c.
-        a.gpu().dispatch(&SHADER, "binary_same", &overrides, &buffers, &(shape.count() as u32), groups);
+        a.gpu().dispatch(
+            &SHADER,
+            "binary_same",
+            &overrides,
+            &buffers,
+            &Params { count: shape.count() as u32, scale: 1.0, shift: 0.0 },
+            groups,
+        );
         return y;
     }
     let params = strides(shape, a.shape(), b.shape());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::print_document;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, adapters};
 
@@ -11,11 +12,10 @@ use crate::gpu::{AdapterFacts, adapters};
 /// [`Error::Adapter`] if there is none; as JSON an empty list is printed first.
 pub fn run(json: bool) -> Result<()> {
     let list = adapters();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&list).expect("facts are plain data"));
-    } else {
-        list.iter().for_each(|adapter| print!("{}", text(adapter)));
-    }
+    print_document(&match json {
+        true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
+        false => list.iter().map(text).collect(),
+    })?;
     match list.is_empty() {
         false => Ok(()),
         true => Err(Error::Adapter(

@@ -11,9 +11,10 @@ pub mod schedule;
 pub mod toy_figures;
 pub mod train;
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
 
 /// What every command that computes needs to know.
@@ -29,7 +30,7 @@ impl Device {
     /// Opens the adapter; compiled pipelines are kept in the user's cache directory.
     ///
     /// # Errors
-    /// [`Error::Adapter`](crate::error::Error::Adapter).
+    /// [`Error::Adapter`].
     pub fn open(&self) -> Result<Gpu> {
         let profile = std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0");
         Gpu::open(GpuOptions {
@@ -39,6 +40,18 @@ impl Device {
             profile,
             ..GpuOptions::default()
         })
+    }
+}
+
+/// Prints a whole document. A reader who has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// [`Error::Io`] for any other trouble with the standard output.
+fn print_document(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `dbvq-wgpu presets`: the configurations in the program.
 
+use super::print_document;
 use crate::config::{Config, PRESETS};
 use crate::error::{Error, Result};
 
@@ -13,10 +14,7 @@ pub fn run(name: Option<&str>) -> Result<()> {
         return Ok(());
     };
     match PRESETS.iter().find(|(preset, ..)| *preset == name) {
-        Some((_, _, text)) => {
-            print!("{text}");
-            Ok(())
-        }
+        Some((_, _, text)) => print_document(text),
         // `load` knows how to say which name was meant.
         None => Config::load(name, &[]).and(Err(Error::Config(format!("{name} is a file, not a preset")))),
     }

@@ -67,6 +67,9 @@ impl Trained {
         if let Some(note) = note {
             eprintln!("warning: {note}");
         }
+        if found.model != config.model_text() {
+            return Err(Error::checkpoint(&found.path, "is of another configuration than the config.toml beside it"));
+        }
         let gpu = device.open()?;
         let mut model = Toy::new(&gpu, &config)?;
         let mut outcome = Ok(());

@@ -1,5 +1,6 @@
 //! `dbvq-wgpu schedule`: the noise schedule as data (`--json`), as a table for people, and the check of its end.
 
+use super::print_document;
 use crate::bridge::{Bridge, ReverseVariance, Target};
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -65,12 +66,10 @@ pub fn run(bridge: &Bridge, allow_bad_terminal: bool, json: bool) -> Result<()> 
     check_terminal(bridge, allow_bad_terminal)?;
     let table = table(bridge);
     if json {
-        println!("{}", serde_json::to_string_pretty(&table).expect("a table is plain data"));
-    } else {
-        let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns));
-        print!("{}", text(&table, width));
+        return print_document(&(serde_json::to_string_pretty(&table).expect("a table is plain data") + "\n"));
     }
-    Ok(())
+    let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns));
+    print_document(&text(&table, width))
 }
 
 /// The table of `bridge`.

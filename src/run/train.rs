@@ -208,12 +208,14 @@ impl Session {
     fn report(&mut self, losses: &Losses, norm: &Tensor, log: bool, first: u64, begin: Instant) -> Result<f32> {
         let total = losses.total.item();
         if !total.is_finite() {
-            let what = format!(
-                "the loss is {total} at step {}; the last good checkpoint in {} is kept: resume it with a smaller train.lr",
-                self.step,
-                self.dir.path.display()
-            );
-            return Err(Error::Diverged(what));
+            let kept = match checkpoint::path(&self.dir.path).exists() {
+                true => format!("; the last checkpoint in {} is kept", self.dir.path.display()),
+                false => String::new(),
+            };
+            return Err(Error::Diverged(format!(
+                "the loss is {total} at step {}{kept}; train with a smaller train.lr into another --out",
+                self.step
+            )));
         }
         if log {
             let mut line = Map::from_iter([("step".to_string(), json!(self.step)), ("loss".to_string(), json!(total))]);
