@@ -62,7 +62,7 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>]) -> Result<Results, String> 
         case.inputs.iter().zip(tensors).map(|(input, t)| if input.wants_grad { t.leaf() } else { t }).collect();
     let output = match (case.run)(gpu, &leaves) {
         Output::Codes(codes) => {
-            return Ok(Results { values: codes.to_vec().iter().map(|&c| c as f32).collect(), grads: None });
+            return Ok(Results { values: halves(codes.to_vec()), grads: None });
         }
         Output::Tensor(tensor) => tensor,
     };
@@ -86,7 +86,7 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>]) -> Result<Results, String> 
 /// Worst error as a share of the bound.
 ///
 /// # Errors
-/// If lengths differ, a number on either side is not finite, or an error is over its bound.
+/// If lengths differ, a number on either side or its bound is not finite, or an error is over its bound.
 pub fn compare(values: &[f32], expected: &[Real]) -> Result<f64, String> {
     if values.len() != expected.len() {
         return Err(format!("{} results where the definition has {}", values.len(), expected.len()));
@@ -94,8 +94,8 @@ pub fn compare(values: &[f32], expected: &[Real]) -> Result<f64, String> {
     let mut worst: f64 = 0.0;
     for (i, (&got, want)) in values.iter().zip(expected).enumerate() {
         // By bit pattern on the host: drivers may fold a comparison with NaN.
-        if !got.is_finite() || !want.value.is_finite() {
-            return Err(format!("element {i}: got {got}, expected {}", want.value));
+        if !got.is_finite() || !want.value.is_finite() || !want.bound.is_finite() {
+            return Err(format!("element {i}: got {got}, expected {} ± {}", want.value, want.bound));
         }
         let error = (f64::from(got) - want.value).abs();
         // The result itself is rounded to f32 once more by being stored.
@@ -129,13 +129,18 @@ fn compare_gradient(grads: &[Vec<f32>], directions: &[Vec<f64>], expected: &[Rea
             size += (f64::from(g) * d).abs();
         }
     }
-    let share = (left - right).abs() / (GRADIENT_UNITS * U * size + carried.min(size * 1e-4) + FLOOR);
-    if share > 1.0 {
+    let share = (left - right).abs() / (GRADIENT_UNITS * U * size + carried.min(size * 1e-5) + FLOOR);
+    if share.is_nan() || share > 1.0 {
         return Err(format!(
             "gradient along a random direction: got {right:.9e}, expected {left:.9e}; {share:.3} of the bound"
         ));
     }
     Ok(share)
+}
+
+/// Codes as (high, low) halves, each of which f32 holds exactly.
+fn halves(codes: Vec<u32>) -> Vec<f32> {
+    codes.into_iter().flat_map(|c| [(c >> 16) as f32, (c & 0xffff) as f32]).collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

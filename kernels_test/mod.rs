@@ -1,7 +1,7 @@
 //! Conformance of the kernels: one table of cases, each an op at a shape with its definition in f64.
 //!
 //! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a case on an
-//! adapter. Tests (`cargo test --test kernels`) run the whole table; so can the program itself.
+//! adapter. Tests (`cargo test --test kernels`) run the whole table.
 
 mod check;
 mod ops;
@@ -62,7 +62,7 @@ impl Input {
 pub enum Output {
     /// Numbers, compared within the definition's bound.
     Tensor(Tensor),
-    /// Codes, compared exactly.
+    /// Codes, compared exactly; their definition gives [`Real::code`] of each.
     Codes(Codes),
 }
 

@@ -33,6 +33,11 @@ impl Real {
         Real { value, tangent: 0.0, bound: value.abs() * U }
     }
 
+    /// A code as the check compares it: its high and low half.
+    pub fn code(code: u32) -> [Real; 2] {
+        [Real::constant(f64::from(code >> 16)), Real::constant(f64::from(code & 0xffff))]
+    }
+
     fn new(value: f64, tangent: f64, bound: f64) -> Real {
         Real { value, tangent, bound }
     }

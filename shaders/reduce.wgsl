@@ -2,12 +2,12 @@
 //!   serial   one invocation an output: many outputs
 //!   tree     one workgroup an output: few outputs; strided partial sums, then a fixed tree
 //!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
-//! SQUARE sums x². The host splits r so that no invocation loops more than 32,768 times.
+//! SQUARE sums x². The last row may be short: x has `count` elements. The host splits r so that no invocation loops more than 32,768 times.
 #import grid
 
 override SQUARE: bool = false;
 
-struct Params { outer: u32, middle: u32, inner: u32, scale: f32 }
+struct Params { outer: u32, middle: u32, inner: u32, count: u32, scale: f32 }
 var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [outer, middle, inner]; [outer, inner] in spread
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // [outer, inner]; [outer, middle, inner] in spread
@@ -27,7 +27,8 @@ fn serial(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     let o = divide(at, p.inner);
     let first = o * p.middle * p.inner + (at - o * p.inner);
     var sum = 0.0;
-    for (var r = 0u; r < p.middle; r += 1u) {
+    let terms = min(p.middle, (p.count - first + p.inner - 1u) / p.inner);
+    for (var r = 0u; r < terms; r += 1u) {
         sum += term(first + r * p.inner);
     }
     y[at] = p.scale * sum;
@@ -41,7 +42,8 @@ fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     if inside {
         let o = at / p.inner;
         let first = o * p.middle * p.inner + at % p.inner;
-        for (var r = lid; r < p.middle; r += 64u) {
+        let terms = min(p.middle, (p.count - first + p.inner - 1u) / p.inner);
+        for (var r = lid; r < terms; r += 64u) {
             sum += term(first + r * p.inner);
         }
     }

@@ -14,6 +14,9 @@ pub const PRESETS: [(&str, &str, &str); 3] = [
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
 ];
 
+/// Σδ of the toy: ln(1000) / 2ϑ, so that ᾱ_T = 1e-3.
+const TOTAL_TIME: f64 = 1.726_938_819_745_534;
+
 /// Everything a run depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,8 +55,7 @@ pub struct BridgeConfig {
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        // Σδ = ln(1000) / 2ϑ: ᾱ_T = 1e-3.
-        let spacing = Spacing::Constant { total_time: 1.726_938_819_745_534 };
+        let spacing = Spacing::Constant { total_time: TOTAL_TIME };
         let (target, reverse_variance) = (Target::Scalar(0.0), ReverseVariance::Bridge);
         BridgeConfig { steps: 50, theta: 2.0, eta: 0.1, target, reverse_variance, spacing }
     }
@@ -144,7 +146,9 @@ impl Default for CodesConfig {
     }
 }
 
-/// L_reg of equation (5), minimised.
+/// L_reg of equation (5), minimised. The printed signs change between sections of the paper: `kl` is the ELBO's own term,
+/// `gamma` the short form in the sign that pulls z_t and its code together where τ_t > τ, which is opposite to the leading
+/// term of `kl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Regulariser {
@@ -286,9 +290,13 @@ impl Config {
         for set in sets {
             let (key, value) =
                 set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
+            if key.trim() == "bridge.schedule" {
+                forget_spacing(&mut table, value.trim());
+            }
             put(&mut table, key.trim(), parse_value(value.trim()))?;
             check_keys(&table, "", &known, &format!("--set {set}"))?;
         }
+        complete_spacing(&mut table);
         let config: Config =
             table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))?;
         config.check(whose)?;
@@ -320,8 +328,22 @@ impl Config {
             return wrong(format!("train.{name} = {value} must be in [0, 1)"));
         }
         let sizes = [("lr", t.lr), ("eps", t.eps), ("weight_decay", t.weight_decay), ("clip", t.clip)];
-        if let Some((name, value)) = sizes.iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
+        if let Some((name, value)) = sizes.iter().find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0) {
             return wrong(format!("train.{name} = {value} must be a finite number, not negative"));
+        }
+        if let Levels::Bump { centre, width, floor } = t.levels
+            && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
+        {
+            return wrong("train.levels: width must be above 0, floor not negative".into());
+        }
+        if let Some(c) = &self.codes {
+            let sizes =
+                [("tau_start", c.tau_start), ("tau_end", c.tau_end), ("scale", c.scale), ("reg_tau", c.reg_tau)];
+            let more = [("reg_tau_first", c.reg_tau_first), ("reg_tau_last", c.reg_tau_last), ("lr", c.lr)];
+            if let Some((name, value)) = sizes.iter().chain(&more).find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
+            {
+                return wrong(format!("codes.{name} = {value} must be a finite number above 0"));
+            }
         }
         self.bridge.build().map(|_| ()).map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
     }
@@ -336,6 +358,31 @@ fn read(file: &str) -> Result<String> {
         }
         Error::io(file)(e)
     })
+}
+
+/// Another schedule than the file's leaves the old one's numbers behind.
+fn forget_spacing(table: &mut Table, schedule: &str) {
+    if let Some(Value::Table(bridge)) = table.get_mut("bridge")
+        && bridge.get("schedule").and_then(Value::as_str) != Some(schedule.trim_matches(['"', '\'']))
+    {
+        for key in ["total_time", "beta_start", "beta_end"] {
+            bridge.remove(key);
+        }
+    }
+}
+
+/// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
+fn complete_spacing(table: &mut Table) {
+    let Some(Value::Table(bridge)) = table.get_mut("bridge") else { return };
+    let schedule = bridge.entry("schedule").or_insert_with(|| "constant".into()).as_str().map(str::to_string);
+    let numbers: &[(&str, f64)] = match schedule.as_deref() {
+        Some("constant") => &[("total_time", TOTAL_TIME)],
+        Some("linear") => &[("beta_start", 1e-4), ("beta_end", 0.02)],
+        _ => &[],
+    };
+    for (key, value) in numbers {
+        bridge.entry(*key).or_insert(Value::Float(*value));
+    }
 }
 
 /// All key paths that a configuration may have.
@@ -427,7 +474,6 @@ mod tests {
         let sets =
             ["seed=7", "train.lr=1e-3", "train.loss=simple", "bridge.schedule=cosine", "train.levels={law='uniform'}"];
         let mut sets = sets.map(String::from).to_vec();
-        // The preset's own number does not belong to the other schedule.
         let text = "[bridge]\nsteps = 10\neta = 2.0\n";
         let config = Config::parse(text, "t", &sets).expect("valid");
         assert_eq!((config.seed, config.train.lr, config.train.loss), (7, 1e-3, LossWeight::Simple));

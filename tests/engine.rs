@@ -50,6 +50,16 @@ fn an_upload_does_not_overtake_recorded_work() {
 }
 
 #[test]
+fn results_under_the_profiler_are_the_same() {
+    // The profiler reads timestamps back in the middle of every other read-back.
+    let gpu = Gpu::open(GpuOptions { profile: true, ..GpuOptions::default() }).expect("an adapter");
+    let x = Tensor::from_slice(&gpu, &[1.0, 2.0, 3.0], [3]);
+    assert_eq!(ops::affine(&x, 2.0, 0.0).to_vec(), [2.0, 4.0, 6.0]);
+    assert_eq!(ops::affine(&x, 3.0, 0.0).to_vec(), [3.0, 6.0, 9.0]);
+    assert_eq!(gpu.profile().expect("profiling")["elementwise/unary"].count, 2);
+}
+
+#[test]
 fn gradients_meet() {
     let gpu = gpu();
     let x = Tensor::from_slice(&gpu, &[1.0, -2.0, 3.0], [3]).leaf();
@@ -66,7 +76,7 @@ fn gradients_meet() {
 fn a_shape_mistake_names_both_shapes() {
     let gpu = gpu();
     let (a, b) = (Tensor::zeros(&gpu, [2, 3]), Tensor::zeros(&gpu, [4]));
-    let panic = catch_unwind(AssertUnwindSafe(|| ops::add(&a, &b))).err().expect("shapes do not fit");
+    let panic = catch_unwind(AssertUnwindSafe(|| ops::add(&a, &b))).expect_err("shapes do not fit");
     let text = panic.downcast_ref::<String>().expect("a message");
     assert!(text.contains("[2, 3]") && text.contains("[4]"), "{text}");
 }

@@ -4,7 +4,7 @@ use super::{Case, Input, Real};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, k, d) in [(1, 1, 1), (13, 8, 2), (65, 5, 3), (441, 128, 32), (1500, 7, 4)] {
+    for (rows, k, d) in [(1, 1, 1), (13, 8, 2), (65, 5, 3), (441, 128, 32), (1500, 7, 4), (3, 1024, 128)] {
         list.push(Case::new(
             "nearest_code",
             format!("[{rows}, {d}] of {k}"),
@@ -15,7 +15,7 @@ pub fn cases(list: &mut Vec<Case>) {
                     let distance = |code: usize| squared(x, row, code, d).value;
                     (0..k).fold(0, |best, code| if distance(code) < distance(best) { code } else { best })
                 };
-                (0..rows).map(|row| Real::constant(nearest(row) as f64)).collect()
+                (0..rows).flat_map(|row| Real::code(nearest(row) as u32)).collect()
             },
         ));
         if rows * k <= 15_000 {
@@ -34,7 +34,7 @@ pub fn cases(list: &mut Vec<Case>) {
         "ties",
         vec![Input::given(&[2, 1], vec![0.0, 5.0]), Input::given(&[4, 1], vec![-1.0, 5.0, 1.0, 5.0])],
         |_, x| ops::nearest(&x[0], &x[1]),
-        |_| vec![Real::constant(0.0), Real::constant(1.0)],
+        |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
     // The declared gradient of the straight-through estimator: the identity.
     list.push(Case::new(

@@ -22,6 +22,16 @@ pub fn cases(list: &mut Vec<Case>) {
     unary(list, "tanh", (-3.0, 3.0), ops::tanh, Real::tanh);
     unary(list, "tanh", (-200.0, 200.0), ops::tanh, Real::tanh);
     unary(list, "sigmoid", (-40.0, 40.0), ops::sigmoid, Real::sigmoid);
+    // Four gradients meet at x: `accumulate.wgsl`, in place and not.
+    for count in [1, 3, 255, 256, 257, 4099] {
+        list.push(Case::new(
+            "accumulate",
+            format!("[{count}]"),
+            vec![Input::normal(&[count])],
+            |_, x| ops::add(&ops::mul(&x[0], &x[0]), &ops::add(&x[0], &x[0])),
+            |x| x[0].iter().map(|&v| v * v + (v + v)).collect(),
+        ));
+    }
     binary(list, "add", ops::add, |a, b| a + b);
     binary(list, "sub", ops::sub, |a, b| a - b);
     binary(list, "mul", ops::mul, |a, b| a * b);

@@ -62,6 +62,19 @@ pub fn cases(list: &mut Vec<Case>) {
         let (c_, estimate) = (Multistep { z: 0.7, now: 0.5, previous: -0.1 }, Affine { z: 1.3, net: -0.4 });
         list.push(Case::new(
             "dpmpp2m_step",
+            format!("{dims:?} target [{targets}] estimate"),
+            inputs(),
+            move |_, x| ops::multistep(&x[0], &x[1], &x[2], &x[3], c_, estimate).1,
+            move |x| {
+                let value = |i: usize| {
+                    let goal = goal(x, 3, i);
+                    goal + (Real::rounded(estimate.z) * (x[0][i] - goal) + Real::rounded(estimate.net) * x[1][i])
+                };
+                (0..n * per_sample).map(value).collect()
+            },
+        ));
+        list.push(Case::new(
+            "dpmpp2m_step",
             format!("{dims:?} target [{targets}]"),
             inputs(),
             move |_, x| ops::multistep(&x[0], &x[1], &x[2], &x[3], c_, estimate).0,

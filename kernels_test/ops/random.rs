@@ -8,13 +8,12 @@ use crate::philox::Stream;
 pub fn cases(list: &mut Vec<Case>) {
     for (i, count) in [1, 3, 4, 255, 257, 70_001].into_iter().enumerate() {
         let stream = Stream { seed: 0x0123_4567_89ab_cdef + i as u64, step: 7, stream: i as u32 };
-        // Halves of each word, as f32 holds 16 bits exactly.
         list.push(Case::new(
             "philox_bits",
             format!("[{count}]"),
             vec![],
             move |gpu, _| ops::bits(gpu, [count], stream),
-            move |_| (0..count as u32).map(|i| Real::constant(f64::from(stream.bits(i) as f32))).collect(),
+            move |_| (0..count as u32).flat_map(|i| Real::code(stream.bits(i))).collect(),
         ));
         list.push(Case::new(
             "random_uniform",

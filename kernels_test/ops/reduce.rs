@@ -31,14 +31,37 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| sums(&x[0], sizes).into_iter().map(|s| s * scale).collect(),
         ));
     }
-    // 131,072 ones: one driver ends all loops of an invocation after 65,535 rounds, a float sum alone would hide it.
+    // 31,251 rounds in one workgroup, and sums of whole numbers that f32 holds exactly: one driver ends all loops of
+    // an invocation after 65,535 rounds, and a bound on rounding would hide what it drops.
     list.push(Case::new(
-        "sum_all",
-        "131072 ones",
-        vec![Input::given(&[131_072], vec![1.0; 131_072])],
-        |_, x| ops::sum_all(&x[0]),
-        |_| vec![Real::constant(131_072.0)],
+        "sum",
+        "2000001 ones, one workgroup",
+        vec![Input::given(&[2_000_001], vec![1.0; 2_000_001])],
+        |_, x| ops::sum(&x[0], 0),
+        |_| vec![Real::constant(2_000_001.0)],
     ));
+    for count in [1025, 131_072, 2_500_010] {
+        let numbers: Vec<f32> = (0..count).map(|i| (i * 7919 % 17) as f32 - 8.0).collect();
+        let (sum, squares) = numbers.iter().fold((0.0, 0.0), |(s, q), &v| (s + f64::from(v), q + f64::from(v * v)));
+        let input = Input::given(&[count], numbers);
+        let name = format!("[{count}] whole numbers");
+        list.push(Case::new(
+            "sum_all",
+            &name,
+            vec![input.clone()],
+            |_, x| ops::sum_all(&x[0]),
+            move |_| vec![Real::constant(sum)],
+        ));
+        // Beyond 2^24 neighbouring whole numbers are no longer apart.
+        let bound = if squares < 16_777_216.0 { 0.0 } else { squares * 1e-6 };
+        list.push(Case::new(
+            "squared_norm",
+            name,
+            vec![input],
+            |_, x| ops::squared_norm(&x[0]),
+            move |_| vec![Real { value: squares, tangent: 0.0, bound }],
+        ));
+    }
     for count in [1, 63, 1024, 1025, 4096, 150_000] {
         list.push(Case::new(
             "mean_all",

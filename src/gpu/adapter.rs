@@ -4,6 +4,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+/// What to do where there is no adapter.
+pub const NONE_FOUND: &str = "no GPU adapter was found: install a Vulkan driver (Mesa's software driver will do: \
+    `cargo xtask quickstart` installs it on Linux)";
+
 /// Bytes of immediates (push constants) that every kernel may use.
 pub const IMMEDIATE_BYTES: u32 = 128;
 
@@ -94,7 +98,7 @@ pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<Adapte
     (adapters, facts)
 }
 
-/// All adapters of this machine.
+/// All adapters of this machine; those of OpenGL only where there is no other (`--adapter gl` opens them all the same).
 pub fn adapters() -> Vec<AdapterFacts> {
     enumerate(None).1
 }
@@ -103,6 +107,8 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let missing = if !features.contains(wgpu::Features::IMMEDIATES) || limits.max_immediate_size < IMMEDIATE_BYTES {
         Some(format!("has no {IMMEDIATE_BYTES} bytes of immediates (push constants)"))
+    } else if limits.max_storage_buffers_per_shader_stage < 8 {
+        Some("binds fewer than 8 storage buffers at once".to_string())
     } else if limits.max_compute_invocations_per_workgroup < 256 {
         Some("has no compute workgroups of 256 invocations".to_string())
     } else {
@@ -166,9 +172,7 @@ pub(super) fn select(wanted: Option<&str>) -> Result<(wgpu::Adapter, AdapterFact
 
 fn choose(facts: &[AdapterFacts], wanted: Option<&str>) -> Result<usize> {
     if facts.is_empty() {
-        return Err(Error::Adapter(
-            "no GPU adapter was found: install a Vulkan driver (Mesa's software driver will do: `cargo xtask quickstart` installs it on Linux)".into(),
-        ));
+        return Err(Error::Adapter(NONE_FOUND.into()));
     }
     let found = match wanted {
         None => facts.iter().position(|f| f.default),
@@ -221,8 +225,7 @@ pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue
     limits.max_immediate_size = IMMEDIATE_BYTES;
     limits.max_buffer_size = offered.max_buffer_size;
     limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
-    limits.max_storage_buffers_per_shader_stage =
-        limits.max_storage_buffers_per_shader_stage.min(offered.max_storage_buffers_per_shader_stage);
+    limits.max_storage_buffers_per_shader_stage = 8;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("dbvq-wgpu"),
         required_features: adapter.features() & wanted,

@@ -3,7 +3,7 @@
 //! A freed buffer goes back to its size class and the lowest free number is handed out first, so a training
 //! step that repeats the same list of dispatches meets the same buffers every time: no buffer and no bind
 //! group is created twice. Reuse needs no waiting, since dispatches run in the order they are recorded; only
-//! host writes overtake recorded work, hence [`Pool::take_for_upload`].
+//! host writes overtake recorded work, hence the `fresh` buffers of uploads.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-pub use adapter::{AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, adapters};
+pub use adapter::{AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters};
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
 pub use memory::{Buffer, POISON};
 pub use profile::{KernelTime, table as profile_table};
@@ -97,7 +97,7 @@ struct Inner {
     pool: Rc<RefCell<Pool>>,
     kernels: RefCell<Kernels>,
     bind_groups: RefCell<FxHashMap<BindKey, wgpu::BindGroup>>,
-    staging: RefCell<BTreeMap<u64, wgpu::Buffer>>,
+    staging: RefCell<BTreeMap<u64, Vec<wgpu::Buffer>>>,
     profile: Option<RefCell<Profile>>,
     failure: Arc<Mutex<Option<Error>>>,
     counters: Cell<Counters>,

@@ -186,7 +186,9 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         };
-        let staging = self.0.staging.borrow_mut().entry(class).or_insert_with(create).clone();
+        // Out of the map while in use: under the profiler the submit below reads back itself.
+        let kept = self.0.staging.borrow_mut().entry(class).or_default().pop();
+        let staging = kept.unwrap_or_else(create);
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(raw, offset, &staging, 0, size));
         self.submit();
         let (sender, mapped) = std::sync::mpsc::channel();
@@ -205,6 +207,7 @@ impl Gpu {
         let bytes = view.to_vec();
         drop(view);
         staging.unmap();
+        self.0.staging.borrow_mut().entry(class).or_default().push(staging);
         bytes
     }
 }

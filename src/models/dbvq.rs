@@ -170,7 +170,7 @@ impl Toy {
         ops::matmul(&weights.reshape([1, rows, CODES]), &book, Trans::default()).reshape(x.shape())
     }
 
-    /// L_reg at z_t, minimised; see paper.md's E7–E9 in the words of [`Regulariser`].
+    /// L_reg at z_t, minimised: the mean over positions of what [`Regulariser`] names.
     fn regulariser(&self, z0: &Tensor, eps: &Tensor, t: &Codes, codes: &CodesConfig) -> Option<Tensor> {
         let tau = |t: usize| annealed(codes.reg_tau_first, codes.reg_tau_last, t as f64, self.bridge.steps() as f64);
         let table = |f: &dyn Fn(usize) -> f64| {
@@ -184,7 +184,8 @@ impl Toy {
         if codes.regulariser == Regulariser::Gamma {
             let nearest = ops::gather(&self.codebook, &ops::nearest(&zt, &self.codebook));
             let gamma = table(&|t| 1.0 / codes.reg_tau - 1.0 / tau(t));
-            return Some(ops::mean_all(&ops::mul(&ops::square(&ops::sub(&zt, &nearest)), &gamma)));
+            let squares = ops::mul(&ops::square(&ops::sub(&zt, &nearest)), &gamma);
+            return Some(ops::affine(&ops::mean_all(&squares), DIM as f32, 0.0));
         }
         let distances = ops::affine(&ops::distances(&zt, &self.codebook), -codes.scale as f32, 0.0);
         let log_q = ops::log_softmax(&distances, 1.0 / codes.reg_tau as f32);

@@ -26,6 +26,20 @@ pub fn previous(run: &Path) -> PathBuf {
     run.join("checkpoint.previous.safetensors")
 }
 
+/// Whether `run` has a checkpoint, good or damaged.
+pub fn exists(run: &Path) -> bool {
+    path(run).exists() || previous(run).exists()
+}
+
+/// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does not keep a
+/// damaged file as the last good one.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub fn fall_back(run: &Path) -> Result<()> {
+    keep(&previous(run), &path(run))
+}
+
 /// A checkpoint in memory.
 pub struct Checkpoint {
     /// Where it came from.
@@ -48,13 +62,17 @@ pub type Entry = (String, Shape, Vec<f32>);
 /// [`Error::Io`] naming the file; the checkpoint that was there is untouched then.
 pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) -> Result<()> {
     let file = path(run);
+    let facts = facts_text(step, seed, model);
     let mut metadata = HashMap::from([
         ("format".to_string(), FORMAT.to_string()),
         ("step".to_string(), step.to_string()),
         ("seed".to_string(), seed.to_string()),
         ("model".to_string(), model.to_string()),
     ]);
-    metadata.insert("blake3".to_string(), checksum(entries.iter().map(|(name, _, v)| (name.as_str(), v.as_slice()))));
+    metadata.insert(
+        "blake3".to_string(),
+        checksum(&facts, entries.iter().map(|(name, _, v)| (name.as_str(), v.as_slice()))),
+    );
     let bytes = serialise(entries, metadata).map_err(|e| Error::checkpoint(&file, e))?;
     let mut out = atomic_write_file::AtomicWriteFile::open(&file).map_err(Error::io(&file))?;
     out.write_all(&bytes).and_then(|()| out.sync_all()).map_err(Error::io(&file))?;
@@ -92,10 +110,16 @@ pub fn serialise(entries: &[Entry], metadata: HashMap<String, String>) -> Result
     safetensors::serialize(views.map_err(|e| e.to_string())?, Some(metadata)).map_err(|e| e.to_string())
 }
 
-fn checksum<'a>(entries: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
+/// What the checksum covers besides the tensors.
+fn facts_text(step: u64, seed: u64, model: &str) -> String {
+    format!("{step}\n{seed}\n{model}")
+}
+
+fn checksum<'a>(facts: &str, entries: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
     let mut sorted: Vec<_> = entries.collect();
     sorted.sort_by_key(|(name, _)| *name);
     let mut hasher = blake3::Hasher::new();
+    hasher.update(facts.as_bytes());
     for (name, values) in sorted {
         hasher.update(name.as_bytes()).update(bytemuck::cast_slice(values));
     }
@@ -159,17 +183,13 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
         }
         tensors.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
     }
-    if checksum(tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()))) != fact("blake3")? {
+    let number = |name: &str| fact(name)?.parse::<u64>().map_err(|_| bad(format!("its `{name}` is no number")));
+    let (step, seed, model) = (number("step")?, number("seed")?, fact("model")?);
+    let content = tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()));
+    if checksum(&facts_text(step, seed, &model), content) != fact("blake3")? {
         return Err(bad("damaged: its checksum does not fit its content; use another checkpoint".into()));
     }
-    let number = |name: &str| fact(name)?.parse::<u64>().map_err(|_| bad(format!("its `{name}` is no number")));
-    Ok(Checkpoint {
-        path: file.to_path_buf(),
-        step: number("step")?,
-        seed: number("seed")?,
-        model: fact("model")?,
-        tensors,
-    })
+    Ok(Checkpoint { path: file.to_path_buf(), step, seed, model, tensors })
 }
 
 impl Checkpoint {

@@ -92,7 +92,7 @@ impl Adam {
     /// group's gradient norm before clipping, on the GPU, as a tensor `[2]` with the norm first.
     pub fn step(&self, grads: &Grads, groups: &[Group], step: u32, ema: f64) -> Tensor {
         self.arenas.iter().for_each(|arena| self.collect(arena, grads));
-        let clips: Vec<Clip> = groups.iter().enumerate().map(|(at, group)| self.clip(at, group.clip)).collect();
+        let clips: Vec<Option<Clip>> = groups.iter().enumerate().map(|(at, group)| self.clip(at, group.clip)).collect();
         for arena in &self.arenas {
             let numbers = AdamStep {
                 lr: groups[arena.group].lr as f32,
@@ -103,9 +103,10 @@ impl Adam {
                 step,
                 ema: ema as f32,
             };
-            ops::adam(&arena.grads, &clips[arena.group], arena.state.each_ref(), numbers);
+            let clip = clips[arena.group].as_ref().expect("an arena's group has a norm");
+            ops::adam(&arena.grads, clip, arena.state.each_ref(), numbers);
         }
-        clips[0].0.clone()
+        clips.into_iter().flatten().next().expect("a model has parameters").0
     }
 
     fn collect(&self, arena: &Arena, grads: &Grads) {
@@ -118,13 +119,10 @@ impl Adam {
         ops::collect(&self.gpu, &arena.grads, &found);
     }
 
-    /// Norm and clipping factor of a group; a group without parameters has norm 0.
-    fn clip(&self, group: usize, limit: f64) -> Clip {
+    /// Norm and clipping factor of a group; `None` if no parameter is in it.
+    fn clip(&self, group: usize, limit: f64) -> Option<Clip> {
         let arenas: Vec<Tensor> = self.arenas.iter().filter(|a| a.group == group).map(|a| a.grads.clone()).collect();
-        match arenas.is_empty() {
-            false => ops::clip(&self.gpu, &arenas, limit as f32),
-            true => Clip(Tensor::zeros(&self.gpu, [2])),
-        }
+        (!arenas.is_empty()).then(|| ops::clip(&self.gpu, &arenas, limit as f32))
     }
 
     /// Every tensor a checkpoint needs, as (`state.path`, shape, values). Waits for the GPU.

@@ -2,12 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grid;
 use super::reduce::sum_middle;
+use super::{LOOPS, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("codebook");
+
+/// Rows of one part of the codebook's gradient.
+const PART: usize = 1024;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -15,6 +18,7 @@ struct Params {
     rows: u32,
     d: u32,
     k: u32,
+    part: u32,
 }
 
 #[track_caller]
@@ -22,16 +26,18 @@ fn params(z: &Tensor, codebook: &Tensor) -> (Params, Vec<usize>) {
     let [k, d] = codebook.dims();
     let mut positions = z.shape().dims().to_vec();
     assert_eq!(positions.pop(), Some(d), "z {:?} and codebook {:?}", z.shape(), codebook.shape());
-    (Params { rows: (z.count() / d) as u32, d: d as u32, k: k as u32 }, positions)
+    (Params { rows: (z.count() / d) as u32, d: d as u32, k: k as u32, part: PART as u32 }, positions)
 }
 
 /// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no gradient.
 ///
 /// # Panics
-/// If the last dimensions differ.
+/// If the last dimensions differ, or k · d is over about 240,000 (see [`LOOPS`](super::LOOPS)).
 #[track_caller]
 pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     let (params, positions) = params(z, codebook);
+    let rounds = params.k * (params.d / 4 + 4);
+    assert!(rounds as usize <= LOOPS, "nearest: {:?} is {rounds} rounds an invocation, over {LOOPS}", codebook.shape());
     let codes = Codes::uninit(z.gpu(), positions);
     let buffers = [z.buffer(), codebook.buffer(), codes.buffer()];
     z.gpu().dispatch(&SHADER, "nearest", &[], &buffers, &params, grid(params.rows as usize, 64));
@@ -59,7 +65,7 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
             dz
         });
         let de = want_codebook.then(|| {
-            let parts = rows.div_ceil(1024);
+            let parts = rows.div_ceil(PART);
             let partial = Tensor::uninit(dy.gpu(), [parts, k * d]);
             let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), partial.buffer()];
             let groups = [(k * d).div_ceil(64) as u32, parts as u32, 1];

@@ -67,7 +67,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
 #[track_caller]
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
-    let [_, rows, o] = [1, flat.shape().dims()[1], w.shape().dims()[0]];
+    let (rows, o) = (flat.shape().dims()[1], w.shape().dims()[0]);
     let Some(b) = b else { return matmul(&flat, &weight, WEIGHT).reshape(dims) };
     assert_eq!(b.dims(), [o], "linear: w {:?} and b {:?}", w.shape(), b.shape());
     let gradients = gradients(&flat, &weight);

@@ -32,6 +32,9 @@ pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
 
 pub(crate) use crate::tensor::grid;
 
+/// Rounds of all its loops that one invocation may do: lavapipe 22.3 silently stops at 65,535.
+pub const LOOPS: usize = 60_000;
+
 /// Shaders of all ops with their file names, for checks that need no device.
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [

@@ -17,6 +17,7 @@ struct Params {
     outer: u32,
     middle: u32,
     inner: u32,
+    count: u32,
     scale: f32,
 }
 
@@ -25,7 +26,8 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     assert!(middle <= 64 * PART, "a sum over {middle} terms in one pass; a workgroup does {}", 64 * PART);
     let outputs = outer * inner;
     let y = Tensor::uninit(x.gpu(), [outer, inner]);
-    let params = Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, scale };
+    let params =
+        Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, count: x.count() as u32, scale };
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
@@ -83,13 +85,12 @@ fn all(x: &Tensor, scale: f32) -> Tensor {
 
 /// `scale · Σ x` (or Σ x²) as a scalar, without gradient: rows of 1,024 first, so that it fills the GPU.
 pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
-    let count = x.count();
-    let row = 1024;
-    if count <= row || !count.is_multiple_of(row) {
+    let (count, row) = (x.count(), 1024);
+    if count <= row {
         return sum_middle(x, [1, count, 1], scale, square).reshape([]);
     }
-    let rows = sum_middle(x, [count / row, row, 1], 1.0, square);
-    sum_middle(&rows, [1, count / row, 1], scale, false).reshape([])
+    let rows = sum_middle(x, [count.div_ceil(row), row, 1], 1.0, square);
+    sum_middle(&rows, [1, rows.count(), 1], scale, false).reshape([])
 }
 
 /// Σ x² as a scalar; has no gradient. For norms of gradients.
@@ -100,7 +101,8 @@ pub fn squared_norm(x: &Tensor) -> Tensor {
 /// The gradient of a sum over the middle dimension: `scale · dy` at every element that was summed.
 fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: f32) -> Tensor {
     let dx = Tensor::uninit(dy.gpu(), shape);
-    let params = Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, scale };
+    let params =
+        Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, count: dy.count() as u32, scale };
     dy.gpu().dispatch(&SHADER, "spread", &[], &[dy.buffer(), dx.buffer()], &params, grid(dx.count(), 64));
     dx
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, adapters};
+use crate::gpu::{AdapterFacts, NONE_FOUND, adapters};
 
 /// Prints the list, as JSON for programs.
 ///
@@ -18,9 +18,7 @@ pub fn run(json: bool) -> Result<()> {
     })?;
     match list.is_empty() {
         false => Ok(()),
-        true => Err(Error::Adapter(
-            "no GPU adapter was found: install a Vulkan driver (`cargo xtask quickstart` installs Mesa's software driver on Linux)".into(),
-        )),
+        true => Err(Error::Adapter(NONE_FOUND.into())),
     }
 }
 

@@ -49,9 +49,12 @@ const LEVELS: u32 = 0x101;
 pub fn run(args: &TrainArgs) -> Result<()> {
     let config = Config::load(&args.preset, &args.sets)?;
     schedule::check_terminal(&config.bridge.build()?, args.allow_bad_terminal)?;
-    if !args.resume && checkpoint::path(&args.out).exists() {
+    if !args.resume && checkpoint::exists(&args.out) {
         let what = format!("{} holds a run already; go on with --resume, or choose another --out", args.out.display());
         return Err(Error::Usage(what));
+    }
+    if args.resume && !args.out.is_dir() {
+        return Err(Error::checkpoint(&args.out, "there is no run to resume; check --out"));
     }
     let dir = RunDir::open(&args.out)?;
     if args.resume && args.out.join("config.toml").exists() {
@@ -60,7 +63,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let gpu = args.device.open()?;
     let mut session = Session::new(gpu, config, dir)?;
     session.dir.write_config(&session.config)?;
-    if args.resume && checkpoint::path(&args.out).exists() {
+    if args.resume && checkpoint::exists(&args.out) {
         session.restore()?;
     } else {
         session.dir.rewind(0)?;
@@ -117,13 +120,21 @@ impl Session {
         if found.model != self.config.model_text() || found.seed != self.config.seed {
             return Err(Error::checkpoint(&found.path, "is of another configuration; give the same preset and --set"));
         }
+        if found.path != checkpoint::path(&self.dir.path) {
+            checkpoint::fall_back(&self.dir.path)?;
+        }
         self.adam.import(|name, shape| found.tensor(name, shape))?;
         self.step = found.step;
         self.dir.rewind(self.step)
     }
 
+    /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
     fn save(&self) -> Result<()> {
-        checkpoint::save(&self.dir.path, self.step, self.config.seed, &self.config.model_text(), &self.adam.export())
+        let entries = self.adam.export();
+        if let Some((name, ..)) = entries.iter().find(|(_, _, values)| values.iter().any(|v| !v.is_finite())) {
+            return Err(self.diverged(&format!("{name} is not finite")));
+        }
+        checkpoint::save(&self.dir.path, self.step, self.config.seed, &self.config.model_text(), &entries)
     }
 
     fn train(&mut self) -> Result<()> {
@@ -204,25 +215,30 @@ impl Session {
         (0..n).map(level).collect()
     }
 
+    /// The end of a run that left the finite numbers.
+    fn diverged(&self, what: &str) -> Error {
+        let (step, every, dir) = (self.step, self.config.train.log_every, self.dir.path.display());
+        let kept = match checkpoint::exists(&self.dir.path) {
+            true => format!("the last good checkpoint in {dir} is kept; "),
+            false => String::new(),
+        };
+        let advice = "train with a smaller train.lr into another --out";
+        Error::Diverged(format!("{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"))
+    }
+
     /// Reads the losses back, logs them if `log`, and stops a run that left the finite numbers.
     fn report(&mut self, losses: &Losses, norm: &Tensor, log: bool, first: u64, begin: Instant) -> Result<f32> {
         let total = losses.total.item();
-        if !total.is_finite() {
-            let kept = match checkpoint::path(&self.dir.path).exists() {
-                true => format!("; the last checkpoint in {} is kept", self.dir.path.display()),
-                false => String::new(),
-            };
-            return Err(Error::Diverged(format!(
-                "the loss is {total} at step {}{kept}; train with a smaller train.lr into another --out",
-                self.step
-            )));
+        let norm = norm.to_vec()[0];
+        if !total.is_finite() || !norm.is_finite() {
+            return Err(self.diverged(&format!("the loss is {total} and its gradient's norm {norm}")));
         }
         if log {
             let mut line = Map::from_iter([("step".to_string(), json!(self.step)), ("loss".to_string(), json!(total))]);
             for (name, part) in &losses.parts {
                 line.insert((*name).to_string(), json!(part.item()));
             }
-            line.insert("grad_norm".into(), json!(norm.to_vec()[0]));
+            line.insert("grad_norm".into(), json!(norm));
             line.insert("lr".into(), json!(learning_rate(&self.config.train, self.step - 1)));
             line.insert(
                 "steps_per_second".into(),

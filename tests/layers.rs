@@ -1,0 +1,160 @@
+//! The layers that `src/lib.rs` draws: a module names only what stands below it, and only its own tools.
+
+use std::path::{Path, PathBuf};
+
+/// From the top. What stands in none of these is a leaf of [`LEAVES`].
+const LAYERS: [&str; 8] = ["main", "cli", "run", "models", "nn", "ops", "tensor", "gpu"];
+/// Leaves with what each may use.
+const LEAVES: [(&str, &[&str]); 5] =
+    [("bridge", &["error"]), ("config", &["bridge", "error"]), ("data", &["philox"]), ("error", &[]), ("philox", &[])];
+/// What the conformance suite, which is compiled into the library, may use.
+const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "philox", "kernels_test"];
+/// A word, and the modules or files that may say it.
+const TOOLS: [(&str, &[&str]); 7] = [
+    ("wgpu::", &["gpu"]),
+    (".dispatch(", &["ops", "tensor/tape.rs"]),
+    ("println!", &["run", "main"]),
+    ("eprintln!", &["run", "main"]),
+    ("print!", &["run", "main"]),
+    ("eprint!", &["run", "main"]),
+    // The profiler measures on the host where an adapter has no timestamps.
+    ("Instant", &["run", "main", "gpu/profile.rs"]),
+];
+
+fn may_use(from: &str, to: &str) -> bool {
+    let height = |module: &str| LAYERS.iter().position(|&l| l == module);
+    let leaf = LEAVES.iter().find(|(name, _)| *name == from);
+    match (height(from), height(to), leaf) {
+        _ if from == "kernels_test" => SUITE.contains(&to),
+        (Some(upper), Some(lower), _) => upper <= lower,
+        // `gpu` knows the world outside only through `error`.
+        (Some(_), None, _) => LEAVES.iter().any(|(name, _)| *name == to) && (from != "gpu" || to == "error"),
+        (None, _, Some((_, allowed))) => from == to || allowed.contains(&to),
+        _ => false,
+    }
+}
+
+/// Every breach of the layers in `text`, the content of `file` (its path below `src`).
+fn violations(file: &str, text: &str) -> Vec<String> {
+    let module = file.split(['/', '.']).next().unwrap_or_default();
+    let top_level = !file.contains('/') || file.ends_with("/mod.rs");
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let mut breach = |what: String| found.push(format!("{file}:{}: {what}", number + 1));
+        for prefix in ["crate::", "dbvq_wgpu::"] {
+            for (to, nested) in paths(code, prefix) {
+                if nested {
+                    breach("names several modules in one path; write one line each".into());
+                } else if !may_use(module, &to) {
+                    breach(format!("`{module}` uses `{to}`, which does not stand below it"));
+                }
+            }
+        }
+        // `super` of a file right below `src` is the crate itself.
+        for (to, _) in paths(code, "super::").into_iter().filter(|_| top_level) {
+            let is_module = LAYERS.contains(&to.as_str()) || LEAVES.iter().any(|(name, _)| *name == to);
+            if is_module && !may_use(module, &to) {
+                breach(format!("`{module}` uses `{to}` through `super`"));
+            }
+        }
+        for (word, allowed) in TOOLS {
+            let whole = code.match_indices(word).any(|(at, _)| word.starts_with('.') || starts_word(code, at));
+            if whole && !allowed.iter().any(|a| *a == module || *a == file) {
+                breach(format!("says `{word}`, which belongs to {}", allowed.join(", ")));
+            }
+        }
+    }
+    found
+}
+
+/// What follows each `prefix` in `code`: a name, and whether a brace stands there instead.
+fn paths(code: &str, prefix: &str) -> Vec<(String, bool)> {
+    let after = code.match_indices(prefix).filter(|&(at, _)| starts_word(code, at)).map(|(at, _)| &code[at..]);
+    let name = |rest: &str| rest[prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    after.map(|rest| (name(rest), rest[prefix.len()..].starts_with('{'))).collect()
+}
+
+fn starts_word(code: &str, at: usize) -> bool {
+    !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+fn rust_files(dir: &Path, list: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("the source tree is readable") {
+        let path = entry.expect("the source tree is readable").path();
+        match path.is_dir() {
+            true => rust_files(&path, list),
+            false if path.extension().is_some_and(|e| e == "rs") => list.push(path),
+            false => {}
+        }
+    }
+}
+
+/// Violations in all files below `root`, whose paths get `prefix`.
+fn tree(root: &str, prefix: &str) -> (usize, Vec<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let check = |path: &PathBuf| {
+        let name = path.strip_prefix(&root).expect("it lies below").to_string_lossy().replace('\\', "/");
+        violations(&format!("{prefix}{name}"), &std::fs::read_to_string(path).expect("a source file is readable"))
+    };
+    (files.len(), files.iter().filter(|path| !path.ends_with("src/lib.rs")).flat_map(check).collect())
+}
+
+#[test]
+fn modules_use_only_what_stands_below_them() {
+    let (files, found) = tree("src", "");
+    assert!(files > 40, "only {files} files below src");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_conformance_suite_uses_ops_and_what_is_below() {
+    // Only paths: the suite's own runner may print and wait as it likes.
+    let (_, found) = tree("kernels_test", "kernels_test/");
+    let found: Vec<_> = found.into_iter().filter(|f| f.contains(" uses ")).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_place() {
+    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("it is there");
+    for name in lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')) {
+        let known = LAYERS.contains(&name) || LEAVES.iter().any(|(leaf, _)| *leaf == name) || name == "kernels_test";
+        assert!(known, "`{name}` stands in no layer; give it one in src/lib.rs and here");
+    }
+}
+
+#[test]
+fn planted_violations_are_caught() {
+    for (file, code) in [
+        ("ops/matmul.rs", "use crate::models::dbvq::Toy;"),
+        ("tensor/mod.rs", "fn f() { crate::ops::add(a, b) }"),
+        ("gpu/memory.rs", "use crate::philox::Stream;"),
+        ("bridge.rs", "use super::gpu::Gpu;"),
+        ("philox.rs", "use crate::error::Error;"),
+        ("nn/init.rs", "use crate::{run, tensor};"),
+        ("ops/add.rs", "let d: wgpu::Device;"),
+        ("nn/optim.rs", "gpu.dispatch(&SHADER)"),
+        ("tensor/mod.rs", "gpu.dispatch(&SHADER)"),
+        ("models/toy.rs", "    println!(\"here\");"),
+        ("cli.rs", "print!(\"{x}\");"),
+        ("bridge/step.rs", "let t = std::time::Instant::now();"),
+        ("kernels_test/real.rs", "use crate::nn::Module;"),
+    ] {
+        assert_eq!(violations(file, &format!("//! Head.\n{code}\n")).len(), 1, "{file}: {code}");
+    }
+    for (file, code) in [
+        ("run/train.rs", "use crate::gpu::Gpu; // and crate::cli"),
+        ("run/train.rs", "eprintln!(\"{:?}\", Instant::now());"),
+        ("gpu/mod.rs", "use crate::error::Error; let d: wgpu::Device;"),
+        ("main.rs", "use dbvq_wgpu::cli::Cli;"),
+        ("tensor/tape.rs", "gpu.dispatch(&SHADER)"),
+        ("ops/add.rs", "use super::grid; gpu.dispatch(&SHADER)"),
+        ("config.rs", "use crate::bridge::Bridge; mod tests { use super::*; }"),
+        ("nn/init.rs", "/// See [`crate::run`]."),
+    ] {
+        assert_eq!(violations(file, code), Vec::<String>::new(), "{file}: {code}");
+    }
+}
