@@ -12,8 +12,12 @@ use std::rc::Rc;
 
 use super::Gpu;
 
-/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN, easy to recognise.
-pub const POISON: u32 = 0x7fc0_dead;
+/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN of the buffer's own, since a
+/// NaN that a kernel reads behind one tensor and writes behind another would look untouched.
+fn poison(buffer: u32) -> u32 {
+    0x7fc0_0001 | (buffer & 0xffff) << 1
+}
+
 /// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
 pub(super) const GUARD: u64 = 256;
 /// Bytes inside the binding behind the tensor's last element; watched when the pool poisons.
@@ -106,7 +110,7 @@ pub(super) struct Pool {
     next: u32,
     /// Number of the submission that is being recorded.
     pub recording: u64,
-    /// Nothing is recycled and all memory starts as [`POISON`] with watched surroundings.
+    /// Nothing is recycled and all memory starts as [`poison`] with watched surroundings.
     pub poison: bool,
     /// Bytes allocated from the driver, and their most.
     pub bytes: u64,
@@ -164,9 +168,9 @@ impl Pool {
         ids.len()
     }
 
-    /// Takes the poisoned pool's used buffers (raw buffer, bytes that belong to the tensor) for checking, live ones too.
-    pub fn watched(&mut self) -> Vec<(wgpu::Buffer, u64)> {
-        let all = self.slots.values().map(|slot| (slot.raw.clone(), slot.size)).collect();
+    /// Takes the poisoned pool's used buffers (number, raw buffer, bytes that belong to the tensor) for checking, live ones too.
+    pub fn watched(&mut self) -> Vec<(u32, wgpu::Buffer, u64)> {
+        let all = self.slots.iter().map(|(&id, slot)| (id, slot.raw.clone(), slot.size)).collect();
         for id in std::mem::take(&mut self.quarantine) {
             if let Some(slot) = self.slots.remove(&id) {
                 self.bytes -= slot.class;
@@ -212,7 +216,7 @@ impl Gpu {
     pub(super) fn fill_poison(&self, buffer: &Buffer) {
         let raw = buffer.raw().clone();
         let size = raw.size();
-        let words = vec![POISON; (size / 4) as usize];
+        let words = vec![poison(buffer.key().0); (size / 4) as usize];
         let scratch = self.0.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("poison"),
             size,
@@ -229,10 +233,10 @@ impl Gpu {
     /// Says where the first stray write fell.
     pub fn check_guards(&self) -> Result<(), String> {
         let watched = self.0.pool.borrow_mut().watched();
-        for (raw, size) in watched {
+        for (id, raw, size) in watched {
             let bytes = self.read_raw(&raw, size, raw.size() - size);
             for (at, word) in bytes.chunks_exact(4).enumerate() {
-                if word != POISON.to_ne_bytes() {
+                if word != poison(id).to_ne_bytes() {
                     let where_ = if bytes.len() as u64 - 4 * at as u64 > GUARD { "inside" } else { "outside" };
                     return Err(format!(
                         "a kernel wrote {} words behind a tensor of {} words ({where_} the binding)",

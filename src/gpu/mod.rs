@@ -24,7 +24,7 @@ use rustc_hash::FxHashMap;
 
 pub use adapter::{AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters};
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
-pub use memory::{Buffer, POISON};
+pub use memory::Buffer;
 pub use profile::{KernelTime, table as profile_table};
 
 use crate::error::{Error, Result};
