@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Presets in the program: name, what it is, its TOML.
 pub const PRESETS: [(&str, &str, &str); 3] = [
     ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
-    ("toy-quick", "the same, shortened to 3,000 steps", include_str!("../presets/toy-quick.toml")),
+    ("toy-quick", "the same, shortened to 2,500 steps", include_str!("../presets/toy-quick.toml")),
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
 ];
 
