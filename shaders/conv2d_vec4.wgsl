@@ -14,11 +14,6 @@ override BIAS: bool = false;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(6) var<storage, read_write> dw: array<vec4<f32>>; // [parts, kernel_h, kernel_w, c, o / 4]
 
-// Adds a (1 x 4) times tile (4 x 4, rows along K) to four sums.
-fn row_times(sum: vec4<f32>, a: vec4<f32>, tile: mat4x4<f32>) -> vec4<f32> {
-    return fma(vec4(a.w), tile[3], fma(vec4(a.z), tile[2], fma(vec4(a.y), tile[1], fma(vec4(a.x), tile[0], sum))));
-}
-
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let pixels = p.batch * p.out_h * p.out_w;

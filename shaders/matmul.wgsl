@@ -3,6 +3,7 @@
 //! into range, only stores are checked. Part s of K goes to its own plane of y, summed afterwards.
 //! Grid: x over blocks of the output, y over parts of K, z over the batch.
 #import grid
+#import block
 
 override BIAS: bool = false;
 override RESIDUAL: bool = false;
@@ -18,8 +19,6 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [n]
 @group(0) @binding(3) var<storage, read> residual: array<f32>; // [m, n]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [parts, batch, m, n]
-
-const LANES = vec4(0u, 1u, 2u, 3u);
 
 @compute @workgroup_size(64)
 fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {

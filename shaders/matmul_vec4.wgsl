@@ -3,6 +3,7 @@
 //! that lie the other way are turned in registers.
 //! Grid: x over blocks of the output, y over parts of K, z over the batch.
 #import grid
+#import block
 
 override A_ROWS: bool = false;
 override B_COLUMNS: bool = false;
@@ -20,11 +21,6 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [n]
 @group(0) @binding(3) var<storage, read> residual: array<f32>; // [m, n]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [parts, batch, m, n]
-
-// Adds a (1 x 4) times tile (4 x 4, rows along K) to four sums.
-fn row_times(sum: vec4<f32>, a: vec4<f32>, tile: mat4x4<f32>) -> vec4<f32> {
-    return fma(vec4(a.w), tile[3], fma(vec4(a.z), tile[2], fma(vec4(a.y), tile[1], fma(vec4(a.x), tile[0], sum))));
-}
 
 // Rows row .. row + 3 of op(a) at k .. k + 3; rows beyond the last repeat it.
 fn tile_a(base: u32, row: u32, k: u32) -> mat4x4<f32> {
@@ -95,7 +91,7 @@ fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     }
     var offset = vec4(0.0);
     if BIAS {
-        let c = min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u));
+        let c = min(vec4(column) + LANES, vec4(p.n - 1u));
         offset = vec4(bias[c.x], bias[c.y], bias[c.z], bias[c.w]);
     }
     let out = array(s0, s1, s2, s3, s4, s5, s6, s7);

@@ -1,5 +1,6 @@
 // What the convolution kernels share: parameters, pixels, taps, and a block of 4 x 4 sums.
 #import grid
+#import block
 
 struct Params {
     batch: u32, h: u32, w: u32, c: u32,
@@ -8,8 +9,6 @@ struct Params {
     part: u32, // pixels a part, backward_weight
 }
 var<immediate> p: Params;
-
-const LANES = vec4(0u, 1u, 2u, 3u);
 
 // Pixel number -> (n, row, column) of images of height h and width w.
 fn pixel_of(at: u32, h: u32, w: u32) -> vec3<u32> {

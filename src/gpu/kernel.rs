@@ -32,7 +32,8 @@ macro_rules! shader {
 pub use shader;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 5] = [
+    ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
     ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
     ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),

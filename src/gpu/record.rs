@@ -107,14 +107,6 @@ impl Gpu {
         }
     }
 
-    /// Copies `from` into `to` (equal sizes) after everything recorded so far.
-    pub fn copy(&self, from: &Buffer, to: &Buffer) {
-        assert_eq!(from.size(), to.size(), "copy: sizes differ");
-        self.with_encoder(|encoder| {
-            encoder.copy_buffer_to_buffer(from.raw(), from.offset(), to.raw(), to.offset(), from.size());
-        });
-    }
-
     /// Zeroes `buffer` after everything recorded so far.
     pub fn zero(&self, buffer: &Buffer) {
         self.with_encoder(|encoder| encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size())));
