@@ -1,0 +1,232 @@
+//! From a preset or file, with `--set` on top, to a checked configuration.
+
+use toml::{Table, Value};
+
+use super::{CodesConfig, Config, Levels, PRESETS, TOTAL_TIME, TrainConfig};
+use crate::error::{Error, Result};
+
+impl Config {
+    /// The preset or TOML file `name`, with `sets` (`key.path=value`) applied.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming file, key and what to write instead.
+    pub fn load(name: &str, sets: &[String]) -> Result<Config> {
+        let (text, whose) = match PRESETS.iter().find(|(preset, ..)| *preset == name) {
+            Some((_, _, text)) => ((*text).to_string(), format!("preset {name}")),
+            None => (read(name)?, name.to_string()),
+        };
+        Config::parse(&text, &whose, sets)
+    }
+
+    /// A configuration from TOML text; `whose` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Config`], as [`Config::load`].
+    pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
+        let mut table: Table = text.parse().map_err(|e| Error::Config(format!("{whose}: {e}")))?;
+        let known = known_keys();
+        check_keys(&table, "", &known, whose)?;
+        for set in sets {
+            let (key, value) =
+                set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
+            if key.trim() == "bridge.schedule" {
+                forget_spacing(&mut table, value.trim());
+            }
+            put(&mut table, key.trim(), parse_value(value.trim()))?;
+            check_keys(&table, "", &known, &format!("--set {set}"))?;
+        }
+        complete_spacing(&mut table);
+        let config: Config =
+            table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))?;
+        config.check(whose)?;
+        Ok(config)
+    }
+
+    /// This configuration as TOML, every value written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is a TOML table")
+    }
+
+    /// What must agree for weights of one run to fit another: all but `train` and `seed`.
+    pub fn model_text(&self) -> String {
+        let model = Config { train: TrainConfig::default(), seed: 0, ..self.clone() };
+        model.to_toml()
+    }
+
+    fn check(&self, whose: &str) -> Result<()> {
+        let wrong = |what: String| Err(Error::Config(format!("{whose}: {what}")));
+        let (t, d) = (&self.train, &self.denoiser);
+        if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
+            return wrong("train.batch, steps, checkpoint_every and log_every must be at least 1".into());
+        }
+        if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
+            return wrong(format!("denoiser.kernel must be odd (is {}), channels and features at least 1", d.kernel));
+        }
+        let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
+        if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
+            return wrong(format!("train.{name} = {value} must be in [0, 1)"));
+        }
+        let sizes = [("lr", t.lr), ("eps", t.eps), ("weight_decay", t.weight_decay), ("clip", t.clip)];
+        if let Some((name, value)) = sizes.iter().find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0) {
+            return wrong(format!("train.{name} = {value} must be a finite number, not negative"));
+        }
+        if let Levels::Bump { centre, width, floor } = t.levels
+            && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
+        {
+            return wrong("train.levels: width must be above 0, floor not negative".into());
+        }
+        if let Some(c) = &self.codes {
+            let sizes =
+                [("tau_start", c.tau_start), ("tau_end", c.tau_end), ("scale", c.scale), ("reg_tau", c.reg_tau)];
+            let more = [("reg_tau_first", c.reg_tau_first), ("reg_tau_last", c.reg_tau_last), ("lr", c.lr)];
+            if let Some((name, value)) = sizes.iter().chain(&more).find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
+            {
+                return wrong(format!("codes.{name} = {value} must be a finite number above 0"));
+            }
+        }
+        self.bridge.build().map(|_| ()).map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
+    }
+}
+
+fn read(file: &str) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| {
+        if e.kind() == std::io::ErrorKind::NotFound && !file.ends_with(".toml") {
+            let names = PRESETS.map(|(name, ..)| name);
+            let near = nearest(file, names.iter().copied()).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+            return Error::Config(format!("'{file}' is neither a preset ({}) nor a file{near}", names.join(", ")));
+        }
+        Error::io(file)(e)
+    })
+}
+
+/// Another schedule than the file's leaves the old one's numbers behind.
+fn forget_spacing(table: &mut Table, schedule: &str) {
+    if let Some(Value::Table(bridge)) = table.get_mut("bridge")
+        && bridge.get("schedule").and_then(Value::as_str) != Some(schedule.trim_matches(['"', '\'']))
+    {
+        for key in ["total_time", "beta_start", "beta_end"] {
+            bridge.remove(key);
+        }
+    }
+}
+
+/// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
+fn complete_spacing(table: &mut Table) {
+    let Some(Value::Table(bridge)) = table.get_mut("bridge") else { return };
+    let schedule = bridge.entry("schedule").or_insert_with(|| "constant".into()).as_str().map(str::to_string);
+    let numbers: &[(&str, f64)] = match schedule.as_deref() {
+        Some("constant") => &[("total_time", TOTAL_TIME)],
+        Some("linear") => &[("beta_start", 1e-4), ("beta_end", 0.02)],
+        _ => &[],
+    };
+    for (key, value) in numbers {
+        bridge.entry(*key).or_insert(Value::Float(*value));
+    }
+}
+
+/// All key paths that a configuration may have.
+fn known_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
+    collect_keys(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
+    keys.extend(["bridge.beta_start", "bridge.beta_end"].map(String::from));
+    keys
+}
+
+fn collect_keys(table: &Table, at: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        keys.push(format!("{at}{key}"));
+        if let Value::Table(inner) = value {
+            collect_keys(inner, &format!("{at}{key}."), keys);
+        }
+    }
+}
+
+fn check_keys(table: &Table, at: &str, known: &[String], whose: &str) -> Result<()> {
+    for (key, value) in table {
+        let path = format!("{at}{key}");
+        if !known.contains(&path) {
+            let near = nearest(&path, known.iter().map(String::as_str));
+            let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            return Err(Error::Config(format!("{whose}: unknown key `{path}`{hint}")));
+        }
+        if let Value::Table(inner) = value {
+            check_keys(inner, &format!("{path}."), known, whose)?;
+        }
+    }
+    Ok(())
+}
+
+/// The candidate most like `word`, if any is.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let score = |c: &str| strsim::jaro_winkler(word, c);
+    candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
+}
+
+/// A TOML value if `text` is one, else a string: `--set codes.regulariser=kl` needs no quotes.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+    parsed.unwrap_or_else(|| Value::String(text.to_string()))
+}
+
+fn put(table: &mut Table, path: &str, value: Value) -> Result<()> {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_string(), value);
+            Ok(())
+        }
+        Some((head, rest)) => {
+            let inner = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = inner else {
+                return Err(Error::Config(format!("--set {path}: `{head}` is no section")));
+            };
+            put(inner, rest, value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LossWeight;
+
+    #[test]
+    fn presets_parse_and_write_themselves() {
+        for (name, _, text) in PRESETS {
+            let config = Config::parse(text, name, &[]).expect(name);
+            assert_eq!(Config::parse(&config.to_toml(), name, &[]).expect(name), config, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = Config::parse("[train]\nstep = 3", "x.toml", &[]).expect_err("unknown").to_string();
+        assert!(
+            error.contains("x.toml") && error.contains("`train.step`") && error.contains("`train.steps`"),
+            "{error}"
+        );
+        let error = Config::load("toy", &["bridge.thetta=1".into()]).expect_err("unknown").to_string();
+        assert!(error.contains("`bridge.theta`"), "{error}");
+    }
+
+    #[test]
+    fn set_reaches_every_kind_of_value() {
+        let sets =
+            ["seed=7", "train.lr=1e-3", "train.loss=simple", "bridge.schedule=cosine", "train.levels={law='uniform'}"];
+        let mut sets = sets.map(String::from).to_vec();
+        let text = "[bridge]\nsteps = 10\neta = 2.0\n";
+        let config = Config::parse(text, "t", &sets).expect("valid");
+        assert_eq!((config.seed, config.train.lr, config.train.loss), (7, 1e-3, LossWeight::Simple));
+        assert_eq!(config.train.levels, Levels::Uniform {});
+        sets.push("train".into());
+        assert!(Config::parse(text, "t", &sets).is_err());
+    }
+
+    #[test]
+    fn a_wrong_name_or_number_says_so() {
+        assert!(Config::load("toyy", &[]).expect_err("no such").to_string().contains("'toy'"));
+        assert!(Config::load("toy", &["bridge.theta=-1".into()]).is_err());
+        assert!(Config::load("toy", &["train.ema=1.0".into()]).expect_err("range").to_string().contains("train.ema"));
+        assert_eq!(Config::load("nowhere.toml", &[]).expect_err("missing").exit_code(), 9);
+    }
+}
