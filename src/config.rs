@@ -66,7 +66,7 @@ impl BridgeConfig {
     /// The bridge with these numbers.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the number that is wrong.
+    /// [`Error::Config`](crate::error::Error::Config) naming the number that is wrong.
     pub fn build(&self) -> Result<Bridge> {
         Bridge::new(self.theta, self.eta, self.target.clone(), self.steps, self.spacing)
     }
