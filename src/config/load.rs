@@ -29,6 +29,10 @@ impl Config {
         for set in sets {
             let (key, value) =
                 set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
+            if key.trim().starts_with("codes.") && !table.contains_key("codes") {
+                let what = format!("--set {set}: {whose} has no [codes]; start from the preset toy-joint");
+                return Err(Error::Config(what));
+            }
             if key.trim() == "bridge.schedule" {
                 forget_spacing(&mut table, value.trim());
             }
@@ -188,6 +192,7 @@ fn put(table: &mut Table, path: &str, value: Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::Spacing;
     use crate::config::LossWeight;
 
     #[test]
@@ -220,6 +225,14 @@ mod tests {
         assert_eq!(config.train.levels, Levels::Uniform {});
         sets.push("train".into());
         assert!(Config::parse(text, "t", &sets).is_err());
+    }
+
+    #[test]
+    fn set_changes_the_schedule_but_turns_no_codes_on() {
+        let cosine = Config::load("toy", &["bridge.schedule=cosine".into()]).expect("the old numbers go");
+        assert_eq!(cosine.bridge.spacing, Spacing::Cosine {});
+        let error = Config::load("toy", &["codes.lr=0.1".into()]).expect_err("no codes").to_string();
+        assert!(error.contains("toy-joint"), "{error}");
     }
 
     #[test]

@@ -214,9 +214,7 @@ pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue
     let wanted = wgpu::Features::IMMEDIATES
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
-        | wgpu::Features::PIPELINE_CACHE
-        | wgpu::Features::SUBGROUP
-        | wgpu::Features::SHADER_INT64;
+        | wgpu::Features::PIPELINE_CACHE;
     let mut limits = if adapter.get_info().backend == wgpu::Backend::Gl {
         wgpu::Limits::downlevel_defaults().using_resolution(offered.clone())
     } else {

@@ -89,10 +89,8 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let text = resolve_imports(shader.source);
     let path = format!("shaders/{}.wgsl", shader.name);
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
+    let capabilities = Capabilities::IMMEDIATES;
     let info = Validator::new(ValidationFlags::all(), capabilities)
-        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
-        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
     let entries = (0..module.entry_points.len())
