@@ -30,23 +30,15 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         return;
     }
     let columns = min(vec4(first.y) + LANES, vec4(p.o - 1u));
-    let rows = min(vec4(first.x) + LANES, vec4(pixels - 1u));
-    let at0 = pixel_of(rows.x, p.out_h, p.out_w);
-    let at1 = pixel_of(rows.y, p.out_h, p.out_w);
-    let at2 = pixel_of(rows.z, p.out_h, p.out_w);
-    let at3 = pixel_of(rows.w, p.out_h, p.out_w);
+    let at = pixels_from(first.x, pixels, p.out_h, p.out_w);
     var sums = Block();
     var at_weight = columns;
     for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
         for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t0 = tap_of(at0, kh, kw);
-            let t1 = tap_of(at1, kh, kw);
-            let t2 = tap_of(at2, kh, kw);
-            let t3 = tap_of(at3, kh, kw);
-            let inside = vec4<f32>(vec4(t0.y, t1.y, t2.y, t3.y));
+            let t = taps_of(at, kh, kw);
             for (var c = 0u; c < p.c; c += 1u) {
                 let right = vec4(weight[at_weight.x], weight[at_weight.y], weight[at_weight.z], weight[at_weight.w]);
-                let left = inside * vec4(x[t0.x + c], x[t1.x + c], x[t2.x + c], x[t3.x + c]);
+                let left = t.inside * vec4(x[t.at.x + c], x[t.at.y + c], x[t.at.z + c], x[t.at.w + c]);
                 sums = rank_one(sums, left, right);
                 at_weight += vec4(p.o);
             }
@@ -71,24 +63,16 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     if first.x >= pixels {
         return;
     }
-    let rows = min(vec4(first.x) + LANES, vec4(pixels - 1u));
-    let at0 = pixel_of(rows.x, p.h, p.w);
-    let at1 = pixel_of(rows.y, p.h, p.w);
-    let at2 = pixel_of(rows.z, p.h, p.w);
-    let at3 = pixel_of(rows.w, p.h, p.w);
+    let at = pixels_from(first.x, pixels, p.h, p.w);
     var sums = Block();
     var at_weight = p.o * min(vec4(first.y) + LANES, vec4(p.c - 1u));
     for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
         for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t0 = reverse_tap_of(at0, kh, kw);
-            let t1 = reverse_tap_of(at1, kh, kw);
-            let t2 = reverse_tap_of(at2, kh, kw);
-            let t3 = reverse_tap_of(at3, kh, kw);
-            let inside = vec4<f32>(vec4(t0.y, t1.y, t2.y, t3.y));
+            let t = reverse_taps_of(at, kh, kw);
             for (var o = 0u; o < p.o; o += 1u) {
                 let w = at_weight + vec4(o);
                 let right = vec4(weight[w.x], weight[w.y], weight[w.z], weight[w.w]);
-                let left = inside * vec4(dy[t0.x + o], dy[t1.x + o], dy[t2.x + o], dy[t3.x + o]);
+                let left = t.inside * vec4(dy[t.at.x + o], dy[t.at.y + o], dy[t.at.z + o], dy[t.at.w + o]);
                 sums = rank_one(sums, left, right);
             }
             at_weight += vec4(p.c * p.o);

@@ -24,39 +24,25 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     if 8u * block >= pixels {
         return;
     }
-    let low = min(vec4(8u * block) + LANES, vec4(pixels - 1u));
-    let high = min(vec4(8u * block + 4u) + LANES, vec4(pixels - 1u));
-    let at0 = pixel_of(low.x, p.out_h, p.out_w);
-    let at1 = pixel_of(low.y, p.out_h, p.out_w);
-    let at2 = pixel_of(low.z, p.out_h, p.out_w);
-    let at3 = pixel_of(low.w, p.out_h, p.out_w);
-    let at4 = pixel_of(high.x, p.out_h, p.out_w);
-    let at5 = pixel_of(high.y, p.out_h, p.out_w);
-    let at6 = pixel_of(high.z, p.out_h, p.out_w);
-    let at7 = pixel_of(high.w, p.out_h, p.out_w);
+    let low = pixels_from(8u * block, pixels, p.out_h, p.out_w);
+    let high = pixels_from(8u * block + 4u, pixels, p.out_h, p.out_w);
     var s0 = Block();
     var s1 = Block();
     var w = column;
     for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
         for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t0 = tap_of(at0, kh, kw);
-            let t1 = tap_of(at1, kh, kw);
-            let t2 = tap_of(at2, kh, kw);
-            let t3 = tap_of(at3, kh, kw);
-            let t4 = tap_of(at4, kh, kw);
-            let t5 = tap_of(at5, kh, kw);
-            let t6 = tap_of(at6, kh, kw);
-            let t7 = tap_of(at7, kh, kw);
+            let t = taps_of(low, kh, kw);
+            let u = taps_of(high, kh, kw);
             for (var c = 0u; c < p.c / 4u; c += 1u) {
                 let tile = mat4x4(weight[w], weight[w + columns], weight[w + 2u * columns], weight[w + 3u * columns]);
-                s0.r0 = row_times(s0.r0, f32(t0.y) * x[t0.x / 4u + c], tile);
-                s0.r1 = row_times(s0.r1, f32(t1.y) * x[t1.x / 4u + c], tile);
-                s0.r2 = row_times(s0.r2, f32(t2.y) * x[t2.x / 4u + c], tile);
-                s0.r3 = row_times(s0.r3, f32(t3.y) * x[t3.x / 4u + c], tile);
-                s1.r0 = row_times(s1.r0, f32(t4.y) * x[t4.x / 4u + c], tile);
-                s1.r1 = row_times(s1.r1, f32(t5.y) * x[t5.x / 4u + c], tile);
-                s1.r2 = row_times(s1.r2, f32(t6.y) * x[t6.x / 4u + c], tile);
-                s1.r3 = row_times(s1.r3, f32(t7.y) * x[t7.x / 4u + c], tile);
+                s0.r0 = row_times(s0.r0, t.inside.x * x[t.at.x / 4u + c], tile);
+                s0.r1 = row_times(s0.r1, t.inside.y * x[t.at.y / 4u + c], tile);
+                s0.r2 = row_times(s0.r2, t.inside.z * x[t.at.z / 4u + c], tile);
+                s0.r3 = row_times(s0.r3, t.inside.w * x[t.at.w / 4u + c], tile);
+                s1.r0 = row_times(s1.r0, u.inside.x * x[u.at.x / 4u + c], tile);
+                s1.r1 = row_times(s1.r1, u.inside.y * x[u.at.y / 4u + c], tile);
+                s1.r2 = row_times(s1.r2, u.inside.z * x[u.at.z / 4u + c], tile);
+                s1.r3 = row_times(s1.r3, u.inside.w * x[u.at.w / 4u + c], tile);
                 w += p.o;
             }
         }
@@ -82,40 +68,26 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     if 8u * block >= pixels {
         return;
     }
-    let low = min(vec4(8u * block) + LANES, vec4(pixels - 1u));
-    let high = min(vec4(8u * block + 4u) + LANES, vec4(pixels - 1u));
-    let at0 = pixel_of(low.x, p.h, p.w);
-    let at1 = pixel_of(low.y, p.h, p.w);
-    let at2 = pixel_of(low.z, p.h, p.w);
-    let at3 = pixel_of(low.w, p.h, p.w);
-    let at4 = pixel_of(high.x, p.h, p.w);
-    let at5 = pixel_of(high.y, p.h, p.w);
-    let at6 = pixel_of(high.z, p.h, p.w);
-    let at7 = pixel_of(high.w, p.h, p.w);
+    let low = pixels_from(8u * block, pixels, p.h, p.w);
+    let high = pixels_from(8u * block + 4u, pixels, p.h, p.w);
     var s0 = Block();
     var s1 = Block();
     for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
         for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t0 = reverse_tap_of(at0, kh, kw);
-            let t1 = reverse_tap_of(at1, kh, kw);
-            let t2 = reverse_tap_of(at2, kh, kw);
-            let t3 = reverse_tap_of(at3, kh, kw);
-            let t4 = reverse_tap_of(at4, kh, kw);
-            let t5 = reverse_tap_of(at5, kh, kw);
-            let t6 = reverse_tap_of(at6, kh, kw);
-            let t7 = reverse_tap_of(at7, kh, kw);
+            let t = reverse_taps_of(low, kh, kw);
+            let u = reverse_taps_of(high, kh, kw);
             let first = ((kh * p.kernel_w + kw) * p.c + 4u * column) * depth;
             for (var o = 0u; o < depth; o += 1u) {
                 let w = first + o;
                 let tile = transpose(mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth]));
-                s0.r0 = row_times(s0.r0, f32(t0.y) * dy[t0.x / 4u + o], tile);
-                s0.r1 = row_times(s0.r1, f32(t1.y) * dy[t1.x / 4u + o], tile);
-                s0.r2 = row_times(s0.r2, f32(t2.y) * dy[t2.x / 4u + o], tile);
-                s0.r3 = row_times(s0.r3, f32(t3.y) * dy[t3.x / 4u + o], tile);
-                s1.r0 = row_times(s1.r0, f32(t4.y) * dy[t4.x / 4u + o], tile);
-                s1.r1 = row_times(s1.r1, f32(t5.y) * dy[t5.x / 4u + o], tile);
-                s1.r2 = row_times(s1.r2, f32(t6.y) * dy[t6.x / 4u + o], tile);
-                s1.r3 = row_times(s1.r3, f32(t7.y) * dy[t7.x / 4u + o], tile);
+                s0.r0 = row_times(s0.r0, t.inside.x * dy[t.at.x / 4u + o], tile);
+                s0.r1 = row_times(s0.r1, t.inside.y * dy[t.at.y / 4u + o], tile);
+                s0.r2 = row_times(s0.r2, t.inside.z * dy[t.at.z / 4u + o], tile);
+                s0.r3 = row_times(s0.r3, t.inside.w * dy[t.at.w / 4u + o], tile);
+                s1.r0 = row_times(s1.r0, u.inside.x * dy[u.at.x / 4u + o], tile);
+                s1.r1 = row_times(s1.r1, u.inside.y * dy[u.at.y / 4u + o], tile);
+                s1.r2 = row_times(s1.r2, u.inside.z * dy[u.at.z / 4u + o], tile);
+                s1.r3 = row_times(s1.r3, u.inside.w * dy[u.at.w / 4u + o], tile);
             }
         }
     }
