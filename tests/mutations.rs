@@ -277,28 +277,33 @@ fn softmax() -> Kernel {
 }
 
 fn scatter_add() -> Kernel {
-    let (rows, d, entries, part) = (100, 3, 7, 40);
+    let (rows, d, entries, part) = (1100, 3, 7, 1024);
     let x = normals(rows * d, 11);
-    let codes: Vec<u32> = (0..rows).map(|row| ((row * row + 3 * row) % entries) as u32).collect();
-    let parts = rows.div_ceil(part);
+    let code = |row: usize| (row * row + 3 * row) % entries;
+    let (parts, chains) = (rows.div_ceil(part), rows.div_ceil(256));
+    let successor = |row: usize| (row + 1..rows.min((row / 256 + 1) * 256)).find(|&r| code(r) == code(row));
+    let first = |at: usize| (at / entries * 256..rows.min((at / entries + 1) * 256)).find(|&r| code(r) == at % entries);
+    let link = |row: Option<usize>| row.map_or(0, |r| r as u32 + 1);
     let sum = |at: usize| {
         let (plane, entry, column) = (at / (entries * d), at / d % entries, at % d);
         let inside = plane * part..rows.min((plane + 1) * part);
-        Real::sum(inside.filter(|&row| codes[row] == entry as u32).map(|row| real(x[row * d + column])))
+        Real::sum(inside.filter(|&row| code(row) == entry).map(|row| real(x[row * d + column])))
     };
     let y = (0..parts * entries * d).map(sum).collect();
+    let head = (0..chains * entries).map(|at| link(first(at))).collect();
+    let next = (0..rows).map(|row| link(successor(row))).collect();
     Kernel {
         shader: "gather",
         entry: "scatter_add",
         overrides: &[],
-        slots: vec![Slot::Codes(codes), Slot::Floats(x), Slot::Out(y)],
+        slots: vec![Slot::Codes(head), Slot::Codes(next), Slot::Floats(x), Slot::Out(y)],
         params: [rows, d, entries, part].map(|n| n as u32).to_vec(),
         groups: [1, parts as u32, 1],
         faults: &[
-            ("m < min((wid.y + 1u) * p.part, p.rows)", "m + 1u < min((wid.y + 1u) * p.part, p.rows)"),
-            ("sum += table[m * p.d + column];", "sum += table[column * p.rows + m];"),
-            ("if codes[m] == entry {", "if codes[m] >= entry {"),
-            ("y[wid.y * p.entries * p.d + at] = sum;", "y[at] = sum;"),
+            ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
+            ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
+            ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
+            ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
         ],
     }
 }

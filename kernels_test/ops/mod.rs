@@ -9,6 +9,7 @@ mod gather;
 mod group_norm;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod random;
 mod reduce;
@@ -29,6 +30,7 @@ pub fn cases() -> Vec<Case> {
         group_norm::cases,
         matmul::cases,
         mse::cases,
+        nearest::cases,
         ou_step::cases,
         random::cases,
         reduce::cases,

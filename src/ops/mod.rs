@@ -11,20 +11,22 @@ mod gather;
 mod group_norm;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod random;
 mod reduce;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
-pub use codebook::{distances, nearest, straight_through};
+pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv2d::{Conv, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
-pub use gather::{gather, scatter_add};
+pub use gather::{code_counts, gather, scatter_add};
 pub use group_norm::{group_norm, layer_norm};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
+pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
@@ -49,6 +51,8 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &matmul::SHADER,
         &matmul::VEC4,
         &mse::SHADER,
+        &nearest::SHADER,
+        &nearest::VEC4,
         &ou_step::SHADER,
         &random::SHADER,
         &reduce::SHADER,
