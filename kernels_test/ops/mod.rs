@@ -7,12 +7,14 @@ mod elementwise;
 mod film;
 mod gather;
 mod group_norm;
+mod layout;
 mod matmul;
 mod mse;
 mod nearest;
 mod ou_step;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 use super::{Case, Input, Real};
@@ -28,12 +30,14 @@ pub fn cases() -> Vec<Case> {
         film::cases,
         gather::cases,
         group_norm::cases,
+        layout::cases,
         matmul::cases,
         mse::cases,
         nearest::cases,
         ou_step::cases,
         random::cases,
         reduce::cases,
+        resample::cases,
         softmax::cases,
     ] {
         part(&mut list);

@@ -9,12 +9,14 @@ mod elementwise;
 mod film;
 mod gather;
 mod group_norm;
+mod layout;
 mod matmul;
 mod mse;
 mod nearest;
 mod ou_step;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
@@ -24,12 +26,14 @@ pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid,
 pub use film::film_silu;
 pub use gather::{code_counts, gather, scatter_add};
 pub use group_norm::{group_norm, layer_norm};
+pub use layout::{concat, narrow, to_nchw, to_nhwc, transpose};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
+pub use resample::{crop, pad, upsample_nearest};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
 
 pub(crate) use crate::tensor::grid;
@@ -48,6 +52,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &film::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
+        &layout::SHADER,
         &matmul::SHADER,
         &matmul::VEC4,
         &mse::SHADER,
@@ -56,6 +61,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &ou_step::SHADER,
         &random::SHADER,
         &reduce::SHADER,
+        &resample::SHADER,
         &softmax::SHADER,
         &crate::tensor::ACCUMULATE,
     ];
