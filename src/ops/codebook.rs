@@ -85,6 +85,7 @@ pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
 /// counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook ← sums / counts, with γ = `decay` and n_k, m_k
 /// number and sum of the rows of `z` [.., d] whose `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy
 /// of `codebook` [k, d]; a code that no row has keeps its place to the bit.
+/// Rules of the tape that saved the codebook see the new one: call this after the backward pass.
 ///
 /// # Panics
 /// If shapes do not fit.
