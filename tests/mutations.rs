@@ -162,8 +162,8 @@ const FAULTS: &[Faults] = &[
         shader: "ou_step",
         ops: &["ou_step", "ou_marginal", "dpmpp2m_step"],
         faults: &[
-            (" + s.c1 * eps[i]", " - s.c1 * eps[i]"),
-            (" + s.c2 * noise[j]", ""),
+            (" + s.c[1] * eps[i]", " - s.c[1] * eps[i]"),
+            (" + s.c[2] * noise[j]", ""),
             ("select(0u, i % s.channels, s.targets > 1u)", "select(0u, i / s.channels % s.channels, s.targets > 1u)"),
             ("noise[j] = xi[i];", "noise[j] = xi[j];"),
             ("coefficients[2u * n] * (z[i] - goal)", "coefficients[2u * n] * z[i]"),
