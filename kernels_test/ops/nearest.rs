@@ -46,6 +46,17 @@ pub fn cases(list: &mut Vec<Case>) {
             |_| (0..130).flat_map(|row| Real::code(row % 25)).collect(),
         ));
     }
+    // Each code is nearest to itself, those of an incomplete last part too.
+    for d in [1, 4] {
+        let codes: Vec<f32> = (0..1003 * d).map(|i| i as f32).collect();
+        list.push(Case::new(
+            "nearest_code",
+            format!("each of 1003 itself, d = {d}"),
+            vec![Input::given(&[1003, d], codes.clone()), Input::given(&[1003, d], codes)],
+            |_, x| ops::nearest(&x[0], &x[1]),
+            |_| (0..1003).flat_map(Real::code).collect(),
+        ));
+    }
     for dims in [&[1][..], &[7, 1], &[3, 5], &[2, 65, 3], &[441, 128], &[3, 8192], &[2, 60_001]] {
         let k = dims[dims.len() - 1];
         list.push(Case::new(
@@ -83,7 +94,7 @@ fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
     let mut code = Real::code(best);
     for (at, _) in distances.iter().enumerate().filter(|(_, v)| v.value - v.bound <= limit) {
         for (half, other) in code.iter_mut().zip(Real::code(at as u32)) {
-            half.bound = half.bound.max((half.value - other.value).abs());
+            *half = Real::within(half.value, half.bound.max((half.value - other.value).abs()));
         }
     }
     code
