@@ -206,7 +206,7 @@ fn norm_forward() -> Kernel {
         params: norm_params(),
         groups: [(n * groups) as u32, 1, 1],
         faults: &[
-            (" + beta[at.y];", " + 0.0 * beta[at.y];"),
+            (" + beta[at.y]);", " + 0.0 * beta[at.y]);"),
             (".x + p.eps);", ".x);"),
             ("let v = x[element(slab, i).x] - mean;", "let v = x[element(slab, i).x];"),
             ("(slab - n * p.groups) * width + i % width", "(slab - n * p.groups) + (i % width) * p.groups"),
@@ -217,7 +217,7 @@ fn norm_forward() -> Kernel {
 
 fn norm_backward() -> Kernel {
     let [n, hw, c, groups] = NORM.0;
-    let (x, gamma, dy) = (normals(n * hw * c, 6), normals(c, 7), normals(n * hw * c, 8));
+    let (x, gamma, beta, dy) = (normals(n * hw * c, 6), normals(c, 7), normals(c, 18), normals(n * hw * c, 8));
     let saved: Vec<f32> = normals(n * groups, 9).iter().flat_map(|mean| [*mean, 0.8]).collect();
     let mut dx = vec![Real::default(); x.len()];
     for slab in 0..n * groups {
@@ -236,13 +236,20 @@ fn norm_backward() -> Kernel {
         shader: "group_norm",
         entry: "backward_input",
         overrides: &[],
-        slots: vec![Slot::Floats(x), Slot::Floats(gamma), Slot::Floats(dy), Slot::Floats(saved), Slot::Out(dx)],
+        slots: vec![
+            Slot::Floats(x),
+            Slot::Floats(gamma),
+            Slot::Floats(beta),
+            Slot::Floats(dy),
+            Slot::Floats(saved),
+            Slot::Out(dx),
+        ],
         params: norm_params(),
         groups: [(n * groups) as u32, 1, 1],
         faults: &[
             (" - xhat * means.y);", ");"),
             (" - means.x - xhat", " + means.x - xhat"),
-            ("let g = gamma[at.y] * dy[at.x];", "let g = dy[at.x];"),
+            ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
         ],
     }
