@@ -4,10 +4,13 @@ mod adam;
 mod attention;
 mod codebook;
 mod conv2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
 mod matmul;
 mod mse;
 mod ou_step;
@@ -25,10 +28,13 @@ pub fn cases() -> Vec<Case> {
         attention::cases,
         codebook::cases,
         conv2d::cases,
+        dropout::cases,
         elementwise::cases,
         film::cases,
+        gated::cases,
         gather::cases,
         group_norm::cases,
+        kl::cases,
         matmul::cases,
         mse::cases,
         ou_step::cases,

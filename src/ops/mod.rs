@@ -6,10 +6,13 @@ mod adam;
 mod attention;
 mod codebook;
 mod conv2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
 mod matmul;
 mod mse;
 mod ou_step;
@@ -21,10 +24,13 @@ pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
 pub use codebook::{distances, nearest, straight_through};
 pub use conv2d::{Conv, conv1d, conv2d};
+pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
+pub use gated::gated;
 pub use gather::{gather, scatter_add};
-pub use group_norm::{group_norm, layer_norm};
+pub use group_norm::{group_norm, group_norm_silu, layer_norm};
+pub use kl::kl_divergence;
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use ou_step::{marginal, multistep, step, step_given};
@@ -46,10 +52,13 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
+        &dropout::SHADER,
         &elementwise::SHADER,
         &film::SHADER,
+        &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
+        &kl::SHADER,
         &matmul::SHADER,
         &matmul::VEC4,
         &mse::SHADER,
