@@ -1,6 +1,9 @@
 //! The conformance check catches broken kernels: each kernel below is run as it stands, which must pass, and with one
 //! deliberate fault in its text, which must fail. Needs a GPU adapter.
 
+#[path = "mutations/attention.rs"]
+mod attention;
+
 use dbvq_wgpu::gpu::{Buffer, Gpu, GpuOptions, Override, Shader, parse};
 use dbvq_wgpu::kernels_test::{Real, compare};
 use dbvq_wgpu::ops;
@@ -428,6 +431,9 @@ fn kernels() -> Vec<Kernel> {
         film_backward(),
         ou_step(),
         adam(),
+        attention::forward(),
+        attention::backward_query(),
+        attention::backward_key(),
     ]
 }
 
