@@ -122,7 +122,7 @@ pub fn backward_query() -> Kernel {
             ("vec4(keys.z) < seen", "vec4(keys.z) <= seen"),
             ("p.scale * s - log_sum", "s - log_sum"),
             ("= p.scale * out[4u * i + j];", "= out[4u * i + j];"),
-            ("+ 4u * at.groups + p.reach", "+ p.reach"),
+            ("+ 256u / p.across + p.reach", "+ p.reach"),
         ],
     }
 }
