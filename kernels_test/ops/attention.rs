@@ -67,5 +67,5 @@ fn define(x: &[Vec<Real>], [n, len_q, len_k, heads, d]: [usize; 5], options: Att
 /// One, with the error of meeting a larger maximum in every tile: exp(s − m) becomes a product of exp(s − m₁) and
 /// exp(m₁ − m₂), …, whose exponents have one sign and sum to s − m, so each adds three ULP of its own and a rounding.
 fn rescaled(keys: usize) -> Real {
-    Real { bound: 4.0 * U * keys.div_ceil(TILE) as f64, ..Real::constant(1.0) }
+    Real::within(1.0, 4.0 * U * keys.div_ceil(TILE) as f64)
 }
