@@ -1,12 +1,16 @@
 //! Definitions and cases, one file per shader.
 
 mod adam;
+mod attention;
 mod codebook;
 mod conv2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
 mod layout;
 mod matmul;
 mod mse;
@@ -24,13 +28,17 @@ pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
     for part in [
         adam::cases,
+        attention::cases,
         codebook::cases,
         conv2d::cases,
+        dropout::cases,
         elementwise::cases,
         film::cases,
+        gated::cases,
         gather::cases,
         group_norm::cases,
         layout::cases,
+        kl::cases,
         matmul::cases,
         mse::cases,
         nearest::cases,
