@@ -18,7 +18,7 @@ mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use codebook::{distances, nearest, straight_through};
-pub use conv2d::{Conv, conv1d, conv2d};
+pub use conv2d::{Conv, Mask, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gather::{gather, scatter_add};
