@@ -3,6 +3,7 @@
 mod adam;
 mod codebook;
 mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gather;
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         adam::cases,
         codebook::cases,
         conv2d::cases,
+        conv_transpose2d::cases,
         elementwise::cases,
         film::cases,
         gather::cases,

@@ -5,6 +5,7 @@
 mod adam;
 mod codebook;
 mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gather;
@@ -18,6 +19,7 @@ mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use codebook::{distances, nearest, straight_through};
+pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
