@@ -11,6 +11,7 @@ mod group_norm;
 mod matmul;
 mod mse;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
@@ -32,6 +33,7 @@ pub fn cases() -> Vec<Case> {
         matmul::cases,
         mse::cases,
         ou_step::cases,
+        pool::cases,
         random::cases,
         reduce::cases,
         softmax::cases,

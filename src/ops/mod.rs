@@ -13,6 +13,7 @@ mod group_norm;
 mod matmul;
 mod mse;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
@@ -28,6 +29,7 @@ pub use group_norm::{group_norm, layer_norm};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use ou_step::{marginal, multistep, step, step_given};
+pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
@@ -52,6 +54,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &matmul::VEC4,
         &mse::SHADER,
         &ou_step::SHADER,
+        &pool::SHADER,
         &random::SHADER,
         &reduce::SHADER,
         &softmax::SHADER,
