@@ -1,6 +1,7 @@
 //! Definitions and cases, one file per shader.
 
 mod adam;
+mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
     for part in [
         adam::cases,
+        batch_norm::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,

@@ -3,6 +3,7 @@
 //! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not fit.
 
 mod adam;
+mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -19,6 +20,7 @@ mod reduce;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
+pub use batch_norm::batch_norm;
 pub use codebook::{distances, nearest, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
@@ -43,6 +45,7 @@ pub const LOOPS: usize = 60_000;
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [
         &adam::SHADER,
+        &batch_norm::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
