@@ -35,12 +35,13 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "codebook",
-        ops: &["nearest_code", "code_distances"],
+        ops: &["code_distances", "codebook_ema"],
         faults: &[
-            // The highest of equally far codes instead of the lowest.
-            ("if d < best {", "if d <= best {"),
             ("dz[at] = 2.0 * sum;", "dz[at] = sum;"),
             ("codebook[at] - z[row * p.d + column], sum)", "codebook[at] + z[row * p.d + column], sum)"),
+            // An unhit code moves, in the end to 0 / 0; the count of the step before.
+            ("if hits > 0.0 {", "if hits >= 0.0 {"),
+            ("entries[at] = sum / count;", "entries[at] = sum / counts[code];"),
         ],
     },
     Faults {
@@ -127,12 +128,15 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "gather",
-        ops: &["embedding", "scatter_add"],
+        ops: &["embedding", "scatter_add", "code_counts"],
         faults: &[
-            ("m < min((wid.y + 1u) * p.part, p.rows)", "m + 1u < min((wid.y + 1u) * p.part, p.rows)"),
-            ("sum += table[m * p.d + column];", "sum += table[column * p.rows + m];"),
-            ("if codes[m] == entry {", "if codes[m] >= entry {"),
-            ("y[wid.y * p.entries * p.d + at] = sum;", "y[at] = sum;"),
+            ("min(CHAIN, p.rows - wid.x * CHAIN);", "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;"),
+            ("if first && code < p.entries {", "if first {"),
+            ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
+            ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
+            ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
+            ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
+            ("count += 1u;", "count = 1u;"),
         ],
     },
     Faults {
@@ -148,6 +152,17 @@ const FAULTS: &[Faults] = &[
             (" - means.x - xhat", " + means.x - xhat"),
             ("let g = gamma[at.y] * dy[at.x];", "let g = dy[at.x];"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
+        ],
+    },
+    Faults {
+        shader: "layout",
+        ops: &["transpose", "concat", "narrow"],
+        faults: &[
+            ("store(to.y, rows, block[1]);", "store(to.y, rows, block[2]);"),
+            ("let image = n * t.rows * t.columns;", "let image = 0u;"),
+            ("(p.out_c - p.c) + (i - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - i)"),
+            // The gradient of a part is not zero beside it.
+            ("= select(0.0, x[to.x * p.c", "= select(1.0, x[to.x * p.c"),
         ],
     },
     Faults {
@@ -175,6 +190,30 @@ const FAULTS: &[Faults] = &[
         faults: &[
             ("return p.scale * weight[divide(i, p.per_sample)];", "return p.scale * weight[0];"),
             ("y[i] = 2.0 * scale_of(i)", "y[i] = scale_of(i)"),
+        ],
+    },
+    Faults {
+        shader: "nearest",
+        ops: &["nearest_code", "argmin"],
+        faults: &[
+            // The last of equally far codes: in a block, of a row, over the parts.
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("code = select(code, k, v < best);", "code = select(code, k, v <= best);"),
+            ("part_codes[part * p.rows + row], v < best);", "part_codes[part * p.rows + row], v <= best);"),
+            // A column that does not count; the second half of each block; the last parts.
+            ("for (var i = 0u; i < p.d;", "for (var i = 0u; i + 1u < p.d;"),
+            ("t = add_squares(t, v, entries(high + i));", "t = add_squares(t, v, entries(low + i));"),
+            ("part < (p.k + p.part - 1u) / p.part;", "part < p.k / p.part;"),
+        ],
+    },
+    Faults {
+        shader: "nearest_vec4",
+        ops: &["nearest_code"],
+        faults: &[
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("let d3 = v[3] - e.w;", "let d3 = v[3] - e.z;"),
+            ("s6 = add_squares(s6, v, codebook[high.z + i]);", "s6 = add_squares(s6, v, codebook[high.w + i]);"),
+            ("codes[wid.y * p.rows + row + r] =", "codes[row + r] ="),
         ],
     },
     Faults {
@@ -216,6 +255,16 @@ const FAULTS: &[Faults] = &[
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
             ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
+        ],
+    },
+    Faults {
+        shader: "resample",
+        ops: &["upsample_nearest", "pad", "crop"],
+        faults: &[
+            ("divide(to.column, p.scale)", "to.column % p.w"),
+            ("for (var b = 0u; b < p.scale;", "for (var b = 1u; b < p.scale;"),
+            ("let column = to.column - p.left;", "let column = to.column - p.top;"),
+            ("y[to.at + i] = select(0.0, x[source + i], inside);", "y[to.at + i] = x[source + i];"),
         ],
     },
     Faults {

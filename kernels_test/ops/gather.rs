@@ -5,7 +5,7 @@ use crate::ops;
 use crate::tensor::Codes;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, entries, d) in [(1, 1, 1), (13, 8, 2), (512, 51, 24), (5000, 3, 5), (9000, 2, 1)] {
+    for (rows, entries, d) in [(1, 1, 1), (13, 8, 2), (512, 51, 24), (5000, 3, 5), (33_100, 2, 1), (1300, 700, 3)] {
         // Every entry is hit, in no simple order.
         let code = move |row: usize| (row * 7 + row / 3) % entries;
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
@@ -20,14 +20,50 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "scatter_add",
             format!("[{rows}, {d}] -> {entries}"),
-            vec![Input::normal(&[rows, d]).constant()],
+            vec![rows_of(rows, d)],
             move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &for_scatter, [rows]), entries),
-            move |x| {
-                let sum = |at: usize| {
-                    Real::sum((0..rows).filter(|&row| code(row) == at / d).map(|row| x[0][row * d + at % d]))
-                };
-                (0..entries * d).map(sum).collect()
+            move |x| sums(x, entries, d, code),
+        ));
+    }
+    // All rows have one code, as at a collapsed codebook; some have none of the table, which counts nowhere.
+    for (rows, entries, d) in [(1100, 130, 4), (33_000, 3, 1)] {
+        let code = move |row: usize| if row % 5 == 3 { entries + row % 2 } else { 1 };
+        let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
+        let for_counts = codes.clone();
+        list.push(Case::new(
+            "scatter_add",
+            format!("[{rows}, {d}] -> 1 of {entries}"),
+            vec![rows_of(rows, d)],
+            move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &codes, [rows]), entries),
+            move |x| sums(x, entries, d, code),
+        ));
+        list.push(Case::new(
+            "code_counts",
+            format!("{rows} of 1 of {entries}"),
+            vec![],
+            move |gpu, _| ops::code_counts(&Codes::from_slice(gpu, &for_counts, [rows]), entries),
+            move |_| {
+                let count = |entry| (0..rows).filter(|&row| code(row) == entry).count();
+                (0..entries).map(|entry| Real::constant(count(entry) as f64)).collect()
             },
         ));
     }
+}
+
+/// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide a row that is left out.
+fn rows_of(rows: usize, d: usize) -> Input {
+    if rows < 1000 {
+        return Input::normal(&[rows, d]).constant();
+    }
+    Input::given(&[rows, d], (0..rows * d).map(|i| (i * 7919 % 17) as f32 - 8.5).collect())
+}
+
+/// The sums of the rows that have each code.
+fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+    let rows = x[0].len() / d;
+    let of = |entry: usize| -> Vec<usize> { (0..rows).filter(|&row| code(row) == entry).collect() };
+    let lists: Vec<Vec<usize>> = (0..entries).map(of).collect();
+    let sum = |at: usize| Real::sum(lists[at / d].iter().map(|row| x[0][row * d + at % d]));
+    let exact = |sum: Real| if rows < 1000 { sum } else { Real::constant(sum.value) };
+    (0..entries * d).map(sum).map(exact).collect()
 }

@@ -9,12 +9,15 @@ mod elementwise;
 mod film;
 mod gather;
 mod group_norm;
+mod layout;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod pool;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 use super::{Case, Input, Real};
@@ -32,12 +35,15 @@ pub fn cases() -> Vec<Case> {
         film::cases,
         gather::cases,
         group_norm::cases,
+        layout::cases,
         matmul::cases,
         mse::cases,
+        nearest::cases,
         ou_step::cases,
         pool::cases,
         random::cases,
         reduce::cases,
+        resample::cases,
         softmax::cases,
     ] {
         part(&mut list);
