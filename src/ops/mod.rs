@@ -24,11 +24,9 @@ mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use batch_norm::batch_norm;
-pub use codebook::{distances, nearest, straight_through};
+pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
-pub use codebook::{codebook_ema, distances, straight_through};
-pub use conv2d::{Conv, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gather::{code_counts, gather, scatter_add};
