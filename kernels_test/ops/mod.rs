@@ -5,6 +5,10 @@ mod attention;
 mod codebook;
 mod conv2d;
 mod dropout;
+mod batch_norm;
+mod codebook;
+mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gated;
@@ -16,6 +20,7 @@ mod matmul;
 mod mse;
 mod nearest;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod resample;
@@ -32,6 +37,10 @@ pub fn cases() -> Vec<Case> {
         codebook::cases,
         conv2d::cases,
         dropout::cases,
+        batch_norm::cases,
+        codebook::cases,
+        conv2d::cases,
+        conv_transpose2d::cases,
         elementwise::cases,
         film::cases,
         gated::cases,
@@ -43,6 +52,7 @@ pub fn cases() -> Vec<Case> {
         mse::cases,
         nearest::cases,
         ou_step::cases,
+        pool::cases,
         random::cases,
         reduce::cases,
         resample::cases,

@@ -7,6 +7,10 @@ mod attention;
 mod codebook;
 mod conv2d;
 mod dropout;
+mod batch_norm;
+mod codebook;
+mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gated;
@@ -18,6 +22,7 @@ mod matmul;
 mod mse;
 mod nearest;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod resample;
@@ -28,6 +33,10 @@ pub use attention::{Attention, attention};
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv2d::{Conv, conv1d, conv2d};
 pub use dropout::dropout;
+pub use batch_norm::batch_norm;
+pub use codebook::{codebook_ema, distances, straight_through};
+pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
+pub use conv2d::{Conv, Mask, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gated::gated;
@@ -39,6 +48,7 @@ pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
+pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
 pub use resample::{crop, pad, upsample_nearest};
@@ -55,6 +65,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &adam::SHADER,
         &attention::SHADER,
         &attention::BACKWARD,
+        &batch_norm::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
@@ -72,6 +83,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &nearest::SHADER,
         &nearest::VEC4,
         &ou_step::SHADER,
+        &pool::SHADER,
         &random::SHADER,
         &reduce::SHADER,
         &resample::SHADER,
