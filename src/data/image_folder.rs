@@ -56,6 +56,8 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
         Kind::MiniImageNet => Some("mini-imagenet".to_string()),
         _ => dir.canonicalize().ok().and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())),
     };
+    let name = name.as_deref().unwrap_or("folder");
+    let alone = trees.iter().flatten().count() == 1 && kind == Kind::Folder;
     let total = trees.iter().flatten().map(|tree| tree.files.len() as u64).sum();
     let done = AtomicU64::new(0);
     let tick = || {
@@ -65,7 +67,7 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
     let mut state = State { reading, tick: &tick, first: None, taken: 0, skipped: Vec::new() };
     let mut sets = Vec::new();
     for (tree, split) in trees.into_iter().zip(["train", "val", "test"]) {
-        let name = format!("{} {split}", name.as_deref().unwrap_or("folder"));
+        let name = if alone { name.into() } else { format!("{name} {split}") };
         sets.push(tree.map(|tree| state.read(tree, name)).transpose()?);
     }
     let [train, val, test] = <[_; 3]>::try_from(sets).expect("three splits go in");
