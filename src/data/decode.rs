@@ -189,6 +189,46 @@ mod tests {
         assert!(picture(&path, None).expect_err("refused").contains("another format"));
     }
 
+    #[test]
+    fn any_bytes_end_in_a_picture_or_a_word() {
+        let dir = folder();
+        let path = dir.path().join("a.png");
+        let stream = crate::philox::Stream { seed: 5, step: 0, stream: 0 };
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+            RgbImage::from_fn(24, 16, |x, y| Rgb([x as u8 * 9, y as u8, 7]))
+                .save_with_format(&path, format)
+                .expect("saved");
+            let whole = std::fs::read(&path).expect("it was written");
+            for round in 0..100 {
+                let mut bytes = whole.clone();
+                for i in 0..3 {
+                    let at = stream.below(8 * round + i, whole.len() as u32);
+                    bytes[at as usize] = stream.bits(8 * round + i + 4) as u8;
+                }
+                std::fs::write(&path, &bytes).expect("a temporary file");
+                assert!(
+                    picture(&path, Some([4, 4])).is_ok_and(|p| size_of(&p) == [4, 4]) || picture(&path, None).is_err()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn photographs_are_turned_upright() {
+        let dir = folder();
+        let path = dir.path().join("a.jpg");
+        let halves = RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 0 } else { 255 }; 3]));
+        halves.save(&path).expect("a temporary file");
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        // EXIF, big-endian, one entry: orientation (0x112) is a short, 6: turn it clockwise.
+        let exif = b"\xFF\xE1\0\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        bytes.splice(2..2, exif.iter().copied());
+        std::fs::write(&path, &bytes).expect("a temporary file");
+        let turned = picture(&path, None).expect("a photograph");
+        assert_eq!(size_of(&turned), [32, 16]);
+        assert!(turned.get_pixel(8, 2).0[0] < 20 && turned.get_pixel(8, 30).0[0] > 235, "{turned:?}");
+    }
+
     /// A PNG that says it has 60,000 × 60,000 pixels, with a right checksum.
     #[test]
     fn a_bomb_is_refused_by_its_size() {

@@ -1,7 +1,7 @@
 //! Trees of pictures (PNG, JPEG, WebP): a folder for each class, or one folder without classes.
 //!
 //! A class is a folder below the root and has the pictures of all folders inside it. With a folder `train` in the root,
-//! `train`, `val` and `test` are roots of their own. Names that begin with a dot and files of other kinds are passed by.
+//! `train`, `val` and `test` are roots of their own, and nothing else may hold pictures. Names that begin with a dot and files of other kinds are passed by.
 //! Pictures are in the order of their paths, classes in that of their names.
 
 use std::collections::HashSet;
@@ -14,6 +14,8 @@ use image::RgbImage;
 use super::decode::{EXTENSIONS, is_picture, picture, size_of};
 use super::{Broken, ImageSet, Kind, Reading, Splits, check_memory, reserve};
 use crate::error::{Error, Result};
+
+const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// The pictures below a root, not yet read.
 pub(super) struct Tree {
@@ -43,6 +45,16 @@ pub(super) fn scan_splits(dir: &Path) -> Result<[Option<Tree>; 3]> {
         let root = dir.join(name);
         (name == "train" || root.is_dir()).then(|| Tree::scan(&root)).transpose()
     };
+    // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in silence.
+    for other in folders(dir)?.iter().filter(|path| !SPLITS.iter().any(|split| path.ends_with(split))) {
+        if Tree::holds_pictures(other)? {
+            return Err(Error::Data(format!(
+                "{} holds pictures beside train, and is neither val nor test; rename it or move it away (or rename train, if \
+                 that is a class)",
+                other.display()
+            )));
+        }
+    }
     let [train, mut val, mut test] = [scan("train")?, scan("val")?, scan("test")?];
     for tree in [&mut val, &mut test].into_iter().flatten() {
         tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
@@ -66,7 +78,7 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
     };
     let mut state = State { reading, tick: &tick, first: None, taken: 0, skipped: Vec::new() };
     let mut sets = Vec::new();
-    for (tree, split) in trees.into_iter().zip(["train", "val", "test"]) {
+    for (tree, split) in trees.into_iter().zip(SPLITS) {
         let name = if alone { name.into() } else { format!("{name} {split}") };
         sets.push(tree.map(|tree| state.read(tree, name)).transpose()?);
     }
@@ -76,9 +88,19 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
 }
 
 impl Tree {
+    fn new(root: &Path) -> Tree {
+        Tree { root: root.into(), classes: Vec::new(), files: Vec::new(), other: None }
+    }
+
+    fn holds_pictures(root: &Path) -> Result<bool> {
+        let mut tree = Tree::new(root);
+        tree.enter(root, Some(0), &mut HashSet::new())?;
+        Ok(!tree.files.is_empty())
+    }
+
     /// Finds the pictures below `root`.
     pub fn scan(root: &Path) -> Result<Tree> {
-        let mut tree = Tree { root: root.into(), classes: Vec::new(), files: Vec::new(), other: None };
+        let mut tree = Tree::new(root);
         let mut seen = HashSet::new();
         tree.enter(root, None, &mut seen)?;
         let flat = tree.files.len();

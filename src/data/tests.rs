@@ -170,6 +170,9 @@ fn what_cannot_be_told_apart_is_refused() {
     paint(dir.path(), "a.png", [2, 2], 0);
     paint(dir.path(), "cat/b.png", [2, 2], 0);
     refused(dir.path(), Reading::default(), &["a.png lies beside folders of pictures (cat)"]);
+    paint(dir.path(), "train/b.png", [2, 2], 0);
+    std::fs::remove_file(dir.path().join("a.png")).expect("it is there");
+    refused(dir.path(), Reading::default(), &["cat holds pictures beside train"]);
 }
 
 #[cfg(unix)]
