@@ -1,5 +1,7 @@
 //! Every flag with its default and help, and which command it reaches.
 
+mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,6 +45,8 @@ enum Command {
     },
     /// Print the bridge's schedule: levels, coefficients, variances, loss weights, terminal KL.
     Schedule(ScheduleFlags),
+    /// Check a data set: counts, checksums, broken files; fetch CIFAR-10; draw a contact sheet.
+    Data(data::DataFlags),
     /// Train a preset or a configuration file.
     Train(TrainFlags),
     /// Sample from a trained run.
@@ -223,6 +227,7 @@ impl Cli {
             Command::Adapters { json } => adapters::run(json),
             Command::Presets { name } => presets::run(name.as_deref()),
             Command::Schedule(flags) => flags.run(),
+            Command::Data(flags) => flags.run(),
             Command::Train(flags) => train::run(&flags.into()),
             Command::Sample(flags) => sample::run(&flags.check()?),
             Command::Inpaint(flags) => inpaint::run(&flags.check()?),

@@ -354,7 +354,8 @@ fn samples_have_their_documented_form() {
 #[test]
 fn help_names_commands_and_exit_codes() {
     let mut outcome = with(&["--help"]).assert().success();
-    for word in ["train", "sample", "inpaint", "schedule", "adapters", "presets", "Exit codes", "DBVQ_PROFILE"] {
+    for word in ["data", "train", "sample", "inpaint", "schedule", "adapters", "presets", "Exit codes", "DBVQ_PROFILE"]
+    {
         outcome = outcome.stdout(contains(word));
     }
     with(&["presets"]).assert().success().stdout(contains("toy-joint"));

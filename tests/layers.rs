@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 /// From the top. What stands in none of these is a leaf of [`LEAVES`].
 const LAYERS: [&str; 8] = ["main", "cli", "run", "models", "nn", "ops", "tensor", "gpu"];
 /// Leaves with what each may use.
-const LEAVES: [(&str, &[&str]); 5] =
-    [("bridge", &["error"]), ("config", &["bridge", "error"]), ("data", &["philox"]), ("error", &[]), ("philox", &[])];
+const LEAVES: [(&str, &[&str]); 5] = [
+    ("bridge", &["error"]),
+    ("config", &["bridge", "error"]),
+    ("data", &["error", "philox"]),
+    ("error", &[]),
+    ("philox", &[]),
+];
 /// What the conformance suite, which is compiled into the library, may use.
 const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "error", "philox", "kernels_test"];
 /// A word, and the modules or files that may say it.

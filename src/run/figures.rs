@@ -1,13 +1,16 @@
-//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, and training curves.
+//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training curves, and the contact
+//! sheet of a data set.
 //!
 //! Each function takes plain numbers and returns the picture; [`save`] writes it with what made it inside the file.
 //! Points that are not finite are left out; the scales grow with the data.
 
 mod axes;
+mod contact_sheet;
 mod file;
 mod marks;
 mod plot;
 
+pub use contact_sheet::contact_sheet;
 pub use file::save;
 
 use axes::Axes;

@@ -1,6 +1,8 @@
 //! What the commands do. The only module that prints, and the only one that looks at the clock.
 
 pub mod adapters;
+pub mod data;
+mod download;
 pub mod figures;
 pub mod inpaint;
 pub mod presets;

@@ -5,7 +5,7 @@
 
 use image::RgbImage;
 use tiny_skia::{
-    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Shader, Stroke, Transform,
+    Color, ColorU8, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Shader, Stroke, Transform,
 };
 
 /// Real pixels per logical pixel.
@@ -162,6 +162,20 @@ impl Canvas {
             self.stroke(&path, Ink::WHITE.fade(0.9), 0.28 * style.size, place);
         }
         self.fill(&path, style.ink, place);
+    }
+
+    /// A picture with its upper left corner at that place, each of its pixels one real pixel. What is outside is cut off.
+    pub fn picture(&mut self, [left, top]: [f32; 2], picture: &RgbImage) {
+        let (left, top) = ((left * SCALE) as u32, (top * SCALE) as u32);
+        let (width, height) = (self.pixels.width(), self.pixels.height());
+        let pixels = self.pixels.pixels_mut();
+        for (x, y, pixel) in picture.enumerate_pixels() {
+            let (x, y, [red, green, blue]) = (left + x, top + y, pixel.0);
+            if x < width && y < height {
+                let opaque = ColorU8::from_rgba(red, green, blue, 255).premultiply();
+                pixels[(y * width + x) as usize] = opaque;
+            }
+        }
     }
 
     fn fill(&mut self, path: &Path, ink: Ink, place: Transform) {

@@ -1,0 +1,249 @@
+//! One picture from its file: PNG, JPEG or WebP by content, to 8-bit RGB.
+//!
+//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, and a photograph is turned as its
+//! EXIF orientation says. A file that claims to be gigantic is refused before its pixels are unpacked.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+/// File names that are taken for pictures end so, in small letters or capitals.
+pub const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Most pixels to a side.
+const SIDE: u32 = 16_384;
+/// Most bytes of a file, and of a picture while it is decoded.
+const BYTES: u64 = 256 << 20;
+
+/// Whether `path` is named as a picture.
+pub fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    EXTENSIONS.contains(&extension.as_str())
+}
+
+/// The picture in `path`, squashed to `size` ([height, width]) if that is given.
+///
+/// # Errors
+/// What is wrong with the file, without its name.
+pub fn picture(path: &Path, size: Option<[usize; 2]>) -> Result<RgbImage, String> {
+    // A mistake in a decoder shall cost one file, not the run.
+    let decoded = std::panic::catch_unwind(|| decode(path));
+    let picture = decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))?;
+    Ok(match size {
+        Some([height, width]) if size != Some(size_of(&picture)) => {
+            // Averages over the source pixels when it shrinks; no ringing.
+            image::imageops::resize(&picture, width as u32, height as u32, FilterType::Triangle)
+        }
+        _ if picture.dimensions() == (1, 1) && size.is_none() => {
+            return Err("is a single pixel (a placeholder?); take it away, or resize all with --size".into());
+        }
+        _ => picture,
+    })
+}
+
+/// [height, width].
+pub fn size_of(picture: &RgbImage) -> [usize; 2] {
+    [picture.height() as usize, picture.width() as usize]
+}
+
+fn decode(path: &Path) -> Result<RgbImage, String> {
+    let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if length == 0 || length > BYTES {
+        return Err(if length == 0 { "is empty".into() } else { format!("is over {} MiB", BYTES >> 20) });
+    }
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let broken = |e: image::ImageError| format!("is damaged or of another format than PNG, JPEG and WebP ({e})");
+    let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    let format = reader.format();
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    if width > SIDE || height > SIDE || decoder.total_bytes() > BYTES {
+        let most = format!("{SIDE} pixels to a side and {} MiB", BYTES >> 20);
+        return Err(format!("has {width}×{height} pixels, over the limit of {most}; scale it down"));
+    }
+    if format == Some(ImageFormat::Jpeg) && !reaches_its_end(&bytes) {
+        return Err("is cut off (a JPEG without its end marker)".into());
+    }
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    image.apply_orientation(orientation);
+    Ok(if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() })
+}
+
+/// Whether the JPEG has its end marker. Its decoder is content without, and paints grey what is missing.
+fn reaches_its_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[mark, code]) = bytes.get(at..at + 2) {
+        at += match (mark, code) {
+            (0xFF, 0xD9) => return true,
+            // Compressed data, stuffed bytes and restart markers in it, fill bytes.
+            (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => 2,
+            (0xFF, 0xFF) => 1,
+            (0xFF, _) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            _ => 1,
+        };
+    }
+    false
+}
+
+fn on_white(image: &DynamicImage) -> RgbImage {
+    let rgba = image.to_rgba8();
+    RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let [red, green, blue, alpha] = rgba.get_pixel(x, y).0;
+        let lay = |c: u8| ((u32::from(c) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255) as u8;
+        image::Rgb([red, green, blue].map(lay))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma, Rgb, Rgba, RgbaImage};
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    /// `image` written and read back.
+    fn through(name: &str, image: impl Into<DynamicImage>) -> Result<RgbImage, String> {
+        let dir = folder();
+        let path = dir.path().join(name);
+        image.into().save(&path).expect("a temporary file");
+        picture(&path, None)
+    }
+
+    #[test]
+    fn every_format_and_colour_becomes_rgb() {
+        let rgb = RgbImage::from_fn(5, 4, |x, y| Rgb([x as u8 * 40, y as u8 * 60, 128]));
+        for name in ["a.png", "a.PNG", "a.webp"] {
+            assert_eq!(through(name, rgb.clone()).expect(name), rgb, "{name}");
+        }
+        let jpeg = through("a.jpeg", rgb).expect("a JPEG");
+        assert_eq!(size_of(&jpeg), [4, 5]);
+        let grey = through("g.jpg", GrayImage::from_pixel(8, 8, Luma([200]))).expect("grey");
+        assert!(grey.pixels().all(|p| p.0 == [200; 3]), "{grey:?}");
+        let deep = image::ImageBuffer::<Luma<u16>, _>::from_pixel(2, 2, Luma([0x8000u16]));
+        assert_eq!(through("deep.png", deep).expect("16 bits").get_pixel(1, 1).0, [128; 3]);
+    }
+
+    #[test]
+    fn what_is_transparent_is_laid_on_white() {
+        let rgba = RgbaImage::from_fn(3, 1, |x, _| Rgba([100, 0, 255, [0, 128, 255][x as usize]]));
+        let laid = through("a.png", rgba).expect("RGBA");
+        assert_eq!(laid.as_raw(), &[255, 255, 255, 177, 127, 255, 100, 0, 255]);
+    }
+
+    #[test]
+    fn the_content_decides_not_the_name() {
+        let dir = folder();
+        let path = dir.path().join("a.jpg");
+        RgbImage::new(2, 2).save_with_format(&path, ImageFormat::Png).expect("a temporary file");
+        assert!(picture(&path, None).is_ok());
+    }
+
+    #[test]
+    fn pictures_are_squashed_only_when_asked() {
+        let dir = folder();
+        let path = dir.path().join("a.png");
+        RgbImage::from_fn(8, 2, |x, _| Rgb([if x < 4 { 0 } else { 200 }; 3])).save(&path).expect("a temporary file");
+        assert_eq!(size_of(&picture(&path, None).expect("as it is")), [2, 8]);
+        let squashed = picture(&path, Some([2, 2])).expect("squashed");
+        assert_eq!(size_of(&squashed), [2, 2]);
+        assert!(squashed.get_pixel(0, 0).0[0] < 30 && squashed.get_pixel(1, 1).0[0] > 170, "{squashed:?}");
+    }
+
+    #[test]
+    fn a_single_pixel_is_no_picture_unless_resized() {
+        let dir = folder();
+        let path = dir.path().join("a.png");
+        RgbImage::new(1, 1).save(&path).expect("a temporary file");
+        assert!(picture(&path, None).expect_err("refused").contains("single pixel"));
+        assert!(picture(&path, Some([2, 2])).is_ok() && picture(&path, Some([1, 1])).is_ok());
+    }
+
+    #[test]
+    fn damaged_files_say_what_is_wrong() {
+        let dir = folder();
+        let path = dir.path().join("a.jpg");
+        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8]));
+        for name in ["a.jpg", "a.png", "a.webp"] {
+            noise.save(dir.path().join(name)).expect("a temporary file");
+            let bytes = std::fs::read(dir.path().join(name)).expect("it was written");
+            for share in [0, 1, 3, 9] {
+                std::fs::write(&path, &bytes[..bytes.len() * share / 10]).expect("a temporary file");
+                let said = picture(&path, None).expect_err("refused");
+                assert!(["empty", "damaged", "cut off"].iter().any(|word| said.contains(word)), "{name}: {said}");
+            }
+            std::fs::write(&path, &bytes).expect("a temporary file");
+            assert!(picture(&path, None).is_ok(), "{name}");
+        }
+        std::fs::write(&path, b"GIF89a, or whatever").expect("a temporary file");
+        assert!(picture(&path, None).expect_err("refused").contains("another format"));
+    }
+
+    #[test]
+    fn any_bytes_end_in_a_picture_or_a_word() {
+        let dir = folder();
+        let path = dir.path().join("a.png");
+        let stream = crate::philox::Stream { seed: 5, step: 0, stream: 0 };
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+            RgbImage::from_fn(24, 16, |x, y| Rgb([x as u8 * 9, y as u8, 7]))
+                .save_with_format(&path, format)
+                .expect("saved");
+            let whole = std::fs::read(&path).expect("it was written");
+            for round in 0..100 {
+                let mut bytes = whole.clone();
+                for i in 0..3 {
+                    let at = stream.below(8 * round + i, whole.len() as u32);
+                    bytes[at as usize] = stream.bits(8 * round + i + 4) as u8;
+                }
+                std::fs::write(&path, &bytes).expect("a temporary file");
+                assert!(
+                    picture(&path, Some([4, 4])).is_ok_and(|p| size_of(&p) == [4, 4]) || picture(&path, None).is_err()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn photographs_are_turned_upright() {
+        let dir = folder();
+        let path = dir.path().join("a.jpg");
+        let halves = RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 0 } else { 255 }; 3]));
+        halves.save(&path).expect("a temporary file");
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        // EXIF, big-endian, one entry: orientation (0x112) is a short, 6: turn it clockwise.
+        let exif = b"\xFF\xE1\0\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        bytes.splice(2..2, exif.iter().copied());
+        std::fs::write(&path, &bytes).expect("a temporary file");
+        let turned = picture(&path, None).expect("a photograph");
+        assert_eq!(size_of(&turned), [32, 16]);
+        assert!(turned.get_pixel(8, 2).0[0] < 20 && turned.get_pixel(8, 30).0[0] > 235, "{turned:?}");
+    }
+
+    /// A PNG that says it has 60,000 × 60,000 pixels, with a right checksum.
+    #[test]
+    fn a_bomb_is_refused_by_its_size() {
+        let dir = folder();
+        let path = dir.path().join("bomb.png");
+        for (width, height) in [(60_000, 60_000), (16_385, 1), (16_000, 16_000)] {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, width, height);
+            encoder.set_color(png::ColorType::Rgb);
+            let mut writer = encoder.write_header().expect("a header");
+            writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9C]).expect("a beginning of pixels");
+            drop(writer);
+            std::fs::write(&path, &bytes).expect("a temporary file");
+            let said = picture(&path, None).expect_err("refused");
+            assert!(said.contains(&format!("{width}×{height}")) && said.contains("16384"), "{said}");
+        }
+    }
+}

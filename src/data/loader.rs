@@ -1,0 +1,240 @@
+//! Batches, made ahead of the training in a thread of their own.
+//!
+//! Batch s is a function of (seed, s) alone, so a run that goes on at step s sees what it would have seen. The pictures
+//! come in an endless row: one random order of the whole set after another. A batch is the next piece of that row and may
+//! lie in two epochs: no picture is dropped, and a set smaller than a batch needs no rule of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use super::ImageSet;
+use super::image_set::float;
+use crate::error::{Error, Result};
+use crate::philox::Stream;
+
+/// Philox streams: the order of an epoch, and the mirrors of a step.
+const ORDER: u32 = 0x4000;
+const MIRROR: u32 = 0x4001;
+/// Batches that wait to be taken, beside the one that is being made.
+const AHEAD: usize = 2;
+
+/// What decides a [`Loader`]'s batches, beside the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Pictures in a batch.
+    pub batch: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Mirror each picture left to right with probability ½.
+    pub flip: bool,
+    /// The step of the first batch.
+    pub first_step: u64,
+}
+
+/// The pictures of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The step.
+    pub step: u64,
+    /// Which pictures of the set, `[batch]`.
+    pub indices: Vec<u32>,
+    /// `[batch, height, width, 3]`, −1..1.
+    pub images: Vec<f32>,
+    /// Their classes, `[batch]`.
+    pub labels: Vec<u32>,
+}
+
+/// Makes batches ahead of the steps that take them.
+pub struct Loader {
+    batches: Option<Receiver<Batch>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Starts to make batches from `options.first_step` on.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the set or the batch is empty.
+    pub fn start(set: Arc<ImageSet>, options: LoaderOptions) -> Result<Loader> {
+        let mut batches = Batches::new(set, options)?;
+        let (sender, receiver) = sync_channel(AHEAD);
+        let work = move || (options.first_step..).map_while(|s| sender.send(batches.at(s)).ok()).for_each(drop);
+        let thread =
+            std::thread::Builder::new().name("loader".into()).spawn(work).map_err(Error::io("loader thread"))?;
+        Ok(Loader { batches: Some(receiver), thread: Some(thread) })
+    }
+
+    /// The next step's batch; waits until it is made.
+    ///
+    /// # Panics
+    /// If the thread panicked, which nothing in a checked set can cause.
+    pub fn next(&self) -> Batch {
+        let batches = self.batches.as_ref().expect("only `drop` takes it");
+        batches.recv().expect("the loader makes batches as long as they are taken")
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        // Without a receiver the thread's next send fails, and it ends.
+        self.batches = None;
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The batches of a [`Loader`], each on demand.
+pub struct Batches {
+    set: Arc<ImageSet>,
+    options: LoaderOptions,
+    /// The latest epoch asked for, and its order.
+    epoch: Option<u64>,
+    order: Vec<u32>,
+}
+
+impl Batches {
+    /// The batches of `set`; `first_step` plays no role.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the set or the batch is empty.
+    pub fn new(set: Arc<ImageSet>, options: LoaderOptions) -> Result<Batches> {
+        if set.is_empty() || options.batch == 0 {
+            let (name, n, batch) = (&set.name, set.len(), options.batch);
+            return Err(Error::Data(format!("{name}: {n} pictures in batches of {batch} make no training")));
+        }
+        Ok(Batches { set, options, epoch: None, order: Vec::new() })
+    }
+
+    /// The batch of `step`.
+    pub fn at(&mut self, step: u64) -> Batch {
+        let LoaderOptions { batch, seed, flip, .. } = self.options;
+        let n = self.set.len() as u64;
+        let mut indices = Vec::with_capacity(batch);
+        for place in step * batch as u64..(step + 1) * batch as u64 {
+            self.shuffle(place / n);
+            indices.push(self.order[(place % n) as usize]);
+        }
+        let mirrors = Stream { seed, step: step as u32, stream: MIRROR };
+        let row = self.set.width * 3;
+        let mut images = Vec::with_capacity(batch * self.set.height * row);
+        for (i, &index) in (0..).zip(&indices) {
+            let mirrored = flip && mirrors.below(i, 2) == 1;
+            for row in self.set.image(index as usize).chunks_exact(row) {
+                match mirrored {
+                    true => images.extend(row.chunks_exact(3).rev().flatten().map(|&value| float(value))),
+                    false => images.extend(row.iter().map(|&value| float(value))),
+                }
+            }
+        }
+        let labels = indices.iter().map(|&i| self.set.labels[i as usize]).collect();
+        Batch { step, indices, images, labels }
+    }
+
+    /// Puts the order of `epoch` into `self.order` (Fisher and Yates).
+    fn shuffle(&mut self, epoch: u64) {
+        if self.epoch != Some(epoch) {
+            let stream = Stream { seed: self.options.seed, step: epoch as u32, stream: ORDER };
+            let n = self.set.len() as u32;
+            self.order.clear();
+            self.order.extend(0..n);
+            (1..n).rev().for_each(|last| self.order.swap(last as usize, stream.below(last, last + 1) as usize));
+            self.epoch = Some(epoch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// n pictures of 2×3 whose bytes say which they are and where.
+    fn set(n: u32) -> Arc<ImageSet> {
+        let images = (0..n).flat_map(|i| (0..18).map(move |at| (i * 18 + at) as u8)).collect();
+        let classes = vec!["even".into(), "odd".into()];
+        let labels = (0..n).map(|i| i % 2).collect();
+        Arc::new(ImageSet { name: "test".into(), height: 2, width: 3, images, labels, classes })
+    }
+
+    fn options(batch: usize) -> LoaderOptions {
+        LoaderOptions { batch, seed: 3, flip: true, first_step: 0 }
+    }
+
+    fn taken(set: &Arc<ImageSet>, options: LoaderOptions, count: usize) -> Vec<Batch> {
+        let loader = Loader::start(set.clone(), options).expect("it starts");
+        (0..count).map(|_| loader.next()).collect()
+    }
+
+    #[test]
+    fn a_run_that_goes_on_sees_the_same_batches() {
+        for (n, batch) in [(10, 4), (3, 8), (1, 2), (8, 8)] {
+            let set = set(n);
+            let whole = taken(&set, options(batch), 12);
+            assert_eq!(whole, taken(&set, options(batch), 12), "twice the same");
+            for first_step in [1, 5, 11] {
+                let rest = taken(&set, LoaderOptions { first_step, ..options(batch) }, 12 - first_step as usize);
+                assert_eq!(rest, whole[first_step as usize..], "{n} in batches of {batch}, on at {first_step}");
+            }
+            let other = taken(&set, LoaderOptions { seed: 4, ..options(batch) }, 12);
+            assert!(n == 1 || other != whole, "another seed, another order");
+        }
+    }
+
+    #[test]
+    fn every_epoch_has_every_picture_once() {
+        for (n, batch) in [(10, 4), (3, 8), (7, 7)] {
+            let row: Vec<u32> = taken(&set(n), options(batch), 20).into_iter().flat_map(|b| b.indices).collect();
+            let mut orders = Vec::new();
+            for epoch in row.chunks_exact(n as usize) {
+                let mut sorted = epoch.to_vec();
+                sorted.sort_unstable();
+                assert_eq!(sorted, (0..n).collect::<Vec<_>>());
+                orders.push(epoch);
+            }
+            assert!(orders.windows(2).any(|pair| pair[0] != pair[1]), "epochs differ");
+        }
+    }
+
+    #[test]
+    fn orders_are_even() {
+        // Which picture comes first, over many epochs: 400 times each, σ = 18.
+        let mut batches = Batches::new(set(6), options(6)).expect("a set");
+        let mut firsts = [0i32; 6];
+        (0..2400).for_each(|step| firsts[batches.at(step).indices[0] as usize] += 1);
+        assert!(firsts.iter().all(|count| (count - 400).abs() < 75), "{firsts:?}");
+    }
+
+    #[test]
+    fn pictures_labels_and_mirrors_belong_together() {
+        let set = set(9);
+        let mut mirrored = 0;
+        for batch in taken(&set, options(5), 40) {
+            let pictures = batch.images.chunks_exact(18);
+            for ((&index, picture), &label) in batch.indices.iter().zip(pictures).zip(&batch.labels) {
+                assert_eq!(label, index % 2);
+                let plain = set.floats(&[index]);
+                let mirror: Vec<f32> =
+                    plain.chunks_exact(9).flat_map(|r| [&r[6..], &r[3..6], &r[..3]].concat()).collect();
+                assert!(picture == plain || picture == mirror, "{picture:?}");
+                mirrored += usize::from(picture == mirror);
+            }
+        }
+        assert!((70..130).contains(&mirrored), "{mirrored} of 200 mirrored");
+        let still = LoaderOptions { flip: false, ..options(5) };
+        assert!(taken(&set, still, 8).iter().all(|batch| batch.images == set.floats(&batch.indices)));
+    }
+
+    #[test]
+    fn nothing_to_train_on_is_an_error() {
+        for (n, batch) in [(0, 4), (4, 0)] {
+            let error = Loader::start(set(n), options(batch)).err().expect("refused");
+            assert_eq!(error.exit_code(), 8, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_loader_that_is_dropped_ends_its_thread() {
+        let set = set(4);
+        drop(Loader::start(set.clone(), options(2)).expect("it starts"));
+        assert_eq!(Arc::strong_count(&set), 1);
+    }
+}

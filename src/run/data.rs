@@ -1,0 +1,209 @@
+//! `dbvq-wgpu data`: what a data set holds, whether it is whole, and how it looks.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::progress::Progress;
+use super::{download, figures, print_document};
+use crate::data::{Broken, ImageSet, Kind, Reading, Splits, cifar10, open};
+use crate::error::{Error, Result};
+
+/// What `dbvq-wgpu data` is asked for.
+pub struct DataArgs {
+    /// What the folder holds.
+    pub kind: Kind,
+    /// `--dir`.
+    pub dir: PathBuf,
+    /// `--skip-broken`.
+    pub broken: Broken,
+    /// `--size`, [height, width].
+    pub size: Option<[usize; 2]>,
+    /// `--memory`, bytes.
+    pub memory: u64,
+    /// `--download`.
+    pub download: bool,
+    /// Another address of the archive.
+    pub url: Option<String>,
+    /// `--out`: the contact sheet.
+    pub out: Option<PathBuf>,
+}
+
+/// Skipped files that are listed by name.
+const LISTED: usize = 20;
+/// Width of the list of classes.
+const LINE: usize = 100;
+
+/// Reads all of it, prints what it is, draws the contact sheet.
+///
+/// # Errors
+/// As [`open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
+pub fn run(args: &DataArgs) -> Result<()> {
+    if args.download {
+        download::cifar10(&args.dir, args.url.as_deref())?;
+    }
+    let begin = Instant::now();
+    let splits = read(args)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let mut text = format!("{}, read in {seconds:.1} s\n", args.dir.display());
+    if let (Kind::Cifar10, Some(folder)) = (args.kind, cifar10::folder(&args.dir)) {
+        text += &batches(&folder)?;
+    }
+    text += &report(&splits);
+    if let Some(out) = &args.out {
+        let sheet = figures::contact_sheet(&splits.train);
+        figures::save(out, &sheet, &[("Software", "dbvq-wgpu".into()), ("Title", splits.train.name.clone())])?;
+        let _ = writeln!(text, "wrote {}", out.display());
+    } else {
+        text += "--out FILE.png draws some pictures of every class\n";
+    }
+    print_document(&text)
+}
+
+fn read(args: &DataArgs) -> Result<Splits> {
+    let bar: Mutex<Option<Progress>> = Mutex::new(None);
+    let progress = |done: u64, total: u64| {
+        let mut bar = bar.lock().expect("no thread panics with it");
+        bar.get_or_insert_with(|| Progress::new("read", 0, total)).at(done, String::new);
+    };
+    let reading = Reading { size: args.size, broken: args.broken, memory: args.memory, progress: Some(&progress) };
+    let splits = open(&args.dir, Some(args.kind), &reading);
+    bar.lock().expect("no thread panics with it").iter().for_each(Progress::finish);
+    splits
+}
+
+/// A line for each batch of CIFAR-10: whether it is the official file.
+fn batches(folder: &Path) -> Result<String> {
+    let mut text = String::new();
+    let files = cifar10::batches(folder)?;
+    for file in &files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let bytes = std::fs::metadata(file).map_err(Error::io(file))?.len();
+        let official = cifar10::OFFICIAL.iter().find(|(official, _)| *official == name);
+        let md5 = md5(file)?;
+        let word = match official {
+            Some((_, right)) if md5 == *right => "official".into(),
+            Some(_) if bytes < cifar10::OFFICIAL_BYTES => {
+                format!("shorter than the official {}; a checksum cannot tell more", thousands(10_000))
+            }
+            _ => format!("not the official file (MD5 {md5})"),
+        };
+        let records = thousands(bytes as usize / cifar10::RECORD);
+        let _ = writeln!(text, "    {name:18} {records:>6} records, {word}");
+    }
+    let here = |name: &str| files.iter().any(|file| file.ends_with(name));
+    let missing: Vec<&str> = cifar10::OFFICIAL.iter().map(|(name, _)| *name).filter(|name| !here(name)).collect();
+    if !missing.is_empty() {
+        let _ = writeln!(text, "    not here: {}", missing.join(", "));
+    }
+    Ok(text)
+}
+
+fn report(splits: &Splits) -> String {
+    let mut text = String::new();
+    for (split, set) in splits.each() {
+        let (count, classes) = (thousands(set.len()), set.classes.len());
+        let plural = if classes == 1 { "class" } else { "classes" };
+        let _ = writeln!(text, "{split}: {count} pictures of {}×{}, {classes} {plural}", set.width, set.height);
+        text += &class_counts(set);
+        for ([mean, std], channel) in set.moments().into_iter().zip(["red", "green", "blue"]) {
+            let _ = writeln!(text, "    {channel:6} mean {mean:.4}, standard deviation {std:.4}");
+        }
+    }
+    text.extend(splits.notes.iter().map(|note| format!("note: {note}\n")));
+    if !splits.skipped.is_empty() {
+        let _ = writeln!(text, "{} broken pictures left out:", thousands(splits.skipped.len()));
+        text.extend(splits.skipped.iter().take(LISTED).map(|what| format!("    {what}\n")));
+        if let Some(more @ 1..) = splits.skipped.len().checked_sub(LISTED) {
+            let _ = writeln!(text, "    and {more} more");
+        }
+    }
+    text
+}
+
+/// Pictures of each class, in one line if they are as many of each.
+fn class_counts(set: &ImageSet) -> String {
+    let counts = set.counts();
+    if let [first, rest @ ..] = &counts[..]
+        && rest.iter().all(|count| count == first)
+    {
+        let names = if set.classes.len() <= 10 { set.classes.join(", ") } else { "each class".into() };
+        return format!("    {} of {names}\n", thousands(*first));
+    }
+    let mut lines = vec![String::from("   ")];
+    for (name, count) in set.classes.iter().zip(&counts) {
+        let entry = format!(" {name} {},", thousands(*count));
+        let line = lines.last_mut().expect("it begins with one");
+        if line.chars().count() + entry.chars().count() > LINE {
+            lines.push(format!("   {entry}"))
+        } else {
+            *line += &entry
+        }
+    }
+    lines.join("\n").trim_end_matches(',').to_string() + "\n"
+}
+
+/// 38400 as 38,400.
+pub(super) fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The MD5 of a file in hexadecimal.
+pub(super) fn md5(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    md5_of(&mut file).map_err(Error::io(path))
+}
+
+/// The MD5 of what is left of `reader`.
+pub(super) fn md5_of(reader: &mut impl Read) -> std::io::Result<String> {
+    let mut sum = md5::Context::new();
+    std::io::copy(reader, &mut sum)?;
+    Ok(format!("{:x}", sum.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_commas() {
+        let all = [0, 7, 999, 1_000, 38_400, 1_234_567].map(thousands);
+        assert_eq!(all, ["0", "7", "999", "1,000", "38,400", "1,234,567"]);
+    }
+
+    #[test]
+    fn checksums_are_those_of_rfc_1321() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        assert_eq!(md5(file.path()).expect("it is there"), "d41d8cd98f00b204e9800998ecf8427e");
+        std::fs::write(file.path(), "abc").expect("a temporary file");
+        assert_eq!(md5(file.path()).expect("it is there"), "900150983cd24fb0d6963f7d28e17f72");
+    }
+
+    #[test]
+    fn counts_are_short_where_they_are_equal() {
+        let set = |labels: Vec<u32>, classes: Vec<String>| ImageSet {
+            name: "test".into(),
+            height: 1,
+            width: 1,
+            images: vec![0; 3 * labels.len()],
+            labels,
+            classes,
+        };
+        assert_eq!(class_counts(&set(vec![0, 1], vec!["a".into(), "b".into()])), "    1 of a, b\n");
+        assert_eq!(class_counts(&set(vec![0, 1, 1], vec!["a".into(), "b".into()])), "    a 1, b 2\n");
+        let many: Vec<String> = (0..40).map(|c| format!("class {c:02}")).collect();
+        let text = class_counts(&set(vec![3], many));
+        assert!(text.lines().count() == 5 && text.lines().all(|line| line.len() <= LINE), "{text}");
+    }
+}
