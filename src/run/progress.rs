@@ -48,6 +48,14 @@ impl Progress {
         }
     }
 
+    /// Prints a line of its own, above the bar.
+    pub fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
     /// Ends the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -1,0 +1,96 @@
+//! The two ways in which users run kernels, and a case's outcome over both.
+
+use super::{Outcome, Verdict};
+
+/// With WebGPU's run-time checks in kernels, and without as release builds do: a word, and whether they are on.
+pub const MODES: [(&str, bool); 2] = [("checked", true), ("unchecked", false)];
+
+impl Verdict {
+    /// Larger is worse.
+    pub fn severity(self) -> u8 {
+        match self {
+            Verdict::Pass => 0,
+            Verdict::KnownFailure => 1,
+            Verdict::NotSupported => 2,
+            Verdict::QualityWarning => 3,
+            Verdict::Fail => 4,
+            Verdict::ResourceError => 5,
+            Verdict::Timeout => 6,
+            Verdict::Crash => 7,
+        }
+    }
+
+    /// Whether something is wrong that nobody has explained.
+    pub fn is_failure(self) -> bool {
+        self.severity() >= Verdict::Fail.severity()
+    }
+
+    /// For people and JUnit.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::QualityWarning => "quality warning",
+            Verdict::Fail => "fail",
+            Verdict::NotSupported => "not supported",
+            Verdict::ResourceError => "resource error",
+            Verdict::Crash => "crash",
+            Verdict::Timeout => "timeout",
+            Verdict::KnownFailure => "known failure",
+        }
+    }
+}
+
+/// The worse verdict, the worse shares, and every detail with its mode before it.
+///
+/// # Panics
+/// Without outcomes.
+pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
+    let worse = |a: Outcome, b: Outcome| Outcome {
+        verdict: if b.verdict.severity() > a.verdict.severity() { b.verdict } else { a.verdict },
+        forward: a.forward.max(b.forward),
+        gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
+        detail: [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
+    };
+    let named = outcomes.into_iter().map(|(mode, outcome)| match outcome.detail.is_empty() {
+        true => outcome,
+        false => Outcome { detail: format!("{mode}: {}", outcome.detail), ..outcome },
+    });
+    named.reduce(worse).expect("a case is run in at least one mode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_mode_counts() {
+        let outcome = |verdict, forward, gradient, detail: &str| Outcome {
+            verdict,
+            forward,
+            gradient,
+            detail: detail.into(),
+        };
+        let checked = outcome(Verdict::Pass, 0.5, Some(0.1), "");
+        let unchecked = outcome(Verdict::Fail, 0.25, None, "element 3");
+        let both = over_modes(vec![("checked", checked.clone()), ("unchecked", unchecked)]);
+        assert_eq!((both.verdict, both.forward, both.gradient), (Verdict::Fail, 0.5, Some(0.1)));
+        assert_eq!(both.detail, "unchecked: element 3");
+        assert_eq!(over_modes(vec![("checked", checked)]).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn what_is_explained_is_no_failure() {
+        for (verdict, failure) in [
+            (Verdict::Pass, false),
+            (Verdict::KnownFailure, false),
+            (Verdict::QualityWarning, false),
+            (Verdict::NotSupported, false),
+            (Verdict::Fail, true),
+            (Verdict::ResourceError, true),
+            (Verdict::Timeout, true),
+            (Verdict::Crash, true),
+        ] {
+            assert_eq!(verdict.is_failure(), failure, "{}", verdict.word());
+        }
+    }
+}
