@@ -144,7 +144,7 @@ mod tests {
     fn a_listed_failure_is_known_and_a_listed_pass_is_not_quiet() {
         let list = parse("[[failure]]\nop = 'relu'\nreason = 'rounds up'").expect("a list");
         let judge = |op: &str, verdict: Verdict| {
-            let outcome = Outcome { verdict, forward: 0.5, gradient: None, detail: "element 3".into() };
+            let outcome = Outcome::failed(verdict, "element 3");
             in_the_light_of(&list, &facts(), op, "[3]", outcome)
         };
         for bad in [Verdict::Fail, Verdict::Crash, Verdict::Timeout, Verdict::ResourceError] {

@@ -6,23 +6,9 @@ use super::{Outcome, Verdict};
 pub const MODES: [(&str, bool); 2] = [("checked", true), ("unchecked", false)];
 
 impl Verdict {
-    /// Larger is worse.
-    pub fn severity(self) -> u8 {
-        match self {
-            Verdict::Pass => 0,
-            Verdict::KnownFailure => 1,
-            Verdict::NotSupported => 2,
-            Verdict::QualityWarning => 3,
-            Verdict::Fail => 4,
-            Verdict::ResourceError => 5,
-            Verdict::Timeout => 6,
-            Verdict::Crash => 7,
-        }
-    }
-
     /// Whether something is wrong that nobody has explained.
     pub fn is_failure(self) -> bool {
-        self.severity() >= Verdict::Fail.severity()
+        self >= Verdict::Fail
     }
 
     /// For people and JUnit.
@@ -46,7 +32,7 @@ impl Verdict {
 /// Without outcomes.
 pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
     let worse = |a: Outcome, b: Outcome| Outcome {
-        verdict: if b.verdict.severity() > a.verdict.severity() { b.verdict } else { a.verdict },
+        verdict: a.verdict.max(b.verdict),
         forward: a.forward.max(b.forward),
         gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
         detail: [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
@@ -64,12 +50,8 @@ mod tests {
 
     #[test]
     fn the_worse_mode_counts() {
-        let outcome = |verdict, forward, gradient, detail: &str| Outcome {
-            verdict,
-            forward,
-            gradient,
-            detail: detail.into(),
-        };
+        let outcome =
+            |verdict, forward, gradient, detail: &str| Outcome { verdict, forward, gradient, detail: detail.into() };
         let checked = outcome(Verdict::Pass, 0.5, Some(0.1), "");
         let unchecked = outcome(Verdict::Fail, 0.25, None, "element 3");
         let both = over_modes(vec![("checked", checked.clone()), ("unchecked", unchecked)]);

@@ -9,6 +9,9 @@ use crate::gpu::{Buffer, Gpu, Shader};
 /// The kernels that look.
 pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl") };
 
+/// The one that packs f16.
+pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl") };
+
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
@@ -126,6 +129,7 @@ pub const PROBES: [Probe; 12] = [
 fn run(gpu: &Gpu, entry: &'static str, x: &Buffer, y: &Buffer, params: [u32; 2], groups: u32) {
     match entry {
         "integers" | "outside_write" => gpu.dispatch(&SHADER, entry, &[], &[y], &params, [groups, 1, 1]),
+        "halves" => gpu.dispatch(&HALVES, entry, &[], &[x, y], &params, [groups, 1, 1]),
         "rounding" => gpu.dispatch(&SHADER, entry, &[], &[x, y], &(), [groups, 1, 1]),
         _ => gpu.dispatch(&SHADER, entry, &[], &[x, y], &params, [groups, 1, 1]),
     }

@@ -3,7 +3,6 @@
 //!   functions      y[i]: bits of a builtin of x[i], the one that `at` names
 //!   rounding       y: (a + b) - b, b - ((a + b) - a), a b - c, fma(a, b, -c) of (a, b, c) = x
 //!   sums           y: compensated and plain sum of x
-//!   halves         y[2i], y[2i + 1]: x[i] packed as f16; the same unpacked
 //!   ones           y[0]: sum of `count` ones, one a round
 //!   integers       y: quotients and remainders of `count` and `at`, unsigned and signed
 //!   outside_read   y[0]: bits of x[at]
@@ -71,16 +70,6 @@ fn sums() {
     }
     y[0] = bitcast<u32>(sum);
     y[1] = bitcast<u32>(plain);
-}
-
-@compute @workgroup_size(64)
-fn halves(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= p.count {
-        return;
-    }
-    let packed = pack2x16float(vec2(x[id.x], 0.0));
-    y[2u * id.x] = packed;
-    y[2u * id.x + 1u] = bitcast<u32>(unpack2x16float(packed).x);
 }
 
 @compute @workgroup_size(1)

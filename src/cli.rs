@@ -8,6 +8,7 @@ use crate::bridge::{Bridge, Spacing, Target};
 use crate::config::{BridgeConfig, Config};
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
+use crate::run::conformance::{self, ConformanceArgs};
 use crate::run::inpaint::{self, InpaintArgs};
 use crate::run::sample::{self, SampleArgs};
 use crate::run::toy_figures::{self, FigureArgs};
@@ -17,7 +18,7 @@ use crate::run::{Device, adapters, presets, schedule};
 /// Exit codes, printed below the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
-10 loss not finite, 11 run directory in use, 101 a bug, 130 and 143 interrupted after saving.\n\
+10 loss not finite, 11 run directory in use, 12 not conformant, 101 a bug, 130 and 143 interrupted after saving.\n\
 DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
 
 /// Diffusion bridges vector quantized VAE on any GPU.
@@ -51,6 +52,14 @@ enum Command {
     Inpaint(InpaintFlags),
     /// Draw the paper's figures of the toy from a trained run.
     Figures(FigureFlags),
+    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
+    Conformance(ConformanceFlags),
+    /// The child of `conformance` that runs cases and may die of them.
+    #[command(hide = true)]
+    ConformanceWorker {
+        /// Index of the adapter.
+        adapter: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -213,6 +222,40 @@ struct FigureFlags {
     device: DeviceFlags,
 }
 
+#[derive(Args, Debug)]
+struct ConformanceFlags {
+    /// The GPU: index, part of its name, or backend (see `adapters`).
+    #[arg(long, env = "DBVQ_ADAPTER")]
+    adapter: Option<String>,
+    /// Every usable adapter instead of one, OpenGL's as well.
+    #[arg(long)]
+    all: bool,
+    /// Only the cases of this op.
+    #[arg(long, value_name = "NAME")]
+    op: Option<String>,
+    /// Only the case of this name, or those with this in their names.
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
+    /// Only cases whose gradient is checked.
+    #[arg(long)]
+    grad: bool,
+    /// Only the probes: what the driver does where WGSL leaves it a choice.
+    #[arg(long, conflicts_with_all = ["op", "case", "grad", "vectors"])]
+    probes: bool,
+    /// Longest that a case may take, seconds [default: 120].
+    #[arg(long, value_name = "S")]
+    timeout: Option<f64>,
+    /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Golden vectors: a folder of files, or one of them. Alone, unless cases are asked for too.
+    #[arg(long, value_name = "DIR")]
+    vectors: Option<PathBuf>,
+    /// Run nothing: print the Markdown page of these reports.
+    #[arg(long, value_name = "FILE", num_args = 1.., exclusive = true)]
+    merge: Vec<PathBuf>,
+}
+
 impl Cli {
     /// Runs the command.
     ///
@@ -229,7 +272,22 @@ impl Cli {
             Command::Figures(FigureFlags { run, out, seed, device }) => {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
             }
+            Command::Conformance(flags) => flags.run(),
+            Command::ConformanceWorker { adapter } => conformance::worker::run(&adapter),
         }
+    }
+}
+
+impl ConformanceFlags {
+    fn run(self) -> Result<()> {
+        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, merge } = self;
+        if !merge.is_empty() {
+            return conformance::merge(&merge);
+        }
+        if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
+            return Err(Error::Usage("--timeout must be a number of seconds above 0".into()));
+        }
+        conformance::run(&ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors })
     }
 }
 

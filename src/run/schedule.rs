@@ -149,9 +149,11 @@ pub fn text(table: &ScheduleTable, width: usize) -> String {
 /// `t` and the columns that fit.
 fn chosen_columns(rows: &[ScheduleStep], width: usize) -> Vec<table::Column> {
     let mut columns = vec![table::Column::right("t", rows.iter().map(|s| s.t.to_string()).collect(), 0)];
-    columns.extend(COLUMNS.map(|(head, value, rank)| {
-        table::Column::right(head, rows.iter().map(|s| number(value(s))).collect(), rank)
-    }));
+    columns.extend(
+        COLUMNS.map(|(head, value, rank)| {
+            table::Column::right(head, rows.iter().map(|s| number(value(s))).collect(), rank)
+        }),
+    );
     table::fit(columns, width)
 }
 

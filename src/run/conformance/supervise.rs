@@ -28,7 +28,7 @@ impl Found {
             Job::Probe(number) => Found::Fact(PROBES[*number].fact(what)),
             _ => {
                 let detail = if mode.is_empty() { what.to_string() } else { format!("{mode}: {what}") };
-                Found::Outcome(Outcome { verdict, forward: 0.0, gradient: None, detail })
+                Found::Outcome(Outcome::failed(verdict, detail))
             }
         }
     }
@@ -52,7 +52,7 @@ impl Worker {
     fn start<'a>(adapter: usize, jobs: impl Iterator<Item = &'a Job>) -> std::io::Result<Worker> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["conformance-worker", &adapter.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("RUST_BACKTRACE", "0").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let lines: String = jobs.map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n").collect();

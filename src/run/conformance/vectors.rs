@@ -27,5 +27,5 @@ pub fn files(place: &Path) -> Result<Vec<PathBuf>> {
 /// Runs the vector in `file`.
 pub fn check(_gpu: &Gpu, file: &Path) -> Outcome {
     let detail = format!("{}: this program reads no vectors yet", file.display());
-    Outcome { verdict: Verdict::Fail, forward: 0.0, gradient: None, detail }
+    Outcome::failed(Verdict::Fail, detail)
 }

@@ -3,6 +3,7 @@
 //! Jobs come as JSON lines on the standard input, which is read to its end first; events go out as JSON lines. A child
 //! that meets trouble ends early, since its device is spoiled: whoever started it starts another for the rest.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::vectors;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels_test::probes::{Fact, PROBES};
-use crate::kernels_test::{Case, MODES, Outcome, Verdict, cases, check, over_modes};
+use crate::kernels_test::{Case, Expectation, MODES, Outcome, Verdict, cases, over_modes};
 
 /// What a child is asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,7 +104,10 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
 }
 
 fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
-    both_modes(devices, job, &format!("{}/{}", case.op, case.name), &|gpu| check(gpu, case))
+    let expectation = OnceCell::new();
+    both_modes(devices, job, &format!("{}/{}", case.op, case.name), &|gpu| {
+        expectation.get_or_init(|| Expectation::of(case)).check(gpu)
+    })
 }
 
 fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
