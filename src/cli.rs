@@ -252,7 +252,7 @@ struct ConformanceFlags {
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
     /// Run nothing: print the Markdown page of these reports.
-    #[arg(long, value_name = "FILE", num_args = 1.., exclusive = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors"])]
     merge: Vec<PathBuf>,
 }
 

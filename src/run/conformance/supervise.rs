@@ -79,7 +79,8 @@ impl Worker {
         let status = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
         let stderr = std::mem::replace(&mut self.stderr, std::thread::spawn(String::new));
         let said = stderr.join().unwrap_or_default();
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let tells = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(tells).collect();
         let last: String = lines[lines.len().saturating_sub(3)..].join(" | ").chars().take(400).collect();
         if last.is_empty() { status } else { format!("{status}; last words: {last}") }
     }
@@ -143,14 +144,16 @@ fn follow<'a>(
     each: &mut dyn FnMut(&Job, Found, Duration),
 ) -> (Option<At<'a>>, bool) {
     let (mut at, mut opening): (Option<At>, _) = (None, Instant::now());
-    loop {
+    while !rest.is_empty() {
         let since = at.as_ref().map_or(opening, |at| at.since);
         let event = match worker.events.recv_timeout(timeout.saturating_sub(since.elapsed())) {
             Ok(event) => event,
-            Err(reason) => return (at, reason == RecvTimeoutError::Timeout && !rest.is_empty()),
+            Err(reason) => return (at, reason == RecvTimeoutError::Timeout),
         };
         let found = match event {
             Event::Opened => continue,
+            // A driver may hang in closing; nobody waits for that.
+            Event::Leaves => return (None, false),
             Event::Begins(job, mode) => {
                 // The time limit is the job's, over its modes.
                 let since = at.as_ref().map_or_else(Instant::now, |at| at.since);
@@ -166,4 +169,5 @@ fn follow<'a>(
         }
         opening = Instant::now();
     }
+    (None, false)
 }

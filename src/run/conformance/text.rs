@@ -15,8 +15,9 @@ pub fn adapter(report: &AdapterReport, timeout: Option<f64>, width: usize) -> St
         out.push_str(&ops(&report.ops(), width));
     }
     let (passed, all) = (report.count(CaseReport::passed), report.cases.len());
-    if all > 0 || report.error.is_none() {
-        out.push_str(&wrapped(&format!("{passed} of {all} cases pass, {:.0} s", report.seconds), 0, width));
+    if all > 0 {
+        let legend = "forward, gradient: worst error as a share of its bound";
+        out.push_str(&wrapped(&format!("{passed} of {all} cases pass, {:.0} s; {legend}", report.seconds), 0, width));
     }
     if let Some(what) = &report.error {
         out.push_str(&wrapped(&format!("given up: {what}"), 0, width));

@@ -38,6 +38,8 @@ pub enum Event {
     Found(Fact),
     /// A case or vector has ended.
     Ended(Outcome),
+    /// The child ends, though there may be more to do.
+    Leaves,
 }
 
 fn say(event: &Event) -> Result<()> {
@@ -88,7 +90,7 @@ pub fn run(adapter: &str) -> Result<()> {
             Job::Vector(file) => vector(&mut devices, job, file)?,
         };
         if fresh {
-            break;
+            return say(&Event::Leaves);
         }
     }
     Ok(())
