@@ -1,7 +1,12 @@
-//! Running one case on one adapter: forward against f64, gradient in a random direction, equal bits on a second
-//! run, and no write beside a tensor.
+//! Running one case on one adapter: forward against f64, each input's gradient in a random direction, equal bits on a
+//! second run, and no write beside a tensor.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Case, Law, Output, Real, U};
+use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
@@ -13,45 +18,165 @@ const FLOOR: f64 = 1.2e-38;
 /// is itself a few sums and products, whose errors partly cancel in the product with a random direction.
 const GRADIENT_UNITS: f64 = 64.0;
 
+/// What a case says about an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Right, within the likely bounds.
+    Pass,
+    /// Within the specification's bounds, over the likely ones.
+    QualityWarning,
+    /// Fails for a reason that the list of known failures names.
+    KnownFailure,
+    /// The adapter lacks what the kernel needs.
+    NotSupported,
+    /// Wrong numbers, different bits on a second run, or a write beside a tensor.
+    Fail,
+    /// Out of memory.
+    ResourceError,
+    /// No answer in time.
+    Timeout,
+    /// The device was lost or the process died.
+    Crash,
+}
+
 /// How a case went on an adapter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Worst error of the forward result as a share of its bound; at most 1.
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// Worst error of the forward result as a share of the specification's bound.
     pub forward: f64,
-    /// Error of the directional derivative as a share of its bound; `None` if the case has no gradient.
+    /// The same of the directional derivatives; `None` if the case has no gradient.
     pub gradient: Option<f64>,
+    /// What differs, where, by how much; empty for [`Verdict::Pass`].
+    pub detail: String,
+}
+
+/// Errors as shares of both bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shares {
+    /// Of what the specification allows.
+    pub bound: f64,
+    /// Of what is likely.
+    pub likely: f64,
+}
+
+impl Shares {
+    fn worst(self, other: Shares) -> Shares {
+        Shares { bound: self.bound.max(other.bound), likely: self.likely.max(other.likely) }
+    }
+}
+
+impl Outcome {
+    /// A case that did not come to its numbers.
+    pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
+        Outcome { verdict, forward: 0.0, gradient: None, detail: detail.into() }
+    }
+
+    fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
+        let worst = forward.worst(gradient.unwrap_or_default());
+        let (verdict, detail) = match worst.likely > 1.0 {
+            false => (Verdict::Pass, String::new()),
+            true => (
+                Verdict::QualityWarning,
+                format!("the error is {:.2} of what is likely, within the specification", worst.likely),
+            ),
+        };
+        Outcome { verdict, forward: forward.bound, gradient: gradient.map(|g| g.bound), detail }
+    }
+}
+
+/// `run`, with what leaves it by unwinding turned into an outcome: errors of the engine, and panics.
+pub fn guarded(run: impl FnOnce() -> Result<Outcome, String>) -> Outcome {
+    let payload = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => return result.unwrap_or_else(|what| Outcome::failed(Verdict::Fail, what)),
+        Err(payload) => payload,
+    };
+    match payload.downcast::<Error>() {
+        Ok(error) => match *error {
+            Error::OutOfMemory(what) => Outcome::failed(Verdict::ResourceError, what),
+            Error::DeviceLost(what) => Outcome::failed(Verdict::Crash, what),
+            other => Outcome::failed(Verdict::Fail, other.to_string()),
+        },
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Outcome::failed(Verdict::Fail, format!("panic: {text}"))
+        }
+    }
 }
 
 /// Runs `case` on `gpu`, which should be opened with `poison`.
-///
-/// # Errors
-/// Says what differs, where, and by how much.
-pub fn check(gpu: &Gpu, case: &Case) -> Result<Outcome, String> {
-    let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(|i| entries(case, i)).collect();
-    let directions: Vec<Vec<f64>> = (0..case.inputs.len()).map(|i| direction(case, i)).collect();
-    let reals: Vec<Vec<Real>> = numbers.iter().zip(&directions).map(|(x, d)| with_direction(x, d)).collect();
-    let expected = (case.define)(&reals);
+pub fn check(gpu: &Gpu, case: &Case) -> Outcome {
+    Expectation::of(case).check(gpu)
+}
 
-    let first = run(gpu, case, &numbers)?;
-    let second = run(gpu, case, &numbers)?;
-    if bits(&first.values) != bits(&second.values) {
-        return Err("two runs gave different bits".into());
+/// A case with its inputs and what its definition gives, which holds for every adapter.
+pub struct Expectation<'a> {
+    case: &'a Case,
+    numbers: Vec<Vec<f32>>,
+    forward: Vec<Real>,
+    /// For each input with a gradient: its number, a direction, and the result with the derivative along it.
+    gradients: Vec<(usize, Vec<f64>, Vec<Real>)>,
+}
+
+impl Expectation<'_> {
+    /// Evaluates the definition, once for every input whose gradient is checked.
+    pub fn of(case: &Case) -> Expectation<'_> {
+        let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(|i| entries(case, i)).collect();
+        // One input at a time: a small one would drown beside a large one.
+        let along = |input: Option<usize>| -> (Vec<f64>, Vec<Real>) {
+            let direction = input.map_or_else(Vec::new, |i| direction(case, i));
+            let real = |i: usize, at: usize| {
+                let tangent = if input == Some(i) { direction[at] } else { 0.0 };
+                Real::input(f64::from(numbers[i][at]), tangent)
+            };
+            let reals = |i: usize| (0..numbers[i].len()).map(|at| real(i, at)).collect();
+            let result = (case.define)(&(0..numbers.len()).map(reals).collect::<Vec<_>>());
+            (direction, result)
+        };
+        let wanted = (0..case.inputs.len()).filter(|&i| case.inputs[i].wants_grad);
+        let gradients: Vec<_> = wanted
+            .map(|i| {
+                let (direction, result) = along(Some(i));
+                (i, direction, result)
+            })
+            .collect();
+        let forward = gradients.first().map_or_else(|| along(None).1, |(_, _, result)| result.clone());
+        Expectation { case, numbers, forward, gradients }
     }
-    let forward = compare(&first.values, &expected)?;
-    let gradient = match (&first.grads, &second.grads) {
-        (Some(a), Some(b)) if a.iter().map(|g| bits(g)).ne(b.iter().map(|g| bits(g))) => {
-            return Err("two backward passes gave different bits".into());
+
+    /// Runs the case on `gpu`, which should be opened with `poison`.
+    pub fn check(&self, gpu: &Gpu) -> Outcome {
+        guarded(|| self.compare(gpu))
+    }
+
+    fn compare(&self, gpu: &Gpu) -> Result<Outcome, String> {
+        let first = run(gpu, self.case, &self.numbers)?;
+        let second = run(gpu, self.case, &self.numbers)?;
+        if bits(&first.values) != bits(&second.values) {
+            return Err("two runs gave different bits".into());
         }
-        (Some(grads), _) => Some(compare_gradient(grads, &directions, &expected)?),
-        _ => None,
-    };
-    gpu.check_guards()?;
-    Ok(Outcome { forward, gradient })
+        let forward = compare(&first.values, &self.forward)?;
+        let mut gradient = None;
+        if let (Some(a), Some(b)) = (&first.grads, &second.grads) {
+            if a.iter().map(|g| bits(g)).ne(b.iter().map(|g| bits(g))) {
+                return Err("two backward passes gave different bits".into());
+            }
+            for (input, direction, expected) in &self.gradients {
+                let share = compare_gradient(&a[*input], direction, expected);
+                let share = share.map_err(|what| format!("gradient of input {input}: {what}"))?;
+                gradient = Some(share.worst(gradient.unwrap_or_default()));
+            }
+        }
+        gpu.check_guards()?;
+        Ok(Outcome::of(forward, gradient))
+    }
 }
 
 struct Results {
     values: Vec<f32>,
-    /// Gradients of Σ cotangent · output for every input, zeros where none is wanted.
+    /// Gradients of Σ cotangent · output for every input, empty where none is wanted.
     grads: Option<Vec<Vec<f32>>>,
 }
 
@@ -77,28 +202,27 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>]) -> Result<Results, String> 
         all.push(match grads.get(leaf) {
             Some(grad) => grad.to_vec(),
             None if input.wants_grad => return Err(format!("input {i} got no gradient")),
-            None => vec![0.0; leaf.count()],
+            None => Vec::new(),
         });
     }
     Ok(Results { values, grads: Some(all) })
 }
 
-/// Worst error as a share of the bound.
+/// Worst errors as shares of the bounds.
 ///
 /// # Errors
 /// If lengths differ, a number on either side or its bound is not finite, or an error is over its bound.
-pub fn compare(values: &[f32], expected: &[Real]) -> Result<f64, String> {
+pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
     if values.len() != expected.len() {
         return Err(format!("{} results where the definition has {}", values.len(), expected.len()));
     }
-    let mut worst: f64 = 0.0;
+    let mut worst = Shares::default();
     for (i, (&got, want)) in values.iter().zip(expected).enumerate() {
         // By bit pattern on the host: drivers may fold a comparison with NaN.
         if !got.is_finite() || !want.value.is_finite() || !want.bound.is_finite() {
             return Err(format!("element {i}: got {got}, expected {} ± {}", want.value, want.bound));
         }
         let error = (f64::from(got) - want.value).abs();
-        // The result itself is rounded to f32 once more by being stored.
         let share = error / (want.bound + FLOOR);
         if share > 1.0 {
             return Err(format!(
@@ -106,36 +230,36 @@ pub fn compare(values: &[f32], expected: &[Real]) -> Result<f64, String> {
                 want.value, want.bound
             ));
         }
-        worst = worst.max(share);
+        worst = worst.worst(Shares { bound: share, likely: error / (want.likely + FLOOR) });
     }
     Ok(worst)
 }
 
 /// ⟨cotangent, J direction⟩ of the definition against ⟨Jᵀ cotangent, direction⟩ of the GPU.
-fn compare_gradient(grads: &[Vec<f32>], directions: &[Vec<f64>], expected: &[Real]) -> Result<f64, String> {
-    let (mut left, mut right, mut size, mut carried) = (0.0, 0.0, 0.0, 0.0);
+fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real]) -> Result<Shares, String> {
+    let (mut left, mut right, mut size) = (0.0, 0.0, 0.0);
+    let (mut bound, mut likely) = (0.0, 0.0);
     for (i, e) in expected.iter().enumerate() {
-        let term = f64::from(cotangent(i as u32) as f32) * e.tangent;
-        left += term;
-        size += term.abs();
-        carried += cotangent(i as u32).abs() * e.bound;
+        let weight = f64::from(cotangent(i as u32) as f32);
+        left += weight * e.tangent;
+        size += (weight * e.tangent).abs();
+        bound += weight.abs() * e.bound;
+        likely += weight.abs() * e.likely;
     }
-    for (grad, direction) in grads.iter().zip(directions) {
-        for (&g, d) in grad.iter().zip(direction) {
-            if !g.is_finite() {
-                return Err(format!("gradient has {g}"));
-            }
-            right += f64::from(g) * d;
-            size += (f64::from(g) * d).abs();
+    for (&g, d) in grad.iter().zip(direction) {
+        if !g.is_finite() {
+            return Err(format!("it has {g}"));
         }
+        right += f64::from(g) * d;
+        size += (f64::from(g) * d).abs();
     }
-    let share = (left - right).abs() / (GRADIENT_UNITS * U * size + carried.min(size * 1e-5) + FLOOR);
+    let (error, own) = ((left - right).abs(), GRADIENT_UNITS * U * size + FLOOR);
+    // What saved results are off by is carried into the gradient, but no further than their own size.
+    let share = error / (own + bound.min(1e-5 * size));
     if share.is_nan() || share > 1.0 {
-        return Err(format!(
-            "gradient along a random direction: got {right:.9e}, expected {left:.9e}; {share:.3} of the bound"
-        ));
+        return Err(format!("along a random direction got {right:.9e}, expected {left:.9e}; {share:.3} of the bound"));
     }
-    Ok(share)
+    Ok(Shares { bound: share, likely: error / (own + likely.min(1e-5 * size)) })
 }
 
 /// Codes as (high, low) halves, each of which f32 holds exactly.
@@ -145,11 +269,6 @@ fn halves(codes: Vec<u32>) -> Vec<f32> {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
-}
-
-fn with_direction(numbers: &[f32], direction: &[f64]) -> Vec<Real> {
-    let real = |(&x, &d): (&f32, &f64)| Real { value: f64::from(x), tangent: d, bound: 0.0 };
-    numbers.iter().zip(direction).map(real).collect()
 }
 
 fn stream(input: usize, purpose: u32) -> Stream {
@@ -173,5 +292,60 @@ fn entries(case: &Case, input: usize) -> Vec<f32> {
 fn direction(case: &Case, input: usize) -> Vec<f64> {
     let (spec, stream) = (&case.inputs[input], stream(input, 1));
     let count = spec.dims.iter().product::<usize>() as u32;
-    (0..count).map(|i| if spec.wants_grad { stream.normal(i) } else { 0.0 }).collect()
+    (0..count).map(|i| stream.normal(i)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn within(value: f64, bound: f64) -> Real {
+        Real::within(value, bound)
+    }
+
+    #[test]
+    fn equal_numbers_pass_and_anything_over_the_bound_fails() {
+        let eps = f64::from(f32::EPSILON);
+        assert_eq!(compare(&[1.0, -2.5, 0.0], &[1.0, -2.5, 0.0].map(Real::constant)), Ok(Shares::default()));
+        let share = compare(&[1.0 + f32::EPSILON], &[within(1.0, 2.0 * eps)]).expect("inside the bound").bound;
+        assert!((share - 0.5).abs() < 1e-6, "{share}");
+        assert!(compare(&[1.0 + f32::EPSILON], &[within(1.0, 0.99 * eps)]).is_err());
+        let what = compare(&[0.0, 0.0, 1.1], &[within(0.0, 0.0), within(0.0, 0.0), within(1.0, 1e-3)]);
+        let what = what.expect_err("far off");
+        assert!(what.contains("element 2") && what.contains("1.1"), "{what}");
+        assert!(compare(&[-1.0], &[within(1.0, 0.1)]).is_err(), "a wrong sign");
+        assert!(compare(&[1e-40], &[within(0.0, 0.0)]).is_ok(), "an adapter may flush subnormal numbers");
+        assert!(compare(&[1e-37], &[within(0.0, 0.0)]).is_err());
+    }
+
+    #[test]
+    fn over_the_likely_bound_is_a_warning() {
+        let want = Real { likely: 1e-3, ..within(1.0, 1e-2) };
+        let outcome = |got| Outcome::of(compare(&[got], &[want]).expect("inside the bound"), None).verdict;
+        assert_eq!([outcome(1.0005), outcome(1.005)], [Verdict::Pass, Verdict::QualityWarning]);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_fail_on_either_side() {
+        let loose = |value: f64| within(value, f64::MAX);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(compare(&[bad], &[loose(1.0)]).is_err(), "{bad} from the GPU");
+            assert!(compare(&[1.0], &[loose(f64::from(bad))]).is_err(), "{bad} from the definition");
+            assert!(compare(&[bad], &[loose(f64::from(bad))]).is_err(), "{bad} from both");
+            assert!(compare_gradient(&[bad], &[1.0], &[within(1.0, 1.0)]).is_err(), "{bad} in a gradient");
+        }
+        for bound in [f64::NAN, f64::INFINITY] {
+            assert!(compare(&[1.0], &[within(1.0, bound)]).is_err(), "a bound of {bound} would let everything pass");
+        }
+        assert!(compare(&[], &[loose(1.0)]).is_err() && compare(&[1.0], &[]).is_err(), "lengths differ");
+    }
+
+    #[test]
+    fn what_unwinds_becomes_a_verdict() {
+        let raise = |error: Error| guarded(|| std::panic::resume_unwind(Box::new(error))).verdict;
+        assert_eq!(raise(Error::OutOfMemory("full".into())), Verdict::ResourceError);
+        assert_eq!(raise(Error::DeviceLost("gone".into())), Verdict::Crash);
+        let outcome = guarded(|| std::panic::resume_unwind(Box::new("shapes [2] and [3]")));
+        assert_eq!(outcome, Outcome::failed(Verdict::Fail, "panic: shapes [2] and [3]"));
+    }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
-use dbvq_wgpu::kernels_test::{Case, cases, check};
+use dbvq_wgpu::kernels_test::{Case, Expectation, Verdict, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
@@ -41,9 +41,13 @@ fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
 
 /// Both ways in which users run kernels: with WebGPU's run-time checks, and without as release builds do.
 fn run(adapter: usize, case: &Case) -> Result<(), Failed> {
+    let expectation = Expectation::of(case);
     for checked in [true, false] {
-        let gpu = device(adapter, checked)?;
-        check(gpu, case).map_err(|e| format!("{}: {e}", if checked { "checked" } else { "unchecked" }))?;
+        let outcome = expectation.check(device(adapter, checked)?);
+        if outcome.verdict != Verdict::Pass {
+            let mode = if checked { "checked" } else { "unchecked" };
+            return Err(format!("{mode}: {:?}: {}", outcome.verdict, outcome.detail).into());
+        }
     }
     Ok(())
 }

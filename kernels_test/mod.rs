@@ -10,7 +10,7 @@ mod real;
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
-pub use check::{Outcome, check, compare};
+pub use check::{Expectation, Outcome, Shares, Verdict, check, compare, guarded};
 pub use ops::cases;
 pub use real::{Real, U};
 

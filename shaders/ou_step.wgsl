@@ -10,7 +10,7 @@
 override DRAW: bool = true;
 
 struct Marginal { count: u32, per_sample: u32, channels: u32, targets: u32 }
-struct Step { count: u32, channels: u32, targets: u32, c0: f32, c1: f32, c2: f32, c3: f32, stream: Stream }
+struct Step { count: u32, channels: u32, targets: u32, c: array<f32, 4>, stream: Stream }
 struct Multistep { count: u32, channels: u32, targets: u32, c_z: f32, c_now: f32, c_prev: f32, zhat_z: f32, zhat_eps: f32 }
 var<immediate> m: Marginal;
 var<immediate> s: Step;
@@ -46,7 +46,7 @@ fn marginal_backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
 fn step(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let block = linear_index(wid, grid, lid, 64u);
     var noise = vec4(0.0);
-    if DRAW && s.c2 != 0.0 {
+    if DRAW && s.c[2] != 0.0 {
         noise = normal4(random_bits(s.stream, block));
     }
     for (var j = 0u; j < min(4u, max(s.count, 4u * block) - 4u * block); j += 1u) {
@@ -55,7 +55,7 @@ fn step(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
             noise[j] = xi[i];
         }
         let goal = target_state[select(0u, i % s.channels, s.targets > 1u)];
-        out[i] = s.c0 * z[i] + s.c1 * eps[i] + s.c2 * noise[j] + s.c3 * goal;
+        out[i] = s.c[0] * z[i] + s.c[1] * eps[i] + s.c[2] * noise[j] + s.c[3] * goal;
     }
 }
 

@@ -8,7 +8,7 @@ const LAYERS: [&str; 8] = ["main", "cli", "run", "models", "nn", "ops", "tensor"
 const LEAVES: [(&str, &[&str]); 5] =
     [("bridge", &["error"]), ("config", &["bridge", "error"]), ("data", &["philox"]), ("error", &[]), ("philox", &[])];
 /// What the conformance suite, which is compiled into the library, may use.
-const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "philox", "kernels_test"];
+const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "error", "philox", "kernels_test"];
 /// A word, and the modules or files that may say it.
 const TOOLS: [(&str, &[&str]); 7] = [
     ("wgpu::", &["gpu"]),

@@ -29,9 +29,14 @@ pub fn cases(list: &mut Vec<Case>) {
             ));
         }
     }
-    for (dims, i, o, bias) in
-        [(&[3, 5][..], 5, 7, true), (&[2, 5, 12], 12, 12, false), (&[2, 600], 600, 3, true), (&[1, 1], 1, 1, true)]
-    {
+    for (dims, i, o, bias) in [
+        (&[3, 5][..], 5, 7, true),
+        (&[2, 5, 12], 12, 12, false),
+        (&[2, 600], 600, 3, true),
+        (&[1, 1], 1, 1, true),
+        (&[3, 7, 128], 128, 36, true),
+        (&[9, 32], 32, 512, true),
+    ] {
         let rows = dims.iter().product::<usize>() / i;
         let mut inputs = vec![Input::normal(dims), Input::normal(&[o, i])];
         inputs.extend(bias.then(|| Input::normal(&[o])));

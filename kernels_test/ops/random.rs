@@ -44,5 +44,5 @@ pub fn normal(stream: Stream, i: u32) -> Real {
     let radius = (Real::constant(-2.0) * Real::constant(f64::from(stream.uniform(i & !1))).ln()).sqrt();
     let turn = std::f64::consts::TAU * f64::from(stream.uniform(i | 1));
     let value = if i.is_multiple_of(2) { turn.cos() } else { turn.sin() };
-    radius * Real { value, tangent: 0.0, bound: 2.0 * U }
+    radius * Real::within(value, 2.0 * U)
 }

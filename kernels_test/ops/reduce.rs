@@ -59,7 +59,7 @@ pub fn cases(list: &mut Vec<Case>) {
             name,
             vec![input],
             |_, x| ops::squared_norm(&x[0]),
-            move |_| vec![Real { value: squares, tangent: 0.0, bound }],
+            move |_| vec![Real::within(squares, bound)],
         ));
     }
     for count in [1, 63, 1024, 1025, 4096, 150_000] {

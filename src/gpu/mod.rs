@@ -48,6 +48,8 @@ pub struct GpuOptions {
     pub memory_limit: Option<u64>,
     /// Where compiled pipelines are kept between runs; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// Shaders that stand in for those of the same name: how tests show that broken kernels are caught.
+    pub stand_ins: Vec<Shader>,
 }
 
 impl Default for GpuOptions {
@@ -59,6 +61,7 @@ impl Default for GpuOptions {
             profile: false,
             memory_limit: None,
             cache_dir: None,
+            stand_ins: Vec::new(),
         }
     }
 }
@@ -133,7 +136,7 @@ impl Gpu {
         let pool = Rc::new(RefCell::new(Pool::new(options.poison)));
         Ok(Gpu(Rc::new(Inner {
             recorder: RefCell::default(),
-            kernels: RefCell::new(Kernels::new(cache, options.checked)),
+            kernels: RefCell::new(Kernels::new(cache, options.checked, options.stand_ins)),
             bind_groups: RefCell::default(),
             staging: RefCell::default(),
             profile: options.profile.then(|| RefCell::new(Profile::new(&device, &queue))),

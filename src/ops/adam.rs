@@ -42,7 +42,7 @@ pub struct Clip(pub Tensor);
 pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
     #[repr(C)]
     #[derive(Clone, Copy, Pod, Zeroable)]
-    struct Params {
+    struct ClipParams {
         parts: u32,
         limit: f32,
     }
@@ -51,7 +51,7 @@ pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
         arenas.iter().enumerate().map(|(i, g)| (i, squared_norm(g).reshape([1]))).collect();
     collect(gpu, &squares, &parts);
     let result = Tensor::uninit(gpu, [2]);
-    let params = Params { parts: arenas.len() as u32, limit };
+    let params = ClipParams { parts: arenas.len() as u32, limit };
     gpu.dispatch(&SHADER, "clip", &[], &[squares.buffer(), result.buffer()], &params, [1, 1, 1]);
     Clip(result)
 }
@@ -122,13 +122,13 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
 pub fn ema(a: &Tensor, b: &Tensor, decay: f32) -> Tensor {
     #[repr(C)]
     #[derive(Clone, Copy, Pod, Zeroable)]
-    struct Params {
+    struct EmaParams {
         count: u32,
         decay: f32,
     }
     assert_eq!(a.shape(), b.shape(), "ema: shapes of both sides");
     let y = Tensor::uninit(a.gpu(), a.shape());
-    let params = Params { count: a.count() as u32, decay };
+    let params = EmaParams { count: a.count() as u32, decay };
     a.gpu().dispatch(&SHADER, "ema", &[], &[a.buffer(), b.buffer(), y.buffer()], &params, grid(a.count(), 64));
     y
 }

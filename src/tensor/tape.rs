@@ -7,12 +7,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 use super::Tensor;
 use crate::gpu::{Shader, shader};
 
 pub(crate) static SHADER: Shader = shader!("accumulate");
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    count: u32,
+}
 
 /// Turns the gradient of an op's result into those of its inputs.
 type Vjp = Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>>>;
@@ -137,13 +144,13 @@ fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Ten
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
     let groups = crate::tensor::grid(a.count().div_ceil(4), 64);
-    let count = a.count() as u32;
+    let params = Params { count: a.count() as u32 };
     if a.is_unique() {
-        a.gpu().dispatch(&SHADER, "in_place", &[], &[b.buffer(), a.buffer()], &count, groups);
+        a.gpu().dispatch(&SHADER, "in_place", &[], &[b.buffer(), a.buffer()], &params, groups);
         return a.clone();
     }
     let sum = Tensor::uninit(a.gpu(), a.shape());
-    a.gpu().dispatch(&SHADER, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &count, groups);
+    a.gpu().dispatch(&SHADER, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &params, groups);
     sum
 }
 
