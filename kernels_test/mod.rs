@@ -6,6 +6,7 @@
 mod check;
 mod ops;
 mod real;
+pub mod vectors;
 
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};

@@ -1,7 +1,7 @@
 //! One vector on one adapter: the GPU, the definition in f64 and the file, each against the others.
 
 use super::super::check::{FLOOR, GRADIENT_UNITS};
-use super::super::{Output, Real, U};
+use super::super::{Outcome, Output, Real, Shares, U};
 use super::Vector;
 use super::file::Numbers;
 use super::plan::{Place, Plan};
@@ -14,13 +14,13 @@ const DOUBLE: f64 = 1e-9;
 /// Entries of the Jacobian up to which every one is computed; above, the gradient is checked along one direction.
 const ENTRIES: usize = 40_000_000;
 
-/// Worst shares of the bounds, of the results and of the gradients.
-pub fn shares(vector: &Vector, gpu: &Gpu) -> Result<(f64, Option<f64>), String> {
+/// How the vector goes on `gpu`.
+pub fn check(vector: &Vector, gpu: &Gpu) -> Result<Outcome, String> {
     let plan = vector.plan()?;
     let side = Side::new(vector, &plan);
     let expected = side.define(&plan, |_, _| 0.0);
     let (tensors, results) = side.run(&plan, gpu);
-    let mut forward: f64 = 0.0;
+    let mut forward = Shares::default();
     for (i, place) in plan.outputs.iter().enumerate() {
         let Some(array) = vector.tensors.get(&format!("out.{}", place.name)) else { continue };
         let got: Vec<f64> = match &results[i] {
@@ -28,7 +28,7 @@ pub fn shares(vector: &Vector, gpu: &Gpu) -> Result<(f64, Option<f64>), String> 
             Output::Codes(codes) => codes.to_vec().into_iter().flat_map(halves).collect(),
         };
         let file = File::new(place, &array.numbers, matches!(results[i], Output::Codes(_)))?;
-        forward = forward.max(compare_output(place, &got, &expected[i], &file)?);
+        forward = forward.worst(compare_output(place, &got, &expected[i], &file)?);
     }
     let gradient = match side.weights(&plan) {
         Some((output, weights)) => {
@@ -41,7 +41,7 @@ pub fn shares(vector: &Vector, gpu: &Gpu) -> Result<(f64, Option<f64>), String> 
         None => None,
     };
     gpu.check_guards()?;
-    Ok((forward, gradient))
+    Ok(Outcome::of(forward, gradient))
 }
 
 /// A result in the file, in the engine's order.
@@ -80,25 +80,27 @@ fn apart(at: &str, [one, other]: [(&str, f64); 2], bound: f64) -> Result<f64, St
     ))
 }
 
-fn compare_output(place: &Place, got: &[f64], expected: &[Real], file: &File) -> Result<f64, String> {
+fn compare_output(place: &Place, got: &[f64], expected: &[Real], file: &File) -> Result<Shares, String> {
     if got.len() != expected.len() || got.len() != file.values.len() {
         return Err(format!("out.{}: {} results, {} in the file", place.name, got.len(), file.values.len()));
     }
     let halves = got.len() / place.order.len();
-    let mut worst: f64 = 0.0;
+    let mut worst = Shares::default();
     for (i, ((&got, want), &given)) in got.iter().zip(expected).zip(&file.values).enumerate() {
         let at = format!("out.{} element {}", place.name, place.order[i / halves]);
         if !got.is_finite() || !want.value.is_finite() || !want.bound.is_finite() {
             return Err(format!("{at}: the GPU has {got}, the definition {} ± {}", want.value, want.bound));
         }
         // The bound holds n u Σ|terms| and the like, so that bound/u is the size of what was summed.
-        let (definition, again) = match file.single {
-            false => (DOUBLE * want.bound / U + 1e-12 * want.value.abs(), 0.0),
-            true => (want.bound + 0.5 * U * given.abs(), want.bound + 0.5 * U * given.abs()),
+        let definition = match file.single {
+            false => DOUBLE * want.bound / U + 1e-12 * want.value.abs(),
+            true => want.bound + 0.5 * U * given.abs(),
         };
         apart(&at, [("the definition has", want.value), ("the file", given)], definition)?;
-        worst = worst.max(apart(&at, [("the GPU has", got), ("the definition", want.value)], want.bound)?);
-        worst = worst.max(apart(&at, [("the GPU has", got), ("the file", given)], want.bound + again + definition)?);
+        let bound = apart(&at, [("the GPU has", got), ("the definition", want.value)], want.bound)?;
+        let to_file = apart(&at, [("the GPU has", got), ("the file", given)], want.bound + definition)?;
+        let likely = (got - want.value).abs() / (want.likely + FLOOR);
+        worst = worst.worst(Shares { bound: bound.max(to_file), likely });
     }
     Ok(worst)
 }
@@ -124,7 +126,8 @@ impl<'a> Side<'a> {
     fn define(&self, plan: &Plan, direction: impl Fn(usize, usize) -> f64) -> Vec<Vec<Real>> {
         let real = |i: usize, (j, &x): (usize, &f64)| {
             // The GPU gets the number rounded to f32.
-            Real { value: x, tangent: direction(i, j), bound: (f64::from(x as f32) - x).abs() }
+            let rounding = Real::within(x, (f64::from(x as f32) - x).abs());
+            Real { tangent: direction(i, j), ..rounding }
         };
         let reals: Vec<Vec<Real>> =
             self.inputs.iter().enumerate().map(|(i, x)| x.iter().enumerate().map(|e| real(i, e)).collect()).collect();
@@ -160,8 +163,8 @@ fn compare_gradients(
     output: usize,
     weights: &[f64],
     of: impl Fn(usize) -> Option<Vec<f32>>,
-) -> Result<f64, String> {
-    let mut worst: f64 = 0.0;
+) -> Result<Shares, String> {
+    let mut worst = Shares::default();
     for (i, place) in plan.inputs.iter().enumerate() {
         let Some(file) = side.grad(place) else { continue };
         let got = of(i).ok_or_else(|| format!("grad.{}: the op gave no gradient", place.name))?;
@@ -173,7 +176,7 @@ fn compare_gradients(
             true => every_entry(side, plan, (i, output), weights, (&got, &file))?,
             false => one_direction(side, plan, (i, output), weights, (&got, &file))?,
         };
-        worst = worst.max(share);
+        worst = worst.worst(share);
     }
     Ok(worst)
 }
@@ -198,7 +201,7 @@ fn every_entry(
     (input, output): (usize, usize),
     weights: &[f64],
     (got, file): (&[f64], &File),
-) -> Result<f64, String> {
+) -> Result<Shares, String> {
     let column = |j: usize| {
         let expected = side.define(plan, |i, k| if (i, k) == (input, j) { 1.0 } else { 0.0 });
         derivative(&expected[output], weights)
@@ -207,11 +210,12 @@ fn every_entry(
     // What elements share, such as the mean under a normalisation, has the size of an average element.
     let shared = columns.iter().map(|c| c[1]).sum::<f64>() / columns.len() as f64;
     let place = &plan.inputs[input];
-    let mut worst: f64 = 0.0;
+    let mut worst = Shares::default();
     for (j, [value, size, carried]) in columns.into_iter().enumerate() {
         let at = format!("grad.{} element {}", place.name, place.order[j]);
         let bound = GRADIENT_UNITS * U * (size + shared) + carried;
-        worst = worst.max(triangle(&at, [got[j], value, file.values[j]], bound, DOUBLE * (size + shared), file.single)?);
+        let double = (!file.single).then_some(DOUBLE * (size + shared));
+        worst = worst.worst(triangle(&at, [got[j], value, file.values[j]], bound, double)?);
     }
     Ok(worst)
 }
@@ -223,7 +227,7 @@ fn one_direction(
     (input, output): (usize, usize),
     weights: &[f64],
     (got, file): (&[f64], &File),
-) -> Result<f64, String> {
+) -> Result<Shares, String> {
     let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7 };
     let direction: Vec<f64> = (0..got.len() as u32).map(|j| stream.normal(j)).collect();
     let expected = side.define(plan, |i, j| if i == input { direction[j] } else { 0.0 });
@@ -232,12 +236,14 @@ fn one_direction(
     let size = size + got.iter().zip(&direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
     let at = format!("grad.{} along a random direction", plan.inputs[input].name);
     let bound = GRADIENT_UNITS * U * size + carried;
-    triangle(&at, [along(got), value, along(&file.values)], bound, DOUBLE * size, file.single)
+    triangle(&at, [along(got), value, along(&file.values)], bound, (!file.single).then_some(DOUBLE * size))
 }
 
-fn triangle(at: &str, [got, value, given]: [f64; 3], bound: f64, double: f64, single: bool) -> Result<f64, String> {
-    let definition = if single { bound + 0.5 * U * given.abs() } else { double };
+/// The GPU, the definition and the file against each other; `double` is how near the last two must be if both are in f64.
+fn triangle(at: &str, [got, value, given]: [f64; 3], bound: f64, double: Option<f64>) -> Result<Shares, String> {
+    let definition = double.unwrap_or(bound + 0.5 * U * given.abs());
     apart(at, [("the definition has", value), ("the file", given)], definition)?;
     let one = apart(at, [("the GPU has", got), ("the definition", value)], bound)?;
-    Ok(one.max(apart(at, [("the GPU has", got), ("the file", given)], bound + definition)?))
+    let other = apart(at, [("the GPU has", got), ("the file", given)], bound + definition)?;
+    Ok(Shares { bound: one.max(other), likely: one.max(other) })
 }

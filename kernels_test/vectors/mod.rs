@@ -52,7 +52,7 @@ pub fn load(path: &Path) -> Result<Vector, String> {
 impl Vector {
     /// Compares `gpu`, which should be opened with `poison`, with the file.
     pub fn check(&self, gpu: &Gpu) -> Outcome {
-        super::check::guarded(|| compare::shares(self, gpu))
+        super::guarded(|| compare::check(self, gpu))
     }
 
     fn plan(&self) -> Result<Plan, String> {
