@@ -1,6 +1,7 @@
 //! Definitions and cases, one file per shader.
 
 mod adam;
+mod attention;
 mod codebook;
 mod conv2d;
 mod elementwise;
@@ -21,6 +22,7 @@ pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
     for part in [
         adam::cases,
+        attention::cases,
         codebook::cases,
         conv2d::cases,
         elementwise::cases,

@@ -3,6 +3,7 @@
 //! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not fit.
 
 mod adam;
+mod attention;
 mod codebook;
 mod conv2d;
 mod elementwise;
@@ -17,6 +18,7 @@ mod reduce;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
+pub use attention::{Attention, attention};
 pub use codebook::{distances, nearest, straight_through};
 pub use conv2d::{Conv, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
@@ -39,6 +41,8 @@ pub const LOOPS: usize = 60_000;
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [
         &adam::SHADER,
+        &attention::SHADER,
+        &attention::BACKWARD,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
