@@ -2,8 +2,10 @@
 
 mod adam;
 mod attention;
+mod batch_norm;
 mod codebook;
 mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gather;
@@ -11,6 +13,7 @@ mod group_norm;
 mod matmul;
 mod mse;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
@@ -23,8 +26,10 @@ pub fn cases() -> Vec<Case> {
     for part in [
         adam::cases,
         attention::cases,
+        batch_norm::cases,
         codebook::cases,
         conv2d::cases,
+        conv_transpose2d::cases,
         elementwise::cases,
         film::cases,
         gather::cases,
@@ -32,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         matmul::cases,
         mse::cases,
         ou_step::cases,
+        pool::cases,
         random::cases,
         reduce::cases,
         softmax::cases,
