@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
-use dbvq_wgpu::kernels_test::{Case, Expectation, Verdict, cases};
+use dbvq_wgpu::kernels_test::vectors::{self, Vector};
+use dbvq_wgpu::kernels_test::{Case, Expectation, Outcome, Verdict, cases};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
@@ -21,6 +23,9 @@ fn main() {
         for case in cases() {
             trials.push(trial(&adapter, case));
         }
+        for file in golden() {
+            trials.push(golden_trial(&adapter, file));
+        }
     }
     if trials.is_empty() {
         // A table without trials would pass.
@@ -33,17 +38,44 @@ fn main() {
 
 /// `vulkan/llvmpipe/conv2d/shape`.
 fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
-    let short = adapter.name.split([' ', '(']).next().unwrap_or("adapter");
-    let name = format!("{}/{short}/{}/{}", adapter.backend, case.op, case.name);
+    let name = format!("{}/{}/{}", prefix(adapter), case.op, case.name);
     let index = adapter.index;
-    Trial::test(name, move || run(index, &case))
+    Trial::test(name, move || {
+        let expectation = Expectation::of(&case);
+        run(index, |gpu| expectation.check(gpu))
+    })
+}
+
+/// `vulkan/llvmpipe`.
+fn prefix(adapter: &AdapterFacts) -> String {
+    let short = adapter.name.split([' ', '(']).next().unwrap_or("adapter");
+    format!("{}/{short}", adapter.backend)
+}
+
+/// The vectors that PyTorch made.
+fn golden() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
+    let entries = std::fs::read_dir(&folder).expect("the golden vectors are part of the source");
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "safetensors"));
+    files.sort();
+    files
+}
+
+/// `vulkan/llvmpipe/golden/conv2d_1x7`.
+fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let index = adapter.index;
+    Trial::test(format!("{}/golden/{stem}", prefix(adapter)), move || {
+        let vector: Vector = vectors::load(&file)?;
+        run(index, |gpu| vector.check(gpu))
+    })
 }
 
 /// Both ways in which users run kernels: with WebGPU's run-time checks, and without as release builds do.
-fn run(adapter: usize, case: &Case) -> Result<(), Failed> {
-    let expectation = Expectation::of(case);
+fn run(adapter: usize, check: impl Fn(&Gpu) -> Outcome) -> Result<(), Failed> {
     for checked in [true, false] {
-        let outcome = expectation.check(device(adapter, checked)?);
+        let outcome = check(device(adapter, checked)?);
         if outcome.verdict != Verdict::Pass {
             let mode = if checked { "checked" } else { "unchecked" };
             return Err(format!("{mode}: {:?}: {}", outcome.verdict, outcome.detail).into());

@@ -142,8 +142,12 @@ impl<'a> Args<'a> {
     pub fn maybe_tensor(&mut self, name: &'static str) -> Result<Option<Place>, String> {
         match self.array(name) {
             None => Ok(None),
-            Some(Array { numbers: Numbers::Index(_), .. }) => Err(format!("tensor in.{name} is of indices; it must be F32 or F64")),
-            Some(array) if array.dims.contains(&0) => Err(format!("tensor in.{name} is {:?}: it has no elements", array.dims)),
+            Some(Array { numbers: Numbers::Index(_), .. }) => {
+                Err(format!("tensor in.{name} is of indices; it must be F32 or F64"))
+            }
+            Some(array) if array.dims.contains(&0) => {
+                Err(format!("tensor in.{name} is {:?}: it has no elements", array.dims))
+            }
             Some(array) => Ok(Some(Place::new(name, &array.dims))),
         }
     }
@@ -177,7 +181,10 @@ impl<'a> Args<'a> {
             return Err(format!("tensor in.{name} must be of indices, I64 or U32"));
         };
         if array.dims.len() > MAX_RANK || codes.is_empty() {
-            return Err(format!("tensor in.{name} is {:?}; it may have 1 to {MAX_RANK} dimensions and no size 0", array.dims));
+            return Err(format!(
+                "tensor in.{name} is {:?}; it may have 1 to {MAX_RANK} dimensions and no size 0",
+                array.dims
+            ));
         }
         match codes.iter().position(|&code| code as usize >= end) {
             Some(at) => Err(format!("tensor in.{name} has {} at element {at}; there are {end}", codes[at])),
@@ -221,7 +228,8 @@ impl<'a> Args<'a> {
                 "cot" => format!("out.{rest}"),
                 _ => continue,
             };
-            let other = self.vector.tensors.get(&beside).ok_or_else(|| format!("tensor {name} is there without {beside}"))?;
+            let other =
+                self.vector.tensors.get(&beside).ok_or_else(|| format!("tensor {name} is there without {beside}"))?;
             fits(part, rest, &array.dims, &other.dims)?;
             if matches!(array.numbers, Numbers::Index(_)) || matches!(other.numbers, Numbers::Index(_)) {
                 return Err(format!("tensor {name} must be of F32 or F64, and {beside} too"));

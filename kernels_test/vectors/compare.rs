@@ -113,7 +113,8 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(vector: &'a Vector, plan: &Plan) -> Side<'a> {
-        let inputs = plan.inputs.iter().map(|place| Self::numbers(vector, "in", place).map_or(Vec::new(), |f| f.values));
+        let inputs =
+            plan.inputs.iter().map(|place| Self::numbers(vector, "in", place).map_or(Vec::new(), |f| f.values));
         Side { vector, inputs: inputs.collect() }
     }
 
