@@ -10,6 +10,7 @@ mod modes;
 mod ops;
 pub mod probes;
 mod real;
+pub mod vectors;
 
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};

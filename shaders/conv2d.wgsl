@@ -2,14 +2,15 @@
 //!   forward           one invocation: 4 pixels of a row of pixels x 4 output channels
 //!   backward_input    dx by gathering: the taps that reach an input pixel; 4 pixels x 4 input channels
 //!   backward_weight   dw[i, j, c, o] = Σ_pixels x dy: 4 input x 4 output channels, pixels split over y
-//! One-dimensional convolution is the case h = kernel_h = 1. Any shape; `conv2d_vec4` is faster where channels divide by 4.
+//! Masked (PixelCNN), the sums have the first `taps` taps only. One-dimensional convolution is h = kernel_h = 1. The
+//! transposed convolution's forward is backward_input, then with BIAS. `conv2d_vec4` is faster where channels divide by 4.
 #import conv
 
 override BIAS: bool = false;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, h, w, c]
 @group(0) @binding(1) var<storage, read> weight: array<f32>; // [kernel_h, kernel_w, c, o]
-@group(0) @binding(2) var<storage, read> bias: array<f32>; // [o]
+@group(0) @binding(2) var<storage, read> bias: array<f32>; // [o]; [c] in backward_input
 @group(0) @binding(3) var<storage, read> dy: array<f32>; // [n, out_h, out_w, o]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [n, out_h, out_w, o]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [n, h, w, c]
@@ -20,6 +21,13 @@ fn block_of(at: u32, columns: u32) -> vec2<u32> {
     let across = (columns + 3u) / 4u;
     let row = divide(at, across);
     return 4u * vec2(row, at - row * across);
+}
+
+fn offset_of(channels: vec4<u32>) -> vec4<f32> {
+    if BIAS {
+        return vec4(bias[channels.x], bias[channels.y], bias[channels.z], bias[channels.w]);
+    }
+    return vec4(0.0);
 }
 
 @compute @workgroup_size(64)
@@ -33,21 +41,18 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let at = pixels_from(first.x, pixels, p.out_h, p.out_w);
     var sums = Block();
     var at_weight = columns;
-    for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
-        for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t = taps_of(at, kh, kw);
-            for (var c = 0u; c < p.c; c += 1u) {
-                let right = vec4(weight[at_weight.x], weight[at_weight.y], weight[at_weight.z], weight[at_weight.w]);
-                let left = t.inside * vec4(x[t.at.x + c], x[t.at.y + c], x[t.at.z + c], x[t.at.w + c]);
-                sums = rank_one(sums, left, right);
-                at_weight += vec4(p.o);
-            }
+    var tap = vec2(0u);
+    for (var i = 0u; i < p.taps; i += 1u) {
+        let t = taps_of(at, tap.x, tap.y);
+        for (var c = 0u; c < p.c; c += 1u) {
+            let right = vec4(weight[at_weight.x], weight[at_weight.y], weight[at_weight.z], weight[at_weight.w]);
+            let left = t.inside * vec4(x[t.at.x + c], x[t.at.y + c], x[t.at.z + c], x[t.at.w + c]);
+            sums = rank_one(sums, left, right);
+            at_weight += vec4(p.o);
         }
+        tap = next_tap(tap);
     }
-    var offset = vec4(0.0);
-    if BIAS {
-        offset = vec4(bias[columns.x], bias[columns.y], bias[columns.z], bias[columns.w]);
-    }
+    let offset = offset_of(columns);
     let out = array(sums.r0 + offset, sums.r1 + offset, sums.r2 + offset, sums.r3 + offset);
     for (var i = 0u; i < min(4u, pixels - first.x); i += 1u) {
         for (var j = 0u; j < min(4u, p.o - first.y); j += 1u) {
@@ -63,22 +68,24 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     if first.x >= pixels {
         return;
     }
+    let columns = min(vec4(first.y) + LANES, vec4(p.c - 1u));
     let at = pixels_from(first.x, pixels, p.h, p.w);
     var sums = Block();
-    var at_weight = p.o * min(vec4(first.y) + LANES, vec4(p.c - 1u));
-    for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
-        for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t = reverse_taps_of(at, kh, kw);
-            for (var o = 0u; o < p.o; o += 1u) {
-                let w = at_weight + vec4(o);
-                let right = vec4(weight[w.x], weight[w.y], weight[w.z], weight[w.w]);
-                let left = t.inside * vec4(dy[t.at.x + o], dy[t.at.y + o], dy[t.at.z + o], dy[t.at.w + o]);
-                sums = rank_one(sums, left, right);
-            }
-            at_weight += vec4(p.c * p.o);
+    var at_weight = p.o * columns;
+    var tap = vec2(0u);
+    for (var i = 0u; i < p.taps; i += 1u) {
+        let t = reverse_taps_of(at, tap.x, tap.y);
+        for (var o = 0u; o < p.o; o += 1u) {
+            let w = at_weight + vec4(o);
+            let right = vec4(weight[w.x], weight[w.y], weight[w.z], weight[w.w]);
+            let left = t.inside * vec4(dy[t.at.x + o], dy[t.at.y + o], dy[t.at.z + o], dy[t.at.w + o]);
+            sums = rank_one(sums, left, right);
         }
+        at_weight += vec4(p.c * p.o);
+        tap = next_tap(tap);
     }
-    let out = array(sums.r0, sums.r1, sums.r2, sums.r3);
+    let offset = offset_of(columns);
+    let out = array(sums.r0 + offset, sums.r1 + offset, sums.r2 + offset, sums.r3 + offset);
     for (var i = 0u; i < min(4u, pixels - first.x); i += 1u) {
         for (var j = 0u; j < min(4u, p.c - first.y); j += 1u) {
             dx[(first.x + i) * p.c + first.y + j] = out[i][j];
@@ -105,7 +112,8 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocat
     let from_o = min(vec4(first_o) + LANES, vec4(p.o - 1u));
     var sums = Block();
     let begin = wid.y * p.part;
-    let end = min(begin + p.part, p.batch * p.out_h * p.out_w);
+    // A masked tap sums nothing, and so writes zeros.
+    let end = select(begin, min(begin + p.part, p.batch * p.out_h * p.out_w), tap < p.taps);
     var pixel = pixel_of(begin, p.out_h, p.out_w);
     for (var k = begin; k < end; k += 1u) {
         let t = tap_of(pixel, kh, kw);

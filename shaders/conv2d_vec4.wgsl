@@ -8,11 +8,18 @@ override BIAS: bool = false;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]; [c / 4] in backward_input
 @group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(6) var<storage, read_write> dw: array<vec4<f32>>; // [parts, kernel_h, kernel_w, c, o / 4]
+
+fn offset_of(column: u32) -> vec4<f32> {
+    if BIAS {
+        return bias[column];
+    }
+    return vec4(0.0);
+}
 
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -29,28 +36,25 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     var s0 = Block();
     var s1 = Block();
     var w = column;
-    for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
-        for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t = taps_of(low, kh, kw);
-            let u = taps_of(high, kh, kw);
-            for (var c = 0u; c < p.c / 4u; c += 1u) {
-                let tile = mat4x4(weight[w], weight[w + columns], weight[w + 2u * columns], weight[w + 3u * columns]);
-                s0.r0 = row_times(s0.r0, t.inside.x * x[t.at.x / 4u + c], tile);
-                s0.r1 = row_times(s0.r1, t.inside.y * x[t.at.y / 4u + c], tile);
-                s0.r2 = row_times(s0.r2, t.inside.z * x[t.at.z / 4u + c], tile);
-                s0.r3 = row_times(s0.r3, t.inside.w * x[t.at.w / 4u + c], tile);
-                s1.r0 = row_times(s1.r0, u.inside.x * x[u.at.x / 4u + c], tile);
-                s1.r1 = row_times(s1.r1, u.inside.y * x[u.at.y / 4u + c], tile);
-                s1.r2 = row_times(s1.r2, u.inside.z * x[u.at.z / 4u + c], tile);
-                s1.r3 = row_times(s1.r3, u.inside.w * x[u.at.w / 4u + c], tile);
-                w += p.o;
-            }
+    var tap = vec2(0u);
+    for (var i = 0u; i < p.taps; i += 1u) {
+        let t = taps_of(low, tap.x, tap.y);
+        let u = taps_of(high, tap.x, tap.y);
+        for (var c = 0u; c < p.c / 4u; c += 1u) {
+            let tile = mat4x4(weight[w], weight[w + columns], weight[w + 2u * columns], weight[w + 3u * columns]);
+            s0.r0 = row_times(s0.r0, t.inside.x * x[t.at.x / 4u + c], tile);
+            s0.r1 = row_times(s0.r1, t.inside.y * x[t.at.y / 4u + c], tile);
+            s0.r2 = row_times(s0.r2, t.inside.z * x[t.at.z / 4u + c], tile);
+            s0.r3 = row_times(s0.r3, t.inside.w * x[t.at.w / 4u + c], tile);
+            s1.r0 = row_times(s1.r0, u.inside.x * x[u.at.x / 4u + c], tile);
+            s1.r1 = row_times(s1.r1, u.inside.y * x[u.at.y / 4u + c], tile);
+            s1.r2 = row_times(s1.r2, u.inside.z * x[u.at.z / 4u + c], tile);
+            s1.r3 = row_times(s1.r3, u.inside.w * x[u.at.w / 4u + c], tile);
+            w += p.o;
         }
+        tap = next_tap(tap);
     }
-    var offset = vec4(0.0);
-    if BIAS {
-        offset = bias[column];
-    }
+    let offset = offset_of(column);
     let out = array(s0.r0, s0.r1, s0.r2, s0.r3, s1.r0, s1.r1, s1.r2, s1.r3);
     for (var i = 0u; i < min(8u, pixels - 8u * block); i += 1u) {
         y[(8u * block + i) * columns + column] = out[i] + offset;
@@ -72,28 +76,29 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let high = pixels_from(8u * block + 4u, pixels, p.h, p.w);
     var s0 = Block();
     var s1 = Block();
-    for (var kh = 0u; kh < p.kernel_h; kh += 1u) {
-        for (var kw = 0u; kw < p.kernel_w; kw += 1u) {
-            let t = reverse_taps_of(low, kh, kw);
-            let u = reverse_taps_of(high, kh, kw);
-            let first = ((kh * p.kernel_w + kw) * p.c + 4u * column) * depth;
-            for (var o = 0u; o < depth; o += 1u) {
-                let w = first + o;
-                let tile = transpose(mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth]));
-                s0.r0 = row_times(s0.r0, t.inside.x * dy[t.at.x / 4u + o], tile);
-                s0.r1 = row_times(s0.r1, t.inside.y * dy[t.at.y / 4u + o], tile);
-                s0.r2 = row_times(s0.r2, t.inside.z * dy[t.at.z / 4u + o], tile);
-                s0.r3 = row_times(s0.r3, t.inside.w * dy[t.at.w / 4u + o], tile);
-                s1.r0 = row_times(s1.r0, u.inside.x * dy[u.at.x / 4u + o], tile);
-                s1.r1 = row_times(s1.r1, u.inside.y * dy[u.at.y / 4u + o], tile);
-                s1.r2 = row_times(s1.r2, u.inside.z * dy[u.at.z / 4u + o], tile);
-                s1.r3 = row_times(s1.r3, u.inside.w * dy[u.at.w / 4u + o], tile);
-            }
+    var tap = vec2(0u);
+    for (var i = 0u; i < p.taps; i += 1u) {
+        let t = reverse_taps_of(low, tap.x, tap.y);
+        let u = reverse_taps_of(high, tap.x, tap.y);
+        let first = (i * p.c + 4u * column) * depth;
+        for (var o = 0u; o < depth; o += 1u) {
+            let w = first + o;
+            let tile = transpose(mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth]));
+            s0.r0 = row_times(s0.r0, t.inside.x * dy[t.at.x / 4u + o], tile);
+            s0.r1 = row_times(s0.r1, t.inside.y * dy[t.at.y / 4u + o], tile);
+            s0.r2 = row_times(s0.r2, t.inside.z * dy[t.at.z / 4u + o], tile);
+            s0.r3 = row_times(s0.r3, t.inside.w * dy[t.at.w / 4u + o], tile);
+            s1.r0 = row_times(s1.r0, u.inside.x * dy[u.at.x / 4u + o], tile);
+            s1.r1 = row_times(s1.r1, u.inside.y * dy[u.at.y / 4u + o], tile);
+            s1.r2 = row_times(s1.r2, u.inside.z * dy[u.at.z / 4u + o], tile);
+            s1.r3 = row_times(s1.r3, u.inside.w * dy[u.at.w / 4u + o], tile);
         }
+        tap = next_tap(tap);
     }
+    let offset = offset_of(column);
     let out = array(s0.r0, s0.r1, s0.r2, s0.r3, s1.r0, s1.r1, s1.r2, s1.r3);
     for (var i = 0u; i < min(8u, pixels - 8u * block); i += 1u) {
-        dx[(8u * block + i) * columns + column] = out[i];
+        dx[(8u * block + i) * columns + column] = out[i] + offset;
     }
 }
 
@@ -113,7 +118,8 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocat
     let kw = tap - kh * p.kernel_w;
     var sums = Block();
     let begin = wid.y * p.part;
-    let end = min(begin + p.part, p.batch * p.out_h * p.out_w);
+    // A masked tap sums nothing, and so writes zeros.
+    let end = select(begin, min(begin + p.part, p.batch * p.out_h * p.out_w), tap < p.taps);
     var pixel = pixel_of(begin, p.out_h, p.out_w);
     for (var k = begin; k < end; k += 1u) {
         let t = tap_of(pixel, kh, kw);

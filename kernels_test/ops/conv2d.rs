@@ -1,11 +1,13 @@
 //! Convolution.
 
 use super::{Case, Input, Real};
-use crate::ops::{self, Conv};
+use crate::ops::{self, Conv, Mask};
+
+/// n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, bias.
+pub(crate) type Sizes = [usize; 11];
 
 pub fn cases(list: &mut Vec<Case>) {
-    // n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, bias
-    for shape in [
+    for sizes in [
         [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
         [2, 5, 4, 3, 5, 3, 3, 1, 1, 1, 1],
         [1, 21, 21, 3, 4, 3, 3, 1, 1, 1, 0],
@@ -21,21 +23,48 @@ pub fn cases(list: &mut Vec<Case>) {
         [3, 8, 8, 8, 12, 4, 4, 2, 1, 1, 1],
         [1, 6, 7, 32, 4, 7, 7, 1, 3, 3, 0],
         [2, 9, 5, 4, 4, 3, 2, 3, 2, 0, 1],
+        // First and last layers of images, and layers of the paper's widths.
+        [1, 21, 21, 3, 32, 4, 4, 2, 1, 1, 1],
+        [1, 21, 21, 32, 3, 3, 3, 1, 1, 1, 1],
+        [2, 7, 5, 32, 32, 3, 3, 1, 1, 1, 1],
+        [1, 3, 3, 128, 128, 3, 3, 1, 1, 1, 0],
+        [1, 5, 5, 128, 256, 1, 1, 1, 0, 0, 1],
+        [1, 3, 3, 512, 512, 1, 1, 1, 0, 0, 1],
+        [1, 1, 2, 512, 128, 3, 3, 1, 1, 1, 0],
+        [1, 2, 2, 128, 32, 4, 4, 2, 1, 1, 1],
+        [1, 11, 9, 8, 4, 1, 7, 1, 0, 3, 1],
+        [1, 11, 9, 4, 8, 7, 1, 1, 3, 0, 1],
+        [1, 9, 11, 3, 5, 7, 1, 2, 3, 0, 0],
+        // One pixel below, at and above blocks of four and of eight; channels too.
+        [1, 1, 3, 3, 3, 1, 1, 1, 0, 0, 1],
+        [1, 2, 2, 5, 4, 1, 3, 1, 0, 1, 0],
+        [1, 1, 5, 4, 5, 1, 1, 1, 0, 0, 1],
+        [1, 1, 7, 4, 4, 1, 3, 1, 0, 1, 1],
+        [1, 2, 4, 8, 4, 3, 1, 1, 1, 0, 0],
+        [3, 3, 1, 4, 8, 3, 3, 1, 1, 1, 1],
+        // More output pixels than an invocation may loop, for the weight's gradient.
+        [9, 87, 90, 1, 1, 1, 1, 1, 0, 0, 1],
+        [8, 93, 95, 4, 4, 1, 1, 1, 0, 0, 0],
     ] {
-        let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = shape;
-        let conv = Conv { stride, padding: [pad_h, pad_w] };
-        let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, c, o])];
-        inputs.extend((bias == 1).then(|| Input::normal(&[o])));
-        list.push(Case::new(
-            "conv2d",
-            format!(
-                "[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{}",
-                if bias == 1 { " bias" } else { "" }
-            ),
-            inputs,
-            move |_, x| ops::conv2d(&x[0], &x[1], x.get(2), conv),
-            move |x| convolution(x, shape),
-        ));
+        list.push(case(sizes, None));
+    }
+    for (sizes, mask) in [
+        ([2, 6, 5, 3, 5, 3, 3, 1, 1, 1, 1], Mask::A),
+        ([2, 6, 5, 4, 8, 3, 3, 1, 1, 1, 1], Mask::A),
+        ([1, 21, 21, 4, 4, 3, 3, 1, 1, 1, 0], Mask::B),
+        ([1, 7, 7, 3, 2, 5, 5, 1, 2, 2, 0], Mask::B),
+        ([1, 5, 7, 32, 4, 5, 5, 1, 2, 2, 1], Mask::B),
+        ([1, 9, 7, 1, 6, 7, 7, 1, 3, 3, 1], Mask::A),
+        ([1, 9, 7, 4, 8, 7, 7, 1, 3, 3, 1], Mask::A),
+        ([1, 4, 5, 8, 8, 7, 7, 1, 3, 3, 0], Mask::B),
+        ([2, 3, 6, 3, 4, 1, 5, 1, 0, 2, 1], Mask::A),
+        ([1, 9, 9, 4, 4, 3, 3, 2, 1, 1, 1], Mask::B),
+        // Nothing left of the kernel.
+        ([2, 3, 3, 3, 2, 1, 1, 1, 0, 0, 1], Mask::A),
+        ([1, 3, 3, 4, 4, 1, 1, 1, 0, 0, 0], Mask::A),
+        ([1, 3, 3, 4, 4, 1, 1, 1, 0, 0, 1], Mask::B),
+    ] {
+        list.push(case(sizes, Some(mask)));
     }
     for [n, length, c, o, kernel, padding] in
         [[3, 5, 12, 12, 5, 2], [1, 5, 2, 3, 3, 1], [70, 5, 3, 4, 5, 2], [2, 7, 1, 1, 1, 0], [1, 6, 2, 2, 3, 0]]
@@ -45,12 +74,37 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{n}, {length}, {c}] -> {o}, kernel {kernel} pad {padding}"),
             vec![Input::normal(&[n, length, c]), Input::normal(&[kernel, c, o]), Input::normal(&[o])],
             move |_, x| ops::conv1d(&x[0], &x[1], Some(&x[2]), padding),
-            move |x| convolution(x, [n, 1, length, c, o, 1, kernel, 1, 0, padding, 1]),
+            move |x| convolution(x, [n, 1, length, c, o, 1, kernel, 1, 0, padding, 1], None),
         ));
     }
 }
 
-fn convolution(x: &[Vec<Real>], [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _]: [usize; 11]) -> Vec<Real> {
+fn case(sizes: Sizes, mask: Option<Mask>) -> Case {
+    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = sizes;
+    let conv = Conv { stride, padding: [pad_h, pad_w], mask };
+    let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, c, o])];
+    inputs.extend((bias == 1).then(|| Input::normal(&[o])));
+    let bias = if bias == 1 { " bias" } else { "" };
+    let mask_name = mask.map_or(String::new(), |mask| format!(" mask {mask:?}"));
+    Case::new(
+        "conv2d",
+        format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}{mask_name}"),
+        inputs,
+        move |_, x| ops::conv2d(&x[0], &x[1], x.get(2), conv),
+        move |x| convolution(x, sizes, mask),
+    )
+}
+
+/// Whether a mask leaves tap (i, j): rows above the centre, and what is left of it.
+fn is_left(mask: Option<Mask>, [kh, kw]: [usize; 2], [i, j]: [usize; 2]) -> bool {
+    let Some(mask) = mask else { return true };
+    let (row, column) = ((kh - 1) / 2, (kw - 1) / 2);
+    i < row || i == row && (j < column || j == column && mask == Mask::B)
+}
+
+/// The convolution itself.
+pub(crate) fn convolution(x: &[Vec<Real>], sizes: Sizes, mask: Option<Mask>) -> Vec<Real> {
+    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
     let (image, weight) = (&x[0], &x[1]);
     let (out_h, out_w) = ((h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1);
     let mut y = Vec::with_capacity(n * out_h * out_w * o);
@@ -58,13 +112,12 @@ fn convolution(x: &[Vec<Real>], [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _]
         let (b, p, q) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
         for channel in 0..o {
             let mut terms = Vec::with_capacity(kh * kw * c);
-            for i in 0..kh {
-                for j in 0..kw {
-                    let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
-                    if row < h && column < w {
-                        let from = ((b * h + row) * w + column) * c;
-                        terms.extend((0..c).map(|l| image[from + l] * weight[((i * kw + j) * c + l) * o + channel]));
-                    }
+            for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)).filter(|&(i, j)| is_left(mask, [kh, kw], [i, j]))
+            {
+                let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
+                if row < h && column < w {
+                    let from = ((b * h + row) * w + column) * c;
+                    terms.extend((0..c).map(|l| image[from + l] * weight[((i * kw + j) * c + l) * o + channel]));
                 }
             }
             let sum = Real::sum(terms);

@@ -1,8 +1,11 @@
 //! Definitions and cases, one file per shader.
 
 mod adam;
+mod attention;
+mod batch_norm;
 mod codebook;
 mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gather;
@@ -10,6 +13,7 @@ mod group_norm;
 mod matmul;
 mod mse;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
@@ -21,8 +25,11 @@ pub fn cases() -> Vec<Case> {
     let mut list = Vec::new();
     for part in [
         adam::cases,
+        attention::cases,
+        batch_norm::cases,
         codebook::cases,
         conv2d::cases,
+        conv_transpose2d::cases,
         elementwise::cases,
         film::cases,
         gather::cases,
@@ -30,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         matmul::cases,
         mse::cases,
         ou_step::cases,
+        pool::cases,
         random::cases,
         reduce::cases,
         softmax::cases,
@@ -37,4 +45,22 @@ pub fn cases() -> Vec<Case> {
         part(&mut list);
     }
     list
+}
+
+/// Definitions that vectors use too.
+pub(super) mod definitions {
+    pub(crate) use super::adam::define as adam;
+    pub(crate) use super::attention::define as attention;
+    pub(crate) use super::batch_norm::normalise as batch_norm;
+    pub(crate) use super::conv_transpose2d::scatter as conv_transpose2d;
+    pub(crate) use super::conv2d::convolution as conv2d;
+    pub(crate) use super::elementwise::{BINARY, UNARY, broadcast};
+    pub(crate) use super::gather::{sums_by_code, table_rows};
+    pub(crate) use super::group_norm::normalise as group_norm;
+    pub(crate) use super::matmul::product;
+    pub(crate) use super::mse::terms as mse;
+    pub(crate) use super::ou_step::stepped;
+    pub(crate) use super::pool::{average, maximum};
+    pub(crate) use super::reduce::sums;
+    pub(crate) use super::softmax::centred;
 }

@@ -6,6 +6,7 @@ struct Params {
     batch: u32, h: u32, w: u32, c: u32,
     out_h: u32, out_w: u32, o: u32,
     kernel_h: u32, kernel_w: u32, stride: u32, pad_h: u32, pad_w: u32,
+    taps: u32, // of the kernel's, in raster order: under a mask not all
     part: u32, // pixels a part, backward_weight
 }
 var<immediate> p: Params;
@@ -72,6 +73,11 @@ fn reverse_taps_of(at: Pixels, kh: u32, kw: u32) -> Taps {
         reverse_tap_of(at.p0, kh, kw), reverse_tap_of(at.p1, kh, kw),
         reverse_tap_of(at.p2, kh, kw), reverse_tap_of(at.p3, kh, kw),
     );
+}
+
+// The tap (kh, kw) after `tap`.
+fn next_tap(tap: vec2<u32>) -> vec2<u32> {
+    return select(vec2(tap.x, tap.y + 1u), vec2(tap.x + 1u, 0u), tap.y + 1u == p.kernel_w);
 }
 
 // The output pixel after `pixel`.

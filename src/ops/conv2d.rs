@@ -1,49 +1,67 @@
-//! Convolution, channels last.
+//! Convolution.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grid;
 use super::reduce::sum_middle;
+use super::{LOOPS, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("conv2d");
 pub(super) static VEC4: Shader = shader!("conv2d_vec4");
 
-/// Most output pixels of one part of the weight's gradient.
+/// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
 const PART: usize = 2048;
 
-/// Stride and zero padding.
+/// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
+const PARTIAL: usize = 1 << 24;
+
+/// Stride, zero padding and mask.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     /// Step between output pixels, both directions.
     pub stride: usize,
     /// Zeros added on each side: above and below, left and right.
     pub padding: [usize; 2],
+    /// Which taps of the kernel count; `None`: all.
+    pub mask: Option<Mask>,
 }
 
 impl Default for Conv {
     fn default() -> Self {
-        Conv { stride: 1, padding: [0, 0] }
+        Conv { stride: 1, padding: [0, 0], mask: None }
     }
 }
 
+/// The taps of a causal kernel, in raster order (PixelCNN, van den Oord et al. 2016); the same for all channels.
+/// With padding (kernel − 1) / 2 a pixel then sees only pixels before it. Weights at other taps are never read, and
+/// their gradient is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Those before the centre: for the first layer. Of a 1 x 1 kernel none are left, and only the bias counts.
+    A,
+    /// Those before the centre, and the centre: for all other layers.
+    B,
+}
+
+/// As in `shaders/shared/conv.wgsl`. A transposed convolution has the parameters of the one whose gradient it is.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    batch: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    out_h: u32,
-    out_w: u32,
-    o: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride: u32,
-    pad_h: u32,
-    pad_w: u32,
-    part: u32,
+pub(super) struct Params {
+    pub batch: u32,
+    pub h: u32,
+    pub w: u32,
+    pub c: u32,
+    pub out_h: u32,
+    pub out_w: u32,
+    pub o: u32,
+    pub kernel_h: u32,
+    pub kernel_w: u32,
+    pub stride: u32,
+    pub pad_h: u32,
+    pub pad_w: u32,
+    pub taps: u32,
+    pub part: u32,
 }
 
 impl Params {
@@ -51,28 +69,47 @@ impl Params {
     fn kernel(&self) -> (&'static Shader, usize) {
         if self.c.is_multiple_of(4) && self.o.is_multiple_of(4) { (&VEC4, 8) } else { (&SHADER, 4) }
     }
+
+    /// Pixels on the side that `forward` reads.
+    pub fn pixels(&self) -> usize {
+        (self.batch * self.h * self.w) as usize
+    }
+
+    /// Pixels on the side that `forward` writes.
+    pub fn out_pixels(&self) -> usize {
+        (self.batch * self.out_h * self.out_w) as usize
+    }
+
+    /// Refuses kernels of which one invocation cannot sum all terms, `depth` channels a tap.
+    #[track_caller]
+    pub fn check_rounds(&self, op: &str, depth: usize) {
+        let taps = self.taps as usize;
+        let rounds = taps * if self.kernel().1 == 8 { depth / 4 + 1 } else { depth + 1 };
+        assert!(
+            rounds <= LOOPS,
+            "{op}: {taps} taps of {depth} channels are {rounds} rounds an invocation, over {LOOPS}"
+        );
+    }
 }
 
 /// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
 /// `bias` `[o]` → [n, out_h, out_w, o] with out = (size + 2 padding − kernel) / stride + 1.
 ///
 /// # Panics
-/// If channels differ or the kernel is larger than the padded image.
+/// If channels differ, the kernel is larger than the padded image, a mask has no centre (even kernels), or one output is
+/// a sum of more than some 60,000 terms (240,000 where all channels are multiples of four; see [`LOOPS`]).
 #[track_caller]
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
     let params = params(x, weight, bias, conv);
-    let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
-    let pixels = (params.batch * params.out_h * params.out_w) as usize;
-    let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
-    let (shader, rows) = params.kernel();
-    let groups = grid(pixels.div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
-    x.gpu().dispatch(shader, "forward", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
+    let [c, o] = [params.c, params.o].map(|d| d as usize);
+    params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
+    let y = forward(x, weight, bias, params);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
-            want_x.then(|| backward_input(&saved_x, &saved_w, dy, params)),
-            want_w.then(|| backward_weight(&saved_x, &saved_w, dy, params)),
-            want_b.then(|| sum_middle(dy, [1, pixels, params.o as usize], 1.0, false).reshape([params.o as usize])),
+            want_x.then(|| backward_input(dy, &saved_w, None, params)),
+            want_w.then(|| backward_weight(&saved_x, dy, &saved_w, params)),
+            want_b.then(|| sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o])),
         ]
     };
     match bias {
@@ -91,17 +128,17 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
 /// As [`conv2d`].
 #[track_caller]
 pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize) -> Tensor {
-    let ([n, length, c], [kernel, wc, o]) = (x.dims(), weight.dims());
-    let conv = Conv { stride: 1, padding: [0, padding] };
-    let y = conv2d(&x.reshape([n, 1, length, c]), &weight.reshape([1, kernel, wc, o]), bias, conv);
+    let ([n, length, c], [kernel, from, o]) = (x.dims(), weight.dims());
+    let conv = Conv { padding: [0, padding], ..Conv::default() };
+    let y = conv2d(&x.reshape([n, 1, length, c]), &weight.reshape([1, kernel, from, o]), bias, conv);
     let [_, _, out, _] = y.dims();
     y.reshape([n, out, o])
 }
 
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Params {
-    let ([batch, h, w, c], [kernel_h, kernel_w, wc, o]) = (x.dims(), weight.dims());
-    assert_eq!(c, wc, "conv2d: channels of x {:?} and weight {:?}", x.shape(), weight.shape());
+    let ([batch, h, w, c], [kernel_h, kernel_w, from, o]) = (x.dims(), weight.dims());
+    assert_eq!(c, from, "conv2d: channels of x {:?} and of weight {:?}", x.shape(), weight.shape());
     if let Some(bias) = bias {
         assert_eq!(bias.dims(), [o], "conv2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
     }
@@ -113,40 +150,54 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
         weight.shape(),
         x.shape()
     );
+    let odd = kernel_h % 2 == 1 && kernel_w % 2 == 1;
+    assert!(odd || conv.mask.is_none(), "conv2d: a mask needs a centre, weight {:?} has none", weight.shape());
+    let centre = kernel_h / 2 * kernel_w + kernel_w / 2;
+    let taps = match conv.mask {
+        None => kernel_h * kernel_w,
+        Some(Mask::A) => centre,
+        Some(Mask::B) => centre + 1,
+    };
     let out_h = (padded_h - kernel_h) / conv.stride + 1;
     let out_w = (padded_w - kernel_w) / conv.stride + 1;
     let [batch, h, w, c, out_h, out_w, o] = [batch, h, w, c, out_h, out_w, o].map(|v| v as u32);
     let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, conv.stride, pad_h, pad_w].map(|v| v as u32);
-    Params { batch, h, w, c, out_h, out_w, o, kernel_h, kernel_w, stride, pad_h, pad_w, part: 0 }
+    Params { batch, h, w, c, out_h, out_w, o, kernel_h, kernel_w, stride, pad_h, pad_w, taps: taps as u32, part: 0 }
 }
 
-fn backward_input(x: &Tensor, weight: &Tensor, dy: &Tensor, params: Params) -> Tensor {
-    let dx = Tensor::uninit(x.gpu(), x.shape());
-    let pixels = (params.batch * params.h * params.w) as usize;
+/// y of `x`, without history.
+pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
     let (shader, rows) = params.kernel();
-    let groups = grid(pixels.div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
-    let buffers = [weight.buffer(), dy.buffer(), dx.buffer()];
-    x.gpu().dispatch(shader, "backward_input", &[], &buffers, &params, groups);
+    let groups = grid(params.out_pixels().div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
+    let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
+    x.gpu().dispatch(shader, "forward", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
+    y
+}
+
+/// dx of `dy`, plus `bias` `[c]`.
+pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    let dx = Tensor::uninit(dy.gpu(), [params.batch, params.h, params.w, params.c].map(|d| d as usize));
+    let (shader, rows) = params.kernel();
+    let groups = grid(params.pixels().div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
+    let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
+    dy.gpu().dispatch(shader, "backward_input", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
     dx
 }
 
-fn backward_weight(x: &Tensor, weight: &Tensor, dy: &Tensor, params: Params) -> Tensor {
-    let pixels = (params.batch * params.out_h * params.out_w) as usize;
+/// dw, of `weight`'s shape.
+pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, weight: &Tensor, params: Params) -> Tensor {
+    let (pixels, count) = (params.out_pixels(), weight.count());
     let taps = (params.kernel_h * params.kernel_w) as usize;
     let blocks = taps * (params.c as usize).div_ceil(4) * (params.o as usize).div_ceil(4);
-    // Enough parts that some thousand invocations run, none longer than PART.
-    let part = (pixels * blocks / 4096).clamp(64, PART).min(pixels);
+    // Enough parts that some thousand invocations run, none longer than PART while memory allows.
+    let least = pixels.div_ceil((PARTIAL / count).max(1));
+    let part = (pixels * blocks / 4096).clamp(64, PART).max(least).min(LOOPS).min(pixels);
     let parts = pixels.div_ceil(part);
-    let partial = Tensor::uninit(x.gpu(), [parts, weight.count()]);
+    let partial = Tensor::uninit(x.gpu(), [parts, count]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
     let groups = [blocks.div_ceil(64) as u32, parts as u32, 1];
-    x.gpu().dispatch(
-        params.kernel().0,
-        "backward_weight",
-        &[],
-        &buffers,
-        &Params { part: part as u32, ..params },
-        groups,
-    );
-    sum_middle(&partial, [1, parts, weight.count()], 1.0, false).reshape(weight.shape())
+    let params_of_part = Params { part: part as u32, ..params };
+    x.gpu().dispatch(params.kernel().0, "backward_weight", &[], &buffers, &params_of_part, groups);
+    sum_middle(&partial, [1, parts, count], 1.0, false).reshape(weight.shape())
 }

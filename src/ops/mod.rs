@@ -3,8 +3,11 @@
 //! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not fit.
 
 mod adam;
+mod attention;
+mod batch_norm;
 mod codebook;
 mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gather;
@@ -12,13 +15,17 @@ mod group_norm;
 mod matmul;
 mod mse;
 mod ou_step;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
+pub use attention::{Attention, attention};
+pub use batch_norm::batch_norm;
 pub use codebook::{distances, nearest, straight_through};
-pub use conv2d::{Conv, conv1d, conv2d};
+pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
+pub use conv2d::{Conv, Mask, conv1d, conv2d};
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gather::{gather, scatter_add};
@@ -26,6 +33,7 @@ pub use group_norm::{group_norm, layer_norm};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
 pub use ou_step::{marginal, multistep, step, step_given};
+pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
@@ -39,6 +47,9 @@ pub const LOOPS: usize = 60_000;
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [
         &adam::SHADER,
+        &attention::SHADER,
+        &attention::BACKWARD,
+        &batch_norm::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
@@ -50,6 +61,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &matmul::VEC4,
         &mse::SHADER,
         &ou_step::SHADER,
+        &pool::SHADER,
         &random::SHADER,
         &reduce::SHADER,
         &softmax::SHADER,

@@ -25,8 +25,8 @@ use report::{AdapterReport, CaseReport, Report, label};
 use supervise::Found;
 use worker::Job;
 
-/// What stands for the op in reports of golden vectors.
-const VECTORS: &str = "vector";
+/// What stands before the file of a vector in the names of cases.
+const VECTOR: &str = "vector ";
 
 /// Longest that one case may take, seconds; the slowest takes a few on a CPU, kernels compiled and all.
 pub const TIMEOUT: f64 = 120.0;
@@ -169,11 +169,11 @@ fn one(
 
 fn case_report(facts: &AdapterFacts, job: &Job, table: &[Case], outcome: Outcome, took: Duration) -> CaseReport {
     let (op, name) = match job {
-        Job::Case(number) => (table[*number].op, table[*number].name.clone()),
-        Job::Vector(file) => (VECTORS, file.display().to_string()),
-        Job::Probe(number) => (PROBES[*number].name, String::new()),
+        Job::Case(number) => (table[*number].op.into(), table[*number].name.clone()),
+        Job::Vector(file) => (vectors::op(file), format!("{VECTOR}{}", file.display())),
+        Job::Probe(number) => (PROBES[*number].name.into(), String::new()),
     };
-    CaseReport::new(op, &name, with_known_failures(facts, op, &name, outcome), took)
+    CaseReport::new(&op, &name, with_known_failures(facts, &op, &name, outcome), took)
 }
 
 /// Ok if nothing is worse than a warning or a known failure.

@@ -66,9 +66,9 @@ fn trouble(report: &AdapterReport, case: &CaseReport, timeout: Option<f64>, widt
 fn command(report: &AdapterReport, case: &CaseReport, timeout: Option<f64>) -> String {
     let timeout = timeout.map_or(String::new(), |seconds| format!(" --timeout {seconds}"));
     let adapter = report.facts.index;
-    let what = match case.op.as_str() {
-        super::VECTORS => format!("--vectors {}", quoted(&case.case)),
-        op => format!("--op {op} --case {}", quoted(&case.case)),
+    let what = match case.case.strip_prefix(super::VECTOR) {
+        Some(file) => format!("--vectors {}", quoted(file)),
+        None => format!("--op {} --case {}", case.op, quoted(&case.case)),
     };
     format!("dbvq-wgpu conformance --adapter {adapter} {what}{timeout}")
 }

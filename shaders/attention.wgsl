@@ -1,0 +1,99 @@
+//! Attention, y = softmax(scale q kᵀ) v, in tiles (Dao et al. 2022): the len_q x len_k matrix never reaches memory.
+//!   forward   keeps a running maximum and sum of each query; saves lse = log Σ exp(scale q kᵀ)
+//!   fit       rows of another width: cut, or zeros behind (kernels read rows of whole vec4s)
+//! Grid: one workgroup per block of 256 / across queries of one sample and head, walking over the keys in tiles of
+//! 4 across. Of a tile a lane makes 4 x 4 scores; of the sums it owns 4 queries x 8 columns.
+#import attention
+#import accurate
+
+struct Fit { rows: u32, from_width: u32, to_width: u32 }
+var<immediate> f: Fit;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, len_q, heads, vectors]
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>; // [n, len_q, heads]
+@group(0) @binding(6) var<storage, read> narrow: array<f32>; // [rows, from_width]
+@group(0) @binding(7) var<storage, read_write> wide: array<f32>; // [rows, to_width]
+var<workgroup> sh_weight: array<vec4<f32>, 256>; // [key of the tile, groups]: of four queries each
+var<workgroup> sh_lane: array<vec4<f32>, 64>; // [across, groups]
+
+@compute @workgroup_size(64)
+fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let block = linear_index(wid, grid, 0u, 1u);
+    if block >= p.blocks * p.slabs {
+        return;
+    }
+    let at = place(block, lid);
+    let slot = at.column * at.groups + at.group;
+    // The keys that each query sees, and those that any query of the block sees.
+    let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
+    let end = min(at.first + 4u * at.groups + p.reach, p.len_other);
+    var top = UNSEEN;
+    var sum = vec4(0.0);
+    var left = Block();
+    var right = Block();
+    for (var first = 0u; first < end; first += 4u * p.across) {
+        let keys = tile_rows(at, first);
+        let dot = products(at.mine, p.vectors * other_rows(at, keys));
+        let s0 = select(UNSEEN, p.scale * dot.r0, vec4(keys.x) < seen);
+        let s1 = select(UNSEEN, p.scale * dot.r1, vec4(keys.y) < seen);
+        let s2 = select(UNSEEN, p.scale * dot.r2, vec4(keys.z) < seen);
+        let s3 = select(UNSEEN, p.scale * dot.r3, vec4(keys.w) < seen);
+        sh_lane[slot] = max(max(s0, s1), max(s2, s3));
+        workgroupBarrier();
+        var next = top;
+        for (var i = at.group; i < 64u; i += at.groups) {
+            next = max(next, sh_lane[i]);
+        }
+        let e0 = exp(s0 - next);
+        let e1 = exp(s1 - next);
+        let e2 = exp(s2 - next);
+        let e3 = exp(s3 - next);
+        sh_weight[slot] = e0;
+        sh_weight[slot + 64u] = e1;
+        sh_weight[slot + 128u] = e2;
+        sh_weight[slot + 192u] = e3;
+        let shrink = exp(top - next);
+        top = next;
+        sum = fma(sum, shrink, (e0 + e1) + (e2 + e3));
+        left = Block(shrink.x * left.r0, shrink.y * left.r1, shrink.z * left.r2, shrink.w * left.r3);
+        right = Block(shrink.x * right.r0, shrink.y * right.r1, shrink.z * right.r2, shrink.w * right.r3);
+        workgroupBarrier();
+        // Weights are next written after the other barrier, which every lane reaches after this loop.
+        for (var j = 0u; j < min(4u * p.across, end - first); j += 1u) {
+            let weight = sh_weight[j * at.groups + at.group];
+            let from_row = p.vectors * (at.other + p.heads * (first + j));
+            left = rank_one(left, weight, other_value[from_row + at.columns.x]);
+            right = rank_one(right, weight, other_value[from_row + at.columns.y]);
+        }
+    }
+    sh_lane[slot] = sum;
+    workgroupBarrier();
+    var total = vec4(0.0);
+    for (var i = at.group; i < 64u; i += at.groups) {
+        total += sh_lane[i];
+    }
+    let out_left = array(left.r0, left.r1, left.r2, left.r3);
+    let out_right = array(right.r0, right.r1, right.r2, right.r3);
+    for (var i = 0u; i < min(4u, max(p.len_own, at.row) - at.row); i += 1u) {
+        let row = at.own + p.heads * (at.row + i);
+        if at.column < p.vectors {
+            y[p.vectors * row + at.column] = out_left[i] / total[i];
+        }
+        if at.column + p.across < p.vectors {
+            y[p.vectors * row + at.column + p.across] = out_right[i] / total[i];
+        }
+        if at.column == 0u {
+            lse[row] = top[i] + accurate_log(total[i]);
+        }
+    }
+}
+
+@compute @workgroup_size(64)
+fn fit(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, lid, 64u);
+    if at >= f.rows * f.to_width {
+        return;
+    }
+    let row = divide(at, f.to_width);
+    let column = at - row * f.to_width;
+    wide[at] = select(0.0, narrow[row * f.from_width + min(column, f.from_width - 1u)], column < f.from_width);
+}

@@ -1,0 +1,104 @@
+// What the attention kernels share: parameters, which rows a lane works on, and a tile of products.
+#import grid
+#import block
+
+struct Params {
+    slabs: u32, heads: u32, // slabs: batch x heads
+    len_own: u32, len_other: u32,
+    vectors: u32, // vec4s a row
+    across: u32, // lanes side by side over the columns; each has two vec4s of them
+    blocks: u32, // blocks of `own` a slab
+    reach: u32, // query i sees keys j <= i + reach
+    scale: f32,
+}
+var<immediate> p: Params;
+@group(0) @binding(0) var<storage, read> own: array<vec4<f32>>; // [n, len_own, heads, vectors]: q; k in backward_key
+@group(0) @binding(1) var<storage, read> other: array<vec4<f32>>; // [n, len_other, heads, vectors]: k; q in backward_key
+@group(0) @binding(2) var<storage, read> own_value: array<vec4<f32>>; // [n, len_own, heads, vectors]: dy; v in backward_key
+@group(0) @binding(3) var<storage, read> other_value: array<vec4<f32>>; // [n, len_other, heads, vectors]: v; dy in backward_key
+
+// Score of a key that a query does not see: finite, as infinities may be assumed absent.
+const UNSEEN = vec4(-1e30);
+
+// Rows or columns of a lane; written out, since drivers keep arrays indexed in a loop in memory.
+struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
+
+fn rank_one(sums: Block, left: vec4<f32>, right: vec4<f32>) -> Block {
+    return Block(
+        fma(vec4(left.x), right, sums.r0),
+        fma(vec4(left.y), right, sums.r1),
+        fma(vec4(left.z), right, sums.r2),
+        fma(vec4(left.w), right, sums.r3),
+    );
+}
+
+struct Place {
+    first: u32, // first row of `own` of the workgroup's block
+    row: u32, // first of the lane's four rows of `own`
+    group: u32, // which four of the block these are
+    groups: u32,
+    column: u32, // which lane across the columns this is
+    columns: vec2<u32>, // its two vec4s of a row
+    own: u32, // row 0 of this sample and head of `own`, counted in rows of all
+    other: u32,
+    mine: vec4<u32>, // where the lane's four rows begin; beyond the last row it repeats
+}
+
+fn place(block: u32, lid: u32) -> Place {
+    let slab = block / p.blocks;
+    let n = slab / p.heads;
+    let head = slab - n * p.heads;
+    let groups = 64u / p.across;
+    let group = lid / p.across;
+    let column = lid - group * p.across;
+    let columns = min(vec2(column, column + p.across), vec2(p.vectors - 1u));
+    let first = (block - slab * p.blocks) * (4u * groups);
+    let row = first + 4u * group;
+    let base = n * p.len_own * p.heads + head;
+    let mine = p.vectors * (vec4(base) + p.heads * min(vec4(row) + LANES, vec4(p.len_own - 1u)));
+    return Place(first, row, group, groups, column, columns, base, n * p.len_other * p.heads + head, mine);
+}
+
+// The four rows of `other` that a lane multiplies in the tile from `first`; neighbours take neighbouring rows.
+fn tile_rows(at: Place, first: u32) -> vec4<u32> {
+    return vec4(first + at.column) + p.across * LANES;
+}
+
+// Numbers of rows of `other` counted in rows of all samples and heads; beyond the last row it repeats.
+fn other_rows(at: Place, rows: vec4<u32>) -> vec4<u32> {
+    return vec4(at.other) + p.heads * min(rows, vec4(p.len_other - 1u));
+}
+
+// own otherᵀ: for each of four rows of `other` its products with the lane's four rows.
+fn products(mine: vec4<u32>, theirs: vec4<u32>) -> Block {
+    var r0 = vec4(0.0);
+    var r1 = vec4(0.0);
+    var r2 = vec4(0.0);
+    var r3 = vec4(0.0);
+    for (var c = 0u; c < p.vectors; c += 1u) {
+        let tile = transpose(mat4x4(own[mine.x + c], own[mine.y + c], own[mine.z + c], own[mine.w + c]));
+        r0 = row_times(r0, other[theirs.x + c], tile);
+        r1 = row_times(r1, other[theirs.y + c], tile);
+        r2 = row_times(r2, other[theirs.z + c], tile);
+        r3 = row_times(r3, other[theirs.w + c], tile);
+    }
+    return Block(r0, r1, r2, r3);
+}
+
+// As `products`, of own_value and other_value.
+fn value_products(mine: vec4<u32>, theirs: vec4<u32>) -> Block {
+    var r0 = vec4(0.0);
+    var r1 = vec4(0.0);
+    var r2 = vec4(0.0);
+    var r3 = vec4(0.0);
+    for (var c = 0u; c < p.vectors; c += 1u) {
+        let tile = transpose(mat4x4(
+            own_value[mine.x + c], own_value[mine.y + c], own_value[mine.z + c], own_value[mine.w + c],
+        ));
+        r0 = row_times(r0, other_value[theirs.x + c], tile);
+        r1 = row_times(r1, other_value[theirs.y + c], tile);
+        r2 = row_times(r2, other_value[theirs.z + c], tile);
+        r3 = row_times(r3, other_value[theirs.w + c], tile);
+    }
+    return Block(r0, r1, r2, r3);
+}

@@ -1,0 +1,139 @@
+//! Multi-head attention that never stores the matrix of scores.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{LOOPS, grid};
+use crate::gpu::{Shader, shader};
+use crate::tensor::Tensor;
+
+pub(super) static SHADER: Shader = shader!("attention");
+pub(super) static BACKWARD: Shader = shader!("attention_backward");
+
+/// Most channels of a head: 32 lanes side by side with two vec4s each.
+const WIDEST: usize = 256;
+
+/// How [`attention`] is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Attention {
+    /// Query i sees the keys j ≤ i only, both counted from the first: the mask is the lower left triangle from the
+    /// top left corner also where the lengths differ, as in ONNX and PyTorch.
+    pub causal: bool,
+    /// Factor of q kᵀ; `None`: 1/√d.
+    pub scale: Option<f32>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    slabs: u32,
+    heads: u32,
+    len_own: u32,
+    len_other: u32,
+    vectors: u32,
+    across: u32,
+    blocks: u32,
+    reach: u32,
+    scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Fit {
+    rows: u32,
+    from_width: u32,
+    to_width: u32,
+}
+
+/// y = softmax(scale · q kᵀ) v for each sample and head (Vaswani et al. 2017), in tiles (Dao et al. 2022).
+/// `q` [n, len_q, heads, d]; `k`, `v` [n, len_k, heads, d]; y [n, len_q, heads, d].
+///
+/// # Panics
+/// If shapes do not fit, there is no key, d is over 256, or a length is over some 26,000.
+#[track_caller]
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tensor {
+    let ([n, _, heads, d], [_, len_k, ..]) = (q.dims::<4>(), k.dims::<4>());
+    assert!(
+        k.dims() == [n, len_k, heads, d] && v.dims() == [n, len_k, heads, d],
+        "attention: q {:?}, k {:?}, v {:?}",
+        q.shape(),
+        k.shape(),
+        v.shape()
+    );
+    assert!(len_k >= 1, "attention: no key");
+    assert!((1..=WIDEST).contains(&d), "attention: {d} channels a head; there may be 1 to {WIDEST}");
+    let scale = options.scale.unwrap_or(1.0 / (d as f32).sqrt());
+    let width = d.next_multiple_of(4);
+    let [q, k, v] = [q, k, v].map(|x| fit(x, width));
+    fit(&whole_vectors(&q, &k, &v, options.causal, scale), d)
+}
+
+/// Attention of rows of whole vec4s.
+fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
+    let (params, gpu) = (Params::of(q, k, causal, scale), q.gpu());
+    let [n, len_q, heads, _] = q.dims();
+    let (y, lse) = (Tensor::uninit(gpu, q.shape()), Tensor::uninit(gpu, [n, len_q, heads]));
+    let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];
+    gpu.dispatch(&SHADER, "forward", &[], &buffers, &params, params.grid());
+    let (saved_q, saved_k, saved_v, saved_y) = (q.detach(), k.detach(), v.detach(), y.clone());
+    y.with_vjp([q, k, v], move |dy, [want_q, want_k, want_v]| {
+        let (q, k, v, gpu) = (&saved_q, &saved_k, &saved_v, dy.gpu());
+        let delta = Tensor::uninit(gpu, lse.shape());
+        let buffers = [saved_y.buffer(), dy.buffer(), delta.buffer()];
+        gpu.dispatch(&BACKWARD, "backward_dots", &[], &buffers, &params, grid(delta.count(), 64));
+        let rows = [lse.buffer(), delta.buffer()];
+        let dq = want_q.then(|| {
+            let dq = Tensor::uninit(gpu, q.shape());
+            let buffers = [q.buffer(), k.buffer(), dy.buffer(), v.buffer(), rows[0], rows[1], dq.buffer()];
+            gpu.dispatch(&BACKWARD, "backward_query", &[], &buffers, &params, params.grid());
+            dq
+        });
+        if !want_k && !want_v {
+            return [dq, None, None];
+        }
+        let params = Params::of(k, q, causal, scale);
+        let (dk, dv) = (Tensor::uninit(gpu, k.shape()), Tensor::uninit(gpu, k.shape()));
+        let buffers = [k.buffer(), q.buffer(), v.buffer(), dy.buffer(), rows[0], rows[1], dk.buffer(), dv.buffer()];
+        gpu.dispatch(&BACKWARD, "backward_key", &[], &buffers, &params, params.grid());
+        [dq, Some(dk), Some(dv)]
+    })
+}
+
+impl Params {
+    /// For workgroups that own rows of `own` and walk over those of `other`.
+    #[track_caller]
+    fn of(own: &Tensor, other: &Tensor, causal: bool, scale: f32) -> Params {
+        let ([n, len_own, heads, width], [_, len_other, ..]) = (own.dims::<4>(), other.dims::<4>());
+        let vectors = width / 4;
+        let across = vectors.div_ceil(2).next_power_of_two().max(4);
+        let rounds = len_other.div_ceil(4 * across) * (2 * vectors + 5 * across);
+        assert!(rounds <= LOOPS, "attention: {len_other} rows of {width} channels take {rounds} rounds of {LOOPS}");
+        Params {
+            slabs: (n * heads) as u32,
+            heads: heads as u32,
+            len_own: len_own as u32,
+            len_other: len_other as u32,
+            vectors: vectors as u32,
+            across: across as u32,
+            blocks: len_own.div_ceil(256 / across) as u32,
+            // Far beyond any key, but far from overflow.
+            reach: if causal { 0 } else { 1 << 30 },
+            scale,
+        }
+    }
+
+    fn grid(&self) -> [u32; 3] {
+        grid((self.slabs * self.blocks) as usize, 1)
+    }
+}
+
+/// `x` with rows of another width: cut, or with zeros behind.
+fn fit(x: &Tensor, to: usize) -> Tensor {
+    let [n, length, heads, from] = x.dims();
+    if from == to {
+        return x.clone();
+    }
+    let y = Tensor::uninit(x.gpu(), [n, length, heads, to]);
+    let params = Fit { rows: (n * length * heads) as u32, from_width: from as u32, to_width: to as u32 };
+    x.gpu().dispatch(&SHADER, "fit", &[], &[x.buffer(), y.buffer()], &params, grid(y.count(), 64));
+    y.with_vjp([x], move |dy, _| [Some(fit(dy, from))])
+}
