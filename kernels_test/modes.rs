@@ -26,18 +26,22 @@ impl Verdict {
     }
 }
 
-/// The worse verdict, the worse shares, and every detail with its mode before it.
+/// The worse verdict, the worse shares, and every detail with its mode before it, unless all modes say the same.
 ///
 /// # Panics
 /// Without outcomes.
 pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
+    let same = outcomes.iter().all(|(_, outcome)| outcome.detail == outcomes[0].1.detail);
     let worse = |a: Outcome, b: Outcome| Outcome {
         verdict: a.verdict.max(b.verdict),
         forward: a.forward.max(b.forward),
         gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
-        detail: [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
+        detail: match same {
+            true => a.detail,
+            false => [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
+        },
     };
-    let named = outcomes.into_iter().map(|(mode, outcome)| match outcome.detail.is_empty() {
+    let named = outcomes.into_iter().map(|(mode, outcome)| match same || outcome.detail.is_empty() {
         true => outcome,
         false => Outcome { detail: format!("{mode}: {}", outcome.detail), ..outcome },
     });
@@ -58,6 +62,9 @@ mod tests {
         assert_eq!((both.verdict, both.forward, both.gradient), (Verdict::Fail, 0.5, Some(0.1)));
         assert_eq!(both.detail, "unchecked: element 3");
         assert_eq!(over_modes(vec![("checked", checked)]).verdict, Verdict::Pass);
+        let panic = || Outcome::failed(Verdict::Fail, "panic: shapes");
+        let both = over_modes(vec![("checked", panic()), ("unchecked", panic())]);
+        assert_eq!(both, panic());
     }
 
     #[test]

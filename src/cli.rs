@@ -234,7 +234,7 @@ struct ConformanceFlags {
     #[arg(long, value_name = "NAME")]
     op: Option<String>,
     /// Only the case of this name, or those with this in their names.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     case: Option<String>,
     /// Only cases whose gradient is checked.
     #[arg(long)]

@@ -103,6 +103,8 @@ fn with_fault(fault: &str, timeout: &str, verdict: &str, detail: &str) {
     let report = report(&file);
     let lines = verdicts(&report);
     assert_eq!(lines.len(), 6);
+    // What is printed repeats this one.
+    conformance(&["--op", "relu", "--case", "-2..2 [255]"]).assert().success().stdout(contains("1 of 1 cases pass"));
     for (i, line) in lines.iter().enumerate() {
         assert!(line.ends_with(if i == 2 { verdict } else { ": Pass" }), "{line}");
     }
@@ -128,6 +130,27 @@ fn an_adapter_that_never_answers_is_given_up() {
     let (outcome, stdout, stderr) = output(command);
     assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");
     assert!(stdout.contains("given up") && stderr.contains("given up"), "{stdout}{stderr}");
+}
+
+#[test]
+fn vectors_run_and_a_file_that_is_none_is_named() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let vectors = |folder: &Path| {
+        let mut command = conformance(&["--vectors"]);
+        command.arg(folder);
+        command
+    };
+    vectors(folder.path()).assert().code(2).stderr(contains("no .safetensors file"));
+    vectors(&folder.path().join("nowhere")).assert().code(9).stderr(contains("nowhere"));
+    let good = folder.path().join("good.safetensors");
+    std::fs::copy(golden.join("relu.safetensors"), good).expect("a golden vector");
+    std::fs::write(folder.path().join("notes.txt"), "no vector").expect("a temporary file");
+    vectors(folder.path()).assert().success().stdout(contains("1 of 1 cases pass"));
+    std::fs::write(folder.path().join("bad.safetensors"), "no vector").expect("a temporary file");
+    let (outcome, stdout, stderr) = output(vectors(folder.path()));
+    assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");
+    assert!(stdout.contains("1 of 2 cases pass") && stdout.contains("bad.safetensors: "), "{stdout}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `dbvq-wgpu conformance`: the table of cases on every adapter, each case in a process that may die of it.
 //!
-//! [`worker`] is the child that runs cases, [`supervise`] starts children and sees how they end, [`report`] is the result
-//! as data, and [`text`], [`markdown`] and [`junit`] set it in type.
+//! [`worker`] is the child that runs cases, `supervise` starts children and sees how they end, `report` is the result as
+//! data with a `summary` of each op, and `text`, `markdown` and `junit` set it in type.
 
 mod junit;
 mod markdown;
 mod report;
+mod summary;
 mod supervise;
 mod text;
 mod vectors;

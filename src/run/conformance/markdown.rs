@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::report::{AdapterReport, OpSummary, Report, share};
+use super::report::{AdapterReport, Report, driver};
+use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 
 /// The page.
@@ -60,7 +61,7 @@ fn adapters(columns: &[Column]) -> String {
         vec![
             column.name.clone(),
             format!("{} ({})", facts.name, facts.kind),
-            format!("{} {}", facts.driver, facts.driver_info),
+            driver(facts),
             report.system.clone(),
             report.wgpu.clone(),
             format!("{} {}", report.version, report.revision),

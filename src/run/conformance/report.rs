@@ -156,22 +156,6 @@ impl AdapterReport {
         let excused = self.cases.iter().all(|case| case.verdict == Verdict::KnownFailure);
         self.error.is_some() || self.cases.iter().any(|c| c.verdict.is_failure()) || (nothing_right && !excused)
     }
-
-    /// A line for each op, in the order of the table.
-    pub fn ops(&self) -> Vec<OpSummary> {
-        let mut list: Vec<OpSummary> = Vec::new();
-        for case in &self.cases {
-            match list.iter_mut().find(|summary| summary.op == case.op) {
-                Some(summary) => summary.add(case),
-                None => {
-                    let mut summary = OpSummary::new(&case.op);
-                    summary.add(case);
-                    list.push(summary);
-                }
-            }
-        }
-        list
-    }
 }
 
 /// `vulkan/llvmpipe`: the backend, and the name as far as it names the device.
@@ -179,46 +163,9 @@ pub fn label(facts: &AdapterFacts) -> String {
     format!("{}/{}", facts.backend, facts.name.split('(').next().unwrap_or_default().trim())
 }
 
-/// All cases of an op.
-#[derive(Clone, Debug)]
-pub struct OpSummary {
-    /// The op.
-    pub op: String,
-    /// Its cases.
-    pub cases: usize,
-    /// Those of them whose numbers are right.
-    pub passed: usize,
-    /// Worst share of a forward bound.
-    pub forward: Option<f64>,
-    /// Worst share of a gradient's bound.
-    pub gradient: Option<f64>,
-    /// The worst verdict.
-    pub verdict: Verdict,
-}
-
-impl OpSummary {
-    fn new(op: &str) -> OpSummary {
-        OpSummary { op: op.into(), cases: 0, passed: 0, forward: None, gradient: None, verdict: Verdict::Pass }
-    }
-
-    fn add(&mut self, case: &CaseReport) {
-        let worse = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
-        self.cases += 1;
-        self.passed += usize::from(case.passed());
-        self.forward = worse(self.forward, case.forward);
-        self.gradient = worse(self.gradient, case.gradient);
-        self.verdict = self.verdict.max(case.verdict);
-    }
-}
-
-/// A share of a bound in at most seven characters; nothing where there is none.
-pub fn share(share: Option<f64>) -> String {
-    match share {
-        None => String::new(),
-        Some(0.0) => "0".into(),
-        Some(x) if (1e-3..1e3).contains(&x) => format!("{x:.3}"),
-        Some(x) => format!("{x:.0e}"),
-    }
+/// `llvmpipe Mesa 22.3.6`: the driver and its version text.
+pub fn driver(facts: &AdapterFacts) -> String {
+    format!("{} {}", facts.driver, facts.driver_info).trim().into()
 }
 
 /// Seconds since 1970 as `2022-07-17T12:00:00Z`.
@@ -309,26 +256,5 @@ pub(super) mod tests {
         let unfit = Report::read(&xml).expect_err("no JSON");
         assert!(unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"), "{unfit}");
         std::fs::remove_dir_all(&folder).expect("it is ours");
-    }
-
-    #[test]
-    fn ops_are_summed_up() {
-        let report = example();
-        let ops = report.adapters[0].ops();
-        let find = |op: &str| ops.iter().find(|s| s.op == op).expect(op);
-        assert_eq!((find("add").cases, find("add").passed, find("add").verdict), (2, 1, Verdict::KnownFailure));
-        assert_eq!((find("conv2d").passed, find("conv2d").verdict), (2, Verdict::QualityWarning));
-        assert_eq!(find("conv2d").forward.map(|x| (x * 10.0).round()), Some(3.0));
-        assert!(report.adapters[0].failed());
-        assert!(report.shaders.values().all(|hash| hash.len() == 64) && report.shaders.contains_key("probes"));
-    }
-
-    #[test]
-    fn shares_are_short() {
-        for (x, text) in
-            [(None, ""), (Some(0.0), "0"), (Some(0.25), "0.250"), (Some(1e-9), "1e-9"), (Some(f64::MAX), "2e308")]
-        {
-            assert_eq!(share(x), text);
-        }
     }
 }

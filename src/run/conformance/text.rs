@@ -1,6 +1,7 @@
 //! What the terminal shows at the end of a run.
 
-use super::report::{AdapterReport, CaseReport, OpSummary, share};
+use super::report::{AdapterReport, CaseReport, driver};
+use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 use crate::kernels_test::probes::Fact;
 use crate::run::table::{self, Column, wrapped};
@@ -34,20 +35,16 @@ pub fn adapter(report: &AdapterReport, timeout: Option<f64>, width: usize) -> St
 
 fn head(report: &AdapterReport) -> String {
     let facts = &report.facts;
-    format!(
-        "{} {}: {} / {}, driver {} {}",
-        facts.index, facts.name, facts.backend, facts.kind, facts.driver, facts.driver_info
-    )
+    format!("{} {}: {} / {}, driver {}", facts.index, facts.name, facts.backend, facts.kind, driver(facts))
 }
 
 fn ops(list: &[OpSummary], width: usize) -> String {
     let cells = |cell: &dyn Fn(&OpSummary) -> String| list.iter().map(cell).collect::<Vec<_>>();
     let columns = vec![
         Column::left("op", cells(&|s| s.op.clone()), 0),
-        Column::right("cases", cells(&|s| s.cases.to_string()), 0),
-        Column::right("pass", cells(&|s| s.passed.to_string()), 0),
-        Column::right("forward", cells(&|s| share(s.forward)), 2),
-        Column::right("gradient", cells(&|s| share(s.gradient)), 1),
+        Column::right("pass", cells(&|s| format!("{}/{}", s.passed, s.cases)), 0),
+        Column::right("forward", cells(&|s| share(s.forward)), 1),
+        Column::right("gradient", cells(&|s| share(s.gradient)), 2),
         Column::left("verdict", cells(&|s| s.verdict.word().into()), 0),
     ];
     table::text(&table::fit(columns, width))
@@ -107,7 +104,7 @@ mod tests {
                 assert_eq!(line, line.trim_end());
             }
             assert_eq!(shown.lines().filter(commands).count(), 4, "{shown}");
-            assert_eq!(shown.contains("gradient"), width >= 60, "{shown}");
+            assert_eq!(shown.contains("forward  gradient  verdict"), width >= 60, "{shown}");
             assert!(shown.contains("verdict") && shown.contains("3 of 9 cases pass"), "{shown}");
         }
     }
