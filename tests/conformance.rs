@@ -81,6 +81,12 @@ fn an_op_passes_and_the_report_says_so() {
 }
 
 #[test]
+fn probes_are_printed_as_facts() {
+    let outcome = conformance(&["--probes"]).assert().success();
+    outcome.stdout(contains("NaN compared")).stdout(contains("131,072 rounds")).stdout(contains("60,000"));
+}
+
+#[test]
 fn wrong_flags_are_2_and_name_the_right_ones() {
     conformance(&["--op", "relo"]).assert().code(2).stderr(contains("--op relo")).stderr(contains("'relu'"));
     conformance(&["--op", "relu", "--case", "[no such]"]).assert().code(2).stderr(contains("no case fits"));

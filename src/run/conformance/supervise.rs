@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ impl Found {
 /// A child at work; killed when this goes.
 struct Worker {
     child: Child,
+    /// Held open: where it ends, the child does.
+    _stdin: ChildStdin,
     events: Receiver<Event>,
     stderr: JoinHandle<String>,
 }
@@ -55,9 +57,10 @@ impl Worker {
         command.env("RUST_BACKTRACE", "0").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut stdin = stdin.expect("it was asked for");
         let lines: String = jobs.map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n").collect();
-        // A child that is gone already is noticed below.
-        let _ = stdin.expect("it was asked for").write_all(lines.as_bytes());
+        // A child that is gone already is noticed by its silence.
+        let _ = stdin.write_all((lines + "\n").as_bytes()).and_then(|()| stdin.flush());
         let (sender, events) = channel();
         std::thread::spawn(move || {
             // Drivers may print whatever they like between the events.
@@ -71,7 +74,7 @@ impl Worker {
             let _ = stderr.expect("it was asked for").read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Ok(Worker { child, events, stderr })
+        Ok(Worker { child, _stdin: stdin, events, stderr })
     }
 
     /// How it ended, and the last it said.

@@ -1,11 +1,12 @@
 //! The child process that does the jobs, so that a driver that crashes or hangs takes only itself along.
 //!
-//! Jobs come as JSON lines on the standard input, which is read to its end first; events go out as JSON lines. A child
-//! that meets trouble ends early, since its device is spoiled: whoever started it starts another for the rest.
+//! Jobs come as JSON lines on the standard input, up to an empty one; events go out as JSON lines. A child that meets
+//! trouble ends early, since its device is spoiled: whoever started it starts another for the rest. When the standard
+//! input ends, whoever started the child is gone, and it ends too, even in a driver that hangs.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -66,17 +67,25 @@ impl Devices<'_> {
     }
 }
 
+fn jobs() -> Result<Vec<Job>> {
+    let read = |line: std::io::Result<String>| {
+        let line = line.map_err(Error::io("standard input"))?;
+        serde_json::from_str(&line).map_err(|e| Error::Usage(format!("conformance-worker: {line}: {e}")))
+    };
+    let lines = std::io::stdin().lines().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+    lines.map(read).collect()
+}
+
 /// Does the jobs on the standard input, on the adapter of this index.
 ///
 /// # Errors
 /// [`Error::Adapter`] if it does not open; the engine's errors, by unwinding, in a probe.
 pub fn run(adapter: &str) -> Result<()> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(Error::io("standard input"))?;
-    let job = |line: &str| {
-        serde_json::from_str::<Job>(line).map_err(|e| Error::Usage(format!("conformance-worker: {line}: {e}")))
-    };
-    let jobs = text.lines().map(job).collect::<Result<Vec<_>>>()?;
+    let jobs = jobs()?;
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
     let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
     match jobs.first() {
         Some(Job::Probe(_)) => devices.get(false, false)?,
