@@ -10,12 +10,15 @@ mod elementwise;
 mod film;
 mod gather;
 mod group_norm;
+mod layout;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod pool;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 use super::{Case, Input, Real};
@@ -34,12 +37,15 @@ pub fn cases() -> Vec<Case> {
         film::cases,
         gather::cases,
         group_norm::cases,
+        layout::cases,
         matmul::cases,
         mse::cases,
+        nearest::cases,
         ou_step::cases,
         pool::cases,
         random::cases,
         reduce::cases,
+        resample::cases,
         softmax::cases,
     ] {
         part(&mut list);
@@ -55,12 +61,14 @@ pub(super) mod definitions {
     pub(crate) use super::conv_transpose2d::scatter as conv_transpose2d;
     pub(crate) use super::conv2d::convolution as conv2d;
     pub(crate) use super::elementwise::{BINARY, UNARY, broadcast};
-    pub(crate) use super::gather::{sums_by_code, table_rows};
+    pub(crate) use super::gather::{sums as sums_by_code, table_rows};
     pub(crate) use super::group_norm::normalise as group_norm;
     pub(crate) use super::matmul::product;
     pub(crate) use super::mse::terms as mse;
+    pub(crate) use super::nearest::{first_least, nearest};
     pub(crate) use super::ou_step::stepped;
     pub(crate) use super::pool::{average, maximum};
     pub(crate) use super::reduce::sums;
+    pub(crate) use super::resample::images;
     pub(crate) use super::softmax::centred;
 }

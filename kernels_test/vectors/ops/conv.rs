@@ -100,7 +100,6 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// Each pixel repeated, `scale` times in both directions or [h, w] times.
-#[cfg(any())] // LATER
 pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let [scale_h, scale_w] = args.pair("scale", 1, None)?;
@@ -123,7 +122,6 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// Zeros around, `pad` being [top, bottom, left, right].
-#[cfg(any())] // LATER
 pub fn pad(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let sides = args.sizes("pad")?;

@@ -19,9 +19,7 @@ const OPS: &[(&str, Parse)] = &[
     ("conv_transpose2d", conv::conv_transpose2d),
     ("avg_pool2d", conv::pool),
     ("max_pool2d", conv::pool),
-    #[cfg(any())] // LATER
     ("upsample_nearest", conv::upsample_nearest),
-    #[cfg(any())] // LATER
     ("pad", conv::pad),
     ("group_norm", norm::group_norm),
     ("layer_norm", norm::layer_norm),
@@ -29,7 +27,6 @@ const OPS: &[(&str, Parse)] = &[
     ("attention", products::attention),
     ("matmul", products::matmul),
     ("linear", products::linear),
-    #[cfg(any())] // LATER
     ("nearest_code", products::nearest_code),
     ("softmax", losses::softmax),
     ("log_softmax", losses::softmax),
@@ -39,13 +36,9 @@ const OPS: &[(&str, Parse)] = &[
     ("mse", losses::mse),
     ("embedding", layout::embedding),
     ("scatter_add", layout::scatter_add),
-    #[cfg(any())] // LATER
     ("argmin", layout::argmin),
-    #[cfg(any())] // LATER
     ("concat", layout::concat),
-    #[cfg(any())] // LATER
     ("narrow", layout::narrow),
-    #[cfg(any())] // LATER
     ("transpose", layout::transpose),
     ("sum", layout::reduce),
     ("mean", layout::reduce),
