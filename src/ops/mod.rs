@@ -8,10 +8,13 @@ mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
 mod layout;
 mod matmul;
 mod mse;
@@ -29,10 +32,13 @@ pub use batch_norm::batch_norm;
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
+pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
+pub use gated::gated;
 pub use gather::{code_counts, gather, scatter_add};
-pub use group_norm::{group_norm, layer_norm};
+pub use group_norm::{group_norm, group_norm_silu, layer_norm};
+pub use kl::kl_divergence;
 pub use layout::{concat, narrow, to_nchw, to_nhwc, transpose};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
@@ -59,11 +65,14 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
+        &dropout::SHADER,
         &elementwise::SHADER,
         &film::SHADER,
+        &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
         &layout::SHADER,
+        &kl::SHADER,
         &matmul::SHADER,
         &matmul::VEC4,
         &mse::SHADER,

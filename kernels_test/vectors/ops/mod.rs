@@ -34,6 +34,8 @@ const OPS: &[(&str, Parse)] = &[
     ("cross_entropy", losses::cross_entropy),
     ("nll_loss", losses::nll_loss),
     ("mse", losses::mse),
+    ("kl_divergence", losses::kl_divergence),
+    ("gated", elementwise::gated),
     ("embedding", layout::embedding),
     ("scatter_add", layout::scatter_add),
     ("argmin", layout::argmin),
