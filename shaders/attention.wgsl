@@ -2,7 +2,7 @@
 //!   forward   keeps a running maximum and sum of each query; saves lse = log Σ exp(scale q kᵀ)
 //!   fit       rows of another width: cut, or zeros behind (kernels read rows of whole vec4s)
 //! Grid: one workgroup per block of 256 / across queries of one sample and head, walking over the keys in tiles of
-//! 4 across. Of a tile a lane makes 4 x 4 scores; of the sums it owns 4 queries x 8 columns.
+//! 4 across. Of a tile a lane makes 4 x 4 scores; of the sums it owns 4 queries x 8 columns, 16 if WIDE.
 #import attention
 #import accurate
 
@@ -14,6 +14,10 @@ var<immediate> f: Fit;
 @group(0) @binding(7) var<storage, read_write> wide: array<f32>; // [rows, to_width]
 var<workgroup> sh_weight: array<vec4<f32>, 256>; // [key of the tile, groups]: of four queries each
 var<workgroup> sh_lane: array<vec4<f32>, 64>; // [across, groups]
+
+fn scaled(block: Block, by: vec4<f32>) -> Block {
+    return Block(by.x * block.r0, by.y * block.r1, by.z * block.r2, by.w * block.r3);
+}
 
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -28,8 +32,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let end = min(at.first + 4u * at.groups + p.reach, p.len_other);
     var top = UNSEEN;
     var sum = vec4(0.0);
-    var left = Block();
-    var right = Block();
+    var sums = Sums();
     for (var first = 0u; first < end; first += 4u * p.across) {
         let keys = tile_rows(at, first);
         let dot = products(at.mine, p.vectors * other_rows(at, keys));
@@ -54,15 +57,12 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         let shrink = exp(top - next);
         top = next;
         sum = fma(sum, shrink, (e0 + e1) + (e2 + e3));
-        left = Block(shrink.x * left.r0, shrink.y * left.r1, shrink.z * left.r2, shrink.w * left.r3);
-        right = Block(shrink.x * right.r0, shrink.y * right.r1, shrink.z * right.r2, shrink.w * right.r3);
+        sums = Sums(scaled(sums.c0, shrink), scaled(sums.c1, shrink), scaled(sums.c2, shrink), scaled(sums.c3, shrink));
         workgroupBarrier();
         // Weights are next written after the other barrier, which every lane reaches after this loop.
         for (var j = 0u; j < min(4u * p.across, end - first); j += 1u) {
             let weight = sh_weight[j * at.groups + at.group];
-            let from_row = p.vectors * (at.other + p.heads * (first + j));
-            left = rank_one(left, weight, other_value[from_row + at.columns.x]);
-            right = rank_one(right, weight, other_value[from_row + at.columns.y]);
+            sums = add_value(sums, weight, p.vectors * (at.other + p.heads * (first + j)), at.columns);
         }
     }
     sh_lane[slot] = sum;
@@ -71,15 +71,11 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     for (var i = at.group; i < 64u; i += at.groups) {
         total += sh_lane[i];
     }
-    let out_left = array(left.r0, left.r1, left.r2, left.r3);
-    let out_right = array(right.r0, right.r1, right.r2, right.r3);
+    var out = in_rows(sums);
     for (var i = 0u; i < min(4u, max(p.len_own, at.row) - at.row); i += 1u) {
         let row = at.own + p.heads * (at.row + i);
-        if at.column < p.vectors {
-            y[p.vectors * row + at.column] = out_left[i] / total[i];
-        }
-        if at.column + p.across < p.vectors {
-            y[p.vectors * row + at.column + p.across] = out_right[i] / total[i];
+        for (var j = 0u; j < select(2u, 4u, WIDE) && at.column + p.across * j < p.vectors; j += 1u) {
+            y[p.vectors * row + at.column + p.across * j] = out[4u * i + j] / total[i];
         }
         if at.column == 0u {
             lse[row] = top[i] + accurate_log(total[i]);

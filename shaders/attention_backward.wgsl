@@ -44,8 +44,7 @@ fn backward_query(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let dots = vec4(saved_delta[rows.x], saved_delta[rows.y], saved_delta[rows.z], saved_delta[rows.w]);
     let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
     let end = min(at.first + 4u * at.groups + p.reach, p.len_other);
-    var left = Block();
-    var right = Block();
+    var sums = Sums();
     for (var first = 0u; first < end; first += 4u * p.across) {
         let keys = tile_rows(at, first);
         let theirs = p.vectors * other_rows(at, keys);
@@ -58,39 +57,29 @@ fn backward_query(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
         workgroupBarrier();
         for (var j = 0u; j < min(4u * p.across, end - first); j += 1u) {
             let ds = sh_ds[j * at.groups + at.group];
-            let from_row = p.vectors * (at.other + p.heads * (first + j));
-            left = rank_one(left, ds, other[from_row + at.columns.x]);
-            right = rank_one(right, ds, other[from_row + at.columns.y]);
+            sums = add_other(sums, ds, p.vectors * (at.other + p.heads * (first + j)), at.columns);
         }
         workgroupBarrier();
     }
-    store_own(at, left, right);
+    store_own(at, sums);
 }
 
-fn store_own(at: Place, left: Block, right: Block) {
-    let out_left = array(left.r0, left.r1, left.r2, left.r3);
-    let out_right = array(right.r0, right.r1, right.r2, right.r3);
+fn store_own(at: Place, sums: Sums) {
+    var out = in_rows(sums);
     for (var i = 0u; i < min(4u, max(p.len_own, at.row) - at.row); i += 1u) {
         let row = p.vectors * (at.own + p.heads * (at.row + i));
-        if at.column < p.vectors {
-            d_own[row + at.column] = p.scale * out_left[i];
-        }
-        if at.column + p.across < p.vectors {
-            d_own[row + at.column + p.across] = p.scale * out_right[i];
+        for (var j = 0u; j < select(2u, 4u, WIDE) && at.column + p.across * j < p.vectors; j += 1u) {
+            d_own[row + at.column + p.across * j] = p.scale * out[4u * i + j];
         }
     }
 }
 
-fn store_value(at: Place, left: Block, right: Block) {
-    let out_left = array(left.r0, left.r1, left.r2, left.r3);
-    let out_right = array(right.r0, right.r1, right.r2, right.r3);
+fn store_value(at: Place, sums: Sums) {
+    var out = in_rows(sums);
     for (var i = 0u; i < min(4u, max(p.len_own, at.row) - at.row); i += 1u) {
         let row = p.vectors * (at.own + p.heads * (at.row + i));
-        if at.column < p.vectors {
-            d_value[row + at.column] = out_left[i];
-        }
-        if at.column + p.across < p.vectors {
-            d_value[row + at.column + p.across] = out_right[i];
+        for (var j = 0u; j < select(2u, 4u, WIDE) && at.column + p.across * j < p.vectors; j += 1u) {
+            d_value[row + at.column + p.across * j] = out[4u * i + j];
         }
     }
 }
@@ -107,10 +96,8 @@ fn backward_key(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     // Queries before the block's first key see none of it.
     let tile = 4u * p.across;
     let begin = (max(at.first, p.reach) - p.reach) / tile * tile;
-    var left = Block();
-    var right = Block();
-    var value_left = Block();
-    var value_right = Block();
+    var d_keys = Sums();
+    var d_values = Sums();
     for (var first = begin; first < p.len_other; first += tile) {
         let queries = tile_rows(at, first);
         let rows = other_rows(at, queries);
@@ -132,15 +119,11 @@ fn backward_key(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
         workgroupBarrier();
         for (var j = 0u; j < min(tile, p.len_other - first); j += 1u) {
             let from_row = p.vectors * (at.other + p.heads * (first + j));
-            let ds = sh_ds[j * at.groups + at.group];
-            left = rank_one(left, ds, other[from_row + at.columns.x]);
-            right = rank_one(right, ds, other[from_row + at.columns.y]);
-            let weight = sh_p[j * at.groups + at.group];
-            value_left = rank_one(value_left, weight, other_value[from_row + at.columns.x]);
-            value_right = rank_one(value_right, weight, other_value[from_row + at.columns.y]);
+            d_keys = add_other(d_keys, sh_ds[j * at.groups + at.group], from_row, at.columns);
+            d_values = add_value(d_values, sh_p[j * at.groups + at.group], from_row, at.columns);
         }
         workgroupBarrier();
     }
-    store_own(at, left, right);
-    store_value(at, value_left, value_right);
+    store_own(at, d_keys);
+    store_value(at, d_values);
 }

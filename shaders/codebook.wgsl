@@ -1,20 +1,30 @@
-//! Codes and their distances.
-//!   nearest     codes[m] = argmin_k ‖z_m − e_k‖², ties to the lowest k
+//! Codes: their distances, and their running averages.
 //!   distances   distance[m, k] = ‖z_m − e_k‖², with its gradients to z and to the codebook
 //! The squared distance is summed as Σ (z − e)², not expanded: no cancellation, the same order for every k.
+//!   ema         counts ← γ counts + (1 − γ) n_k,  sums ← γ sums + (1 − γ) m_k,  codebook ← sums / counts, where n_k and
+//!               m_k are number and sum of a batch's vectors with code k (van den Oord et al. 2017, appendix A.1).
+//!               A code without any keeps its place to the bit, and stops fading before 0 / 0.
 #import grid
 
+// An unhit code's count falls no lower: far too small to weigh beside one hit, far above where f32 ends.
+const FADED = 0x1p-40;
+
 struct Params { rows: u32, d: u32, k: u32, part: u32 }
+struct Ema { k: u32, d: u32, decay: f32 }
 var<immediate> p: Params;
+var<immediate> average: Ema;
 @group(0) @binding(0) var<storage, read> z: array<f32>; // [rows, d]
 @group(0) @binding(1) var<storage, read> codebook: array<f32>; // [k, d]
-@group(0) @binding(2) var<storage, read_write> codes: array<u32>; // [rows]
-@group(0) @binding(3) var<storage, read_write> distance: array<f32>; // [rows, k]
-@group(0) @binding(4) var<storage, read> dy: array<f32>; // [rows, k]
-@group(0) @binding(5) var<storage, read_write> dz: array<f32>; // [rows, d]
-@group(0) @binding(6) var<storage, read_write> partial: array<f32>; // [parts, k, d]
+@group(0) @binding(2) var<storage, read_write> distance: array<f32>; // [rows, k]
+@group(0) @binding(3) var<storage, read> dy: array<f32>; // [rows, k]
+@group(0) @binding(4) var<storage, read_write> dz: array<f32>; // [rows, d]
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>; // [parts, k, d]
+@group(0) @binding(6) var<storage, read> batch_counts: array<f32>; // [k]: n_k
+@group(0) @binding(7) var<storage, read> batch_sums: array<f32>; // [k, d]: m_k
+@group(0) @binding(8) var<storage, read_write> counts: array<f32>; // [k]
+@group(0) @binding(9) var<storage, read_write> sums: array<f32>; // [k, d]
+@group(0) @binding(10) var<storage, read_write> entries: array<f32>; // [k, d]: the codebook
 
-// In fours: `nearest` loops over codes as well, and one driver counts the rounds of all loops in sum.
 fn squared_distance(row: u32, code: u32) -> f32 {
     let at = row * p.d;
     let e = code * p.d;
@@ -30,24 +40,6 @@ fn squared_distance(row: u32, code: u32) -> f32 {
         sum = fma(v, v, sum);
     }
     return sum;
-}
-
-@compute @workgroup_size(64)
-fn nearest(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let row = linear_index(wid, grid, lid, 64u);
-    if row >= p.rows {
-        return;
-    }
-    var best = squared_distance(row, 0u);
-    var code = 0u;
-    for (var k = 1u; k < p.k; k += 1u) {
-        let d = squared_distance(row, k);
-        if d < best {
-            best = d;
-            code = k;
-        }
-    }
-    codes[row] = code;
 }
 
 // distance[m, k] = ‖z_m − e_k‖²
@@ -91,4 +83,27 @@ fn distances_backward_codebook(@builtin(workgroup_id) wid: vec3<u32>, @builtin(l
         sum = fma(dy[row * p.k + k], codebook[at] - z[row * p.d + column], sum);
     }
     partial[wid.y * p.k * p.d + at] = 2.0 * sum;
+}
+
+// One workgroup a code: all its lanes have read its count before one of them changes it.
+@compute @workgroup_size(64)
+fn ema(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let index = linear_index(wid, grid, 0u, 1u);
+    let code = min(index, average.k - 1u);
+    let hits = batch_counts[code];
+    let count = average.decay * counts[code] + (1.0 - average.decay) * hits;
+    storageBarrier();
+    if index != code || (hits == 0.0 && count < FADED) {
+        return;
+    }
+    for (var at = code * average.d + lid; at < (code + 1u) * average.d; at += 64u) {
+        let sum = average.decay * sums[at] + (1.0 - average.decay) * batch_sums[at];
+        sums[at] = sum;
+        if hits > 0.0 {
+            entries[at] = sum / count;
+        }
+    }
+    if lid == 0u {
+        counts[code] = count;
+    }
 }

@@ -2,9 +2,13 @@
 //!   forward           y = γ x̂ + β,  x̂ = (x − μ_g) r_g,  r_g = 1/√(σ²_g + ε); saves μ and r
 //!   backward_input    dx = r_g (g − mean_g(g) − x̂ mean_g(g x̂)),  g = γ dy
 //!   backward_affine   dγ = Σ dy x̂,  dβ = Σ dy over n and positions
+//! With SILU y = silu(γ x̂ + β): dy is first multiplied by silu'(γ x̂ + β), made again from what was saved.
 //! Grid: one workgroup per (n, group); backward_affine: one per channel. Layer norm is hw = 1, groups = 1.
 //! The variance is the mean of (x − μ)², never E[x²] − μ²: no cancellation.
 #import grid
+#import accurate
+
+override SILU: bool = false;
 
 struct Params { batch: u32, hw: u32, channels: u32, groups: u32, eps: f32 }
 var<immediate> p: Params;
@@ -43,6 +47,22 @@ fn element(slab: u32, i: u32) -> vec2<u32> {
     return vec2((n * p.hw + i / width) * p.channels + channel, channel);
 }
 
+fn activation(u: f32) -> f32 {
+    if SILU {
+        return u * accurate_sigmoid(u);
+    }
+    return u;
+}
+
+// Gradient of γ x̂ + β, given that of y.
+fn before_activation(dy: f32, xhat: f32, channel: u32) -> f32 {
+    if SILU {
+        let u = gamma[channel] * xhat + beta[channel];
+        return dy * accurate_sigmoid(u) * (1.0 + u * accurate_sigmoid(-u));
+    }
+    return dy;
+}
+
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let slab = linear_index(wid, grid, 0u, 1u);
@@ -61,7 +81,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let rstd = 1.0 / sqrt(scale * workgroup_sum(vec2(squares, 0.0), lid).x + p.eps);
     for (var i = lid; i < count; i += 64u) {
         let at = element(slab, i);
-        y[at.x] = gamma[at.y] * ((x[at.x] - mean) * rstd) + beta[at.y];
+        y[at.x] = activation(gamma[at.y] * ((x[at.x] - mean) * rstd) + beta[at.y]);
     }
     if lid == 0u && count > 0u {
         stats[2u * slab] = mean;
@@ -79,14 +99,16 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     var sums = vec2(0.0);
     for (var i = lid; i < count; i += 64u) {
         let at = element(slab, i);
-        let g = gamma[at.y] * dy[at.x];
-        sums += vec2(g, g * ((x[at.x] - mean) * rstd));
+        let xhat = (x[at.x] - mean) * rstd;
+        let g = gamma[at.y] * before_activation(dy[at.x], xhat, at.y);
+        sums += vec2(g, g * xhat);
     }
     let means = workgroup_sum(sums, lid) / f32(max(count, 1u));
     for (var i = lid; i < count; i += 64u) {
         let at = element(slab, i);
         let xhat = (x[at.x] - mean) * rstd;
-        dx[at.x] = rstd * (gamma[at.y] * dy[at.x] - means.x - xhat * means.y);
+        let g = gamma[at.y] * before_activation(dy[at.x], xhat, at.y);
+        dx[at.x] = rstd * (g - means.x - xhat * means.y);
     }
 }
 
@@ -98,7 +120,9 @@ fn backward_affine(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocat
     for (var row = lid; row < p.batch * p.hw; row += 64u) {
         let slab = 2u * ((row / p.hw) * p.groups + group);
         let at = row * p.channels + channel;
-        sums += vec2(dy[at] * ((x[at] - saved[slab]) * saved[slab + 1u]), dy[at]);
+        let xhat = (x[at] - saved[slab]) * saved[slab + 1u];
+        let g = before_activation(dy[at], xhat, channel);
+        sums += vec2(g * xhat, g);
     }
     let total = workgroup_sum(sums, lid);
     if lid == 0u {

@@ -81,6 +81,35 @@ fn a_shape_mistake_names_both_shapes() {
     assert!(text.contains("[2, 3]") && text.contains("[4]"), "{text}");
 }
 
+#[test]
+fn what_a_kernel_cannot_do_is_refused_by_name() {
+    let gpu = gpu();
+    let refusal = |op: &dyn Fn() -> Tensor| {
+        let panic = catch_unwind(AssertUnwindSafe(op)).expect_err("it should be refused");
+        panic.downcast_ref::<String>().expect("a message").clone()
+    };
+    let (image, kernel) = (Tensor::zeros(&gpu, [1, 1, 1, 1300]), Tensor::zeros(&gpu, [7, 7, 1300, 1]));
+    let conv = ops::Conv { padding: [3, 3], ..ops::Conv::default() };
+    let text = refusal(&|| ops::conv2d(&image, &kernel, None, conv));
+    assert!(text.contains("49 taps of 1300 channels") && text.contains("over 60000"), "{text}");
+    // The gradient's rounds count as well, where there is one.
+    let (image, kernel) = (Tensor::zeros(&gpu, [1, 1, 1, 1]), kernel.reshape([7, 7, 1, 1300]));
+    assert_eq!(ops::conv2d(&image, &kernel, None, conv).count(), 1300);
+    let text = refusal(&|| ops::conv2d(&image.leaf(), &kernel, None, conv));
+    assert!(text.contains("49 taps of 1300 channels"), "{text}");
+
+    let even = Tensor::zeros(&gpu, [2, 2, 1, 1]);
+    let masked = ops::Conv { padding: [1, 1], mask: Some(ops::Mask::A), ..ops::Conv::default() };
+    let text = refusal(&|| ops::conv2d(&image, &even, None, masked));
+    assert!(text.contains("a mask needs a centre"), "{text}");
+    let more = ops::ConvTranspose { output_padding: [1, 0], ..ops::ConvTranspose::default() };
+    let text = refusal(&|| ops::conv_transpose2d(&image, &even, None, more));
+    assert!(text.contains("output_padding: [1, 0]"), "{text}");
+    let pool = ops::Pool { padding: [2, 0], ..ops::Pool::default() };
+    let text = refusal(&|| ops::max_pool2d(&image, pool));
+    assert!(text.contains("padding: [2, 0]"), "{text}");
+}
+
 struct Line {
     weight: Tensor,
     bias: Tensor,

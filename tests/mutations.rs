@@ -35,10 +35,8 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "codebook",
-        ops: &["nearest_code", "code_distances"],
+        ops: &["code_distances"],
         faults: &[
-            // The highest of equally far codes instead of the lowest.
-            ("if d < best {", "if d <= best {"),
             ("dz[at] = 2.0 * sum;", "dz[at] = sum;"),
             ("codebook[at] - z[row * p.d + column], sum)", "codebook[at] + z[row * p.d + column], sum)"),
         ],
@@ -110,24 +108,24 @@ const FAULTS: &[Faults] = &[
         shader: "gather",
         ops: &["embedding", "scatter_add"],
         faults: &[
-            ("m < min((wid.y + 1u) * p.part, p.rows)", "m + 1u < min((wid.y + 1u) * p.part, p.rows)"),
-            ("sum += table[m * p.d + column];", "sum += table[column * p.rows + m];"),
-            ("if codes[m] == entry {", "if codes[m] >= entry {"),
-            ("y[wid.y * p.entries * p.d + at] = sum;", "y[at] = sum;"),
+            ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
+            ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
+            ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
+            ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
         ],
     },
     Faults {
         shader: "group_norm",
         ops: &["group_norm", "layer_norm"],
         faults: &[
-            (" + beta[at.y];", " + 0.0 * beta[at.y];"),
+            (" + beta[at.y]);", " + 0.0 * beta[at.y]);"),
             (".x + p.eps);", ".x);"),
             ("let v = x[element(slab, i).x] - mean;", "let v = x[element(slab, i).x];"),
             ("(slab - n * p.groups) * width + i % width", "(slab - n * p.groups) + (i % width) * p.groups"),
             ("stats[2u * slab + 1u] = rstd;", "stats[2u * slab + 1u] = rstd * rstd;"),
             (" - xhat * means.y);", ");"),
             (" - means.x - xhat", " + means.x - xhat"),
-            ("let g = gamma[at.y] * dy[at.x];", "let g = dy[at.x];"),
+            ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
         ],
     },
@@ -157,6 +155,12 @@ const FAULTS: &[Faults] = &[
             ("return p.scale * weight[divide(i, p.per_sample)];", "return p.scale * weight[0];"),
             ("y[i] = 2.0 * scale_of(i)", "y[i] = scale_of(i)"),
         ],
+    },
+    Faults {
+        shader: "nearest",
+        ops: &["nearest_code", "argmin"],
+        // The highest of equally far codes instead of the lowest.
+        faults: &[("distance < best.distance)", "distance <= best.distance)")],
     },
     Faults {
         shader: "ou_step",

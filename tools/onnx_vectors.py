@@ -33,6 +33,8 @@ from onnx import helper, numpy_helper
 from vector_file import write
 
 CONVERTERS = {}
+# Cases whose own data do not allow a comparison at f32's precision.
+INEXACT = {"test_averagepool_2d_ceil_last_window_starts_on_pad": "its expected result is given to four digits only"}
 
 
 class Left(Exception):
@@ -399,22 +401,21 @@ def attention(case):
         note.append("heads split off the last axis")
     q, k, v = arrays
     group, d = q.shape[1] // k.shape[1], q.shape[3]
-    scale = case.attribute("scale") or 1.0 / math.sqrt(d)
+    params = {"scale": case.attribute("scale")} if case.attribute("scale") else {}
     if group > 1:
         k, v = (np.repeat(x, group, 1) for x in (k, v))
         note.append(f"each head of keys and values repeated for its {group} heads of queries")
     if v.shape[3] != d:
         size = max(d, v.shape[3])
+        params.setdefault("scale", 1.0 / math.sqrt(d))
         q, k, v = (np.pad(x, [(0, 0)] * 3 + [(0, size - x.shape[3])]) for x in (q, k, v))
         y = np.pad(y, [(0, 0)] * 3 + [(0, size - y.shape[3])])
         note.append("columns of zeros where keys and values differ in size")
     if case.attribute("is_causal", 0):
-        params = {"causal": True}
-    else:
-        params = {}
+        params["causal"] = True
     if len(case.outputs) > 1:
         note.append("the result Y only")
-    return Op("attention", {"q": q, "k": k, "v": v}, {"y": y}, "; ".join(note) or None, scale=scale, **params)
+    return Op("attention", {"q": q, "k": k, "v": v}, {"y": y}, "; ".join(note) or None, **params)
 
 
 def heads(x, count):
@@ -675,6 +676,8 @@ def convert(folder, out):
     operator = "+".join(node.op_type for node in model.graph.node)
     if operator not in CONVERTERS:
         return operator, "no such operation here"
+    if folder.name in INEXACT:
+        return operator, INEXACT[folder.name]
     try:
         ops = CONVERTERS[operator](Case(folder))
         for suffix, op in ops if isinstance(ops, list) else [("", ops)]:

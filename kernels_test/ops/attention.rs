@@ -20,6 +20,8 @@ pub fn cases(list: &mut Vec<Case>) {
         ([2, 70, 3, 2, 32], true, None),
         ([1, 3, 70, 2, 100], true, Some(0.25)),
         ([3, 21, 40, 2, 64], false, None),
+        // Scores over a hundred: exp of them would overflow.
+        ([1, 40, 441, 1, 8], false, Some(40.0)),
     ] {
         let options = Attention { causal, scale };
         let factor = scale.map(|s| Real::constant(f64::from(s)));

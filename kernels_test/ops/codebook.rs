@@ -1,41 +1,20 @@
-//! Distances to code vectors and the nearest one.
+//! Distances to code vectors, and codes as running averages.
 
 use super::{Case, Input, Real};
+use crate::gpu::Gpu;
 use crate::ops;
+use crate::tensor::{Codes, Tensor};
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, k, d) in [(1, 1, 1), (13, 8, 2), (65, 5, 3), (441, 128, 32), (1500, 7, 4), (3, 1024, 128)] {
+    for (rows, k, d) in [(1, 1, 1), (13, 8, 2), (65, 5, 3), (1500, 7, 4), (3, 1024, 128)] {
         list.push(Case::new(
-            "nearest_code",
-            format!("[{rows}, {d}] of {k}"),
-            vec![Input::normal(&[rows, d]).constant(), Input::normal(&[k, d]).constant()],
-            |_, x| ops::nearest(&x[0], &x[1]),
-            move |x| {
-                let nearest = |row: usize| {
-                    let distance = |code: usize| squared(x, row, code, d).value;
-                    (0..k).fold(0, |best, code| if distance(code) < distance(best) { code } else { best })
-                };
-                (0..rows).flat_map(|row| Real::code(nearest(row) as u32)).collect()
-            },
+            "code_distances",
+            format!("[{rows}, {d}] to {k}"),
+            vec![Input::normal(&[rows, d]), Input::normal(&[k, d])],
+            |_, x| ops::distances(&x[0], &x[1]),
+            move |x| (0..rows * k).map(|at| squared(x, at / k, at % k, d)).collect(),
         ));
-        if rows * k <= 15_000 {
-            list.push(Case::new(
-                "code_distances",
-                format!("[{rows}, {d}] to {k}"),
-                vec![Input::normal(&[rows, d]), Input::normal(&[k, d])],
-                |_, x| ops::distances(&x[0], &x[1]),
-                move |x| (0..rows * k).map(|at| squared(x, at / k, at % k, d)).collect(),
-            ));
-        }
     }
-    // Codes 1 and 3 are equal, and 0 and 2 equally far: the lowest index wins.
-    list.push(Case::new(
-        "nearest_code",
-        "ties",
-        vec![Input::given(&[2, 1], vec![0.0, 5.0]), Input::given(&[4, 1], vec![-1.0, 5.0, 1.0, 5.0])],
-        |_, x| ops::nearest(&x[0], &x[1]),
-        |_| [0, 1].into_iter().flat_map(Real::code).collect(),
-    ));
     // The declared gradient of the straight-through estimator: the identity.
     list.push(Case::new(
         "straight_through",
@@ -44,6 +23,75 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::straight_through(&x[0], &x[1]),
         |x| x[0].iter().zip(&x[1]).map(|(z, q)| Real { tangent: z.tangent, ..*q }).collect(),
     ));
+    for (rows, k, d) in [(1, 1, 1), (13, 8, 2), (441, 128, 32), (150, 7, 130), (33_000, 3, 1)] {
+        for (which, name) in ["counts", "sums", "codebook"].into_iter().enumerate() {
+            // Vectors of three steps, sums, codebook; the counts start apart from each other.
+            let inputs = [&[3, rows, d][..], &[k, d], &[k, d]].map(|dims| Input::normal(dims).constant());
+            list.push(Case::new(
+                "codebook_ema",
+                format!("[{rows}, {d}] to {k}: {name}"),
+                [inputs.as_slice(), &[Input::uniform(&[k], 0.5, 2.0).constant()]].concat(),
+                move |gpu, x| ema(gpu, x, [rows, k, d])[which].clone(),
+                move |x| define_ema(x, [rows, k, d]).swap_remove(which),
+            ));
+        }
+    }
+    // Codes 1 to 3 are never hit: below the smallest normal number after 127 halvings of the count, if that went on.
+    list.push(Case::new(
+        "codebook_ema",
+        "unhit codes keep their places over 200 steps",
+        vec![Input::normal(&[4, 5]).constant()],
+        |gpu, x| {
+            let copy = || Tensor::from_slice(gpu, &x[0].to_vec(), [4, 5]);
+            let (counts, sums, codebook) = (Tensor::from_slice(gpu, &[1.0, 1.0, 1e-20, 0.0], [4]), copy(), copy());
+            let (z, codes) = (Tensor::zeros(gpu, [3, 5]), Codes::from_slice(gpu, &[0; 3], [3]));
+            for _ in 0..200 {
+                ops::codebook_ema(&z, &codes, &counts, &sums, &codebook, 0.5);
+            }
+            codebook
+        },
+        |x| (0..20).map(|at| if at < 5 { Real::default() } else { x[0][at] }).collect(),
+    ));
+}
+
+const DECAY: f32 = 0.75;
+
+/// Some codes twice in a row, and for k > 2 the last one never in the steps 1 and 2.
+fn code(step: usize, row: usize, k: usize) -> usize {
+    let used = if step == 0 || k < 3 { k } else { k - 1 };
+    (row / 2 * 7 + row / 3 + step) % used
+}
+
+/// Counts, sums and codebook after three steps.
+fn ema(gpu: &Gpu, x: &[Tensor], [rows, k, d]: [usize; 3]) -> [Tensor; 3] {
+    let copy = |t: &Tensor| Tensor::from_slice(gpu, &t.to_vec(), t.shape());
+    let [counts, sums, codebook] = [&x[3], &x[1], &x[2]].map(copy);
+    for (step, z) in x[0].to_vec().chunks(rows * d).enumerate() {
+        let codes: Vec<u32> = (0..rows).map(|row| code(step, row, k) as u32).collect();
+        let (z, codes) = (Tensor::from_slice(gpu, z, [rows, d]), Codes::from_slice(gpu, &codes, [rows]));
+        ops::codebook_ema(&z, &codes, &counts, &sums, &codebook, DECAY);
+    }
+    [counts, sums, codebook]
+}
+
+fn define_ema(x: &[Vec<Real>], [rows, k, d]: [usize; 3]) -> Vec<Vec<Real>> {
+    let [mut counts, mut sums, mut codebook] = [&x[3], &x[1], &x[2]].map(Clone::clone);
+    let decay = Real::constant(f64::from(DECAY));
+    let mix = |old: Real, new: Real| decay * old + (Real::constant(1.0) - decay) * new;
+    for (step, z) in x[0].chunks(rows * d).enumerate() {
+        for entry in 0..k {
+            let hits: Vec<usize> = (0..rows).filter(|&row| code(step, row, k) == entry).collect();
+            counts[entry] = mix(counts[entry], Real::constant(hits.len() as f64));
+            for column in 0..d {
+                let at = entry * d + column;
+                sums[at] = mix(sums[at], Real::sum(hits.iter().map(|row| z[row * d + column])));
+                if !hits.is_empty() {
+                    codebook[at] = sums[at] / counts[entry];
+                }
+            }
+        }
+    }
+    vec![counts, sums, codebook]
 }
 
 fn squared(x: &[Vec<Real>], row: usize, code: usize, d: usize) -> Real {

@@ -5,7 +5,7 @@ use crate::ops;
 use crate::tensor::Codes;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, entries, d) in [(1, 1, 1), (13, 8, 2), (512, 51, 24), (5000, 3, 5), (9000, 2, 1)] {
+    for (rows, entries, d) in [(1, 1, 1), (13, 8, 2), (512, 51, 24), (5000, 3, 5), (33_100, 2, 1), (1300, 700, 3)] {
         // Every entry is hit, in no simple order.
         let code = move |row: usize| (row * 7 + row / 3) % entries;
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
@@ -22,7 +22,30 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{rows}, {d}] -> {entries}"),
             vec![Input::normal(&[rows, d]).constant()],
             move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &for_scatter, [rows]), entries),
-            move |x| sums_by_code(&x[0], &(0..rows).map(code).collect::<Vec<_>>(), entries, d),
+            move |x| sums(x, entries, d, code),
+        ));
+    }
+    // All rows have one code, as at a collapsed codebook; some have none of the table, which counts nowhere.
+    for (rows, entries, d) in [(1100, 130, 4), (33_000, 3, 1)] {
+        let code = move |row: usize| if row % 5 == 3 { entries + row % 2 } else { 1 };
+        let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
+        let for_counts = codes.clone();
+        list.push(Case::new(
+            "scatter_add",
+            format!("[{rows}, {d}] -> 1 of {entries}"),
+            vec![Input::normal(&[rows, d]).constant()],
+            move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &codes, [rows]), entries),
+            move |x| sums(x, entries, d, code),
+        ));
+        list.push(Case::new(
+            "code_counts",
+            format!("{rows} of 1 of {entries}"),
+            vec![],
+            move |gpu, _| ops::code_counts(&Codes::from_slice(gpu, &for_counts, [rows]), entries),
+            move |_| {
+                let count = |entry| (0..rows).filter(|&row| code(row) == entry).count();
+                (0..entries).map(|entry| Real::constant(count(entry) as f64)).collect()
+            },
         ));
     }
 }
@@ -32,13 +55,11 @@ pub(crate) fn table_rows(table: &[Real], codes: impl Iterator<Item = usize>, d: 
     codes.flat_map(|code| table[code * d..(code + 1) * d].to_vec()).collect()
 }
 
-/// For each code the sum of its rows.
-pub(crate) fn sums_by_code(x: &[Real], codes: &[usize], entries: usize, d: usize) -> Vec<Real> {
-    let mut terms = vec![Vec::new(); entries * d];
-    for (row, &code) in codes.iter().enumerate() {
-        for i in 0..d {
-            terms[code * d + i].push(x[row * d + i]);
-        }
-    }
-    terms.into_iter().map(Real::sum).collect()
+/// The sums of the rows that have each code.
+pub(crate) fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+    let rows = x[0].len() / d;
+    let of = |entry: usize| -> Vec<usize> { (0..rows).filter(|&row| code(row) == entry).collect() };
+    let lists: Vec<Vec<usize>> = (0..entries).map(of).collect();
+    let sum = |at: usize| Real::sum(lists[at / d].iter().map(|row| x[0][row * d + at % d]));
+    (0..entries * d).map(sum).collect()
 }

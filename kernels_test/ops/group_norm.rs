@@ -1,4 +1,4 @@
-//! Group and layer normalisation.
+//! Group and layer normalisation, with and without SiLU.
 
 use super::{Case, Input, Real};
 use crate::ops;
@@ -13,6 +13,15 @@ pub fn cases(list: &mut Vec<Case>) {
             vec![Input::uniform(&[n, hw, c], -1.0, 3.0), Input::normal(&[c]), Input::normal(&[c])],
             move |_, x| ops::group_norm(&x[0], &x[1], &x[2], groups, 1e-5),
             move |x| normalise(x, [n, hw, c, groups], 1e-5),
+        ));
+    }
+    for [n, hw, c, groups] in [[1, 1, 4, 1], [2, 25, 6, 3], [1, 441, 32, 8], [2, 9, 128, 32], [1, 4, 512, 32]] {
+        list.push(Case::new(
+            "group_norm_silu",
+            format!("[{n}, {hw}, {c}] groups {groups}"),
+            vec![Input::uniform(&[n, hw, c], -1.0, 3.0), Input::normal(&[c]), Input::normal(&[c])],
+            move |_, x| ops::group_norm_silu(&x[0], &x[1], &x[2], groups, 1e-5),
+            move |x| normalise(x, [n, hw, c, groups], 1e-5).into_iter().map(|u| u * u.sigmoid()).collect(),
         ));
     }
     for [rows, c] in [[1, 2], [5, 12], [7, 65], [3, 513]] {

@@ -6,16 +6,22 @@ mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
+mod layout;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod pool;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 use super::{Case, Input, Real};
@@ -30,16 +36,22 @@ pub fn cases() -> Vec<Case> {
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,
+        dropout::cases,
         elementwise::cases,
         film::cases,
+        gated::cases,
         gather::cases,
         group_norm::cases,
+        layout::cases,
+        kl::cases,
         matmul::cases,
         mse::cases,
+        nearest::cases,
         ou_step::cases,
         pool::cases,
         random::cases,
         reduce::cases,
+        resample::cases,
         softmax::cases,
     ] {
         part(&mut list);
@@ -55,12 +67,16 @@ pub(super) mod definitions {
     pub(crate) use super::conv_transpose2d::scatter as conv_transpose2d;
     pub(crate) use super::conv2d::convolution as conv2d;
     pub(crate) use super::elementwise::{BINARY, UNARY, broadcast};
-    pub(crate) use super::gather::{sums_by_code, table_rows};
+    pub(crate) use super::gated::gate;
+    pub(crate) use super::gather::{sums as sums_by_code, table_rows};
     pub(crate) use super::group_norm::normalise as group_norm;
+    pub(crate) use super::kl::divergence;
     pub(crate) use super::matmul::product;
     pub(crate) use super::mse::terms as mse;
+    pub(crate) use super::nearest::{first_least, nearest};
     pub(crate) use super::ou_step::stepped;
     pub(crate) use super::pool::{average, maximum};
     pub(crate) use super::reduce::sums;
+    pub(crate) use super::resample::images;
     pub(crate) use super::softmax::centred;
 }

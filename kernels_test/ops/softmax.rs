@@ -5,7 +5,7 @@ use crate::ops;
 use crate::tensor::Codes;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, k, scale) in [(1, 1, 1.0), (3, 8, 1.0), (65, 7, 0.5), (2, 256, 1.0), (5, 441, 4.0)] {
+    for (rows, k, scale) in [(1, 1, 1.0), (3, 8, 1.0), (65, 7, 0.5), (2, 256, 1.0), (5, 441, 4.0), (2, 8192, 1.0)] {
         let inputs = || vec![Input { law: super::super::Law::Normal(3.0), ..Input::normal(&[rows, k]) }];
         let name = format!("[{rows}, {k}] scale {scale}");
         let define = move |x: &[Vec<Real>], finish: fn(Real, Real) -> Real| {
@@ -30,7 +30,7 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| define(x, |l, s| l - s),
         ));
     }
-    for (rows, k) in [(1, 2), (70, 8), (3, 256)] {
+    for (rows, k) in [(1, 2), (70, 8), (3, 256), (5, 512), (2, 8192)] {
         let target = move |row: usize| (row * 5 + 1) % k;
         list.push(Case::new(
             "cross_entropy",

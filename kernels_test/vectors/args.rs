@@ -85,8 +85,8 @@ impl<'a> Args<'a> {
     }
 
     /// A stride, which is the same for height and width.
-    pub fn stride(&mut self, default: usize) -> Result<usize, String> {
-        let [h, w] = self.pair("stride", 1, [default; 2])?;
+    pub fn stride(&mut self, default: [usize; 2]) -> Result<usize, String> {
+        let [h, w] = self.pair("stride", 1, default)?;
         if h == w { Ok(h) } else { Err(format!("param `stride` is [{h}, {w}]; both must be the same")) }
     }
 
@@ -217,11 +217,11 @@ impl<'a> Args<'a> {
             let (part, rest) = name.split_once('.').unwrap_or_default();
             let (known, what) = match part {
                 "in" => (&self.inputs, "inputs"),
-                "grad" => (&with_grad, "gradients to"),
+                "grad" => (&with_grad, "inputs with a gradient"),
                 _ => (&outputs, "outputs"),
             };
             if !known.contains(&rest) {
-                return Err(format!("tensor {name} is unknown; the {what} of {op} are {}", listed(known)));
+                return Err(format!("tensor {name} is unknown; {op} has the {what} {}", listed(known)));
             }
             let beside = match part {
                 "grad" => format!("in.{rest}"),

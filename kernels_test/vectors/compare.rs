@@ -45,9 +45,9 @@ pub fn check(vector: &Vector, gpu: &Gpu) -> Result<Outcome, String> {
 }
 
 /// A result in the file, in the engine's order.
-struct File {
-    values: Vec<f64>,
-    single: bool,
+pub(super) struct File {
+    pub values: Vec<f64>,
+    pub single: bool,
 }
 
 impl File {
@@ -80,7 +80,7 @@ fn apart(at: &str, [one, other]: [(&str, f64); 2], bound: f64) -> Result<f64, St
     ))
 }
 
-fn compare_output(place: &Place, got: &[f64], expected: &[Real], file: &File) -> Result<Shares, String> {
+pub(super) fn compare_output(place: &Place, got: &[f64], expected: &[Real], file: &File) -> Result<Shares, String> {
     if got.len() != expected.len() || got.len() != file.values.len() {
         return Err(format!("out.{}: {} results, {} in the file", place.name, got.len(), file.values.len()));
     }
@@ -241,7 +241,12 @@ fn one_direction(
 }
 
 /// The GPU, the definition and the file against each other; `double` is how near the last two must be if both are in f64.
-fn triangle(at: &str, [got, value, given]: [f64; 3], bound: f64, double: Option<f64>) -> Result<Shares, String> {
+pub(super) fn triangle(
+    at: &str,
+    [got, value, given]: [f64; 3],
+    bound: f64,
+    double: Option<f64>,
+) -> Result<Shares, String> {
     let definition = double.unwrap_or(bound + 0.5 * U * given.abs());
     apart(at, [("the definition has", value), ("the file", given)], definition)?;
     let one = apart(at, [("the GPU has", got), ("the definition", value)], bound)?;

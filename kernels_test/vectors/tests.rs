@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::super::Real;
+use super::compare::{File, compare_output, triangle};
+use super::plan::Place;
 use super::{Vector, file};
 
 /// A file's tensors: name, type, dimensions, bytes.
@@ -55,9 +58,9 @@ fn unknown_names_are_named_with_what_is_allowed() {
     says(read("softmax", r#"{"axes": 1}"#, simple(vec![])), &["param `axes` is unknown; softmax has axis"]);
     let four = || f64s(&[0.0; 6]);
     let more = |name| simple(vec![(name, Dtype::F64, vec![2, 3], four())]);
-    says(read("relu", "{}", more("in.z")), &["tensor in.z is unknown; the inputs of relu are x"]);
-    says(read("relu", "{}", more("out.z")), &["tensor out.z is unknown; the outputs of relu are y"]);
-    says(read("relu", "{}", more("grad.z")), &["tensor grad.z is unknown; the gradients to of relu are x"]);
+    says(read("relu", "{}", more("in.z")), &["tensor in.z is unknown; relu has the inputs x"]);
+    says(read("relu", "{}", more("out.z")), &["tensor out.z is unknown; relu has the outputs y"]);
+    says(read("relu", "{}", more("grad.z")), &["tensor grad.z is unknown; relu has the inputs with a gradient x"]);
     says(read("relu", "{}", more("hint")), &["tensor `hint` is none of in.NAME, out.NAME, cot.NAME, grad.NAME"]);
     says(read("relu", "{}", more("grad.x")), &["no weights of the results: cot.y"]);
 }
@@ -100,4 +103,33 @@ fn a_missing_file_is_named() {
     let what = super::load(std::path::Path::new("no/such.safetensors")).err().expect("there is none");
     assert!(what.starts_with("no/such.safetensors: cannot be read"), "{what}");
     says(file::parse("case".into(), b"nothing"), &["is no whole safetensors file"]);
+}
+
+#[test]
+fn any_two_that_differ_fail() {
+    let place = Place::new("y", &[2, 2]).permuted(&[1, 0]);
+    let want = [1.0, 2.0, 3.0, 4.0].map(|value| Real::within(value, 1e-6));
+    let go = |got: [f64; 4], values: [f64; 4], single| {
+        compare_output(&place, &got, &want, &File { values: values.to_vec(), single })
+    };
+    let right = [1.0, 2.0, 3.0, 4.0];
+    let off = |by: f64| [1.0, 2.0 + by, 3.0, 4.0];
+    assert_eq!(go(right, right, false).map(|share| share.bound), Ok(0.0));
+    assert!(go(off(9e-7), right, false).is_ok_and(|share| share.bound > 0.8));
+    // The second in the engine's order is the third of the file.
+    let what = go(off(2e-6), right, false).expect_err("the GPU is off");
+    assert!(what.starts_with("out.y element 2: the GPU has 2.000002"), "{what}");
+    assert!(go(right, off(1e-8), false).expect_err("the file is off").contains("the definition has"));
+    assert!(go(right, off(1e-6), true).is_ok(), "a result in f32 may be off by the bound too");
+    assert!(go(right, off(3e-6), true).is_err());
+    assert!(go([f64::NAN; 4], right, false).is_err());
+}
+
+#[test]
+fn gradients_are_compared_with_both() {
+    let near = Some(1e-9);
+    assert!(triangle("g", [1.0, 1.0, 1.0], 1e-6, near).is_ok());
+    assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, near).is_err_and(|what| what.contains("the file")));
+    assert!(triangle("g", [1.0 + 2e-6, 1.0, 1.0], 1e-6, near).is_err_and(|what| what.contains("the GPU")));
+    assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, None).is_ok());
 }

@@ -2,11 +2,13 @@
 #import grid
 #import block
 
+override WIDE: bool = false;
+
 struct Params {
     slabs: u32, heads: u32, // slabs: batch x heads
     len_own: u32, len_other: u32,
     vectors: u32, // vec4s a row
-    across: u32, // lanes side by side over the columns; each has two vec4s of them
+    across: u32, // lanes side by side over the columns; each has two vec4s of them, four if WIDE
     blocks: u32, // blocks of `own` a slab
     reach: u32, // query i sees keys j <= i + reach
     scale: f32,
@@ -20,7 +22,8 @@ var<immediate> p: Params;
 // Score of a key that a query does not see: finite, as infinities may be assumed absent.
 const UNSEEN = vec4(-1e30);
 
-// Rows or columns of a lane; written out, since drivers keep arrays indexed in a loop in memory.
+// Of a lane's four rows; written out, since drivers keep arrays indexed in a loop in memory.
+struct Sums { c0: Block, c1: Block, c2: Block, c3: Block }
 struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
 
 fn rank_one(sums: Block, left: vec4<f32>, right: vec4<f32>) -> Block {
@@ -38,7 +41,7 @@ struct Place {
     group: u32, // which four of the block these are
     groups: u32,
     column: u32, // which lane across the columns this is
-    columns: vec2<u32>, // its two vec4s of a row
+    columns: vec4<u32>, // its vec4s of a row; beyond the last it repeats
     own: u32, // row 0 of this sample and head of `own`, counted in rows of all
     other: u32,
     mine: vec4<u32>, // where the lane's four rows begin; beyond the last row it repeats
@@ -51,7 +54,7 @@ fn place(block: u32, lid: u32) -> Place {
     let groups = 64u / p.across;
     let group = lid / p.across;
     let column = lid - group * p.across;
-    let columns = min(vec2(column, column + p.across), vec2(p.vectors - 1u));
+    let columns = min(vec4(column) + p.across * LANES, vec4(p.vectors - 1u));
     let first = (block - slab * p.blocks) * (4u * groups);
     let row = first + 4u * group;
     let base = n * p.len_own * p.heads + head;
@@ -101,4 +104,34 @@ fn value_products(mine: vec4<u32>, theirs: vec4<u32>) -> Block {
         r3 = row_times(r3, other_value[theirs.w + c], tile);
     }
     return Block(r0, r1, r2, r3);
+}
+
+// Adds `weight` times the row of `other` at vec4 `row`.
+fn add_other(sums: Sums, weight: vec4<f32>, row: u32, columns: vec4<u32>) -> Sums {
+    let c0 = rank_one(sums.c0, weight, other[row + columns.x]);
+    let c1 = rank_one(sums.c1, weight, other[row + columns.y]);
+    if !WIDE {
+        return Sums(c0, c1, sums.c2, sums.c3);
+    }
+    let c2 = rank_one(sums.c2, weight, other[row + columns.z]);
+    return Sums(c0, c1, c2, rank_one(sums.c3, weight, other[row + columns.w]));
+}
+
+// As `add_other`, of other_value.
+fn add_value(sums: Sums, weight: vec4<f32>, row: u32, columns: vec4<u32>) -> Sums {
+    let c0 = rank_one(sums.c0, weight, other_value[row + columns.x]);
+    let c1 = rank_one(sums.c1, weight, other_value[row + columns.y]);
+    if !WIDE {
+        return Sums(c0, c1, sums.c2, sums.c3);
+    }
+    let c2 = rank_one(sums.c2, weight, other_value[row + columns.z]);
+    return Sums(c0, c1, c2, rank_one(sums.c3, weight, other_value[row + columns.w]));
+}
+
+// A lane's sums in order of rows.
+fn in_rows(s: Sums) -> array<vec4<f32>, 16> {
+    return array(
+        s.c0.r0, s.c1.r0, s.c2.r0, s.c3.r0, s.c0.r1, s.c1.r1, s.c2.r1, s.c3.r1,
+        s.c0.r2, s.c1.r2, s.c2.r2, s.c3.r2, s.c0.r3, s.c1.r3, s.c2.r3, s.c3.r3,
+    );
 }

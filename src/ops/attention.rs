@@ -3,14 +3,17 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{LOOPS, grid};
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Override, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("attention");
 pub(super) static BACKWARD: Shader = shader!("attention_backward");
 
-/// Most channels of a head: 32 lanes side by side with two vec4s each.
+/// Most channels of a head: 16 lanes side by side with four vec4s each.
 const WIDEST: usize = 256;
+/// Most vec4s of a row of which a lane has two; of more it has four. So tiles have at most 64 rows of either side, and
+/// lanes keep few sums where they can.
+const NARROW: usize = 32;
 
 /// How [`attention`] is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,7 +76,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
     let [n, len_q, heads, _] = q.dims();
     let (y, lse) = (Tensor::uninit(gpu, q.shape()), Tensor::uninit(gpu, [n, len_q, heads]));
     let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];
-    gpu.dispatch(&SHADER, "forward", &[], &buffers, &params, params.grid());
+    gpu.dispatch(&SHADER, "forward", &params.overrides(), &buffers, &params, params.grid());
     let (saved_q, saved_k, saved_v, saved_y) = (q.detach(), k.detach(), v.detach(), y.clone());
     y.with_vjp([q, k, v], move |dy, [want_q, want_k, want_v]| {
         let (q, k, v, gpu) = (&saved_q, &saved_k, &saved_v, dy.gpu());
@@ -84,7 +87,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         let dq = want_q.then(|| {
             let dq = Tensor::uninit(gpu, q.shape());
             let buffers = [q.buffer(), k.buffer(), dy.buffer(), v.buffer(), rows[0], rows[1], dq.buffer()];
-            gpu.dispatch(&BACKWARD, "backward_query", &[], &buffers, &params, params.grid());
+            gpu.dispatch(&BACKWARD, "backward_query", &params.overrides(), &buffers, &params, params.grid());
             dq
         });
         if !want_k && !want_v {
@@ -93,7 +96,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         let params = Params::of(k, q, causal, scale);
         let (dk, dv) = (Tensor::uninit(gpu, k.shape()), Tensor::uninit(gpu, k.shape()));
         let buffers = [k.buffer(), q.buffer(), v.buffer(), dy.buffer(), rows[0], rows[1], dk.buffer(), dv.buffer()];
-        gpu.dispatch(&BACKWARD, "backward_key", &[], &buffers, &params, params.grid());
+        gpu.dispatch(&BACKWARD, "backward_key", &params.overrides(), &buffers, &params, params.grid());
         [dq, Some(dk), Some(dv)]
     })
 }
@@ -104,7 +107,8 @@ impl Params {
     fn of(own: &Tensor, other: &Tensor, causal: bool, scale: f32) -> Params {
         let ([n, len_own, heads, width], [_, len_other, ..]) = (own.dims::<4>(), other.dims::<4>());
         let vectors = width / 4;
-        let across = vectors.div_ceil(2).next_power_of_two().max(4);
+        let each = if vectors > NARROW { 4 } else { 2 };
+        let across = vectors.div_ceil(each).next_power_of_two().max(4);
         let rounds = len_other.div_ceil(4 * across) * (2 * vectors + 5 * across);
         assert!(rounds <= LOOPS, "attention: {len_other} rows of {width} channels take {rounds} rounds of {LOOPS}");
         Params {
@@ -119,6 +123,10 @@ impl Params {
             reach: if causal { 0 } else { 1 << 30 },
             scale,
         }
+    }
+
+    fn overrides(&self) -> [Override; 1] {
+        [("WIDE", u32::from(self.vectors as usize > NARROW))]
     }
 
     fn grid(&self) -> [u32; 3] {

@@ -1,9 +1,10 @@
-//! Distances to code vectors, the nearest code, and the straight-through estimator.
+//! Distances to code vectors, the straight-through estimator, and codes as running averages.
 
 use bytemuck::{Pod, Zeroable};
 
+use super::gather::Chains;
+use super::grid;
 use super::reduce::sum_middle;
-use super::{LOOPS, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::{Codes, Tensor};
 
@@ -21,27 +22,20 @@ struct Params {
     part: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Ema {
+    k: u32,
+    d: u32,
+    decay: f32,
+}
+
 #[track_caller]
 fn params(z: &Tensor, codebook: &Tensor) -> (Params, Vec<usize>) {
     let [k, d] = codebook.dims();
     let mut positions = z.shape().dims().to_vec();
     assert_eq!(positions.pop(), Some(d), "z {:?} and codebook {:?}", z.shape(), codebook.shape());
     (Params { rows: (z.count() / d) as u32, d: d as u32, k: k as u32, part: PART as u32 }, positions)
-}
-
-/// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no gradient.
-///
-/// # Panics
-/// If the last dimensions differ, or k · d is over about 240,000 (see [`LOOPS`](super::LOOPS)).
-#[track_caller]
-pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
-    let (params, positions) = params(z, codebook);
-    let rounds = params.k * (params.d / 4 + 4);
-    assert!(rounds as usize <= LOOPS, "nearest: {:?} is {rounds} rounds an invocation, over {LOOPS}", codebook.shape());
-    let codes = Codes::uninit(z.gpu(), positions);
-    let buffers = [z.buffer(), codebook.buffer(), codes.buffer()];
-    z.gpu().dispatch(&SHADER, "nearest", &[], &buffers, &params, grid(params.rows as usize, 64));
-    codes
 }
 
 /// ‖z − e_k‖² for every code: `z` [.., d], `codebook` [k, d] → [.., k].
@@ -85,4 +79,23 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
 pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
     assert_eq!(z.shape(), quantised.shape(), "straight_through: shapes of z and of its codes");
     quantised.detach().with_vjp([z], |dy, _| [Some(dy.clone())])
+}
+
+/// Moves code vectors to the running averages of what they stand for (van den Oord et al. 2017, appendix A.1), in place:
+/// counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook ← sums / counts, with γ = `decay` and n_k, m_k
+/// number and sum of the rows of `z` [.., d] whose `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy
+/// of `codebook` [k, d]; a code that no row has keeps its place to the bit.
+///
+/// # Panics
+/// If shapes do not fit.
+#[track_caller]
+pub fn codebook_ema(z: &Tensor, codes: &Codes, counts: &Tensor, sums: &Tensor, codebook: &Tensor, decay: f32) {
+    let [k, d] = codebook.dims();
+    let fits = counts.dims() == [k] && sums.dims() == [k, d] && z.shape().last() == d;
+    let shapes = (z.shape(), counts.shape(), sums.shape(), codebook.shape());
+    assert!(fits, "codebook_ema: z, counts, sums, codebook {shapes:?}");
+    let chains = Chains::new(codes, k);
+    let (batch_counts, batch_sums) = (chains.counts(), chains.sum(z));
+    let buffers = [&batch_counts, &batch_sums, counts, sums, codebook].map(Tensor::buffer);
+    z.gpu().dispatch(&SHADER, "ema", &[], &buffers, &Ema { k: k as u32, d: d as u32, decay }, grid(k, 1));
 }

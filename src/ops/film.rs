@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grid;
+use super::{LOOPS, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::Tensor;
 
@@ -20,11 +20,13 @@ struct Params {
 /// `x` [n, l, c], `modulation` [n, 2c].
 ///
 /// # Panics
-/// If shapes do not fit.
+/// If shapes do not fit, or there are over [`LOOPS`] positions.
 #[track_caller]
 pub fn film_silu(x: &Tensor, modulation: &Tensor) -> Tensor {
     let [n, length, c] = x.dims();
     assert_eq!(modulation.dims(), [n, 2 * c], "film_silu: x {:?} and its modulation", x.shape());
+    // One invocation walks over the positions of a channel.
+    assert!(length <= LOOPS, "film_silu: {length} positions; there may be {LOOPS}");
     let params = Params { batch: n as u32, length: length as u32, c: c as u32 };
     let (y, groups) = (Tensor::uninit(x.gpu(), x.shape()), grid(n * c, 64));
     x.gpu().dispatch(&SHADER, "forward", &[], &[x.buffer(), modulation.buffer(), y.buffer()], &params, groups);

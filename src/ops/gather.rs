@@ -9,8 +9,10 @@ use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("gather");
 
-/// Rows that one invocation of the scatter looks through.
-const PART: usize = 4096;
+/// Rows of one chain, as in the WGSL.
+const CHAIN: usize = 256;
+/// Most rows that one invocation of the scatter sums; a multiple of [`CHAIN`].
+const PART: usize = 32_768;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -41,21 +43,69 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     y.with_vjp([table], move |dy, _| [Some(scatter_add(dy, &codes, entries))])
 }
 
-/// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order of m.
+/// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order of m; a code that
+/// is no entry counts nowhere. Has no gradient.
 ///
 /// # Panics
 /// If `x` does not have one row a code.
 #[track_caller]
 pub fn scatter_add(x: &Tensor, codes: &Codes, entries: usize) -> Tensor {
-    let (rows, d) = (codes.count(), x.shape().last());
-    assert_eq!(x.count(), rows * d, "scatter_add: x {:?} and codes {:?}", x.shape(), codes.shape());
-    let (part, parts) = (PART.min(rows), rows.div_ceil(PART).max(1));
-    let y = Tensor::uninit(x.gpu(), [parts, entries, d]);
-    let params = Params { rows: rows as u32, d: d as u32, entries: entries as u32, part: part as u32 };
-    let groups = [(entries * d).div_ceil(64) as u32, parts as u32, 1];
-    x.gpu().dispatch(&SHADER, "scatter_add", &[], &[codes.buffer(), x.buffer(), y.buffer()], &params, groups);
-    if parts == 1 {
-        return y.reshape([entries, d]);
+    Chains::new(codes, entries).sum(x)
+}
+
+/// How often each of `entries` codes occurs in `codes` [..] → [entries]. Has no gradient.
+pub fn code_counts(codes: &Codes, entries: usize) -> Tensor {
+    Chains::new(codes, entries).counts()
+}
+
+/// Rows of equal codes linked, so that a sum over them need not look at all rows.
+pub(super) struct Chains {
+    params: Params,
+    parts: usize,
+    head: Codes,
+    next: Codes,
+}
+
+impl Chains {
+    pub(super) fn new(codes: &Codes, entries: usize) -> Chains {
+        let (gpu, rows) = (codes.gpu(), codes.count());
+        let chains = rows.div_ceil(CHAIN);
+        let params = Params { rows: rows as u32, d: 0, entries: entries as u32, part: PART as u32 };
+        let (head, next) = (Codes::uninit(gpu, [chains, entries]), Codes::uninit(gpu, [rows]));
+        let buffers = [codes.buffer(), head.buffer(), next.buffer()];
+        gpu.dispatch(&SHADER, "link", &[], &buffers, &params, [chains as u32, 1, 1]);
+        Chains { params, parts: rows.div_ceil(PART).max(1), head, next }
     }
-    sum_middle(&y, [1, parts, entries * d], 1.0, false).reshape([entries, d])
+
+    /// [entries, d]: the sums of the rows of `x` that have each code.
+    #[track_caller]
+    pub(super) fn sum(&self, x: &Tensor) -> Tensor {
+        let (entries, d) = (self.params.entries as usize, x.shape().last());
+        let shapes = (x.shape(), self.next.shape());
+        assert_eq!(x.count(), self.next.count() * d, "scatter_add: x {:?} and codes {:?}", shapes.0, shapes.1);
+        let y = Tensor::uninit(x.gpu(), [self.parts, entries, d]);
+        let params = Params { d: d as u32, ..self.params };
+        let groups = [(entries * d.div_ceil(4)).div_ceil(64) as u32, self.parts as u32, 1];
+        let buffers = [self.head.buffer(), self.next.buffer(), x.buffer(), y.buffer()];
+        x.gpu().dispatch(&SHADER, "scatter_add", &[], &buffers, &params, groups);
+        self.join(y).reshape([entries, d])
+    }
+
+    /// `[entries]`: how many rows have each code.
+    pub(super) fn counts(&self) -> Tensor {
+        let entries = self.params.entries as usize;
+        let y = Tensor::uninit(self.head.gpu(), [self.parts, entries]);
+        let buffers = [self.head.buffer(), self.next.buffer(), y.buffer()];
+        let groups = [entries.div_ceil(64) as u32, self.parts as u32, 1];
+        y.gpu().dispatch(&SHADER, "counts", &[], &buffers, &self.params, groups);
+        self.join(y).reshape([entries])
+    }
+
+    /// The sum of the parts' planes.
+    fn join(&self, y: Tensor) -> Tensor {
+        match self.parts {
+            1 => y,
+            parts => sum_middle(&y, [1, parts, y.count() / parts], 1.0, false),
+        }
+    }
 }

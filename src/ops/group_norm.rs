@@ -1,8 +1,8 @@
-//! Group and layer normalisation, channels last.
+//! Group and layer normalisation, channels last, and group normalisation with SiLU.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grid;
+use super::{LOOPS, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::Tensor;
 
@@ -22,38 +22,59 @@ struct Params {
 /// `x` [n, hw, c] (positions in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
 ///
 /// # Panics
-/// If `groups` does not divide the channels, or sizes do not fit.
+/// If `groups` does not divide the channels, sizes do not fit, or a group is too large for one workgroup.
 #[track_caller]
 pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32) -> Tensor {
-    let [n, hw, c] = x.dims();
-    assert_eq!(c % groups, 0, "group_norm: {c} channels do not split into {groups} groups");
-    assert!(
-        gamma.dims() == [c] && beta.dims() == [c],
-        "group_norm: x {:?}, gamma {:?}, beta {:?}",
-        x.shape(),
-        gamma.shape(),
-        beta.shape()
-    );
-    let params = Params { batch: n as u32, hw: hw as u32, channels: c as u32, groups: groups as u32, eps };
+    normalise(x, gamma, beta, groups, eps, false)
+}
+
+/// silu of [`group_norm`], in the same pass: y = u σ(u), u = γ (x − μ_g) / √(σ²_g + ε) + β.
+/// `x` [n, hw, c]; `gamma`, `beta` `[c]`; `groups` divides c.
+///
+/// # Panics
+/// As [`group_norm`].
+#[track_caller]
+pub fn group_norm_silu(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32) -> Tensor {
+    normalise(x, gamma, beta, groups, eps, true)
+}
+
+#[track_caller]
+fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32, silu: bool) -> Tensor {
+    let params = check(x, [gamma, beta], groups, eps);
+    let ([n, hw, c], overrides) = (x.dims(), [("SILU", u32::from(silu))]);
     let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [n, groups, 2]));
     let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
-    x.gpu().dispatch(&SHADER, "forward", &[], &buffers, &params, grid(n * groups, 1));
-    let (x_saved, gamma_saved) = (x.detach(), gamma.detach());
+    x.gpu().dispatch(&SHADER, "forward", &overrides, &buffers, &params, grid(n * groups, 1));
+    let saved = [x.detach(), gamma.detach(), beta.detach()];
     y.with_vjp([x, gamma, beta], move |dy, [want_x, want_gamma, want_beta]| {
+        let [x, gamma, beta] = saved.each_ref().map(Tensor::buffer);
+        let inputs = [x, gamma, beta, dy.buffer(), stats.buffer()];
         let dx = want_x.then(|| {
             let dx = Tensor::uninit(dy.gpu(), [n, hw, c]);
-            let buffers = [x_saved.buffer(), gamma_saved.buffer(), dy.buffer(), stats.buffer(), dx.buffer()];
-            dy.gpu().dispatch(&SHADER, "backward_input", &[], &buffers, &params, grid(n * groups, 1));
+            let buffers = [&inputs[..], &[dx.buffer()]].concat();
+            dy.gpu().dispatch(&SHADER, "backward_input", &overrides, &buffers, &params, grid(n * groups, 1));
             dx
         });
         if !want_gamma && !want_beta {
             return [dx, None, None];
         }
         let (dgamma, dbeta) = (Tensor::uninit(dy.gpu(), [c]), Tensor::uninit(dy.gpu(), [c]));
-        let buffers = [x_saved.buffer(), dy.buffer(), stats.buffer(), dgamma.buffer(), dbeta.buffer()];
-        dy.gpu().dispatch(&SHADER, "backward_affine", &[], &buffers, &params, [c as u32, 1, 1]);
+        let buffers = [&inputs[..], &[dgamma.buffer(), dbeta.buffer()]].concat();
+        dy.gpu().dispatch(&SHADER, "backward_affine", &overrides, &buffers, &params, [c as u32, 1, 1]);
         [dx, Some(dgamma), Some(dbeta)]
     })
+}
+
+#[track_caller]
+fn check(x: &Tensor, affine: [&Tensor; 2], groups: usize, eps: f32) -> Params {
+    let [n, hw, c] = x.dims();
+    assert!(groups > 0 && c % groups == 0, "group_norm: {c} channels do not split into {groups} groups");
+    let [gamma, beta] = affine.map(Tensor::shape);
+    assert!(affine.iter().all(|t| t.dims() == [c]), "group_norm: x {:?}, gamma {gamma:?}, beta {beta:?}", x.shape());
+    // Three walks over a group and the sums of two trees; one walk over the rows of a channel.
+    let rounds = (3 * (hw * (c / groups)).div_ceil(64) + 12).max((n * hw).div_ceil(64) + 6);
+    assert!(rounds <= LOOPS, "group_norm: x {:?} in {groups} groups takes {rounds} rounds of {LOOPS}", x.shape());
+    Params { batch: n as u32, hw: hw as u32, channels: c as u32, groups: groups as u32, eps }
 }
 
 /// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta` `[last]`.

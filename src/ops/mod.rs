@@ -8,34 +8,46 @@ mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod dropout;
 mod elementwise;
 mod film;
+mod gated;
 mod gather;
 mod group_norm;
+mod kl;
+mod layout;
 mod matmul;
 mod mse;
+mod nearest;
 mod ou_step;
 mod pool;
 mod random;
 mod reduce;
+mod resample;
 mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
 pub use batch_norm::batch_norm;
-pub use codebook::{distances, nearest, straight_through};
+pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
+pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
-pub use gather::{gather, scatter_add};
-pub use group_norm::{group_norm, layer_norm};
+pub use gated::gated;
+pub use gather::{code_counts, gather, scatter_add};
+pub use group_norm::{group_norm, group_norm_silu, layer_norm};
+pub use kl::kl_divergence;
+pub use layout::{concat, narrow, to_nchw, to_nhwc, transpose};
 pub use matmul::{Trans, linear, linear_residual, matmul};
 pub use mse::{mse, weighted_mse};
+pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
 pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use random::{bits, gumbel, normal, uniform};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
+pub use resample::{crop, pad, upsample_nearest};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
 
 pub(crate) use crate::tensor::grid;
@@ -53,17 +65,24 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
+        &dropout::SHADER,
         &elementwise::SHADER,
         &film::SHADER,
+        &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
+        &layout::SHADER,
+        &kl::SHADER,
         &matmul::SHADER,
         &matmul::VEC4,
         &mse::SHADER,
+        &nearest::SHADER,
+        &nearest::VEC4,
         &ou_step::SHADER,
         &pool::SHADER,
         &random::SHADER,
         &reduce::SHADER,
+        &resample::SHADER,
         &softmax::SHADER,
         &crate::tensor::ACCUMULATE,
     ];

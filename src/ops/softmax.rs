@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{add, grid};
+use super::{LOOPS, add, grid};
 use crate::gpu::{Shader, shader};
 use crate::tensor::{Codes, Tensor};
 
@@ -17,22 +17,34 @@ struct Params {
 }
 
 impl Params {
+    #[track_caller]
     fn of(x: &Tensor, scale: f32) -> Params {
         let k = x.shape().last();
+        // One invocation walks three times over a row.
+        assert!(3 * k <= LOOPS, "softmax: {k} entries a row; there may be {}", LOOPS / 3);
         Params { rows: (x.count() / k) as u32, k: k as u32, scale }
     }
 }
 
 /// softmax(scale · x) over the last dimension.
+///
+/// # Panics
+/// If a row has over 20,000 entries.
+#[track_caller]
 pub fn softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, scale, false)
 }
 
 /// log softmax(scale · x) over the last dimension.
+///
+/// # Panics
+/// If a row has over 20,000 entries.
+#[track_caller]
 pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, scale, true)
 }
 
+#[track_caller]
 fn normalise(x: &Tensor, scale: f32, log: bool) -> Tensor {
     let (y, params) = (Tensor::uninit(x.gpu(), x.shape()), Params::of(x, scale));
     let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
@@ -49,7 +61,7 @@ fn normalise(x: &Tensor, scale: f32, log: bool) -> Tensor {
 /// −log softmax(logits)`[target]` per row: `logits` [n, k], `target` `[n]` → `[n]`, in nats.
 ///
 /// # Panics
-/// If the numbers of rows differ.
+/// If the numbers of rows differ, or a row has over 20,000 entries.
 #[track_caller]
 pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     let ([n, _], params) = (logits.dims(), Params::of(logits, 1.0));

@@ -15,7 +15,8 @@ cargo xtask quickstart   install a software GPU where there is none (Linux), bui
     --adapter A          GPU to use: index, part of its name or backend [default: the fastest kind]
     --no-install         never call the package manager
 
-cargo xtask test         fetch what the tests need, then formatting, lints, documentation and all tests
+cargo xtask test         fetch what the tests need, then formatting, lints, documentation, all tests and, where there
+                         is Python, ONNX's cases
     --fast               leave out lints and documentation
 
 cargo xtask conformance-table FILE...

@@ -5,12 +5,14 @@
 //! * [`table`] merges conformance reports of several machines into one page.
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
-//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`process`] runs other programs.
+//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`onnx`] makes vectors of ONNX's
+//! cases in a Python environment, [`process`] runs other programs.
 //! Only `packages` changes the machine.
 
 mod arguments;
 mod check;
 mod debs;
+mod onnx;
 mod packages;
 mod process;
 mod quickstart;

@@ -24,7 +24,7 @@ pub fn conv2d(args: &mut Args) -> Result<Plan, String> {
     let (weight, [o, _, kh, kw]) = args.ranked("w")?;
     let weight = if weight.dims[1] == c { weight } else { args.of_dims("w", &[o, c, kh, kw])? };
     let bias = args.maybe_of_dims("b", &[o])?;
-    let (stride, [pad_h, pad_w]) = (args.stride(1)?, args.pair("padding", 0, [0, 0])?);
+    let (stride, [pad_h, pad_w]) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
     let mask = match args.word("mask", &["none", "A", "B"])? {
         "A" => Some(Mask::A),
         "B" => Some(Mask::B),
@@ -50,7 +50,7 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
     let (weight, [_, o, kh, kw]) = args.ranked("w")?;
     let weight = if weight.dims[0] == c { weight } else { args.of_dims("w", &[c, o, kh, kw])? };
     let bias = args.maybe_of_dims("b", &[o])?;
-    let (stride, padding) = (args.stride(1)?, args.pair("padding", 0, [0, 0])?);
+    let (stride, padding) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
     let more = args.pair("output_padding", 0, [0, 0])?;
     if more.iter().any(|&m| m >= stride) {
         return Err(format!("param `output_padding` is {more:?}; it must be below the stride, {stride}"));
@@ -78,7 +78,7 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
 pub fn pool(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let kernel = args.pair("kernel", 1, None)?;
-    let (stride, padding) = (args.stride(kernel[0])?, args.pair("padding", 0, [0, 0])?);
+    let (stride, padding) = (args.stride(kernel)?, args.pair("padding", 0, [0, 0])?);
     let average = args.op() == "avg_pool2d";
     let count_include_pad = average && args.flag("count_include_pad", true)?;
     if (0..2).any(|i| 2 * padding[i] > kernel[i]) {
@@ -100,7 +100,6 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// Each pixel repeated, `scale` times in both directions or [h, w] times.
-#[cfg(any())] // LATER
 pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let [scale_h, scale_w] = args.pair("scale", 1, None)?;
@@ -123,7 +122,6 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// Zeros around, `pad` being [top, bottom, left, right].
-#[cfg(any())] // LATER
 pub fn pad(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let sides = args.sizes("pad")?;

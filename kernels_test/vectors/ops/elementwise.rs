@@ -1,9 +1,9 @@
 //! Functions of one element and arithmetic.
 
 use super::super::super::Real;
-use super::super::super::ops::definitions::{BINARY, UNARY, broadcast};
+use super::super::super::ops::definitions::{BINARY, UNARY, broadcast, gate};
 use super::super::args::Args;
-use super::super::plan::Plan;
+use super::super::plan::{Place, Plan};
 use crate::ops;
 use crate::tensor::{MAX_RANK, Shape};
 
@@ -47,12 +47,7 @@ pub fn binary(args: &mut Args) -> Result<Plan, String> {
     plan(args, a, b, y)
 }
 
-fn plan(
-    args: &Args,
-    a: super::super::plan::Place,
-    b: super::super::plan::Place,
-    y: super::super::plan::Place,
-) -> Result<Plan, String> {
+fn plan(args: &Args, a: Place, b: Place, y: Place) -> Result<Plan, String> {
     let of = BINARY.iter().find(|(op, ..)| *op == args.op());
     let (_, run, define) = *of.expect("only ops of this table are parsed here");
     let pairs: Vec<(usize, usize)> = broadcast(&a.dims, &b.dims).collect();
@@ -62,4 +57,17 @@ fn plan(
         move |_, x| run(&x[0], &x[1]),
         move |x| pairs.iter().map(|&(i, j)| define(x[0][i], x[1][j])).collect(),
     )
+}
+
+/// tanh(first half) · sigmoid(second half) along `axis`.
+pub fn gated(args: &mut Args) -> Result<Plan, String> {
+    let x = args.tensor("x")?;
+    let axis = args.axis(-1, x.dims.len())?;
+    let mut dims = x.dims.clone();
+    if dims[axis] % 2 == 1 {
+        return Err(format!("tensor in.x is {dims:?}; dimension {axis} must be even"));
+    }
+    dims[axis] /= 2;
+    let (c, y) = (dims[axis], args.output("y", &dims)?.last(axis).rows());
+    Plan::new(vec![x.last(axis).rows()], y, |_, x| ops::gated(&x[0]), move |x| gate(&x[0], c))
 }

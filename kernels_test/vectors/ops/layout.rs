@@ -40,12 +40,11 @@ pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
         vec![x],
         y,
         move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &codes, [codes.len()]), entries),
-        move |x| definitions::sums_by_code(&x[0], &places, entries, d),
+        move |x| definitions::sums_by_code(x, entries, d, |row| places[row]),
     )
 }
 
 /// The place of the first least along `axis`, which goes.
-#[cfg(any())] // LATER
 pub fn argmin(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axis = args.axis(-1, x.dims.len())?;
@@ -65,7 +64,6 @@ pub fn argmin(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// `a` and `b` side by side along `axis`.
-#[cfg(any())] // LATER
 pub fn concat(args: &mut Args) -> Result<Plan, String> {
     let (a, b) = (args.tensor("a")?, args.tensor("b")?);
     let axis = args.axis(None, a.dims.len())?;
@@ -87,7 +85,6 @@ pub fn concat(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// `length` entries from `start` along `axis`.
-#[cfg(any())] // LATER
 pub fn narrow(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axis = args.axis(None, x.dims.len())?;
@@ -109,7 +106,6 @@ pub fn narrow(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// Dimension `perm[i]` of x at place i.
-#[cfg(any())] // LATER
 pub fn transpose(args: &mut Args) -> Result<Plan, String> {
     let (x, perm) = (args.tensor("x")?, args.sizes("perm")?);
     let mut sorted = perm.clone();
@@ -130,7 +126,6 @@ pub fn transpose(args: &mut Args) -> Result<Plan, String> {
 
 /// The op swaps two neighbouring blocks of dimensions, so each dimension in turn is brought to its place by turning
 /// everything from there on.
-#[cfg(any())] // LATER
 fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
     let mut now: Vec<usize> = (0..dims.len()).collect();
     let (mut y, count) = (x.clone(), x.count());

@@ -152,3 +152,19 @@ pub fn mse(args: &mut Args) -> Result<Plan, String> {
         |x| vec![Real::sum(definitions::mse(x))],
     )
 }
+
+/// KL(softmax(p) || softmax(q)) along the last dimension, which goes.
+pub fn kl_divergence(args: &mut Args) -> Result<Plan, String> {
+    let p = args.tensor("p")?;
+    let q = args.of_dims("q", &p.dims)?.rows();
+    let kept = p.dims[..p.dims.len().saturating_sub(1)].to_vec();
+    let y = args.output("y", &kept)?.flat();
+    let p = p.rows();
+    let k = p.dims[1];
+    Plan::new(
+        vec![p, q],
+        y,
+        |_, x| ops::kl_divergence(&x[0], &x[1]),
+        move |x| x[0].chunks(k).zip(x[1].chunks(k)).map(|(p, q)| definitions::divergence(p, q)).collect(),
+    )
+}

@@ -19,9 +19,7 @@ const OPS: &[(&str, Parse)] = &[
     ("conv_transpose2d", conv::conv_transpose2d),
     ("avg_pool2d", conv::pool),
     ("max_pool2d", conv::pool),
-    #[cfg(any())] // LATER
     ("upsample_nearest", conv::upsample_nearest),
-    #[cfg(any())] // LATER
     ("pad", conv::pad),
     ("group_norm", norm::group_norm),
     ("layer_norm", norm::layer_norm),
@@ -29,7 +27,6 @@ const OPS: &[(&str, Parse)] = &[
     ("attention", products::attention),
     ("matmul", products::matmul),
     ("linear", products::linear),
-    #[cfg(any())] // LATER
     ("nearest_code", products::nearest_code),
     ("softmax", losses::softmax),
     ("log_softmax", losses::softmax),
@@ -37,15 +34,13 @@ const OPS: &[(&str, Parse)] = &[
     ("cross_entropy", losses::cross_entropy),
     ("nll_loss", losses::nll_loss),
     ("mse", losses::mse),
+    ("kl_divergence", losses::kl_divergence),
+    ("gated", elementwise::gated),
     ("embedding", layout::embedding),
     ("scatter_add", layout::scatter_add),
-    #[cfg(any())] // LATER
     ("argmin", layout::argmin),
-    #[cfg(any())] // LATER
     ("concat", layout::concat),
-    #[cfg(any())] // LATER
     ("narrow", layout::narrow),
-    #[cfg(any())] // LATER
     ("transpose", layout::transpose),
     ("sum", layout::reduce),
     ("mean", layout::reduce),

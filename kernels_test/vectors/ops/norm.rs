@@ -34,8 +34,8 @@ pub fn group_norm(args: &mut Args) -> Result<Plan, String> {
         vec![x, gamma, beta],
         y,
         move |_, x| {
-            let y = ops::group_norm(&x[0], &x[1], &x[2], groups, eps as f32);
-            if silu { ops::silu(&y) } else { y }
+            let norm = if silu { ops::group_norm_silu } else { ops::group_norm };
+            norm(&x[0], &x[1], &x[2], groups, eps as f32)
         },
         move |x| {
             let y = definitions::group_norm(x, [n, hw, c, groups], eps);

@@ -78,7 +78,6 @@ pub fn attention(args: &mut Args) -> Result<Plan, String> {
 }
 
 /// For `x` [m, d] the nearest of `codebook` [k, d].
-#[cfg(any())] // LATER
 pub fn nearest_code(args: &mut Args) -> Result<Plan, String> {
     let (x, (codebook, [_, d])) = (args.tensor("x")?, args.ranked("codebook")?);
     let mut dims = x.dims.clone();

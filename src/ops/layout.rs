@@ -1,0 +1,105 @@
+//! Elements in another order or beside others.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::grid;
+use crate::gpu::{Shader, shader};
+use crate::tensor::{Shape, Tensor};
+
+pub(super) static SHADER: Shader = shader!("layout");
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Transpose {
+    batch: u32,
+    rows: u32,
+    columns: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Row {
+    rows: u32,
+    c: u32,
+    out_c: u32,
+    start: u32,
+}
+
+/// `x` [.., a, b] with its last two dimensions swapped → [.., b, a].
+///
+/// # Panics
+/// If `x` has fewer than two dimensions.
+#[track_caller]
+pub fn transpose(x: &Tensor) -> Tensor {
+    let rank = x.shape().rank();
+    assert!(rank >= 2, "transpose of {:?}", x.shape());
+    let mut dims = x.shape().dims().to_vec();
+    dims.swap(rank - 2, rank - 1);
+    let [columns, rows] = [dims[rank - 2], dims[rank - 1]];
+    let batch: usize = dims[..rank - 2].iter().product();
+    let y = Tensor::uninit(x.gpu(), dims);
+    let params = Transpose { batch: batch as u32, rows: rows as u32, columns: columns as u32 };
+    let groups = grid(batch * rows.div_ceil(4) * columns.div_ceil(4), 64);
+    x.gpu().dispatch(&SHADER, "transpose_blocks", &[], &[x.buffer(), y.buffer()], &params, groups);
+    y.with_vjp([x], |dy, _| [Some(transpose(dy))])
+}
+
+/// Channels last: `x` [n, c, h, w] → [n, h, w, c].
+#[track_caller]
+pub fn to_nhwc(x: &Tensor) -> Tensor {
+    let [n, c, h, w] = x.dims();
+    transpose(&x.reshape([n, c, h * w])).reshape([n, h, w, c])
+}
+
+/// Channels first, as files and other libraries have them: `x` [n, h, w, c] → [n, c, h, w].
+#[track_caller]
+pub fn to_nchw(x: &Tensor) -> Tensor {
+    let [n, h, w, c] = x.dims();
+    transpose(&x.reshape([n, h * w, c])).reshape([n, c, h, w])
+}
+
+/// `a` [.., c1] and `b` [.., c2] beside each other → [.., c1 + c2].
+///
+/// # Panics
+/// If they differ in another dimension than the last.
+#[track_caller]
+pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
+    let (c1, c2) = (a.shape().last(), b.shape().last());
+    let shape = with_last(a.shape(), c1 + c2);
+    assert_eq!(shape, with_last(b.shape(), c1 + c2), "concat: {:?} and {:?}", a.shape(), b.shape());
+    let (y, rows) = (Tensor::uninit(a.gpu(), shape), a.count() / c1);
+    let params = Row { rows: rows as u32, c: c1 as u32, out_c: (c1 + c2) as u32, start: 0 };
+    let buffers = [a.buffer(), b.buffer(), y.buffer()];
+    a.gpu().dispatch(&SHADER, "concat", &[], &buffers, &params, grid(rows * (c1 + c2).div_ceil(4), 64));
+    y.with_vjp([a, b], move |dy, [want_a, want_b]| {
+        [want_a.then(|| window(dy, 0, c1)), want_b.then(|| window(dy, c1 as isize, c2))]
+    })
+}
+
+/// `length` elements of the last dimension from `start` on: `x` [.., c] → [.., length].
+///
+/// # Panics
+/// If `x` does not have them.
+#[track_caller]
+pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
+    let c = x.shape().last();
+    assert!(length > 0 && start + length <= c, "narrow of {:?}: {length} from {start}", x.shape());
+    window(x, start as isize, length).with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
+}
+
+/// `length` elements of the last dimension from `start`, zeros where `x` has none.
+fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
+    let c = x.shape().last();
+    let (y, rows) = (Tensor::uninit(x.gpu(), with_last(x.shape(), length)), x.count() / c);
+    let params = Row { rows: rows as u32, c: c as u32, out_c: length as u32, start: start as u32 };
+    x.gpu().dispatch(&SHADER, "window", &[], &[x.buffer(), y.buffer()], &params, grid(rows * length.div_ceil(4), 64));
+    y
+}
+
+/// `shape` with another last dimension.
+fn with_last(shape: Shape, size: usize) -> Shape {
+    let mut dims = shape.dims().to_vec();
+    dims.pop();
+    dims.push(size);
+    Shape::from(dims)
+}

@@ -1,0 +1,104 @@
+//! The nearest code, and the first minimum of a row.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::LOOPS;
+use crate::gpu::{Buffer, Shader, shader};
+use crate::tensor::{Codes, Tensor};
+
+pub(super) static SHADER: Shader = shader!("nearest");
+pub(super) static VEC4: Shader = shader!("nearest_vec4");
+
+/// Rows and codes that an invocation of `nearest` compares at a time.
+const BLOCK: [usize; 2] = [4, 8];
+/// Invocations that fill a GPU: with fewer rows the codes are split.
+const FILL: usize = 16_384;
+/// Fewest codes that are worth an invocation of their own.
+const LEAST: usize = 32;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    d: u32,
+    k: u32,
+    part: u32,
+}
+
+/// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no gradient.
+///
+/// # Panics
+/// If the last dimensions differ, or there is no code.
+#[track_caller]
+pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
+    let [k, d] = codebook.dims();
+    let mut positions = z.shape().dims().to_vec();
+    assert_eq!(positions.pop(), Some(d), "nearest: z {:?} and codebook {:?}", z.shape(), codebook.shape());
+    // An invocation does one round a column, and one more, for every block of codes.
+    assert!(k > 0 && d < LOOPS, "nearest: a codebook of {:?}", codebook.shape());
+    let rows = positions.iter().product();
+    let columns = if d % 4 == 0 { d / 4 } else { d };
+    let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]]);
+    let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: split.part as u32 };
+    let shader = if d % 4 == 0 { &VEC4 } else { &SHADER };
+    split
+        .first(z, params, |least, codes, groups| {
+            let buffers = [z.buffer(), codebook.buffer(), least, codes];
+            z.gpu().dispatch(shader, "nearest", &[], &buffers, &params, groups);
+        })
+        .reshape(positions)
+}
+
+/// The column of the lowest entry of every row, of equal ones the first: `x` [.., k] → codes [..]. Has no gradient.
+///
+/// # Panics
+/// If `x` has no dimension or no column.
+#[track_caller]
+pub fn argmin(x: &Tensor) -> Codes {
+    let mut positions = x.shape().dims().to_vec();
+    let k = positions.pop().unwrap_or_default();
+    assert!(k > 0, "argmin of {:?}", x.shape());
+    let rows = positions.iter().product();
+    let split = Split::new(rows, k, [1, LOOPS]);
+    let params = Params { rows: rows as u32, d: 0, k: k as u32, part: split.part as u32 };
+    split
+        .first(x, params, |least, codes, groups| {
+            x.gpu().dispatch(&SHADER, "argmin", &[], &[x.buffer(), least, codes], &params, groups);
+        })
+        .reshape(positions)
+}
+
+/// How the codes are split over invocations.
+struct Split {
+    rows: usize,
+    /// Workgroups along the rows.
+    groups: usize,
+    /// Codes a part, a multiple of eight.
+    part: usize,
+    parts: usize,
+}
+
+impl Split {
+    /// `block` rows an invocation, which does at most `most` codes.
+    fn new(rows: usize, k: usize, [block, most]: [usize; 2]) -> Split {
+        let invocations = rows.div_ceil(block).max(1);
+        let parts = (FILL / invocations).clamp(1, k.div_ceil(LEAST)).max(k.div_ceil(most));
+        let part = k.div_ceil(parts).next_multiple_of(BLOCK[1]);
+        Split { rows, groups: invocations.div_ceil(64), part, parts: k.div_ceil(part) }
+    }
+
+    /// Lets `record` write the least value and its code of every part and row, and picks the first least part.
+    fn first(&self, x: &Tensor, params: Params, record: impl FnOnce(&Buffer, &Buffer, [u32; 3])) -> Codes {
+        let gpu = x.gpu();
+        let (least, codes) =
+            (Tensor::uninit(gpu, [self.parts, self.rows]), Codes::uninit(gpu, [self.parts, self.rows]));
+        record(least.buffer(), codes.buffer(), [self.groups as u32, self.parts as u32, 1]);
+        if self.parts == 1 {
+            return codes;
+        }
+        let picked = Codes::uninit(gpu, [self.rows]);
+        let buffers = [least.buffer(), codes.buffer(), picked.buffer()];
+        gpu.dispatch(&SHADER, "first", &[], &buffers, &params, [self.rows.div_ceil(64) as u32, 1, 1]);
+        picked
+    }
+}
