@@ -1,5 +1,7 @@
 //! Every flag with its default and help, and which command it reaches.
 
+mod conformance;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,12 +10,13 @@ use crate::bridge::{Bridge, Spacing, Target};
 use crate::config::{BridgeConfig, Config};
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
-use crate::run::conformance::{self, ConformanceArgs};
+use crate::run::conformance::worker;
 use crate::run::inpaint::{self, InpaintArgs};
 use crate::run::sample::{self, SampleArgs};
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
 use crate::run::{Device, adapters, presets, schedule};
+use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
@@ -222,40 +225,6 @@ struct FigureFlags {
     device: DeviceFlags,
 }
 
-#[derive(Args, Debug)]
-struct ConformanceFlags {
-    /// The GPU: index, part of its name, or backend (see `adapters`).
-    #[arg(long, env = "DBVQ_ADAPTER")]
-    adapter: Option<String>,
-    /// Every usable adapter instead of one, OpenGL's as well.
-    #[arg(long)]
-    all: bool,
-    /// Only the cases of this op.
-    #[arg(long, value_name = "NAME")]
-    op: Option<String>,
-    /// Only the case of this name, or those with this in their names.
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    case: Option<String>,
-    /// Only cases whose gradient is checked.
-    #[arg(long)]
-    grad: bool,
-    /// Only the probes: what the driver does where WGSL leaves it a choice.
-    #[arg(long, conflicts_with_all = ["op", "case", "grad", "vectors"])]
-    probes: bool,
-    /// Longest that a case may take, seconds [default: 120].
-    #[arg(long, value_name = "S")]
-    timeout: Option<f64>,
-    /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// Golden vectors: a folder of files, or one of them. Alone, unless cases are asked for too.
-    #[arg(long, value_name = "DIR")]
-    vectors: Option<PathBuf>,
-    /// Run nothing: print the Markdown page of these reports.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors"])]
-    merge: Vec<PathBuf>,
-}
-
 impl Cli {
     /// Runs the command.
     ///
@@ -273,21 +242,8 @@ impl Cli {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
             }
             Command::Conformance(flags) => flags.run(),
-            Command::ConformanceWorker { adapter } => conformance::worker::run(&adapter),
+            Command::ConformanceWorker { adapter } => worker::run(&adapter),
         }
-    }
-}
-
-impl ConformanceFlags {
-    fn run(self) -> Result<()> {
-        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, merge } = self;
-        if !merge.is_empty() {
-            return conformance::merge(&merge);
-        }
-        if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
-            return Err(Error::Usage("--timeout must be a number of seconds above 0".into()));
-        }
-        conformance::run(&ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors })
     }
 }
 
