@@ -35,10 +35,13 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "codebook",
-        ops: &["code_distances"],
+        ops: &["code_distances", "codebook_ema"],
         faults: &[
             ("dz[at] = 2.0 * sum;", "dz[at] = sum;"),
             ("codebook[at] - z[row * p.d + column], sum)", "codebook[at] + z[row * p.d + column], sum)"),
+            // An unhit code moves, in the end to 0 / 0; the count of the step before.
+            ("if hits > 0.0 {", "if hits >= 0.0 {"),
+            ("entries[at] = sum / count;", "entries[at] = sum / counts[code];"),
         ],
     },
     Faults {
@@ -106,12 +109,15 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "gather",
-        ops: &["embedding", "scatter_add"],
+        ops: &["embedding", "scatter_add", "code_counts"],
         faults: &[
+            ("min(CHAIN, p.rows - wid.x * CHAIN);", "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;"),
+            ("if first && code < p.entries {", "if first {"),
             ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
             ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
             ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
             ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
+            ("count += 1u;", "count = 1u;"),
         ],
     },
     Faults {
@@ -127,6 +133,17 @@ const FAULTS: &[Faults] = &[
             (" - means.x - xhat", " + means.x - xhat"),
             ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
+        ],
+    },
+    Faults {
+        shader: "layout",
+        ops: &["transpose", "concat", "narrow"],
+        faults: &[
+            ("store(to.y, rows, block[1]);", "store(to.y, rows, block[2]);"),
+            ("let image = n * t.rows * t.columns;", "let image = 0u;"),
+            ("(p.out_c - p.c) + (i - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - i)"),
+            // The gradient of a part is not zero beside it.
+            ("= select(0.0, x[to.x * p.c", "= select(1.0, x[to.x * p.c"),
         ],
     },
     Faults {
@@ -159,8 +176,26 @@ const FAULTS: &[Faults] = &[
     Faults {
         shader: "nearest",
         ops: &["nearest_code", "argmin"],
-        // The highest of equally far codes instead of the lowest.
-        faults: &[("distance < best.distance)", "distance <= best.distance)")],
+        faults: &[
+            // The last of equally far codes: in a block, of a row, over the parts.
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("code = select(code, k, v < best);", "code = select(code, k, v <= best);"),
+            ("part_codes[part * p.rows + row], v < best);", "part_codes[part * p.rows + row], v <= best);"),
+            // A column that does not count; the second half of each block; the last parts.
+            ("for (var i = 0u; i < p.d;", "for (var i = 0u; i + 1u < p.d;"),
+            ("t = add_squares(t, v, entries(high + i));", "t = add_squares(t, v, entries(low + i));"),
+            ("part < (p.k + p.part - 1u) / p.part;", "part < p.k / p.part;"),
+        ],
+    },
+    Faults {
+        shader: "nearest_vec4",
+        ops: &["nearest_code"],
+        faults: &[
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("let d3 = v[3] - e.w;", "let d3 = v[3] - e.z;"),
+            ("s6 = add_squares(s6, v, codebook[high.z + i]);", "s6 = add_squares(s6, v, codebook[high.w + i]);"),
+            ("codes[wid.y * p.rows + row + r] =", "codes[row + r] ="),
+        ],
     },
     Faults {
         shader: "ou_step",
@@ -187,6 +222,16 @@ const FAULTS: &[Faults] = &[
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
             ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
+        ],
+    },
+    Faults {
+        shader: "resample",
+        ops: &["upsample_nearest", "pad", "crop"],
+        faults: &[
+            ("divide(to.column, p.scale)", "to.column % p.w"),
+            ("for (var b = 0u; b < p.scale;", "for (var b = 1u; b < p.scale;"),
+            ("let column = to.column - p.left;", "let column = to.column - p.top;"),
+            ("y[to.at + i] = select(0.0, x[source + i], inside);", "y[to.at + i] = x[source + i];"),
         ],
     },
     Faults {
