@@ -45,21 +45,35 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "batch_norm",
+        ops: &["batch_norm"],
+        faults: &[
+            ("variance[channel] + p.eps)", "variance[channel])"),
+            (" + beta[channel];", " + 0.0 * beta[channel];"),
+            ("gamma[channel] * rstd(channel) * dy", "gamma[0] * rstd(channel) * dy"),
+            ("rstd(channel) * sums.x;", "sums.x;"),
+            ("(x[row * p.c + channel] - centre)", "x[row * p.c + channel]"),
+            ("min((wid.y + 1u) * p.part, p.rows)", "min((wid.y + 1u) * p.part - 1u, p.rows)"),
+        ],
+    },
+    Faults {
         shader: "conv2d",
-        ops: &["conv2d"],
+        ops: &["conv2d", "conv_transpose2d"],
         faults: &[
             ("let left = t.inside * vec4(x[", "let left = vec4(x["),
             ("at_weight += vec4(p.o);", "at_weight += vec4(1u);"),
-            ("sums.r3 + offset);", "sums.r3);"),
+            ("return vec4(bias[channels.x],", "return vec4(bias[channels.y],"),
             ("let left = t.inside * vec4(dy[", "let left = vec4(dy["),
             ("let w = at_weight + vec4(o);", "let w = at_weight + vec4(p.o - 1u - o);"),
-            ("let end = min(begin + p.part, ", "let end = min(begin + p.part - 1u, "),
+            ("select(begin, min(begin + p.part, ", "select(begin, min(begin + p.part - 1u, "),
             ("rank_one(sums, f32(t.y) * vec4", "rank_one(sums, vec4"),
+            // The first masked tap gets a gradient.
+            ("tap < p.taps)", "tap <= p.taps)"),
         ],
     },
     Faults {
         shader: "conv2d_vec4",
-        ops: &["conv2d"],
+        ops: &["conv2d", "conv_transpose2d"],
         faults: &[
             // A tile of the weight shifted by one row; not turned; the last block of pixels left out.
             ("mat4x4(weight[w], weight[w + columns],", "mat4x4(weight[w + columns], weight[w],"),
@@ -72,6 +86,11 @@ const FAULTS: &[Faults] = &[
                 "i < min(7u, pixels - 8u * block); i += 1u) {\n        y[",
             ),
             ("f32(t.y) * x[t.x / 4u + c], dy[k * columns + o]", "f32(t.y) * x[t.x / 4u + c], dy[k * columns]"),
+            (
+                "+ column] = out[i] + offset;\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
+                "+ column] = out[i];\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
+            ),
+            ("tap < p.taps)", "true)"),
         ],
     },
     Faults {
@@ -206,6 +225,20 @@ const FAULTS: &[Faults] = &[
             ("select(0u, i % s.channels, s.targets > 1u)", "select(0u, i / s.channels % s.channels, s.targets > 1u)"),
             ("noise[j] = xi[i];", "noise[j] = xi[j];"),
             ("coefficients[2u * n] * (z[i] - goal)", "coefficients[2u * n] * z[i]"),
+        ],
+    },
+    Faults {
+        shader: "pool",
+        ops: &["avg_pool2d", "max_pool2d"],
+        faults: &[
+            ("max(first, pad) - pad", "max(first, pad) - min(first, pad)"),
+            ("select(vec2(0u), vec2(1u), at >= kernel)", "select(vec2(0u), vec2(1u), at > kernel)"),
+            ("min(at / p.stride + vec2(1u),", "min(at / p.stride,"),
+            ("if COUNT_PAD {", "if !COUNT_PAD {"),
+            ("/ count_of(window(row, column))", "/ count_of(window(place.y, place.z))"),
+            // The last of equal maxima instead of the first.
+            ("if v > best {", "if v >= best {"),
+            ("if saved[k] == own {", "if saved[k] >= own {"),
         ],
     },
     Faults {
