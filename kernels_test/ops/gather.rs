@@ -63,12 +63,17 @@ fn rows_of(rows: usize, d: usize) -> Input {
     Input::given(&[rows, d], (0..rows * d).map(|i| (i * 7919 % 17) as f32 - 8.5).collect())
 }
 
+/// The sums of the rows of [`rows_of`] that have each code.
+fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+    let exact = |sum: Real| if x[0].len() / d < 1000 { sum } else { Real::constant(sum.value) };
+    sums_by_code(x, entries, d, code).into_iter().map(exact).collect()
+}
+
 /// The sums of the rows that have each code.
-pub(crate) fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+pub(crate) fn sums_by_code(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
     let rows = x[0].len() / d;
     let of = |entry: usize| -> Vec<usize> { (0..rows).filter(|&row| code(row) == entry).collect() };
     let lists: Vec<Vec<usize>> = (0..entries).map(of).collect();
     let sum = |at: usize| Real::sum(lists[at / d].iter().map(|row| x[0][row * d + at % d]));
-    let exact = |sum: Real| if rows < 1000 { sum } else { Real::constant(sum.value) };
-    (0..entries * d).map(sum).map(exact).collect()
+    (0..entries * d).map(sum).collect()
 }
