@@ -34,6 +34,36 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "attention",
+        ops: &["attention"],
+        faults: &[
+            ("let shrink = exp(top - next);", "let shrink = vec4(1.0);"),
+            ("sum = fma(sum, shrink,", "sum = fma(sum, vec4(1.0),"),
+            ("vec4(keys.w) < seen", "vec4(keys.w) <= seen"),
+            ("out[4u * i + j] / total[i]", "out[4u * i + j] / total[0]"),
+            ("lse[row] = top[i] +", "lse[row] = top[i] -"),
+            ("sh_weight[slot + 192u] = e3;", "sh_weight[slot + 192u] = e2;"),
+            ("column < f.from_width);", "column <= f.from_width);"),
+        ],
+    },
+    Faults {
+        shader: "attention_backward",
+        ops: &["attention"],
+        faults: &[
+            ("sum = fma(own[c], own_value[c], sum);", "sum = own[c] * own_value[c];"),
+            ("(dp.r1 - dots)", "dp.r1"),
+            ("vec4(keys.z) < seen", "vec4(keys.z) <= seen"),
+            ("p.scale * s - log_sum", "s - log_sum"),
+            ("= p.scale * out[4u * i + j];", "= out[4u * i + j];"),
+            ("+ 256u / p.across + p.reach", "+ p.reach"),
+            ("keys <= vec4(last_key.y)", "keys < vec4(last_key.y)"),
+            ("p2 * (dp.r2 - saved_delta[rows.z])", "p2 * dp.r2"),
+            ("vec4(lse[rows.w])", "vec4(lse[rows.z])"),
+            ("add_value(d_values, sh_p[", "add_value(d_values, sh_ds["),
+            ("/ tile * tile;", "/ tile * tile + tile;"),
+        ],
+    },
+    Faults {
         shader: "codebook",
         ops: &["code_distances", "codebook_ema"],
         faults: &[
@@ -94,6 +124,11 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "dropout",
+        ops: &["dropout"],
+        faults: &[(">= vec4(p.rate)", "< vec4(p.rate)"), ("vec4(p.scale), keep", "vec4(1.0), keep")],
+    },
+    Faults {
         shader: "elementwise",
         ops: &["silu", "gelu", "elu", "tanh", "affine", "add", "sub", "div"],
         faults: &[
@@ -127,6 +162,15 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "gated",
+        ops: &["gated"],
+        faults: &[
+            ("return i + divide(i, p.c) * p.c;", "return i;"),
+            ("let e = exp(-2.0 * abs(a));", "let e = exp(-abs(a));"),
+            ("accurate_tanh(a) * accurate_sigmoid(-b);", "accurate_tanh(a);"),
+        ],
+    },
+    Faults {
         shader: "gather",
         ops: &["embedding", "scatter_add", "code_counts"],
         faults: &[
@@ -141,7 +185,7 @@ const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "group_norm",
-        ops: &["group_norm", "layer_norm"],
+        ops: &["group_norm", "layer_norm", "group_norm_silu"],
         faults: &[
             (" + beta[at.y]);", " + 0.0 * beta[at.y]);"),
             (".x + p.eps);", ".x);"),
@@ -151,6 +195,9 @@ const FAULTS: &[Faults] = &[
             (" - xhat * means.y);", ");"),
             (" - means.x - xhat", " + means.x - xhat"),
             ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
+            // Of SiLU's slope: the factor behind the gate, then the bias.
+            ("accurate_sigmoid(u) * (1.0 + u * accurate_sigmoid(-u));", "accurate_sigmoid(u);"),
+            ("gamma[channel] * xhat + beta[channel]", "gamma[channel] * xhat - beta[channel]"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
         ],
     },
@@ -163,6 +210,16 @@ const FAULTS: &[Faults] = &[
             ("(p.out_c - p.c) + (i - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - i)"),
             // The gradient of a part is not zero beside it.
             ("= select(0.0, x[to.x * p.c", "= select(1.0, x[to.x * p.c"),
+        ],
+    },
+    Faults {
+        shader: "kl",
+        ops: &["kl_divergence"],
+        faults: &[
+            ("top = max(top, vec2(a[i], b[i]));", "top = vec2(a[i], b[i]);"),
+            (" - saved_kl[row]));", " + saved_kl[row]));"),
+            ("(laws.y - laws.x)", "laws.y"),
+            ("accurate_log(sum.y));", "accurate_log(sum.x));"),
         ],
     },
     Faults {
