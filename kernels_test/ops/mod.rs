@@ -6,7 +6,13 @@ mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod codebook;
+mod conv2d;
 mod dropout;
+mod batch_norm;
+mod codebook;
+mod conv2d;
+mod conv_transpose2d;
 mod elementwise;
 mod film;
 mod gated;
@@ -36,7 +42,13 @@ pub fn cases() -> Vec<Case> {
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,
+        codebook::cases,
+        conv2d::cases,
         dropout::cases,
+        batch_norm::cases,
+        codebook::cases,
+        conv2d::cases,
+        conv_transpose2d::cases,
         elementwise::cases,
         film::cases,
         gated::cases,
