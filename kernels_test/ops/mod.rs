@@ -2,10 +2,6 @@
 
 mod adam;
 mod attention;
-mod batch_norm;
-mod codebook;
-mod conv2d;
-mod conv_transpose2d;
 mod codebook;
 mod conv2d;
 mod dropout;
@@ -38,10 +34,6 @@ pub fn cases() -> Vec<Case> {
     for part in [
         adam::cases,
         attention::cases,
-        batch_norm::cases,
-        codebook::cases,
-        conv2d::cases,
-        conv_transpose2d::cases,
         codebook::cases,
         conv2d::cases,
         dropout::cases,

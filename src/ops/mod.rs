@@ -4,10 +4,6 @@
 
 mod adam;
 mod attention;
-mod batch_norm;
-mod codebook;
-mod conv2d;
-mod conv_transpose2d;
 mod codebook;
 mod conv2d;
 mod dropout;
@@ -41,7 +37,6 @@ pub use batch_norm::batch_norm;
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
-pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gated::gated;
