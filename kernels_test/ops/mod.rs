@@ -2,13 +2,11 @@
 
 mod adam;
 mod attention;
-mod codebook;
-mod conv2d;
-mod dropout;
 mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod dropout;
 mod elementwise;
 mod film;
 mod gated;
@@ -34,13 +32,11 @@ pub fn cases() -> Vec<Case> {
     for part in [
         adam::cases,
         attention::cases,
-        codebook::cases,
-        conv2d::cases,
-        dropout::cases,
         batch_norm::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,
+        dropout::cases,
         elementwise::cases,
         film::cases,
         gated::cases,

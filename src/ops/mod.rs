@@ -4,13 +4,11 @@
 
 mod adam;
 mod attention;
-mod codebook;
-mod conv2d;
-mod dropout;
 mod batch_norm;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
+mod dropout;
 mod elementwise;
 mod film;
 mod gated;
@@ -30,13 +28,11 @@ mod softmax;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
-pub use codebook::{codebook_ema, distances, straight_through};
-pub use conv2d::{Conv, conv1d, conv2d};
-pub use dropout::dropout;
 pub use batch_norm::batch_norm;
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
+pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
 pub use gated::gated;
