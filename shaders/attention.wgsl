@@ -29,7 +29,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let slot = at.column * at.groups + at.group;
     // The keys that each query sees, and those that any query of the block sees.
     let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
-    let end = min(at.first + 4u * at.groups + p.reach, p.len_other);
+    let end = min(first_row(block) + 256u / p.across + p.reach, p.len_other);
     var top = UNSEEN;
     var sum = vec4(0.0);
     var sums = Sums();

@@ -43,7 +43,7 @@ fn backward_query(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let log_sum = vec4(lse[rows.x], lse[rows.y], lse[rows.z], lse[rows.w]);
     let dots = vec4(saved_delta[rows.x], saved_delta[rows.y], saved_delta[rows.z], saved_delta[rows.w]);
     let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
-    let end = min(at.first + 4u * at.groups + p.reach, p.len_other);
+    let end = min(first_row(block) + 256u / p.across + p.reach, p.len_other);
     var sums = Sums();
     for (var first = 0u; first < end; first += 4u * p.across) {
         let keys = tile_rows(at, first);
@@ -95,7 +95,7 @@ fn backward_key(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     let keys = vec4(at.row) + LANES;
     // Queries before the block's first key see none of it.
     let tile = 4u * p.across;
-    let begin = (max(at.first, p.reach) - p.reach) / tile * tile;
+    let begin = (max(first_row(block), p.reach) - p.reach) / tile * tile;
     var d_keys = Sums();
     var d_values = Sums();
     for (var first = begin; first < p.len_other; first += tile) {

@@ -3,11 +3,8 @@
 //! The squared distance is summed as Σ (z − e)², not expanded: no cancellation, the same order for every k.
 //!   ema         counts ← γ counts + (1 − γ) n_k,  sums ← γ sums + (1 − γ) m_k,  codebook ← sums / counts, where n_k and
 //!               m_k are number and sum of a batch's vectors with code k (van den Oord et al. 2017, appendix A.1).
-//!               A code without any keeps its place to the bit, and stops fading before 0 / 0.
+//!               A code without any keeps its place to the bit, also when its count has faded to 0.
 #import grid
-
-// An unhit code's count falls no lower: far too small to weigh beside one hit, far above where f32 ends.
-const FADED = 0x1p-40;
 
 struct Params { rows: u32, d: u32, k: u32, part: u32 }
 struct Ema { k: u32, d: u32, decay: f32 }
@@ -93,7 +90,7 @@ fn ema(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec
     let hits = batch_counts[code];
     let count = average.decay * counts[code] + (1.0 - average.decay) * hits;
     storageBarrier();
-    if index != code || (hits == 0.0 && count < FADED) {
+    if index != code {
         return;
     }
     for (var at = code * average.d + lid; at < (code + 1u) * average.d; at += 64u) {

@@ -3,10 +3,8 @@
 //!   backward_input    dx by gathering: the taps that reach an input pixel; 4 pixels x 4 input channels
 //!   backward_weight   dw[i, j, c, o] = Σ_pixels x dy: 4 input x 4 output channels, pixels split over y
 //! Masked (PixelCNN), the sums have the first `taps` taps only. One-dimensional convolution is h = kernel_h = 1. The
-//! transposed convolution's forward is backward_input, then with BIAS. `conv2d_vec4` is faster where channels divide by 4.
+//! transposed convolution's forward is backward_input, then with a bias. `conv2d_vec4` is faster where channels divide by 4.
 #import conv
-
-override BIAS: bool = false;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, h, w, c]
 @group(0) @binding(1) var<storage, read> weight: array<f32>; // [kernel_h, kernel_w, c, o]
@@ -24,7 +22,7 @@ fn block_of(at: u32, columns: u32) -> vec2<u32> {
 }
 
 fn offset_of(channels: vec4<u32>) -> vec4<f32> {
-    if BIAS {
+    if p.bias == 1u {
         return vec4(bias[channels.x], bias[channels.y], bias[channels.z], bias[channels.w]);
     }
     return vec4(0.0);

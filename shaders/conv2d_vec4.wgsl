@@ -4,8 +4,6 @@
 //!   backward_weight   4 input x 4 output channels, pixels split over y
 #import conv
 
-override BIAS: bool = false;
-
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]; [c / 4] in backward_input
@@ -14,8 +12,9 @@ override BIAS: bool = false;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(6) var<storage, read_write> dw: array<vec4<f32>>; // [parts, kernel_h, kernel_w, c, o / 4]
 
+// A parameter, not an override: one driver takes half a minute to compile a variant of these kernels.
 fn offset_of(column: u32) -> vec4<f32> {
-    if BIAS {
+    if p.bias == 1u {
         return bias[column];
     }
     return vec4(0.0);

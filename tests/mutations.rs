@@ -34,29 +34,76 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "attention",
+        ops: &["attention"],
+        faults: &[
+            ("let shrink = exp(top - next);", "let shrink = vec4(1.0);"),
+            ("sum = fma(sum, shrink,", "sum = fma(sum, vec4(1.0),"),
+            ("vec4(keys.w) < seen", "vec4(keys.w) <= seen"),
+            ("out[4u * i + j] / total[i]", "out[4u * i + j] / total[0]"),
+            ("lse[row] = top[i] +", "lse[row] = top[i] -"),
+            ("sh_weight[slot + 192u] = e3;", "sh_weight[slot + 192u] = e2;"),
+            ("column < f.from_width);", "column <= f.from_width);"),
+        ],
+    },
+    Faults {
+        shader: "attention_backward",
+        ops: &["attention"],
+        faults: &[
+            ("sum = fma(own[c], own_value[c], sum);", "sum = own[c] * own_value[c];"),
+            ("(dp.r1 - dots)", "dp.r1"),
+            ("vec4(keys.z) < seen", "vec4(keys.z) <= seen"),
+            ("p.scale * s - log_sum", "s - log_sum"),
+            ("= p.scale * out[4u * i + j];", "= out[4u * i + j];"),
+            ("+ 256u / p.across + p.reach", "+ p.reach"),
+            ("keys <= vec4(last_key.y)", "keys < vec4(last_key.y)"),
+            ("p2 * (dp.r2 - saved_delta[rows.z])", "p2 * dp.r2"),
+            ("vec4(lse[rows.w])", "vec4(lse[rows.z])"),
+            ("add_value(d_values, sh_p[", "add_value(d_values, sh_ds["),
+            ("/ tile * tile;", "/ tile * tile + tile;"),
+        ],
+    },
+    Faults {
         shader: "codebook",
-        ops: &["code_distances"],
+        ops: &["code_distances", "codebook_ema"],
         faults: &[
             ("dz[at] = 2.0 * sum;", "dz[at] = sum;"),
             ("codebook[at] - z[row * p.d + column], sum)", "codebook[at] + z[row * p.d + column], sum)"),
+            // An unhit code moves, in the end to 0 / 0; the count of the step before.
+            ("if hits > 0.0 {", "if hits >= 0.0 {"),
+            ("entries[at] = sum / count;", "entries[at] = sum / counts[code];"),
+        ],
+    },
+    Faults {
+        shader: "batch_norm",
+        ops: &["batch_norm"],
+        faults: &[
+            ("variance[channel] + p.eps)", "variance[channel])"),
+            (" + beta[channel];", " + 0.0 * beta[channel];"),
+            ("gamma[channel] * rstd(channel) * dy", "gamma[0] * rstd(channel) * dy"),
+            ("rstd(channel) * sums.x;", "sums.x;"),
+            ("(x[row * p.c + channel] - centre)", "x[row * p.c + channel]"),
+            ("min((wid.y + 1u) * p.part, p.rows)", "min((wid.y + 1u) * p.part - 1u, p.rows)"),
         ],
     },
     Faults {
         shader: "conv2d",
-        ops: &["conv2d"],
+        ops: &["conv2d", "conv_transpose2d"],
         faults: &[
             ("let left = t.inside * vec4(x[", "let left = vec4(x["),
             ("at_weight += vec4(p.o);", "at_weight += vec4(1u);"),
-            ("sums.r3 + offset);", "sums.r3);"),
+            ("return vec4(bias[channels.x],", "return vec4(bias[channels.y],"),
             ("let left = t.inside * vec4(dy[", "let left = vec4(dy["),
             ("let w = at_weight + vec4(o);", "let w = at_weight + vec4(p.o - 1u - o);"),
-            ("let end = min(begin + p.part, ", "let end = min(begin + p.part - 1u, "),
+            ("select(begin, min(begin + p.part, ", "select(begin, min(begin + p.part - 1u, "),
             ("rank_one(sums, f32(t.y) * vec4", "rank_one(sums, vec4"),
+            // The first masked tap gets a gradient.
+            ("tap < p.taps)", "tap <= p.taps)"),
         ],
     },
     Faults {
         shader: "conv2d_vec4",
-        ops: &["conv2d"],
+        ops: &["conv2d", "conv_transpose2d"],
         faults: &[
             // A tile of the weight shifted by one row; not turned; the last block of pixels left out.
             ("mat4x4(weight[w], weight[w + columns],", "mat4x4(weight[w + columns], weight[w],"),
@@ -69,7 +116,17 @@ const FAULTS: &[Faults] = &[
                 "i < min(7u, pixels - 8u * block); i += 1u) {\n        y[",
             ),
             ("f32(t.y) * x[t.x / 4u + c], dy[k * columns + o]", "f32(t.y) * x[t.x / 4u + c], dy[k * columns]"),
+            (
+                "+ column] = out[i] + offset;\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
+                "+ column] = out[i];\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
+            ),
+            ("tap < p.taps)", "true)"),
         ],
+    },
+    Faults {
+        shader: "dropout",
+        ops: &["dropout"],
+        faults: &[(">= vec4(p.rate)", "< vec4(p.rate)"), ("vec4(p.scale), keep", "vec4(1.0), keep")],
     },
     Faults {
         shader: "elementwise",
@@ -105,18 +162,30 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
-        shader: "gather",
-        ops: &["embedding", "scatter_add"],
+        shader: "gated",
+        ops: &["gated"],
         faults: &[
+            ("return i + divide(i, p.c) * p.c;", "return i;"),
+            ("let e = exp(-2.0 * abs(a));", "let e = exp(-abs(a));"),
+            ("accurate_tanh(a) * accurate_sigmoid(-b);", "accurate_tanh(a);"),
+        ],
+    },
+    Faults {
+        shader: "gather",
+        ops: &["embedding", "scatter_add", "code_counts"],
+        faults: &[
+            ("min(CHAIN, p.rows - wid.x * CHAIN);", "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;"),
+            ("if first && code < p.entries {", "if first {"),
             ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
             ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
             ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
             ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
+            ("count += 1u;", "count = 1u;"),
         ],
     },
     Faults {
         shader: "group_norm",
-        ops: &["group_norm", "layer_norm"],
+        ops: &["group_norm", "layer_norm", "group_norm_silu"],
         faults: &[
             (" + beta[at.y]);", " + 0.0 * beta[at.y]);"),
             (".x + p.eps);", ".x);"),
@@ -126,7 +195,31 @@ const FAULTS: &[Faults] = &[
             (" - xhat * means.y);", ");"),
             (" - means.x - xhat", " + means.x - xhat"),
             ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
+            // Of SiLU's slope: the factor behind the gate, then the bias.
+            ("accurate_sigmoid(u) * (1.0 + u * accurate_sigmoid(-u));", "accurate_sigmoid(u);"),
+            ("gamma[channel] * xhat + beta[channel]", "gamma[channel] * xhat - beta[channel]"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
+        ],
+    },
+    Faults {
+        shader: "layout",
+        ops: &["transpose", "concat", "narrow"],
+        faults: &[
+            ("store(to.y, rows, block[1]);", "store(to.y, rows, block[2]);"),
+            ("let image = n * t.rows * t.columns;", "let image = 0u;"),
+            ("(p.out_c - p.c) + (i - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - i)"),
+            // The gradient of a part is not zero beside it.
+            ("= select(0.0, x[to.x * p.c", "= select(1.0, x[to.x * p.c"),
+        ],
+    },
+    Faults {
+        shader: "kl",
+        ops: &["kl_divergence"],
+        faults: &[
+            ("top = max(top, vec2(a[i], b[i]));", "top = vec2(a[i], b[i]);"),
+            (" - saved_kl[row]));", " + saved_kl[row]));"),
+            ("(laws.y - laws.x)", "laws.y"),
+            ("accurate_log(sum.y));", "accurate_log(sum.x));"),
         ],
     },
     Faults {
@@ -159,8 +252,26 @@ const FAULTS: &[Faults] = &[
     Faults {
         shader: "nearest",
         ops: &["nearest_code", "argmin"],
-        // The highest of equally far codes instead of the lowest.
-        faults: &[("distance < best.distance)", "distance <= best.distance)")],
+        faults: &[
+            // The last of equally far codes: in a block, of a row, over the parts.
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("code = select(code, k, v < best);", "code = select(code, k, v <= best);"),
+            ("part_codes[part * p.rows + row], v < best);", "part_codes[part * p.rows + row], v <= best);"),
+            // A column that does not count; the second half of each block; the last parts.
+            ("for (var i = 0u; i < p.d;", "for (var i = 0u; i + 1u < p.d;"),
+            ("t = add_squares(t, v, entries(high + i));", "t = add_squares(t, v, entries(low + i));"),
+            ("part < (p.k + p.part - 1u) / p.part;", "part < p.k / p.part;"),
+        ],
+    },
+    Faults {
+        shader: "nearest_vec4",
+        ops: &["nearest_code"],
+        faults: &[
+            ("distance < best.distance)", "distance <= best.distance)"),
+            ("let d3 = v[3] - e.w;", "let d3 = v[3] - e.z;"),
+            ("s6 = add_squares(s6, v, codebook[high.z + i]);", "s6 = add_squares(s6, v, codebook[high.w + i]);"),
+            ("codes[wid.y * p.rows + row + r] =", "codes[row + r] ="),
+        ],
     },
     Faults {
         shader: "ou_step",
@@ -171,6 +282,20 @@ const FAULTS: &[Faults] = &[
             ("select(0u, i % s.channels, s.targets > 1u)", "select(0u, i / s.channels % s.channels, s.targets > 1u)"),
             ("noise[j] = xi[i];", "noise[j] = xi[j];"),
             ("coefficients[2u * n] * (z[i] - goal)", "coefficients[2u * n] * z[i]"),
+        ],
+    },
+    Faults {
+        shader: "pool",
+        ops: &["avg_pool2d", "max_pool2d"],
+        faults: &[
+            ("max(first, pad) - pad", "max(first, pad) - min(first, pad)"),
+            ("select(vec2(0u), vec2(1u), at >= kernel)", "select(vec2(0u), vec2(1u), at > kernel)"),
+            ("min(at / p.stride + vec2(1u),", "min(at / p.stride,"),
+            ("if COUNT_PAD {", "if !COUNT_PAD {"),
+            ("/ count_of(window(row, column))", "/ count_of(window(place.y, place.z))"),
+            // The last of equal maxima instead of the first.
+            ("if v > best {", "if v >= best {"),
+            ("if saved[k] == own {", "if saved[k] >= own {"),
         ],
     },
     Faults {
@@ -187,6 +312,16 @@ const FAULTS: &[Faults] = &[
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
             ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
+        ],
+    },
+    Faults {
+        shader: "resample",
+        ops: &["upsample_nearest", "pad", "crop"],
+        faults: &[
+            ("divide(to.column, p.scale)", "to.column % p.w"),
+            ("for (var b = 0u; b < p.scale;", "for (var b = 1u; b < p.scale;"),
+            ("let column = to.column - p.left;", "let column = to.column - p.top;"),
+            ("y[to.at + i] = select(0.0, x[source + i], inside);", "y[to.at + i] = x[source + i];"),
         ],
     },
     Faults {

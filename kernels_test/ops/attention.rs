@@ -20,6 +20,7 @@ pub fn cases(list: &mut Vec<Case>) {
         ([2, 70, 3, 2, 32], true, None),
         ([1, 3, 70, 2, 100], true, Some(0.25)),
         ([3, 21, 40, 2, 64], false, None),
+        ([1, 9, 20, 2, 130], false, None),
         // Scores over a hundred: exp of them would overflow.
         ([1, 40, 441, 1, 8], false, Some(40.0)),
     ] {
@@ -73,5 +74,5 @@ pub(crate) fn define(
 /// One, with the error of meeting a larger maximum in every tile: exp(s − m) becomes a product of exp(s − m₁) and
 /// exp(m₁ − m₂), …, whose exponents have one sign and sum to s − m, so each adds three ULP of its own and a rounding.
 fn rescaled(keys: usize) -> Real {
-    Real { bound: 4.0 * U * keys.div_ceil(TILE) as f64, ..Real::constant(1.0) }
+    Real::within(1.0, 4.0 * U * keys.div_ceil(TILE) as f64)
 }

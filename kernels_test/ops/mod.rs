@@ -68,7 +68,7 @@ pub(super) mod definitions {
     pub(crate) use super::conv2d::convolution as conv2d;
     pub(crate) use super::elementwise::{BINARY, UNARY, broadcast};
     pub(crate) use super::gated::gate;
-    pub(crate) use super::gather::{sums as sums_by_code, table_rows};
+    pub(crate) use super::gather::{sums_by_code, table_rows};
     pub(crate) use super::group_norm::normalise as group_norm;
     pub(crate) use super::kl::divergence;
     pub(crate) use super::matmul::product;

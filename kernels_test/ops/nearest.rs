@@ -32,9 +32,9 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
-    // Every code occurs again and again up to the last part, and every row is one of them.
+    // 25 codes occur again and again, in each part and up to the last one, and every row is one of them.
     for d in [3, 4] {
-        let digits = move |row: usize| (0..d).map(move |i| (row % 100 / 10usize.pow(i as u32) % 10) as f32);
+        let digits = move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
         list.push(Case::new(
             "nearest_code",
             format!("ties across parts, d = {d}"),
@@ -43,7 +43,18 @@ pub fn cases(list: &mut Vec<Case>) {
                 Input::given(&[1003, d], (0..1003).flat_map(digits).collect()),
             ],
             |_, x| ops::nearest(&x[0], &x[1]),
-            |_| (0..130).flat_map(|row| Real::code(row % 100)).collect(),
+            |_| (0..130).flat_map(|row| Real::code(row % 25)).collect(),
+        ));
+    }
+    // Each code is nearest to itself, those of an incomplete last part too.
+    for d in [1, 4] {
+        let codes: Vec<f32> = (0..1003 * d).map(|i| i as f32).collect();
+        list.push(Case::new(
+            "nearest_code",
+            format!("each of 1003 itself, d = {d}"),
+            vec![Input::given(&[1003, d], codes.clone()), Input::given(&[1003, d], codes)],
+            |_, x| ops::nearest(&x[0], &x[1]),
+            |_| (0..1003).flat_map(Real::code).collect(),
         ));
     }
     for dims in [&[1][..], &[7, 1], &[3, 5], &[2, 65, 3], &[441, 128], &[3, 8192], &[2, 60_001]] {
@@ -83,7 +94,7 @@ pub(crate) fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
     let mut code = Real::code(best);
     for (at, _) in distances.iter().enumerate().filter(|(_, v)| v.value - v.bound <= limit) {
         for (half, other) in code.iter_mut().zip(Real::code(at as u32)) {
-            half.bound = half.bound.max((half.value - other.value).abs());
+            *half = Real::within(half.value, half.bound.max((half.value - other.value).abs()));
         }
     }
     code

@@ -6,21 +6,23 @@ use crate::ops::{self, Pool};
 /// n, h, w, c.
 pub(crate) type Sizes = [usize; 4];
 
+/// With kernel_h, kernel_w, stride, pad_h, pad_w.
+const ALL: &[(Sizes, [usize; 5])] = &[
+    ([1, 1, 1, 1], [1, 1, 1, 0, 0]),
+    ([2, 8, 8, 4], [2, 2, 2, 0, 0]),
+    ([1, 21, 21, 3], [2, 2, 2, 0, 0]),
+    ([1, 21, 21, 3], [3, 3, 2, 1, 1]),
+    ([2, 7, 5, 32], [3, 3, 1, 1, 1]),
+    ([1, 9, 6, 5], [4, 2, 3, 2, 1]),
+    ([1, 7, 8, 2], [2, 3, 4, 1, 0]),
+    ([2, 6, 7, 3], [6, 7, 1, 0, 0]),
+    ([1, 2, 3, 128], [5, 4, 2, 2, 2]),
+    ([1, 3, 2, 513], [3, 1, 1, 1, 0]),
+    ([1, 150, 120, 1], [150, 120, 1, 0, 0]),
+];
+
 pub fn cases(list: &mut Vec<Case>) {
-    // kernel_h, kernel_w, stride, pad_h, pad_w
-    for (sizes, [kh, kw, stride, pad_h, pad_w]) in [
-        ([1, 1, 1, 1], [1, 1, 1, 0, 0]),
-        ([2, 8, 8, 4], [2, 2, 2, 0, 0]),
-        ([1, 21, 21, 3], [2, 2, 2, 0, 0]),
-        ([1, 21, 21, 3], [3, 3, 2, 1, 1]),
-        ([2, 7, 5, 32], [3, 3, 1, 1, 1]),
-        ([1, 9, 6, 5], [4, 2, 3, 2, 1]),
-        ([1, 7, 8, 2], [2, 3, 4, 1, 0]),
-        ([2, 6, 7, 3], [6, 7, 1, 0, 0]),
-        ([1, 2, 3, 128], [5, 4, 2, 2, 2]),
-        ([1, 3, 2, 513], [3, 1, 1, 1, 0]),
-        ([1, 150, 120, 1], [150, 120, 1, 0, 0]),
-    ] {
+    for &(sizes, [kh, kw, stride, pad_h, pad_w]) in ALL {
         let pool = Pool { kernel: [kh, kw], stride, padding: [pad_h, pad_w], count_include_pad: true };
         let name = format!("{sizes:?} {kh}x{kw} stride {stride} pad {pad_h},{pad_w}");
         for count_include_pad in [true, false] {

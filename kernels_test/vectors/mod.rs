@@ -1,7 +1,7 @@
 //! Vectors made elsewhere: one `.safetensors` file a case, with inputs, expected outputs and perhaps gradients.
 //!
 //! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and turns it, by the parser
-//! that [`ops`] has for its op, into a [`plan::Plan`]: the op on the GPU and its definition in f64, which is the one that
+//! that `ops` has for its op, into a plan: the op on the GPU and its definition in f64, which is the one that
 //! the table of cases uses. [`Vector::check`] then compares three ways (`compare`): the GPU with the file, the GPU with
 //! the definition, and the definition with the file.
 

@@ -14,7 +14,7 @@ struct Params {
     scale: f32,
 }
 var<immediate> p: Params;
-@group(0) @binding(0) var<storage, read> own: array<vec4<f32>>; // [n, len_own, heads, vectors]: q; k in backward_key
+@group(0) @binding(0) var<storage, read> own: array<vec4<f32>>; // [n, len_own, heads, vectors]: q; k in backward_key, y in backward_dots
 @group(0) @binding(1) var<storage, read> other: array<vec4<f32>>; // [n, len_other, heads, vectors]: k; q in backward_key
 @group(0) @binding(2) var<storage, read> own_value: array<vec4<f32>>; // [n, len_own, heads, vectors]: dy; v in backward_key
 @group(0) @binding(3) var<storage, read> other_value: array<vec4<f32>>; // [n, len_other, heads, vectors]: v; dy in backward_key
@@ -36,7 +36,6 @@ fn rank_one(sums: Block, left: vec4<f32>, right: vec4<f32>) -> Block {
 }
 
 struct Place {
-    first: u32, // first row of `own` of the workgroup's block
     row: u32, // first of the lane's four rows of `own`
     group: u32, // which four of the block these are
     groups: u32,
@@ -47,6 +46,11 @@ struct Place {
     mine: vec4<u32>, // where the lane's four rows begin; beyond the last row it repeats
 }
 
+// First row of `own` of a workgroup's block; apart from Place, so that compilers see that all lanes have the same.
+fn first_row(block: u32) -> u32 {
+    return block % p.blocks * (256u / p.across);
+}
+
 fn place(block: u32, lid: u32) -> Place {
     let slab = block / p.blocks;
     let n = slab / p.heads;
@@ -55,11 +59,10 @@ fn place(block: u32, lid: u32) -> Place {
     let group = lid / p.across;
     let column = lid - group * p.across;
     let columns = min(vec4(column) + p.across * LANES, vec4(p.vectors - 1u));
-    let first = (block - slab * p.blocks) * (4u * groups);
-    let row = first + 4u * group;
+    let row = first_row(block) + 4u * group;
     let base = n * p.len_own * p.heads + head;
     let mine = p.vectors * (vec4(base) + p.heads * min(vec4(row) + LANES, vec4(p.len_own - 1u)));
-    return Place(first, row, group, groups, column, columns, base, n * p.len_other * p.heads + head, mine);
+    return Place(row, group, groups, column, columns, base, n * p.len_other * p.heads + head, mine);
 }
 
 // The four rows of `other` that a lane multiplies in the tile from `first`; neighbours take neighbouring rows.

@@ -8,6 +8,7 @@ struct Params {
     kernel_h: u32, kernel_w: u32, stride: u32, pad_h: u32, pad_w: u32,
     taps: u32, // of the kernel's, in raster order: under a mask not all
     part: u32, // pixels a part, backward_weight
+    bias: u32, // 1: add it
 }
 var<immediate> p: Params;
 

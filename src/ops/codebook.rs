@@ -85,15 +85,17 @@ pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
 /// counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook ← sums / counts, with γ = `decay` and n_k, m_k
 /// number and sum of the rows of `z` [.., d] whose `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy
 /// of `codebook` [k, d]; a code that no row has keeps its place to the bit.
+/// Rules of the tape that saved the codebook see the new one: call this after the backward pass.
 ///
 /// # Panics
-/// If shapes do not fit.
+/// If shapes do not fit, or `decay` is not in [0, 1).
 #[track_caller]
 pub fn codebook_ema(z: &Tensor, codes: &Codes, counts: &Tensor, sums: &Tensor, codebook: &Tensor, decay: f32) {
     let [k, d] = codebook.dims();
     let fits = counts.dims() == [k] && sums.dims() == [k, d] && z.shape().last() == d;
     let shapes = (z.shape(), counts.shape(), sums.shape(), codebook.shape());
     assert!(fits, "codebook_ema: z, counts, sums, codebook {shapes:?}");
+    assert!((0.0..1.0).contains(&decay), "codebook_ema: a decay of {decay}");
     let chains = Chains::new(codes, k);
     let (batch_counts, batch_sums) = (chains.counts(), chains.sum(z));
     let buffers = [&batch_counts, &batch_sums, counts, sums, codebook].map(Tensor::buffer);

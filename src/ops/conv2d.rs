@@ -62,6 +62,7 @@ pub(super) struct Params {
     pub pad_w: u32,
     pub taps: u32,
     pub part: u32,
+    pub bias: u32,
 }
 
 impl Params {
@@ -162,7 +163,8 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
     let out_w = (padded_w - kernel_w) / conv.stride + 1;
     let [batch, h, w, c, out_h, out_w, o] = [batch, h, w, c, out_h, out_w, o].map(|v| v as u32);
     let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, conv.stride, pad_h, pad_w].map(|v| v as u32);
-    Params { batch, h, w, c, out_h, out_w, o, kernel_h, kernel_w, stride, pad_h, pad_w, taps: taps as u32, part: 0 }
+    let (taps, rest) = (taps as u32, Params::zeroed());
+    Params { batch, h, w, c, out_h, out_w, o, kernel_h, kernel_w, stride, pad_h, pad_w, taps, ..rest }
 }
 
 /// y of `x`, without history.
@@ -171,7 +173,8 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params
     let (shader, rows) = params.kernel();
     let groups = grid(params.out_pixels().div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
-    x.gpu().dispatch(shader, "forward", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
+    let params = Params { bias: u32::from(bias.is_some()), ..params };
+    x.gpu().dispatch(shader, "forward", &[], &buffers, &params, groups);
     y
 }
 
@@ -181,7 +184,8 @@ pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>
     let (shader, rows) = params.kernel();
     let groups = grid(params.pixels().div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
     let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
-    dy.gpu().dispatch(shader, "backward_input", &[("BIAS", u32::from(bias.is_some()))], &buffers, &params, groups);
+    let params = Params { bias: u32::from(bias.is_some()), ..params };
+    dy.gpu().dispatch(shader, "backward_input", &[], &buffers, &params, groups);
     dx
 }
 

@@ -1,5 +1,7 @@
 //! Transposed convolution: the kernels of `conv2d` with the roles of input and output swapped.
 
+use bytemuck::Zeroable;
+
 use super::conv2d::{Params, backward_input, backward_weight, forward};
 use super::reduce::sum_middle;
 use crate::tensor::Tensor;
@@ -71,7 +73,7 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspos
     );
     let [batch, y_h, y_w, o, h, w, c] = [batch, full_h - 2 * pad_h, full_w - 2 * pad_w, o, h, w, c].map(|v| v as u32);
     let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, stride, pad_h, pad_w].map(|v| v as u32);
-    let (taps, part) = (kernel_h * kernel_w, 0);
+    let taps = kernel_h * kernel_w;
     Params {
         batch,
         h: y_h,
@@ -86,6 +88,6 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspos
         pad_h,
         pad_w,
         taps,
-        part,
+        ..Params::zeroed()
     }
 }

@@ -53,7 +53,7 @@ pub fn scatter_add(x: &Tensor, codes: &Codes, entries: usize) -> Tensor {
     Chains::new(codes, entries).sum(x)
 }
 
-/// How often each of `entries` codes occurs in `codes` [..] → [entries]. Has no gradient.
+/// How often each of `entries` codes occurs in `codes` [..] → `[entries]`. Has no gradient.
 pub fn code_counts(codes: &Codes, entries: usize) -> Tensor {
     Chains::new(codes, entries).counts()
 }

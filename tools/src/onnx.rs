@@ -58,16 +58,18 @@ fn environment(folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The machine's Python with the module `venv`, which is installed where apt is at hand.
+/// The machine's Python with the module `venv`; both are installed where apt is at hand.
 fn system_python() -> Result<PathBuf> {
-    let found =
-        ["python3", "python"].into_iter().filter_map(find_program).find(|python| version(python) >= Some(OLDEST));
-    let Some(python) = found else { return Err(format!("Python {}.{} or newer was not found", OLDEST.0, OLDEST.1)) };
-    let complete = || process::succeeds(Command::new(&python).args(["-c", "import venv, ensurepip"]));
-    if let (false, Some(manager)) = (complete(), packages::manager().filter(|manager| manager.is_apt())) {
-        manager.install(&[VENV], "Python's module venv, with which ONNX's cases are fetched, was not found")?;
+    let complete = |python: &PathBuf| {
+        version(python) >= Some(OLDEST)
+            && process::succeeds(Command::new(python).args(["-c", "import venv, ensurepip"]))
+    };
+    let found = || ["python3", "python"].into_iter().filter_map(find_program).find(complete);
+    let what = format!("Python {}.{} or newer with its module venv was not found", OLDEST.0, OLDEST.1);
+    if let (None, Some(manager)) = (found(), packages::manager().filter(|manager| manager.is_apt())) {
+        manager.install(&[VENV], &what)?;
     }
-    if complete() { Ok(python) } else { Err("Python's module venv was not found".to_owned()) }
+    found().ok_or(what)
 }
 
 /// (major, minor) of a Python.
