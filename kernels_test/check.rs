@@ -12,11 +12,11 @@ use crate::philox::Stream;
 use crate::tensor::Tensor;
 
 /// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as an error.
-const FLOOR: f64 = 1.2e-38;
+pub(super) const FLOOR: f64 = 1.2e-38;
 
 /// Rounding of the gradient check, in units of u and relative to the sizes of the summed terms: an op's gradient
 /// is itself a few sums and products, whose errors partly cancel in the product with a random direction.
-const GRADIENT_UNITS: f64 = 64.0;
+pub(super) const GRADIENT_UNITS: f64 = 64.0;
 
 /// What a case says about an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    fn worst(self, other: Shares) -> Shares {
+    pub(super) fn worst(self, other: Shares) -> Shares {
         Shares { bound: self.bound.max(other.bound), likely: self.likely.max(other.likely) }
     }
 }
@@ -73,7 +73,7 @@ impl Outcome {
         Outcome { verdict, forward: 0.0, gradient: None, detail: detail.into() }
     }
 
-    fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
+    pub(super) fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
         let worst = forward.worst(gradient.unwrap_or_default());
         let (verdict, detail) = match worst.likely > 1.0 {
             false => (Verdict::Pass, String::new()),

@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
-use dbvq_wgpu::kernels_test::{Case, Expectation, Verdict, cases};
+use dbvq_wgpu::kernels_test::vectors::{self, Vector};
+use dbvq_wgpu::kernels_test::{Case, Expectation, MODES, Outcome, Verdict, cases, over_modes, with_known_failures};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
@@ -21,6 +23,9 @@ fn main() {
         for case in cases() {
             trials.push(trial(&adapter, case));
         }
+        for file in golden() {
+            trials.push(golden_trial(&adapter, file));
+        }
     }
     if trials.is_empty() {
         // A table without trials would pass.
@@ -33,23 +38,51 @@ fn main() {
 
 /// `vulkan/llvmpipe/conv2d/shape`.
 fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
-    let short = adapter.name.split([' ', '(']).next().unwrap_or("adapter");
-    let name = format!("{}/{short}/{}/{}", adapter.backend, case.op, case.name);
-    let index = adapter.index;
-    Trial::test(name, move || run(index, &case))
+    let name = format!("{}/{}/{}", prefix(adapter), case.op, case.name);
+    let facts = adapter.clone();
+    Trial::test(name, move || {
+        let expectation = Expectation::of(&case);
+        run(&facts, case.op, &case.name, |gpu| expectation.check(gpu))
+    })
 }
 
-/// Both ways in which users run kernels: with WebGPU's run-time checks, and without as release builds do.
-fn run(adapter: usize, case: &Case) -> Result<(), Failed> {
-    let expectation = Expectation::of(case);
-    for checked in [true, false] {
-        let outcome = expectation.check(device(adapter, checked)?);
-        if outcome.verdict != Verdict::Pass {
-            let mode = if checked { "checked" } else { "unchecked" };
-            return Err(format!("{mode}: {:?}: {}", outcome.verdict, outcome.detail).into());
-        }
+/// `vulkan/llvmpipe`.
+fn prefix(adapter: &AdapterFacts) -> String {
+    let short = adapter.name.split([' ', '(']).next().unwrap_or("adapter");
+    format!("{}/{short}", adapter.backend)
+}
+
+/// The vectors that PyTorch made.
+fn golden() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
+    let entries = std::fs::read_dir(&folder).expect("the golden vectors are part of the source");
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "safetensors"));
+    files.sort();
+    files
+}
+
+/// `vulkan/llvmpipe/golden/conv2d_1x7`.
+fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let facts = adapter.clone();
+    Trial::test(format!("{}/golden/{stem}", prefix(adapter)), move || {
+        let vector: Vector = vectors::load(&file)?;
+        run(&facts, &vector.op, &vector.name, |gpu| vector.check(gpu))
+    })
+}
+
+/// In both modes; a warning fails here, where the drivers are known.
+fn run(adapter: &AdapterFacts, op: &str, name: &str, check: impl Fn(&Gpu) -> Outcome) -> Result<(), Failed> {
+    let mut outcomes = Vec::new();
+    for (mode, checked) in MODES {
+        outcomes.push((mode, check(device(adapter.index, checked)?)));
     }
-    Ok(())
+    let outcome = with_known_failures(adapter, op, name, over_modes(outcomes));
+    match outcome.verdict {
+        Verdict::Pass | Verdict::KnownFailure => Ok(()),
+        verdict => Err(format!("{}: {}", verdict.word(), outcome.detail).into()),
+    }
 }
 
 fn device(adapter: usize, checked: bool) -> Result<&'static Gpu, Failed> {

@@ -1,16 +1,23 @@
 //! Conformance of the kernels: one table of cases, each an op at a shape with its definition in f64.
 //!
 //! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a case on an
-//! adapter. Tests (`cargo test --test kernels`) run the whole table.
+//! adapter. Tests (`cargo test --test kernels`) and `dbvq-wgpu conformance` run the whole table. [`probes`] asks a
+//! driver what it does where WGSL leaves it a choice; `known_failures.toml` lists what is wrong with drivers.
 
 mod check;
+mod known_failures;
+mod modes;
 mod ops;
+pub mod probes;
 mod real;
+pub mod vectors;
 
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
 pub use check::{Expectation, Outcome, Shares, Verdict, check, compare, guarded};
+pub use known_failures::{KnownFailure, known_failures, with_known_failures};
+pub use modes::{MODES, over_modes};
 pub use ops::cases;
 pub use real::{Real, U};
 

@@ -1,5 +1,6 @@
 //! Every flag with its default and help, and which command it reaches.
 
+mod conformance;
 mod data;
 
 use std::path::PathBuf;
@@ -10,16 +11,18 @@ use crate::bridge::{Bridge, Spacing, Target};
 use crate::config::{BridgeConfig, Config};
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
+use crate::run::conformance::worker;
 use crate::run::inpaint::{self, InpaintArgs};
 use crate::run::sample::{self, SampleArgs};
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
 use crate::run::{Device, adapters, presets, schedule};
+use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
-10 loss not finite, 11 run directory in use, 101 a bug, 130 and 143 interrupted after saving.\n\
+10 loss not finite, 11 run directory in use, 12 not conformant, 101 a bug, 130 and 143 interrupted after saving.\n\
 DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
 
 /// Diffusion bridges vector quantized VAE on any GPU.
@@ -55,6 +58,14 @@ enum Command {
     Inpaint(InpaintFlags),
     /// Draw the paper's figures of the toy from a trained run.
     Figures(FigureFlags),
+    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
+    Conformance(ConformanceFlags),
+    /// The child of `conformance` that runs cases and may die of them.
+    #[command(hide = true)]
+    ConformanceWorker {
+        /// Index of the adapter.
+        adapter: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -234,6 +245,8 @@ impl Cli {
             Command::Figures(FigureFlags { run, out, seed, device }) => {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
             }
+            Command::Conformance(flags) => flags.run(),
+            Command::ConformanceWorker { adapter } => worker::run(&adapter),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 mod load;
 
+pub(crate) use load::nearest;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};

@@ -41,6 +41,8 @@ pub enum Error {
     Diverged(String),
     /// Another process works in the same run directory. Exit code 11.
     Locked(PathBuf),
+    /// Cases of the conformance suite failed. Exit code 12.
+    Conformance(String),
     /// Stopped by SIGINT (130) or SIGTERM (143) after the state was saved.
     Interrupted {
         /// 128 + the signal's number.
@@ -64,6 +66,7 @@ impl Error {
             Error::Io { .. } => 9,
             Error::Diverged(_) => 10,
             Error::Locked(_) => 11,
+            Error::Conformance(_) => 12,
             Error::Interrupted { code, .. } => *code,
         }
     }
@@ -90,6 +93,7 @@ impl fmt::Display for Error {
             | Error::OutOfMemory(what)
             | Error::Data(what)
             | Error::Diverged(what)
+            | Error::Conformance(what)
             | Error::Interrupted { what, .. } => f.write_str(what),
             Error::Checkpoint { path, what } => write!(f, "{}: {what}", path.display()),
             Error::Io { path, source } => write!(f, "{}: {source}", path.display()),

@@ -13,7 +13,8 @@
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
 //! * [`run`]: what the commands do. Alone in printing and in looking at the clock.
 //! * [`bridge`]: the Ornstein-Uhlenbeck bridge in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
-//! * [`kernels_test`]: the definitions of all ops in f64, their cases, and the check that compares.
+//! * [`kernels_test`]: the definitions of all ops in f64, their cases, and the check that compares. Of the layers only
+//!   `run` may use it, for `dbvq-wgpu conformance`.
 //!
 //! # Invariants
 //! * Tensors are contiguous, row-major, f32 (`Codes`: u32). No views, no strides; a new layout is an op.

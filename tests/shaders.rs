@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dbvq_wgpu::gpu::{EntryFacts, IMMEDIATE_BYTES, Parsed, Shader, parse};
+use dbvq_wgpu::kernels_test::probes;
 use dbvq_wgpu::ops;
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
@@ -15,7 +16,8 @@ use naga::{AddressSpace, Module, ShaderStage};
 const NO_GLSL: [(&str, &str, &str); 0] = [];
 
 fn all() -> Vec<(&'static Shader, Parsed)> {
-    ops::shaders().into_iter().map(|s| (s, parse(s).unwrap_or_else(|e| panic!("{e}")))).collect()
+    let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);
+    shaders.map(|s| (s, parse(s).unwrap_or_else(|e| panic!("{e}")))).collect()
 }
 
 fn folder() -> std::path::PathBuf {

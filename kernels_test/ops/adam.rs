@@ -19,7 +19,16 @@ pub fn cases(list: &mut Vec<Case>) {
                 format!("[{count}] {name}"),
                 vec![Input::normal(&[3, count]).constant(), Input::normal(&[count]).constant()],
                 move |gpu, x| adam(gpu, x, which),
-                move |x| define(x, count, which),
+                move |x| {
+                    let exact = |v: f32| Real::constant(f64::from(v));
+                    let numbers = [STEP.lr, STEP.beta1, STEP.beta2, STEP.eps, STEP.weight_decay, STEP.ema].map(exact);
+                    let limited = |norm: Real| match norm.value > f64::from(LIMIT) {
+                        true => exact(LIMIT) / norm,
+                        false => Real::constant(1.0),
+                    };
+                    let start = [x[1].clone(), vec![Real::default(); count], vec![Real::default(); count]];
+                    define(&x[0], start, numbers, 0, limited)[which].clone()
+                },
             ));
         }
         list.push(Case::new(
@@ -86,28 +95,42 @@ fn adam(gpu: &crate::gpu::Gpu, x: &[Tensor], which: usize) -> Tensor {
     state[which].clone()
 }
 
-fn define(x: &[Vec<Real>], count: usize, which: usize) -> Vec<Real> {
-    let single = |v: f32| Real::constant(f64::from(v));
-    let one = Real::constant(1.0);
-    let (beta1, beta2) = (single(STEP.beta1), single(STEP.beta2));
-    let of = |i: usize| {
-        let (mut w, mut m, mut v) = (x[1][i], Real::default(), Real::default());
-        let mut average = w;
-        for step in 1..=3 {
-            let grad = &x[0][(step - 1) * count..step * count];
-            let norm = Real::sum(grad.iter().map(|&v| v * v)).sqrt();
-            let over = norm.value > f64::from(LIMIT);
-            let g = grad[i] * if over { single(LIMIT) / norm } else { one };
-            m = beta1 * m + (one - beta1) * g;
-            v = beta2 * v + (one - beta2) * g * g;
-            let correct = |beta: f32| Real::rounded(1.0 / (1.0 - f64::from(beta).powi(step as i32)));
-            let direction = (m * correct(STEP.beta1)) / ((v * correct(STEP.beta2)).sqrt() + single(STEP.eps));
-            w = w - single(STEP.lr) * (direction + single(STEP.weight_decay) * w);
-            average = single(STEP.ema) * average + (one - single(STEP.ema)) * w;
+/// Weights, both moments and the average after the steps whose gradients stand one after the other in `grads`, `done`
+/// steps having gone before. `numbers` are lr, β₁, β₂, ε, weight decay and the average's decay; `factor` clips by the
+/// norm of a step's gradient.
+pub(crate) fn define(
+    grads: &[Real],
+    [mut w, mut m, mut v]: [Vec<Real>; 3],
+    [lr, beta1, beta2, eps, decay, ema]: [Real; 6],
+    done: i32,
+    factor: impl Fn(Real) -> Real,
+) -> [Vec<Real>; 4] {
+    let (one, count) = (Real::constant(1.0), w.len());
+    let mut average = w.clone();
+    for (grad, step) in grads.chunks(count).zip(done + 1..) {
+        let clip = factor(Real::sum(grad.iter().map(|&v| v * v)).sqrt());
+        let (correct1, correct2) = (correction(beta1, step), correction(beta2, step));
+        for (i, &g) in grad.iter().enumerate() {
+            let g = g * clip;
+            m[i] = beta1 * m[i] + (one - beta1) * g;
+            v[i] = beta2 * v[i] + (one - beta2) * g * g;
+            // The root of 0 has no derivative, and none is asked for.
+            let second = v[i] * correct2;
+            let root = if second.value == 0.0 { second } else { second.sqrt() };
+            w[i] = w[i] - lr * ((m[i] * correct1) / (root + eps) + decay * w[i]);
+            average[i] = ema * average[i] + (one - ema) * w[i];
         }
-        [w, m, v, average][which]
-    };
-    (0..count).map(of).collect()
+    }
+    [w, m, v, average]
+}
+
+/// 1/(1 − βᵗ), which the host computes in f64 from a β that f32 holds.
+fn correction(beta: Real, step: i32) -> Real {
+    let power = beta.value.powi(step);
+    let value = 1.0 / (1.0 - power);
+    let carried = f64::from(step) * beta.value.powi(step - 1) * value * value;
+    let rounding = Real::rounded(value);
+    Real { bound: rounding.bound + carried * beta.bound, likely: rounding.likely + carried * beta.likely, ..rounding }
 }
 
 fn clip(gpu: &crate::gpu::Gpu, x: &[Tensor], limit: f32) -> Tensor {

@@ -25,6 +25,7 @@ pub fn cases(list: &mut Vec<Case>) {
         ([1, 40, 441, 1, 8], false, Some(40.0)),
     ] {
         let options = Attention { causal, scale };
+        let factor = scale.map(|s| Real::constant(f64::from(s)));
         let mask = if causal { " causal" } else { "" };
         list.push(Case::new(
             "attention",
@@ -35,13 +36,19 @@ pub fn cases(list: &mut Vec<Case>) {
                 Input::normal(&[n, len_k, heads, d]),
             ],
             move |_, x| ops::attention(&x[0], &x[1], &x[2], options),
-            move |x| define(x, [n, len_q, len_k, heads, d], options),
+            move |x| define(x, [n, len_q, len_k, heads, d], causal, factor),
         ));
     }
 }
 
-fn define(x: &[Vec<Real>], [n, len_q, len_k, heads, d]: [usize; 5], options: Attention) -> Vec<Real> {
-    let scale = options.scale.map_or(Real::rounded(1.0 / (d as f64).sqrt()), |s| Real::constant(f64::from(s)));
+/// Of q, k and v; the scale is 1/√d if there is none.
+pub(crate) fn define(
+    x: &[Vec<Real>],
+    [n, len_q, len_k, heads, d]: [usize; 5],
+    causal: bool,
+    scale: Option<Real>,
+) -> Vec<Real> {
+    let scale = scale.unwrap_or(Real::rounded(1.0 / (d as f64).sqrt()));
     let row = |of: usize, length: usize, b: usize, i: usize, h: usize| {
         let first = ((b * length + i) * heads + h) * d;
         &x[of][first..first + d]
@@ -49,7 +56,7 @@ fn define(x: &[Vec<Real>], [n, len_q, len_k, heads, d]: [usize; 5], options: Att
     let mut y = Vec::with_capacity(x[0].len());
     for at in 0..n * len_q * heads {
         let (b, i, h) = (at / (len_q * heads), at / heads % len_q, at % heads);
-        let keys = if options.causal { len_k.min(i + 1) } else { len_k };
+        let keys = if causal { len_k.min(i + 1) } else { len_k };
         let q = row(0, len_q, b, i, h);
         let dot = |j| Real::sum(q.iter().zip(row(1, len_k, b, j, h)).map(|(&q, &k)| q * k));
         let scores: Vec<Real> = (0..keys).map(|j| scale * dot(j)).collect();

@@ -27,13 +27,14 @@ pub fn cases(list: &mut Vec<Case>) {
                 Input::uniform(&[c], 0.01, 4.0).constant(),
             ],
             |_, x| ops::batch_norm(&x[0], &x[1], &x[2], &x[3], &x[4], 1e-5),
-            move |x| normalise(x, c),
+            move |x| normalise(x, c, 1e-5),
         ));
     }
 }
 
-fn normalise(x: &[Vec<Real>], c: usize) -> Vec<Real> {
-    let deviation: Vec<Real> = x[4].iter().map(|&v| (v + Real::rounded(1e-5)).sqrt()).collect();
+/// Of x, γ, β, mean and variance.
+pub(crate) fn normalise(x: &[Vec<Real>], c: usize, eps: f64) -> Vec<Real> {
+    let deviation: Vec<Real> = x[4].iter().map(|&v| (v + Real::rounded(eps)).sqrt()).collect();
     let one = |(at, &v): (usize, &Real)| {
         let channel = at % c;
         x[1][channel] * ((v - x[3][channel]) * (Real::constant(1.0) / deviation[channel])) + x[2][channel]

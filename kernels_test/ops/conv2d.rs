@@ -4,7 +4,7 @@ use super::{Case, Input, Real};
 use crate::ops::{self, Conv, Mask};
 
 /// n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, bias.
-type Sizes = [usize; 11];
+pub(crate) type Sizes = [usize; 11];
 
 const PLAIN: &[Sizes] = &[
     [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
@@ -111,7 +111,8 @@ fn is_left(mask: Option<Mask>, [kh, kw]: [usize; 2], [i, j]: [usize; 2]) -> bool
     i < row || i == row && (j < column || j == column && mask == Mask::B)
 }
 
-fn convolution(x: &[Vec<Real>], sizes: Sizes, mask: Option<Mask>) -> Vec<Real> {
+/// The convolution itself.
+pub(crate) fn convolution(x: &[Vec<Real>], sizes: Sizes, mask: Option<Mask>) -> Vec<Real> {
     let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
     let (image, weight) = (&x[0], &x[1]);
     let (out_h, out_w) = ((h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1);

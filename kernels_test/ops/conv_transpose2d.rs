@@ -4,7 +4,7 @@ use super::{Case, Input, Real};
 use crate::ops::{self, ConvTranspose};
 
 /// n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, output_padding_h, output_padding_w, bias.
-type Sizes = [usize; 13];
+pub(crate) type Sizes = [usize; 13];
 
 const ALL: &[Sizes] = &[
     [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
@@ -56,7 +56,7 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 /// Every input pixel stamps the kernel, scaled by its channels, on the output.
-fn scatter(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
+pub(crate) fn scatter(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
     let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, more_h, more_w, _] = sizes;
     let out_h = (h - 1) * stride + kh + more_h - 2 * pad_h;
     let out_w = (w - 1) * stride + kw + more_w - 2 * pad_w;

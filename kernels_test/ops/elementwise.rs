@@ -4,24 +4,40 @@ use super::{Case, Input, Real};
 use crate::ops;
 use crate::tensor::Tensor;
 
+/// A function of one element: its op, the interval of its cases, the op on the GPU and in f64.
+pub(crate) type Unary = (&'static str, (f32, f32), fn(&Tensor) -> Tensor, fn(Real) -> Real);
+
+pub(crate) const UNARY: [Unary; 11] = [
+    ("affine", (-2.0, 2.0), |x| ops::affine(x, 1.5, -0.25), |x| x * Real::constant(1.5) - Real::constant(0.25)),
+    ("exp", (-4.0, 4.0), ops::exp, Real::exp),
+    ("log", (1e-3, 9.0), ops::log, Real::ln),
+    ("square", (-3.0, 3.0), ops::square, |x| x * x),
+    ("silu", (-30.0, 30.0), ops::silu, |x| x * x.sigmoid()),
+    ("gelu", (-5.0, 5.0), ops::gelu, gelu),
+    ("relu", (-2.0, 2.0), ops::relu, |x| x.max(Real::constant(0.0))),
+    ("elu", (-3.0, 3.0), ops::elu, |x| if x.value > 0.0 { x } else { x.exp() - Real::constant(1.0) }),
+    ("tanh", (-3.0, 3.0), ops::tanh, Real::tanh),
+    ("tanh", (-200.0, 200.0), ops::tanh, Real::tanh),
+    ("sigmoid", (-40.0, 40.0), ops::sigmoid, Real::sigmoid),
+];
+
+/// Arithmetic: its op, on the GPU and in f64.
+pub(crate) type Binary = (&'static str, fn(&Tensor, &Tensor) -> Tensor, fn(Real, Real) -> Real);
+
+pub(crate) const BINARY: [Binary; 4] = [
+    ("add", ops::add, |a, b| a + b),
+    ("sub", ops::sub, |a, b| a - b),
+    ("mul", ops::mul, |a, b| a * b),
+    ("div", ops::div, |a, b| a / b),
+];
+
 pub fn cases(list: &mut Vec<Case>) {
-    unary(
-        list,
-        "affine",
-        (-2.0, 2.0),
-        |x| ops::affine(x, 1.5, -0.25),
-        |x| x * Real::constant(1.5) - Real::constant(0.25),
-    );
-    unary(list, "exp", (-4.0, 4.0), ops::exp, Real::exp);
-    unary(list, "log", (1e-3, 9.0), ops::log, Real::ln);
-    unary(list, "square", (-3.0, 3.0), ops::square, |x| x * x);
-    unary(list, "silu", (-30.0, 30.0), ops::silu, |x| x * x.sigmoid());
-    unary(list, "gelu", (-5.0, 5.0), ops::gelu, gelu);
-    unary(list, "relu", (-2.0, 2.0), ops::relu, |x| x.max(Real::constant(0.0)));
-    unary(list, "elu", (-3.0, 3.0), ops::elu, |x| if x.value > 0.0 { x } else { x.exp() - Real::constant(1.0) });
-    unary(list, "tanh", (-3.0, 3.0), ops::tanh, Real::tanh);
-    unary(list, "tanh", (-200.0, 200.0), ops::tanh, Real::tanh);
-    unary(list, "sigmoid", (-40.0, 40.0), ops::sigmoid, Real::sigmoid);
+    for of in UNARY {
+        unary(list, of);
+    }
+    for of in BINARY {
+        binary(list, of);
+    }
     // Four gradients meet at x: `accumulate.wgsl`, in place and not.
     for count in [1, 3, 255, 256, 257, 4099] {
         list.push(Case::new(
@@ -32,10 +48,6 @@ pub fn cases(list: &mut Vec<Case>) {
             |x| x[0].iter().map(|&v| v * v + (v + v)).collect(),
         ));
     }
-    binary(list, "add", ops::add, |a, b| a + b);
-    binary(list, "sub", ops::sub, |a, b| a - b);
-    binary(list, "mul", ops::mul, |a, b| a * b);
-    binary(list, "div", ops::div, |a, b| a / b);
 }
 
 fn gelu(x: Real) -> Real {
@@ -43,13 +55,7 @@ fn gelu(x: Real) -> Real {
     x * (half + half * (Real::rounded(std::f64::consts::FRAC_1_SQRT_2) * x).erf())
 }
 
-fn unary(
-    list: &mut Vec<Case>,
-    op: &'static str,
-    (low, high): (f32, f32),
-    run: fn(&Tensor) -> Tensor,
-    define: fn(Real) -> Real,
-) {
+fn unary(list: &mut Vec<Case>, (op, (low, high), run, define): Unary) {
     for count in [1, 3, 255, 256, 257, 4099] {
         list.push(Case::new(
             op,
@@ -73,7 +79,7 @@ const SHAPES: [(&[usize], &[usize]); 8] = [
     (&[], &[2, 2]),
 ];
 
-fn binary(list: &mut Vec<Case>, op: &'static str, run: fn(&Tensor, &Tensor) -> Tensor, define: fn(Real, Real) -> Real) {
+fn binary(list: &mut Vec<Case>, (op, run, define): Binary) {
     for (a, b) in SHAPES {
         list.push(Case::new(
             op,
@@ -86,7 +92,7 @@ fn binary(list: &mut Vec<Case>, op: &'static str, run: fn(&Tensor, &Tensor) -> T
 }
 
 /// Positions in `a` and `b` of every element of their broadcast.
-fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     let rank = a.len().max(b.len());
     let pad = |s: &[usize]| [vec![1; rank - s.len()], s.to_vec()].concat();
     let (a, b) = (pad(a), pad(b));

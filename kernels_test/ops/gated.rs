@@ -1,6 +1,6 @@
 //! Gated activation.
 
-use super::{Case, Input};
+use super::{Case, Input, Real};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
@@ -10,10 +10,13 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{rows}, 2 x {c}] to {size}"),
             vec![Input::uniform(&[rows, 2 * c], -size, size)],
             |_, x| ops::gated(&x[0]),
-            move |x| {
-                let value = |i: usize| x[0][i + i / c * c].tanh() * x[0][i + i / c * c + c].sigmoid();
-                (0..rows * c).map(value).collect()
-            },
+            move |x| gate(&x[0], c),
         ));
     }
+}
+
+/// Of rows of 2c.
+pub(crate) fn gate(x: &[Real], c: usize) -> Vec<Real> {
+    let value = |i: usize| x[i + i / c * c].tanh() * x[i + i / c * c + c].sigmoid();
+    (0..x.len() / 2).map(value).collect()
 }

@@ -15,7 +15,7 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("{rows} of [{entries}, {d}]"),
             vec![Input::normal(&[entries, d])],
             move |gpu, x| ops::gather(&x[0], &Codes::from_slice(gpu, &for_gather, [rows])),
-            move |x| (0..rows).flat_map(|row| x[0][code(row) * d..(code(row) + 1) * d].to_vec()).collect(),
+            move |x| table_rows(&x[0], (0..rows).map(code), d),
         ));
         list.push(Case::new(
             "scatter_add",
@@ -50,6 +50,11 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
+/// Row by row the table's row of that code.
+pub(crate) fn table_rows(table: &[Real], codes: impl Iterator<Item = usize>, d: usize) -> Vec<Real> {
+    codes.flat_map(|code| table[code * d..(code + 1) * d].to_vec()).collect()
+}
+
 /// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide a row that is left out.
 fn rows_of(rows: usize, d: usize) -> Input {
     if rows < 1000 {
@@ -58,12 +63,17 @@ fn rows_of(rows: usize, d: usize) -> Input {
     Input::given(&[rows, d], (0..rows * d).map(|i| (i * 7919 % 17) as f32 - 8.5).collect())
 }
 
-/// The sums of the rows that have each code.
+/// The sums of the rows of [`rows_of`] that have each code.
 fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+    let exact = |sum: Real| if x[0].len() / d < 1000 { sum } else { Real::constant(sum.value) };
+    sums_by_code(x, entries, d, code).into_iter().map(exact).collect()
+}
+
+/// The sums of the rows that have each code.
+pub(crate) fn sums_by_code(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
     let rows = x[0].len() / d;
     let of = |entry: usize| -> Vec<usize> { (0..rows).filter(|&row| code(row) == entry).collect() };
     let lists: Vec<Vec<usize>> = (0..entries).map(of).collect();
     let sum = |at: usize| Real::sum(lists[at / d].iter().map(|row| x[0][row * d + at % d]));
-    let exact = |sum: Real| if rows < 1000 { sum } else { Real::constant(sum.value) };
-    (0..entries * d).map(sum).map(exact).collect()
+    (0..entries * d).map(sum).collect()
 }

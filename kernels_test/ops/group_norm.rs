@@ -12,7 +12,7 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{n}, {hw}, {c}] groups {groups}"),
             vec![Input::uniform(&[n, hw, c], -1.0, 3.0), Input::normal(&[c]), Input::normal(&[c])],
             move |_, x| ops::group_norm(&x[0], &x[1], &x[2], groups, 1e-5),
-            move |x| normalise(x, [n, hw, c, groups]),
+            move |x| normalise(x, [n, hw, c, groups], 1e-5),
         ));
     }
     for [n, hw, c, groups] in [[1, 1, 4, 1], [2, 25, 6, 3], [1, 441, 32, 8], [2, 9, 128, 32], [1, 4, 512, 32]] {
@@ -21,7 +21,7 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{n}, {hw}, {c}] groups {groups}"),
             vec![Input::uniform(&[n, hw, c], -1.0, 3.0), Input::normal(&[c]), Input::normal(&[c])],
             move |_, x| ops::group_norm_silu(&x[0], &x[1], &x[2], groups, 1e-5),
-            move |x| normalise(x, [n, hw, c, groups]).into_iter().map(|u| u * u.sigmoid()).collect(),
+            move |x| normalise(x, [n, hw, c, groups], 1e-5).into_iter().map(|u| u * u.sigmoid()).collect(),
         ));
     }
     for [rows, c] in [[1, 2], [5, 12], [7, 65], [3, 513]] {
@@ -30,12 +30,13 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{rows}, {c}]"),
             vec![Input::normal(&[rows, c]), Input::normal(&[c]), Input::normal(&[c])],
             |_, x| ops::layer_norm(&x[0], &x[1], &x[2], 1e-5),
-            move |x| normalise(x, [rows, 1, c, 1]),
+            move |x| normalise(x, [rows, 1, c, 1], 1e-5),
         ));
     }
 }
 
-fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4]) -> Vec<Real> {
+/// Of x, γ and β.
+pub(crate) fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4], eps: f64) -> Vec<Real> {
     let width = c / groups;
     let mut y = vec![Real::default(); n * hw * c];
     for slab in 0..n * groups {
@@ -45,7 +46,7 @@ fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4]) -> Vec<Real> {
         let scale = Real::rounded(1.0 / places.len() as f64);
         let mean = Real::sum(places.iter().map(|&(at, _)| x[0][at])) * scale;
         let squares = places.iter().map(|&(at, _)| (x[0][at] - mean) * (x[0][at] - mean));
-        let deviation = (Real::sum(squares) * scale + Real::rounded(1e-5)).sqrt();
+        let deviation = (Real::sum(squares) * scale + Real::rounded(eps)).sqrt();
         for &(at, channel) in &places {
             y[at] = x[1][channel] * ((x[0][at] - mean) * (Real::constant(1.0) / deviation)) + x[2][channel];
         }

@@ -25,7 +25,8 @@ pub fn cases(list: &mut Vec<Case>) {
     ));
 }
 
-fn divergence(a: &[Real], b: &[Real]) -> Real {
+/// KL(softmax(a) || softmax(b)).
+pub(crate) fn divergence(a: &[Real], b: &[Real]) -> Real {
     Real::sum(log_law(a).zip(log_law(b)).map(|(p, q)| p.exp() * (p - q)))
 }
 

@@ -67,7 +67,8 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-fn product(x: &[Vec<Real>], [batch, m, k, n]: [usize; 4], trans: Trans) -> Vec<Real> {
+/// The batched product.
+pub(crate) fn product(x: &[Vec<Real>], [batch, m, k, n]: [usize; 4], trans: Trans) -> Vec<Real> {
     let (a, b) = (&x[0], &x[1]);
     let mut y = Vec::with_capacity(batch * m * n);
     for s in 0..batch {

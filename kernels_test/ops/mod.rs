@@ -58,3 +58,25 @@ pub fn cases() -> Vec<Case> {
     }
     list
 }
+
+/// Definitions that vectors use too.
+pub(super) mod definitions {
+    pub(crate) use super::adam::define as adam;
+    pub(crate) use super::attention::define as attention;
+    pub(crate) use super::batch_norm::normalise as batch_norm;
+    pub(crate) use super::conv_transpose2d::scatter as conv_transpose2d;
+    pub(crate) use super::conv2d::convolution as conv2d;
+    pub(crate) use super::elementwise::{BINARY, UNARY, broadcast};
+    pub(crate) use super::gated::gate;
+    pub(crate) use super::gather::{sums_by_code, table_rows};
+    pub(crate) use super::group_norm::normalise as group_norm;
+    pub(crate) use super::kl::divergence;
+    pub(crate) use super::matmul::product;
+    pub(crate) use super::mse::terms as mse;
+    pub(crate) use super::nearest::{first_least, nearest};
+    pub(crate) use super::ou_step::stepped;
+    pub(crate) use super::pool::{average, maximum};
+    pub(crate) use super::reduce::sums;
+    pub(crate) use super::resample::images;
+    pub(crate) use super::softmax::centred;
+}

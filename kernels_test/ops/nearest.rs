@@ -80,13 +80,13 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-fn first_least(values: impl Iterator<Item = f64>) -> u32 {
+pub(crate) fn first_least(values: impl Iterator<Item = f64>) -> u32 {
     let least = values.enumerate().reduce(|best, v| if v.1 < best.1 { v } else { best });
     least.map_or(0, |(at, _)| at as u32)
 }
 
 /// The nearest code. Where rounding may make others nearer, the bound reaches to their indices.
-fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
+pub(crate) fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
     let squares = |code: &[Real]| Real::sum(z.iter().zip(code).map(|(&v, &e)| v - e).map(|v| v * v));
     let distances: Vec<Real> = codebook.chunks(z.len()).map(squares).collect();
     let best = first_least(distances.iter().map(|v| v.value));

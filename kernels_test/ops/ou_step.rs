@@ -37,19 +37,12 @@ pub fn cases(list: &mut Vec<Case>) {
                 Input::normal(&[targets]).constant(),
             ]
         };
-        let stepped = move |x: &[Vec<Real>], xi: &dyn Fn(usize) -> Real| {
-            let r = Real::rounded;
-            let value = |i: usize| {
-                Real::sum([r(step.c0) * x[0][i], r(step.c1) * x[1][i], r(step.c2) * xi(i), r(step.c3) * goal(x, 3, i)])
-            };
-            (0..n * per_sample).map(value).collect()
-        };
         list.push(Case::new(
             "ou_step",
             format!("{dims:?} target [{targets}] noise given"),
             inputs(),
             move |_, x| ops::step_given(&x[0], &x[1], &x[2], &x[3], step),
-            move |x| stepped(x, &|i| x[2][i]),
+            move |x| stepped(x, c, step, |i| x[2][i]),
         ));
         let stream = Stream { seed: 5, step: 9, stream: 3 };
         list.push(Case::new(
@@ -57,7 +50,7 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("{dims:?} target [{targets}] noise drawn"),
             inputs(),
             move |_, x| ops::step(&x[0], &x[1], &x[3], step, stream),
-            move |x| stepped(x, &|i| super::random::normal(stream, i as u32)),
+            move |x| stepped(x, c, step, |i| super::random::normal(stream, i as u32)),
         ));
         let (c_, estimate) = (Multistep { z: 0.7, now: 0.5, previous: -0.1 }, Affine { z: 1.3, net: -0.4 });
         list.push(Case::new(
@@ -89,4 +82,13 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
+}
+
+/// The reverse step of z, ε and the target, which is last in `x`, with the noise ξ.
+pub(crate) fn stepped(x: &[Vec<Real>], c: usize, step: Step, xi: impl Fn(usize) -> Real) -> Vec<Real> {
+    let goal = |i: usize| x[3][if x[3].len() == 1 { 0 } else { i % c }];
+    let r = Real::rounded;
+    let value =
+        |i: usize| Real::sum([r(step.c0) * x[0][i], r(step.c1) * x[1][i], r(step.c2) * xi(i), r(step.c3) * goal(i)]);
+    (0..x[0].len()).map(value).collect()
 }

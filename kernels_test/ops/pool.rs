@@ -4,7 +4,7 @@ use super::{Case, Input, Real};
 use crate::ops::{self, Pool};
 
 /// n, h, w, c.
-type Sizes = [usize; 4];
+pub(crate) type Sizes = [usize; 4];
 
 /// With kernel_h, kernel_w, stride, pad_h, pad_w.
 const ALL: &[(Sizes, [usize; 5])] = &[
@@ -47,15 +47,19 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 fn maximum_of(name: String, input: Input, sizes: Sizes, pool: Pool) -> Case {
-    let define = move |x: &[Vec<Real>]| {
-        let first_of = |a: Real, b: Real| if b.value > a.value { b } else { a };
-        let values = windows(&x[0], sizes, pool).into_iter().map(|window| window.into_iter().reduce(first_of));
-        values.map(|v| v.expect("no window is without a pixel")).collect()
-    };
+    let define = move |x: &[Vec<Real>]| maximum(&x[0], sizes, pool);
     Case::new("max_pool2d", name, vec![input], move |_, x| ops::max_pool2d(&x[0], pool), define)
 }
 
-fn average(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
+/// The first of each window's largest.
+pub(crate) fn maximum(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
+    let first_of = |a: Real, b: Real| if b.value > a.value { b } else { a };
+    let values = windows(x, sizes, pool).into_iter().map(|window| window.into_iter().reduce(first_of));
+    values.map(|v| v.expect("no window is without a pixel")).collect()
+}
+
+/// The average of each window.
+pub(crate) fn average(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
     let mean = |window: Vec<Real>| {
         let all = pool.kernel[0] * pool.kernel[1];
         let count = if pool.count_include_pad { all } else { window.len() };

@@ -80,7 +80,8 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-fn sums(x: &[Real], [outer, middle, inner]: [usize; 3]) -> Vec<Real> {
+/// Sums over the middle dimension.
+pub(crate) fn sums(x: &[Real], [outer, middle, inner]: [usize; 3]) -> Vec<Real> {
     let sum = |at: usize| Real::sum((0..middle).map(|r| x[(at / inner * middle + r) * inner + at % inner]));
     (0..outer * inner).map(sum).collect()
 }

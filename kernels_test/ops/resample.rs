@@ -59,6 +59,6 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 /// Images [n, h, w, c] of what `pixel` says at (n, row, column, channel).
-fn images([n, h, w, c]: [usize; 4], pixel: impl Fn(usize, usize, usize, usize) -> Real) -> Vec<Real> {
+pub(crate) fn images([n, h, w, c]: [usize; 4], pixel: impl Fn(usize, usize, usize, usize) -> Real) -> Vec<Real> {
     (0..n * h * w * c).map(|at| pixel(at / (h * w * c), at / (w * c) % h, at / c % w, at % c)).collect()
 }

@@ -10,7 +10,9 @@ pub fn cases(list: &mut Vec<Case>) {
         let name = format!("[{rows}, {k}] scale {scale}");
         let define = move |x: &[Vec<Real>], finish: fn(Real, Real) -> Real| {
             x[0].chunks(k)
-                .flat_map(|row| centred(row, f64::from(scale)).into_iter().map(move |(l, s)| finish(l, s)))
+                .flat_map(|row| {
+                    centred(row, Real::constant(f64::from(scale))).into_iter().map(move |(l, s)| finish(l, s))
+                })
                 .collect()
         };
         list.push(Case::new(
@@ -40,7 +42,7 @@ pub fn cases(list: &mut Vec<Case>) {
             },
             move |x| {
                 let loss = |(row, logits): (usize, &[Real])| {
-                    let (logit, sum) = centred(logits, 1.0)[target(row)];
+                    let (logit, sum) = centred(logits, Real::constant(1.0))[target(row)];
                     sum - logit
                 };
                 x[0].chunks(k).enumerate().map(loss).collect()
@@ -56,7 +58,9 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| {
                 let sums: Vec<Real> = x[0].iter().zip(&x[1]).map(|(&l, &g)| l + g).collect();
                 sums.chunks(k)
-                    .flat_map(|row| centred(row, f64::from(1.0 / tau)).into_iter().map(|(l, s)| (l - s).exp()))
+                    .flat_map(|row| {
+                        centred(row, Real::constant(f64::from(1.0 / tau))).into_iter().map(|(l, s)| (l - s).exp())
+                    })
                     .collect()
             },
         ));
@@ -64,8 +68,8 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 /// For each entry of a row: (scaled logit − maximum, log Σ exp of those).
-fn centred(row: &[Real], scale: f64) -> Vec<(Real, Real)> {
-    let scaled: Vec<Real> = row.iter().map(|&x| x * Real::constant(scale)).collect();
+pub(crate) fn centred(row: &[Real], scale: Real) -> Vec<(Real, Real)> {
+    let scaled: Vec<Real> = row.iter().map(|&x| x * scale).collect();
     let top = scaled.iter().copied().fold(scaled[0], Real::max);
     let sum = Real::sum(scaled.iter().map(|&x| (x - top).exp())).ln();
     scaled.iter().map(|&x| (x - top, sum)).collect()

@@ -162,7 +162,7 @@ fn check_keys(table: &Table, at: &str, known: &[String], whose: &str) -> Result<
 }
 
 /// The candidate most like `word`, if any is.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let score = |c: &str| strsim::jaro_winkler(word, c);
     candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
 }

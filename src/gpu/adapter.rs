@@ -1,6 +1,6 @@
 //! Which adapters there are, which one is taken, and opening it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ pub const NONE_FOUND: &str = "no GPU adapter was found: install a Vulkan driver 
 pub const IMMEDIATE_BYTES: u32 = 128;
 
 /// Facts about one adapter, as `dbvq-wgpu adapters` lists them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdapterFacts {
     /// Position in the list; what `--adapter 0` names.
     pub index: usize,
@@ -43,7 +43,7 @@ pub struct AdapterFacts {
 }
 
 /// Limits of an adapter that kernels meet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LimitFacts {
     /// Largest storage binding, bytes: no tensor can be larger.
     pub max_storage_buffer_binding_size: u64,
@@ -60,7 +60,7 @@ pub struct LimitFacts {
 }
 
 /// Optional features that kernels or the profiler can use.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FeatureFacts {
     /// f16 arithmetic and storage in shaders.
     pub shader_f16: bool,
@@ -83,12 +83,14 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor.with_env())
 }
 
-/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing else or it was
-/// named: it lists the same devices a second time, with less in them, and its loader is chatty.
+/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing else, or it was
+/// named, or an index stands behind the others: it lists the same devices a second time, with less in them, and its
+/// loader is chatty.
 pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<AdapterFacts>) {
     let list = |backends| pollster::block_on(instance(backends).enumerate_adapters(backends));
     let mut adapters = list(wgpu::Backends::PRIMARY);
-    if adapters.is_empty() || wanted.is_some_and(|w| w.eq_ignore_ascii_case("gl")) {
+    let behind = |w: &str| w.parse::<usize>().is_ok_and(|index| index >= adapters.len());
+    if adapters.is_empty() || wanted.is_some_and(|w| w.eq_ignore_ascii_case("gl") || behind(w)) {
         adapters.extend(list(wgpu::Backends::GL));
     }
     let mut facts: Vec<_> = adapters.iter().enumerate().map(|(index, adapter)| facts(index, adapter)).collect();
@@ -101,6 +103,20 @@ pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<Adapte
 /// All adapters of this machine; those of OpenGL only where there is no other (`--adapter gl` opens them all the same).
 pub fn adapters() -> Vec<AdapterFacts> {
     enumerate(None).1
+}
+
+/// All adapters of this machine, those of OpenGL behind the others.
+pub fn every_adapter() -> Vec<AdapterFacts> {
+    enumerate(Some("gl")).1
+}
+
+/// Facts of the adapter that [`Gpu::open`](super::Gpu::open) takes for `wanted`.
+///
+/// # Errors
+/// [`Error::Adapter`] if there is none, or none of that name.
+pub fn find_adapter(wanted: Option<&str>) -> Result<AdapterFacts> {
+    let facts = enumerate(wanted).1;
+    choose(&facts, wanted).map(|index| facts[index].clone())
 }
 
 fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {

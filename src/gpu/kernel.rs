@@ -90,7 +90,8 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let text = resolve_imports(shader.source);
     let path = format!("shaders/{}.wgsl", shader.name);
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
-    let capabilities = Capabilities::IMMEDIATES;
+    // Packed f16 is a probe's alone: no kernel needs it.
+    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;

@@ -22,7 +22,9 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-pub use adapter::{AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters};
+pub use adapter::{
+    AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters, every_adapter, find_adapter,
+};
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
 pub use memory::Buffer;
 pub use profile::{KernelTime, table as profile_table};
@@ -32,6 +34,9 @@ use kernel::Kernels;
 use memory::Pool;
 use profile::Profile;
 use record::{BindKey, Recorder};
+
+/// The version of wgpu in this program; `tests/conformance.rs` compares it with `Cargo.lock`.
+pub const WGPU_VERSION: &str = "30.0.1";
 
 /// How a [`Gpu`] is opened.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! What the commands do. The only module that prints, and the only one that looks at the clock.
 
 pub mod adapters;
+pub mod conformance;
 pub mod data;
 mod download;
 pub mod figures;
@@ -10,6 +11,7 @@ pub mod progress;
 pub mod run_dir;
 pub mod sample;
 pub mod schedule;
+mod table;
 pub mod toy_figures;
 pub mod train;
 

@@ -14,6 +14,7 @@ pub struct Progress {
     what: &'static str,
     total: u64,
     first: u64,
+    done: u64,
     begin: Instant,
     said: Instant,
 }
@@ -32,11 +33,12 @@ impl Progress {
             bar.reset_eta();
             bar
         });
-        Progress { bar, what, total, first, begin: Instant::now(), said: Instant::now() }
+        Progress { bar, what, total, first, done: first, begin: Instant::now(), said: Instant::now() }
     }
 
     /// Now at `done`; `message` is only asked for when it is shown.
     pub fn at(&mut self, done: u64, message: impl FnOnce() -> String) {
+        self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             bar.set_message(message());
@@ -45,6 +47,19 @@ impl Progress {
             let rate = (done - self.first) as f64 / self.begin.elapsed().as_secs_f64();
             let left = (self.total - done) as f64 / rate.max(1e-9);
             eprintln!("{} {done}/{} {rate:.1}/s {left:.0} s left {}", self.what, self.total, message());
+        }
+    }
+
+    /// Steps done.
+    pub fn position(&self) -> u64 {
+        self.done
+    }
+
+    /// Prints a line of its own, above the bar.
+    pub fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
         }
     }
 

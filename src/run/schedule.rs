@@ -1,6 +1,6 @@
 //! `dbvq-wgpu schedule`: the noise schedule as data (`--json`), as a table for people, and the check of its end.
 
-use super::print_document;
+use super::{print_document, table};
 use crate::bridge::{Bridge, ReverseVariance, Target};
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -68,8 +68,7 @@ pub fn run(bridge: &Bridge, allow_bad_terminal: bool, json: bool) -> Result<()> 
     if json {
         return print_document(&(serde_json::to_string_pretty(&table).expect("a table is plain data") + "\n"));
     }
-    let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns));
-    print_document(&text(&table, width))
+    print_document(&text(&table, table::terminal_width()))
 }
 
 /// The table of `bridge`.
@@ -143,56 +142,19 @@ pub fn text(table: &ScheduleTable, width: usize) -> String {
     let rows = chosen_rows(&table.steps);
     let columns = chosen_columns(&rows, width);
     let mut out = wrap(&facts(table), width);
-    let heads = columns.iter().map(|column| column.heading());
-    out.push_str(&heads.collect::<String>());
-    out.push('\n');
-    for (i, _) in rows.iter().enumerate() {
-        columns.iter().for_each(|column| out.push_str(&column.cell(i)));
-        out.push('\n');
-    }
+    out.push_str(&table::text(&columns));
     out + &wrap(&omissions(rows.len(), columns.len() - 1, table.steps.len()), width)
 }
 
-/// A column with its cells set in type.
-struct Printed {
-    head: &'static str,
-    cells: Vec<String>,
-    rank: u8,
-    /// Space before every column but the first.
-    gap: usize,
-}
-
-impl Printed {
-    fn new(head: &'static str, cells: Vec<String>, rank: u8, gap: usize) -> Printed {
-        Printed { head, cells, rank, gap }
-    }
-
-    fn width(&self) -> usize {
-        self.cells.iter().map(String::len).fold(self.head.len(), usize::max) + self.gap
-    }
-
-    fn heading(&self) -> String {
-        format!("{:>1$}", self.head, self.width())
-    }
-
-    fn cell(&self, row: usize) -> String {
-        format!("{:>1$}", self.cells[row], self.width())
-    }
-}
-
-/// `t` and the columns that fit: the highest rank goes first, and within a rank the rightmost.
-fn chosen_columns(rows: &[ScheduleStep], width: usize) -> Vec<Printed> {
-    let mut columns = vec![Printed::new("t", rows.iter().map(|s| s.t.to_string()).collect(), 0, 0)];
+/// `t` and the columns that fit.
+fn chosen_columns(rows: &[ScheduleStep], width: usize) -> Vec<table::Column> {
+    let mut columns = vec![table::Column::right("t", rows.iter().map(|s| s.t.to_string()).collect(), 0)];
     columns.extend(
-        COLUMNS.map(|(head, value, rank)| Printed::new(head, rows.iter().map(|s| number(value(s))).collect(), rank, 2)),
+        COLUMNS.map(|(head, value, rank)| {
+            table::Column::right(head, rows.iter().map(|s| number(value(s))).collect(), rank)
+        }),
     );
-    while columns.iter().map(Printed::width).sum::<usize>() > width {
-        match columns.iter().enumerate().filter(|(_, c)| c.rank > 0).max_by_key(|(i, c)| (c.rank, *i)) {
-            Some((i, _)) => columns.remove(i),
-            None => break,
-        };
-    }
-    columns
+    table::fit(columns, width)
 }
 
 /// All rows, or the first four and sixteen evenly spaced ones up to the last.

@@ -1,6 +1,6 @@
-//! The command line, by hand: two tasks with a handful of options.
+//! The command line, by hand: three tasks with a handful of options.
 
-use crate::{Result, check, quickstart};
+use crate::{Result, check, quickstart, table};
 use std::ffi::OsString;
 
 /// What `cargo xtask` prints when it is asked for nothing or for help.
@@ -15,8 +15,13 @@ cargo xtask quickstart   install a software GPU where there is none (Linux), bui
     --adapter A          GPU to use: index, part of its name or backend [default: the fastest kind]
     --no-install         never call the package manager
 
-cargo xtask test         fetch what the tests need, then formatting, lints, documentation and all tests
+cargo xtask test         fetch what the tests need, then formatting, lints, documentation, all tests and, where there
+                         is Python, ONNX's cases
     --fast               leave out lints and documentation
+
+cargo xtask conformance-table FILE...
+                         merge reports of `dbvq-wgpu conformance --report FILE` into one Markdown page
+    --out FILE           the page [default: the terminal]
 
 Environment: DBVQ_SWIFTSHADER names the driver file of a SwiftShader (vk_swiftshader_icd.json) for the tests.";
 
@@ -29,6 +34,8 @@ pub enum Task {
     Quickstart(quickstart::Options),
     /// See [`check::run`].
     Test(check::Options),
+    /// See [`table::run`].
+    ConformanceTable(table::Options),
 }
 
 /// Reads the words after `cargo xtask`.
@@ -40,7 +47,11 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task> {
         None | Some("help" | "--help" | "-h") => return Ok(Task::Help),
         Some("quickstart") => Task::Quickstart(quickstart::Options::default()),
         Some("test") => Task::Test(check::Options::default()),
-        Some(other) => return Err(format!("there is no task `{other}`: quickstart and test are (cargo xtask --help)")),
+        Some("conformance-table") => Task::ConformanceTable(table::Options::default()),
+        Some(other) => {
+            let tasks = "quickstart, test and conformance-table are";
+            return Err(format!("there is no task `{other}`: {tasks} (cargo xtask --help)"));
+        }
     };
     options(task, words)
 }
@@ -62,6 +73,8 @@ fn options(mut task: Task, mut words: impl Iterator<Item = Result<String>>) -> R
             (Task::Quickstart(options), "--adapter") => options.adapter = Some(value()?),
             (Task::Quickstart(options), "--no-install") if inline.is_none() => options.no_install = true,
             (Task::Test(options), "--fast") if inline.is_none() => options.fast = true,
+            (Task::ConformanceTable(options), "--out") => options.out = Some(value()?.into()),
+            (Task::ConformanceTable(options), _) if !word.starts_with('-') => options.files.push(word.into()),
             _ => return Err(format!("`{word}` is not an option here (cargo xtask --help)")),
         }
     }
@@ -83,12 +96,14 @@ mod tests {
         assert_eq!(read("test --fast"), Ok(Task::Test(check::Options { fast: true })));
         let wanted = quickstart::Options { out: Some("a".into()), adapter: Some("llvmpipe".into()), no_install: true };
         assert_eq!(read("quickstart --out a --adapter=llvmpipe --no-install"), Ok(Task::Quickstart(wanted)));
+        let wanted = table::Options { files: vec!["a=1.json".into(), "b.json".into()], out: Some("t.md".into()) };
+        assert_eq!(read("conformance-table a=1.json --out t.md b.json"), Ok(Task::ConformanceTable(wanted)));
     }
 
     #[test]
     fn mistakes_are_named() {
         assert_eq!(read("quickstart --out"), Err("--out needs a value".to_owned()));
-        for line in ["tset", "test --out a", "test --fast=1", "quickstart x"] {
+        for line in ["tset", "test --out a", "test --fast=1", "quickstart x", "conformance-table --in"] {
             let wrong = line.split_whitespace().nth(1).unwrap_or(line);
             assert!(read(line).is_err_and(|message| message.contains(&format!("`{wrong}`"))), "{line}");
         }

@@ -2,7 +2,7 @@
 
 use crate::debs::{self, Fetched};
 use crate::process::{self, cargo, find_program, heading, seconds};
-use crate::{Result, packages, quickstart, vulkan};
+use crate::{Result, onnx, packages, quickstart, vulkan};
 use serde_json::Value;
 use std::env;
 use std::ffi::OsString;
@@ -37,7 +37,10 @@ pub fn run(options: &Options) -> Result<()> {
         step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     adapters(&tools)?;
-    step(cargo(["test", "--workspace"]).envs(tools.variables))?;
+    step(cargo(["test", "--workspace"]).envs(tools.variables.iter().cloned()))?;
+    if let Some(folder) = onnx::vectors(&target()?)? {
+        step(onnx::conformance(&folder).envs(tools.variables))?;
+    }
     let left_out = if options.fast { ", lints and documentation left out" } else { "" };
     println!("\nall checks passed ({}{left_out})", seconds(start.elapsed()));
     Ok(())

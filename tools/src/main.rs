@@ -1,19 +1,23 @@
 //! `cargo xtask`: a first run and all checks, each in one command on a fresh machine.
 //!
 //! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was reached;
-//! * [`check`] fetches what the tests need and runs every check, as CI does.
+//! * [`check`] fetches what the tests need and runs every check, as CI does;
+//! * [`table`] merges conformance reports of several machines into one page.
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
-//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`process`] runs other programs.
+//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`onnx`] makes vectors of ONNX's
+//! cases in a Python environment, [`process`] runs other programs.
 //! Only `packages` changes the machine.
 
 mod arguments;
 mod check;
 mod debs;
+mod onnx;
 mod packages;
 mod process;
 mod quickstart;
 mod report;
+mod table;
 mod vulkan;
 
 use arguments::Task;
@@ -35,6 +39,7 @@ fn dispatch() -> Result<()> {
         Task::Help => println!("{}", arguments::HELP),
         Task::Quickstart(options) => quickstart::run(&options)?,
         Task::Test(options) => check::run(&options)?,
+        Task::ConformanceTable(options) => table::run(&options)?,
     }
     Ok(())
 }

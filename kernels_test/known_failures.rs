@@ -1,0 +1,160 @@
+//! Failures of drivers that were seen and understood, as data: `known_failures.toml`.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::{Outcome, Verdict};
+use crate::gpu::AdapterFacts;
+
+const LIST: &str = include_str!("known_failures.toml");
+
+/// One entry of the list. Every pattern is optional, and fits anything where it is absent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownFailure {
+    /// Part of the backend's name.
+    #[serde(default)]
+    pub backend: String,
+    /// Part of the PCI vendor as `0x10de`.
+    #[serde(default)]
+    pub vendor: String,
+    /// Part of the adapter's name.
+    #[serde(default)]
+    pub adapter: String,
+    /// Part of the driver's name and version text, a space between them.
+    #[serde(default)]
+    pub driver: String,
+    /// The op, whole.
+    #[serde(default)]
+    pub op: String,
+    /// Part of the case's name.
+    #[serde(default)]
+    pub case: String,
+    /// What the driver does, and how that was seen.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    failure: Vec<KnownFailure>,
+}
+
+fn parse(text: &str) -> Result<Vec<KnownFailure>, String> {
+    let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
+    match file.failure.iter().find(|f| f.reason.trim().is_empty()) {
+        Some(entry) => Err(format!("an entry without a reason: {entry:?}")),
+        None => Ok(file.failure),
+    }
+}
+
+/// The list.
+///
+/// # Panics
+/// If the file in the program is damaged, which a test would have seen.
+pub fn known_failures() -> &'static [KnownFailure] {
+    static PARSED: OnceLock<Vec<KnownFailure>> = OnceLock::new();
+    PARSED.get_or_init(|| parse(LIST).unwrap_or_else(|e| panic!("kernels_test/known_failures.toml: {e}")))
+}
+
+impl KnownFailure {
+    fn fits(&self, facts: &AdapterFacts, op: &str, case: &str) -> bool {
+        let part = |text: &str, pattern: &str| text.to_lowercase().contains(&pattern.to_lowercase());
+        part(&facts.backend, &self.backend)
+            && part(&format!("{:#06x}", facts.vendor), &self.vendor)
+            && part(&facts.name, &self.adapter)
+            && part(&format!("{} {}", facts.driver, facts.driver_info), &self.driver)
+            && (self.op.is_empty() || self.op == op)
+            && case.contains(&self.case)
+    }
+}
+
+/// The outcome of a case in the light of the list: a listed failure is a [`Verdict::KnownFailure`] with the entry's
+/// reason, and a listed case that passes is a [`Verdict::Fail`], since the entry is out of date.
+pub fn with_known_failures(facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
+    in_the_light_of(known_failures(), facts, op, case, outcome)
+}
+
+fn in_the_light_of(list: &[KnownFailure], facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
+    let Some(entry) = list.iter().find(|entry| entry.fits(facts, op, case)) else { return outcome };
+    match outcome.verdict {
+        Verdict::Pass | Verdict::QualityWarning => Outcome {
+            verdict: Verdict::Fail,
+            detail: format!("passes unexpectedly: take it off kernels_test/known_failures.toml ({})", entry.reason),
+            ..outcome
+        },
+        Verdict::NotSupported | Verdict::KnownFailure => outcome,
+        Verdict::Fail | Verdict::ResourceError | Verdict::Crash | Verdict::Timeout => Outcome {
+            verdict: Verdict::KnownFailure,
+            detail: format!("{} (now: {})", entry.reason, outcome.detail),
+            ..outcome
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> AdapterFacts {
+        let text = r#"{"index": 0, "name": "llvmpipe (LLVM 15)", "backend": "vulkan", "kind": "cpu", "driver": "llvmpipe",
+            "driver_info": "Mesa 22.3.6", "vendor": 65541, "device": 0, "subgroup": [8, 8], "usable": {"Ok": null},
+            "default": true, "limits": {"max_storage_buffer_binding_size": 0, "max_buffer_size": 0,
+            "max_storage_buffers_per_shader_stage": 8, "max_compute_invocations_per_workgroup": 256,
+            "max_compute_workgroup_storage_size": 16384, "max_immediate_size": 128},
+            "features": {"shader_f16": false, "shader_int64": false, "subgroup": false, "timestamps_in_passes": false,
+            "pipeline_cache": false, "cooperative_matrix": false}}"#;
+        serde_json::from_str(text).expect("facts of an adapter")
+    }
+
+    fn fits(entry: &str, op: &str, case: &str) -> bool {
+        let text = format!("[[failure]]\n{entry}\nreason = 'seen'");
+        parse(&text).expect("a list")[0].fits(&facts(), op, case)
+    }
+
+    #[test]
+    fn the_list_can_be_read() {
+        assert!(known_failures().iter().all(|entry| !entry.reason.is_empty()));
+        let example: String = LIST.lines().filter_map(|l| l.strip_prefix("# ").map(|l| format!("{l}\n"))).collect();
+        let example = &example[example.find("[[failure]]").expect("the head shows an entry")..];
+        assert_eq!(parse(example).expect("the head's example is right").len(), 1);
+    }
+
+    #[test]
+    fn patterns_are_parts_and_absent_ones_fit_anything() {
+        assert!(fits("", "relu", "[3]"));
+        assert!(fits("backend = 'vulkan'\nadapter = 'LLVMpipe'\ndriver = 'llvmpipe Mesa 22'", "relu", "[3]"));
+        assert!(fits("vendor = '0x10005'\nop = 'relu'\ncase = '[3'", "relu", "-1..1 [3]"));
+        for other in ["backend = 'gl'", "vendor = '0x10de'", "adapter = 'Swift'", "driver = 'Mesa 25'", "op = 'rel'"] {
+            assert!(!fits(other, "relu", "[3]"), "{other}");
+        }
+        assert!(!fits("case = '[4]'", "relu", "[3]"));
+    }
+
+    #[test]
+    fn mistakes_in_the_list_are_named() {
+        assert!(parse("[[failure]]\nop = 'relu'").is_err_and(|e| e.contains("reason")));
+        assert!(parse("[[failure]]\nopp = 'relu'\nreason = 'x'").is_err_and(|e| e.contains("opp")));
+        assert!(parse("[[failure]]\nreason = ' '").is_err());
+    }
+
+    #[test]
+    fn a_listed_failure_is_known_and_a_listed_pass_is_not_quiet() {
+        let list = parse("[[failure]]\nop = 'relu'\nreason = 'rounds up'").expect("a list");
+        let judge = |op: &str, verdict: Verdict| {
+            let outcome = Outcome::failed(verdict, "element 3");
+            in_the_light_of(&list, &facts(), op, "[3]", outcome)
+        };
+        for bad in [Verdict::Fail, Verdict::Crash, Verdict::Timeout, Verdict::ResourceError] {
+            let outcome = judge("relu", bad);
+            assert_eq!(outcome.verdict, Verdict::KnownFailure);
+            assert!(outcome.detail.contains("rounds up") && outcome.detail.contains("element 3"));
+        }
+        let passed = judge("relu", Verdict::Pass);
+        assert!(passed.verdict == Verdict::Fail && passed.detail.contains("take it off"));
+        assert_eq!(judge("relu", Verdict::NotSupported).verdict, Verdict::NotSupported);
+        assert_eq!(judge("silu", Verdict::Fail).verdict, Verdict::Fail);
+    }
+}

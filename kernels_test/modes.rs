@@ -1,0 +1,85 @@
+//! The two ways in which users run kernels, and a case's outcome over both.
+
+use super::{Outcome, Verdict};
+
+/// With WebGPU's run-time checks in kernels, and without as release builds do: a word, and whether they are on.
+pub const MODES: [(&str, bool); 2] = [("checked", true), ("unchecked", false)];
+
+impl Verdict {
+    /// Whether something is wrong that nobody has explained.
+    pub fn is_failure(self) -> bool {
+        self >= Verdict::Fail
+    }
+
+    /// For people and JUnit.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::QualityWarning => "quality warning",
+            Verdict::Fail => "fail",
+            Verdict::NotSupported => "not supported",
+            Verdict::ResourceError => "resource error",
+            Verdict::Crash => "crash",
+            Verdict::Timeout => "timeout",
+            Verdict::KnownFailure => "known failure",
+        }
+    }
+}
+
+/// The worse verdict, the worse shares, and every detail with its mode before it, unless all modes say the same.
+///
+/// # Panics
+/// Without outcomes.
+pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
+    let same = outcomes.iter().all(|(_, outcome)| outcome.detail == outcomes[0].1.detail);
+    let worse = |a: Outcome, b: Outcome| Outcome {
+        verdict: a.verdict.max(b.verdict),
+        forward: a.forward.max(b.forward),
+        gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
+        detail: match same {
+            true => a.detail,
+            false => [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
+        },
+    };
+    let named = outcomes.into_iter().map(|(mode, outcome)| match same || outcome.detail.is_empty() {
+        true => outcome,
+        false => Outcome { detail: format!("{mode}: {}", outcome.detail), ..outcome },
+    });
+    named.reduce(worse).expect("a case is run in at least one mode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_mode_counts() {
+        let outcome =
+            |verdict, forward, gradient, detail: &str| Outcome { verdict, forward, gradient, detail: detail.into() };
+        let checked = outcome(Verdict::Pass, 0.5, Some(0.1), "");
+        let unchecked = outcome(Verdict::Fail, 0.25, None, "element 3");
+        let both = over_modes(vec![("checked", checked.clone()), ("unchecked", unchecked)]);
+        assert_eq!((both.verdict, both.forward, both.gradient), (Verdict::Fail, 0.5, Some(0.1)));
+        assert_eq!(both.detail, "unchecked: element 3");
+        assert_eq!(over_modes(vec![("checked", checked)]).verdict, Verdict::Pass);
+        let panic = || Outcome::failed(Verdict::Fail, "panic: shapes");
+        let both = over_modes(vec![("checked", panic()), ("unchecked", panic())]);
+        assert_eq!(both, panic());
+    }
+
+    #[test]
+    fn what_is_explained_is_no_failure() {
+        for (verdict, failure) in [
+            (Verdict::Pass, false),
+            (Verdict::KnownFailure, false),
+            (Verdict::QualityWarning, false),
+            (Verdict::NotSupported, false),
+            (Verdict::Fail, true),
+            (Verdict::ResourceError, true),
+            (Verdict::Timeout, true),
+            (Verdict::Crash, true),
+        ] {
+            assert_eq!(verdict.is_failure(), failure, "{}", verdict.word());
+        }
+    }
+}

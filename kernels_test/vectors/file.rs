@@ -1,0 +1,88 @@
+//! Reading the file: metadata and tensors, nothing yet of what an op needs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value};
+
+use super::Vector;
+
+/// Prefixes of tensors' names.
+const PARTS: [&str; 4] = ["in", "out", "cot", "grad"];
+
+/// A tensor of a file.
+#[derive(Clone, Debug)]
+pub struct Array {
+    pub dims: Vec<usize>,
+    pub numbers: Numbers,
+}
+
+/// Entries in row-major order.
+#[derive(Clone, Debug)]
+pub enum Numbers {
+    /// F32 (`single`) or F64.
+    Float { values: Vec<f64>, single: bool },
+    /// I64 or U32.
+    Index(Vec<u32>),
+}
+
+/// The vector in a file; the error does not name the file.
+pub fn read(path: &Path) -> Result<Vector, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    parse(name, &bytes)
+}
+
+/// The vector in a file's bytes.
+pub fn parse(name: String, bytes: &[u8]) -> Result<Vector, String> {
+    let broken = |e: safetensors::SafeTensorError| format!("is no whole safetensors file: {e}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let op = metadata.get("op").ok_or("its metadata has no `op`, the name of the operation")?.clone();
+    let params = params(metadata.get("params").map_or("{}", String::as_str))?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.tensors() {
+        let known = name.split_once('.').is_some_and(|(part, rest)| PARTS.contains(&part) && !rest.is_empty());
+        if !known {
+            return Err(format!("tensor `{name}` is none of in.NAME, out.NAME, cot.NAME, grad.NAME"));
+        }
+        let array = array(&view).map_err(|what| format!("tensor {name} {what}"))?;
+        tensors.insert(name, array);
+    }
+    Ok(Vector { name, op, note: metadata.get("note").cloned(), params, tensors })
+}
+
+fn params(text: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("`params` in its metadata is not a JSON object such as {\"stride\": 1}".into()),
+        Err(e) => Err(format!("`params` in its metadata is not JSON: {e}")),
+    }
+}
+
+fn array(view: &TensorView) -> Result<Array, String> {
+    let data = view.data();
+    let float = |values: Vec<f64>, single| match values.iter().position(|v| !v.is_finite()) {
+        Some(at) => Err(format!("has {} at element {at}; a vector's numbers are finite", values[at])),
+        None => Ok(Numbers::Float { values, single }),
+    };
+    let numbers = match view.dtype() {
+        Dtype::F64 => float(bytemuck::pod_collect_to_vec(data), false)?,
+        Dtype::F32 => {
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(data);
+            float(values.into_iter().map(f64::from).collect(), true)?
+        }
+        Dtype::U32 => Numbers::Index(bytemuck::pod_collect_to_vec(data)),
+        Dtype::I64 => {
+            let indices: Vec<i64> = bytemuck::pod_collect_to_vec(data);
+            let small = |(at, &i): (usize, &i64)| {
+                u32::try_from(i).map_err(|_| format!("has {i} at element {at}; an index is 0 to {}", u32::MAX))
+            };
+            Numbers::Index(indices.iter().enumerate().map(small).collect::<Result<_, _>>()?)
+        }
+        other => return Err(format!("is {other:?}; F32 and F64 are read, and I64 and U32 for indices")),
+    };
+    Ok(Array { dims: view.shape().to_vec(), numbers })
+}

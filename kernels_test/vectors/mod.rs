@@ -1,0 +1,63 @@
+//! Vectors made elsewhere: one `.safetensors` file a case, with inputs, expected outputs and perhaps gradients.
+//!
+//! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and turns it, by the parser
+//! that `ops` has for its op, into a plan: the op on the GPU and its definition in f64, which is the one that
+//! the table of cases uses. [`Vector::check`] then compares three ways (`compare`): the GPU with the file, the GPU with
+//! the definition, and the definition with the file.
+
+mod args;
+mod compare;
+mod file;
+mod ops;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::Outcome;
+use crate::gpu::Gpu;
+use args::Args;
+use file::Array;
+use plan::Plan;
+
+pub use ops::names as ops;
+
+/// A case from a file.
+pub struct Vector {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The op, one of [`ops()`].
+    pub op: String,
+    /// What the file says about its origin.
+    pub note: Option<String>,
+    params: Map<String, Value>,
+    /// By the names in the file: `in.x`, `out.y`, `cot.y`, `grad.x`.
+    tensors: BTreeMap<String, Array>,
+}
+
+/// Reads a vector and everything that its op needs.
+///
+/// # Errors
+/// A sentence that names the file, what is wrong in it, and what is allowed.
+pub fn load(path: &Path) -> Result<Vector, String> {
+    let vector = file::read(path).map_err(|what| format!("{}: {what}", path.display()))?;
+    vector.plan().map_err(|what| format!("{}: {what}", path.display()))?;
+    Ok(vector)
+}
+
+impl Vector {
+    /// Compares `gpu`, which should be opened with `poison`, with the file.
+    pub fn check(&self, gpu: &Gpu) -> Outcome {
+        super::guarded(|| compare::check(self, gpu))
+    }
+
+    fn plan(&self) -> Result<Plan, String> {
+        let mut args = Args::new(self);
+        let plan = ops::parse(&mut args)?;
+        args.finish(plan)
+    }
+}

@@ -1,0 +1,108 @@
+//! Steps of the optimiser and of the bridge.
+
+use super::super::super::ops::definitions;
+use super::super::super::{Output, Real};
+use super::super::args::Args;
+use super::super::plan::{Place, Plan};
+use crate::bridge::Step;
+use crate::gpu::Gpu;
+use crate::ops::{self, AdamStep, Clip};
+use crate::tensor::Tensor;
+
+/// `p`, and `g` [steps, ..]; `m` and `v` are zeros if they are not given.
+pub fn adam(args: &mut Args) -> Result<Plan, String> {
+    let p = args.tensor("p")?;
+    let steps = args.tensor("g")?.dims.first().copied().unwrap_or(1);
+    let g = args.of_dims("g", &[&[steps], &p.dims[..]].concat())?;
+    let moments = [args.maybe_of_dims("m", &p.dims)?, args.maybe_of_dims("v", &p.dims)?];
+    let mut numbers = [0.0; 5];
+    for (number, (name, default)) in
+        numbers.iter_mut().zip([("lr", 1e-3), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8), ("weight_decay", 0.0)])
+    {
+        *number = args.number(name, default)?;
+    }
+    let done = args.size("done", 0, 0)? as u32;
+    if args.size("steps", 1, steps)? != steps {
+        return Err(format!("param `steps` differs from the first dimension of in.g, {steps}"));
+    }
+    let place = |name| Ok(args.output(name, &p.dims)?.flat().constant());
+    let outputs = ["p", "m", "v"].map(place).into_iter().collect::<Result<Vec<Place>, String>>()?;
+    let count = p.order.len();
+    let given = moments.each_ref().map(|moment| moment.is_some());
+    let mut inputs = vec![p.flat().constant(), g.flat().constant()];
+    inputs.extend(moments.into_iter().flatten().map(|moment| moment.flat().constant()));
+    Plan::several(
+        inputs,
+        outputs,
+        move |gpu, x| on_gpu(gpu, x, given, count, numbers, done),
+        move |x| {
+            let [lr, beta1, beta2, eps, decay] = numbers.map(Real::rounded);
+            let mut rest = x[2..].iter().cloned();
+            let start = given.map(|given| rest.next().filter(|_| given));
+            let [m, v] = start.map(|moment| moment.unwrap_or(vec![Real::default(); count]));
+            let numbers = [lr, beta1, beta2, eps, decay, Real::default()];
+            let [p, m, v, _] =
+                definitions::adam(&x[1], [x[0].clone(), m, v], numbers, done as i32, |_| Real::constant(1.0));
+            vec![p, m, v]
+        },
+    )
+}
+
+fn on_gpu(gpu: &Gpu, x: &[Tensor], given: [bool; 2], count: usize, numbers: [f64; 5], done: u32) -> Vec<Output> {
+    let [lr, beta1, beta2, eps, weight_decay] = numbers.map(|v| v as f32);
+    // The op works in place, on copies.
+    let copy = |from: &Tensor| Tensor::from_slice(gpu, &from.to_vec(), [count]);
+    let mut rest = x[2..].iter();
+    let [m, v] = given.map(|given| match given {
+        true => copy(rest.next().expect("a given moment is an input")),
+        false => Tensor::zeros(gpu, [count]),
+    });
+    let (p, average) = (copy(&x[0]), Tensor::zeros(gpu, [count]));
+    let clip = Clip(Tensor::from_slice(gpu, &[1.0, 1.0], [2]));
+    for (grad, step) in x[1].to_vec().chunks(count).zip(done + 1..) {
+        let grad = Tensor::from_slice(gpu, grad, [count]);
+        let step = AdamStep { lr, beta1, beta2, eps, weight_decay, step, ema: 0.0 };
+        ops::adam(&grad, &clip, [&p, &m, &v, &average], step);
+    }
+    [p, m, v].map(Output::Tensor).into()
+}
+
+/// decay · a + (1 − decay) · b.
+pub fn ema(args: &mut Args) -> Result<Plan, String> {
+    let a = args.tensor("a")?;
+    let b = args.of_dims("b", &a.dims)?;
+    let decay = args.number("decay", None)?;
+    let y = args.output("y", &a.dims)?.flat();
+    Plan::new(
+        vec![a.flat().constant(), b.flat().constant()],
+        y,
+        move |_, x| ops::ema(&x[0], &x[1], decay as f32),
+        move |x| {
+            let decay = Real::rounded(decay);
+            let one = |(&a, &b): (&Real, &Real)| decay * a + (Real::constant(1.0) - decay) * b;
+            x[0].iter().zip(&x[1]).map(one).collect()
+        },
+    )
+}
+
+/// c0 z + c1 eps + c2 noise + c3 target: z [n, c, ..], `target` [1] or [c].
+pub fn ou_step(args: &mut Args) -> Result<Plan, String> {
+    let z = args.tensor("z")?;
+    let c = *z.dims.get(1).ok_or_else(|| format!("tensor in.z is {:?}; it must be [n, c, ..]", z.dims))?;
+    let (eps, noise) = (args.of_dims("eps", &z.dims)?, args.of_dims("noise", &z.dims)?);
+    let target = args.tensor("target")?;
+    if target.dims != [1] && target.dims != [c] {
+        return Err(format!("tensor in.target is {:?}; it must be [1] or [{c}], one number a channel", target.dims));
+    }
+    let mut step = Step { c0: args.number("c0", None)?, c1: 0.0, c2: 0.0, c3: 0.0 };
+    (step.c1, step.c2, step.c3) = (args.number("c1", None)?, args.number("c2", None)?, args.number("c3", None)?);
+    let shape = [z.dims[0], z.order.len() / (z.dims[0] * c), c];
+    let ordered = |place: Place| place.channels_last().shaped(&shape).constant();
+    let out = ordered(args.output("z", &z.dims)?);
+    Plan::new(
+        vec![ordered(z), ordered(eps), ordered(noise), target.constant()],
+        out,
+        move |_, x| ops::step_given(&x[0], &x[1], &x[2], &x[3], step),
+        move |x| definitions::stepped(x, c, step, |i| x[2][i]),
+    )
+}

@@ -1,0 +1,63 @@
+//! The flags of `conformance`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::run::conformance::{self, ConformanceArgs};
+
+/// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in for.
+const OF_A_RUN: [&str; 8] = ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors"];
+
+/// What `conformance` takes.
+#[derive(Args, Debug)]
+pub struct ConformanceFlags {
+    /// The GPU: index, part of its name, or backend (see `adapters`).
+    #[arg(long, env = "DBVQ_ADAPTER")]
+    adapter: Option<String>,
+    /// Every usable adapter instead of one, OpenGL's as well.
+    #[arg(long)]
+    all: bool,
+    /// Only the cases of this op.
+    #[arg(long, value_name = "NAME")]
+    op: Option<String>,
+    /// Only the case of this name, or those with this in their names.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    case: Option<String>,
+    /// Only cases whose gradient is checked.
+    #[arg(long)]
+    grad: bool,
+    /// Only the probes: what the driver does where WGSL leaves it a choice.
+    #[arg(long, conflicts_with_all = ["op", "case", "grad", "vectors"])]
+    probes: bool,
+    /// Longest that a case may take, seconds [default: 120].
+    #[arg(long, value_name = "S")]
+    timeout: Option<f64>,
+    /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Golden vectors: a folder of files, or one of them. Alone, unless cases are asked for too.
+    #[arg(long, value_name = "DIR")]
+    vectors: Option<PathBuf>,
+    /// Run nothing: print the Markdown page of these reports.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = OF_A_RUN)]
+    merge: Vec<PathBuf>,
+}
+
+impl ConformanceFlags {
+    /// Runs the suite, or merges reports.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn run(self) -> Result<()> {
+        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, merge } = self;
+        if !merge.is_empty() {
+            return conformance::merge(&merge);
+        }
+        if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
+            return Err(Error::Usage("--timeout must be a number of seconds above 0".into()));
+        }
+        conformance::run(&ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors })
+    }
+}

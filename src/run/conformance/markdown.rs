@@ -1,0 +1,169 @@
+//! Reports of one or several machines as one Markdown page.
+
+use std::fmt::Write;
+
+use super::report::{AdapterReport, Report, driver};
+use super::summary::{OpSummary, share};
+use crate::kernels_test::Verdict;
+
+/// The page.
+pub fn text(reports: &[Report]) -> String {
+    let columns = columns(reports);
+    let mut out = "# Conformance of the kernels\n\n".to_string();
+    out.push_str(
+        "A cell says how many cases pass, and the worst error as a share of its bound, forward and gradient.\n",
+    );
+    out.push_str(&adapters(&columns));
+    out.push_str(&ops(&columns));
+    out.push_str(&trouble(&columns));
+    out.push_str(&probes(&columns));
+    out
+}
+
+/// An adapter of one of the reports, with a name that no other has.
+struct Column<'a> {
+    name: String,
+    report: &'a Report,
+    adapter: &'a AdapterReport,
+}
+
+fn columns(reports: &[Report]) -> Vec<Column<'_>> {
+    let mut list: Vec<Column> = Vec::new();
+    for report in reports {
+        for adapter in &report.adapters {
+            let label = adapter.label();
+            let same = list.iter().filter(|column| column.adapter.label() == label).count();
+            let name = if same == 0 { label } else { format!("{label} ({})", same + 1) };
+            list.push(Column { name, report, adapter });
+        }
+    }
+    list
+}
+
+fn table(heads: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let rule = format!("|{}\n", "---|".repeat(heads.len()));
+    let rows: String = rows.iter().map(|row| line(row)).collect();
+    line(heads) + &rule + &rows
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
+}
+
+fn adapters(columns: &[Column]) -> String {
+    let heads = ["adapter", "device", "driver", "system", "wgpu", "program", "date", "pass"].map(String::from);
+    let row = |column: &Column| {
+        let (facts, report) = (&column.adapter.facts, column.report);
+        vec![
+            column.name.clone(),
+            format!("{} ({})", facts.name, facts.kind),
+            driver(facts),
+            report.system.clone(),
+            report.wgpu.clone(),
+            format!("{} {}", report.version, report.revision),
+            report.date.clone(),
+            format!("{} of {}", column.adapter.count(|case| case.passed()), column.adapter.cases.len()),
+        ]
+    };
+    format!("\n## Adapters\n\n{}", table(&heads, &columns.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// A table op × adapter.
+fn ops(columns: &[Column]) -> String {
+    let summaries: Vec<Vec<OpSummary>> = columns.iter().map(|column| column.adapter.ops()).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for summary in summaries.iter().flatten() {
+        if !names.contains(&summary.op.as_str()) {
+            names.push(&summary.op);
+        }
+    }
+    let cell = |list: &Vec<OpSummary>, op: &str| list.iter().find(|s| s.op == op).map_or("—".into(), summary);
+    let row = |op: &&str| -> Vec<String> {
+        std::iter::once(format!("`{op}`")).chain(summaries.iter().map(|list| cell(list, op))).collect()
+    };
+    let heads: Vec<String> = std::iter::once("op".into()).chain(columns.iter().map(|c| c.name.clone())).collect();
+    format!("\n## Ops\n\n{}", table(&heads, &names.iter().map(row).collect::<Vec<_>>()))
+}
+
+fn summary(summary: &OpSummary) -> String {
+    let word = match summary.verdict {
+        Verdict::Pass => String::new(),
+        verdict if verdict.is_failure() => format!("**{}** ", verdict.word()),
+        verdict => format!("{} ", verdict.word()),
+    };
+    let shares = [summary.forward, summary.gradient].map(share);
+    let shares = shares.into_iter().filter(|s| !s.is_empty()).map(|s| format!(", {s}")).collect::<String>();
+    format!("{word}{}/{}{shares}", summary.passed, summary.cases)
+}
+
+/// Everything but passes.
+fn trouble(columns: &[Column]) -> String {
+    let mut out = String::new();
+    for column in columns {
+        if let Some(what) = &column.adapter.error {
+            let _ = writeln!(out, "* **{}** was given up: {}", column.name, escaped(what));
+        }
+        for case in column.adapter.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
+            let (word, detail) = (case.verdict.word(), escaped(&case.detail));
+            let _ = writeln!(out, "* {}: {word}: `{}` `{}`: {detail}", column.name, case.op, case.case);
+        }
+    }
+    if out.is_empty() { out } else { format!("\n## What did not pass\n\n{out}") }
+}
+
+/// A table probe × adapter.
+fn probes(columns: &[Column]) -> String {
+    let columns: Vec<&Column> = columns.iter().filter(|column| !column.adapter.probes.is_empty()).collect();
+    let mut facts = Vec::new();
+    for fact in columns.iter().flat_map(|column| &column.adapter.probes) {
+        if !facts.iter().any(|(name, _)| *name == fact.name) {
+            facts.push((fact.name.clone(), fact.consequence.clone()));
+        }
+    }
+    let found = |column: &Column, name: &str| {
+        column.adapter.probes.iter().find(|fact| fact.name == name).map_or("—".into(), |fact| fact.found.clone())
+    };
+    let row = |(name, consequence): &(String, String)| -> Vec<String> {
+        let cells = columns.iter().map(|column| found(column, name));
+        std::iter::once(name.clone()).chain(cells).chain([consequence.clone()]).collect()
+    };
+    if facts.is_empty() {
+        return String::new();
+    }
+    let names = columns.iter().map(|column| column.name.clone());
+    let heads: Vec<String> = std::iter::once("probe".into()).chain(names).chain(["what kernels do".into()]).collect();
+    format!("\n## Facts about the drivers\n\n{}", table(&heads, &facts.iter().map(row).collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::conformance::report::tests::example;
+
+    #[test]
+    fn every_table_has_as_many_cells_in_each_row() {
+        let page = text(&[example(), example()]);
+        let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+        let mut before = None;
+        for line in page.lines() {
+            let now = line.starts_with('|').then(|| cells(line));
+            assert!(before.is_none() || now.is_none() || before == now, "{line}");
+            before = now;
+        }
+        assert!(page.contains("| vulkan/llvmpipe (2) |") && page.contains("| `conv2d` | quality warning 2/2, 0.300"));
+        assert!(page.contains("**crash** 0/1"), "{page}");
+        assert!(page.contains("a != a is &lt;false>"), "{page}");
+    }
+
+    #[test]
+    fn ops_of_one_report_only_have_a_place() {
+        let (mut first, second) = (example(), example());
+        first.adapters[0].cases.retain(|case| case.op == "relu");
+        let page = text(&[first, second]);
+        assert!(page.contains("| `add` | — | known failure 1/2"), "{page}");
+    }
+}

@@ -1,0 +1,260 @@
+//! A run as data: what `--report` writes as JSON and `--merge` reads. `docs/conformance.md` documents every key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::{junit, markdown};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterFacts, WGPU_VERSION, resolve_imports};
+use crate::kernels_test::probes::{self, Fact};
+use crate::kernels_test::{Outcome, Verdict};
+use crate::ops;
+use crate::run::run_dir;
+
+/// Counts up when a key changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// One run of the suite on one machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this form.
+    pub schema: u32,
+    /// Version of the program.
+    pub version: String,
+    /// What `DBVQ_REVISION` said when the program was built, else `unknown`.
+    pub revision: String,
+    /// Version of wgpu.
+    pub wgpu: String,
+    /// Operating system and processor.
+    pub system: String,
+    /// When the run began, UTC, as `2022-07-17T12:00:00Z`.
+    pub date: String,
+    /// BLAKE3 of each shader's source, imports resolved.
+    pub shaders: BTreeMap<String, String>,
+    /// What was found on each adapter.
+    pub adapters: Vec<AdapterReport>,
+}
+
+/// One adapter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdapterReport {
+    /// What the driver says about itself.
+    pub facts: AdapterFacts,
+    /// Why the adapter was given up; the cases below are those done before.
+    pub error: Option<String>,
+    /// What the driver does where WGSL leaves it a choice.
+    pub probes: Vec<Fact>,
+    /// The cases in the order of the table.
+    pub cases: Vec<CaseReport>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// One case, over both modes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// The op.
+    pub op: String,
+    /// Shape and parameters, or the file of a golden vector.
+    pub case: String,
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// Worst error of the forward result as a share of its bound; `null` if the case did not come to its numbers.
+    pub forward: Option<f64>,
+    /// The same of the directional derivative.
+    pub gradient: Option<f64>,
+    /// What is wrong; empty if nothing is.
+    pub detail: String,
+    /// Wall time, opening the device and compiling the kernels included where this case was the first to need them.
+    pub seconds: f64,
+}
+
+impl CaseReport {
+    /// The report of an outcome.
+    pub fn new(op: &str, case: &str, outcome: Outcome, took: Duration) -> CaseReport {
+        let computed = !outcome.verdict.is_failure() || outcome.forward > 0.0;
+        CaseReport {
+            op: op.into(),
+            case: case.into(),
+            verdict: outcome.verdict,
+            forward: Some(outcome.forward).filter(|_| computed && outcome.verdict != Verdict::KnownFailure),
+            gradient: outcome.gradient,
+            detail: outcome.detail,
+            seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
+        }
+    }
+
+    /// Whether the numbers are right.
+    pub fn passed(&self) -> bool {
+        self.verdict <= Verdict::QualityWarning
+    }
+}
+
+impl Report {
+    /// An empty report of this program, dated now.
+    pub fn new() -> Report {
+        let hash = |source| blake3::hash(resolve_imports(source).as_bytes()).to_hex().to_string();
+        let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: option_env!("DBVQ_REVISION").unwrap_or("unknown").into(),
+            wgpu: WGPU_VERSION.into(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            date: date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
+            shaders: shaders.map(|shader| (shader.name.to_string(), hash(shader.source))).collect(),
+            adapters: Vec::new(),
+        }
+    }
+
+    /// Reads the JSON of a report.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Data`] if the file is none.
+    pub fn read(file: &Path) -> Result<Report> {
+        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let unfit = |what: String| Error::Data(format!("{}: no conformance report: {what}", file.display()));
+        let report: Report = serde_json::from_slice(&bytes).map_err(|e| unfit(e.to_string()))?;
+        match report.schema {
+            SCHEMA => Ok(report),
+            other => Err(unfit(format!("its schema is {other}, this program reads {SCHEMA}"))),
+        }
+    }
+
+    /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for JUnit and for people.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, file: &Path) -> Result<[PathBuf; 3]> {
+        let files = [file.to_path_buf(), file.with_extension("xml"), file.with_extension("md")];
+        let json = serde_json::to_string_pretty(self).expect("a report is plain data") + "\n";
+        let texts = [json, junit::text(self), markdown::text(std::slice::from_ref(self))];
+        for (file, text) in files.iter().zip(texts) {
+            run_dir::write(file, text.as_bytes())?;
+        }
+        Ok(files)
+    }
+}
+
+impl AdapterReport {
+    /// `vulkan/llvmpipe`.
+    pub fn label(&self) -> String {
+        label(&self.facts)
+    }
+
+    /// Cases of which `wanted` is true.
+    pub fn count(&self, wanted: impl Fn(&CaseReport) -> bool) -> usize {
+        self.cases.iter().filter(|case| wanted(case)).count()
+    }
+
+    /// Whether something is wrong: the adapter was given up, a case failed, or not a single one passed.
+    pub fn failed(&self) -> bool {
+        let nothing_right = !self.cases.is_empty() && self.count(CaseReport::passed) == 0;
+        let excused = self.cases.iter().all(|case| case.verdict == Verdict::KnownFailure);
+        self.error.is_some() || self.cases.iter().any(|c| c.verdict.is_failure()) || (nothing_right && !excused)
+    }
+}
+
+/// `vulkan/llvmpipe`: the backend, and the name as far as it names the device.
+pub fn label(facts: &AdapterFacts) -> String {
+    format!("{}/{}", facts.backend, facts.name.split('(').next().unwrap_or_default().trim())
+}
+
+/// `llvmpipe Mesa 22.3.6`: the driver and its version text.
+pub fn driver(facts: &AdapterFacts) -> String {
+    format!("{} {}", facts.driver, facts.driver_info).trim().into()
+}
+
+/// Seconds since 1970 as `2022-07-17T12:00:00Z`.
+fn date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let (mut year, mut day) = (1970, days);
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 0;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        month += 1;
+        if day < length {
+            break;
+        }
+        day -= length;
+    }
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A report with one case of every verdict.
+    pub fn example() -> Report {
+        let mut report = Report::new();
+        let facts = r#"{"index": 1, "name": "llvmpipe (LLVM 15, 256 bits)", "backend": "vulkan", "kind": "cpu",
+            "driver": "llvmpipe", "driver_info": "Mesa 22.3.6", "vendor": 65541, "device": 0, "subgroup": [8, 8],
+            "usable": {"Ok": null}, "default": true, "limits": {"max_storage_buffer_binding_size": 0,
+            "max_buffer_size": 0, "max_storage_buffers_per_shader_stage": 8,
+            "max_compute_invocations_per_workgroup": 256, "max_compute_workgroup_storage_size": 16384,
+            "max_immediate_size": 128}, "features": {"shader_f16": false, "shader_int64": false, "subgroup": false,
+            "timestamps_in_passes": false, "pipeline_cache": false, "cooperative_matrix": false}}"#;
+        let facts: AdapterFacts = serde_json::from_str(facts).expect("facts of an adapter");
+        let verdicts = [
+            ("add", Verdict::Pass),
+            ("add", Verdict::KnownFailure),
+            ("conv2d", Verdict::Pass),
+            ("conv2d", Verdict::QualityWarning),
+            ("group_norm_silu", Verdict::Fail),
+            ("matmul", Verdict::Crash),
+            ("pad", Verdict::Timeout),
+            ("relu", Verdict::NotSupported),
+            ("softmax", Verdict::ResourceError),
+        ];
+        let case = |(i, (op, verdict)): (usize, (&str, Verdict))| {
+            let detail = "unchecked: element 3: got 1, expected 0 ± 1e-7; a < b & \"c\" | d";
+            let detail = if verdict == Verdict::Pass { "" } else { detail };
+            let outcome = Outcome { verdict, forward: 0.1 * i as f64, gradient: Some(0.5), detail: detail.into() };
+            CaseReport::new(op, &format!("[3, {i}]"), outcome, Duration::from_millis(1500))
+        };
+        report.adapters.push(AdapterReport {
+            facts,
+            error: None,
+            probes: vec![probes::PROBES[0].fact("a != a is <false>")],
+            cases: verdicts.into_iter().enumerate().map(case).collect(),
+            seconds: 12.5,
+        });
+        report
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_658_059_199, "2022-07-17T11:59:59Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(date(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_report_can_be_read_back() {
+        let folder = std::env::temp_dir().join(format!("dbvq-report-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary directory");
+        let report = example();
+        let [json, xml, md] = report.write(&folder.join("report.json")).expect("it can be written");
+        let back = Report::read(&json).expect("it can be read");
+        assert_eq!(serde_json::to_value(&back).expect("data"), serde_json::to_value(&report).expect("data"));
+        assert!(xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists());
+        let unfit = Report::read(&xml).expect_err("no JSON");
+        assert!(unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"), "{unfit}");
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

@@ -1,0 +1,163 @@
+//! The child process that does the jobs, so that a driver that crashes or hangs takes only itself along.
+//!
+//! Jobs come as JSON lines on the standard input, up to an empty one; events go out as JSON lines. A child that meets
+//! trouble ends early, since its device is spoiled: whoever started it starts another for the rest. When the standard
+//! input ends, whoever started the child is gone, and it ends too, even in a driver that hangs.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::vectors;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, GpuOptions};
+use crate::kernels_test::probes::{Fact, PROBES};
+use crate::kernels_test::{Case, Expectation, MODES, Outcome, Verdict, cases, over_modes};
+
+/// What a child is asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Job {
+    /// The probe of this number.
+    Probe(usize),
+    /// The case of this number in the whole table.
+    Case(usize),
+    /// The golden vector in this file.
+    Vector(PathBuf),
+}
+
+/// What a child says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// The adapter is open; what goes wrong from now on is a job's fault.
+    Opened,
+    /// A job begins, or begins again in another mode.
+    Begins(Job, String),
+    /// A probe has ended.
+    Found(Fact),
+    /// A case or vector has ended.
+    Ended(Outcome),
+    /// The child ends, though there may be more to do.
+    Leaves,
+}
+
+fn say(event: &Event) -> Result<()> {
+    let line = serde_json::to_string(event).expect("events are plain data") + "\n";
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"))
+}
+
+/// Devices of one adapter by (checked, poison). Never closed: closing is one more thing that drivers get wrong.
+struct Devices<'a> {
+    adapter: &'a str,
+    open: HashMap<(bool, bool), &'static Gpu>,
+}
+
+impl Devices<'_> {
+    fn get(&mut self, checked: bool, poison: bool) -> Result<&'static Gpu> {
+        if let Some(gpu) = self.open.get(&(checked, poison)) {
+            return Ok(gpu);
+        }
+        let adapter = Some(self.adapter.to_string());
+        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(GpuOptions { adapter, checked, poison, ..Default::default() })?));
+        self.open.insert((checked, poison), gpu);
+        Ok(gpu)
+    }
+}
+
+fn jobs() -> Result<Vec<Job>> {
+    let read = |line: std::io::Result<String>| {
+        let line = line.map_err(Error::io("standard input"))?;
+        serde_json::from_str(&line).map_err(|e| Error::Usage(format!("conformance-worker: {line}: {e}")))
+    };
+    let lines = std::io::stdin().lines().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+    lines.map(read).collect()
+}
+
+/// Does the jobs on the standard input, on the adapter of this index.
+///
+/// # Errors
+/// [`Error::Adapter`] if it does not open; the engine's errors, by unwinding, in a probe.
+pub fn run(adapter: &str) -> Result<()> {
+    let jobs = jobs()?;
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+    let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
+    match jobs.first() {
+        Some(Job::Probe(_)) => devices.get(false, false)?,
+        _ => devices.get(true, true)?,
+    };
+    say(&Event::Opened)?;
+    for job in &jobs {
+        let fresh = match job {
+            Job::Probe(number) => probe(&mut devices, *number)?,
+            Job::Case(number) => case(&mut devices, job, &table[*number])?,
+            Job::Vector(file) => vector(&mut devices, job, file)?,
+        };
+        if fresh {
+            return say(&Event::Leaves);
+        }
+    }
+    Ok(())
+}
+
+/// Returns, as the next two do, whether the rest should be done by a fresh child.
+fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
+    let probe = &PROBES[number];
+    say(&Event::Begins(Job::Probe(number), String::new()))?;
+    fault(probe.name);
+    say(&Event::Found(probe.look(devices.get(false, false)?)))?;
+    Ok(probe.isolated)
+}
+
+fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
+    let expectation = OnceCell::new();
+    both_modes(devices, job, &format!("{}/{}", case.op, case.name), &|gpu| {
+        expectation.get_or_init(|| Expectation::of(case)).check(gpu)
+    })
+}
+
+fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
+    both_modes(devices, job, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
+}
+
+fn both_modes(devices: &mut Devices, job: &Job, name: &str, check: &dyn Fn(&Gpu) -> Outcome) -> Result<bool> {
+    let mut outcomes = Vec::new();
+    for (mode, checked) in MODES {
+        say(&Event::Begins(job.clone(), mode.into()))?;
+        fault(name);
+        outcomes.push((mode, check(devices.get(checked, true)?)));
+        // A lost device would only repeat itself.
+        if outcomes.last().is_some_and(|(_, o)| spoils_the_device(o.verdict)) {
+            break;
+        }
+    }
+    let mut outcome = over_modes(outcomes);
+    // JSON has no infinity.
+    outcome.forward = outcome.forward.min(f64::MAX);
+    outcome.gradient = outcome.gradient.map(|share| share.min(f64::MAX));
+    let fresh = outcome.verdict.is_failure();
+    say(&Event::Ended(outcome))?;
+    Ok(fresh)
+}
+
+fn spoils_the_device(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Crash | Verdict::ResourceError | Verdict::Timeout)
+}
+
+/// Crashes or hangs on purpose, so that tests see what a user would: `DBVQ_CONFORMANCE_FAULT=abort:relu/` does at every
+/// job whose name begins with `relu/`.
+fn fault(name: &str) {
+    let Ok(wanted) = std::env::var("DBVQ_CONFORMANCE_FAULT") else { return };
+    match wanted.split_once(':') {
+        Some(("abort", start)) if name.starts_with(start) => std::process::abort(),
+        Some(("hang", start)) if name.starts_with(start) => loop {
+            std::thread::park();
+        },
+        _ => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! Aligned text for terminals of any width.
+
+/// A column with its cells set in type.
+pub struct Column {
+    head: &'static str,
+    cells: Vec<String>,
+    /// How early it is given up where the terminal is narrow; 0: never.
+    rank: u8,
+    left: bool,
+}
+
+impl Column {
+    /// A column of numbers, aligned right.
+    pub fn right(head: &'static str, cells: Vec<String>, rank: u8) -> Column {
+        Column { head, cells, rank, left: false }
+    }
+
+    /// A column of words, aligned left.
+    pub fn left(head: &'static str, cells: Vec<String>, rank: u8) -> Column {
+        Column { left: true, ..Column::right(head, cells, rank) }
+    }
+
+    fn width(&self) -> usize {
+        self.cells.iter().map(|cell| cell.chars().count()).fold(self.head.len(), usize::max)
+    }
+
+    fn set(&self, cell: &str) -> String {
+        let width = self.width();
+        if self.left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+    }
+}
+
+/// Space between two columns.
+const GAP: usize = 2;
+
+/// The columns that fit into `width`: the highest rank goes first, and within a rank the rightmost.
+pub fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
+    while columns.iter().map(|c| c.width() + GAP).sum::<usize>() > width + GAP {
+        match columns.iter().enumerate().filter(|(_, c)| c.rank > 0).max_by_key(|(i, c)| (c.rank, *i)) {
+            Some((i, _)) => columns.remove(i),
+            None => break,
+        };
+    }
+    columns
+}
+
+/// Heads and rows, each line ending with a newline and not with a space.
+pub fn text(columns: &[Column]) -> String {
+    let line = |cells: Vec<String>| format!("{}\n", cells.join(&" ".repeat(GAP)).trim_end());
+    let rows = columns.first().map_or(0, |c| c.cells.len());
+    let mut out = line(columns.iter().map(|c| c.set(c.head)).collect());
+    for row in 0..rows {
+        out.push_str(&line(columns.iter().map(|c| c.set(&c.cells[row])).collect()));
+    }
+    out
+}
+
+/// `text` in lines of at most `width` characters as far as its words allow, each behind `indent` spaces.
+pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column == 0 || column + 1 + length > width {
+            out.push_str(if out.is_empty() { "" } else { "\n" });
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out + "\n"
+}
+
+/// Columns of the terminal on the standard output; 100 where there is none.
+pub fn terminal_width() -> usize {
+    console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        let words = |list: &[&str]| list.iter().map(|w| w.to_string()).collect();
+        vec![
+            Column::left("op", words(&["relu", "ϑ"]), 0),
+            Column::right("cases", words(&["12", "7"]), 1),
+            Column::right("share", words(&["0.5", ""]), 2),
+        ]
+    }
+
+    #[test]
+    fn narrow_terminals_lose_the_columns_of_high_rank() {
+        assert_eq!(text(&fit(columns(), 20)), "op    cases  share\nrelu     12    0.5\nϑ         7\n");
+        assert_eq!(text(&fit(columns(), 17)), "op    cases\nrelu     12\nϑ         7\n");
+        assert_eq!(text(&fit(columns(), 1)), "op\nrelu\nϑ\n");
+    }
+
+    #[test]
+    fn sentences_are_wrapped_at_words() {
+        assert_eq!(wrapped("one two three", 2, 9), "  one two\n  three\n");
+        assert_eq!(wrapped("incompressible", 2, 5), "  incompressible\n");
+    }
+}
