@@ -1,7 +1,8 @@
 //! Conformance of the kernels: one table of cases, each an op at a shape with its definition in f64.
 //!
 //! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a case on an
-//! adapter. Tests (`cargo test --test kernels`) run the whole table.
+//! adapter. Tests (`cargo test --test kernels`) run the whole table, and [`vectors`] that other
+//! programs made.
 
 mod check;
 mod ops;
