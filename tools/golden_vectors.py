@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden vectors: outputs and gradients of PyTorch in f64, as files for `dbvq-wgpu conformance --vectors`.
 
-    python3 tools/golden_vectors.py kernels_test/golden        (needs torch, numpy, safetensors)
+    python3 tools/golden_vectors.py kernels_test/golden        (needs torch and numpy)
 
 Inputs are whole f32 numbers stored as F64, so that a GPU gets exactly what PyTorch got. Everything is seeded by the
 case's name: running it again gives the same inputs, and the same results up to PyTorch's version.
@@ -254,6 +254,23 @@ def _(draw):
     return inputs, lambda logits, target: {"loss": F.cross_entropy(logits, target, reduction="none")}, ()
 
 
+@case("cross_entropy_weights", "cross_entropy")
+def _(draw):
+    inputs = {"logits": draw.normal(9, 8), "target": draw.codes(8, 9), "weight": draw.uniform(0.1, 2, 9)}
+
+    def loss(logits, target, weight):
+        rows = F.cross_entropy(logits, target, reduction="none")
+        return {"loss": ((rows * weight).sum() / weight.sum()).reshape(1)}
+
+    return inputs, loss, ("weight",)
+
+
+@case("nll_loss", "nll_loss", reduction="sum")
+def _(draw):
+    inputs = {"x": draw.normal(7, 6), "target": draw.codes(6, 7)}
+    return inputs, lambda x, target: {"loss": F.nll_loss(x, target, reduction="sum").reshape(1)}, ()
+
+
 @case("gumbel_softmax", "gumbel_softmax", tau=0.7)
 def _(draw):
     inputs = {"logits": draw.normal(6, 8), "uniform": draw.uniform(0.02, 0.98, 6, 8)}
@@ -288,6 +305,17 @@ def _(draw):
     return {"table": draw.normal(7, 5), "codes": draw.codes(7, 3, 4)}, *simple(lambda table, codes: F.embedding(codes, table))
 
 
+@case("scatter_add", "scatter_add", entries=6)
+def _(draw):
+    inputs = {"x": draw.normal(20, 3), "codes": draw.codes(6, 20)}
+    return inputs, lambda x, codes: {"y": torch.zeros(6, 3).index_add(0, codes, x)}, ("x",)
+
+
+@case("argmin", "argmin", axis=1)
+def _(draw):
+    return {"x": draw.apart(3, 9, 4)}, lambda x: {"codes": x.argmin(1)}, ("x",)
+
+
 # Functions of an element -------------------------------------------------------------------------------------------
 
 
@@ -307,6 +335,11 @@ unary("sigmoid", torch.sigmoid, wide)
 unary("exp", torch.exp, lambda draw: draw.normal(70))
 unary("log", torch.log, lambda draw: draw.uniform(0.01, 9, 70))
 unary("square", torch.square, lambda draw: draw.normal(70))
+
+
+@case("affine", "affine", scale=1.3, shift=-0.7)
+def _(draw):
+    return {"x": draw.normal(70)}, *simple(lambda x: 1.3 * x - 0.7)
 
 
 @case("gated", "gated", axis=1)
@@ -335,6 +368,11 @@ binary("div", torch.div, (4, 5), (3, 1, 5))
 @case("sum_two_axes", "sum", axis=[0, 2])
 def _(draw):
     return {"x": draw.normal(3, 4, 5)}, *simple(lambda x: x.sum((0, 2)))
+
+
+@case("sum_square", "sum_square", axis=[1, 2])
+def _(draw):
+    return {"x": draw.normal(3, 4, 5)}, *simple(lambda x: x.square().sum((1, 2)))
 
 
 @case("mean", "mean", axis=1)

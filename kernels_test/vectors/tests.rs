@@ -1,6 +1,7 @@
 //! What [`load`](super::load) says about files that are not right.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -100,7 +101,7 @@ fn indices_stay_in_their_range() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let what = super::load(std::path::Path::new("no/such.safetensors")).err().expect("there is none");
+    let what = super::load(Path::new("no/such.safetensors")).err().expect("there is none");
     assert!(what.starts_with("no/such.safetensors: cannot be read"), "{what}");
     says(file::parse("case".into(), b"nothing"), &["is no whole safetensors file"]);
 }
@@ -132,4 +133,16 @@ fn gradients_are_compared_with_both() {
     assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, near).is_err_and(|what| what.contains("the file")));
     assert!(triangle("g", [1.0 + 2e-6, 1.0, 1.0], 1e-6, near).is_err_and(|what| what.contains("the GPU")));
     assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, None).is_ok());
+}
+
+#[test]
+fn every_op_has_a_golden_vector() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
+    let files = std::fs::read_dir(folder).expect("the golden vectors are part of the source");
+    let paths = files.flatten().map(|file| file.path());
+    let vectors = paths.filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let ops: Vec<String> = vectors.map(|path| super::load(&path).expect("a golden vector is right").op).collect();
+    for op in super::ops() {
+        assert!(ops.iter().any(|have| have == op), "{op} has no golden vector");
+    }
 }

@@ -45,7 +45,7 @@ fn environment(folder: &Path) -> Result<PathBuf> {
     let wanted = fs::read_to_string(crate::root().join(REQUIREMENTS)).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
     // The environment is kept between runs; a stamp tells that it is whole.
     let whole = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
-    if whole && process::succeeds(Command::new(&python).args(["-c", "import onnx, numpy, safetensors"])) {
+    if whole && process::succeeds(Command::new(&python).args(["-c", "import onnx, numpy"])) {
         return Ok(python);
     }
     let system = system_python()?;
