@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bridge::{Bridge, Spacing, Target};
-use crate::config::{BridgeConfig, Config};
+use crate::config::{BridgeConfig, Experiment, Stage};
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
 use crate::run::conformance::worker;
@@ -134,7 +134,16 @@ struct TrainFlags {
     /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl.
     #[arg(long)]
     out: PathBuf,
-    /// Training steps, short for --set train.steps=N.
+    /// Image presets: what to train.
+    #[arg(long, value_enum)]
+    stage: Option<StageName>,
+    /// Image presets: the folder of the data set.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Image presets: the run of the stage vqvae, on which prior and pixelcnn build.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
+    /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
     #[arg(long)]
     steps: Option<u64>,
     /// Seed, short for --set seed=N.
@@ -151,6 +160,26 @@ struct TrainFlags {
     allow_bad_terminal: bool,
     #[command(flatten)]
     device: DeviceFlags,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StageName {
+    /// Encoder, codebook, decoder.
+    Vqvae,
+    /// The diffusion prior on frozen latents.
+    Prior,
+    /// The PixelCNN on frozen codes.
+    Pixelcnn,
+}
+
+impl From<StageName> for Stage {
+    fn from(name: StageName) -> Stage {
+        match name {
+            StageName::Vqvae => Stage::VqVae,
+            StageName::Prior => Stage::Prior,
+            StageName::Pixelcnn => Stage::PixelCnn,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -253,10 +282,13 @@ impl Cli {
 
 impl From<TrainFlags> for TrainArgs {
     fn from(flags: TrainFlags) -> TrainArgs {
-        let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, device } = flags;
-        sets.extend(steps.map(|n| format!("train.steps={n}")));
+        let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, device, stage, data, from } =
+            flags;
+        let stage = stage.map(Stage::from);
+        let section = stage.map_or_else(|| "train".to_string(), |s| format!("stages.{}", s.name()));
+        sets.extend(steps.map(|n| format!("{section}.steps={n}")));
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, sets, resume, allow_bad_terminal, device: device.into() }
+        TrainArgs { preset, out, sets, stage, data, from, resume, allow_bad_terminal, device: device.into() }
     }
 }
 
@@ -292,7 +324,7 @@ impl InpaintFlags {
 impl ScheduleFlags {
     fn bridge(&self) -> Result<Bridge> {
         let mut config = match &self.preset {
-            Some(name) => Config::load(name, &[])?.bridge,
+            Some(name) => Experiment::load(name, &[])?.bridge().clone(),
             None => {
                 let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
                 BridgeConfig {

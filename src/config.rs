@@ -1,20 +1,30 @@
 //! Configurations: TOML files with every key optional, presets among them, `--set key.path=value` on top.
 //! An unknown key is an error that names the nearest right one.
 
+mod images;
 mod load;
 
+pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, Stage, UNetConfig, VqVaeConfig};
+pub use load::Experiment;
 pub(crate) use load::nearest;
-
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
 
 /// Presets in the program: name, what it is, its TOML.
-pub const PRESETS: [(&str, &str, &str); 3] = [
+pub const PRESETS: [(&str, &str, &str); 7] = [
     ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
     ("toy-quick", "the same, shortened to 2,500 steps", include_str!("../presets/toy-quick.toml")),
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
+    ("cifar10", "CIFAR-10 at the paper's sizes", include_str!("../presets/cifar10.toml")),
+    ("cifar10-small", "CIFAR-10 at a size for two CPU cores", include_str!("../presets/cifar10-small.toml")),
+    ("mini-imagenet", "mini-ImageNet at the paper's sizes", include_str!("../presets/mini-imagenet.toml")),
+    (
+        "mini-imagenet-small",
+        "mini-ImageNet at a size for two CPU cores",
+        include_str!("../presets/mini-imagenet-small.toml"),
+    ),
 ];
 
 /// Σδ of the toy: ln(1000) / 2ϑ, so that ᾱ_T = 1e-3.

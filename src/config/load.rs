@@ -1,9 +1,88 @@
 //! From a preset or file, with `--set` on top, to a checked configuration.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{CodesConfig, Config, Levels, PRESETS, TOTAL_TIME, TrainConfig};
+use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, PRESETS, TOTAL_TIME, TrainConfig};
 use crate::error::{Error, Result};
+
+/// What a preset or file describes.
+pub enum Experiment {
+    /// The toy of section 4.1.
+    Toy(Box<Config>),
+    /// Images, section 4.2: the file has a `[vqvae]`.
+    Images(Box<ImagesConfig>),
+}
+
+impl Experiment {
+    /// The preset or TOML file `name`, with `sets` (`key.path=value`) applied.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming file, key and what to write instead.
+    pub fn load(name: &str, sets: &[String]) -> Result<Experiment> {
+        let (text, whose) = find(name)?;
+        let has_images = text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"));
+        Ok(match has_images {
+            true => Experiment::Images(Box::new(ImagesConfig::parse(&text, &whose, sets)?)),
+            false => Experiment::Toy(Box::new(Config::parse(&text, &whose, sets)?)),
+        })
+    }
+}
+
+impl Experiment {
+    /// Its bridge.
+    pub fn bridge(&self) -> &BridgeConfig {
+        match self {
+            Experiment::Toy(config) => &config.bridge,
+            Experiment::Images(config) => &config.bridge,
+        }
+    }
+}
+
+/// The text of the preset or TOML file `name`, and what to call it.
+fn find(name: &str) -> Result<(String, String)> {
+    match PRESETS.iter().find(|(preset, ..)| *preset == name) {
+        Some((_, _, text)) => Ok(((*text).to_string(), format!("preset {name}"))),
+        None => Ok((read(name)?, name.to_string())),
+    }
+}
+
+/// `text` with `sets` on top, every key being one of `known`.
+fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known: &[String]) -> Result<T> {
+    let mut table: Table = text.parse().map_err(|e| Error::Config(format!("{whose}: {e}")))?;
+    check_keys(&table, "", known, whose)?;
+    for set in sets {
+        let (key, value) =
+            set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
+        if key.trim().starts_with("codes.") && !table.contains_key("codes") {
+            let what = format!("--set {set}: {whose} has no [codes]; start from the preset toy-joint");
+            return Err(Error::Config(what));
+        }
+        if key.trim() == "bridge.schedule" {
+            forget_spacing(&mut table, value.trim());
+        }
+        put(&mut table, key.trim(), parse_value(value.trim()))?;
+        check_keys(&table, "", known, &format!("--set {set}"))?;
+    }
+    complete_spacing(&mut table);
+    table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))
+}
+
+impl ImagesConfig {
+    /// A configuration from TOML text; `whose` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Config`], as [`Experiment::load`].
+    pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<ImagesConfig> {
+        let config: ImagesConfig = resolve(text, whose, sets, &known_keys(&ImagesConfig::default()))?;
+        if let Some(what) = config.wrong() {
+            return Err(Error::Config(format!("{whose}: {what}")));
+        }
+        config.bridge.build().map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))?;
+        Ok(config)
+    }
+}
 
 impl Config {
     /// The preset or TOML file `name`, with `sets` (`key.path=value`) applied.
@@ -11,10 +90,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Config> {
-        let (text, whose) = match PRESETS.iter().find(|(preset, ..)| *preset == name) {
-            Some((_, _, text)) => ((*text).to_string(), format!("preset {name}")),
-            None => (read(name)?, name.to_string()),
-        };
+        let (text, whose) = find(name)?;
         Config::parse(&text, &whose, sets)
     }
 
@@ -23,25 +99,8 @@ impl Config {
     /// # Errors
     /// [`Error::Config`], as [`Config::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
-        let mut table: Table = text.parse().map_err(|e| Error::Config(format!("{whose}: {e}")))?;
-        let known = known_keys();
-        check_keys(&table, "", &known, whose)?;
-        for set in sets {
-            let (key, value) =
-                set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
-            if key.trim().starts_with("codes.") && !table.contains_key("codes") {
-                let what = format!("--set {set}: {whose} has no [codes]; start from the preset toy-joint");
-                return Err(Error::Config(what));
-            }
-            if key.trim() == "bridge.schedule" {
-                forget_spacing(&mut table, value.trim());
-            }
-            put(&mut table, key.trim(), parse_value(value.trim()))?;
-            check_keys(&table, "", &known, &format!("--set {set}"))?;
-        }
-        complete_spacing(&mut table);
-        let config: Config =
-            table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))?;
+        let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
+        let config: Config = resolve(text, whose, sets, &known_keys(&full))?;
         config.check(whose)?;
         Ok(config)
     }
@@ -59,25 +118,12 @@ impl Config {
 
     fn check(&self, whose: &str) -> Result<()> {
         let wrong = |what: String| Err(Error::Config(format!("{whose}: {what}")));
-        let (t, d) = (&self.train, &self.denoiser);
-        if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
-            return wrong("train.batch, steps, checkpoint_every and log_every must be at least 1".into());
+        let d = &self.denoiser;
+        if let Some(what) = self.train.wrong() {
+            return wrong(format!("train.{what}"));
         }
         if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
             return wrong(format!("denoiser.kernel must be odd (is {}), channels and features at least 1", d.kernel));
-        }
-        let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
-        if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
-            return wrong(format!("train.{name} = {value} must be in [0, 1)"));
-        }
-        let sizes = [("lr", t.lr), ("eps", t.eps), ("weight_decay", t.weight_decay), ("clip", t.clip)];
-        if let Some((name, value)) = sizes.iter().find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0) {
-            return wrong(format!("train.{name} = {value} must be a finite number, not negative"));
-        }
-        if let Levels::Bump { centre, width, floor } = t.levels
-            && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
-        {
-            return wrong("train.levels: width must be above 0, floor not negative".into());
         }
         if let Some(c) = &self.codes {
             let sizes =
@@ -89,6 +135,30 @@ impl Config {
             }
         }
         self.bridge.build().map(|_| ()).map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
+    }
+}
+
+impl TrainConfig {
+    /// What makes no sense in it.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let t = self;
+        if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
+            return Some("batch, steps, checkpoint_every and log_every must be at least 1".into());
+        }
+        let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
+        if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
+            return Some(format!("{name} = {value} must be in [0, 1)"));
+        }
+        let sizes = [("lr", t.lr), ("eps", t.eps), ("weight_decay", t.weight_decay), ("clip", t.clip)];
+        if let Some((name, value)) = sizes.iter().find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0) {
+            return Some(format!("{name} = {value} must be a finite number, not negative"));
+        }
+        if let Levels::Bump { centre, width, floor } = t.levels
+            && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
+        {
+            return Some("levels: width must be above 0, floor not negative".into());
+        }
+        None
     }
 }
 
@@ -128,12 +198,11 @@ fn complete_spacing(table: &mut Table) {
     }
 }
 
-/// All key paths that a configuration may have.
-fn known_keys() -> Vec<String> {
+/// All key paths that a configuration like `full` may have.
+fn known_keys(full: &impl Serialize) -> Vec<String> {
     let mut keys = Vec::new();
-    let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
     collect_keys(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
-    keys.extend(["bridge.beta_start", "bridge.beta_end"].map(String::from));
+    keys.extend(["bridge.total_time", "bridge.beta_start", "bridge.beta_end"].map(String::from));
     keys
 }
 
@@ -198,8 +267,15 @@ mod tests {
     #[test]
     fn presets_parse_and_write_themselves() {
         for (name, _, text) in PRESETS {
-            let config = Config::parse(text, name, &[]).expect(name);
-            assert_eq!(Config::parse(&config.to_toml(), name, &[]).expect(name), config, "{name}");
+            match Experiment::load(name, &[]).expect(name) {
+                Experiment::Toy(config) => {
+                    assert_eq!(Config::parse(&config.to_toml(), name, &[]).expect(name), *config, "{name}");
+                }
+                Experiment::Images(config) => {
+                    assert_eq!(ImagesConfig::parse(&config.to_toml(), name, &[]).expect(name), *config, "{name}");
+                    assert!(text.contains("[stages.prior]"), "{name}");
+                }
+            }
         }
     }
 
@@ -212,6 +288,21 @@ mod tests {
         );
         let error = Config::load("toy", &["bridge.thetta=1".into()]).expect_err("unknown").to_string();
         assert!(error.contains("`bridge.theta`"), "{error}");
+    }
+
+    #[test]
+    fn an_image_preset_that_makes_no_sense_names_the_key() {
+        for (set, key) in [
+            ("vqvae.size=30", "vqvae.size"),
+            ("unet.multipliers=[]", "unet.multipliers"),
+            ("unet.heads=5", "unet.heads"),
+            ("pixelcnn.kernel=2", "pixelcnn.kernel"),
+            ("stages.prior.batch=0", "stages.prior.batch"),
+            ("stages.prior.lr=-1", "stages.prior.lr"),
+        ] {
+            let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();
+            assert!(error.contains(key), "{set}: {error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The network sees c_in (z_t − z*) and gives F; ẑ_0 = z* + (c_skip/√ᾱ)(z_t − z*) + c_out F, so that both sides of
 //! its squared error have unit variance at every level (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
 
+use super::Losses;
 use super::toy::Denoiser;
 use crate::bridge::{Affine, Bridge};
 use crate::config::{CodesConfig, Config, Diffuse, DiffusionGradient, LossWeight, Regulariser};
@@ -64,14 +65,6 @@ struct Tables {
     forward: Tensor,
     data_noise: Tensor,
     zero: Tensor,
-}
-
-/// What one training step computes.
-pub struct Losses {
-    /// What is minimised.
-    pub total: Tensor,
-    /// Its parts, by the names of `metrics.jsonl`.
-    pub parts: Vec<(&'static str, Tensor)>,
 }
 
 /// Philox streams of a training step; `step` is the training step.

@@ -1,5 +1,19 @@
 //! The paper's models: plain Rust on ops, no index arithmetic and no kernel names.
 
 pub mod dbvq;
+pub mod diffusion;
+pub mod pixelcnn;
 pub mod sampler;
 pub mod toy;
+pub mod unet;
+pub mod vqvae;
+
+use crate::tensor::Tensor;
+
+/// What one training step computes.
+pub struct Losses {
+    /// What is minimised.
+    pub total: Tensor,
+    /// Its parts, by the names of `metrics.jsonl`.
+    pub parts: Vec<(&'static str, Tensor)>,
+}

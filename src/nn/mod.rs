@@ -1,7 +1,9 @@
 //! What models are made of: parameters that can be visited, initialisation, the optimiser, checkpoints.
 
 pub mod checkpoint;
+pub mod codebook;
 pub mod init;
+pub mod layers;
 pub mod optim;
 
 use crate::tensor::Tensor;

@@ -2,6 +2,7 @@
 //! running averages, so a step is a handful of dispatches however many tensors the model has.
 
 use super::Module;
+use crate::config::TrainConfig;
 use crate::gpu::Gpu;
 use crate::ops::{self, AdamStep, Clip};
 use crate::tensor::{Grads, Shape, Tensor};
@@ -18,6 +19,14 @@ pub struct Place {
     pub path: String,
     shape: Shape,
     start: usize,
+}
+
+impl Place {
+    /// The tensor at this place of an arena.
+    fn of(&self, arena: &Tensor) -> Tensor {
+        let slice = arena.buffer().slice(4 * self.start as u64, 4 * self.shape.count() as u64);
+        Tensor::from_buffer(arena.gpu(), slice, self.shape)
+    }
 }
 
 /// Parameters that share a learning rate, side by side.
@@ -44,6 +53,12 @@ pub struct AdamOptions {
     pub eps: f64,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f64,
+}
+
+impl From<&TrainConfig> for AdamOptions {
+    fn from(t: &TrainConfig) -> AdamOptions {
+        AdamOptions { beta1: t.beta1, beta2: t.beta2, eps: t.eps, weight_decay: t.weight_decay }
+    }
 }
 
 /// What a group of parameters has of its own in a step.
@@ -125,6 +140,15 @@ impl Adam {
         (!arenas.is_empty()).then(|| ops::clip(&self.gpu, &arenas, limit as f32))
     }
 
+    /// Puts the running averages of the parameters in the place of those of `model`, one like that which is trained.
+    pub fn averages(&self, model: &mut dyn Module) {
+        model.visit(&mut |path, tensor| {
+            let places = self.arenas.iter().flat_map(|a| a.places.iter().map(move |place| (place, &a.state[3])));
+            let (place, average) = places.into_iter().find(|(p, _)| p.path == path).expect("the models are alike");
+            *tensor = place.of(average);
+        });
+    }
+
     /// Every tensor a checkpoint needs, as (`state.path`, shape, values). Waits for the GPU.
     pub fn export(&self) -> Vec<(String, Shape, Vec<f32>)> {
         let mut all = Vec::new();
@@ -172,11 +196,7 @@ impl Arena {
         }
         let weights = Tensor::from_slice(gpu, &flat, [count]);
         let average = Tensor::from_slice(gpu, &flat, [count]);
-        let leaf = |p: &Place| {
-            let slice = weights.buffer().slice(4 * p.start as u64, 4 * p.shape.count() as u64);
-            Tensor::from_buffer(gpu, slice, p.shape).leaf()
-        };
-        let leaves = places.iter().map(leaf).collect();
+        let leaves = places.iter().map(|place| place.of(&weights).leaf()).collect();
         let zeros = || Tensor::zeros(gpu, [count]);
         Arena { group, places, leaves, grads: zeros(), state: [weights, zeros(), zeros(), average] }
     }

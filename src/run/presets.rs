@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// [`Error::Config`] if there is none of that name.
 pub fn run(name: Option<&str>) -> Result<()> {
     let Some(name) = name else {
-        PRESETS.iter().for_each(|(name, what, _)| println!("{name:<12} {what}"));
+        PRESETS.iter().for_each(|(name, what, _)| println!("{name:<20} {what}"));
         return Ok(());
     };
     match PRESETS.iter().find(|(preset, ..)| *preset == name) {

@@ -36,12 +36,12 @@ impl RunDir {
         Ok(RunDir { path: path.to_path_buf(), metrics, _lock: lock })
     }
 
-    /// Writes the resolved configuration.
+    /// Writes the resolved configuration, as TOML.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_config(&self, config: &Config) -> Result<()> {
-        write(&self.path.join("config.toml"), config.to_toml().as_bytes())
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        write(&self.path.join("config.toml"), config.as_bytes())
     }
 
     /// Appends one line to `metrics.jsonl`.
@@ -74,14 +74,26 @@ fn step_of(line: &Map<String, Value>) -> u64 {
     line.get("step").and_then(Value::as_u64).unwrap_or(u64::MAX)
 }
 
-/// The configuration of the run at `path`.
+/// The configuration of the toy's run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory, else as [`Config::parse`].
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Config::parse`].
 pub fn config(path: &Path) -> Result<Config> {
+    if text(path)?.starts_with("stage = ") {
+        let what = "is a run of image models, this command serves the toy; look at the PNG files in it";
+        return Err(Error::Usage(format!("{} {what}", path.display())));
+    }
+    Config::parse(&text(path)?, &path.join("config.toml").display().to_string(), &[])
+}
+
+/// The text of the configuration of the run at `path`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory.
+pub fn text(path: &Path) -> Result<String> {
     let file = path.join("config.toml");
     match std::fs::read_to_string(&file) {
-        Ok(text) => Config::parse(&text, &file.display().to_string(), &[]),
+        Ok(text) => Ok(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::checkpoint(path, "is no run directory (it has no config.toml); name the --out of a training"))
         }

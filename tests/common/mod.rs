@@ -1,4 +1,5 @@
 //! What the tests of the program share: the program itself, and its files read independently of it.
+#![allow(dead_code, reason = "each test takes a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

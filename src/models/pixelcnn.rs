@@ -1,0 +1,108 @@
+//! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows above, a horizontal one that
+//! sees the row's left part and the vertical stack. Together they see every code before a position in raster order.
+
+use crate::config::PixelCnnConfig;
+use crate::nn::Module;
+use crate::nn::init::Init;
+use crate::nn::layers::{Conv2d, visit_list, visit_part};
+use crate::ops::{self, Conv};
+use crate::tensor::{Codes, Tensor};
+
+/// log p(code | codes before it), as logits.
+pub struct PixelCnn {
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    hidden: Conv2d,
+    logits: Conv2d,
+}
+
+impl PixelCnn {
+    /// A network with random weights for `codes` codes and `classes` classes; without classes all are of class 0.
+    pub fn new(init: &mut Init, config: &PixelCnnConfig, codes: usize, classes: usize) -> PixelCnn {
+        let (c, classes) = (config.channels, classes.max(1));
+        let layer = |init: &mut Init, i: usize| {
+            Layer::new(init, c, if i == 0 { config.first_kernel } else { config.kernel }, classes, i == 0)
+        };
+        PixelCnn {
+            embedding: init.normal(&[codes, c], 1.0),
+            layers: (0..config.layers).map(|i| layer(init, i)).collect(),
+            hidden: Conv2d::same(init, [c, config.head], 1),
+            logits: Conv2d::same(init, [config.head, codes], 1),
+        }
+    }
+
+    /// Logits [n, h, w, codes] for `codes` [n, h, w] of classes `class` `[n]`; those of a position depend on the codes
+    /// before it alone.
+    pub fn forward(&self, codes: &Codes, class: &Codes) -> Tensor {
+        let x = ops::gather(&self.embedding, codes);
+        let (mut vertical, mut horizontal) = (x.clone(), x);
+        for layer in &self.layers {
+            (vertical, horizontal) = layer.forward(&vertical, &horizontal, class);
+        }
+        let hidden = ops::relu(&self.hidden.forward(&ops::relu(&horizontal)));
+        self.logits.forward(&hidden)
+    }
+}
+
+/// One gated layer. Images are shifted by padding: row i of the vertical stack sees rows ≤ i, in the first layer, whose
+/// kernels do without their last row and column (mask A), rows < i.
+struct Layer {
+    vertical: Conv2d,
+    to_horizontal: Conv2d,
+    horizontal: Conv2d,
+    out: Conv2d,
+    /// What a class adds to both stacks, [classes, 2 c].
+    class: Tensor,
+    kernel: usize,
+    first: bool,
+}
+
+impl Layer {
+    fn new(init: &mut Init, c: usize, kernel: usize, classes: usize, first: bool) -> Layer {
+        let reach = kernel / 2 + 1;
+        Layer {
+            vertical: Conv2d::new(init, [c, 2 * c], [reach, kernel], Conv::default()),
+            to_horizontal: Conv2d::same(init, [2 * c, 2 * c], 1),
+            horizontal: Conv2d::new(init, [c, 2 * c], [1, reach], Conv::default()),
+            out: Conv2d::same(init, [c, c], 1),
+            class: init.normal(&[classes, 2 * c], 0.02),
+            kernel,
+            first,
+        }
+    }
+
+    fn forward(&self, vertical: &Tensor, horizontal: &Tensor, class: &Codes) -> (Tensor, Tensor) {
+        let (half, late) = (self.kernel / 2, usize::from(self.first));
+        let reach = half + 1 - late;
+        let class = ops::gather(&self.class, class);
+        let class = class.reshape([class.shape().dims()[0], 1, 1, class.shape().last()]);
+        let above = ops::pad(&ops::crop(vertical, [0, late, 0, 0]), [half, 0, half, half]);
+        let above = self.vertical.forward_first(&above, [reach, self.kernel]);
+        let left = ops::pad(&ops::crop(horizontal, [0, 0, 0, late]), [0, 0, half, 0]);
+        let left = self.horizontal.forward_first(&left, [1, reach]);
+        let both = ops::add(&left, &self.to_horizontal.forward(&above));
+        let out = self.out.forward(&ops::gated(&ops::add(&both, &class)));
+        // The first layer's horizontal stack gets the code itself, which must not pass on.
+        let horizontal = if self.first { out } else { ops::add(&out, horizontal) };
+        (ops::gated(&ops::add(&above, &class)), horizontal)
+    }
+}
+
+impl Module for PixelCnn {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        f("embedding.weight", &mut self.embedding);
+        visit_list("layers", &mut self.layers, f);
+        visit_part("hidden", &mut self.hidden, f);
+        visit_part("logits", &mut self.logits, f);
+    }
+}
+
+impl Module for Layer {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("vertical", &mut self.vertical, f);
+        visit_part("to_horizontal", &mut self.to_horizontal, f);
+        visit_part("horizontal", &mut self.horizontal, f);
+        visit_part("out", &mut self.out, f);
+        f("class.weight", &mut self.class);
+    }
+}

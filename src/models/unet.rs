@@ -1,0 +1,259 @@
+//! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU, modulated by the level t,
+//! attention in the middle, skips from the way down to the way up. Odd sizes are cropped on the way up.
+
+use crate::config::UNetConfig;
+use crate::nn::Module;
+use crate::nn::init::Init;
+use crate::nn::layers::{Conv2d, GroupNorm, Linear, visit_list, visit_part};
+use crate::ops::{self, Attention, Conv};
+use crate::philox::Stream;
+use crate::tensor::{Codes, Tensor};
+
+/// Philox stream of the first dropout; blocks count on from it.
+const DROPOUT: u32 = 0x3000;
+
+/// The network.
+pub struct UNet {
+    time: [Linear; 2],
+    conv_in: Conv2d,
+    down: Vec<Level>,
+    middle: (Block, SelfAttention, Block),
+    up: Vec<Level>,
+    norm_out: GroupNorm,
+    conv_out: Conv2d,
+    /// Sinusoids of t, [T + 1, base]; not trained.
+    sinusoids: Tensor,
+}
+
+/// One size on the way down or up.
+struct Level {
+    blocks: Vec<Block>,
+    attention: Vec<SelfAttention>,
+    /// Halves on the way down, smooths the doubled image on the way up; `None` at the end of the way.
+    resize: Option<Conv2d>,
+}
+
+impl UNet {
+    /// A network with random weights for latents of `dim` channels and levels t ≤ `steps`. Its output starts as 0.
+    pub fn new(init: &mut Init, config: &UNetConfig, dim: usize, steps: usize) -> UNet {
+        let (base, widths) = (config.base, config.widths());
+        let time = 2 * base;
+        let mut block = Block::maker(config, time);
+        let (mut c, mut skips, mut down) = (base, vec![base], Vec::new());
+        for (i, &width) in widths.iter().enumerate() {
+            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            for _ in 0..config.blocks {
+                level.blocks.push(block(init, [c, width]));
+                c = width;
+                skips.push(c);
+                level
+                    .attention
+                    .extend(config.attention.contains(&i).then(|| SelfAttention::new(init, c, config.heads)));
+            }
+            if i + 1 < widths.len() {
+                let conv = Conv { stride: 2, padding: [1, 1], ..Conv::default() };
+                level.resize = Some(Conv2d::new(init, [c, c], [3, 3], conv));
+                skips.push(c);
+            }
+            down.push(level);
+        }
+        let middle = (block(init, [c, c]), SelfAttention::new(init, c, config.heads), block(init, [c, c]));
+        let mut up = Vec::new();
+        for (i, &width) in widths.iter().enumerate().rev() {
+            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            for _ in 0..=config.blocks {
+                let skip = skips.pop().expect("there is a skip for every block on the way up");
+                level.blocks.push(block(init, [c + skip, width]));
+                c = width;
+                level
+                    .attention
+                    .extend(config.attention.contains(&i).then(|| SelfAttention::new(init, c, config.heads)));
+            }
+            level.resize = (i > 0).then(|| Conv2d::same(init, [c, c], 3));
+            up.push(level);
+        }
+        UNet {
+            time: [Linear::new(init, [base, time]), Linear::new(init, [time, time])],
+            conv_in: Conv2d::same(init, [dim, base], 3),
+            down,
+            middle,
+            up,
+            norm_out: GroupNorm::new(init, c),
+            conv_out: Conv2d::zero(init, [c, dim], 3),
+            sinusoids: sinusoids(init, steps, base),
+        }
+    }
+
+    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`. With `dropout`, its step numbers the noise.
+    pub fn forward(&self, z: &Tensor, t: &Codes, dropout: Option<Stream>) -> Tensor {
+        let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));
+        // Every block wants SiLU of the embedding: once is enough.
+        let time = ops::silu(&self.time[1].forward(&ops::silu(&time)));
+        let mut x = self.conv_in.forward(z);
+        let mut skips = vec![x.clone()];
+        for level in &self.down {
+            for (i, block) in level.blocks.iter().enumerate() {
+                x = level.attend(i, block.forward(&x, &time, dropout));
+                skips.push(x.clone());
+            }
+            if let Some(halve) = &level.resize {
+                x = halve.forward(&x);
+                skips.push(x.clone());
+            }
+        }
+        x = self.middle.0.forward(&x, &time, dropout);
+        x = self.middle.1.forward(&x);
+        x = self.middle.2.forward(&x, &time, dropout);
+        for level in &self.up {
+            for (i, block) in level.blocks.iter().enumerate() {
+                let skip = skips.pop().expect("there is a skip for every block on the way up");
+                x = level.attend(i, block.forward(&ops::concat(&x, &skip), &time, dropout));
+            }
+            if let (Some(smooth), Some(skip)) = (&level.resize, skips.last()) {
+                let ([_, h, w, _], [_, to_h, to_w, _]) = (x.dims(), skip.dims());
+                let doubled = ops::upsample_nearest(&x, 2);
+                x = smooth.forward(&ops::crop(&doubled, [0, 2 * h - to_h, 0, 2 * w - to_w]));
+            }
+        }
+        self.conv_out.forward(&self.norm_out.forward_silu(&x))
+    }
+}
+
+/// sin and cos of t ω_i, ω from 1 to 1e-4 geometrically: [steps + 1, width].
+fn sinusoids(init: &mut Init, steps: usize, width: usize) -> Tensor {
+    let half = width / 2;
+    init.from(&[steps + 1, width], |at| {
+        let (t, i) = (at as usize / width, at as usize % width);
+        let angle = t as f64 * 1e-4_f64.powf((i % half) as f64 / (half - 1) as f64);
+        (if i < half { angle.sin() } else { angle.cos() }) as f32
+    })
+}
+
+impl Level {
+    fn attend(&self, block: usize, x: Tensor) -> Tensor {
+        self.attention.get(block).map_or_else(|| x.clone(), |attention| attention.forward(&x))
+    }
+}
+
+/// x + conv(drop(silu(norm(conv(silu(norm(x))) + W silu(time))))).
+struct Block {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time: Linear,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+    dropout: f32,
+    number: u32,
+}
+
+impl Block {
+    /// Makes blocks [in, out], each with a number of its own for its dropout.
+    fn maker(config: &UNetConfig, time: usize) -> impl FnMut(&mut Init, [usize; 2]) -> Block {
+        let (mut number, dropout) = (0, config.dropout as f32);
+        move |init, [c, o]| {
+            number += 1;
+            Block {
+                norm1: GroupNorm::new(init, c),
+                conv1: Conv2d::same(init, [c, o], 3),
+                time: Linear::new(init, [time, o]),
+                norm2: GroupNorm::new(init, o),
+                conv2: Conv2d::zero(init, [o, o], 3),
+                shortcut: (c != o).then(|| Conv2d::same(init, [c, o], 1)),
+                dropout,
+                number,
+            }
+        }
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor, dropout: Option<Stream>) -> Tensor {
+        let h = self.conv1.forward(&self.norm1.forward_silu(x));
+        let [n, .., o] = h.dims::<4>();
+        let h = ops::add(&h, &self.time.forward(time).reshape([n, 1, 1, o]));
+        let mut h = self.norm2.forward_silu(&h);
+        if let Some(stream) = dropout.filter(|_| self.dropout > 0.0) {
+            h = ops::dropout(&h, self.dropout, Stream { stream: DROPOUT + self.number, ..stream });
+        }
+        let shortcut = self.shortcut.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x));
+        ops::add(&self.conv2.forward(&h), &shortcut)
+    }
+}
+
+/// x + W attention(Q x̂, K x̂, V x̂), x̂ normalised, over all positions.
+struct SelfAttention {
+    norm: GroupNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Conv2d,
+    heads: usize,
+}
+
+impl SelfAttention {
+    fn new(init: &mut Init, c: usize, heads: usize) -> SelfAttention {
+        SelfAttention {
+            norm: GroupNorm::new(init, c),
+            query: Linear::new(init, [c, c]),
+            key: Linear::new(init, [c, c]),
+            value: Linear::new(init, [c, c]),
+            out: Conv2d::zero(init, [c, c], 1),
+            heads,
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let [n, h, w, c] = x.dims();
+        let normed = self.norm.forward(x);
+        let split = |layer: &Linear| layer.forward(&normed).reshape([n, h * w, self.heads, c / self.heads]);
+        let attended =
+            ops::attention(&split(&self.query), &split(&self.key), &split(&self.value), Attention::default());
+        ops::add(&self.out.forward(&attended.reshape([n, h, w, c])), x)
+    }
+}
+
+impl Module for UNet {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_list("time", &mut self.time, f);
+        visit_part("conv_in", &mut self.conv_in, f);
+        visit_list("down", &mut self.down, f);
+        visit_part("middle.block1", &mut self.middle.0, f);
+        visit_part("middle.attention", &mut self.middle.1, f);
+        visit_part("middle.block2", &mut self.middle.2, f);
+        visit_list("up", &mut self.up, f);
+        visit_part("norm_out", &mut self.norm_out, f);
+        visit_part("conv_out", &mut self.conv_out, f);
+    }
+}
+
+impl Module for Level {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_list("blocks", &mut self.blocks, f);
+        visit_list("attention", &mut self.attention, f);
+        if let Some(conv) = &mut self.resize {
+            visit_part("resize", conv, f);
+        }
+    }
+}
+
+impl Module for Block {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("norm1", &mut self.norm1, f);
+        visit_part("conv1", &mut self.conv1, f);
+        visit_part("time", &mut self.time, f);
+        visit_part("norm2", &mut self.norm2, f);
+        visit_part("conv2", &mut self.conv2, f);
+        if let Some(conv) = &mut self.shortcut {
+            visit_part("shortcut", conv, f);
+        }
+    }
+}
+
+impl Module for SelfAttention {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("norm", &mut self.norm, f);
+        visit_part("query", &mut self.query, f);
+        visit_part("key", &mut self.key, f);
+        visit_part("value", &mut self.value, f);
+        visit_part("out", &mut self.out, f);
+    }
+}

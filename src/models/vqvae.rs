@@ -1,0 +1,202 @@
+//! The vector quantised autoencoder (van den Oord et al. 2017): two convolutions of stride 2 and residual blocks, the nearest
+//! code vector with the gradient passed straight through, and the mirrored decoder.
+
+use super::Losses;
+use crate::config::{CodebookRule, VqVaeConfig};
+use crate::nn::Module;
+use crate::nn::codebook::Codebook;
+use crate::nn::init::Init;
+use crate::nn::layers::{Conv2d, ConvTranspose2d, visit_list, visit_part};
+use crate::ops::{self, Conv};
+use crate::tensor::{Codes, Tensor};
+
+/// Encoder, codebook and decoder.
+pub struct VqVae {
+    encoder: Encoder,
+    decoder: Decoder,
+    /// The code vectors.
+    pub codebook: Codebook,
+    config: VqVaeConfig,
+}
+
+/// What a training step computes.
+pub struct Step {
+    /// What is minimised, and its parts.
+    pub losses: Losses,
+    /// The encoder's output, [n, h, w, d].
+    pub latents: Tensor,
+    /// Nearest codes, [n, h, w].
+    pub codes: Codes,
+}
+
+impl VqVae {
+    /// A model with random weights, all code vectors at the origin.
+    pub fn new(init: &mut Init, config: &VqVaeConfig) -> VqVae {
+        VqVae {
+            encoder: Encoder::new(init, config),
+            decoder: Decoder::new(init, config),
+            codebook: Codebook::new(init.gpu(), [config.codes, config.dim]),
+            config: config.clone(),
+        }
+    }
+
+    /// z_e: `images` [n, h, w, 3] in [−1, 1] → [n, h/4, w/4, d].
+    pub fn encode(&self, images: &Tensor) -> Tensor {
+        self.encoder.forward(images)
+    }
+
+    /// The nearest code of every latent: `latents` [.., d] → [..].
+    pub fn quantise(&self, latents: &Tensor) -> Codes {
+        ops::nearest(latents, &self.codebook.vectors)
+    }
+
+    /// The code vectors of `codes` [n, h, w] → [n, h, w, d].
+    pub fn look_up(&self, codes: &Codes) -> Tensor {
+        ops::gather(&self.codebook.vectors, codes)
+    }
+
+    /// Images from quantised latents [n, h/4, w/4, d] → [n, h, w, 3].
+    pub fn decode(&self, quantised: &Tensor) -> Tensor {
+        self.decoder.forward(quantised)
+    }
+
+    /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e − sg(e)‖², means.
+    pub fn step(&self, images: &Tensor) -> Step {
+        let latents = self.encode(images);
+        let codes = self.quantise(&latents);
+        let quantised = self.look_up(&codes);
+        let reconstruction = ops::mse(&self.decode(&ops::straight_through(&latents, &quantised)), images);
+        let commitment = ops::mse(&latents, &quantised.detach());
+        let weight = self.config.commitment as f32;
+        let mut total = ops::add(&reconstruction, &ops::affine(&commitment, weight, 0.0));
+        let mut parts = vec![("reconstruction", reconstruction), ("commitment", commitment)];
+        if self.config.codebook == CodebookRule::Gradient {
+            let pull = ops::mse(&latents.detach(), &quantised);
+            total = ops::add(&total, &pull);
+            parts.push(("codebook", pull));
+        }
+        if self.config.normaliser > 0.0 {
+            let normaliser = self.normaliser(&latents);
+            total = ops::add(&total, &ops::affine(&normaliser, self.config.normaliser as f32, 0.0));
+            parts.push(("normaliser", normaliser));
+        }
+        Step { losses: Losses { total, parts }, latents: latents.detach(), codes }
+    }
+
+    /// The mean of log Σ_k exp(−‖z_e − e_k‖²), section 3.2.
+    fn normaliser(&self, latents: &Tensor) -> Tensor {
+        let logits = ops::affine(&ops::distances(latents, &self.codebook.vectors), -1.0, 0.0);
+        let rows = logits.count() / self.config.codes;
+        let logits = logits.reshape([rows, self.config.codes]);
+        // log Σ exp(x) = x_0 − log softmax(x)_0.
+        let first = ops::narrow(&logits, 0, 1);
+        ops::mean_all(&ops::sub(&first, &ops::narrow(&ops::log_softmax(&logits, 1.0), 0, 1)))
+    }
+}
+
+struct Encoder {
+    conv_in: Conv2d,
+    conv_down: Conv2d,
+    blocks: Vec<Residual>,
+    conv_out: Conv2d,
+}
+
+impl Encoder {
+    fn new(init: &mut Init, config: &VqVaeConfig) -> Encoder {
+        let c = config.channels;
+        let halve = Conv { stride: 2, padding: [1, 1], ..Conv::default() };
+        Encoder {
+            conv_in: Conv2d::new(init, [3, c / 2], [4, 4], halve),
+            conv_down: Conv2d::new(init, [c / 2, c], [4, 4], halve),
+            blocks: (0..config.blocks).map(|_| Residual::new(init, c, config.inner)).collect(),
+            conv_out: Conv2d::same(init, [c, config.dim], 1),
+        }
+    }
+
+    fn forward(&self, images: &Tensor) -> Tensor {
+        let mut x = self.conv_down.forward(&ops::relu(&self.conv_in.forward(images)));
+        for block in &self.blocks {
+            x = block.forward(&x);
+        }
+        self.conv_out.forward(&ops::relu(&x))
+    }
+}
+
+struct Decoder {
+    conv_in: Conv2d,
+    blocks: Vec<Residual>,
+    conv_up: ConvTranspose2d,
+    conv_out: ConvTranspose2d,
+}
+
+impl Decoder {
+    fn new(init: &mut Init, config: &VqVaeConfig) -> Decoder {
+        let c = config.channels;
+        Decoder {
+            conv_in: Conv2d::same(init, [config.dim, c], 3),
+            blocks: (0..config.blocks).map(|_| Residual::new(init, c, config.inner)).collect(),
+            conv_up: ConvTranspose2d::double(init, [c, c / 2]),
+            conv_out: ConvTranspose2d::double(init, [c / 2, 3]),
+        }
+    }
+
+    fn forward(&self, quantised: &Tensor) -> Tensor {
+        let mut x = self.conv_in.forward(quantised);
+        for block in &self.blocks {
+            x = block.forward(&x);
+        }
+        self.conv_out.forward(&ops::relu(&self.conv_up.forward(&ops::relu(&x))))
+    }
+}
+
+/// x + conv1×1(relu(conv3×3(relu(x)))).
+struct Residual {
+    conv1: Conv2d,
+    conv2: Conv2d,
+}
+
+impl Residual {
+    fn new(init: &mut Init, c: usize, inner: usize) -> Residual {
+        Residual { conv1: Conv2d::same(init, [c, inner], 3), conv2: Conv2d::same(init, [inner, c], 1) }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        ops::add(&self.conv2.forward(&ops::relu(&self.conv1.forward(&ops::relu(x)))), x)
+    }
+}
+
+impl Module for VqVae {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("encoder", &mut self.encoder, f);
+        visit_part("decoder", &mut self.decoder, f);
+        // With running averages the codebook is no parameter: no gradient reaches it, and no optimiser may move it.
+        if self.config.codebook == CodebookRule::Gradient {
+            f("codebook.weight", &mut self.codebook.vectors);
+        }
+    }
+}
+
+impl Module for Encoder {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("conv_in", &mut self.conv_in, f);
+        visit_part("conv_down", &mut self.conv_down, f);
+        visit_list("blocks", &mut self.blocks, f);
+        visit_part("conv_out", &mut self.conv_out, f);
+    }
+}
+
+impl Module for Decoder {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("conv_in", &mut self.conv_in, f);
+        visit_list("blocks", &mut self.blocks, f);
+        visit_part("conv_up", &mut self.conv_up, f);
+        visit_part("conv_out", &mut self.conv_out, f);
+    }
+}
+
+impl Module for Residual {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        visit_part("conv1", &mut self.conv1, f);
+        visit_part("conv2", &mut self.conv2, f);
+    }
+}

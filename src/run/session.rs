@@ -1,0 +1,310 @@
+//! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping, resuming.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::progress::Progress;
+use super::run_dir::RunDir;
+use crate::config::{Levels, TrainConfig};
+use crate::error::{Error, Result};
+use crate::gpu::{Counters, Gpu};
+use crate::nn::checkpoint::{self, Checkpoint, Entry};
+use crate::philox::Stream;
+use crate::tensor::Tensor;
+
+/// Philox stream of a step's levels.
+const LEVELS: u32 = 0x101;
+
+/// What a step has computed, still on the GPU.
+pub struct Report {
+    /// What is minimised.
+    pub total: Tensor,
+    /// Its parts, by the names of `metrics.jsonl`.
+    pub parts: Vec<(&'static str, Tensor)>,
+    /// The gradient's norm before clipping, first of its elements.
+    pub norm: Tensor,
+}
+
+/// What one kind of training brings to the loop.
+pub trait Task {
+    /// Number of trained parameters.
+    fn parameters(&mut self) -> usize;
+
+    /// Step number `step`, from 0: recorded, not waited for.
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    fn step(&mut self, step: u64) -> Result<Report>;
+
+    /// Everything a checkpoint needs. Waits for the GPU.
+    fn export(&self) -> Vec<Entry>;
+
+    /// Puts back what [`Task::export`] gave; training goes on after `found.step` steps.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a tensor is missing.
+    fn import(&mut self, found: &Checkpoint) -> Result<()>;
+
+    /// More for a line of `metrics.jsonl`.
+    fn metrics(&mut self, _line: &mut Map<String, Value>) {}
+
+    /// Looks at held-out data after `step` steps, if it is time; pictures go to `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the pictures.
+    fn evaluate(&mut self, _step: u64, _dir: &Path) -> Result<Option<Map<String, Value>>> {
+        Ok(None)
+    }
+}
+
+/// A training and where it stands.
+pub struct Session<T: Task> {
+    /// The device.
+    pub gpu: Gpu,
+    /// What is trained.
+    pub task: T,
+    /// Optimisation.
+    pub train: TrainConfig,
+    /// The run directory.
+    pub dir: RunDir,
+    /// The run's seed.
+    pub seed: u64,
+    /// What must agree for a checkpoint to fit.
+    pub model: String,
+    /// Steps done.
+    pub step: u64,
+    /// Set by SIGINT and SIGTERM to the exit code.
+    pub stop: Arc<AtomicUsize>,
+}
+
+/// A flag that SIGINT and SIGTERM set to the exit code.
+///
+/// # Errors
+/// [`Error::Io`] if the handlers cannot be installed.
+pub fn stop_flag(dir: &RunDir) -> Result<Arc<AtomicUsize>> {
+    let stop = Arc::new(AtomicUsize::new(0));
+    for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
+        signal_hook::flag::register_usize(signal, stop.clone(), code).map_err(Error::io(&dir.path))?;
+    }
+    Ok(stop)
+}
+
+impl<T: Task> Session<T> {
+    /// Starts from the beginning, or with `resume` where the run directory's checkpoint stands.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it does not fit.
+    pub fn begin(&mut self, resume: bool) -> Result<()> {
+        if resume && checkpoint::exists(&self.dir.path) { self.restore() } else { self.dir.rewind(0) }
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let (found, note) = checkpoint::newest(&self.dir.path)?;
+        if let Some(note) = note {
+            eprintln!("warning: {note}");
+        }
+        if found.model != self.model || found.seed != self.seed {
+            return Err(Error::checkpoint(&found.path, "is of another configuration; give the same preset and --set"));
+        }
+        if found.path != checkpoint::path(&self.dir.path) {
+            checkpoint::fall_back(&self.dir.path)?;
+        }
+        self.task.import(&found)?;
+        self.step = found.step;
+        self.dir.rewind(self.step)
+    }
+
+    /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
+    fn save(&self) -> Result<()> {
+        let entries = self.task.export();
+        if let Some((name, ..)) = entries.iter().find(|(_, _, values)| values.iter().any(|v| !v.is_finite())) {
+            return Err(self.diverged(&format!("{name} is not finite")));
+        }
+        checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)
+    }
+
+    /// Trains to the last step.
+    ///
+    /// # Errors
+    /// Whatever the outside world does; see [`Error`].
+    pub fn run(&mut self) -> Result<()> {
+        let (steps, first) = (self.train.steps, self.step);
+        if first >= steps {
+            eprintln!("{}: complete at step {first}", self.dir.path.display());
+            return Ok(());
+        }
+        let parameters = self.task.parameters();
+        eprintln!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
+        let mut progress = Progress::new("train", first, steps);
+        let begin = Instant::now();
+        let mut steady: Option<(u64, Counters, Instant)> = None;
+        while self.step < steps {
+            let report = self.task.step(self.step)?;
+            self.gpu.submit();
+            self.step += 1;
+            let every = |n: u64| self.step.is_multiple_of(n) || self.step == steps;
+            let (log, save) = (every(self.train.log_every), every(self.train.checkpoint_every));
+            let stop = self.stop.load(Ordering::Relaxed);
+            if log || save || stop != 0 {
+                let loss = self.report(&report, log, first, begin)?;
+                progress.at(self.step, || format!("loss {loss:.4}"));
+            }
+            if save || stop != 0 {
+                self.save()?;
+            }
+            if stop == 0
+                && let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)?
+            {
+                line.insert("step".into(), json!(self.step));
+                self.dir.log(line)?;
+            }
+            if stop != 0 {
+                let what = format!("stopped at step {}, saved; go on with --resume", self.step);
+                return Err(Error::Interrupted { code: stop as u8, what });
+            }
+            // Two log intervals in, every kind of step has been met once.
+            if steady.is_none() && self.step >= first + 2 * self.train.log_every {
+                self.gpu.reset_profile();
+                steady = Some((self.step, self.gpu.counters(), Instant::now()));
+            }
+        }
+        progress.finish();
+        let seconds = begin.elapsed().as_secs_f64();
+        eprintln!("{} steps in {seconds:.1} s, {:.2} ms each", steps - first, 1e3 * seconds / (steps - first) as f64);
+        self.print_steady(steady);
+        Ok(())
+    }
+
+    /// The end of a run that left the finite numbers.
+    fn diverged(&self, what: &str) -> Error {
+        let (step, every, dir) = (self.step, self.train.log_every, self.dir.path.display());
+        let kept = match checkpoint::exists(&self.dir.path) {
+            true => format!("the last good checkpoint in {dir} is kept; "),
+            false => String::new(),
+        };
+        let advice = "train with a smaller train.lr into another --out";
+        Error::Diverged(format!("{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"))
+    }
+
+    /// Reads the losses back, logs them if `log`, and stops a run that left the finite numbers.
+    fn report(&mut self, report: &Report, log: bool, first: u64, begin: Instant) -> Result<f32> {
+        let total = report.total.item();
+        let norm = report.norm.to_vec()[0];
+        if !total.is_finite() || !norm.is_finite() {
+            return Err(self.diverged(&format!("the loss is {total} and its gradient's norm {norm}")));
+        }
+        if log {
+            let mut line = Map::from_iter([("step".to_string(), json!(self.step)), ("loss".to_string(), json!(total))]);
+            for (name, part) in &report.parts {
+                line.insert((*name).to_string(), json!(part.item()));
+            }
+            line.insert("grad_norm".into(), json!(norm));
+            line.insert("lr".into(), json!(learning_rate(&self.train, self.step - 1)));
+            line.insert(
+                "steps_per_second".into(),
+                Value::from((self.step - first) as f64 / begin.elapsed().as_secs_f64()),
+            );
+            self.task.metrics(&mut line);
+            self.dir.log(line)?;
+        }
+        Ok(total)
+    }
+
+    /// What a step costs once everything has been met before; under `DBVQ_PROFILE=1`.
+    fn print_steady(&self, steady: Option<(u64, Counters, Instant)>) {
+        let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else { return };
+        let (now, steps) = (self.gpu.counters(), self.step - from);
+        if steps == 0 {
+            return;
+        }
+        let wall = begin.elapsed().as_secs_f64() * 1e3 / steps as f64;
+        let gpu = kernels.values().map(|k| k.time.as_secs_f64()).sum::<f64>() * 1e3 / steps as f64;
+        eprintln!(
+            "steady state over {steps} steps: {:.1} dispatches a step",
+            (now.dispatches - before.dispatches) as f64 / steps as f64
+        );
+        eprintln!(
+            "created meanwhile: {} buffers, {} bind groups, {} pipelines; {} submits, {} waits",
+            now.buffers - before.buffers,
+            now.bind_groups - before.bind_groups,
+            now.pipelines - before.pipelines,
+            now.submits - before.submits,
+            now.waits - before.waits
+        );
+        eprintln!(
+            "{wall:.2} ms a step, {gpu:.2} ms of it in kernels ({:.0} %); {} KiB of GPU memory",
+            100.0 * gpu / wall,
+            now.peak_bytes >> 10
+        );
+        super::print_profile(&self.gpu);
+    }
+}
+
+/// ½(1 + cos πx), 0 from x = 1 on.
+pub fn half_cosine(x: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * x.min(1.0)).cos())
+}
+
+/// Linear warm-up, then a cosine to 0.
+pub fn learning_rate(t: &TrainConfig, step: u64) -> f64 {
+    let warm = ((step + 1) as f64 / t.warmup.max(1) as f64).min(1.0);
+    t.lr * warm * half_cosine(step as f64 / t.steps as f64)
+}
+
+/// Cumulative law of t on 1..T.
+pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
+    let mass = |t: usize| match levels {
+        Levels::Uniform {} => 1.0,
+        Levels::Bump { centre, width, floor } => {
+            (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor
+        }
+    };
+    let total: f64 = (1..=steps).map(mass).sum();
+    let mut sum = 0.0;
+    (1..=steps)
+        .map(|t| {
+            sum += mass(t) / total;
+            sum
+        })
+        .collect()
+}
+
+/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through its inverse.
+/// `stream.step` is the training step.
+pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
+    let u = f64::from(Stream { stream: LEVELS, ..stream }.uniform(0));
+    let level = |i: usize| {
+        let at = (u + i as f64 / n as f64).fract();
+        cumulative.partition_point(|&c| c <= at).min(cumulative.len() - 1) as u32 + 1
+    };
+    (0..n).map(level).collect()
+}
+
+/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to average.
+pub fn averaging(limit: f64, step: u64) -> f64 {
+    limit.min((1.0 + step as f64) / (10.0 + step as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_warms_up_and_falls_to_nothing() {
+        let t = TrainConfig { lr: 1.0, warmup: 10, steps: 100, ..TrainConfig::default() };
+        assert!((learning_rate(&t, 0) - 0.1).abs() < 1e-9);
+        assert!(learning_rate(&t, 12) > 0.9 && learning_rate(&t, 99) < 1e-3);
+    }
+
+    #[test]
+    fn the_law_of_levels_is_a_law() {
+        for levels in [Levels::Uniform {}, TrainConfig::default().levels] {
+            let law = cumulative(levels, 50);
+            assert!((law[49] - 1.0).abs() < 1e-12 && law.is_sorted());
+        }
+    }
+}

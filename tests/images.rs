@@ -1,0 +1,137 @@
+//! Training of the image models as a user meets it, on a tiny data set in CIFAR-10's format. Needs a GPU adapter.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::{checkpoint, program};
+use predicates::str::contains;
+
+/// A folder with `images` records of CIFAR-10's binary format: blobs of one colour on another.
+fn data_set(folder: &Path, images: usize) -> PathBuf {
+    let record = |i: usize| {
+        let inside = move |p: usize| (p % 32).abs_diff(8 + i % 16) < 6 && (p / 32).abs_diff(8 + i * 5 % 16) < 6;
+        let value = move |c: usize, p: usize| if inside(p) { (i * 37 + c * 80) as u8 } else { (c * 60 + i) as u8 };
+        let pixels = (0..3).flat_map(move |c| (0..1024).map(move |p| value(c, p)));
+        std::iter::once((i % 10) as u8).chain(pixels)
+    };
+    std::fs::create_dir_all(folder).expect("a folder");
+    for (file, count) in [("data_batch_1.bin", images), ("test_batch.bin", 8)] {
+        let bytes: Vec<u8> = (0..count).flat_map(record).collect();
+        std::fs::write(folder.join(file), bytes).expect("a file");
+    }
+    folder.to_path_buf()
+}
+
+/// `train cifar10-small` with networks and batches as small as can be.
+fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
+    let mut command = program();
+    command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
+    command.arg(data).arg("--out").arg(out);
+    for set in [
+        "vqvae.channels=8",
+        "vqvae.inner=4",
+        "vqvae.dim=4",
+        "vqvae.codes=16",
+        "vqvae.revive_every=2",
+        "unet.base=8",
+        "unet.blocks=1",
+        "bridge.steps=40",
+        "bridge.beta_end=0.4",
+        "pixelcnn.layers=2",
+        "pixelcnn.channels=8",
+        "pixelcnn.head=8",
+        "stages.evaluate_every=4",
+        "stages.evaluate_images=8",
+    ] {
+        command.args(["--set", set]);
+    }
+    for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {
+        command.args(["--set", &format!("stages.{stage}.{key}")]);
+    }
+    command
+}
+
+fn from(mut command: Command, run: &Path) -> Command {
+    command.arg("--from").arg(run);
+    command
+}
+
+/// Lines of the log that hold `key`.
+fn logged(run: &Path, key: &str) -> usize {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
+    text.lines().filter(|line| line.contains(&format!("\"{key}\":"))).count()
+}
+
+/// Kills the training as soon as it has saved a checkpoint, if it is not faster.
+fn kill_once_saved(mut command: Command, run: &Path) {
+    let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+    let saved = run.join("checkpoint.safetensors");
+    while !saved.exists() && child.try_wait().expect("a child can be waited for").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    child.wait().expect("it is gone");
+    assert!(saved.exists(), "no checkpoint in {}", run.display());
+}
+
+#[test]
+fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 24);
+    let vqvae = folder.path().join("vqvae-straight");
+    for (stage, picture, held_out) in [
+        ("vqvae", "reconstructions", "held_out_psnr"),
+        ("prior", "samples", "held_out_loss"),
+        ("pixelcnn", "samples", "held_out_bits_per_code"),
+    ] {
+        let [straight, broken] = ["straight", "broken"].map(|name| folder.path().join(format!("{stage}-{name}")));
+        let build = |out: &Path, steps: u64| match stage {
+            "vqvae" => train(stage, &data, out, steps),
+            _ => from(train(stage, &data, out, steps), &vqvae),
+        };
+        build(&straight, 6).assert().success();
+        assert!(straight.join(format!("{picture}-000004.png")).exists() && logged(&straight, held_out) == 2, "{stage}");
+        assert_eq!(logged(&straight, "loss"), 6, "{stage}");
+        kill_once_saved(build(&broken, 6), &broken);
+        // The copy of the VQ-VAE in the run directory serves.
+        let mut again = train(stage, &data, &broken, 6);
+        again.arg("--resume").assert().success();
+        assert_eq!(checkpoint(&broken), checkpoint(&straight), "{stage}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 8);
+    let out = |name: &str| folder.path().join(name);
+    let fails = |mut command: Command, code: i32, words: &str| {
+        command.assert().code(code).stderr(contains(words)).stderr(contains("panicked").count(0));
+    };
+    let vqvae = out("vqvae");
+    train("vqvae", &data, &vqvae, 2).assert().success();
+    fails(train("prior", &data, &out("a"), 2), 2, "--from");
+    fails(from(train("prior", &data, &out("b"), 2), &out("nowhere")), 7, "there is no checkpoint");
+    let mut other = from(train("prior", &data, &out("c"), 2), &vqvae);
+    other.args(["--set", "vqvae.codes=32"]);
+    fails(other, 7, "is no VQ-VAE of this preset");
+    fails(from(train("vqvae", &data, &out("d"), 2), &vqvae), 2, "without --from");
+    let mut small = train("vqvae", &data, &out("e"), 2);
+    small.args(["--set", "vqvae.size=84"]);
+    fails(small, 8, "its images are 32 x 32");
+    fails(train("vqvae", &out("no-data"), &out("f"), 2), 8, "is no folder");
+    let mut nothing = program();
+    nothing.args(["train", "cifar10-small", "--out"]).arg(out("g"));
+    fails(nothing, 2, "--stage");
+    let mut toy = program();
+    toy.args(["train", "toy", "--stage", "prior", "--out"]).arg(out("h"));
+    fails(toy, 2, "is a toy");
+    // A prior is no VQ-VAE to build on.
+    let prior = out("prior");
+    from(train("prior", &data, &prior, 2), &vqvae).assert().success();
+    fails(from(train("pixelcnn", &data, &out("i"), 2), &prior), 7, "is no VQ-VAE of this preset");
+}
