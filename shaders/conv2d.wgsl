@@ -1,6 +1,6 @@
 //! Convolution, channels last: y[n, p, q, o] = Σ_{i, j, c} x[n, s p + i − pad_h, s q + j − pad_w, c] w[i, j, c, o] + b[o].
 //!   forward           one invocation: 4 pixels of a row of pixels x 4 output channels
-//!   backward_input    dx by gathering: the taps that reach an input pixel; 4 pixels x 4 input channels
+//!   backward_input    dx by gathering: the taps that reach an input pixel; 4 pixels of a phase x 4 input channels
 //!   backward_weight   dw[i, j, c, o] = Σ_pixels x dy: 4 input x 4 output channels, pixels split over y
 //! Masked (PixelCNN), the sums have the first `taps` taps only. One-dimensional convolution is h = kernel_h = 1. The
 //! transposed convolution's forward is backward_input, then with a bias. `conv2d_vec4` is faster where channels divide by 4.
@@ -61,32 +61,39 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
 
 @compute @workgroup_size(64)
 fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let pixels = p.batch * p.h * p.w;
-    let first = block_of(linear_index(wid, grid, lid, 64u), p.c);
-    if first.x >= pixels {
+    let across = (p.c + 3u) / 4u;
+    let at = linear_index(wid, grid, lid, 64u);
+    let block = divide(at, across);
+    let phase = phase_of(block, 4u);
+    if phase.x >= p.stride {
         return;
     }
-    let columns = min(vec4(first.y) + LANES, vec4(p.c - 1u));
-    let at = pixels_from(first.x, pixels, p.h, p.w);
+    let first = 4u * (at - block * across);
+    let columns = min(vec4(first) + LANES, vec4(p.c - 1u));
+    let pixels = pixels_of_phase(phase, phase.z);
     var sums = Block();
-    var at_weight = p.o * columns;
-    var tap = vec2(0u);
-    for (var i = 0u; i < p.taps; i += 1u) {
-        let t = reverse_taps_of(at, tap.x, tap.y);
-        for (var o = 0u; o < p.o; o += 1u) {
-            let w = at_weight + vec4(o);
-            let right = vec4(weight[w.x], weight[w.y], weight[w.z], weight[w.w]);
-            let left = t.inside * vec4(dy[t.at.x + o], dy[t.at.y + o], dy[t.at.z + o], dy[t.at.w + o]);
-            sums = rank_one(sums, left, right);
+    for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
+        for (var kw = (phase.y + p.pad_w) % p.stride; kw < p.kernel_w; kw += p.stride) {
+            let tap = kh * p.kernel_w + kw;
+            if tap >= p.taps {
+                break;
+            }
+            let t = reverse_taps_of(pixels, kh, kw);
+            let at_weight = (tap * p.c + columns) * p.o;
+            for (var o = 0u; o < p.o; o += 1u) {
+                let w = at_weight + vec4(o);
+                let right = vec4(weight[w.x], weight[w.y], weight[w.z], weight[w.w]);
+                let left = t.inside * vec4(dy[t.at.x + o], dy[t.at.y + o], dy[t.at.z + o], dy[t.at.w + o]);
+                sums = rank_one(sums, left, right);
+            }
         }
-        at_weight += vec4(p.c * p.o);
-        tap = next_tap(tap);
     }
     let offset = offset_of(columns);
     let out = array(sums.r0 + offset, sums.r1 + offset, sums.r2 + offset, sums.r3 + offset);
-    for (var i = 0u; i < min(4u, pixels - first.x); i += 1u) {
-        for (var j = 0u; j < min(4u, p.c - first.y); j += 1u) {
-            dx[(first.x + i) * p.c + first.y + j] = out[i][j];
+    let places = places_of(pixels, phase.z);
+    for (var i = 0u; i < 4u; i += 1u) {
+        for (var j = 0u; j < min(4u, p.c - first) && places[i] != OUTSIDE; j += 1u) {
+            dx[places[i] * p.c + first + j] = out[i][j];
         }
     }
 }

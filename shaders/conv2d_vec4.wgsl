@@ -1,6 +1,6 @@
 //! Convolution as in conv2d.wgsl for channels in multiples of four: every load is a vec4.
 //!   forward           8 pixels x 4 output channels an invocation
-//!   backward_input    8 pixels x 4 input channels; the weight's 4 x 4 tiles are turned in registers
+//!   backward_input    8 pixels of a phase x 4 input channels; the weight's 4 x 4 tiles are turned in registers
 //!   backward_weight   4 input x 4 output channels, pixels split over y
 #import conv
 
@@ -62,42 +62,50 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
 
 @compute @workgroup_size(64)
 fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let pixels = p.batch * p.h * p.w;
     let columns = p.c / 4u;
     let depth = p.o / 4u;
     let at = linear_index(wid, grid, lid, 64u);
     let block = divide(at, columns);
     let column = at - block * columns;
-    if 8u * block >= pixels {
+    let phase = phase_of(block, 8u);
+    if phase.x >= p.stride {
         return;
     }
-    let low = pixels_from(8u * block, pixels, p.h, p.w);
-    let high = pixels_from(8u * block + 4u, pixels, p.h, p.w);
+    let low = pixels_of_phase(phase, phase.z);
+    let high = pixels_of_phase(phase, phase.z + 4u);
     var s0 = Block();
     var s1 = Block();
-    var tap = vec2(0u);
-    for (var i = 0u; i < p.taps; i += 1u) {
-        let t = reverse_taps_of(low, tap.x, tap.y);
-        let u = reverse_taps_of(high, tap.x, tap.y);
-        let first = (i * p.c + 4u * column) * depth;
-        for (var o = 0u; o < depth; o += 1u) {
-            let w = first + o;
-            let tile = transpose(mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth]));
-            s0.r0 = row_times(s0.r0, t.inside.x * dy[t.at.x / 4u + o], tile);
-            s0.r1 = row_times(s0.r1, t.inside.y * dy[t.at.y / 4u + o], tile);
-            s0.r2 = row_times(s0.r2, t.inside.z * dy[t.at.z / 4u + o], tile);
-            s0.r3 = row_times(s0.r3, t.inside.w * dy[t.at.w / 4u + o], tile);
-            s1.r0 = row_times(s1.r0, u.inside.x * dy[u.at.x / 4u + o], tile);
-            s1.r1 = row_times(s1.r1, u.inside.y * dy[u.at.y / 4u + o], tile);
-            s1.r2 = row_times(s1.r2, u.inside.z * dy[u.at.z / 4u + o], tile);
-            s1.r3 = row_times(s1.r3, u.inside.w * dy[u.at.w / 4u + o], tile);
+    for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
+        for (var kw = (phase.y + p.pad_w) % p.stride; kw < p.kernel_w; kw += p.stride) {
+            let tap = kh * p.kernel_w + kw;
+            if tap >= p.taps {
+                break;
+            }
+            let t = reverse_taps_of(low, kh, kw);
+            let u = reverse_taps_of(high, kh, kw);
+            let first = (tap * p.c + 4u * column) * depth;
+            for (var o = 0u; o < depth; o += 1u) {
+                let w = first + o;
+                let tile = transpose(mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth]));
+                s0.r0 = row_times(s0.r0, t.inside.x * dy[t.at.x / 4u + o], tile);
+                s0.r1 = row_times(s0.r1, t.inside.y * dy[t.at.y / 4u + o], tile);
+                s0.r2 = row_times(s0.r2, t.inside.z * dy[t.at.z / 4u + o], tile);
+                s0.r3 = row_times(s0.r3, t.inside.w * dy[t.at.w / 4u + o], tile);
+                s1.r0 = row_times(s1.r0, u.inside.x * dy[u.at.x / 4u + o], tile);
+                s1.r1 = row_times(s1.r1, u.inside.y * dy[u.at.y / 4u + o], tile);
+                s1.r2 = row_times(s1.r2, u.inside.z * dy[u.at.z / 4u + o], tile);
+                s1.r3 = row_times(s1.r3, u.inside.w * dy[u.at.w / 4u + o], tile);
+            }
         }
-        tap = next_tap(tap);
     }
     let offset = offset_of(column);
     let out = array(s0.r0, s0.r1, s0.r2, s0.r3, s1.r0, s1.r1, s1.r2, s1.r3);
-    for (var i = 0u; i < min(8u, pixels - 8u * block); i += 1u) {
-        dx[(8u * block + i) * columns + column] = out[i] + offset;
+    let places = array(places_of(low, phase.z), places_of(high, phase.z + 4u));
+    for (var i = 0u; i < 8u; i += 1u) {
+        let place = places[i / 4u][i % 4u];
+        if place != OUTSIDE {
+            dx[place * columns + column] = out[i] + offset;
+        }
     }
 }
 

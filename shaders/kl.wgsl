@@ -45,7 +45,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         divergence += exp(log_laws.x) * (log_laws.x - log_laws.y);
     }
     norms[row] = norm;
-    kl[row] = max(divergence, 0.0); // rounding may leave less than nothing of equal laws
+    // Rounding may leave less than nothing of equal laws; max() might make 0 of a NaN, which training must see.
+    kl[row] = select(divergence, 0.0, divergence < 0.0);
 }
 
 @compute @workgroup_size(64)

@@ -83,7 +83,7 @@ fn cross_entropy_backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_wo
     let first = row * p.k;
     let norm = log_sum(first);
     for (var i = 0u; i < p.k; i += 1u) {
-        let hot = select(0.0, 1.0, i == target_code[row]);
+        let hot = select(0.0, 1.0, i == min(target_code[row], p.k - 1u));
         y[first + i] = p.scale * dy[row] * (exp((p.scale * x[first + i] - norm.x) - norm.y) - hot);
     }
 }

@@ -116,10 +116,10 @@ const FAULTS: &[Faults] = &[
                 "i < min(7u, pixels - 8u * block); i += 1u) {\n        y[",
             ),
             ("f32(t.y) * x[t.x / 4u + c], dy[k * columns + o]", "f32(t.y) * x[t.x / 4u + c], dy[k * columns]"),
-            (
-                "+ column] = out[i] + offset;\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
-                "+ column] = out[i];\n    }\n}\n\n@compute @workgroup_size(64)\nfn backward_weight",
-            ),
+            ("dx[place * columns + column] = out[i] + offset;", "dx[place * columns + column] = out[i];"),
+            // The taps of another phase; the pixels of another block.
+            ("var kw = (phase.y + p.pad_w) % p.stride;", "var kw = phase.y % p.stride;"),
+            ("pixels_of_phase(phase, phase.z + 4u);", "pixels_of_phase(phase, phase.z);"),
             ("tap < p.taps)", "true)"),
         ],
     },

@@ -24,17 +24,6 @@ const UNSEEN = vec4(-1e30);
 
 // Of a lane's four rows; written out, since drivers keep arrays indexed in a loop in memory.
 struct Sums { c0: Block, c1: Block, c2: Block, c3: Block }
-struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
-
-fn rank_one(sums: Block, left: vec4<f32>, right: vec4<f32>) -> Block {
-    return Block(
-        fma(vec4(left.x), right, sums.r0),
-        fma(vec4(left.y), right, sums.r1),
-        fma(vec4(left.z), right, sums.r2),
-        fma(vec4(left.w), right, sums.r3),
-    );
-}
-
 struct Place {
     row: u32, // first of the lane's four rows of `own`
     group: u32, // which four of the block these are

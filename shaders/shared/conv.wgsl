@@ -1,4 +1,4 @@
-// What the convolution kernels share: parameters, pixels, taps, and a block of 4 x 4 sums.
+// What the convolution kernels share: parameters, pixels, taps.
 #import grid
 #import block
 
@@ -17,18 +17,6 @@ fn pixel_of(at: u32, h: u32, w: u32) -> vec3<u32> {
     let line = divide(at, w);
     let n = divide(line, h);
     return vec3(n, line - n * h, at - line * w);
-}
-
-// Outputs of a block's four rows; written out, since drivers keep arrays indexed in a loop in memory.
-struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
-
-fn rank_one(sums: Block, left: vec4<f32>, right: vec4<f32>) -> Block {
-    return Block(
-        fma(vec4(left.x), right, sums.r0),
-        fma(vec4(left.y), right, sums.r1),
-        fma(vec4(left.z), right, sums.r2),
-        fma(vec4(left.w), right, sums.r3),
-    );
 }
 
 // Four pixels in a row, and where a tap of each reads: the element, and whether it is inside the image (1) or not (0).
@@ -58,14 +46,49 @@ fn taps_of(at: Pixels, kh: u32, kw: u32) -> Taps {
     return taps(tap_of(at.p0, kh, kw), tap_of(at.p1, kh, kw), tap_of(at.p2, kh, kw), tap_of(at.p3, kh, kw));
 }
 
-// Which element of dy tap (kh, kw) carries to input pixel `at`, and whether there is one.
+// Input pixels whose rows and columns leave the same remainders by the stride are a phase: the same taps reach them.
+// Rows and columns of a phase; of the later ones the last may lie outside.
+fn phase_size() -> vec2<u32> {
+    return (vec2(p.h, p.w) + p.stride - 1u) / p.stride;
+}
+
+// The remainders of block `block`, of `rows` pixels, and the number of its first pixel in the phase.
+fn phase_of(block: u32, rows: u32) -> vec3<u32> {
+    let size = phase_size();
+    let blocks = (p.batch * size.x * size.y + rows - 1u) / rows;
+    let phase = block / blocks;
+    return vec3(phase / p.stride, phase % p.stride, rows * (block - phase * blocks));
+}
+
+// Pixels first .. first + 3 of a phase; beyond the last it repeats.
+fn pixels_of_phase(phase: vec3<u32>, first: u32) -> Pixels {
+    let size = phase_size();
+    let at = pixels_from(first, p.batch * size.x * size.y, size.x, size.y);
+    let scale = vec3(1u, p.stride, p.stride);
+    let shift = vec3(0u, phase.xy);
+    return Pixels(scale * at.p0 + shift, scale * at.p1 + shift, scale * at.p2 + shift, scale * at.p3 + shift);
+}
+
+const OUTSIDE: u32 = 0xffffffffu;
+
+// Which input pixel that is, or a number beyond all if it lies outside or repeats the phase's last.
+fn place_of(pixel: vec3<u32>, repeats: bool) -> u32 {
+    return select(OUTSIDE, (pixel.x * p.h + pixel.y) * p.w + pixel.z, pixel.y < p.h && pixel.z < p.w && !repeats);
+}
+
+// Places of a block's four pixels, the first having the number `first` in its phase.
+fn places_of(at: Pixels, first: u32) -> vec4<u32> {
+    let size = phase_size();
+    let repeats = first + LANES >= vec4(p.batch * size.x * size.y);
+    return vec4(place_of(at.p0, repeats.x), place_of(at.p1, repeats.y), place_of(at.p2, repeats.z), place_of(at.p3, repeats.w));
+}
+
+// Which element of dy tap (kh, kw), one of the phase's, carries to input pixel `at`, and whether there is one.
 fn reverse_tap_of(at: vec3<u32>, kh: u32, kw: u32) -> vec2<u32> {
-    let up = at.y + p.pad_h - kh;
-    let left = at.z + p.pad_w - kw;
-    let row = up / p.stride;
-    let column = left / p.stride;
-    // A tap left of the image wraps far beyond `out_h`; one between two strides is not hit.
-    let hit = row < p.out_h && column < p.out_w && row * p.stride == up && column * p.stride == left;
+    // A tap above or left of the image wraps far beyond `out_h` and `out_w`.
+    let row = (at.y + p.pad_h - kh) / p.stride;
+    let column = (at.z + p.pad_w - kw) / p.stride;
+    let hit = row < p.out_h && column < p.out_w;
     return select(vec2(0u), vec2(((at.x * p.out_h + row) * p.out_w + column) * p.o, 1u), hit);
 }
 

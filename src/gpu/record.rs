@@ -50,6 +50,7 @@ impl Gpu {
         if groups.contains(&0) {
             return;
         }
+        assert!(groups.iter().all(|&g| g <= 65_535), "{}: a grid of {groups:?} workgroups", pipeline.label);
         self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
         self.count(|c| c.dispatches += 1);
         self.time(&pipeline);

@@ -51,7 +51,7 @@ struct Fit {
 /// `q` [n, len_q, heads, d]; `k`, `v` [n, len_k, heads, d]; y [n, len_q, heads, d].
 ///
 /// # Panics
-/// If shapes do not fit, there is no key, d is over 256, or a length is over some 26,000.
+/// If shapes do not fit, there is no key, d is over 256, or a length is over some 18,000 (d = 256) to 43,000 (see [`LOOPS`]).
 #[track_caller]
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tensor {
     let ([n, _, heads, d], [_, len_k, ..]) = (q.dims::<4>(), k.dims::<4>());

@@ -182,7 +182,10 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params
 pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
     let dx = Tensor::uninit(dy.gpu(), [params.batch, params.h, params.w, params.c].map(|d| d as usize));
     let (shader, rows) = params.kernel();
-    let groups = grid(params.pixels().div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
+    // Phase by phase of the stride: see the WGSL.
+    let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
+    let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
+    let groups = grid(stride * stride * pixels.div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
     let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
     dy.gpu().dispatch(shader, "backward_input", &[], &buffers, &params, groups);

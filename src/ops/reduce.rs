@@ -23,7 +23,12 @@ struct Params {
 
 /// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if `square`.
 pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: f32, square: bool) -> Tensor {
-    assert!(middle <= 64 * PART, "a sum over {middle} terms in one pass; a workgroup does {}", 64 * PART);
+    if outer == 1 && middle > 64 * PART {
+        // In two passes; the last row of the first may be short.
+        let rows = sum_middle(x, [middle.div_ceil(PART), PART, inner], 1.0, square);
+        return sum_middle(&rows, [1, rows.count() / inner, inner], scale, false);
+    }
+    assert!(middle <= 64 * PART, "sums over {middle} terms in one pass; a workgroup does {}", 64 * PART);
     let outputs = outer * inner;
     let y = Tensor::uninit(x.gpu(), [outer, inner]);
     let params =
