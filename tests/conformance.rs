@@ -1,7 +1,6 @@
 //! `dbvq-wgpu conformance` as a vendor meets it: verdicts, exit codes, reports, and drivers that crash or hang.
 //! Needs a GPU adapter.
 
-#[expect(dead_code, reason = "the rest is about training")]
 mod common;
 
 use std::path::Path;
