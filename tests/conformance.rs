@@ -90,6 +90,9 @@ fn wrong_flags_are_2_and_name_the_right_ones() {
     conformance(&["--op", "relo"]).assert().code(2).stderr(contains("--op relo")).stderr(contains("'relu'"));
     conformance(&["--op", "relu", "--case", "[no such]"]).assert().code(2).stderr(contains("no case fits"));
     conformance(&["--timeout", "0"]).assert().code(2).stderr(contains("--timeout"));
+    conformance(&["--timeout", "2000000"]).assert().code(2).stderr(contains("at most 1000000 seconds"));
+    conformance(&["--report", "r.md"]).assert().code(2).stderr(contains("--report r.md"));
+    conformance(&["--op", "relu", "--report", "no/such/r.json"]).assert().code(9).stderr(contains("no/such"));
     conformance(&["--probes", "--op", "relu"]).assert().code(2);
     conformance(&["--adapter", "no such thing"]).assert().code(4).stderr(contains("no such thing"));
 }
@@ -102,7 +105,7 @@ fn with_fault(fault: &str, timeout: &str, verdict: &str, detail: &str) {
     command.arg(&file).env("DBVQ_CONFORMANCE_FAULT", format!("{fault}:relu/-2..2 [255]"));
     let (outcome, stdout, stderr) = output(command);
     assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");
-    assert!(stderr.contains("1 of 6 cases fail"), "{stderr}");
+    assert!(stderr.contains("1 of 6 cases fail") && stderr.contains("DBVQ_CONFORMANCE_FAULT="), "{stderr}");
     let again = "--op relu --case '-2..2 [255]'";
     assert!(stdout.contains("5 of 6 cases pass") && stdout.contains(again), "{stdout}");
     let report = report(&file);
@@ -152,6 +155,17 @@ fn vectors_run_and_a_file_that_is_none_is_named() {
     std::fs::copy(golden.join("relu.safetensors"), good).expect("a golden vector");
     std::fs::write(folder.path().join("notes.txt"), "no vector").expect("a temporary file");
     vectors(folder.path()).assert().success().stdout(contains("1 of 1 cases pass"));
+    let with_gradients = |folder: &Path| {
+        let mut command = vectors(folder);
+        command.arg("--grad");
+        command
+    };
+    // Without those of the table.
+    let step = folder.path().join("step.safetensors");
+    std::fs::copy(golden.join("ou_step.safetensors"), &step).expect("a golden vector");
+    with_gradients(folder.path()).assert().success().stdout(contains("1 of 1 cases pass"));
+    with_gradients(&step).assert().code(2).stderr(contains("no file has a gradient"));
+    std::fs::remove_file(&step).expect("a temporary file");
     std::fs::write(folder.path().join("bad.safetensors"), "no vector").expect("a temporary file");
     let (outcome, stdout, stderr) = output(vectors(folder.path()));
     assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");

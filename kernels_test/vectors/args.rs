@@ -192,17 +192,24 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The result `name`, which the op gives with `dims` in the file's order of dimensions.
+    /// The only result, `name`, which the op gives with `dims` in the file's order of dimensions.
     pub fn output(&self, name: &'static str, dims: &[usize]) -> Result<Place, String> {
-        if let Some(array) = self.vector.tensors.get(&format!("out.{name}")) {
-            // A file may keep a scalar as one element.
-            let scalar = array.dims.iter().chain(dims).all(|&size| size == 1);
-            if !scalar {
-                fits("out", name, &array.dims, dims)?;
-            }
-            return Ok(Place::new(name, &array.dims).shaped(dims));
+        // Before anything is made of `dims`: params may have blown them up.
+        let array = self.vector.tensors.get(&format!("out.{name}"));
+        let array =
+            array.ok_or_else(|| format!("tensor out.{name}, the expected result of {}, is missing", self.op()))?;
+        // A file may keep a scalar as one element.
+        let scalar = array.dims.iter().chain(dims).all(|&size| size == 1);
+        if !scalar {
+            fits("out", name, &array.dims, dims)?;
         }
-        Ok(Place::new(name, dims))
+        Ok(Place::new(name, &array.dims).shaped(dims))
+    }
+
+    /// One of several results, of which a file need not have all.
+    pub fn one_of_outputs(&self, name: &'static str, dims: &[usize]) -> Result<Place, String> {
+        let given = self.vector.tensors.contains_key(&format!("out.{name}"));
+        if given { self.output(name, dims) } else { Ok(Place::new(name, dims)) }
     }
 
     /// The plan, if nothing in the file is unknown and what belongs together fits.
@@ -239,6 +246,7 @@ impl<'a> Args<'a> {
         match (has("out."), has("grad."), has("cot.")) {
             (false, ..) => Err(format!("there is no expected result; the outputs of {op} are {}", listed(&outputs))),
             (_, true, false) => Err(format!("there is a gradient but no weights of the results: cot.{}", outputs[0])),
+            (_, false, true) => Err("there are weights of the results, cot.NAME, but no gradient: grad.NAME".into()),
             _ => Ok(plan),
         }
     }

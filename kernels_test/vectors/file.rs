@@ -1,6 +1,7 @@
 //! Reading the file: metadata and tensors, nothing yet of what an op needs.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -26,6 +27,33 @@ pub enum Numbers {
     Float { values: Vec<f64>, single: bool },
     /// I64 or U32.
     Index(Vec<u32>),
+}
+
+/// Longest header that the format allows, bytes.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// What the header of a file says, without a look at its numbers or at whether they fit its op.
+pub struct Header {
+    /// The op, if it is a known one.
+    pub op: Option<String>,
+    /// Whether it has the gradient to an input.
+    pub has_gradient: bool,
+}
+
+impl Header {
+    /// The header of a file; none if it cannot be read.
+    pub fn read(path: &Path) -> Option<Header> {
+        let mut file = std::fs::File::open(path).ok()?;
+        let (mut length, mut header) = ([0; 8], Vec::new());
+        file.read_exact(&mut length).ok()?;
+        file.take(Some(u64::from_le_bytes(length)).filter(|&n| n <= LONGEST_HEADER)?).read_to_end(&mut header).ok()?;
+        let header: Map<String, Value> = serde_json::from_slice(&header).ok()?;
+        let op = header.get("__metadata__").and_then(|metadata| metadata.get("op")?.as_str());
+        Some(Header {
+            op: op.filter(|&op| super::ops().any(|known| known == op)).map(String::from),
+            has_gradient: header.keys().any(|name| name.starts_with("grad.")),
+        })
+    }
 }
 
 /// The vector in a file; the error does not name the file.

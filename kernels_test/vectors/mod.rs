@@ -24,6 +24,7 @@ use args::Args;
 use file::Array;
 use plan::Plan;
 
+pub use file::Header;
 pub use ops::names as ops;
 
 /// A case from a file.
@@ -52,7 +53,16 @@ pub fn load(path: &Path) -> Result<Vector, String> {
 impl Vector {
     /// Compares `gpu`, which should be opened with `poison`, with the file.
     pub fn check(&self, gpu: &Gpu) -> Outcome {
-        super::guarded(|| compare::check(self, gpu))
+        self.with_origin(super::guarded(|| compare::check(self, gpu)))
+    }
+
+    /// A failure may be the file's: says where its numbers come from.
+    fn with_origin(&self, mut outcome: Outcome) -> Outcome {
+        if let Some(note) = self.note.as_ref().filter(|_| outcome.verdict.is_failure()) {
+            let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
+            outcome.detail += &format!("; the file's note: {}", note.chars().take(200).collect::<String>());
+        }
+        outcome
     }
 
     fn plan(&self) -> Result<Plan, String> {

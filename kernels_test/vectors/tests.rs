@@ -5,10 +5,10 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::super::Real;
+use super::super::{Outcome, Real, Verdict};
 use super::compare::{File, compare_output, triangle};
 use super::plan::Place;
-use super::{Vector, file};
+use super::{Header, Vector, file};
 
 /// A file's tensors: name, type, dimensions, bytes.
 type Tensors<'a> = Vec<(&'a str, Dtype, Vec<usize>, Vec<u8>)>;
@@ -84,7 +84,15 @@ fn wrong_values_are_named_with_what_is_right() {
     says(read("relu", "{}", simple(vec![]).split_off(1)), &["tensor in.x is missing"]);
     let mut tensors = simple(vec![]);
     tensors.truncate(1);
-    says(read("relu", "{}", tensors), &["there is no expected result; the outputs of relu are y"]);
+    says(read("relu", "{}", tensors), &["tensor out.y, the expected result of relu, is missing"]);
+    // Nothing is made of sizes that only params give.
+    let huge = || ("in.x", Dtype::F64, vec![1, 1, 1, 1], f64s(&[1.0]));
+    says(read("upsample_nearest", r#"{"scale": 900000000}"#, vec![huge()]), &["tensor out.y, the expected"]);
+    let step = ("in.g", Dtype::F64, vec![1, 1], f64s(&[1.0]));
+    let p = ("in.p", Dtype::F64, vec![1], f64s(&[1.0]));
+    says(read("adam", "{}", vec![p, step]), &["there is no expected result; the outputs of adam are p, m, v"]);
+    let weights = ("cot.y", Dtype::F64, vec![2, 3], f64s(&[0.0; 6]));
+    says(read("relu", "{}", simple(vec![weights])), &["but no gradient: grad.NAME"]);
 }
 
 #[test]
@@ -97,6 +105,38 @@ fn indices_stay_in_their_range() {
     assert!(with(&[0, 1]).is_ok());
     says(with(&[0, 2]), &["tensor in.codes has 2 at element 1; there are 2"]);
     says(with(&[-1, 0]), &["tensor in.codes has -1 at element 0; an index is 0 to 4294967295"]);
+}
+
+#[test]
+fn the_target_of_a_step_has_one_number_a_channel_or_an_element() {
+    let with = |z: &[usize], target: &[usize]| {
+        let tensor = |name, dims: &[usize]| (name, Dtype::F64, dims.to_vec(), f64s(&vec![0.5; dims.iter().product()]));
+        let names = ["in.z", "in.eps", "in.noise", "out.z"];
+        let all = names.map(|name| tensor(name, z)).into_iter().chain([tensor("in.target", target)]);
+        read("ou_step", r#"{"c0": 1, "c1": 1, "c2": 1, "c3": 1}"#, all.collect())
+    };
+    for (z, target) in
+        [(&[2, 3, 2][..], &[3][..]), (&[2, 3, 2], &[2, 3, 2]), (&[6], &[6]), (&[6], &[1]), (&[2, 3], &[1])]
+    {
+        assert!(with(z, target).is_ok(), "{z:?} {target:?}");
+    }
+    says(with(&[2, 3], &[2]), &["tensor in.target is [2]; it must be [1], [3] (one number a channel) or [2, 3]"]);
+    says(with(&[6], &[2]), &["tensor in.target is [2]"]);
+}
+
+#[test]
+fn a_failure_tells_the_note_and_a_header_the_op() {
+    let mut vector = read("relu", "{}", simple(vec![])).expect("nothing is wrong");
+    vector.note = Some("made by\nhand".into());
+    let outcome = |verdict| Outcome { verdict, forward: 0.0, gradient: None, detail: "off".into() };
+    assert_eq!(vector.with_origin(outcome(Verdict::Fail)).detail, "off; the file's note: made by hand");
+    assert_eq!(vector.with_origin(outcome(Verdict::Pass)).detail, "off");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
+    let header = |name| Header::read(&golden.join(name)).expect("a golden vector has a header");
+    let (relu, step) = (header("relu.safetensors"), header("ou_step.safetensors"));
+    assert_eq!((relu.op.as_deref(), relu.has_gradient), (Some("relu"), true));
+    assert_eq!((step.op.as_deref(), step.has_gradient), (Some("ou_step"), false));
+    assert!(Header::read(Path::new(file!())).is_none() && Header::read(&golden).is_none());
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct ConformanceFlags {
     /// Only the case of this name, or those with this in their names.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     case: Option<String>,
-    /// Only cases whose gradient is checked.
+    /// Only cases, and vectors, whose gradient is checked.
     #[arg(long)]
     grad: bool,
     /// Only the probes: what the driver does where WGSL leaves it a choice.
@@ -37,7 +37,7 @@ pub struct ConformanceFlags {
     /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Golden vectors: a folder of files, or one of them. Alone, unless cases are asked for too.
+    /// Run only these files; with --op or --case, those cases as well. A folder of golden vectors, or one.
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
     /// Run nothing: print the Markdown page of these reports.
@@ -56,7 +56,7 @@ impl ConformanceFlags {
             return conformance::merge(&merge);
         }
         if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
-            return Err(Error::Usage("--timeout must be a number of seconds above 0".into()));
+            return Err(Error::Usage("--timeout must be above 0 and at most 1000000 seconds".into()));
         }
         conformance::run(&ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors })
     }

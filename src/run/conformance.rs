@@ -43,7 +43,7 @@ pub struct ConformanceArgs {
     pub op: Option<String>,
     /// `--case`: a case's name, or a part of names.
     pub case: Option<String>,
-    /// `--grad`: only cases with a gradient.
+    /// `--grad`: only cases and vectors with a gradient.
     pub grad: bool,
     /// `--probes`: only the probes.
     pub probes: bool,
@@ -62,6 +62,8 @@ pub struct ConformanceArgs {
 pub fn run(args: &ConformanceArgs) -> Result<()> {
     let table = cases();
     let jobs = jobs(args, &table)?;
+    args.report.as_deref().map_or(Ok(()), Report::writable)?;
+    worker::announce_fault();
     let adapters = adapters(args)?;
     let mut report = Report::new();
     let mut progress = Progress::new("conformance", 0, (jobs.len() * adapters.len()) as u64);
@@ -97,9 +99,9 @@ fn jobs(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<Job>> {
     if args.probes {
         return Ok(probes.collect());
     }
-    let files = args.vectors.as_deref().map_or(Ok(Vec::new()), vectors::files)?;
+    let files = args.vectors.as_deref().map_or(Ok(Vec::new()), |place| vectors::files(place, args.grad))?;
     // Vectors alone, unless cases are asked for as well.
-    let wants_cases = args.vectors.is_none() || args.op.is_some() || args.case.is_some() || args.grad;
+    let wants_cases = args.vectors.is_none() || args.op.is_some() || args.case.is_some();
     let chosen = if wants_cases { chosen(args, table)? } else { Vec::new() };
     Ok(probes.chain(chosen.into_iter().map(Job::Case)).chain(files.into_iter().map(Job::Vector)).collect())
 }

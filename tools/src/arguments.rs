@@ -19,8 +19,9 @@ cargo xtask test         fetch what the tests need, then formatting, lints, docu
                          is Python, ONNX's cases
     --fast               leave out lints and documentation
 
-cargo xtask conformance-table FILE...
-                         merge reports of `dbvq-wgpu conformance --report FILE` into one Markdown page
+cargo xtask conformance-table [FILE...]
+                         merge reports of `dbvq-wgpu conformance --report FILE` into one Markdown page; without FILE
+                         fetch what the tests need, run the suite on every adapter here, and show that page
     --out FILE           the page [default: the terminal]
 
 Environment: DBVQ_SWIFTSHADER names the driver file of a SwiftShader (vk_swiftshader_icd.json) for the tests.";
@@ -103,6 +104,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert_eq!(read("quickstart --out"), Err("--out needs a value".to_owned()));
+        assert_eq!(read("conformance-table"), Ok(Task::ConformanceTable(table::Options::default())));
         for line in ["tset", "test --out a", "test --fast=1", "quickstart x", "conformance-table --in"] {
             let wrong = line.split_whitespace().nth(1).unwrap_or(line);
             assert!(read(line).is_err_and(|message| message.contains(&format!("`{wrong}`"))), "{line}");

@@ -19,18 +19,20 @@ pub struct Options {
 
 /// What the tests find on this machine.
 #[derive(Default)]
-struct Tools {
+pub struct Tools {
     /// Names of adapters that must be listed, since their driver files are there.
     adapters: Vec<&'static str>,
     /// Environment of the tests.
-    variables: Vec<(&'static str, OsString)>,
+    pub variables: Vec<(&'static str, OsString)>,
+    /// What is not found, and so is not tested.
+    left_out: Vec<String>,
 }
 
 /// Does it all, and stops at the first step that fails.
 pub fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     heading("what the tests need");
-    let tools = prepare()?;
+    let mut tools = prepare()?;
     step(&mut cargo(["fmt", "--all", "--check"]))?;
     if !options.fast {
         step(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -38,12 +40,23 @@ pub fn run(options: &Options) -> Result<()> {
     }
     adapters(&tools)?;
     step(cargo(["test", "--workspace"]).envs(tools.variables.iter().cloned()))?;
-    if let Some(folder) = onnx::vectors(&target()?)? {
-        step(onnx::conformance(&folder).envs(tools.variables))?;
+    match onnx::vectors(&target()?)? {
+        Some(folder) => step(onnx::conformance(&folder).envs(tools.variables))?,
+        None => tools.left_out.push("ONNX's cases".into()),
     }
-    let left_out = if options.fast { ", lints and documentation left out" } else { "" };
-    println!("\nall checks passed ({}{left_out})", seconds(start.elapsed()));
+    if options.fast {
+        tools.left_out.push("lints and documentation".into());
+    }
+    println!("\n{}", conclusion(&seconds(start.elapsed()), &tools.left_out));
     Ok(())
+}
+
+/// The last line: that all passed, and what was not among it.
+fn conclusion(took: &str, left_out: &[String]) -> String {
+    match left_out.is_empty() {
+        true => format!("all checks passed ({took})"),
+        false => format!("all checks passed ({took}, {} left out)", left_out.join(", ")),
+    }
 }
 
 /// Runs one step under a heading and prints its time.
@@ -57,7 +70,7 @@ fn step(command: &mut Command) -> Result<()> {
 }
 
 /// Finds, or fetches where apt is at hand, what the tests need.
-fn prepare() -> Result<Tools> {
+pub fn prepare() -> Result<Tools> {
     components()?;
     let mut tools = Tools::default();
     if cfg!(target_os = "linux") {
@@ -65,9 +78,12 @@ fn prepare() -> Result<Tools> {
         for (adapter, driver) in [("llvmpipe", lavapipe()?), ("SwiftShader", swiftshader()?)] {
             let left_out = format!("not found: the tests on {adapter} are left out");
             say(adapter, driver.as_deref(), &left_out);
-            if let Some(driver) = driver {
-                tools.adapters.push(adapter);
-                drivers.push(driver);
+            match driver {
+                Some(driver) => {
+                    tools.adapters.push(adapter);
+                    drivers.push(driver);
+                }
+                None => tools.left_out.push(format!("tests on {adapter}")),
             }
         }
         tools.variables = vulkan::with_drivers(&drivers)?;
@@ -75,11 +91,13 @@ fn prepare() -> Result<Tools> {
         tools.variables.push(("NODEVICE_SELECT", "1".into()));
     } else {
         say("drivers", None, "those of the system; the software GPUs lavapipe and SwiftShader are left out");
+        tools.left_out.push("tests on lavapipe and SwiftShader".into());
     }
     let validator = spirv_val()?;
     say("spirv-val", validator.as_deref(), "not found: the validation of SPIR-V is left out");
-    if let Some(folder) = validator.as_deref().and_then(Path::parent) {
-        tools.variables.push(("PATH", path_with(folder)?));
+    match validator.as_deref().and_then(Path::parent) {
+        Some(folder) => tools.variables.push(("PATH", path_with(folder)?)),
+        None => tools.left_out.push("validation of SPIR-V".into()),
     }
     Ok(tools)
 }
@@ -149,7 +167,7 @@ fn spirv_val() -> Result<Option<PathBuf>> {
 }
 
 /// Cargo's target folder, in which this program was built: what is fetched goes there and away with `cargo clean`.
-fn target() -> Result<PathBuf> {
+pub fn target() -> Result<PathBuf> {
     let program = env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
     Ok(program.parent().and_then(Path::parent).map_or_else(|| crate::root().join("target"), Path::to_path_buf))
 }
@@ -176,5 +194,18 @@ fn adapters(tools: &Tools) -> Result<()> {
     match tools.adapters.iter().find(|name| !seen(name)) {
         Some(name) => Err(format!("the driver of {name} is there but `dbvq-wgpu adapters` does not list it")),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_names_what_was_left_out() {
+        assert_eq!(conclusion("2.0 s", &[]), "all checks passed (2.0 s)");
+        let left_out = ["ONNX's cases".to_owned(), "lints and documentation".to_owned()];
+        let line = conclusion("2.0 s", &left_out);
+        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, lints and documentation left out)");
     }
 }

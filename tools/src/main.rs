@@ -2,7 +2,7 @@
 //!
 //! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was reached;
 //! * [`check`] fetches what the tests need and runs every check, as CI does;
-//! * [`table`] merges conformance reports of several machines into one page.
+//! * [`table`] makes one page of conformance reports, of several machines or of this one.
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
 //! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`onnx`] makes vectors of ONNX's

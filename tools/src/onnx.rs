@@ -13,6 +13,8 @@ const OLDEST: (u32, u32) = (3, 10);
 const VENV: &str = "python3-venv";
 /// What the cases need, beside the script.
 const REQUIREMENTS: &str = "tools/requirements-onnx.txt";
+/// Far fewer than the script makes today, and more than it makes of a package that it no longer understands.
+const LEAST: usize = 150;
 
 /// The folder of the vectors, made anew. Without Python or network there is none, and a line says so.
 pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
@@ -28,7 +30,25 @@ pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
     let mut script = Command::new(python);
     script.arg("-B").arg(crate::root().join("tools/onnx_vectors.py")).arg(&folder);
     process::run(&mut script)?;
-    Ok(Some(folder))
+    enough(&folder, count(&folder)?).map(|()| Some(folder))
+}
+
+/// Files of vectors in a folder.
+fn count(folder: &Path) -> Result<usize> {
+    let unreadable = |e| format!("cannot read {}: {e}", folder.display());
+    let entries = fs::read_dir(folder).map_err(unreadable)?.collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;
+    Ok(entries.iter().filter(|entry| entry.path().extension().is_some_and(|e| e == "safetensors")).count())
+}
+
+/// A handful of vectors that pass would look like all of them.
+fn enough(folder: &Path, found: usize) -> Result<()> {
+    match found >= LEAST {
+        true => Ok(()),
+        false => {
+            let place = folder.display();
+            Err(format!("tools/onnx_vectors.py made {found} vectors in {place}; there must be {LEAST} at least"))
+        }
+    }
 }
 
 /// Runs the vectors of a folder on all adapters.
@@ -94,6 +114,14 @@ mod tests {
         assert_eq!(parse("Python 3.13.0rc1"), Some((3, 13)));
         assert_eq!(parse("zsh: command not found"), None);
         assert!(parse("Python 3.9.18") < Some(OLDEST) && None < Some(OLDEST) && parse("Python 4.0") > Some(OLDEST));
+    }
+
+    #[test]
+    fn a_handful_of_vectors_is_an_error() {
+        let folder = Path::new("vectors");
+        assert!(enough(folder, LEAST).is_ok());
+        assert!(enough(folder, LEAST - 1).is_err_and(|what| what.contains("149 vectors in vectors")));
+        assert!(count(&crate::root().join("kernels_test/golden")).is_ok_and(|found| found > 10));
     }
 
     #[test]

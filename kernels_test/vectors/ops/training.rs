@@ -25,7 +25,7 @@ pub fn adam(args: &mut Args) -> Result<Plan, String> {
     if args.size("steps", 1, steps)? != steps {
         return Err(format!("param `steps` differs from the first dimension of in.g, {steps}"));
     }
-    let place = |name| Ok(args.output(name, &p.dims)?.flat().constant());
+    let place = |name| Ok(args.one_of_outputs(name, &p.dims)?.flat().constant());
     let outputs = ["p", "m", "v"].map(place).into_iter().collect::<Result<Vec<Place>, String>>()?;
     let count = p.order.len();
     let given = moments.each_ref().map(|moment| moment.is_some());
@@ -85,22 +85,27 @@ pub fn ema(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// c0 z + c1 eps + c2 noise + c3 target: z [n, c, ..], `target` [1] or [c].
+/// c0 z + c1 eps + c2 noise + c3 target: z of any shape with `target` [1] or of the same, or [n, c, ..] with `target` [c].
 pub fn ou_step(args: &mut Args) -> Result<Plan, String> {
     let z = args.tensor("z")?;
-    let c = *z.dims.get(1).ok_or_else(|| format!("tensor in.z is {:?}; it must be [n, c, ..]", z.dims))?;
     let (eps, noise) = (args.of_dims("eps", &z.dims)?, args.of_dims("noise", &z.dims)?);
     let target = args.tensor("target")?;
-    if target.dims != [1] && target.dims != [c] {
-        return Err(format!("tensor in.target is {:?}; it must be [1] or [{c}], one number a channel", target.dims));
+    // A target for each number, or one for all: as if each were a channel.
+    let each = target.dims == z.dims || z.dims.len() < 2;
+    let c = if each { z.order.len() } else { z.dims[1] };
+    if target.dims != [1] && target.dims != [c] && target.dims != z.dims {
+        let (found, shape) = (&target.dims, &z.dims);
+        return Err(format!(
+            "tensor in.target is {found:?}; it must be [1], [{c}] (one number a channel) or {shape:?}"
+        ));
     }
     let mut step = Step { c0: args.number("c0", None)?, c1: 0.0, c2: 0.0, c3: 0.0 };
     (step.c1, step.c2, step.c3) = (args.number("c1", None)?, args.number("c2", None)?, args.number("c3", None)?);
-    let shape = [z.dims[0], z.order.len() / (z.dims[0] * c), c];
-    let ordered = |place: Place| place.channels_last().shaped(&shape).constant();
+    let shape = if each { [1, 1, c] } else { [z.dims[0], z.order.len() / (z.dims[0] * c), c] };
+    let ordered = |place: Place| if each { place } else { place.channels_last() }.shaped(&shape).constant();
     let out = ordered(args.output("z", &z.dims)?);
     Plan::new(
-        vec![ordered(z), ordered(eps), ordered(noise), target.constant()],
+        vec![ordered(z), ordered(eps), ordered(noise), target.flat().constant()],
         out,
         move |_, x| ops::step_given(&x[0], &x[1], &x[2], &x[3], step),
         move |x| definitions::stepped(x, c, step, |i| x[2][i]),

@@ -124,6 +124,26 @@ impl Report {
         }
     }
 
+    /// Whether [`Report::write`] can write `file`, found out before hours are spent on what goes in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder; [`Error::Io`] if its
+    /// folder is not there or nothing can be written in it.
+    pub fn writable(file: &Path) -> Result<()> {
+        let shown = file.display();
+        let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if matches!(ending.as_str(), "xml" | "md") {
+            let what = format!("--report {shown}: names the JSON, and .{ending} is written beside it; call it .json");
+            return Err(Error::Usage(what));
+        }
+        if file.is_dir() || file.file_name().is_none() {
+            return Err(Error::Usage(format!("--report {shown}: is a folder; it must be a file")));
+        }
+        // Begins as `write` does and leaves off there.
+        let begun = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
+        begun.discard().map_err(Error::io(file))
+    }
+
     /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for JUnit and for people.
     ///
     /// # Errors
@@ -253,6 +273,12 @@ pub(super) mod tests {
         let back = Report::read(&json).expect("it can be read");
         assert_eq!(serde_json::to_value(&back).expect("data"), serde_json::to_value(&report).expect("data"));
         assert!(xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists());
+        assert!(Report::writable(&json).is_ok() && Report::writable(&folder.join("no ending")).is_ok());
+        for (name, code) in [("a.md", 2), ("a.XML", 2), ("", 2), ("nowhere/a.json", 9)] {
+            let error = Report::writable(&folder.join(name)).expect_err("it cannot be written");
+            assert!(error.exit_code() == code && error.to_string().contains(name), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(&folder).expect("it is ours").count(), 3, "looking leaves nothing behind");
         let unfit = Report::read(&xml).expect_err("no JSON");
         assert!(unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"), "{unfit}");
         std::fs::remove_dir_all(&folder).expect("it is ours");

@@ -4,17 +4,32 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels_test::vectors::load;
-use crate::kernels_test::{Outcome, Verdict};
+use crate::kernels_test::vectors::{Header, load};
+use crate::kernels_test::{Outcome, guarded};
 
-/// What stands for the op of a file that cannot be read.
+/// What stands for the op of a file that cannot be read, or names none that is known.
 pub const UNREADABLE: &str = "unreadable";
 
-/// The `.safetensors` files of a folder by name, or the one file.
+/// The `.safetensors` files of a folder by name, or the one file; with `grad` only those with a gradient, and those that
+/// cannot be read, whose fault nobody would see otherwise.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Usage`] if there is none.
-pub fn files(place: &Path) -> Result<Vec<PathBuf>> {
+pub fn files(place: &Path, grad: bool) -> Result<Vec<PathBuf>> {
+    let mut files = all(place)?;
+    if files.is_empty() {
+        return Err(Error::Usage(format!("--vectors {}: there is no .safetensors file in it", place.display())));
+    }
+    if grad {
+        files.retain(|file| Header::read(file).is_none_or(|header| header.has_gradient));
+    }
+    match files.is_empty() {
+        true => Err(Error::Usage(format!("--vectors {}: no file has a gradient, as --grad asks", place.display()))),
+        false => Ok(files),
+    }
+}
+
+fn all(place: &Path) -> Result<Vec<PathBuf>> {
     if place.is_file() {
         return Ok(vec![place.to_path_buf()]);
     }
@@ -23,18 +38,15 @@ pub fn files(place: &Path) -> Result<Vec<PathBuf>> {
     let mut files = paths.map_err(Error::io(place))?;
     files.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
     files.sort();
-    match files.is_empty() {
-        true => Err(Error::Usage(format!("--vectors {}: there is no .safetensors file in it", place.display()))),
-        false => Ok(files),
-    }
+    Ok(files)
 }
 
-/// The op of a file.
+/// The op of a file, by its header alone: what else is in it may do harm, and only a child process may come to that.
 pub fn op(file: &Path) -> String {
-    load(file).map_or_else(|_| UNREADABLE.into(), |vector| vector.op)
+    Header::read(file).and_then(|header| header.op).unwrap_or_else(|| UNREADABLE.into())
 }
 
 /// Runs the vector in `file`; one that cannot be read fails.
 pub fn check(gpu: &Gpu, file: &Path) -> Outcome {
-    load(file).map_or_else(|what| Outcome::failed(Verdict::Fail, what), |vector| vector.check(gpu))
+    guarded(|| Ok(load(file)?.check(gpu)))
 }

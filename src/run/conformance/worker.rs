@@ -149,10 +149,20 @@ fn spoils_the_device(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Crash | Verdict::ResourceError | Verdict::Timeout)
 }
 
+/// The variable that [`fault`] goes by.
+const FAULT: &str = "DBVQ_CONFORMANCE_FAULT";
+
+/// Says that failures may be made up.
+pub fn announce_fault() {
+    if let Ok(wanted) = std::env::var(FAULT) {
+        eprintln!("{FAULT}={wanted} is set: jobs crash or hang on purpose, a test of the command itself");
+    }
+}
+
 /// Crashes or hangs on purpose, so that tests see what a user would: `DBVQ_CONFORMANCE_FAULT=abort:relu/` does at every
 /// job whose name begins with `relu/`.
 fn fault(name: &str) {
-    let Ok(wanted) = std::env::var("DBVQ_CONFORMANCE_FAULT") else { return };
+    let Ok(wanted) = std::env::var(FAULT) else { return };
     match wanted.split_once(':') {
         Some(("abort", start)) if name.starts_with(start) => std::process::abort(),
         Some(("hang", start)) if name.starts_with(start) => loop {
