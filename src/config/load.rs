@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, PRESETS, TOTAL_TIME, TrainConfig};
+use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, PRESETS, StagesConfig, TOTAL_TIME, TrainConfig};
 use crate::error::{Error, Result};
 
 /// What a preset or file describes.
@@ -75,7 +75,11 @@ impl ImagesConfig {
     /// # Errors
     /// [`Error::Config`], as [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<ImagesConfig> {
-        let config: ImagesConfig = resolve(text, whose, sets, &known_keys(&ImagesConfig::default()))?;
+        // With the law of levels that has the most keys.
+        let [vqvae, prior, pixelcnn] = [(); 3].map(|()| TrainConfig::default());
+        let stages = StagesConfig { vqvae, prior, pixelcnn, ..StagesConfig::default() };
+        let full = ImagesConfig { stages, ..ImagesConfig::default() };
+        let config: ImagesConfig = resolve(text, whose, sets, &known_keys(&full))?;
         if let Some(what) = config.wrong() {
             return Err(Error::Config(format!("{whose}: {what}")));
         }
