@@ -4,7 +4,9 @@
 mod images;
 mod load;
 
-pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig};
+pub use images::{
+    Activations, CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig,
+};
 pub use load::Experiment;
 pub(crate) use load::nearest;
 use serde::{Deserialize, Serialize};

@@ -213,6 +213,16 @@ const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "half",
+        ops: &["half"],
+        faults: &[
+            ("clamp(pair, -LARGEST, LARGEST)", "clamp(pair, -LARGEST, 0.5 * LARGEST)"),
+            ("min(at + 1u, p.count - 1u)", "min(at, p.count - 1u)"),
+            ("if at + 1u < p.count {", "if at + 2u < p.count {"),
+            ("y[at] = pair.x;", "y[at] = pair.y;"),
+        ],
+    },
+    Faults {
         shader: "kl",
         ops: &["kl_divergence"],
         faults: &[

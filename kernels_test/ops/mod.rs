@@ -12,6 +12,7 @@ mod film;
 mod gated;
 mod gather;
 mod group_norm;
+mod half;
 mod kl;
 mod layout;
 mod matmul;
@@ -24,7 +25,7 @@ mod reduce;
 mod resample;
 mod softmax;
 
-use super::{Case, Input, Real};
+use super::{Case, Input, Law, Real};
 
 /// The whole table of cases.
 pub fn cases() -> Vec<Case> {
@@ -42,6 +43,7 @@ pub fn cases() -> Vec<Case> {
         gated::cases,
         gather::cases,
         group_norm::cases,
+        half::cases,
         kl::cases,
         layout::cases,
         matmul::cases,

@@ -132,6 +132,8 @@ impl Default for PixelCnnConfig {
 pub struct ImagesConfig {
     /// Seed of all randomness.
     pub seed: u64,
+    /// What backward keeps of the U-Net's and the PixelCNN's activations.
+    pub activations: Activations,
     /// The Ornstein-Uhlenbeck bridge, on standardised latents.
     pub bridge: BridgeConfig,
     /// Encoder, codebook, decoder.
@@ -150,8 +152,28 @@ impl Default for ImagesConfig {
         let bridge =
             BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
         let (vqvae, unet, pixelcnn) = Default::default();
-        ImagesConfig { seed: 0, bridge, vqvae, unet, pixelcnn, stages: StagesConfig::default() }
+        ImagesConfig {
+            seed: 0,
+            activations: Activations::Keep,
+            bridge,
+            vqvae,
+            unet,
+            pixelcnn,
+            stages: StagesConfig::default(),
+        }
     }
+}
+
+/// What backward keeps of a network's activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activations {
+    /// All that the gradients need: fastest.
+    Keep,
+    /// The inputs of its blocks, which run a second time: the same gradients for about a third more time.
+    Recompute,
+    /// The same, the inputs rounded to f16.
+    RecomputeF16,
 }
 
 /// Optimisation of each stage.

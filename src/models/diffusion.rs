@@ -37,7 +37,8 @@ impl Diffusion {
         let gpu = &init.gpu().clone();
         let (bridge, dim) = (config.bridge.build()?, config.vqvae.dim);
         let target: Vec<f32> = bridge.target().channels(dim)?.iter().map(|&z| z as f32).collect();
-        let unet = UNet::new(init, &config.unet, dim, bridge.steps());
+        let mut unet = UNet::new(init, &config.unet, dim, bridge.steps());
+        unet.activations = config.activations;
         let levels = bridge.steps() + 1;
         let pairs = (0..levels).flat_map(|t| [bridge.forward(t).signal as f32, bridge.forward(t).noise as f32]);
         let forward = Tensor::from_slice(gpu, &pairs.collect::<Vec<_>>(), [levels, 2]);

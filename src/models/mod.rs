@@ -1,5 +1,6 @@
 //! The paper's models: plain Rust on ops, no index arithmetic and no kernel names.
 
+mod activations;
 pub mod dbvq;
 pub mod diffusion;
 pub mod pixelcnn;

@@ -1,7 +1,7 @@
 //! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows above, a horizontal one that
 //! sees the row's left part and the vertical stack. Together they see every code before a position in raster order.
 
-use crate::config::PixelCnnConfig;
+use crate::config::{Activations, PixelCnnConfig};
 use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::nn::layers::{Conv2d, visit_list, visit_part};
@@ -14,6 +14,8 @@ pub struct PixelCnn {
     layers: Vec<Layer>,
     hidden: Conv2d,
     logits: Conv2d,
+    /// What backward keeps.
+    pub activations: Activations,
 }
 
 impl PixelCnn {
@@ -28,6 +30,7 @@ impl PixelCnn {
             layers: (0..config.layers).map(|i| layer(init, i)).collect(),
             hidden: Conv2d::same(init, [c, config.head], 1),
             logits: Conv2d::same(init, [config.head, codes], 1),
+            activations: Activations::Keep,
         }
     }
 
@@ -37,15 +40,30 @@ impl PixelCnn {
         let x = ops::gather(&self.embedding, codes);
         let (mut vertical, mut horizontal) = (x.clone(), x);
         for layer in &self.layers {
-            (vertical, horizontal) = layer.forward(&vertical, &horizontal, class);
+            (vertical, horizontal) = match self.activations {
+                Activations::Keep => layer.forward(&vertical, &horizontal, class),
+                _ => self.layer(layer.clone(), vertical, horizontal, class.clone()),
+            };
         }
         let hidden = ops::relu(&self.hidden.forward(&ops::relu(&horizontal)));
         self.logits.forward(&hidden)
+    }
+
+    /// A layer that backward computes again. A part has one result, so both stacks lie side by side in it.
+    fn layer(&self, layer: Layer, vertical: Tensor, horizontal: Tensor, class: Codes) -> (Tensor, Tensor) {
+        let [vertical, horizontal] = [vertical, horizontal].map(|x| self.activations.keep(x));
+        let both = self.activations.run([&vertical, &horizontal], move |[vertical, horizontal]| {
+            let (vertical, horizontal) = layer.forward(&vertical, &horizontal, &class);
+            ops::concat(&vertical, &horizontal)
+        });
+        let c = both.shape().last() / 2;
+        (ops::narrow(&both, 0, c), ops::narrow(&both, c, c))
     }
 }
 
 /// One gated layer. Images are shifted by padding: row i of the vertical stack sees rows ≤ i, in the first layer, whose
 /// kernels do without their last row and column (mask A), rows < i.
+#[derive(Clone)]
 struct Layer {
     vertical: Conv2d,
     to_horizontal: Conv2d,

@@ -1,11 +1,11 @@
 //! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU, modulated by the level t,
 //! attention in the middle, skips from the way down to the way up. Odd sizes are cropped on the way up.
 
-use crate::config::UNetConfig;
+use crate::config::{Activations, UNetConfig};
 use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::nn::layers::{Conv2d, GroupNorm, Linear, visit_list, visit_part};
-use crate::ops::{self, Attention, Conv};
+use crate::ops::{self, Attention, Conv, Kept};
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
@@ -23,6 +23,8 @@ pub struct UNet {
     conv_out: Conv2d,
     /// Sinusoids of t, [T + 1, base]; not trained.
     sinusoids: Tensor,
+    /// What backward keeps.
+    pub activations: Activations,
 }
 
 /// One size on the way down or up.
@@ -81,6 +83,7 @@ impl UNet {
             norm_out: GroupNorm::new(init, c),
             conv_out: Conv2d::zero(init, [c, dim], 3),
             sinusoids: sinusoids(init, steps, base),
+            activations: Activations::Keep,
         }
     }
 
@@ -89,33 +92,38 @@ impl UNet {
         let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));
         // Every block wants SiLU of the embedding: once is enough.
         let time = ops::silu(&self.time[1].forward(&ops::silu(&time)));
-        let mut x = self.conv_in.forward(z);
+        let keep = |x: Tensor| self.activations.keep(x);
+        let time = Kept::exact(time);
+        let mut x = keep(self.conv_in.forward(z));
         let mut skips = vec![x.clone()];
         for level in &self.down {
-            for (i, block) in level.blocks.iter().enumerate() {
-                x = level.attend(i, block.forward(&x, &time, dropout));
+            for i in 0..level.blocks.len() {
+                let part = level.part(i);
+                x = keep(self.activations.run([&x, &time], move |[x, time]| part.forward(&x, &time, dropout)));
                 skips.push(x.clone());
             }
             if let Some(halve) = &level.resize {
-                x = halve.forward(&x);
+                x = keep(halve.forward(x.value()));
                 skips.push(x.clone());
             }
         }
-        x = self.middle.0.forward(&x, &time, dropout);
-        x = self.middle.1.forward(&x);
-        x = self.middle.2.forward(&x, &time, dropout);
+        let (before, attention, after) = self.middle.clone();
+        let middle = Part { block: before, attention: Some(attention) };
+        x = keep(self.activations.run([&x, &time], move |[x, time]| middle.forward(&x, &time, dropout)));
+        x = keep(self.activations.run([&x, &time], move |[x, time]| after.forward(&x, &time, dropout)));
         for level in &self.up {
-            for (i, block) in level.blocks.iter().enumerate() {
-                let skip = skips.pop().expect("there is a skip for every block on the way up");
-                x = level.attend(i, block.forward(&ops::concat(&x, &skip), &time, dropout));
+            for i in 0..level.blocks.len() {
+                let (part, skip) = (level.part(i), skips.pop().expect("there is a skip for every block on the way up"));
+                let joined = move |[x, skip, time]: [Tensor; 3]| part.forward(&ops::concat(&x, &skip), &time, dropout);
+                x = keep(self.activations.run([&x, &skip, &time], joined));
             }
             if let (Some(smooth), Some(skip)) = (&level.resize, skips.last()) {
-                let ([_, h, w, _], [_, to_h, to_w, _]) = (x.dims(), skip.dims());
-                let doubled = ops::upsample_nearest(&x, 2);
-                x = smooth.forward(&ops::crop(&doubled, [0, 2 * h - to_h, 0, 2 * w - to_w]));
+                let ([_, h, w, _], [_, to_h, to_w, _]) = (x.value().dims(), skip.value().dims());
+                let doubled = ops::upsample_nearest(x.value(), 2);
+                x = keep(smooth.forward(&ops::crop(&doubled, [0, 2 * h - to_h, 0, 2 * w - to_w])));
             }
         }
-        self.conv_out.forward(&self.norm_out.forward_silu(&x))
+        self.conv_out.forward(&self.norm_out.forward_silu(x.value()))
     }
 }
 
@@ -130,12 +138,26 @@ fn sinusoids(init: &mut Init, steps: usize, width: usize) -> Tensor {
 }
 
 impl Level {
-    fn attend(&self, block: usize, x: Tensor) -> Tensor {
-        self.attention.get(block).map_or_else(|| x.clone(), |attention| attention.forward(&x))
+    fn part(&self, at: usize) -> Part {
+        Part { block: self.blocks[at].clone(), attention: self.attention.get(at).cloned() }
+    }
+}
+
+/// A block with the attention that follows it: what is recomputed at once.
+struct Part {
+    block: Block,
+    attention: Option<SelfAttention>,
+}
+
+impl Part {
+    fn forward(&self, x: &Tensor, time: &Tensor, dropout: Option<Stream>) -> Tensor {
+        let x = self.block.forward(x, time, dropout);
+        self.attention.as_ref().map_or_else(|| x.clone(), |attention| attention.forward(&x))
     }
 }
 
 /// x + conv(drop(silu(norm(conv(silu(norm(x))) + W silu(time))))).
+#[derive(Clone)]
 struct Block {
     norm1: GroupNorm,
     conv1: Conv2d,
@@ -180,6 +202,7 @@ impl Block {
 }
 
 /// x + W attention(Q x̂, K x̂, V x̂), x̂ normalised, over all positions.
+#[derive(Clone)]
 struct SelfAttention {
     norm: GroupNorm,
     query: Linear,

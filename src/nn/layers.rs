@@ -21,6 +21,7 @@ pub fn visit_list<M: Module>(name: &str, parts: &mut [M], f: &mut dyn FnMut(&str
 }
 
 /// Convolution with bias: [n, h, w, c] → [n, out_h, out_w, o].
+#[derive(Clone)]
 pub struct Conv2d {
     weight: Tensor,
     bias: Tensor,
@@ -72,6 +73,7 @@ impl Module for Conv2d {
 }
 
 /// Transposed convolution with bias: [n, h, w, c] → [n, out_h, out_w, o].
+#[derive(Clone)]
 pub struct ConvTranspose2d {
     weight: Tensor,
     bias: Tensor,
@@ -101,6 +103,7 @@ impl Module for ConvTranspose2d {
 }
 
 /// y = x Wᵀ + b over the last dimension.
+#[derive(Clone)]
 pub struct Linear {
     weight: Tensor,
     bias: Tensor,
@@ -127,6 +130,7 @@ impl Module for Linear {
 }
 
 /// Group normalisation over [n, h, w, c], ε = 1e-5.
+#[derive(Clone)]
 pub struct GroupNorm {
     gamma: Tensor,
     beta: Tensor,

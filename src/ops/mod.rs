@@ -14,6 +14,7 @@ mod film;
 mod gated;
 mod gather;
 mod group_norm;
+mod half;
 mod kl;
 mod layout;
 mod matmul;
@@ -22,6 +23,7 @@ mod nearest;
 mod ou_step;
 mod pool;
 mod random;
+mod recompute;
 mod reduce;
 mod resample;
 mod softmax;
@@ -38,6 +40,7 @@ pub use film::film_silu;
 pub use gated::gated;
 pub use gather::{code_counts, gather, scatter_add};
 pub use group_norm::{group_norm, group_norm_silu, layer_norm};
+pub use half::Half;
 pub use kl::kl_divergence;
 pub use layout::{concat, narrow, to_nchw, to_nhwc, transpose};
 pub use matmul::{Trans, linear, linear_residual, matmul};
@@ -46,6 +49,7 @@ pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
 pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use random::{bits, gumbel, normal, uniform};
+pub use recompute::{Kept, recompute};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
 pub use resample::{crop, pad, upsample_nearest};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
@@ -71,6 +75,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
+        &half::SHADER,
         &kl::SHADER,
         &layout::SHADER,
         &matmul::SHADER,

@@ -33,7 +33,12 @@ pub(super) struct Node {
 enum Op {
     Leaf,
     Done,
-    Inner { inputs: Vec<Option<Rc<Node>>>, vjp: Vjp },
+    Inner {
+        inputs: Vec<Option<Rc<Node>>>,
+        vjp: Vjp,
+    },
+    /// Computes the value again, recorded this time.
+    Again(Box<dyn FnOnce() -> Tensor>),
 }
 
 thread_local! {
@@ -120,10 +125,39 @@ impl Tensor {
                         }
                     }
                 }
+                // What is recorded now is newer than all that waits: the walk goes through it next.
+                Op::Again(f) => {
+                    if let Some(node) = &f().0.node {
+                        meet(&mut pending, node.clone(), dy);
+                    }
+                }
             }
         }
         grads
     }
+}
+
+/// `f(inputs)`, of whose intermediate values backward keeps none: it runs `f` again, recorded, on what `restore` gives for
+/// each input.
+pub(crate) fn recompute<const N: usize>(
+    inputs: [&Tensor; N],
+    restore: [Box<dyn FnOnce() -> Tensor>; N],
+    f: impl Fn([Tensor; N]) -> Tensor + 'static,
+) -> Tensor {
+    let gpu = inputs[0].gpu();
+    if !gpu.records_gradients() || !inputs.iter().any(|x| x.wants_grad()) {
+        return f(inputs.map(Tensor::clone));
+    }
+    let y = gpu.no_grad(|| f(inputs.map(Tensor::clone)));
+    let mut nodes = inputs.map(|x| x.0.node.clone()).into_iter();
+    let restore = restore.map(|restore| (restore, nodes.next().flatten()));
+    let again = move || {
+        f(restore.map(|(restore, node)| match node {
+            Some(node) => restore().with_node(node),
+            None => restore(),
+        }))
+    };
+    y.with_node(Node::new(Op::Again(Box::new(again))))
 }
 
 /// Adds `dx` to what `node` has already received.

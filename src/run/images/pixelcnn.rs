@@ -42,6 +42,7 @@ impl PixelCnnTask {
         let (gpu, config) = (&setting.gpu, &setting.config);
         let build = |mut init: Init| PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
         let (mut model, mut averaged) = (build(Init::new(gpu, config.seed)), build(Init::blank(gpu)));
+        model.activations = config.activations;
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(config.stage(Stage::PixelCnn)), |_| 0);
         adam.averages(&mut averaged);
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
