@@ -279,6 +279,9 @@ impl ImagesConfig {
         if !(0.0..1.0).contains(&u.dropout) || !(0.0..1.0).contains(&v.decay) {
             return Some("unet.dropout and vqvae.decay must be in [0, 1)".into());
         }
+        if self.stages.prior.loss == LossWeight::Preconditioned {
+            return Some("stages.prior.loss: the U-Net takes `simple` or `weighted`".into());
+        }
         let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
         stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
     }

@@ -1,5 +1,6 @@
 //! Training of the image models, stage by stage; section 4.2 of the paper.
 
+mod learner;
 mod pictures;
 mod pixelcnn;
 mod prior;
@@ -62,7 +63,7 @@ impl Setting {
     /// The images of a batch on the GPU, [n, h, w, 3].
     fn images(&self, batch: &Batch) -> Tensor {
         let size = self.config.vqvae.size;
-        Tensor::from_slice(&self.gpu, &batch.images, [batch.labels.len(), size, size, 3])
+        Tensor::from_slice(&self.gpu, &batch.images, [batch.len(), size, size, 3])
     }
 
     /// Whether `stage` looks at held-out images after `step` steps.
@@ -72,7 +73,7 @@ impl Setting {
     }
 
     fn stream(&self, step: u64, stream: u32) -> Stream {
-        Stream { seed: self.config.seed, step: step as u32, stream }
+        Stream { seed: self.config.seed, step: step as u32, stream, first: 0 }
     }
 }
 
@@ -178,12 +179,21 @@ fn frozen_checkpoint(file: &Path, config: &ImagesConfig) -> Result<Checkpoint> {
 /// A VQ-VAE with the averaged weights of `found`. Its parameters are no leaves of the tape: nothing moves them.
 fn load_frozen(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint) -> Result<VqVae> {
     let mut model = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
+    load_weights(gpu, &mut model, found, "ema.")?;
+    vqvae::restore_codebook(&model.codebook, found)?;
+    Ok(model)
+}
+
+/// Gives `model` the tensors of `found` whose names are `prefix` and the paths of its parameters: `ema.` for the averaged
+/// weights of a run.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if one is missing or of another shape.
+fn load_weights(gpu: &Gpu, model: &mut dyn Module, found: &Checkpoint, prefix: &str) -> Result<()> {
     let mut outcome = Ok(());
-    model.visit(&mut |path, tensor| match found.tensor(&format!("ema.{path}"), tensor.shape()) {
+    model.visit(&mut |path, tensor| match found.tensor(&format!("{prefix}{path}"), tensor.shape()) {
         Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
         Err(error) => outcome = Err(error),
     });
-    outcome?;
-    vqvae::restore_codebook(&model.codebook, found)?;
-    Ok(model)
+    outcome
 }
