@@ -2,12 +2,16 @@
 //! An unknown key is an error that names the nearest right one.
 
 mod images;
+mod joint;
 mod load;
+mod stages;
 
-pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig};
+pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, UNetConfig, VqVaeConfig};
+pub use joint::JointConfig;
 pub use load::Experiment;
 pub(crate) use load::nearest;
 use serde::{Deserialize, Serialize};
+pub use stages::{Stage, StagesConfig};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;

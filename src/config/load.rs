@@ -77,8 +77,8 @@ impl ImagesConfig {
     /// [`Error::Config`], as [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<ImagesConfig> {
         // With the law of levels that has the most keys.
-        let [vqvae, prior, pixelcnn] = [(); 3].map(|()| TrainConfig::default());
-        let stages = StagesConfig { vqvae, prior, pixelcnn, ..StagesConfig::default() };
+        let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
+        let stages = StagesConfig { vqvae, prior, pixelcnn, joint, ..StagesConfig::default() };
         let full = ImagesConfig { stages, ..ImagesConfig::default() };
         let config: ImagesConfig = resolve(text, whose, sets, &known_keys(&full))?;
         if let Some(what) = config.wrong() {
@@ -324,6 +324,7 @@ mod tests {
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),
             ("stages.prior.loss=preconditioned", "stages.prior.loss"),
+            ("joint.reg_tau=0", "joint.reg_tau"),
             ("stages.vqvae.accumulate=3", "stages.vqvae.accumulate"),
         ] {
             let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();

@@ -32,8 +32,8 @@ pub(super) struct Learner<M> {
     setting: Rc<Setting>,
     stage: Stage,
     adam: Adam,
-    /// What the learning rate of each group of parameters is multiplied with.
-    rates: Vec<f64>,
+    /// Peak learning rate of each group of parameters.
+    peaks: Vec<f64>,
     /// Started by the first step: only then is it known which one that is.
     loader: Option<Loader>,
     /// Cumulative law of the levels t.
@@ -41,20 +41,20 @@ pub(super) struct Learner<M> {
 }
 
 impl<M: Module> Learner<M> {
-    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path `group` numbers g learn
-    /// with `rates[g]` times the stage's learning rate.
+    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path `group` numbers g have
+    /// the peak learning rate `peaks[g]`.
     pub fn new(
         setting: &Rc<Setting>,
         stage: Stage,
         [mut model, mut averaged]: [M; 2],
-        rates: Vec<f64>,
+        peaks: Vec<f64>,
         group: impl Fn(&str) -> usize,
     ) -> Learner<M> {
         let train = setting.config.stage(stage);
         let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
         adam.averages(&mut averaged);
         let levels = cumulative(train.levels, setting.config.bridge.steps);
-        Learner { model, averaged, setting: setting.clone(), stage, adam, rates, loader: None, levels }
+        Learner { model, averaged, setting: setting.clone(), stage, adam, peaks, loader: None, levels }
     }
 
     fn train(&self) -> &TrainConfig {
@@ -105,8 +105,9 @@ impl<M: Module> Learner<M> {
             of_parts.push(losses);
         }
         let train = self.train();
-        let lr = learning_rate(train, step);
-        let groups: Vec<Group> = self.rates.iter().map(|rate| Group { lr: rate * lr, clip: train.clip }).collect();
+        let group =
+            |&lr: &f64| Group { lr: learning_rate(&TrainConfig { lr, ..train.clone() }, step), clip: train.clip };
+        let groups: Vec<Group> = self.peaks.iter().map(group).collect();
         let grads = grads.expect("a batch has a part");
         let norm = self.adam.step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
         let Losses { total, parts } = mean(of_parts);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::latents::Latents;
 use super::learner::Learner;
 use super::vqvae::Usage;
 use super::{Setting, pictures};
@@ -28,7 +29,7 @@ const SAMPLES: u32 = 0x2100;
 
 pub(super) struct PixelCnnTask {
     setting: Rc<Setting>,
-    vqvae: VqVae,
+    latents: Latents,
     learner: Learner<PixelCnn>,
     /// Codes of held-out images, in chunks.
     held_out: Vec<Codes>,
@@ -39,10 +40,11 @@ impl PixelCnnTask {
         let (gpu, config) = (&setting.gpu, &setting.config);
         let build = |mut init: Init| PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
         let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
-        let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![1.0], |_| 0);
+        let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![config.stage(Stage::PixelCnn).lr], |_| 0);
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
         let held_out = setting.held_out().iter().map(codes).collect();
-        Ok(PixelCnnTask { vqvae, learner, held_out, setting })
+        let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
+        Ok(PixelCnnTask { latents, learner, held_out, setting })
     }
 
     /// A picture of samples, drawn code by code in raster order.
@@ -61,7 +63,8 @@ impl PixelCnnTask {
                 }
             }
             let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-            self.vqvae.decode(&self.vqvae.look_up(&codes)).to_vec()
+            let vqvae = self.latents.vqvae();
+            vqvae.decode(&vqvae.look_up(&codes)).to_vec()
         })
     }
 }
@@ -98,9 +101,9 @@ impl Task for PixelCnnTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let (setting, vqvae) = (&self.setting, &self.vqvae);
+        let (setting, latents) = (&self.setting, &self.latents);
         Ok(self.learner.learn(step, &parts, |learner, part| {
-            let codes = setting.gpu.no_grad(|| vqvae.quantise(&vqvae.encode(&setting.images(&part.batch))));
+            let codes = latents.vqvae().quantise(&latents.of(setting, part));
             Losses { total: loss(&learner.model, &codes), parts: Vec::new() }
         }))
     }
