@@ -140,7 +140,7 @@ struct TrainFlags {
     /// Image presets: the folder of the data set.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Image presets: the run of the stage vqvae, on which prior and pixelcnn build.
+    /// Image presets: the run of the stage vqvae on which prior and pixelcnn build; joint starts from it or from a prior.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
@@ -170,6 +170,8 @@ enum StageName {
     Prior,
     /// The PixelCNN on frozen codes.
     Pixelcnn,
+    /// VQ-VAE and prior together.
+    Joint,
 }
 
 impl From<StageName> for Stage {
@@ -178,6 +180,7 @@ impl From<StageName> for Stage {
             StageName::Vqvae => Stage::VqVae,
             StageName::Prior => Stage::Prior,
             StageName::Pixelcnn => Stage::PixelCnn,
+            StageName::Joint => Stage::Joint,
         }
     }
 }

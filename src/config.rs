@@ -2,14 +2,16 @@
 //! An unknown key is an error that names the nearest right one.
 
 mod images;
+mod joint;
 mod load;
+mod stages;
 
-pub use images::{
-    Activations, CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig,
-};
+pub use images::{Activations, CodebookRule, ImagesConfig, PixelCnnConfig, UNetConfig, VqVaeConfig};
+pub use joint::JointConfig;
 pub use load::Experiment;
 pub(crate) use load::nearest;
 use serde::{Deserialize, Serialize};
+pub use stages::{Stage, StagesConfig};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
@@ -203,8 +205,11 @@ pub enum DiffusionGradient {
 pub struct TrainConfig {
     /// Steps in all; the learning rate falls to 0 over them.
     pub steps: u64,
-    /// Sequences a step.
+    /// Sequences or images a step.
     pub batch: usize,
+    /// Equal parts in which a batch goes through the network, one after another: as many times less memory, the same step
+    /// up to rounding. Images only.
+    pub accumulate: usize,
     /// Peak learning rate of the denoiser.
     pub lr: f64,
     /// Steps of linear warm-up.
@@ -236,6 +241,7 @@ impl Default for TrainConfig {
         TrainConfig {
             steps: 12_000,
             batch: 512,
+            accumulate: 1,
             lr: 1.5e-2,
             warmup: 200,
             beta1: 0.9,

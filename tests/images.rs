@@ -87,6 +87,7 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         ("vqvae", "reconstructions", "held_out_psnr"),
         ("prior", "samples", "held_out_loss"),
         ("pixelcnn", "samples", "held_out_bits_per_code"),
+        ("joint", "samples", "held_out_psnr"),
     ] {
         let [straight, broken] = ["straight", "broken"].map(|name| folder.path().join(format!("{stage}-{name}")));
         let build = |out: &Path, steps: u64| match stage {
@@ -97,11 +98,160 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         assert!(straight.join(format!("{picture}-000004.png")).exists() && logged(&straight, held_out) == 2, "{stage}");
         assert_eq!(logged(&straight, "loss"), 6, "{stage}");
         kill_once_saved(build(&broken, 6), &broken);
-        // The copy of the VQ-VAE in the run directory serves.
+        // The copy of the VQ-VAE in the run directory serves, and of joint training the checkpoint alone.
         let mut again = train(stage, &data, &broken, 6);
         again.arg("--resume").assert().success();
         assert_eq!(checkpoint(&broken), checkpoint(&straight), "{stage}");
     }
+}
+
+/// ‖a − b‖ / ‖a‖ over all tensors of two checkpoints whose names begin with `prefix`.
+fn difference(a: &Path, b: &Path, prefix: &str) -> f64 {
+    let values = |run: &Path| -> Vec<f64> {
+        let tensors = checkpoint(run).1.into_iter().filter(|(name, _)| name.starts_with(prefix));
+        let bytes: Vec<u8> = tensors.flat_map(|(_, bytes)| bytes).collect();
+        bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+    };
+    let (a, b) = (values(a), values(b));
+    assert!(a.len() == b.len() && !a.is_empty(), "{prefix}: {} and {} numbers", a.len(), b.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut a.iter().copied())
+}
+
+#[test]
+fn a_batch_in_parts_is_the_same_step() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 24);
+    let vqvae = folder.path().join("vqvae-1");
+    for stage in ["vqvae", "prior", "pixelcnn", "joint"] {
+        let [whole, parts] = [1, 4].map(|accumulate| {
+            let out = folder.path().join(format!("{stage}-{accumulate}"));
+            let mut command = train(stage, &data, &out, 3);
+            command.args(["--set", "unet.dropout=0.3", "--set", &format!("stages.{stage}.batch=8")]);
+            command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
+            let mut command = if stage == "vqvae" { command } else { from(command, &vqvae) };
+            command.assert().success();
+            out
+        });
+        // The first moment is the running mean of the gradients: other noise, levels or dropout would change it throughout.
+        let moments = difference(&whole, &parts, "adam.first");
+        assert!(moments < 1e-3 && moments > 0.0, "{stage}: {moments}");
+        if ["vqvae", "joint"].contains(&stage) {
+            let codes = difference(&whole, &parts, "codebook");
+            assert!(codes < 1e-4, "{codes}");
+        }
+    }
+}
+
+fn set(mut command: Command, sets: &[&str]) -> Command {
+    sets.iter().for_each(|set| _ = command.args(["--set", set]));
+    command
+}
+
+/// The numbers of a tensor of a checkpoint.
+fn tensor(run: &Path, name: &str) -> Vec<f32> {
+    let bytes = checkpoint(run).1.remove(name).unwrap_or_else(|| panic!("no {name} in {}", run.display()));
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+#[test]
+fn the_modes_of_joint_training_reach_what_they_say() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 8);
+    let [vqvae, prior] = ["vqvae", "prior"].map(|name| folder.path().join(name));
+    train("vqvae", &data, &vqvae, 2).assert().success();
+    // Trained a little: a fresh U-Net ends in zeros and passes no gradient on.
+    set(from(train("prior", &data, &prior, 6), &vqvae), &["stages.prior.warmup=1"]).assert().success();
+    let joint = |name: &str, source: &Path, sets: &[&str]| {
+        let out = folder.path().join(name);
+        let command = from(train("joint", &data, &out, 1), source);
+        set(set(command, &["stages.joint.clip=0"]), sets).assert().success();
+        out
+    };
+    let plain = joint("plain", &prior, &[]);
+    // Both sources were taken: the U-Net and the moments of the prior, the encoder of its VQ-VAE.
+    assert_eq!(tensor(&plain, "latents.std"), tensor(&prior, "latents.std"));
+    let fresh = joint("fresh", &vqvae, &[]);
+    assert!(difference(&plain, &fresh, "model.prior") > 1e-3);
+    assert_eq!(difference(&plain, &fresh, "adam.first.vqvae"), 0.0, "the diffusion loss does not reach the VQ-VAE");
+    let (encoder, decoder, unet) = ("adam.first.vqvae.encoder", "adam.first.vqvae.decoder", "adam.first.prior");
+    let full = joint("full", &prior, &["joint.diffusion_gradient=full"]);
+    let scale = ["joint.diffusion_gradient=scale", "joint.gradient_scale=0.5"];
+    let half = joint("scale", &prior, &scale);
+    let (whole, part) = (difference(&plain, &full, encoder), difference(&plain, &half, encoder));
+    assert!(whole > 0.0 && (part / whole - 0.5).abs() < 0.02, "{part} of {whole}");
+    let kl = joint("kl", &prior, &["joint.regulariser=kl", "joint.regulariser_weight=1"]);
+    let gamma = joint("gamma", &prior, &["joint.regulariser=gamma", "joint.regulariser_weight=1"]);
+    assert!(difference(&plain, &kl, encoder) > 1e-3 && difference(&kl, &gamma, encoder) > 1e-3);
+    assert!(logged(&kl, "regulariser") == 1 && logged(&plain, "regulariser") == 0);
+    let codes = joint("codes", &prior, &["joint.diffuse=codes"]);
+    assert!(difference(&plain, &codes, unet) > 1e-3 && difference(&plain, &codes, encoder) == 0.0);
+    for run in [&full, &half, &kl, &gamma, &codes] {
+        assert_eq!(difference(&plain, run, decoder), 0.0, "{}", run.display());
+    }
+    let slow = joint("slow", &prior, &["joint.vqvae_lr=0"]);
+    let weight = "encoder.conv_in.weight";
+    assert_eq!(tensor(&slow, &format!("model.vqvae.{weight}")), tensor(&vqvae, &format!("ema.{weight}")));
+    assert!(difference(&slow, &plain, "model.vqvae.encoder") > 0.0);
+}
+
+#[test]
+fn the_use_of_codes_is_counted_by_epochs() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 24);
+    let out = folder.path().join("run");
+    // 49 images: two epochs, each of which ends within a batch, and one image.
+    set(train("vqvae", &data, &out, 7), &["stages.vqvae.batch=7"]).assert().success();
+    assert_eq!(tensor(&out, "epoch.hits").iter().sum::<f32>(), 64.0);
+    let [number, perplexity, used] = tensor(&out, "epoch.last")[..] else { panic!("three numbers") };
+    assert!(number == 2.0 && (1.0..=used).contains(&perplexity) && used <= 16.0, "{number} {perplexity} {used}");
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics.jsonl");
+    let epochs = |n: u64| text.lines().filter(|line| line.contains(&format!("\"epoch\":{n},"))).count();
+    assert_eq!([epochs(1), epochs(2), logged(&out, "epoch_perplexity")], [3, 1, 4]);
+}
+
+#[test]
+fn kept_latents_give_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 8);
+    let (vqvae, cache) = (folder.path().join("vqvae"), folder.path().join("cache"));
+    train("vqvae", &data, &vqvae, 2).assert().success();
+    let run = |stage: &str, name: &str, sets: &[&str]| {
+        let out = folder.path().join(name);
+        let mut command = set(from(train(stage, &data, &out, 4), &vqvae), sets);
+        command.env("XDG_CACHE_HOME", &cache).assert().success();
+        checkpoint(&out)
+    };
+    let latents = cache.join("dbvq-wgpu/latents");
+    for stage in ["prior", "pixelcnn"] {
+        let without = run(stage, &format!("{stage}-without"), &["stages.latent_cache=false"]);
+        assert!(stage == "pixelcnn" || !latents.exists());
+        assert_eq!(run(stage, &format!("{stage}-cold"), &[]), without);
+        assert_eq!(run(stage, &format!("{stage}-warm"), &[]), without);
+    }
+    let files: Vec<PathBuf> = std::fs::read_dir(&latents).expect("a folder").flatten().map(|e| e.path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let kept = std::fs::read(file).expect("the cache");
+    // 8 pictures, plain and mirrored: a checksum and 8 x 8 latents of 4 channels.
+    let slot = 16 + 8 * 8 * 4 * 4;
+    assert_eq!(kept.len(), 16 * slot);
+    let written = kept.chunks(slot).filter(|slot| slot.iter().any(|&byte| byte != 0)).count();
+    assert!((8..=16).contains(&written), "{written}");
+    let plain = run("prior", "again", &[]);
+    let change = |name: &str, right_sums: bool| {
+        let mut bytes = kept.clone();
+        for (number, slot) in bytes.chunks_mut(slot).enumerate() {
+            slot[16..].chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&0.5f32.to_le_bytes()));
+            if right_sums {
+                let sum = blake3::Hasher::new().update(&(number as u64).to_le_bytes()).update(&slot[16..]).finalize();
+                slot[..16].copy_from_slice(&sum.as_bytes()[..16]);
+            }
+        }
+        std::fs::write(file, bytes).expect("the cache");
+        run("prior", name, &[])
+    };
+    assert_ne!(change("believed", true), plain, "what is kept is used");
+    assert_eq!(change("damaged", false), plain, "but not if its checksum is wrong");
 }
 
 #[test]
@@ -134,4 +284,8 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     let prior = out("prior");
     from(train("prior", &data, &prior, 2), &vqvae).assert().success();
     fails(from(train("pixelcnn", &data, &out("i"), 2), &prior), 7, "is no VQ-VAE of this preset");
+    fails(train("joint", &data, &out("j"), 2), 2, "--from");
+    let pixelcnn = out("pixelcnn");
+    from(train("pixelcnn", &data, &pixelcnn, 2), &vqvae).assert().success();
+    fails(from(train("joint", &data, &out("k"), 2), &pixelcnn), 7, "is neither a VQ-VAE nor a prior of this preset");
 }

@@ -126,7 +126,11 @@ const FAULTS: &[Faults] = &[
     Faults {
         shader: "dropout",
         ops: &["dropout"],
-        faults: &[(">= vec4(p.rate)", "< vec4(p.rate)"), ("vec4(p.scale), keep", "vec4(1.0), keep")],
+        faults: &[
+            (">= vec4(p.rate)", "< vec4(p.rate)"),
+            ("vec4(p.scale), keep", "vec4(1.0), keep"),
+            ("random_bits(p.stream, at + 1u)", "random_bits(p.stream, at)"),
+        ],
     },
     Faults {
         shader: "elementwise",
@@ -311,7 +315,12 @@ const FAULTS: &[Faults] = &[
     Faults {
         shader: "random",
         ops: &["random_uniform", "random_normal", "random_gumbel", "philox_bits"],
-        faults: &[("v = normal4(bits);", "v = normal4(bits.yxzw);")],
+        faults: &[
+            ("return normal4(bits);", "return normal4(bits.yxzw);"),
+            // The second block of a sample that begins within the first.
+            ("law4(at + 1u)", "law4(at)"),
+            ("random_bits(p.stream, at + 1u)", "random_bits(p.stream, at)"),
+        ],
     },
     Faults {
         shader: "reduce",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::{BridgeConfig, Levels, LossWeight, TrainConfig};
+use super::{BridgeConfig, JointConfig, LossWeight, Stage, StagesConfig, TrainConfig};
 use crate::bridge::Spacing;
 
 /// The vector quantised autoencoder.
@@ -142,6 +142,8 @@ pub struct ImagesConfig {
     pub unet: UNetConfig,
     /// The baseline prior.
     pub pixelcnn: PixelCnnConfig,
+    /// How VQ-VAE and prior learn together.
+    pub joint: JointConfig,
     /// Optimisation of each stage.
     pub stages: StagesConfig,
 }
@@ -151,16 +153,8 @@ impl Default for ImagesConfig {
         let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
         let bridge =
             BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
-        let (vqvae, unet, pixelcnn) = Default::default();
-        ImagesConfig {
-            seed: 0,
-            activations: Activations::Keep,
-            bridge,
-            vqvae,
-            unet,
-            pixelcnn,
-            stages: StagesConfig::default(),
-        }
+        let (vqvae, unet, pixelcnn, joint, stages) = Default::default();
+        ImagesConfig { seed: 0, activations: Activations::Keep, bridge, vqvae, unet, pixelcnn, joint, stages }
     }
 }
 
@@ -176,61 +170,6 @@ pub enum Activations {
     RecomputeF16,
 }
 
-/// Optimisation of each stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StagesConfig {
-    /// Steps between evaluations on held-out images, with pictures; 0 for none.
-    pub evaluate_every: u64,
-    /// Held-out images looked at.
-    pub evaluate_images: usize,
-    /// The VQ-VAE.
-    pub vqvae: TrainConfig,
-    /// The diffusion prior.
-    pub prior: TrainConfig,
-    /// The PixelCNN.
-    pub pixelcnn: TrainConfig,
-}
-
-impl Default for StagesConfig {
-    fn default() -> Self {
-        let stage = TrainConfig {
-            lr: 2e-4,
-            batch: 64,
-            beta2: 0.999,
-            clip: 1.0,
-            loss: LossWeight::Simple,
-            levels: Levels::Uniform {},
-            ..TrainConfig::default()
-        };
-        let [vqvae, prior, pixelcnn] = [stage.clone(), stage.clone(), stage];
-        StagesConfig { evaluate_every: 200, evaluate_images: 256, vqvae, prior, pixelcnn }
-    }
-}
-
-/// What is trained of the image models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// The VQ-VAE.
-    VqVae,
-    /// The diffusion prior on its frozen latents.
-    Prior,
-    /// The PixelCNN on its frozen codes.
-    PixelCnn,
-}
-
-impl Stage {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::VqVae => "vqvae",
-            Stage::Prior => "prior",
-            Stage::PixelCnn => "pixelcnn",
-        }
-    }
-}
-
 impl ImagesConfig {
     /// Optimisation of `stage`.
     pub fn stage(&self, stage: Stage) -> &TrainConfig {
@@ -238,6 +177,7 @@ impl ImagesConfig {
             Stage::VqVae => &self.stages.vqvae,
             Stage::Prior => &self.stages.prior,
             Stage::PixelCnn => &self.stages.pixelcnn,
+            Stage::Joint => &self.stages.joint,
         }
     }
 
@@ -250,7 +190,10 @@ impl ImagesConfig {
         put("vqvae", Value::try_from(&self.vqvae));
         match stage {
             Stage::VqVae => {}
-            Stage::Prior => {
+            Stage::Prior | Stage::Joint => {
+                if stage == Stage::Joint {
+                    put("stage", Ok(stage.name().into()));
+                }
                 put("bridge", Value::try_from(&self.bridge));
                 put("unet", Value::try_from(&self.unet));
             }
@@ -301,7 +244,14 @@ impl ImagesConfig {
         if !(0.0..1.0).contains(&u.dropout) || !(0.0..1.0).contains(&v.decay) {
             return Some("unet.dropout and vqvae.decay must be in [0, 1)".into());
         }
-        let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
+        let mut diffusing = [Stage::Prior, Stage::Joint].into_iter();
+        if let Some(stage) = diffusing.find(|s| self.stage(*s).loss == LossWeight::Preconditioned) {
+            return Some(format!("stages.{}.loss: the U-Net takes `simple` or `weighted`", stage.name()));
+        }
+        if let Some(what) = self.joint.wrong() {
+            return Some(what);
+        }
+        let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn, Stage::Joint];
         stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
     }
 }

@@ -4,9 +4,10 @@
 //! its squared error have unit variance at every level (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
 
 use super::Losses;
+use super::terms::{Regularising, annealed, passing};
 use super::toy::Denoiser;
 use crate::bridge::{Affine, Bridge};
-use crate::config::{CodesConfig, Config, Diffuse, DiffusionGradient, LossWeight, Regulariser};
+use crate::config::{CodesConfig, Config, Diffuse, LossWeight};
 use crate::data::toy::{self, CODES, DIM, LENGTH, NOISE_STD};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -135,10 +136,14 @@ impl Toy {
         let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::Gumbel));
         let zq = self.relaxed(&x, &gumbel, codes, tau as f32);
         let reconstruction = ops::mse(&zq, &x);
-        let diffusion = self.diffusion(&start(&x, &zq, codes), &eps, t);
+        let start = if codes.diffuse == Diffuse::Data { &x } else { &zq };
+        let z0 = passing(start, codes.diffusion_gradient, codes.gradient_scale);
+        let diffusion = self.diffusion(&z0, &eps, t);
         let total = ops::add(&reconstruction, &diffusion);
         let mut parts = vec![("reconstruction", reconstruction), ("diffusion", diffusion)];
-        let Some(regulariser) = self.regulariser(&x, &eps, t, codes) else { return Losses { total, parts } };
+        let zt = || ops::marginal(&x, &eps, &self.target, &ops::gather(&self.tables.forward, t));
+        let regulariser = Regularising::from(codes).loss(zt, &self.codebook, t, self.bridge.steps());
+        let Some(regulariser) = regulariser else { return Losses { total, parts } };
         let weighted = ops::affine(&regulariser, codes.regulariser_weight as f32, 0.0);
         parts.push(("regulariser", regulariser));
         Losses { total: ops::add(&total, &weighted), parts }
@@ -162,48 +167,6 @@ impl Toy {
         let book = self.codebook.reshape([1, CODES, DIM]);
         ops::matmul(&weights.reshape([1, rows, CODES]), &book, Trans::default()).reshape(x.shape())
     }
-
-    /// L_reg at z_t, minimised: the mean over positions of what [`Regulariser`] names.
-    fn regulariser(&self, z0: &Tensor, eps: &Tensor, t: &Codes, codes: &CodesConfig) -> Option<Tensor> {
-        let tau = |t: usize| annealed(codes.reg_tau_first, codes.reg_tau_last, t as f64, self.bridge.steps() as f64);
-        let table = |f: &dyn Fn(usize) -> f64| {
-            let values: Vec<f32> = (0..=self.bridge.steps()).map(|t| f(t) as f32).collect();
-            ops::gather(&Tensor::from_slice(z0.gpu(), &values, [values.len(), 1]), t).reshape([t.count(), 1, 1])
-        };
-        if codes.regulariser == Regulariser::Off {
-            return None;
-        }
-        let zt = ops::marginal(z0, eps, &self.target, &ops::gather(&self.tables.forward, t));
-        if codes.regulariser == Regulariser::Gamma {
-            let nearest = ops::gather(&self.codebook, &ops::nearest(&zt, &self.codebook));
-            let gamma = table(&|t| 1.0 / codes.reg_tau - 1.0 / tau(t));
-            let squares = ops::mul(&ops::square(&ops::sub(&zt, &nearest)), &gamma);
-            return Some(ops::affine(&ops::mean_all(&squares), DIM as f32, 0.0));
-        }
-        let distances = ops::affine(&ops::distances(&zt, &self.codebook), -codes.scale as f32, 0.0);
-        let log_q = ops::log_softmax(&distances, 1.0 / codes.reg_tau as f32);
-        let log_p = ops::log_softmax(&ops::mul(&distances, &table(&|t| 1.0 / tau(t))), 1.0);
-        let terms = ops::mul(&ops::exp(&log_q), &ops::sub(&log_q, &log_p));
-        Some(ops::affine(&ops::mean_all(&terms), CODES as f32, 0.0))
-    }
-}
-
-/// z_0 of the bridge, with as much of the gradient as configured.
-fn start(x: &Tensor, zq: &Tensor, codes: &CodesConfig) -> Tensor {
-    let z0 = if codes.diffuse == Diffuse::Data { x } else { zq };
-    match codes.diffusion_gradient {
-        DiffusionGradient::Stop => z0.detach(),
-        DiffusionGradient::Full => z0.clone(),
-        DiffusionGradient::Scale => {
-            let part = codes.gradient_scale as f32;
-            ops::add(&ops::affine(z0, part, 0.0), &ops::affine(&z0.detach(), 1.0 - part, 0.0))
-        }
-    }
-}
-
-/// Geometric from `first` at 0 to `last` at `end` and beyond.
-fn annealed(first: f64, last: f64, at: f64, end: f64) -> f64 {
-    first * (last / first).powf((at / end).min(1.0))
 }
 
 impl Tables {

@@ -78,11 +78,16 @@ impl Diffusion {
         self.unet.forward(&ops::sub(z, &self.target), &Codes::from_slice(z.gpu(), &vec![t as u32; n], [n]), None)
     }
 
+    /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d]. `stream.step` numbers ε.
+    pub fn noised(&self, z0: &Tensor, t: &Codes, stream: Stream) -> (Tensor, Tensor) {
+        let eps = ops::normal(z0.gpu(), z0.shape(), Stream { stream: EPSILON, ..stream });
+        (ops::marginal(z0, &eps, &self.target, &ops::gather(&self.forward, t)), eps)
+    }
+
     /// L_t at the levels `t` `[n]`: the mean of ‖ε − ε_θ(z_t, t)‖², weighted as configured, for standardised `z0`
     /// [n, h, w, d]. `stream.step` numbers ε; with `trains` activations are dropped.
     pub fn loss(&self, z0: &Tensor, t: &Codes, stream: Stream, trains: bool) -> Tensor {
-        let eps = ops::normal(z0.gpu(), z0.shape(), Stream { stream: EPSILON, ..stream });
-        let zt = ops::marginal(z0, &eps, &self.target, &ops::gather(&self.forward, t));
+        let (zt, eps) = self.noised(z0, t, stream);
         let predicted = self.unet.forward(&ops::sub(&zt, &self.target), t, trains.then_some(stream));
         ops::weighted_mse(&predicted, &eps, &ops::gather(&self.weight, t).reshape([t.count()]))
     }

@@ -3,8 +3,10 @@
 mod activations;
 pub mod dbvq;
 pub mod diffusion;
+pub mod joint;
 pub mod pixelcnn;
 pub mod sampler;
+mod terms;
 pub mod toy;
 pub mod unet;
 pub mod vqvae;

@@ -80,7 +80,7 @@ impl VqVae {
             total = ops::add(&total, &ops::affine(&normaliser, self.config.normaliser as f32, 0.0));
             parts.push(("normaliser", normaliser));
         }
-        Step { losses: Losses { total, parts }, latents: latents.detach(), codes }
+        Step { losses: Losses { total, parts }, latents, codes }
     }
 
     /// The mean of log Σ_k exp(−‖z_e − e_k‖²), section 3.2.

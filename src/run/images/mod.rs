@@ -1,5 +1,9 @@
 //! Training of the image models, stage by stage; section 4.2 of the paper.
 
+mod joint;
+mod keeper;
+mod latents;
+mod learner;
 mod pictures;
 mod pixelcnn;
 mod prior;
@@ -62,7 +66,7 @@ impl Setting {
     /// The images of a batch on the GPU, [n, h, w, 3].
     fn images(&self, batch: &Batch) -> Tensor {
         let size = self.config.vqvae.size;
-        Tensor::from_slice(&self.gpu, &batch.images, [batch.labels.len(), size, size, 3])
+        Tensor::from_slice(&self.gpu, &batch.images, [batch.len(), size, size, 3])
     }
 
     /// Whether `stage` looks at held-out images after `step` steps.
@@ -72,7 +76,7 @@ impl Setting {
     }
 
     fn stream(&self, step: u64, stream: u32) -> Stream {
-        Stream { seed: self.config.seed, step: step as u32, stream }
+        Stream { seed: self.config.seed, step: step as u32, stream, first: 0 }
     }
 }
 
@@ -81,27 +85,68 @@ fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Tensor {
     Tensor::from_slice(gpu, &set.floats(indices), [indices.len(), set.height, set.width, 3])
 }
 
+/// The trained models that a stage builds on.
+#[derive(Default)]
+struct Sources {
+    vqvae: Option<Checkpoint>,
+    prior: Option<Checkpoint>,
+}
+
+impl Sources {
+    /// What `args` name for `stage`, checked before anything slow.
+    fn find(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<Sources> {
+        let resumes = args.resume && checkpoint::exists(&args.out);
+        let kept = args.out.join(VQVAE_FILE);
+        match (stage, &args.from) {
+            (Stage::VqVae, Some(_)) => Err(usage(args, "--stage vqvae starts from nothing, without --from")),
+            (Stage::VqVae, None) => Ok(Sources::default()),
+            (Stage::Joint, Some(run)) => Sources::warm(run, config),
+            // Its checkpoint has everything.
+            (Stage::Joint, None) if resumes => Ok(Sources::default()),
+            (_, Some(run)) => Sources::frozen(&checkpoint::path(run), config),
+            (_, None) if resumes && kept.exists() => Sources::frozen(&kept, config),
+            _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
+        }
+    }
+
+    /// A VQ-VAE alone.
+    fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
+        let found = checkpoint::load(file)?;
+        if found.model != config.model_text(Stage::VqVae) {
+            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with --from";
+            return Err(Error::checkpoint(file, what));
+        }
+        Ok(Sources { vqvae: Some(found), prior: None })
+    }
+
+    /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
+    fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
+        let found = checkpoint::load(&checkpoint::path(run))?;
+        if found.model == config.model_text(Stage::Prior) {
+            return Ok(Sources { prior: Some(found), ..Sources::frozen(&run.join(VQVAE_FILE), config)? });
+        }
+        if found.model != config.model_text(Stage::VqVae) {
+            let what =
+                "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
+            return Err(Error::checkpoint(&found.path, what));
+        }
+        Ok(Sources { vqvae: Some(found), prior: None })
+    }
+}
+
+fn usage(args: &TrainArgs, what: &str) -> Error {
+    Error::Usage(format!("{} is an image preset: {what}", args.preset))
+}
+
 /// `dbvq-wgpu train` of an image preset.
 ///
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
-    let usage = |what: &str| Error::Usage(format!("{} is an image preset: {what}", args.preset));
-    let stage = args.stage.ok_or_else(|| usage("choose what to train with --stage vqvae, prior or pixelcnn"))?;
-    let folder = args.data.as_ref().ok_or_else(|| usage("name the folder of the images with --data"))?;
-    if stage == Stage::VqVae && args.from.is_some() {
-        return Err(usage("--stage vqvae starts from nothing, without --from"));
-    }
-    let resumes = args.resume && checkpoint::exists(&args.out);
-    let source = args.out.join(VQVAE_FILE);
-    let from = match (&args.from, stage) {
-        (_, Stage::VqVae) => None,
-        (Some(run), _) => Some(checkpoint::path(run)),
-        (None, _) if resumes && source.exists() => Some(source.clone()),
-        (None, _) => return Err(usage("this stage builds on a trained VQ-VAE; name its run with --from")),
-    };
-    // Before anything slow: does the VQ-VAE fit?
-    let frozen = from.map(|file| frozen_checkpoint(&file, config)).transpose()?;
+    let choose = "choose what to train with --stage vqvae, prior, pixelcnn or joint";
+    let stage = args.stage.ok_or_else(|| usage(args, choose))?;
+    let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
+    let sources = Sources::find(args, config, stage)?;
     let pictures = read(folder, config)?;
     let dir = RunDir::open(&args.out)?;
     let text = format!("stage = \"{}\"\n{}", stage.name(), config.to_toml());
@@ -110,18 +155,18 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     }
     let gpu = args.device.open()?;
     dir.write_config(&text)?;
-    if let Some(found) = &frozen
-        && found.path != source
-    {
-        let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
-        run_dir::write(&source, &bytes)?;
-    }
-    let frozen = || load_frozen(&gpu, config, frozen.as_ref().expect("these stages have a VQ-VAE"));
-    let setting = Rc::new(Setting { gpu: gpu.clone(), config: config.clone(), pictures });
+    let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
     match stage {
         Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone())?),
-        Stage::Prior => go(args, &setting, dir, stage, prior::PriorTask::new(setting.clone(), frozen()?)?),
-        Stage::PixelCnn => go(args, &setting, dir, stage, pixelcnn::PixelCnnTask::new(setting.clone(), frozen()?)?),
+        Stage::Prior => {
+            let frozen = freeze(&setting, sources, &args.out)?;
+            go(args, &setting, dir, stage, prior::PriorTask::new(setting.clone(), frozen)?)
+        }
+        Stage::PixelCnn => {
+            let frozen = freeze(&setting, sources, &args.out)?;
+            go(args, &setting, dir, stage, pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?)
+        }
+        Stage::Joint => go(args, &setting, dir, stage, joint::JointTask::new(setting.clone(), sources)?),
     }
 }
 
@@ -165,25 +210,37 @@ fn read(folder: &Path, config: &ImagesConfig) -> Result<Pictures> {
     Ok(Pictures { train: Arc::new(train), held_out })
 }
 
-/// The checkpoint of a VQ-VAE, which must be one of this configuration.
-fn frozen_checkpoint(file: &Path, config: &ImagesConfig) -> Result<Checkpoint> {
-    let found = checkpoint::load(file)?;
-    if found.model != config.model_text(Stage::VqVae) {
-        let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with --from";
-        return Err(Error::checkpoint(file, what));
+/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
+fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
+    let found = sources.vqvae.expect("a stage that freezes a VQ-VAE has one");
+    let copy = out.join(VQVAE_FILE);
+    if found.path != copy {
+        let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
+        run_dir::write(&copy, &bytes)?;
     }
-    Ok(found)
+    let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
+    load_vqvae(&mut model, &found)?;
+    Ok(model)
 }
 
-/// A VQ-VAE with the averaged weights of `found`. Its parameters are no leaves of the tape: nothing moves them.
-fn load_frozen(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint) -> Result<VqVae> {
-    let mut model = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
+/// Gives `model` the averaged weights and the codebook of the run of a VQ-VAE.
+fn load_vqvae(model: &mut VqVae, found: &Checkpoint) -> Result<()> {
+    // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
+    vqvae::restore_codebook(&model.codebook, found)?;
+    let gpu = model.codebook.vectors.gpu().clone();
+    load_weights(&gpu, model, found, "ema.")
+}
+
+/// Gives `model` the tensors of `found` whose names are `prefix` and the paths of its parameters: `ema.` for the averaged
+/// weights of a run.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if one is missing or of another shape.
+fn load_weights(gpu: &Gpu, model: &mut dyn Module, found: &Checkpoint, prefix: &str) -> Result<()> {
     let mut outcome = Ok(());
-    model.visit(&mut |path, tensor| match found.tensor(&format!("ema.{path}"), tensor.shape()) {
+    model.visit(&mut |path, tensor| match found.tensor(&format!("{prefix}{path}"), tensor.shape()) {
         Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
         Err(error) => outcome = Err(error),
     });
-    outcome?;
-    vqvae::restore_codebook(&model.codebook, found)?;
-    Ok(model)
+    outcome
 }

@@ -5,19 +5,21 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::latents::Latents;
+use super::learner::Learner;
 use super::vqvae::Usage;
 use super::{Setting, pictures};
 use crate::config::Stage;
-use crate::data::Loader;
 use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::models::Losses;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
-use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::ops;
-use crate::run::session::{Report, Task, averaging, learning_rate};
+use crate::run::session::{Report, Task};
 use crate::tensor::{Codes, Tensor};
 
 /// Samples of a picture.
@@ -27,12 +29,8 @@ const SAMPLES: u32 = 0x2100;
 
 pub(super) struct PixelCnnTask {
     setting: Rc<Setting>,
-    vqvae: VqVae,
-    model: PixelCnn,
-    adam: Adam,
-    /// The same model with averaged weights.
-    averaged: PixelCnn,
-    loader: Loader,
+    latents: Latents,
+    learner: Learner<PixelCnn>,
     /// Codes of held-out images, in chunks.
     held_out: Vec<Codes>,
 }
@@ -40,28 +38,17 @@ pub(super) struct PixelCnnTask {
 impl PixelCnnTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PixelCnnTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let build = |mut init: Init| PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
-        let (mut model, mut averaged) = (build(Init::new(gpu, config.seed)), build(Init::blank(gpu)));
-        model.activations = config.activations;
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(config.stage(Stage::PixelCnn)), |_| 0);
-        adam.averages(&mut averaged);
+        let build = |mut init: Init| {
+            let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
+            model.activations = config.activations;
+            model
+        };
+        let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
+        let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![config.stage(Stage::PixelCnn).lr], |_| 0);
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
         let held_out = setting.held_out().iter().map(codes).collect();
-        let loader = setting.loader(Stage::PixelCnn, 0)?;
-        Ok(PixelCnnTask { vqvae, model, adam, averaged, loader, held_out, setting })
-    }
-
-    /// The mean of −log p(code | codes before it), nats.
-    fn loss(&self, model: &PixelCnn, codes: &Codes) -> Tensor {
-        let logits = model.forward(codes, &self.classes(codes.shape().dims()[0]));
-        let k = logits.shape().last();
-        let rows = logits.reshape([logits.count() / k, k]);
-        ops::mean_all(&ops::cross_entropy(&rows, &codes.reshape([codes.count()])))
-    }
-
-    /// The one class of everything.
-    fn classes(&self, n: usize) -> Codes {
-        Codes::from_slice(&self.setting.gpu, &vec![0; n], [n])
+        let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
+        Ok(PixelCnnTask { latents, learner, held_out, setting })
     }
 
     /// A picture of samples, drawn code by code in raster order.
@@ -72,7 +59,7 @@ impl PixelCnnTask {
         gpu.no_grad(|| {
             for at in 0..side * side {
                 let so_far = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-                let logits = self.averaged.forward(&so_far, &self.classes(SHOWN)).to_vec();
+                let logits = self.learner.averaged.forward(&so_far, &one_class(gpu, SHOWN)).to_vec();
                 let stream = self.setting.stream(at as u64, SAMPLES);
                 for i in 0..SHOWN {
                     let row = &logits[(i * side * side + at) * k..][..k];
@@ -80,9 +67,23 @@ impl PixelCnnTask {
                 }
             }
             let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-            self.vqvae.decode(&self.vqvae.look_up(&codes)).to_vec()
+            let vqvae = self.latents.vqvae();
+            vqvae.decode(&vqvae.look_up(&codes)).to_vec()
         })
     }
+}
+
+/// The mean of −log p(code | codes before it), nats.
+fn loss(model: &PixelCnn, codes: &Codes) -> Tensor {
+    let logits = model.forward(codes, &one_class(codes.gpu(), codes.shape().dims()[0]));
+    let k = logits.shape().last();
+    let rows = logits.reshape([logits.count() / k, k]);
+    ops::mean_all(&ops::cross_entropy(&rows, &codes.reshape([codes.count()])))
+}
+
+/// The one class of everything.
+fn one_class(gpu: &Gpu, n: usize) -> Codes {
+    Codes::from_slice(gpu, &vec![0; n], [n])
 }
 
 /// The code whose share of softmax(logits) holds the quantile u.
@@ -99,28 +100,24 @@ fn draw(logits: &[f32], u: f64) -> u32 {
 
 impl Task for PixelCnnTask {
     fn parameters(&mut self) -> usize {
-        self.model.parameters()
+        self.learner.model.parameters()
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
-        let train = self.setting.config.stage(Stage::PixelCnn);
-        let images = self.setting.images(&self.loader.next());
-        let codes = self.setting.gpu.no_grad(|| self.vqvae.quantise(&self.vqvae.encode(&images)));
-        let total = self.loss(&self.model, &codes);
-        let grads = total.backward();
-        let group = Group { lr: learning_rate(train, step), clip: train.clip };
-        let norm = self.adam.step(&grads, &[group], step as u32 + 1, averaging(train.ema, step));
-        Ok(Report { total, parts: Vec::new(), norm })
+        let parts = self.learner.parts(step)?;
+        let (setting, latents) = (&self.setting, &self.latents);
+        Ok(self.learner.learn(step, &parts, |learner, part| {
+            let codes = latents.vqvae().quantise(&latents.of(setting, part));
+            Losses { total: loss(&learner.model, &codes), parts: Vec::new() }
+        }))
     }
 
     fn export(&self) -> Vec<Entry> {
-        self.adam.export()
+        self.learner.export()
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))?;
-        self.loader = self.setting.loader(Stage::PixelCnn, found.step)?;
-        Ok(())
+        self.learner.import(found)
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
@@ -128,8 +125,8 @@ impl Task for PixelCnnTask {
             return Ok(None);
         }
         let gpu = &self.setting.gpu;
-        let loss = |codes: &Codes| f64::from(self.loss(&self.averaged, codes).item()) * codes.count() as f64;
-        let total: f64 = gpu.no_grad(|| self.held_out.iter().map(loss).sum());
+        let nats = |codes: &Codes| f64::from(loss(&self.learner.averaged, codes).item()) * codes.count() as f64;
+        let total: f64 = gpu.no_grad(|| self.held_out.iter().map(nats).sum());
         let codes: Vec<u32> = self.held_out.iter().flat_map(Codes::to_vec).collect();
         let unigram = Usage::of(&codes, self.setting.config.vqvae.codes).perplexity.log2();
         let picture = pictures::grid(&self.samples(), self.setting.config.vqvae.size);

@@ -5,133 +5,123 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::keeper::{Keeper, rows};
+use super::learner::{Learner, Part};
 use super::{Setting, pictures};
 use crate::config::{CodebookRule, Stage};
-use crate::data::Loader;
 use crate::error::Result;
 use crate::models::vqvae::{Step, VqVae};
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
-use crate::nn::optim::{Adam, AdamOptions, Group};
-use crate::run::session::{Report, Task, averaging, learning_rate};
-use crate::tensor::{Codes, Tensor};
+use crate::run::session::{Report, Task};
+use crate::tensor::Tensor;
 
-/// Philox streams: where code vectors start, and where dead ones go.
+/// Philox stream: where code vectors start.
 const PLACE: u32 = 0x110;
-const REVIVE: u32 = 0x111;
 /// Images of a picture of reconstructions.
 const SHOWN: usize = 32;
 
 pub(super) struct VqVaeTask {
     setting: Rc<Setting>,
-    model: VqVae,
-    adam: Adam,
-    /// The same model with averaged weights.
-    averaged: VqVae,
-    loader: Loader,
+    learner: Learner<VqVae>,
     held_out: Vec<Tensor>,
-    last_codes: Option<Codes>,
-    revived: usize,
+    keeper: Keeper,
 }
 
 impl VqVaeTask {
     pub fn new(setting: Rc<Setting>) -> Result<VqVaeTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
+        let model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
         let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(config.stage(Stage::VqVae)), |_| 0);
         averaged.codebook = model.codebook.clone();
-        adam.averages(&mut averaged);
-        let (loader, held_out) = (setting.loader(Stage::VqVae, 0)?, setting.held_out());
-        Ok(VqVaeTask { setting, model, adam, averaged, loader, held_out, last_codes: None, revived: 0 })
-    }
-
-    /// Moves the code vectors by what fell to them, and revives dead ones when it is time.
-    fn tend_codebook(&mut self, step: u64, result: &Step) {
-        let config = &self.setting.config.vqvae;
-        if config.codebook == CodebookRule::Ema {
-            self.model.codebook.follow(&result.latents, &result.codes, config.decay);
-            if config.revive_every > 0 && (step + 1).is_multiple_of(config.revive_every) {
-                self.revived += self.model.codebook.revive(&result.latents, self.setting.stream(step, REVIVE));
-            }
-        }
+        let learner =
+            Learner::new(&setting, Stage::VqVae, [model, averaged], vec![config.stage(Stage::VqVae).lr], |_| 0);
+        let (held_out, keeper) = (setting.held_out(), Keeper::new(&setting, Stage::VqVae));
+        Ok(VqVaeTask { setting, learner, held_out, keeper })
     }
 }
 
 impl Task for VqVaeTask {
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
-        self.model.parameters() + if follows { self.model.codebook.vectors.count() } else { 0 }
+        let model = &mut self.learner.model;
+        model.parameters() + if follows { model.codebook.vectors.count() } else { 0 }
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
-        let images = self.setting.images(&self.loader.next());
+        let parts = self.learner.parts(step)?;
+        let (setting, model) = (&self.setting, &self.learner.model);
         if step == 0 {
-            let latents = self.setting.gpu.no_grad(|| self.model.encode(&images));
-            self.model.codebook.place(&latents, self.setting.stream(step, PLACE));
+            let latents = |part: &Part| setting.gpu.no_grad(|| model.encode(&setting.images(&part.batch)));
+            let latents: Vec<Tensor> = parts.iter().map(latents).collect();
+            model.codebook.place(&rows(&latents), setting.stream(step, PLACE));
         }
-        let result = self.model.step(&images);
-        let grads = result.losses.total.backward();
-        let train = self.setting.config.stage(Stage::VqVae);
-        let group = Group { lr: learning_rate(train, step), clip: train.clip };
-        let norm = self.adam.step(&grads, &[group], step as u32 + 1, averaging(train.ema, step));
-        self.tend_codebook(step, &result);
-        self.last_codes = Some(result.codes);
-        Ok(Report { total: result.losses.total, parts: result.losses.parts, norm })
+        let mut seen = Vec::new();
+        let report = self.learner.learn(step, &parts, |learner, part| {
+            let Step { losses, latents, codes } = learner.model.step(&setting.images(&part.batch));
+            seen.push((latents, codes));
+            losses
+        });
+        self.keeper.tend(setting, &self.learner.model, step, seen);
+        Ok(report)
     }
 
     fn export(&self) -> Vec<Entry> {
-        let mut entries = self.adam.export();
-        let state = self.model.codebook.state();
-        entries.extend(state.map(|(name, tensor)| (name.to_string(), tensor.shape(), tensor.to_vec())));
+        let mut entries = self.learner.export();
+        entries.extend(self.keeper.export(&self.learner.model));
         entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))?;
-        restore_codebook(&self.model.codebook, found)?;
-        self.loader = self.setting.loader(Stage::VqVae, found.step)?;
-        Ok(())
+        self.learner.import(found)?;
+        restore_codebook(&self.learner.model.codebook, found)?;
+        self.keeper.import(found)
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
-        if let Some(codes) = &self.last_codes {
-            let usage = Usage::of(&codes.to_vec(), self.setting.config.vqvae.codes);
-            line.insert("perplexity".into(), json!(usage.perplexity));
-            line.insert("codes_used".into(), json!(usage.used));
-        }
-        line.insert("codes_revived".into(), json!(std::mem::take(&mut self.revived)));
+        self.keeper.metrics(line);
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
         if !self.setting.evaluates(Stage::VqVae, step) {
             return Ok(None);
         }
-        let (mut originals, mut images, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-        self.setting.gpu.no_grad(|| {
-            for chunk in &self.held_out {
-                let of_chunk = self.averaged.quantise(&self.averaged.encode(chunk));
-                images.extend(self.averaged.decode(&self.averaged.look_up(&of_chunk)).to_vec());
-                codes.extend(of_chunk.to_vec());
-                originals.extend(chunk.to_vec());
-            }
-        });
-        let config = &self.setting.config.vqvae;
-        let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
-        pictures::save(&picture, &dir.join(format!("reconstructions-{step:06}.png")))?;
-        let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b.clamp(-1.0, 1.0)).powi(2));
-        let mse = squares.sum::<f64>() / originals.len() as f64;
-        let usage = Usage::of(&codes, config.codes);
-        Ok(Some(Map::from_iter([
-            ("held_out_mse".to_string(), json!(mse)),
-            // Of pixels in [−1, 1]: the peak is 2.
-            ("held_out_psnr".to_string(), json!(10.0 * (4.0 / mse).log10())),
-            ("held_out_perplexity".to_string(), json!(usage.perplexity)),
-            ("held_out_codes_used".to_string(), json!(usage.used)),
-        ])))
+        reconstruct(&self.setting, &self.learner.averaged, &self.held_out, step, dir).map(Some)
     }
+}
+
+/// How `model` reconstructs held-out images, and a picture of it in `dir`.
+pub(super) fn reconstruct(
+    setting: &Setting,
+    model: &VqVae,
+    held_out: &[Tensor],
+    step: u64,
+    dir: &Path,
+) -> Result<Map<String, Value>> {
+    let (mut originals, mut images, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+    setting.gpu.no_grad(|| {
+        for chunk in held_out {
+            let of_chunk = model.quantise(&model.encode(chunk));
+            images.extend(model.decode(&model.look_up(&of_chunk)).to_vec());
+            codes.extend(of_chunk.to_vec());
+            originals.extend(chunk.to_vec());
+        }
+    });
+    let config = &setting.config.vqvae;
+    let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
+    pictures::save(&picture, &dir.join(format!("reconstructions-{step:06}.png")))?;
+    let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b.clamp(-1.0, 1.0)).powi(2));
+    let mse = squares.sum::<f64>() / originals.len() as f64;
+    let usage = Usage::of(&codes, config.codes);
+    Ok(Map::from_iter([
+        ("held_out_mse".to_string(), json!(mse)),
+        // Of pixels in [−1, 1]: the peak is 2.
+        ("held_out_psnr".to_string(), json!(10.0 * (4.0 / mse).log10())),
+        ("held_out_perplexity".to_string(), json!(usage.perplexity)),
+        ("held_out_codes_used".to_string(), json!(usage.used)),
+    ]))
 }
 
 /// Puts back the codebook of a checkpoint.
@@ -152,10 +142,16 @@ pub(super) struct Usage {
 impl Usage {
     /// Of `codes` below `k`.
     pub fn of(codes: &[u32], k: usize) -> Usage {
-        let mut hits = vec![0usize; k];
-        codes.iter().for_each(|&code| hits[code as usize] += 1);
-        let share = |&n: &usize| n as f64 / codes.len() as f64;
-        let entropy: f64 = hits.iter().filter(|&&n| n > 0).map(share).map(|p| -p * p.ln()).sum();
-        Usage { perplexity: entropy.exp(), used: hits.iter().filter(|&&n| n > 0).count() }
+        let mut hits = vec![0.0; k];
+        codes.iter().for_each(|&code| hits[code as usize] += 1.0);
+        Usage::of_hits(&hits)
+    }
+
+    /// Of codes that occur so often.
+    pub fn of_hits(hits: &[f32]) -> Usage {
+        let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
+        let shares = hits.iter().filter(|&&n| n > 0.0).map(|&n| f64::from(n) / total);
+        let entropy: f64 = shares.clone().map(|p| -p * p.ln()).sum();
+        Usage { perplexity: entropy.exp(), used: shares.count() }
     }
 }

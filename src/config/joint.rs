@@ -1,0 +1,72 @@
+//! How VQ-VAE and prior learn together.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Diffuse, DiffusionGradient, Regulariser};
+
+/// Joint training of the image models, Algorithm 1 end to end. The defaults are those that do no harm: the VQ-VAE learns from
+/// its own losses, the prior follows its latents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JointConfig {
+    /// Peak learning rate of the VQ-VAE; that of the U-Net is `stages.joint.lr`. Each is clipped by its own norm.
+    pub vqvae_lr: f64,
+    /// What the bridge starts from: `data`, the encoder's output z_e, or `codes`, its code vectors z_q.
+    pub diffuse: Diffuse,
+    /// What of the diffusion loss's gradient reaches the encoder.
+    pub diffusion_gradient: DiffusionGradient,
+    /// Factor for `diffusion_gradient = "scale"`.
+    pub gradient_scale: f64,
+    /// L_reg, on standardised latents and code vectors. Its gradient reaches the encoder, and with
+    /// `vqvae.codebook = "gradient"` the codes.
+    pub regulariser: Regulariser,
+    /// Its weight; 1, the paper's, harms.
+    pub regulariser_weight: f64,
+    /// Logits of `kl` are −scale · ‖z − e‖².
+    pub scale: f64,
+    /// τ of q(z_q^t | z_t).
+    pub reg_tau: f64,
+    /// τ_0 of p(z_q^t | z_t), geometric to `reg_tau_last` at t = T.
+    pub reg_tau_first: f64,
+    /// τ_T.
+    pub reg_tau_last: f64,
+}
+
+impl Default for JointConfig {
+    fn default() -> Self {
+        JointConfig {
+            vqvae_lr: 1e-4,
+            diffuse: Diffuse::Data,
+            diffusion_gradient: DiffusionGradient::Stop,
+            gradient_scale: 0.01,
+            regulariser: Regulariser::Off,
+            regulariser_weight: 0.01,
+            scale: 1.0,
+            reg_tau: 1.0,
+            reg_tau_first: 10.0,
+            reg_tau_last: 0.1,
+        }
+    }
+}
+
+impl JointConfig {
+    /// What makes no sense in it.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let c = self;
+        let above = [("scale", c.scale), ("reg_tau", c.reg_tau), ("reg_tau_first", c.reg_tau_first)];
+        if let Some((name, value)) = above
+            .iter()
+            .chain(&[("reg_tau_last", c.reg_tau_last)])
+            .find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
+        {
+            return Some(format!("joint.{name} = {value} must be a finite number above 0"));
+        }
+        let sizes = [
+            ("vqvae_lr", c.vqvae_lr),
+            ("gradient_scale", c.gradient_scale),
+            ("regulariser_weight", c.regulariser_weight),
+        ];
+        let (name, value) = sizes.iter().find(|(_, v)| !(*v >= 0.0 && (*v as f32).is_finite()))?;
+        Some(format!("joint.{name} = {value} must be a finite number, not negative"))
+    }
+}

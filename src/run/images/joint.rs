@@ -1,0 +1,123 @@
+//! Stage `joint`: VQ-VAE and diffusion prior together, from a trained VQ-VAE or prior on.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use super::keeper::Keeper;
+use super::latents::{export_moments, import_moments, measure};
+use super::learner::Learner;
+use super::prior::{draw, held_out_loss};
+use super::vqvae::{reconstruct, restore_codebook};
+use super::{Setting, Sources, load_vqvae, load_weights, pictures};
+use crate::config::{CodebookRule, Stage};
+use crate::error::Result;
+use crate::models::joint::Joint;
+use crate::models::vqvae::Step;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::init::Init;
+use crate::run::session::{Report, Task};
+use crate::tensor::Tensor;
+
+pub(super) struct JointTask {
+    setting: Rc<Setting>,
+    learner: Learner<Joint>,
+    /// Whether the moments are those of a trained prior.
+    has_moments: bool,
+    held_out: Vec<Tensor>,
+    keeper: Keeper,
+}
+
+impl JointTask {
+    /// With the weights of `sources`: of a VQ-VAE, and of its prior if there is one.
+    pub fn new(setting: Rc<Setting>, sources: Sources) -> Result<JointTask> {
+        let (gpu, config) = (&setting.gpu, &setting.config);
+        let mut model = Joint::new(&mut Init::new(gpu, config.seed), config)?;
+        let mut averaged = Joint::new(&mut Init::blank(gpu), config)?;
+        if let Some(found) = &sources.vqvae {
+            load_vqvae(&mut model.vqvae, found)?;
+        }
+        if let Some(found) = &sources.prior {
+            load_weights(gpu, &mut model.prior, found, "ema.")?;
+            model.prior.moments = import_moments(&model.prior, found)?;
+        }
+        averaged.vqvae.codebook = model.vqvae.codebook.clone();
+        averaged.prior.moments = model.prior.moments.clone();
+        let peaks = vec![config.stage(Stage::Joint).lr, config.joint.vqvae_lr];
+        let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
+            usize::from(path.starts_with("vqvae."))
+        });
+        let (held_out, keeper) = (setting.held_out(), Keeper::new(&setting, Stage::Joint));
+        Ok(JointTask { learner, has_moments: sources.prior.is_some(), held_out, keeper, setting })
+    }
+
+    fn standardise_by(&mut self, moments: [Tensor; 2]) {
+        (self.learner.model.prior.moments, self.learner.averaged.prior.moments) = (moments.clone(), moments);
+    }
+}
+
+impl Task for JointTask {
+    fn parameters(&mut self) -> usize {
+        let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
+        let model = &mut self.learner.model;
+        model.parameters() + if follows { model.vqvae.codebook.vectors.count() } else { 0 }
+    }
+
+    fn start(&mut self) {
+        if !self.has_moments {
+            self.standardise_by(measure(&self.setting, &self.learner.model.vqvae));
+        }
+    }
+
+    fn step(&mut self, step: u64) -> Result<Report> {
+        let parts = self.learner.parts(step)?;
+        let (setting, mut seen) = (&self.setting, Vec::new());
+        let report = self.learner.learn(step, &parts, |learner, part| {
+            let images = setting.images(&part.batch);
+            let Step { losses, latents, codes } = learner.model.step(&images, &learner.levels(part), part.stream);
+            seen.push((latents, codes));
+            losses
+        });
+        self.keeper.tend(setting, &self.learner.model.vqvae, step, seen);
+        Ok(report)
+    }
+
+    fn export(&self) -> Vec<Entry> {
+        let model = &self.learner.model;
+        let mut entries = self.learner.export();
+        entries.extend(self.keeper.export(&model.vqvae));
+        entries.extend(export_moments(&model.prior));
+        entries
+    }
+
+    fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.learner.import(found)?;
+        restore_codebook(&self.learner.model.vqvae.codebook, found)?;
+        self.keeper.import(found)?;
+        self.standardise_by(import_moments(&self.learner.model.prior, found)?);
+        Ok(())
+    }
+
+    fn metrics(&mut self, line: &mut Map<String, Value>) {
+        self.keeper.metrics(line);
+    }
+
+    fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
+        if !self.setting.evaluates(Stage::Joint, step) {
+            return Ok(None);
+        }
+        let Joint { vqvae, prior, .. } = &self.learner.averaged;
+        let mut line = reconstruct(&self.setting, vqvae, &self.held_out, step, dir)?;
+        let start = |images: &Tensor| {
+            let latents = vqvae.encode(images);
+            self.learner.averaged.start(&latents, &vqvae.quantise(&latents))
+        };
+        let z0: Vec<Tensor> = self.setting.gpu.no_grad(|| self.held_out.iter().map(start).collect());
+        line.insert("held_out_loss".into(), json!(held_out_loss(&self.setting, &self.learner, prior, &z0)));
+        let picture = pictures::grid(&draw(&self.setting, prior, vqvae)?, self.setting.config.vqvae.size);
+        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        Ok(Some(line))
+    }
+}
