@@ -3,10 +3,12 @@
 
 mod images;
 mod load;
+mod models;
 
-pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig};
+pub use images::{ImagesConfig, Stage, StagesConfig};
 pub use load::Experiment;
 pub(crate) use load::nearest;
+pub use models::{CodebookRule, Distance, GumbelConfig, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};

@@ -303,6 +303,12 @@ mod tests {
             ("pixelcnn.kernel=2", "pixelcnn.kernel"),
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),
+            ("vqvae.decay=1", "vqvae.decay"),
+            ("vqvae.quantiser=gumbel", "vqvae.codebook = \"gradient\""),
+            ("vqvae.gumbel.tau_end=0", "vqvae.gumbel.tau_end"),
+            ("vqvae.distance=manhattan", "manhattan"),
+            ("unet.prediction=z0", "z0"),
+            ("class_dropout=1", "class_dropout"),
         ] {
             let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();
             assert!(error.contains(key), "{set}: {error}");

@@ -89,7 +89,7 @@ impl PriorTask {
     /// A picture of samples.
     fn samples(&self) -> Result<Vec<f32>> {
         let (gpu, config) = (&self.setting.gpu, &self.setting.config);
-        let eps = |z: &Tensor, t: usize| self.averaged.eps(z, t);
+        let eps = |z: &Tensor, t: usize| self.averaged.eps(z, t, None);
         let (bridge, variance) = (&self.averaged.bridge, config.bridge.reverse_variance);
         let process = Process { gpu, bridge, variance, target: self.averaged.target(), eps: &eps };
         let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
@@ -112,7 +112,7 @@ impl Task for PriorTask {
         let z0 = self.latents(&self.setting.images(&self.loader.next()));
         let levels = draw_levels(&self.levels, train.batch, stream);
         let t = Codes::from_slice(&self.setting.gpu, &levels, [train.batch]);
-        let total = self.model.loss(&z0, &t, stream, true);
+        let total = self.model.loss(&z0, &t, None, stream, true);
         let grads = total.backward();
         let group = Group { lr: learning_rate(train, step), clip: train.clip };
         let norm = self.adam.step(&grads, &[group], step as u32 + 1, averaging(train.ema, step));
@@ -144,7 +144,7 @@ impl Task for PriorTask {
             let stream = self.setting.stream(i as u64, 0x8000);
             let n = z0.shape().dims()[0];
             let t = Codes::from_slice(&self.setting.gpu, &draw_levels(&self.levels, n, stream), [n]);
-            f64::from(self.averaged.loss(z0, &t, stream, false).item()) * n as f64
+            f64::from(self.averaged.loss(z0, &t, None, stream, false).item()) * n as f64
         };
         let total: f64 = self.setting.gpu.no_grad(|| self.held_out.iter().enumerate().map(loss).sum());
         let count: usize = self.held_out.iter().map(|z| z.shape().dims()[0]).sum();

@@ -72,7 +72,7 @@ impl Task for VqVaeTask {
             let latents = self.setting.gpu.no_grad(|| self.model.encode(&images));
             self.model.codebook.place(&latents, self.setting.stream(step, PLACE));
         }
-        let result = self.model.step(&images);
+        let result = self.model.step(&images, self.setting.stream(step, 0));
         let grads = result.losses.total.backward();
         let train = self.setting.config.stage(Stage::VqVae);
         let group = Group { lr: learning_rate(train, step), clip: train.clip };
