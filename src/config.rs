@@ -203,8 +203,11 @@ pub enum DiffusionGradient {
 pub struct TrainConfig {
     /// Steps in all; the learning rate falls to 0 over them.
     pub steps: u64,
-    /// Sequences a step.
+    /// Sequences or images a step.
     pub batch: usize,
+    /// Equal parts in which a batch goes through the network, one after another: as many times less memory, the same step
+    /// up to rounding. Images only.
+    pub accumulate: usize,
     /// Peak learning rate of the denoiser.
     pub lr: f64,
     /// Steps of linear warm-up.
@@ -236,6 +239,7 @@ impl Default for TrainConfig {
         TrainConfig {
             steps: 12_000,
             batch: 512,
+            accumulate: 1,
             lr: 1.5e-2,
             warmup: 200,
             beta1: 0.9,

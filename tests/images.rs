@@ -2,63 +2,13 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use assert_cmd::assert::OutputAssertExt;
-use common::{checkpoint, program};
+use common::{checkpoint, data_set, from, program, train};
 use predicates::str::contains;
-
-/// A folder with `images` records of CIFAR-10's binary format: blobs of one colour on another.
-fn data_set(folder: &Path, images: usize) -> PathBuf {
-    let record = |i: usize| {
-        let inside = move |p: usize| (p % 32).abs_diff(8 + i % 16) < 6 && (p / 32).abs_diff(8 + i * 5 % 16) < 6;
-        let value = move |c: usize, p: usize| if inside(p) { (i * 37 + c * 80) as u8 } else { (c * 60 + i) as u8 };
-        let pixels = (0..3).flat_map(move |c| (0..1024).map(move |p| value(c, p)));
-        std::iter::once((i % 10) as u8).chain(pixels)
-    };
-    std::fs::create_dir_all(folder).expect("a folder");
-    for (file, count) in [("data_batch_1.bin", images), ("test_batch.bin", 8)] {
-        let bytes: Vec<u8> = (0..count).flat_map(record).collect();
-        std::fs::write(folder.join(file), bytes).expect("a file");
-    }
-    folder.to_path_buf()
-}
-
-/// `train cifar10-small` with networks and batches as small as can be.
-fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
-    let mut command = program();
-    command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
-    command.arg(data).arg("--out").arg(out);
-    for set in [
-        "vqvae.channels=8",
-        "vqvae.inner=4",
-        "vqvae.dim=4",
-        "vqvae.codes=16",
-        "vqvae.revive_every=2",
-        "unet.base=8",
-        "unet.blocks=1",
-        "bridge.steps=40",
-        "bridge.beta_end=0.4",
-        "pixelcnn.layers=2",
-        "pixelcnn.channels=8",
-        "pixelcnn.head=8",
-        "stages.evaluate_every=4",
-        "stages.evaluate_images=8",
-    ] {
-        command.args(["--set", set]);
-    }
-    for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {
-        command.args(["--set", &format!("stages.{stage}.{key}")]);
-    }
-    command
-}
-
-fn from(mut command: Command, run: &Path) -> Command {
-    command.arg("--from").arg(run);
-    command
-}
 
 /// Lines of the log that hold `key`.
 fn logged(run: &Path, key: &str) -> usize {
@@ -101,6 +51,44 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         let mut again = train(stage, &data, &broken, 6);
         again.arg("--resume").assert().success();
         assert_eq!(checkpoint(&broken), checkpoint(&straight), "{stage}");
+    }
+}
+
+/// ‖a − b‖ / ‖a‖ over all tensors of two checkpoints whose names begin with `prefix`.
+fn difference(a: &Path, b: &Path, prefix: &str) -> f64 {
+    let values = |run: &Path| -> Vec<f64> {
+        let tensors = checkpoint(run).1.into_iter().filter(|(name, _)| name.starts_with(prefix));
+        let bytes: Vec<u8> = tensors.flat_map(|(_, bytes)| bytes).collect();
+        bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+    };
+    let (a, b) = (values(a), values(b));
+    assert!(a.len() == b.len() && !a.is_empty(), "{prefix}: {} and {} numbers", a.len(), b.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut a.iter().copied())
+}
+
+#[test]
+fn a_batch_in_parts_is_the_same_step() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 24);
+    let vqvae = folder.path().join("vqvae-1");
+    for stage in ["vqvae", "prior", "pixelcnn"] {
+        let [whole, parts] = [1, 4].map(|accumulate| {
+            let out = folder.path().join(format!("{stage}-{accumulate}"));
+            let mut command = train(stage, &data, &out, 3);
+            command.args(["--set", "unet.dropout=0.3", "--set", &format!("stages.{stage}.batch=8")]);
+            command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
+            let mut command = if stage == "vqvae" { command } else { from(command, &vqvae) };
+            command.assert().success();
+            out
+        });
+        // The first moment is the running mean of the gradients: other noise, levels or dropout would change it throughout.
+        let moments = difference(&whole, &parts, "adam.first");
+        assert!(moments < 1e-3 && moments > 0.0, "{stage}: {moments}");
+        if stage == "vqvae" {
+            let codes = difference(&whole, &parts, "codebook");
+            assert!(codes < 1e-4, "{codes}");
+        }
     }
 }
 

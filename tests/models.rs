@@ -17,7 +17,7 @@ fn gpu() -> Gpu {
 }
 
 fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
-    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream })
+    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream, first: 0 })
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
         &normal(&gpu, &[2, 5, 5, 3], 0),
         &t,
         Some(&class),
-        Some(Stream { seed: 1, step: 1, stream: 0 }),
+        Some(Stream { seed: 1, step: 1, stream: 0, first: 0 }),
     )));
     let grads = loss.backward();
     model.visit(&mut |path, tensor| {
@@ -99,7 +99,7 @@ fn the_autoencoder_quarters_images_and_its_decoder_mirrors_it() {
     let images = ops::tanh(&normal(&gpu, &[3, 12, 12, 3], 1));
     let latents = model.encode(&images);
     assert_eq!(latents.dims(), [3, 3, 3, 5]);
-    model.codebook.place(&latents, Stream { seed: 1, step: 0, stream: 2 });
+    model.codebook.place(&latents, Stream { seed: 1, step: 0, stream: 2, first: 0 });
     let codes = model.quantise(&latents);
     assert_eq!(model.decode(&model.look_up(&codes)).dims(), [3, 12, 12, 3]);
     // Every code vector is one of the latents it was placed on.
@@ -113,8 +113,8 @@ fn codes_that_nothing_falls_to_are_revived_and_the_others_stay() {
     let book = Codebook::new(&gpu, [3, 2]);
     book.write(&[0.0, 0.0, 9.0, 9.0, 1.0, 1.0], &[20.0, 0.1, 20.0], &[0.0, 0.0, 0.9, 0.9, 20.0, 20.0]);
     let latents = Tensor::from_slice(&gpu, &[0.5, 0.25], [1, 2]);
-    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 0, stream: 0 }), 1);
+    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 0, stream: 0, first: 0 }), 1);
     assert_eq!(book.vectors.to_vec(), [0.0, 0.0, 0.5, 0.25, 1.0, 1.0]);
     assert_eq!(book.counts.to_vec(), [20.0, 1.0, 20.0]);
-    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 1, stream: 0 }), 0);
+    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 1, stream: 0, first: 0 }), 0);
 }

@@ -15,14 +15,14 @@ use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
 
 const DIM: usize = 3;
-const STREAM: Stream = Stream { seed: 5, step: 0, stream: 0 };
+const STREAM: Stream = Stream { seed: 5, step: 0, stream: 0, first: 0 };
 
 fn gpu() -> Gpu {
     Gpu::open(GpuOptions::default()).expect("these tests need a GPU adapter; Mesa's lavapipe will do")
 }
 
 fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
-    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream })
+    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream, first: 0 })
 }
 
 /// A tiny prior; z* is not 0 and v not 1, so that a forgotten one is seen.

@@ -155,6 +155,9 @@ impl ImagesConfig {
         if !(0.0..1.0).contains(&self.class_dropout) {
             return Some(format!("class_dropout = {} must be in [0, 1)", self.class_dropout));
         }
+        if self.stages.prior.loss == LossWeight::Preconditioned {
+            return Some("stages.prior.loss: the U-Net takes `simple` or `weighted`".into());
+        }
         let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
         stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
     }

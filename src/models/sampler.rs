@@ -86,7 +86,7 @@ impl Process<'_> {
                     let (next, zhat) = ops::multistep(&z, &eps, previous, self.target, coefficients, estimate);
                     (z, history) = (next, Some((t, zhat)));
                 } else {
-                    let xi = Stream { seed, step: t as u32, stream: STEP };
+                    let xi = Stream { seed, step: t as u32, stream: STEP, first: 0 };
                     z = ops::step(&z, &eps, self.target, self.step(sampler, t, s), xi);
                 }
                 seen(s, &z);
@@ -98,7 +98,7 @@ impl Process<'_> {
 
     /// z_T ~ N(z*, v I).
     fn initial(&self, shape: Shape, seed: u64) -> Tensor {
-        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL });
+        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL, first: 0 });
         ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
     }
 
@@ -121,7 +121,8 @@ impl Process<'_> {
             for t in (1..=self.bridge.steps()).rev() {
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
-                    let draw = |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16 };
+                    let draw =
+                        |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16, first: 0 };
                     let step = self.bridge.ancestral(t, self.variance);
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
                     let given = self.noised(known.z0, t - 1, draw(KNOWN));
