@@ -4,12 +4,14 @@
 mod images;
 mod joint;
 mod load;
+mod models;
 mod stages;
 
-pub use images::{Activations, CodebookRule, ImagesConfig, PixelCnnConfig, UNetConfig, VqVaeConfig};
+pub use images::{Activations, ImagesConfig};
 pub use joint::JointConfig;
 pub use load::Experiment;
 pub(crate) use load::nearest;
+pub use models::{CodebookRule, Distance, GumbelConfig, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
 use serde::{Deserialize, Serialize};
 pub use stages::{Stage, StagesConfig};
 

@@ -46,13 +46,20 @@ fn a_position_of_the_pixelcnn_sees_all_codes_before_it_and_none_after() {
 #[test]
 fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
     let gpu = gpu();
-    let config =
-        UNetConfig { base: 8, multipliers: vec![1, 2, 2], blocks: 1, heads: 2, attention: vec![1], dropout: 0.1 };
-    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10);
-    let t = Codes::from_slice(&gpu, &[3, 10], [2]);
+    let config = UNetConfig {
+        base: 8,
+        multipliers: vec![1, 2, 2],
+        blocks: 1,
+        heads: 2,
+        attention: vec![1],
+        dropout: 0.1,
+        ..UNetConfig::default()
+    };
+    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10, 2);
+    let [t, class] = [[3, 10], [1, 2]].map(|values| Codes::from_slice(&gpu, &values, [2]));
     for side in [21, 8, 5] {
         let z = normal(&gpu, &[2, side, side, 3], side as u32);
-        let y = model.forward(&z, &t, None);
+        let y = model.forward(&z, &t, None, None);
         assert_eq!(y.shape(), z.shape());
         assert!(y.to_vec().iter().all(|&v| v == 0.0), "the last convolution starts as zero");
     }
@@ -61,6 +68,7 @@ fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
     let loss = ops::mean_all(&ops::square(&model.forward(
         &normal(&gpu, &[2, 5, 5, 3], 0),
         &t,
+        Some(&class),
         Some(Stream { seed: 1, step: 1, stream: 0, first: 0 }),
     )));
     let grads = loss.backward();
@@ -75,7 +83,7 @@ fn the_papers_sizes_have_the_papers_parameters() {
     let gpu = gpu();
     // "57 M" in the paper; 54.8 to 56.5 M for the sizes it gives.
     for (dim, least, most) in [(128, 54_800_000, 56_500_000), (32, 54_800_000, 56_500_000)] {
-        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), dim, 1000).parameters();
+        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), dim, 1000, 0).parameters();
         assert!((least..=most).contains(&count), "U-Net of {dim} channels: {count}");
     }
     // "95.8 M" in the paper.

@@ -47,18 +47,18 @@ impl Joint {
         }
     }
 
-    /// The losses of Algorithm 1 for `images` [n, h, w, 3] at levels `t` `[n]`: those of the VQ-VAE, L_t and L_reg.
-    /// `stream.step` is the training step.
-    pub fn step(&self, images: &Tensor, t: &Codes, stream: Stream) -> Step {
-        let Step { mut losses, latents, codes } = self.vqvae.step(images);
+    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the prior is told, at levels `t`
+    /// `[n]`: those of the VQ-VAE, L_t and L_reg. `stream.step` is the training step.
+    pub fn step(&self, images: &Tensor, t: &Codes, class: Option<&Codes>, stream: Stream) -> Step {
+        let Step { mut losses, latents, codes } = self.vqvae.step(images, stream);
         let c = &self.config;
         let z0 = passing(&self.start(&latents, &codes), c.diffusion_gradient, c.gradient_scale);
-        let diffusion = self.prior.loss(&z0, t, stream, true);
+        let diffusion = self.prior.loss(&z0, t, class, stream, true);
         losses.total = ops::add(&losses.total, &diffusion);
         losses.parts.push(("diffusion", diffusion));
         // L_reg is there to move encoder and codes: its gradient passes whole.
         let zt = || self.prior.noised(&self.start(&latents, &codes), t, stream).0;
-        let codebook = self.prior.standardise(&self.vqvae.codebook.vectors);
+        let codebook = self.prior.standardise(&self.vqvae.vectors());
         if let Some(regulariser) = Regularising::from(c).loss(zt, &codebook, t, self.prior.bridge.steps()) {
             let weighted = ops::affine(&regulariser, c.regulariser_weight as f32, 0.0);
             losses.total = ops::add(&losses.total, &weighted);

@@ -76,7 +76,9 @@ impl Task for JointTask {
         let (setting, mut seen) = (&self.setting, Vec::new());
         let report = self.learner.learn(step, &parts, |learner, part| {
             let images = setting.images(&part.batch);
-            let Step { losses, latents, codes } = learner.model.step(&images, &learner.levels(part), part.stream);
+            let class = setting.dropped_classes(part);
+            let Step { losses, latents, codes } =
+                learner.model.step(&images, &learner.levels(part), class.as_ref(), part.stream);
             seen.push((latents, codes));
             losses
         });
@@ -115,6 +117,7 @@ impl Task for JointTask {
             self.learner.averaged.start(&latents, &vqvae.quantise(&latents))
         };
         let z0: Vec<Tensor> = self.setting.gpu.no_grad(|| self.held_out.iter().map(start).collect());
+        let z0: Vec<_> = z0.into_iter().zip(self.setting.held_out_classes()).collect();
         line.insert("held_out_loss".into(), json!(held_out_loss(&self.setting, &self.learner, prior, &z0)));
         let picture = pictures::grid(&draw(&self.setting, prior, vqvae)?, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;

@@ -31,22 +31,22 @@ pub(super) struct PixelCnnTask {
     setting: Rc<Setting>,
     latents: Latents,
     learner: Learner<PixelCnn>,
-    /// Codes of held-out images, in chunks.
-    held_out: Vec<Codes>,
+    /// Codes of held-out images, in chunks, with their classes.
+    held_out: Vec<(Codes, Option<Codes>)>,
 }
 
 impl PixelCnnTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PixelCnnTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
         let build = |mut init: Init| {
-            let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
+            let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, config.classes);
             model.activations = config.activations;
             model
         };
         let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
         let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![config.stage(Stage::PixelCnn).lr], |_| 0);
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
-        let held_out = setting.held_out().iter().map(codes).collect();
+        let held_out = setting.held_out().iter().map(codes).zip(setting.held_out_classes()).collect();
         let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
         Ok(PixelCnnTask { latents, learner, held_out, setting })
     }
@@ -56,10 +56,11 @@ impl PixelCnnTask {
         let (gpu, config) = (&self.setting.gpu, &self.setting.config.vqvae);
         let (side, k) = (config.grid(), config.codes);
         let mut codes = vec![0; SHOWN * side * side];
+        let class = self.setting.shown_classes(SHOWN).unwrap_or_else(|| one_class(gpu, SHOWN));
         gpu.no_grad(|| {
             for at in 0..side * side {
                 let so_far = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-                let logits = self.learner.averaged.forward(&so_far, &one_class(gpu, SHOWN)).to_vec();
+                let logits = self.learner.averaged.forward(&so_far, &class).to_vec();
                 let stream = self.setting.stream(at as u64, SAMPLES);
                 for i in 0..SHOWN {
                     let row = &logits[(i * side * side + at) * k..][..k];
@@ -73,15 +74,15 @@ impl PixelCnnTask {
     }
 }
 
-/// The mean of −log p(code | codes before it), nats.
-fn loss(model: &PixelCnn, codes: &Codes) -> Tensor {
-    let logits = model.forward(codes, &one_class(codes.gpu(), codes.shape().dims()[0]));
+/// The mean of −log p(code | codes before it), nats, for pictures of the classes `class`.
+fn loss(model: &PixelCnn, codes: &Codes, class: Option<Codes>) -> Tensor {
+    let logits = model.forward(codes, &class.unwrap_or_else(|| one_class(codes.gpu(), codes.shape().dims()[0])));
     let k = logits.shape().last();
     let rows = logits.reshape([logits.count() / k, k]);
     ops::mean_all(&ops::cross_entropy(&rows, &codes.reshape([codes.count()])))
 }
 
-/// The one class of everything.
+/// The one class of everything where models are told none.
 fn one_class(gpu: &Gpu, n: usize) -> Codes {
     Codes::from_slice(gpu, &vec![0; n], [n])
 }
@@ -108,7 +109,8 @@ impl Task for PixelCnnTask {
         let (setting, latents) = (&self.setting, &self.latents);
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let codes = latents.vqvae().quantise(&latents.of(setting, part));
-            Losses { total: loss(&learner.model, &codes), parts: Vec::new() }
+            let class = setting.classes(part.batch.labels.clone());
+            Losses { total: loss(&learner.model, &codes, class), parts: Vec::new() }
         }))
     }
 
@@ -125,9 +127,11 @@ impl Task for PixelCnnTask {
             return Ok(None);
         }
         let gpu = &self.setting.gpu;
-        let nats = |codes: &Codes| f64::from(loss(&self.learner.averaged, codes).item()) * codes.count() as f64;
+        let nats = |(codes, class): &(Codes, Option<Codes>)| {
+            f64::from(loss(&self.learner.averaged, codes, class.clone()).item()) * codes.count() as f64
+        };
         let total: f64 = gpu.no_grad(|| self.held_out.iter().map(nats).sum());
-        let codes: Vec<u32> = self.held_out.iter().flat_map(Codes::to_vec).collect();
+        let codes: Vec<u32> = self.held_out.iter().flat_map(|(codes, _)| codes.to_vec()).collect();
         let unigram = Usage::of(&codes, self.setting.config.vqvae.codes).perplexity.log2();
         let picture = pictures::grid(&self.samples(), self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;

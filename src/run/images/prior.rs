@@ -11,14 +11,14 @@ use super::{Setting, pictures};
 use crate::config::Stage;
 use crate::error::Result;
 use crate::models::Losses;
-use crate::models::diffusion::Diffusion;
+use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::sampler::{Process, Sampler};
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
 use crate::run::session::{Report, Task};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Codes, Shape, Tensor};
 
 /// Samples of a picture, and the steps that make them.
 const SHOWN: usize = 16;
@@ -28,8 +28,8 @@ pub(super) struct PriorTask {
     setting: Rc<Setting>,
     latents: Latents,
     learner: Learner<Diffusion>,
-    /// Standardised latents of held-out images, in chunks.
-    held_out: Vec<Tensor>,
+    /// Standardised latents of held-out images, in chunks, with their classes.
+    held_out: Vec<(Tensor, Option<Codes>)>,
 }
 
 impl PriorTask {
@@ -47,14 +47,15 @@ impl PriorTask {
         (self.learner.model.moments, self.learner.averaged.moments) = (moments.clone(), moments);
         let (setting, vqvae, model) = (&self.setting, self.latents.vqvae(), &self.learner.model);
         let z0 = |images: &Tensor| setting.gpu.no_grad(|| model.standardise(&vqvae.encode(images)));
-        self.held_out = setting.held_out().iter().map(z0).collect();
+        self.held_out = setting.held_out().iter().map(z0).zip(setting.held_out_classes()).collect();
     }
 }
 
 /// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
 pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
     let (gpu, config) = (&setting.gpu, &setting.config);
-    let eps = |z: &Tensor, t: usize| prior.eps(z, t);
+    let guidance = setting.shown_classes(SHOWN).map(|class| Guidance { class, scale: 1.0 });
+    let eps = |z: &Tensor, t: usize| prior.eps(z, t, guidance.as_ref());
     let variance = config.bridge.reverse_variance;
     let process = Process { gpu, bridge: &prior.bridge, variance, target: prior.target(), eps: &eps };
     let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
@@ -65,20 +66,20 @@ pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Resul
     }))
 }
 
-/// The mean of L_t of `prior` on the standardised latents `z0` of held-out images, in chunks.
+/// The mean of L_t of `prior` on the standardised latents of held-out images, in chunks with their classes.
 pub(super) fn held_out_loss<M: Module>(
     setting: &Setting,
     learner: &Learner<M>,
     prior: &Diffusion,
-    z0: &[Tensor],
+    held_out: &[(Tensor, Option<Codes>)],
 ) -> f64 {
-    let loss = |(chunk, z0): (usize, &Tensor)| {
+    let loss = |(chunk, (z0, class)): (usize, &(Tensor, Option<Codes>))| {
         let n = z0.shape().dims()[0];
         let (t, stream) = learner.held_out_levels(chunk, n);
-        f64::from(prior.loss(z0, &t, stream, false).item()) * n as f64
+        f64::from(prior.loss(z0, &t, class.as_ref(), stream, false).item()) * n as f64
     };
-    let total: f64 = setting.gpu.no_grad(|| z0.iter().enumerate().map(loss).sum());
-    total / z0.iter().map(|z| z.shape().dims()[0]).sum::<usize>() as f64
+    let total: f64 = setting.gpu.no_grad(|| held_out.iter().enumerate().map(loss).sum());
+    total / held_out.iter().map(|(z0, _)| z0.shape().dims()[0]).sum::<usize>() as f64
 }
 
 impl Task for PriorTask {
@@ -95,7 +96,8 @@ impl Task for PriorTask {
         let (setting, latents) = (&self.setting, &self.latents);
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let z0 = learner.model.standardise(&latents.of(setting, part));
-            let total = learner.model.loss(&z0, &learner.levels(part), part.stream, true);
+            let class = setting.dropped_classes(part);
+            let total = learner.model.loss(&z0, &learner.levels(part), class.as_ref(), part.stream, true);
             Losses { total, parts: Vec::new() }
         }))
     }

@@ -56,11 +56,15 @@ impl Task for VqVaeTask {
         if step == 0 {
             let latents = |part: &Part| setting.gpu.no_grad(|| model.encode(&setting.images(&part.batch)));
             let latents: Vec<Tensor> = parts.iter().map(latents).collect();
-            model.codebook.place(&rows(&latents), setting.stream(step, PLACE));
+            let latents = rows(&latents);
+            // With a gradient codebook the averaged vectors are others than those that learn.
+            for model in [model, &self.learner.averaged] {
+                model.codebook.place(&latents, setting.stream(step, PLACE));
+            }
         }
         let mut seen = Vec::new();
         let report = self.learner.learn(step, &parts, |learner, part| {
-            let Step { losses, latents, codes } = learner.model.step(&setting.images(&part.batch));
+            let Step { losses, latents, codes } = learner.model.step(&setting.images(&part.batch), part.stream);
             seen.push((latents, codes));
             losses
         });
