@@ -68,12 +68,32 @@ impl Process<'_> {
         seed: u64,
         seen: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
-        let levels = self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+        let levels = self.levels(count)?;
         if sampler == Sampler::PaperLiteral && count != self.bridge.steps() {
             return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", self.bridge.steps())));
         }
+        Ok(self.denoise(&self.initial(shape, seed), &levels, sampler, seed, seen))
+    }
+
+    /// The levels of `count` evenly strided steps, from T to 0.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `count` does not fit the bridge.
+    pub fn levels(&self, count: usize) -> Result<Vec<usize>> {
+        self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
+    }
+
+    /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at each.
+    pub fn denoise(
+        &self,
+        z: &Tensor,
+        levels: &[usize],
+        sampler: Sampler,
+        seed: u64,
+        seen: &mut dyn FnMut(usize, &Tensor),
+    ) -> Tensor {
         self.gpu.no_grad(|| {
-            let mut z = self.initial(shape, seed);
+            let mut z = z.clone();
             seen(levels[0], &z);
             let mut history: Option<(usize, Tensor)> = None;
             for pair in levels.windows(2) {
@@ -92,7 +112,7 @@ impl Process<'_> {
                 seen(s, &z);
                 self.gpu.submit();
             }
-            Ok(z)
+            z
         })
     }
 
@@ -111,42 +131,55 @@ impl Process<'_> {
         }
     }
 
-    /// Ancestral sampling of the unknown part beside a known one (appendix B): after each reverse step the known
-    /// part is drawn from its forward marginal; with `resample` > 1 each level is walked again and again from one
-    /// step of fresh noise, which lets both parts agree.
-    pub fn inpaint(&self, known: &Known, seed: u64, seen: &mut dyn FnMut(usize)) -> Tensor {
+    /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling `levels`, T to 0: after
+    /// each reverse step the known part is drawn from its forward marginal; with `resample` > 1 each level is walked
+    /// again and again from one step of fresh noise, which lets both parts agree. `seen(t, z_t)` is called at each level.
+    pub fn inpaint(
+        &self,
+        known: &Known,
+        levels: &[usize],
+        seed: u64,
+        seen: &mut dyn FnMut(usize, &Tensor),
+    ) -> Tensor {
         self.gpu.no_grad(|| {
             let hole = ops::affine(known.mask, -1.0, 1.0);
             let mut z = self.initial(known.z0.shape(), seed);
-            for t in (1..=self.bridge.steps()).rev() {
+            seen(levels[0], &z);
+            for pair in levels.windows(2) {
+                let (t, s) = (pair[0], pair[1]);
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
                     let draw = |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16 };
-                    let step = self.bridge.ancestral(t, self.variance);
+                    let step = self.step(Sampler::Ancestral, t, s);
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
-                    let given = self.noised(known.z0, t - 1, draw(KNOWN));
+                    let given = self.marginal(known.z0, s, draw(KNOWN));
                     z = ops::add(&ops::mul(&free, &hole), &ops::mul(&given, known.mask));
                     if pass + 1 < known.resample {
-                        z = self.forward_step(&z, t, draw(RENOISE));
+                        z = self.forward_step(&z, [s, t], draw(RENOISE));
                     }
                     self.gpu.submit();
                 }
-                seen(t - 1);
+                seen(s, &z);
             }
             z
         })
     }
 
-    /// A draw of z_t given z_0.
-    fn noised(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
+    /// A draw of z_t given `z0`.
+    pub fn noised(&self, z0: &Tensor, t: usize, seed: u64) -> Tensor {
+        self.marginal(z0, t, Stream { seed, step: t as u32, stream: KNOWN })
+    }
+
+    fn marginal(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
         let marginal = self.bridge.forward(t);
         self.noise(z0, marginal.signal, marginal.noise, stream)
     }
 
-    /// A draw of z_t given z_{t−1}.
-    fn forward_step(&self, z: &Tensor, t: usize, stream: Stream) -> Tensor {
-        let (beta, v) = (self.bridge.beta(t), self.bridge.stationary_variance());
-        self.noise(z, (1.0 - beta).sqrt(), (v * beta).sqrt(), stream)
+    /// A draw of z_t given z_s, s < t.
+    fn forward_step(&self, z: &Tensor, [s, t]: [usize; 2], stream: Stream) -> Tensor {
+        let kept: f64 = (s + 1..=t).map(|t| 1.0 - self.bridge.beta(t)).product();
+        let v = self.bridge.stationary_variance();
+        self.noise(z, kept.sqrt(), (v * (1.0 - kept)).sqrt(), stream)
     }
 
     /// z* + signal (z − z*) + noise ξ by the fused step.

@@ -64,7 +64,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
-    let z0 = fill(&trained, args);
+    let z0 = fill(&trained, args)?;
     let seconds = begin.elapsed().as_secs_f64();
     let codes = toy::nearest(&z0, &toy::centroids());
     // The file speaks the model's codes; chains are judged, and drawn, by the true centroids.
@@ -102,7 +102,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
 }
 
 /// z_0 [count, 5, 2] with the known positions at their centroids.
-fn fill(trained: &Trained, args: &InpaintArgs) -> Vec<f32> {
+fn fill(trained: &Trained, args: &InpaintArgs) -> Result<Vec<f32>> {
     let (mut vectors, mut mask) = ([0.0; LENGTH * DIM], [0.0; LENGTH]);
     for &(position, code) in &args.known {
         vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
@@ -114,12 +114,13 @@ fn fill(trained: &Trained, args: &InpaintArgs) -> Vec<f32> {
     let steps = trained.model.bridge.steps();
     let mut progress = Progress::new("inpaint", 0, steps as u64);
     let known = Known { z0: &z0, mask: &mask, resample: args.resample };
-    let filled = trained.process(&eps).inpaint(&known, args.seed, &mut |t| {
+    let process = trained.process(&eps);
+    let filled = process.inpaint(&known, &process.levels(steps)?, args.seed, &mut |t, _| {
         trained.gpu.wait();
         progress.at((steps - t) as u64, || format!("t = {t}"));
     });
     progress.finish();
-    filled.to_vec()
+    Ok(filled.to_vec())
 }
 
 /// The first three samples as the figure wants them.
