@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops;
 use crate::philox::Stream;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Codes, Shape, Tensor};
 
 /// How z_{t−1} comes from z_t.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,7 +117,7 @@ impl Process<'_> {
     }
 
     /// z_T ~ N(z*, v I).
-    fn initial(&self, shape: Shape, seed: u64) -> Tensor {
+    pub fn initial(&self, shape: Shape, seed: u64) -> Tensor {
         let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL });
         ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
     }
@@ -134,13 +134,7 @@ impl Process<'_> {
     /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling `levels`, T to 0: after
     /// each reverse step the known part is drawn from its forward marginal; with `resample` > 1 each level is walked
     /// again and again from one step of fresh noise, which lets both parts agree. `seen(t, z_t)` is called at each level.
-    pub fn inpaint(
-        &self,
-        known: &Known,
-        levels: &[usize],
-        seed: u64,
-        seen: &mut dyn FnMut(usize, &Tensor),
-    ) -> Tensor {
+    pub fn inpaint(&self, known: &Known, levels: &[usize], seed: u64, seen: &mut dyn FnMut(usize, &Tensor)) -> Tensor {
         self.gpu.no_grad(|| {
             let hole = ops::affine(known.mask, -1.0, 1.0);
             let mut z = self.initial(known.z0.shape(), seed);
@@ -186,6 +180,13 @@ impl Process<'_> {
     fn noise(&self, z: &Tensor, signal: f64, noise: f64, stream: Stream) -> Tensor {
         ops::step(z, z, self.target, Step { c0: signal, c1: 0.0, c2: noise, c3: 1.0 - signal }, stream)
     }
+}
+
+/// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of Algorithm 2, with E10
+/// mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
+pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
+    let distances = ops::affine(&ops::distances(latents, codebook), (1.0 / temperature) as f32, 0.0);
+    ops::argmin(&ops::sub(&distances, &ops::gumbel(latents.gpu(), distances.shape(), stream)))
 }
 
 /// The coefficients with which an estimate ẑ_0 becomes ε: ε = `z` (z_t − z*) + `net` (ẑ_0 − z*).

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test takes a part of it")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The program, its pipeline cache kept out of the user's home.
@@ -49,4 +49,55 @@ pub fn logged_steps(run: &Path) -> Vec<u64> {
         line["step"].as_u64().expect("a step")
     };
     text.lines().map(step).collect()
+}
+
+/// A folder with `images` records of CIFAR-10's binary format: blobs of one colour on another.
+pub fn data_set(folder: &Path, images: usize) -> PathBuf {
+    let record = |i: usize| {
+        let inside = move |p: usize| (p % 32).abs_diff(8 + i % 16) < 6 && (p / 32).abs_diff(8 + i * 5 % 16) < 6;
+        let value = move |c: usize, p: usize| if inside(p) { (i * 37 + c * 80) as u8 } else { (c * 60 + i) as u8 };
+        let pixels = (0..3).flat_map(move |c| (0..1024).map(move |p| value(c, p)));
+        std::iter::once((i % 10) as u8).chain(pixels)
+    };
+    std::fs::create_dir_all(folder).expect("a folder");
+    for (file, count) in [("data_batch_1.bin", images), ("test_batch.bin", 8)] {
+        let bytes: Vec<u8> = (0..count).flat_map(record).collect();
+        std::fs::write(folder.join(file), bytes).expect("a file");
+    }
+    folder.to_path_buf()
+}
+
+/// `train cifar10-small` with networks and batches as small as can be.
+pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
+    let mut command = program();
+    command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
+    command.arg(data).arg("--out").arg(out);
+    for set in [
+        "vqvae.channels=8",
+        "vqvae.inner=4",
+        "vqvae.dim=4",
+        "vqvae.codes=16",
+        "vqvae.revive_every=2",
+        "unet.base=8",
+        "unet.blocks=1",
+        "bridge.steps=40",
+        "bridge.beta_end=0.4",
+        "pixelcnn.layers=2",
+        "pixelcnn.channels=8",
+        "pixelcnn.head=8",
+        "stages.evaluate_every=4",
+        "stages.evaluate_images=8",
+    ] {
+        command.args(["--set", set]);
+    }
+    for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {
+        command.args(["--set", &format!("stages.{stage}.{key}")]);
+    }
+    command
+}
+
+/// `command` on top of the run `run`.
+pub fn from(mut command: Command, run: &Path) -> Command {
+    command.arg("--from").arg(run);
+    command
 }

@@ -1,8 +1,16 @@
-//! Training of the image models, stage by stage; section 4.2 of the paper.
+//! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
 
+pub mod chain;
+pub mod inpaint;
+mod known;
+pub mod mask;
+mod output;
 mod pictures;
 mod pixelcnn;
 mod prior;
+pub mod reconstruct;
+pub mod sample;
+mod trained;
 mod vqvae;
 
 use std::path::Path;
