@@ -286,7 +286,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 fn stream(input: usize, purpose: u32) -> Stream {
-    Stream { seed: 20_220_717, step: input as u32, stream: purpose }
+    Stream { seed: 20_220_717, step: input as u32, stream: purpose, first: 0 }
 }
 
 fn cotangent(i: u32) -> f64 {

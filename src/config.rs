@@ -3,10 +3,12 @@
 
 mod images;
 mod load;
+mod models;
 
-pub use images::{CodebookRule, ImagesConfig, PixelCnnConfig, Stage, StagesConfig, UNetConfig, VqVaeConfig};
+pub use images::{ImagesConfig, Stage, StagesConfig};
 pub use load::Experiment;
 pub(crate) use load::nearest;
+pub use models::{CodebookRule, Distance, GumbelConfig, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
@@ -201,8 +203,11 @@ pub enum DiffusionGradient {
 pub struct TrainConfig {
     /// Steps in all; the learning rate falls to 0 over them.
     pub steps: u64,
-    /// Sequences a step.
+    /// Sequences or images a step.
     pub batch: usize,
+    /// Equal parts in which a batch goes through the network, one after another: as many times less memory, the same step
+    /// up to rounding. Images only.
+    pub accumulate: usize,
     /// Peak learning rate of the denoiser.
     pub lr: f64,
     /// Steps of linear warm-up.
@@ -234,6 +239,7 @@ impl Default for TrainConfig {
         TrainConfig {
             steps: 12_000,
             batch: 512,
+            accumulate: 1,
             lr: 1.5e-2,
             warmup: 200,
             beta1: 0.9,

@@ -48,6 +48,9 @@ pub struct Stream {
     pub step: u32,
     /// What the numbers are for within the step (noise, time levels, dropout, …): one value per use.
     pub stream: u32,
+    /// The sample of the step's batch with which tensors begin: a part of a batch draws the numbers that are its own in
+    /// the whole. Ops on tensors skip the samples before it; the methods here, which are given an index, do not.
+    pub first: u32,
 }
 
 impl Stream {
@@ -102,7 +105,7 @@ fn unit(bits: u32) -> f32 {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { seed: 0x0123_4567_89ab_cdef, step: 7, stream: 3 };
+    const STREAM: Stream = Stream { seed: 0x0123_4567_89ab_cdef, step: 7, stream: 3, first: 0 };
 
     /// The published vectors of Random123 (`kat_vectors`, philox4x32 10).
     #[test]

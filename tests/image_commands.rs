@@ -306,7 +306,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     fails(call("sample", "prior", &["--sampling-steps", "41"]), 2, "ask for 1 to 40");
     fails(call("sample", "prior", &["--temperature", "1"]), 2, "--codes softmax");
     fails(call("sample", "prior", &["--codes", "softmax", "--temperature", "0"]), 2, "--temperature 0");
-    fails(call("sample", "prior", &["--class", "3"]), 2, "without classes");
+    fails(call("sample", "prior", &["--class", "3"]), 2, "trained with classes");
     fails(call("sample", "prior", &["--pixelcnn-sampler", "naive"]), 2, "for runs of pixelcnn");
     fails(call("sample", "pixelcnn", &["--sampler", "ddim"]), 2, "one after another");
     fails(call("reconstruct", "vqvae", &[]), 2, "--data DIR or --images FILE");
@@ -366,4 +366,36 @@ fn the_toy_refuses_what_only_image_runs_have() {
     fails(call("inpaint", &["--known", "0=0", "--mask", "left"]), 2, "are for image runs");
     fails(call("inpaint", &["--known", "0=0", "4=4"]), 2, "one list");
     fails(call("reconstruct", &["--images", "a.png"]), 2, "serves image runs");
+}
+
+#[test]
+fn classes_are_told_to_both_priors() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (data, vqvae) = (runs().join("data"), runs().join("vqvae"));
+    for stage in ["prior", "pixelcnn"] {
+        let run = folder.path().join(stage);
+        let mut command = from(train(stage, &data, &run, 3), &vqvae);
+        command.args(["--set", "classes=10"]).assert().success();
+        let call = |name: &str, arguments: &[&str]| {
+            let mut call = program();
+            call.arg("sample").arg(&run).arg("--out").arg(folder.path().join(name)).args(["--count", "3"]);
+            call.args(if stage == "prior" { &["--sampling-steps", "4"][..] } else { &[] }).args(arguments);
+            call
+        };
+        // The images would do, but so short a training moves few codes.
+        let key = if stage == "prior" { "z0" } else { "codes" };
+        let sample = |name: &str, arguments: &[&str]| {
+            call(name, arguments).assert().success();
+            tensors(&folder.path().join(name).join("samples.safetensors"))[key].clone()
+        };
+        let third = sample("a", &["--class", "3"]);
+        assert_ne!(third, sample("b", &["--class", "4"]), "{stage}");
+        assert_eq!(said(&folder.path().join("a/samples.png"))["class"], "3");
+        fails(call("c", &["--class", "10"]), 2, "none of its classes 0 to 9");
+        let guided = ["--class", "3", "--guidance", "2"];
+        match stage {
+            "prior" => assert_ne!(third, sample("d", &guided)),
+            _ => fails(call("d", &guided), 2, "for diffusion priors"),
+        }
+    }
 }

@@ -54,6 +54,44 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
     }
 }
 
+/// ‖a − b‖ / ‖a‖ over all tensors of two checkpoints whose names begin with `prefix`.
+fn difference(a: &Path, b: &Path, prefix: &str) -> f64 {
+    let values = |run: &Path| -> Vec<f64> {
+        let tensors = checkpoint(run).1.into_iter().filter(|(name, _)| name.starts_with(prefix));
+        let bytes: Vec<u8> = tensors.flat_map(|(_, bytes)| bytes).collect();
+        bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+    };
+    let (a, b) = (values(a), values(b));
+    assert!(a.len() == b.len() && !a.is_empty(), "{prefix}: {} and {} numbers", a.len(), b.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut a.iter().copied())
+}
+
+#[test]
+fn a_batch_in_parts_is_the_same_step() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let data = data_set(&folder.path().join("data"), 24);
+    let vqvae = folder.path().join("vqvae-1");
+    for stage in ["vqvae", "prior", "pixelcnn"] {
+        let [whole, parts] = [1, 4].map(|accumulate| {
+            let out = folder.path().join(format!("{stage}-{accumulate}"));
+            let mut command = train(stage, &data, &out, 3);
+            command.args(["--set", "unet.dropout=0.3", "--set", &format!("stages.{stage}.batch=8")]);
+            command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
+            let mut command = if stage == "vqvae" { command } else { from(command, &vqvae) };
+            command.assert().success();
+            out
+        });
+        // The first moment is the running mean of the gradients: other noise, levels or dropout would change it throughout.
+        let moments = difference(&whole, &parts, "adam.first");
+        assert!(moments < 1e-3 && moments > 0.0, "{stage}: {moments}");
+        if stage == "vqvae" {
+            let codes = difference(&whole, &parts, "codebook");
+            assert!(codes < 1e-4, "{codes}");
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     let folder = tempfile::tempdir().expect("a temporary directory");

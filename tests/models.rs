@@ -17,7 +17,7 @@ fn gpu() -> Gpu {
 }
 
 fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
-    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream })
+    ops::normal(gpu, shape, Stream { seed: 9, step: 0, stream, first: 0 })
 }
 
 #[test]
@@ -46,13 +46,20 @@ fn a_position_of_the_pixelcnn_sees_all_codes_before_it_and_none_after() {
 #[test]
 fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
     let gpu = gpu();
-    let config =
-        UNetConfig { base: 8, multipliers: vec![1, 2, 2], blocks: 1, heads: 2, attention: vec![1], dropout: 0.1 };
-    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10);
-    let t = Codes::from_slice(&gpu, &[3, 10], [2]);
+    let config = UNetConfig {
+        base: 8,
+        multipliers: vec![1, 2, 2],
+        blocks: 1,
+        heads: 2,
+        attention: vec![1],
+        dropout: 0.1,
+        ..UNetConfig::default()
+    };
+    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10, 2);
+    let [t, class] = [[3, 10], [1, 2]].map(|values| Codes::from_slice(&gpu, &values, [2]));
     for side in [21, 8, 5] {
         let z = normal(&gpu, &[2, side, side, 3], side as u32);
-        let y = model.forward(&z, &t, None);
+        let y = model.forward(&z, &t, None, None);
         assert_eq!(y.shape(), z.shape());
         assert!(y.to_vec().iter().all(|&v| v == 0.0), "the last convolution starts as zero");
     }
@@ -61,7 +68,8 @@ fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
     let loss = ops::mean_all(&ops::square(&model.forward(
         &normal(&gpu, &[2, 5, 5, 3], 0),
         &t,
-        Some(Stream { seed: 1, step: 1, stream: 0 }),
+        Some(&class),
+        Some(Stream { seed: 1, step: 1, stream: 0, first: 0 }),
     )));
     let grads = loss.backward();
     model.visit(&mut |path, tensor| {
@@ -75,7 +83,7 @@ fn the_papers_sizes_have_the_papers_parameters() {
     let gpu = gpu();
     // "57 M" in the paper; 54.8 to 56.5 M for the sizes it gives.
     for (dim, least, most) in [(128, 54_800_000, 56_500_000), (32, 54_800_000, 56_500_000)] {
-        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), dim, 1000).parameters();
+        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), dim, 1000, 0).parameters();
         assert!((least..=most).contains(&count), "U-Net of {dim} channels: {count}");
     }
     // "95.8 M" in the paper.
@@ -91,7 +99,7 @@ fn the_autoencoder_quarters_images_and_its_decoder_mirrors_it() {
     let images = ops::tanh(&normal(&gpu, &[3, 12, 12, 3], 1));
     let latents = model.encode(&images);
     assert_eq!(latents.dims(), [3, 3, 3, 5]);
-    model.codebook.place(&latents, Stream { seed: 1, step: 0, stream: 2 });
+    model.codebook.place(&latents, Stream { seed: 1, step: 0, stream: 2, first: 0 });
     let codes = model.quantise(&latents);
     assert_eq!(model.decode(&model.look_up(&codes)).dims(), [3, 12, 12, 3]);
     // Every code vector is one of the latents it was placed on.
@@ -105,8 +113,8 @@ fn codes_that_nothing_falls_to_are_revived_and_the_others_stay() {
     let book = Codebook::new(&gpu, [3, 2]);
     book.write(&[0.0, 0.0, 9.0, 9.0, 1.0, 1.0], &[20.0, 0.1, 20.0], &[0.0, 0.0, 0.9, 0.9, 20.0, 20.0]);
     let latents = Tensor::from_slice(&gpu, &[0.5, 0.25], [1, 2]);
-    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 0, stream: 0 }), 1);
+    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 0, stream: 0, first: 0 }), 1);
     assert_eq!(book.vectors.to_vec(), [0.0, 0.0, 0.5, 0.25, 1.0, 1.0]);
     assert_eq!(book.counts.to_vec(), [20.0, 1.0, 20.0]);
-    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 1, stream: 0 }), 0);
+    assert_eq!(book.revive(&latents, Stream { seed: 1, step: 1, stream: 0, first: 0 }), 0);
 }

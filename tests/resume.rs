@@ -89,12 +89,12 @@ fn check(preset: &str, steps: u64, kills: u32, stream: Stream) {
 
 #[test]
 fn twenty_kills_change_no_bit() {
-    check("toy", 120, 20, Stream { seed: 11, step: 0, stream: 0 });
+    check("toy", 120, 20, Stream { seed: 11, step: 0, stream: 0, first: 0 });
 }
 
 #[test]
 fn learnt_codes_survive_kills_too() {
-    check("toy-joint", 30, 4, Stream { seed: 12, step: 0, stream: 0 });
+    check("toy-joint", 30, 4, Stream { seed: 12, step: 0, stream: 0, first: 0 });
 }
 
 #[test]

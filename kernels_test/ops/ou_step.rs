@@ -44,7 +44,7 @@ pub fn cases(list: &mut Vec<Case>) {
             move |_, x| ops::step_given(&x[0], &x[1], &x[2], &x[3], step),
             move |x| stepped(x, c, step, |i| x[2][i]),
         ));
-        let stream = Stream { seed: 5, step: 9, stream: 3 };
+        let stream = Stream { seed: 5, step: 9, stream: 3, first: 0 };
         list.push(Case::new(
             "ou_step",
             format!("{dims:?} target [{targets}] noise drawn"),

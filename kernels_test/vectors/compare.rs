@@ -229,7 +229,7 @@ fn one_direction(
     weights: &[f64],
     (got, file): (&[f64], &File),
 ) -> Result<Shares, String> {
-    let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7 };
+    let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7, first: 0 };
     let direction: Vec<f64> = (0..got.len() as u32).map(|j| stream.normal(j)).collect();
     let expected = side.define(plan, |i, j| if i == input { direction[j] } else { 0.0 });
     let [value, size, carried] = derivative(&expected[output], weights);

@@ -34,6 +34,12 @@ fn random_bits(s: Stream, block: u32) -> vec4<u32> {
     return philox4x32(vec4(block, 0u, s.step, s.stream), vec2(s.seed_low, s.seed_high));
 }
 
+// Four neighbours of eight words, from the one with index `skip` < 4 on.
+fn neighbours(a: vec4<u32>, b: vec4<u32>, skip: u32) -> vec4<u32> {
+    var all = array(a.x, a.y, a.z, a.w, b.x, b.y, b.z);
+    return vec4(all[skip], all[skip + 1u], all[skip + 2u], all[skip + 3u]);
+}
+
 // Uniform in the open interval (0, 1): 23 bits and a half, exact in f32, so equal on every adapter.
 fn uniform4(bits: vec4<u32>) -> vec4<f32> {
     return (vec4<f32>(bits >> vec4(9u)) + 0.5) * 0x1p-23;

@@ -113,5 +113,6 @@ pub enum Prediction {
     #[default]
     Noise,
     /// `V = √ᾱ_t ε − √(1 − ᾱ_t) (z_0 − z*) / √v` (Salimans & Ho 2022), well conditioned at both ends.
+    #[serde(rename = "v")]
     Velocity,
 }

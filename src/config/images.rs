@@ -1,130 +1,10 @@
-//! The image models of section 4.2: sizes of the VQ-VAE, of the U-Net and of the PixelCNN.
+//! An experiment on images, section 4.2: its models, and how each stage is trained.
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::{BridgeConfig, Levels, LossWeight, TrainConfig};
+use super::{BridgeConfig, Levels, LossWeight, PixelCnnConfig, TrainConfig, UNetConfig, VqVaeConfig};
 use crate::bridge::Spacing;
-
-/// The vector quantised autoencoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct VqVaeConfig {
-    /// Height and width of an image, a multiple of 4.
-    pub size: usize,
-    /// Channels inside; half of them at half the size.
-    pub channels: usize,
-    /// Residual blocks of the encoder, and of the decoder.
-    pub blocks: usize,
-    /// Channels inside a residual block.
-    pub inner: usize,
-    /// Channels of a latent, d.
-    pub dim: usize,
-    /// Code vectors, K.
-    pub codes: usize,
-    /// How the code vectors learn.
-    pub codebook: CodebookRule,
-    /// Decay of the codebook's running averages, with `codebook = "ema"`.
-    pub decay: f64,
-    /// β_c, the weight of ‖z_e − sg(e)‖².
-    pub commitment: f64,
-    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out.
-    pub normaliser: f64,
-    /// Steps between looks for dead codes, which move onto encoder outputs; 0 for never.
-    pub revive_every: u64,
-}
-
-impl Default for VqVaeConfig {
-    fn default() -> Self {
-        VqVaeConfig {
-            size: 32,
-            channels: 128,
-            blocks: 2,
-            inner: 32,
-            dim: 128,
-            codes: 256,
-            codebook: CodebookRule::Ema,
-            decay: 0.99,
-            commitment: 0.25,
-            normaliser: 0.0,
-            revive_every: 100,
-        }
-    }
-}
-
-impl VqVaeConfig {
-    /// Height and width of the latent grid.
-    pub fn grid(&self) -> usize {
-        self.size / 4
-    }
-}
-
-/// How code vectors learn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CodebookRule {
-    /// Running averages of the latents that fall to each code (van den Oord et al. 2017, appendix).
-    Ema,
-    /// The gradient of ‖sg(z_e) − e‖².
-    Gradient,
-}
-
-/// The U-Net ε_θ on latents.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UNetConfig {
-    /// Channels of the first level.
-    pub base: usize,
-    /// Channels of each level as a multiple of the level above.
-    pub multipliers: Vec<usize>,
-    /// Residual blocks a level on the way down; one more on the way up.
-    pub blocks: usize,
-    /// Attention heads of the middle.
-    pub heads: usize,
-    /// Levels, from 0, whose blocks are followed by attention; the middle always has it.
-    pub attention: Vec<usize>,
-    /// Share of activations that training drops.
-    pub dropout: f64,
-}
-
-impl Default for UNetConfig {
-    fn default() -> Self {
-        UNetConfig { base: 128, multipliers: vec![1, 2, 2], blocks: 2, heads: 1, attention: Vec::new(), dropout: 0.0 }
-    }
-}
-
-impl UNetConfig {
-    /// Channels of each level.
-    pub fn widths(&self) -> Vec<usize> {
-        let width = |c: &mut usize, m: &usize| {
-            *c *= m;
-            Some(*c)
-        };
-        self.multipliers.iter().scan(self.base, width).collect()
-    }
-}
-
-/// The gated PixelCNN on codes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PixelCnnConfig {
-    /// Gated layers, the first with mask A.
-    pub layers: usize,
-    /// Channels of both stacks.
-    pub channels: usize,
-    /// Width of the head's hidden layer.
-    pub head: usize,
-    /// Kernel of the first layer, odd.
-    pub first_kernel: usize,
-    /// Kernel of the others, odd.
-    pub kernel: usize,
-}
-
-impl Default for PixelCnnConfig {
-    fn default() -> Self {
-        PixelCnnConfig { layers: 15, channels: 512, head: 512, first_kernel: 7, kernel: 3 }
-    }
-}
 
 /// An experiment on images: everything its stages depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +12,10 @@ impl Default for PixelCnnConfig {
 pub struct ImagesConfig {
     /// Seed of all randomness.
     pub seed: u64,
+    /// Classes that U-Net and PixelCNN are told, those of the data set; 0 for models that know of none.
+    pub classes: usize,
+    /// Share of labels that the U-Net's training drops, which classifier-free guidance needs.
+    pub class_dropout: f64,
     /// The Ornstein-Uhlenbeck bridge, on standardised latents.
     pub bridge: BridgeConfig,
     /// Encoder, codebook, decoder.
@@ -150,7 +34,8 @@ impl Default for ImagesConfig {
         let bridge =
             BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
         let (vqvae, unet, pixelcnn) = Default::default();
-        ImagesConfig { seed: 0, bridge, vqvae, unet, pixelcnn, stages: StagesConfig::default() }
+        let stages = StagesConfig::default();
+        ImagesConfig { seed: 0, classes: 0, class_dropout: 0.1, bridge, vqvae, unet, pixelcnn, stages }
     }
 }
 
@@ -209,6 +94,18 @@ impl Stage {
     }
 }
 
+/// What is not in a model's text: how the codes of training are drawn, and options that are off, so that weights from
+/// before an option still fit.
+fn is_left_out(key: &str, value: &Value) -> bool {
+    let off = match key {
+        "quantiser" | "gumbel" => return true,
+        "distance" => "euclidean",
+        "prediction" => "noise",
+        _ => return false,
+    };
+    value.as_str() == Some(off)
+}
+
 impl ImagesConfig {
     /// Optimisation of `stage`.
     pub fn stage(&self, stage: Stage) -> &TrainConfig {
@@ -223,9 +120,16 @@ impl ImagesConfig {
     pub fn model_text(&self, stage: Stage) -> String {
         let mut table = Table::new();
         let mut put = |name: &str, value: Result<Value, toml::ser::Error>| {
-            table.insert(name.into(), value.expect("a configuration is a TOML table"));
+            let mut value = value.expect("a configuration is TOML");
+            if let Value::Table(keys) = &mut value {
+                keys.retain(|key, value| !is_left_out(key, value));
+            }
+            table.insert(name.into(), value);
         };
         put("vqvae", Value::try_from(&self.vqvae));
+        if stage != Stage::VqVae && self.classes > 0 {
+            put("classes", Value::try_from(self.classes));
+        }
         match stage {
             Stage::VqVae => {}
             Stage::Prior => {
@@ -244,40 +148,15 @@ impl ImagesConfig {
 
     /// What makes no sense in it.
     pub(super) fn wrong(&self) -> Option<String> {
-        let (v, u, p) = (&self.vqvae, &self.unet, &self.pixelcnn);
-        if v.size < 8 || !v.size.is_multiple_of(4) {
-            return Some(format!("vqvae.size = {} must be a multiple of 4, at least 8", v.size));
+        let models = [self.vqvae.wrong(), self.unet.wrong(), self.pixelcnn.wrong()];
+        if let Some(what) = models.into_iter().flatten().next() {
+            return Some(what);
         }
-        let sizes = [
-            ("vqvae.channels", v.channels / 2),
-            ("vqvae.inner", v.inner),
-            ("vqvae.dim", v.dim),
-            ("vqvae.codes", v.codes),
-            ("unet.base", u.base / 4),
-            ("unet.heads", u.heads),
-            ("pixelcnn.layers", p.layers),
-            ("pixelcnn.channels", p.channels),
-            ("pixelcnn.head", p.head),
-        ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Some(format!("{name} is too small"));
+        if !(0.0..1.0).contains(&self.class_dropout) {
+            return Some(format!("class_dropout = {} must be in [0, 1)", self.class_dropout));
         }
-        if p.first_kernel.is_multiple_of(2) || p.kernel.is_multiple_of(2) || p.first_kernel < 3 {
-            return Some("pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".into());
-        }
-        let widths = u.widths();
-        let attending = widths.iter().enumerate().filter(|(i, _)| u.attention.contains(i) || i + 1 == widths.len());
-        if let Some((_, width)) = attending.into_iter().find(|(_, width)| !width.is_multiple_of(u.heads)) {
-            return Some(format!(
-                "unet.heads = {} does not divide the {width} channels of a level with attention",
-                u.heads
-            ));
-        }
-        if widths.is_empty() || widths.contains(&0) || !u.base.is_multiple_of(2) {
-            return Some("unet.multipliers must not be empty nor have a 0, and unet.base be even".into());
-        }
-        if !(0.0..1.0).contains(&u.dropout) || !(0.0..1.0).contains(&v.decay) {
-            return Some("unet.dropout and vqvae.decay must be in [0, 1)".into());
+        if self.stages.prior.loss == LossWeight::Preconditioned {
+            return Some("stages.prior.loss: the U-Net takes `simple` or `weighted`".into());
         }
         let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
         stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))

@@ -66,6 +66,7 @@ fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known:
         check_keys(&table, "", known, &format!("--set {set}"))?;
     }
     complete_spacing(&mut table);
+    complete_stages(&mut table);
     table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))
 }
 
@@ -126,6 +127,11 @@ impl Config {
         if let Some(what) = self.train.wrong() {
             return wrong(format!("train.{what}"));
         }
+        if self.train.accumulate > 1 {
+            return wrong(
+                "train.accumulate is for image presets; the toy's batches go through the network whole".into(),
+            );
+        }
         if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
             return wrong(format!("denoiser.kernel must be odd (is {}), channels and features at least 1", d.kernel));
         }
@@ -148,6 +154,9 @@ impl TrainConfig {
         let t = self;
         if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
             return Some("batch, steps, checkpoint_every and log_every must be at least 1".into());
+        }
+        if t.accumulate == 0 || !t.batch.is_multiple_of(t.accumulate) {
+            return Some(format!("accumulate = {} must divide batch = {}", t.accumulate, t.batch));
         }
         let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
         if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
@@ -199,6 +208,17 @@ fn complete_spacing(table: &mut Table) {
     };
     for (key, value) in numbers {
         bridge.entry(*key).or_insert(Value::Float(*value));
+    }
+}
+
+/// A key that a section of `[stages]` leaves out takes that stage's default, not the toy's.
+fn complete_stages(table: &mut Table) {
+    let defaults = Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
+    let Some(Value::Table(stages)) = table.get_mut("stages") else { return };
+    for (stage, keys) in defaults {
+        if let (Some(Value::Table(given)), Value::Table(keys)) = (stages.get_mut(&stage), keys) {
+            keys.into_iter().for_each(|(key, value)| _ = given.entry(key).or_insert(value));
+        }
     }
 }
 
@@ -303,10 +323,27 @@ mod tests {
             ("pixelcnn.kernel=2", "pixelcnn.kernel"),
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),
+            ("vqvae.decay=1", "vqvae.decay"),
+            ("vqvae.quantiser=gumbel", "vqvae.codebook = \"gradient\""),
+            ("vqvae.gumbel.tau_end=0", "vqvae.gumbel.tau_end"),
+            ("vqvae.distance=manhattan", "manhattan"),
+            ("unet.prediction=z0", "z0"),
+            ("class_dropout=1", "class_dropout"),
+            ("stages.prior.loss=preconditioned", "stages.prior.loss"),
+            ("stages.vqvae.accumulate=3", "stages.vqvae.accumulate"),
         ] {
             let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();
             assert!(error.contains(key), "{set}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_left_out_of_a_stage_takes_the_stage_s_default() {
+        let text = "[vqvae]\n[stages.prior]\nsteps = 3";
+        let config = ImagesConfig::parse(text, "t", &["stages.vqvae.batch=8".into()]).expect("valid");
+        let defaults = StagesConfig::default();
+        assert_eq!(config.stages.prior, TrainConfig { steps: 3, ..defaults.prior });
+        assert_eq!(config.stages.vqvae, TrainConfig { batch: 8, ..defaults.vqvae });
     }
 
     #[test]

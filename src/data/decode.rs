@@ -227,7 +227,7 @@ mod tests {
     fn any_bytes_end_in_a_picture_or_a_word() {
         let dir = folder();
         let path = dir.path().join("a.png");
-        let stream = crate::philox::Stream { seed: 5, step: 0, stream: 0 };
+        let stream = crate::philox::Stream { seed: 5, step: 0, stream: 0, first: 0 };
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             RgbImage::from_fn(24, 16, |x, y| Rgb([x as u8 * 9, y as u8, 7]))
                 .save_with_format(&path, format)

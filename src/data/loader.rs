@@ -39,10 +39,38 @@ pub struct Batch {
     pub step: u64,
     /// Which pictures of the set, `[batch]`.
     pub indices: Vec<u32>,
+    /// Whether each is mirrored left to right, `[batch]`.
+    pub mirrored: Vec<bool>,
     /// `[batch, height, width, 3]`, −1..1.
     pub images: Vec<f32>,
     /// Their classes, `[batch]`.
     pub labels: Vec<u32>,
+}
+
+impl Batch {
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The batch in pieces of `size` pictures.
+    pub fn split(&self, size: usize) -> Vec<Batch> {
+        let pixels = self.images.len() / self.len();
+        let pieces = self.indices.chunks(size).zip(self.mirrored.chunks(size)).zip(self.labels.chunks(size));
+        let batch = |(((indices, mirrored), labels), images): (((&[u32], &[bool]), &[u32]), &[f32])| Batch {
+            step: self.step,
+            indices: indices.to_vec(),
+            mirrored: mirrored.to_vec(),
+            images: images.to_vec(),
+            labels: labels.to_vec(),
+        };
+        pieces.zip(self.images.chunks(size * pixels)).map(batch).collect()
+    }
 }
 
 /// Makes batches ahead of the steps that take them.
@@ -114,11 +142,11 @@ impl Batches {
             self.shuffle(place / n);
             indices.push(self.order[(place % n) as usize]);
         }
-        let mirrors = Stream { seed, step: step as u32, stream: MIRROR };
+        let mirrors = Stream { seed, step: step as u32, stream: MIRROR, first: 0 };
         let row = self.set.width * 3;
         let mut images = Vec::with_capacity(batch * self.set.height * row);
-        for (i, &index) in (0..).zip(&indices) {
-            let mirrored = flip && mirrors.below(i, 2) == 1;
+        let mirrored: Vec<bool> = (0..batch as u32).map(|i| flip && mirrors.below(i, 2) == 1).collect();
+        for (&index, &mirrored) in indices.iter().zip(&mirrored) {
             for row in self.set.image(index as usize).chunks_exact(row) {
                 match mirrored {
                     true => images.extend(row.chunks_exact(3).rev().flatten().map(|&value| float(value))),
@@ -127,13 +155,13 @@ impl Batches {
             }
         }
         let labels = indices.iter().map(|&i| self.set.labels[i as usize]).collect();
-        Batch { step, indices, images, labels }
+        Batch { step, indices, mirrored, images, labels }
     }
 
     /// Puts the order of `epoch` into `self.order` (Fisher and Yates).
     fn shuffle(&mut self, epoch: u64) {
         if self.epoch != Some(epoch) {
-            let stream = Stream { seed: self.options.seed, step: epoch as u32, stream: ORDER };
+            let stream = Stream { seed: self.options.seed, step: epoch as u32, stream: ORDER, first: 0 };
             let n = self.set.len() as u32;
             self.order.clear();
             self.order.extend(0..n);
@@ -209,13 +237,18 @@ mod tests {
         let mut mirrored = 0;
         for batch in taken(&set, options(5), 40) {
             let pictures = batch.images.chunks_exact(18);
-            for ((&index, picture), &label) in batch.indices.iter().zip(pictures).zip(&batch.labels) {
+            let pieces = batch.split(2);
+            assert_eq!(pieces.iter().map(Batch::len).collect::<Vec<_>>(), [2, 2, 1]);
+            assert_eq!(pieces.iter().flat_map(|piece| piece.images.clone()).collect::<Vec<_>>(), batch.images);
+            let pictures = batch.indices.iter().zip(pictures).zip(&batch.labels).zip(&batch.mirrored);
+            for (((&index, picture), &label), &told) in pictures {
                 assert_eq!(label, index % 2);
                 let plain = set.floats(&[index]);
                 let mirror: Vec<f32> =
                     plain.chunks_exact(9).flat_map(|r| [&r[6..], &r[3..6], &r[..3]].concat()).collect();
                 assert!(picture == plain || picture == mirror, "{picture:?}");
-                mirrored += usize::from(picture == mirror);
+                assert_eq!(told, picture == mirror);
+                mirrored += usize::from(told);
             }
         }
         assert!((70..130).contains(&mirrored), "{mirrored} of 200 mirrored");

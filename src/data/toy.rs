@@ -154,7 +154,7 @@ fn neighbour(code: u32, up: bool) -> u32 {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { seed: 1, step: 0, stream: 0 };
+    const STREAM: Stream = Stream { seed: 1, step: 0, stream: 0, first: 0 };
 
     #[test]
     fn there_are_exactly_128_chains() {

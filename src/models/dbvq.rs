@@ -4,6 +4,7 @@
 //! its squared error have unit variance at every level (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
 
 use super::Losses;
+use super::diffusion::finite_weight;
 use super::toy::Denoiser;
 use crate::bridge::{Affine, Bridge};
 use crate::config::{CodesConfig, Config, Diffuse, DiffusionGradient, LossWeight, Regulariser};
@@ -11,8 +12,9 @@ use crate::data::toy::{self, CODES, DIM, LENGTH, NOISE_STD};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::nn::Module;
+use crate::nn::codebook::relaxed;
 use crate::nn::init::Init;
-use crate::ops::{self, Trans};
+use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
@@ -133,7 +135,7 @@ impl Toy {
         };
         let tau = annealed(codes.tau_start, codes.tau_end, f64::from(stream.step), codes.anneal_steps as f64);
         let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::Gumbel));
-        let zq = self.relaxed(&x, &gumbel, codes, tau as f32);
+        let zq = relaxed(&x, &self.codebook, &gumbel, [codes.scale as f32, tau as f32]);
         let reconstruction = ops::mse(&zq, &x);
         let diffusion = self.diffusion(&start(&x, &zq, codes), &eps, t);
         let total = ops::add(&reconstruction, &diffusion);
@@ -152,15 +154,6 @@ impl Toy {
         let goal = ops::marginal(&centred, eps, &self.tables.zero, &at(&self.tables.goal));
         let weight = at(&self.tables.weight).reshape([t.count()]);
         ops::weighted_mse(&self.denoiser.forward(&input, t), &goal, &weight)
-    }
-
-    /// Gumbel-softmax sample of softmax(−scale ‖x − e‖²) at temperature τ, as a mixture of code vectors.
-    fn relaxed(&self, x: &Tensor, gumbel: &Tensor, codes: &CodesConfig, tau: f32) -> Tensor {
-        let logits = ops::affine(&ops::distances(x, &self.codebook), -codes.scale as f32, 0.0);
-        let weights = ops::gumbel_softmax(&logits, gumbel, tau);
-        let rows = x.count() / DIM;
-        let book = self.codebook.reshape([1, CODES, DIM]);
-        ops::matmul(&weights.reshape([1, rows, CODES]), &book, Trans::default()).reshape(x.shape())
     }
 
     /// L_reg at z_t, minimised: the mean over positions of what [`Regulariser`] names.
@@ -202,7 +195,7 @@ fn start(x: &Tensor, zq: &Tensor, codes: &CodesConfig) -> Tensor {
 }
 
 /// Geometric from `first` at 0 to `last` at `end` and beyond.
-fn annealed(first: f64, last: f64, at: f64, end: f64) -> f64 {
+pub(super) fn annealed(first: f64, last: f64, at: f64, end: f64) -> f64 {
     first * (last / first).powf((at / end).min(1.0))
 }
 
@@ -238,13 +231,7 @@ fn weight(bridge: &Bridge, config: &Config, level: &Level, t: usize) -> f64 {
     match config.train.loss {
         LossWeight::Preconditioned => 1.0,
         LossWeight::Simple => simple,
-        LossWeight::Weighted => {
-            let weight = bridge.weight(t, config.bridge.reverse_variance);
-            // t = 1 is L_0, whose own σ_1² = v β_1 gives the forward variance's weight.
-            let finite =
-                if weight.is_finite() { weight } else { bridge.weight(t, crate::bridge::ReverseVariance::Forward) };
-            finite * simple
-        }
+        LossWeight::Weighted => simple * finite_weight(bridge, t, config.bridge.reverse_variance),
     }
 }
 

@@ -106,7 +106,7 @@ impl Process<'_> {
                     let (next, zhat) = ops::multistep(&z, &eps, previous, self.target, coefficients, estimate);
                     (z, history) = (next, Some((t, zhat)));
                 } else {
-                    let xi = Stream { seed, step: t as u32, stream: STEP };
+                    let xi = Stream { seed, step: t as u32, stream: STEP, first: 0 };
                     z = ops::step(&z, &eps, self.target, self.step(sampler, t, s), xi);
                 }
                 seen(s, &z);
@@ -118,7 +118,7 @@ impl Process<'_> {
 
     /// z_T ~ N(z*, v I).
     pub fn initial(&self, shape: Shape, seed: u64) -> Tensor {
-        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL });
+        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL, first: 0 });
         ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
     }
 
@@ -143,7 +143,8 @@ impl Process<'_> {
                 let (t, s) = (pair[0], pair[1]);
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
-                    let draw = |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16 };
+                    let draw =
+                        |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16, first: 0 };
                     let step = self.step(Sampler::Ancestral, t, s);
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
                     let given = self.marginal(known.z0, s, draw(KNOWN));
@@ -161,7 +162,7 @@ impl Process<'_> {
 
     /// A draw of z_t given `z0`.
     pub fn noised(&self, z0: &Tensor, t: usize, seed: u64) -> Tensor {
-        self.marginal(z0, t, Stream { seed, step: t as u32, stream: KNOWN })
+        self.marginal(z0, t, Stream { seed, step: t as u32, stream: KNOWN, first: 0 })
     }
 
     fn marginal(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {

@@ -1,5 +1,6 @@
 //! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU, modulated by the level t,
-//! attention in the middle, skips from the way down to the way up. Odd sizes are cropped on the way up.
+//! attention in the middle, skips from the way down to the way up. Odd sizes are cropped on the way up. Told of a class, it
+//! adds that class's embedding to the one of t.
 
 use crate::config::UNetConfig;
 use crate::nn::Module;
@@ -23,6 +24,8 @@ pub struct UNet {
     conv_out: Conv2d,
     /// Sinusoids of t, [T + 1, base]; not trained.
     sinusoids: Tensor,
+    /// What a class adds to the embedding of t, [classes + 1, 2 base], the last for no class.
+    class: Option<Tensor>,
 }
 
 /// One size on the way down or up.
@@ -34,8 +37,9 @@ struct Level {
 }
 
 impl UNet {
-    /// A network with random weights for latents of `dim` channels and levels t ≤ `steps`. Its output starts as 0.
-    pub fn new(init: &mut Init, config: &UNetConfig, dim: usize, steps: usize) -> UNet {
+    /// A network with random weights for latents of `dim` channels, levels t ≤ `steps` and `classes` classes, or none.
+    /// Its output starts as 0.
+    pub fn new(init: &mut Init, config: &UNetConfig, dim: usize, steps: usize, classes: usize) -> UNet {
         let (base, widths) = (config.base, config.widths());
         let time = 2 * base;
         let mut block = Block::maker(config, time);
@@ -81,14 +85,15 @@ impl UNet {
             norm_out: GroupNorm::new(init, c),
             conv_out: Conv2d::zero(init, [c, dim], 3),
             sinusoids: sinusoids(init, steps, base),
+            class: (classes > 0).then(|| init.normal(&[classes + 1, time], 0.02)),
         }
     }
 
-    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`. With `dropout`, its step numbers the noise.
-    pub fn forward(&self, z: &Tensor, t: &Codes, dropout: Option<Stream>) -> Tensor {
-        let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));
+    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`, told the classes `class` `[n]`, from 0; the number of
+    /// classes itself, or `None`, stands for no class. With `dropout`, its step numbers the noise.
+    pub fn forward(&self, z: &Tensor, t: &Codes, class: Option<&Codes>, dropout: Option<Stream>) -> Tensor {
         // Every block wants SiLU of the embedding: once is enough.
-        let time = ops::silu(&self.time[1].forward(&ops::silu(&time)));
+        let time = ops::silu(&self.embed(t, class));
         let mut x = self.conv_in.forward(z);
         let mut skips = vec![x.clone()];
         for level in &self.down {
@@ -116,6 +121,16 @@ impl UNet {
             }
         }
         self.conv_out.forward(&self.norm_out.forward_silu(&x))
+    }
+
+    /// The embedding of level and class, [n, 2 base].
+    fn embed(&self, t: &Codes, class: Option<&Codes>) -> Tensor {
+        let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));
+        let time = self.time[1].forward(&ops::silu(&time));
+        let Some(table) = &self.class else { return time };
+        let [rows, _] = table.dims();
+        let none = || Codes::from_slice(t.gpu(), &vec![rows as u32 - 1; t.count()], [t.count()]);
+        ops::add(&time, &ops::gather(table, &class.cloned().unwrap_or_else(none)))
     }
 }
 
@@ -222,6 +237,9 @@ impl Module for UNet {
         visit_list("up", &mut self.up, f);
         visit_part("norm_out", &mut self.norm_out, f);
         visit_part("conv_out", &mut self.conv_out, f);
+        if let Some(table) = &mut self.class {
+            f("class.weight", table);
+        }
     }
 }
 

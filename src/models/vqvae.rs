@@ -1,20 +1,30 @@
 //! The vector quantised autoencoder (van den Oord et al. 2017): two convolutions of stride 2 and residual blocks, the nearest
 //! code vector with the gradient passed straight through, and the mirrored decoder.
+//!
+//! With cosine distance everything outside the encoder's and the codebook's memory lives on the unit sphere: z_e, the code
+//! vectors and what the decoder sees have norm 1, where the nearest vector is the one at the least angle, and every loss is
+//! what it is without. The memory of the codebook keeps its own lengths, a running mean of unit vectors or a free
+//! parameter, and [`VqVae::vectors`] scales them: a mean's direction is what spherical k-means moves to.
 
 use super::Losses;
-use crate::config::{CodebookRule, VqVaeConfig};
+use super::dbvq::annealed;
+use crate::config::{CodebookRule, Distance, Quantiser, VqVaeConfig};
 use crate::nn::Module;
-use crate::nn::codebook::Codebook;
+use crate::nn::codebook::{Codebook, relaxed, unit};
 use crate::nn::init::Init;
 use crate::nn::layers::{Conv2d, ConvTranspose2d, visit_list, visit_part};
 use crate::ops::{self, Conv};
+use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
+
+/// Philox stream of relaxed samples; its step is the training step.
+const GUMBEL: u32 = 0x202;
 
 /// Encoder, codebook and decoder.
 pub struct VqVae {
     encoder: Encoder,
     decoder: Decoder,
-    /// The code vectors.
+    /// The memory of the code vectors; [`VqVae::vectors`] are what latents are compared with.
     pub codebook: Codebook,
     config: VqVaeConfig,
 }
@@ -40,19 +50,32 @@ impl VqVae {
         }
     }
 
-    /// z_e: `images` [n, h, w, 3] in [−1, 1] → [n, h/4, w/4, d].
+    /// z_e: `images` [n, h, w, 3] in [−1, 1] → [n, h/4, w/4, d]; of norm 1 with cosine distance.
     pub fn encode(&self, images: &Tensor) -> Tensor {
-        self.encoder.forward(images)
+        self.to_sphere(&self.encoder.forward(images))
     }
 
-    /// The nearest code of every latent: `latents` [.., d] → [..].
+    /// The code vectors that latents are compared with and the decoder sees, [k, d]; of norm 1 with cosine distance.
+    pub fn vectors(&self) -> Tensor {
+        self.to_sphere(&self.codebook.vectors)
+    }
+
+    fn to_sphere(&self, rows: &Tensor) -> Tensor {
+        match self.config.distance {
+            Distance::Euclidean => rows.clone(),
+            Distance::Cosine => unit(rows),
+        }
+    }
+
+    /// The nearest code of every latent: `latents` [.., d] → [..]. Among vectors of norm 1 the nearest one is that at the
+    /// least angle whatever the latent's norm, so a prior's samples may leave the sphere.
     pub fn quantise(&self, latents: &Tensor) -> Codes {
-        ops::nearest(latents, &self.codebook.vectors)
+        ops::nearest(latents, &self.vectors())
     }
 
     /// The code vectors of `codes` [n, h, w] → [n, h, w, d].
     pub fn look_up(&self, codes: &Codes) -> Tensor {
-        ops::gather(&self.codebook.vectors, codes)
+        ops::gather(&self.vectors(), codes)
     }
 
     /// Images from quantised latents [n, h/4, w/4, d] → [n, h, w, 3].
@@ -60,32 +83,49 @@ impl VqVae {
         self.decoder.forward(quantised)
     }
 
-    /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e − sg(e)‖², means.
-    pub fn step(&self, images: &Tensor) -> Step {
-        let latents = self.encode(images);
-        let codes = self.quantise(&latents);
-        let quantised = self.look_up(&codes);
-        let reconstruction = ops::mse(&self.decode(&ops::straight_through(&latents, &quantised)), images);
-        let commitment = ops::mse(&latents, &quantised.detach());
+    /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e − sg(e)‖², means. The second
+    /// is there with a gradient codebook and the nearest code: running averages need no gradient, and a relaxed sample
+    /// passes on that of the reconstruction. `stream.step` is the training step, on which the relaxed samples depend.
+    pub fn step(&self, images: &Tensor, stream: Stream) -> Step {
+        let (latents, vectors) = (self.encode(images), self.vectors());
+        let codes = ops::nearest(&latents, &vectors);
+        let nearest = ops::gather(&vectors, &codes);
+        let quantised = match self.config.quantiser {
+            Quantiser::Nearest => ops::straight_through(&latents, &nearest),
+            Quantiser::Gumbel => self.relaxed(&latents, &vectors, stream),
+        };
+        let reconstruction = ops::mse(&self.decode(&quantised), images);
+        let commitment = ops::mse(&latents, &nearest.detach());
         let weight = self.config.commitment as f32;
         let mut total = ops::add(&reconstruction, &ops::affine(&commitment, weight, 0.0));
         let mut parts = vec![("reconstruction", reconstruction), ("commitment", commitment)];
-        if self.config.codebook == CodebookRule::Gradient {
-            let pull = ops::mse(&latents.detach(), &quantised);
+        if self.config.codebook == CodebookRule::Gradient && self.config.quantiser == Quantiser::Nearest {
+            let pull = ops::mse(&latents.detach(), &nearest);
             total = ops::add(&total, &pull);
             parts.push(("codebook", pull));
         }
         if self.config.normaliser > 0.0 {
-            let normaliser = self.normaliser(&latents);
+            let normaliser = self.normaliser(&latents, &vectors);
             total = ops::add(&total, &ops::affine(&normaliser, self.config.normaliser as f32, 0.0));
             parts.push(("normaliser", normaliser));
         }
         Step { losses: Losses { total, parts }, latents: latents.detach(), codes }
     }
 
+    /// A Gumbel-softmax sample of the code vectors, at the temperature of the training step.
+    fn relaxed(&self, latents: &Tensor, vectors: &Tensor, stream: Stream) -> Tensor {
+        let gumbel = &self.config.gumbel;
+        let tau = annealed(gumbel.tau_start, gumbel.tau_end, f64::from(stream.step), gumbel.anneal_steps as f64);
+        let mut dims = latents.shape().dims().to_vec();
+        dims.pop();
+        dims.push(self.config.codes);
+        let noise = ops::gumbel(latents.gpu(), dims, Stream { stream: GUMBEL, ..stream });
+        relaxed(latents, vectors, &noise, [gumbel.scale as f32, tau as f32])
+    }
+
     /// The mean of log Σ_k exp(−‖z_e − e_k‖²), section 3.2.
-    fn normaliser(&self, latents: &Tensor) -> Tensor {
-        let logits = ops::affine(&ops::distances(latents, &self.codebook.vectors), -1.0, 0.0);
+    fn normaliser(&self, latents: &Tensor, vectors: &Tensor) -> Tensor {
+        let logits = ops::affine(&ops::distances(latents, vectors), -1.0, 0.0);
         let rows = logits.count() / self.config.codes;
         let logits = logits.reshape([rows, self.config.codes]);
         // log Σ exp(x) = x_0 − log softmax(x)_0.

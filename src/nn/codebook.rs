@@ -2,7 +2,7 @@
 //! nothing falls to them.
 
 use crate::gpu::Gpu;
-use crate::ops;
+use crate::ops::{self, Trans};
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
@@ -77,4 +77,23 @@ impl Codebook {
 fn choose(rows: &[f32], d: usize, count: usize, stream: Stream) -> Vec<f32> {
     let row = |i: u32| stream.below(i, (rows.len() / d) as u32) as usize * d;
     (0..count as u32).flat_map(|i| rows[row(i)..row(i) + d].iter().copied()).collect()
+}
+
+/// A Gumbel-softmax sample of softmax(−`scale` ‖z − e‖²) at the temperature τ, as a mixture of code vectors (Jang et al.
+/// 2017): `z` [.., d], `vectors` [k, d], `gumbel` [.., k] independent Gumbel(0, 1) numbers → [.., d]. The gradient reaches
+/// both.
+pub fn relaxed(z: &Tensor, vectors: &Tensor, gumbel: &Tensor, [scale, tau]: [f32; 2]) -> Tensor {
+    let [k, d] = vectors.dims();
+    let logits = ops::affine(&ops::distances(z, vectors), -scale, 0.0);
+    let weights = ops::gumbel_softmax(&logits, gumbel, tau).reshape([1, z.count() / d, k]);
+    ops::matmul(&weights, &vectors.reshape([1, k, d]), Trans::default()).reshape(z.shape())
+}
+
+/// The rows of `x` [.., d] scaled to norm 1; a row of zeros stays.
+pub fn unit(x: &Tensor) -> Tensor {
+    let d = x.shape().last();
+    let rows = x.reshape([x.count() / d, d]);
+    let squares = ops::affine(&ops::sum(&ops::square(&rows), 1), 1.0, 1e-12);
+    let inverse = ops::exp(&ops::affine(&ops::log(&squares), -0.5, 0.0));
+    ops::mul(&rows, &inverse.reshape([x.count() / d, 1])).reshape(x.shape())
 }

@@ -17,7 +17,7 @@ pub struct Init<'a> {
 impl<'a> Init<'a> {
     /// Weights of a model with this `seed`.
     pub fn new(gpu: &'a Gpu, seed: u64) -> Init<'a> {
-        Init { gpu, stream: Stream { seed, step: 0, stream: STREAM }, blank: false }
+        Init { gpu, stream: Stream { seed, step: 0, stream: STREAM, first: 0 }, blank: false }
     }
 
     /// Zeros for random weights: for a model that gets its weights from elsewhere.

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use super::random::StreamWords;
+use super::random::{StreamWords, first_number};
 use crate::gpu::{Shader, shader};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
@@ -14,20 +14,23 @@ pub(super) static SHADER: Shader = shader!("dropout");
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     count: u32,
+    first: u32,
     rate: f32,
     scale: f32,
     stream: StreamWords,
 }
 
 /// Dropout (Srivastava et al. 2014): each element becomes 0 with probability `rate`, else is divided by 1 − `rate`.
-/// Element i is kept where `stream.uniform(i)` is at least `rate`; nothing is saved for backward.
+/// Element i is kept where `stream.uniform(i)` is at least `rate`, counted from sample `stream.first` of `x` [n, ..];
+/// nothing is saved for backward.
 ///
 /// # Panics
 /// If `rate` is outside [0, 1).
 #[track_caller]
 pub fn dropout(x: &Tensor, rate: f32, stream: Stream) -> Tensor {
     assert!((0.0..1.0).contains(&rate), "dropout: the rate {rate} is outside [0, 1)");
-    let params = Params { count: x.count() as u32, rate, scale: 1.0 / (1.0 - rate), stream: stream.into() };
+    let first = first_number(x.shape(), stream);
+    let params = Params { count: x.count() as u32, first, rate, scale: 1.0 / (1.0 - rate), stream: stream.into() };
     masked(x, params).with_vjp([x], move |dy, _| [Some(masked(dy, params))])
 }
 

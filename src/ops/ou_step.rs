@@ -82,7 +82,7 @@ pub fn step(z: &Tensor, eps: &Tensor, target: &Tensor, step: Step, stream: Strea
 #[track_caller]
 pub fn step_given(z: &Tensor, eps: &Tensor, xi: &Tensor, target: &Tensor, step: Step) -> Tensor {
     check(z, xi, target);
-    fused(z, eps, Some(xi), target, step, Stream { seed: 0, step: 0, stream: 0 })
+    fused(z, eps, Some(xi), target, step, Stream { seed: 0, step: 0, stream: 0, first: 0 })
 }
 
 #[track_caller]

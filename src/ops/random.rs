@@ -29,17 +29,24 @@ impl From<Stream> for StreamWords {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     count: u32,
+    first: u32,
     stream: StreamWords,
+}
+
+/// Index of the first random number of a tensor [n, ..] whose samples are those from `stream.first` on.
+pub(super) fn first_number(shape: Shape, stream: Stream) -> u32 {
+    stream.first * (shape.count() / shape.dims().first().copied().unwrap_or(1)) as u32
 }
 
 fn fill(gpu: &Gpu, shape: Shape, stream: Stream, law: u32) -> Tensor {
     let y = Tensor::uninit(gpu, shape);
-    let params = Params { count: shape.count() as u32, stream: stream.into() };
+    let params = Params { count: shape.count() as u32, first: first_number(shape, stream), stream: stream.into() };
     gpu.dispatch(&SHADER, "fill", &[("LAW", law)], &[y.buffer()], &params, grid(shape.count().div_ceil(4), 64));
     y
 }
 
-/// Uniform in (0, 1), equal bits on every adapter.
+/// Uniform in (0, 1), equal bits on every adapter. Of a `shape` [n, ..] the first sample is number `stream.first`, as in
+/// all of these.
 pub fn uniform(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
     fill(gpu, shape.into(), stream, 0)
 }
@@ -57,7 +64,8 @@ pub fn gumbel(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
 /// The random words themselves.
 pub fn bits(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Codes {
     let words = Codes::uninit(gpu, shape);
-    let params = Params { count: words.count() as u32, stream: stream.into() };
+    let first = first_number(words.shape(), stream);
+    let params = Params { count: words.count() as u32, first, stream: stream.into() };
     gpu.dispatch(&SHADER, "bits", &[], &[words.buffer()], &params, grid(words.count().div_ceil(4), 64));
     words
 }

@@ -34,6 +34,9 @@ pub trait Task {
     /// Number of trained parameters.
     fn parameters(&mut self) -> usize;
 
+    /// Prepares what a new training needs and a resumed one finds in its checkpoint.
+    fn start(&mut self) {}
+
     /// Step number `step`, from 0: recorded, not waited for.
     ///
     /// # Errors
@@ -99,7 +102,11 @@ impl<T: Task> Session<T> {
     /// # Errors
     /// [`Error::Checkpoint`] if it does not fit.
     pub fn begin(&mut self, resume: bool) -> Result<()> {
-        if resume && checkpoint::exists(&self.dir.path) { self.restore() } else { self.dir.rewind(0) }
+        if resume && checkpoint::exists(&self.dir.path) {
+            return self.restore();
+        }
+        self.task.start();
+        self.dir.rewind(0)
     }
 
     fn restore(&mut self) -> Result<()> {

@@ -69,7 +69,7 @@ pub fn run(args: &FigureArgs) -> Result<()> {
 
 /// Codes [n, 5] and points [n, 5, 2] of the data.
 fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
-    let stream = Stream { seed, step: 0, stream: 0x3000 };
+    let stream = Stream { seed, step: 0, stream: 0x3000, first: 0 };
     let codes = toy::sequences(stream, n);
     let points = toy::points(&codes, Stream { stream: 0x3001, ..stream });
     (codes, points)
@@ -87,7 +87,7 @@ fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
     let mut path = frames(&z);
     for t in 1..=bridge.steps() {
         let (keep, noise) = ((1.0 - bridge.beta(t)).sqrt(), (bridge.stationary_variance() * bridge.beta(t)).sqrt());
-        let stream = Stream { seed, step: t as u32, stream: 0x3002 };
+        let stream = Stream { seed, step: t as u32, stream: 0x3002, first: 0 };
         for (i, v) in z.iter_mut().enumerate() {
             let goal = f64::from(target[i % DIM]);
             *v = (goal + keep * (f64::from(*v) - goal) + noise * stream.normal(i as u32)) as f32;

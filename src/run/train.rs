@@ -131,7 +131,7 @@ impl Task for ToyTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let (t, i) = (&self.config.train, step as u32);
-        let stream = Stream { seed: self.config.seed, step: i, stream: 0 };
+        let stream = Stream { seed: self.config.seed, step: i, stream: 0, first: 0 };
         let q = toy::sequences(Stream { stream: SEQUENCES, ..stream }, t.batch);
         let q = Codes::from_slice(&self.gpu, &q, [t.batch, toy::LENGTH]);
         let levels = Codes::from_slice(&self.gpu, &draw_levels(&self.levels, t.batch, stream), [t.batch]);

@@ -61,6 +61,14 @@ impl Grads {
     pub fn get(&self, leaf: &Tensor) -> Option<&Tensor> {
         self.0.get(&leaf.0.node.as_ref()?.id)
     }
+
+    /// Adds the gradients of another pass over the same leaves.
+    pub fn add(&mut self, other: Grads) {
+        for (id, grad) in other.0 {
+            let sum = self.0.remove(&id).map_or_else(|| grad.clone(), |sum| accumulate(&sum, &grad));
+            self.0.insert(id, sum);
+        }
+    }
 }
 
 impl Tensor {

@@ -54,7 +54,7 @@ impl Raster<'_> {
 
     /// Codes `[n]` by the law of their `logits` [n, k]: argmax (logit + Gumbel noise).
     fn draw(&self, logits: &Tensor, at: usize) -> Codes {
-        let stream = Stream { seed: self.seed, step: at as u32, stream: DRAW };
+        let stream = Stream { seed: self.seed, step: at as u32, stream: DRAW, first: 0 };
         let noisy = ops::add(logits, &ops::gumbel(logits.gpu(), logits.shape(), stream));
         ops::argmin(&ops::affine(&noisy, -1.0, 0.0))
     }

@@ -71,7 +71,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
 /// Two batches of noise, which does not shrink, so that there is something to interrupt.
 fn batches() -> [Vec<u8>; 2] {
     [1, 2].map(|seed: u32| {
-        let stream = crate::philox::Stream { seed: 0, step: 0, stream: seed };
+        let stream = crate::philox::Stream { seed: 0, step: 0, stream: seed, first: 0 };
         (0..50_000).map(|i| stream.bits(i) as u8).collect()
     })
 }

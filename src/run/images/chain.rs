@@ -107,7 +107,7 @@ fn walk(
     steps: usize,
     from: usize,
 ) -> Result<(Vec<usize>, Vec<Vec<f32>>)> {
-    let eps = |z: &Tensor, t: usize| model.eps(z, t);
+    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let process = trained.process(model, &eps);
     let levels = with_level(&process, steps, from)?;
     let last: Vec<usize> = levels.iter().copied().filter(|&t| t <= from).collect();

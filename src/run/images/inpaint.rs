@@ -67,6 +67,9 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         (Prior::None, _) => return Err(trained.unfit("it has no prior to fill with; name a run of prior or pixelcnn")),
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
         (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),
+        (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.images.class.is_none() => {
+            return Err(trained.unfit("it wants to know the class of the pictures; add --class"));
+        }
         _ => trained.check_class(&args.images)?,
     }
     let config = &trained.config.vqvae;
@@ -113,16 +116,17 @@ fn diffuse(
 ) -> Result<(Drawn, Facts)> {
     let steps = args.steps.unwrap_or(STEPS.min(model.bridge.steps()));
     let resample = args.resample.unwrap_or(RESAMPLE);
-    let eps = |z: &Tensor, t: usize| model.eps(z, t);
-    let process = trained.process(model, &eps);
-    let (levels, mask, latent) = (process.levels(steps)?, holed.known(trained), trained.latent());
+    let (mask, latent) = (holed.known(trained), trained.latent());
     let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let latents: Vec<f32> = chunk.iter().flat_map(|&i| &holed.latents[i * latent..][..latent]).copied().collect();
         let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&latents)));
         let (known, seed) = (Known { z0: &z0, mask: &mask, resample }, chunk_seed(args.seed, i));
-        let z = process.inpaint(&known, &levels, seed, &mut |t, _| {
+        let guidance = trained.guidance(&args.images, chunk.len());
+        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let process = trained.process(model, &eps);
+        let z = process.inpaint(&known, &process.levels(steps)?, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
         });
@@ -130,7 +134,8 @@ fn diffuse(
     }
     progress.finish();
     let facts = [("seed", args.seed.to_string()), ("sampler", "ancestral".into()), ("steps", steps.to_string())];
-    Ok((drawn, facts.into_iter().chain([("resample", resample.to_string())]).collect()))
+    let facts = facts.into_iter().chain([("resample", resample.to_string())]);
+    Ok((drawn, facts.chain(args.images.facts()).collect()))
 }
 
 fn raster(
@@ -151,7 +156,7 @@ fn raster(
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let cells = grid * grid;
         let codes: Vec<u32> = chunk.iter().flat_map(|&i| &codes[i * cells..][..cells]).copied().collect();
-        let (class, given) = (trained.classes(&args.images, chunk.len()), Given { codes: &codes, known: &known });
+        let (class, given) = (trained.classes(&args.images, 0, chunk.len()), Given { codes: &codes, known: &known });
         let seed = chunk_seed(args.seed, i);
         let raster = Raster { size: [grid, grid], class: &class, given: Some(given), seed, way: args.images.way };
         let codes = model.sample(&raster, &mut |at| {
@@ -161,5 +166,6 @@ fn raster(
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    Ok((drawn, vec![("seed", args.seed.to_string()), ("sampler", "raster".into())]))
+    let facts = [("seed", args.seed.to_string()), ("sampler", "raster".into())];
+    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
 }

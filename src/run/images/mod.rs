@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod inpaint;
 mod known;
+mod learner;
 pub mod mask;
 mod output;
 mod pictures;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use self::learner::Part;
 use super::keep_pipelines;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
@@ -31,12 +33,14 @@ use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::init::Init;
 use crate::philox::Stream;
-use crate::tensor::Tensor;
+use crate::tensor::{Codes, Tensor};
 
 /// The frozen VQ-VAE in the directory of a run that builds on it.
 const VQVAE_FILE: &str = "vqvae.safetensors";
 /// Images side by side through a network in evaluations.
 const CHUNK: usize = 32;
+/// Philox stream of the classes that training drops.
+const DROP_CLASS: u32 = 0x112;
 /// Share of the pictures held out where a data set has no split of its own.
 const HELD_OUT: f64 = 0.1;
 
@@ -62,15 +66,44 @@ impl Setting {
 
     /// Held-out images that evaluations look at, in [−1, 1], in chunks.
     fn held_out(&self) -> Vec<Tensor> {
-        let count = self.config.stages.evaluate_images.min(self.pictures.held_out.len()) as u32;
         let chunk = |indices: &[u32]| tensor(&self.gpu, &self.pictures.held_out, indices);
-        (0..count).collect::<Vec<_>>().chunks(CHUNK).map(chunk).collect()
+        self.held_out_indices().chunks(CHUNK).map(chunk).collect()
+    }
+
+    /// Their classes, in the same chunks.
+    fn held_out_classes(&self) -> Vec<Option<Codes>> {
+        let labels = &self.pictures.held_out.labels;
+        let chunk = |indices: &[u32]| self.classes(indices.iter().map(|&i| labels[i as usize]).collect());
+        self.held_out_indices().chunks(CHUNK).map(chunk).collect()
+    }
+
+    fn held_out_indices(&self) -> Vec<u32> {
+        (0..self.config.stages.evaluate_images.min(self.pictures.held_out.len()) as u32).collect()
+    }
+
+    /// Classes as a model is told them, `[n]`; `None` for models that know of none.
+    fn classes(&self, labels: Vec<u32>) -> Option<Codes> {
+        (self.config.classes > 0).then(|| Codes::from_slice(&self.gpu, &labels, [labels.len()]))
+    }
+
+    /// The classes of a part in the training of the U-Net: a share of them becomes the number of classes, which is none.
+    fn dropped_classes(&self, part: &Part) -> Option<Codes> {
+        let stream = Stream { stream: DROP_CLASS, ..part.stream };
+        let dropped = |i: u32| f64::from(stream.uniform(stream.first + i)) < self.config.class_dropout;
+        let told = |(i, &label): (u32, &u32)| if dropped(i) { self.config.classes as u32 } else { label };
+        self.classes((0..).zip(&part.batch.labels).map(told).collect())
+    }
+
+    /// Classes of `n` samples on a grid: each column has one.
+    fn shown_classes(&self, n: usize) -> Option<Codes> {
+        let column = |i: usize| (i % pictures::COLUMNS % self.config.classes.max(1)) as u32;
+        self.classes((0..n).map(column).collect())
     }
 
     /// The images of a batch on the GPU, [n, h, w, 3].
     fn images(&self, batch: &Batch) -> Tensor {
         let size = self.config.vqvae.size;
-        Tensor::from_slice(&self.gpu, &batch.images, [batch.labels.len(), size, size, 3])
+        Tensor::from_slice(&self.gpu, &batch.images, [batch.len(), size, size, 3])
     }
 
     /// Whether `stage` looks at held-out images after `step` steps.
@@ -80,7 +113,7 @@ impl Setting {
     }
 
     fn stream(&self, step: u64, stream: u32) -> Stream {
-        Stream { seed: self.config.seed, step: step as u32, stream }
+        Stream { seed: self.config.seed, step: step as u32, stream, first: 0 }
     }
 }
 
@@ -162,7 +195,15 @@ fn read(folder: &Path, config: &ImagesConfig) -> Result<Pictures> {
             folder.display()
         )));
     }
-    let (train, held_out) = match splits.test.or(splits.val) {
+    let (classes, found) = (config.classes, splits.train.classes.len());
+    if classes > 0 && classes != found {
+        let what = format!("its pictures are of {found} classes, the preset says {classes}; --set classes={found}");
+        return Err(Error::Data(format!("{}: {what}", folder.display())));
+    }
+    // A model that is told classes knows only those it has learnt: mini-ImageNet's splits have others.
+    let fits = |set: &ImageSet| classes == 0 || set.classes == splits.train.classes;
+    let split = [splits.test, splits.val].into_iter().flatten().find(fits);
+    let (train, held_out) = match split {
         Some(held_out) => (splits.train, held_out),
         None => {
             let [train, held_out] = data::hold_out(&splits.train, Held::Share(HELD_OUT))?;
@@ -186,12 +227,22 @@ fn frozen_checkpoint(file: &Path, config: &ImagesConfig) -> Result<Checkpoint> {
 /// A VQ-VAE with the averaged weights of `found`. Its parameters are no leaves of the tape: nothing moves them.
 fn load_frozen(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint) -> Result<VqVae> {
     let mut model = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
+    vqvae::restore_codebook(&model.codebook, found)?;
+    // Last: with a gradient codebook the code vectors are averaged weights too.
+    load_weights(gpu, &mut model, found, "ema.")?;
+    Ok(model)
+}
+
+/// Gives `model` the tensors of `found` whose names are `prefix` and the paths of its parameters: `ema.` for the averaged
+/// weights of a run.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if one is missing or of another shape.
+fn load_weights(gpu: &Gpu, model: &mut dyn Module, found: &Checkpoint, prefix: &str) -> Result<()> {
     let mut outcome = Ok(());
-    model.visit(&mut |path, tensor| match found.tensor(&format!("ema.{path}"), tensor.shape()) {
+    model.visit(&mut |path, tensor| match found.tensor(&format!("{prefix}{path}"), tensor.shape()) {
         Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
         Err(error) => outcome = Err(error),
     });
-    outcome?;
-    vqvae::restore_codebook(&model.codebook, found)?;
-    Ok(model)
+    outcome
 }

@@ -10,7 +10,7 @@ use crate::run::figures;
 /// Pixels between images.
 const GAP: usize = 2;
 /// Images in a row.
-const COLUMNS: usize = 8;
+pub(super) const COLUMNS: usize = 8;
 /// Smallest side of an image on the picture: small ones are drawn larger, in whole multiples.
 const SIDE: usize = 64;
 

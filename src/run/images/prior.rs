@@ -5,18 +5,18 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::learner::Learner;
 use super::{Setting, pictures, tensor};
 use crate::config::Stage;
-use crate::data::Loader;
 use crate::error::Result;
-use crate::models::diffusion::Diffusion;
+use crate::models::Losses;
+use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::sampler::{Process, Sampler};
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
-use crate::nn::optim::{Adam, AdamOptions, Group};
-use crate::run::session::{Report, Task, averaging, cumulative, draw_levels, learning_rate};
+use crate::run::session::{Report, Task};
 use crate::tensor::{Codes, Shape, Tensor};
 
 /// Images from which the latents' moments are measured.
@@ -28,30 +28,18 @@ const SAMPLING_STEPS: usize = 20;
 pub(super) struct PriorTask {
     setting: Rc<Setting>,
     vqvae: VqVae,
-    model: Diffusion,
-    adam: Adam,
-    /// The same model with averaged weights.
-    averaged: Diffusion,
-    loader: Loader,
-    /// Standardised latents of held-out images, in chunks.
-    held_out: Vec<Tensor>,
-    levels: Vec<f64>,
+    learner: Learner<Diffusion>,
+    /// Standardised latents of held-out images, in chunks, with their classes.
+    held_out: Vec<(Tensor, Option<Codes>)>,
 }
 
 impl PriorTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PriorTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let mut model = Diffusion::new(&mut Init::new(gpu, config.seed), config)?;
-        let mut averaged = Diffusion::new(&mut Init::blank(gpu), config)?;
-        let train = config.stage(Stage::Prior);
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(train), |_| 0);
-        adam.averages(&mut averaged);
-        let levels = cumulative(train.levels, model.bridge.steps());
-        let loader = setting.loader(Stage::Prior, 0)?;
-        let mut task = PriorTask { vqvae, model, adam, averaged, loader, held_out: Vec::new(), levels, setting };
-        let moments = task.measure();
-        task.standardise_by(moments);
-        Ok(task)
+        let models =
+            [Diffusion::new(&mut Init::new(gpu, config.seed), config)?, Diffusion::new(&mut Init::blank(gpu), config)?];
+        let learner = Learner::new(&setting, Stage::Prior, models, vec![1.0], |_| 0);
+        Ok(PriorTask { vqvae, learner, held_out: Vec::new(), setting })
     }
 
     /// Mean and standard deviation of every channel of the latents.
@@ -77,25 +65,28 @@ impl PriorTask {
     fn standardise_by(&mut self, moments: [Vec<f32>; 2]) {
         let gpu = &self.setting.gpu;
         let moments = moments.map(|v| Tensor::from_slice(gpu, &v, [v.len()]));
-        (self.model.moments, self.averaged.moments) = (moments.clone(), moments);
-        self.held_out = self.setting.held_out().iter().map(|images| self.latents(images)).collect();
+        (self.learner.model.moments, self.learner.averaged.moments) = (moments.clone(), moments);
+        let latents = self.setting.held_out().iter().map(|images| self.latents(images)).collect::<Vec<_>>();
+        self.held_out = latents.into_iter().zip(self.setting.held_out_classes()).collect();
     }
 
     /// z_0 of images: the frozen encoder's output, standardised.
     fn latents(&self, images: &Tensor) -> Tensor {
-        self.setting.gpu.no_grad(|| self.model.standardise(&self.vqvae.encode(images)))
+        self.setting.gpu.no_grad(|| self.learner.model.standardise(&self.vqvae.encode(images)))
     }
 
     /// A picture of samples.
     fn samples(&self) -> Result<Vec<f32>> {
         let (gpu, config) = (&self.setting.gpu, &self.setting.config);
-        let eps = |z: &Tensor, t: usize| self.averaged.eps(z, t);
-        let (bridge, variance) = (&self.averaged.bridge, config.bridge.reverse_variance);
-        let process = Process { gpu, bridge, variance, target: self.averaged.target(), eps: &eps };
+        let model = &self.learner.averaged;
+        let guidance = self.setting.shown_classes(SHOWN).map(|class| Guidance { class, scale: 1.0 });
+        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let (bridge, variance) = (&model.bridge, config.bridge.reverse_variance);
+        let process = Process { gpu, bridge, variance, target: model.target(), eps: &eps };
         let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
         let z0 = process.sample(shape, Sampler::Dpmpp2m, SAMPLING_STEPS, config.seed, &mut |_, _| {})?;
         Ok(gpu.no_grad(|| {
-            let codes = self.vqvae.quantise(&self.averaged.restore(&z0));
+            let codes = self.vqvae.quantise(&model.restore(&z0));
             self.vqvae.decode(&self.vqvae.look_up(&codes)).to_vec()
         }))
     }
@@ -103,35 +94,39 @@ impl PriorTask {
 
 impl Task for PriorTask {
     fn parameters(&mut self) -> usize {
-        self.model.parameters()
+        self.learner.model.parameters()
+    }
+
+    fn start(&mut self) {
+        let moments = self.measure();
+        self.standardise_by(moments);
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
-        let train = self.setting.config.stage(Stage::Prior);
-        let stream = self.setting.stream(step, 0);
-        let z0 = self.latents(&self.setting.images(&self.loader.next()));
-        let levels = draw_levels(&self.levels, train.batch, stream);
-        let t = Codes::from_slice(&self.setting.gpu, &levels, [train.batch]);
-        let total = self.model.loss(&z0, &t, stream, true);
-        let grads = total.backward();
-        let group = Group { lr: learning_rate(train, step), clip: train.clip };
-        let norm = self.adam.step(&grads, &[group], step as u32 + 1, averaging(train.ema, step));
-        Ok(Report { total, parts: Vec::new(), norm })
+        let parts = self.learner.parts(step)?;
+        let (setting, vqvae) = (&self.setting, &self.vqvae);
+        Ok(self.learner.learn(step, &parts, |learner, part| {
+            let latents = setting.gpu.no_grad(|| vqvae.encode(&setting.images(&part.batch)));
+            let z0 = learner.model.standardise(&latents);
+            let class = setting.dropped_classes(part);
+            let total = learner.model.loss(&z0, &learner.levels(part), class.as_ref(), part.stream, true);
+            Losses { total, parts: Vec::new() }
+        }))
     }
 
     fn export(&self) -> Vec<Entry> {
-        let mut entries = self.adam.export();
+        let mut entries = self.learner.export();
         let names = ["latents.mean", "latents.std"];
-        entries.extend(names.iter().zip(&self.model.moments).map(|(n, t)| ((*n).into(), t.shape(), t.to_vec())));
+        let moments = names.iter().zip(&self.learner.model.moments);
+        entries.extend(moments.map(|(name, tensor)| ((*name).into(), tensor.shape(), tensor.to_vec())));
         entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))?;
-        let shape = self.model.moments[0].shape();
+        self.learner.import(found)?;
+        let shape = self.learner.model.moments[0].shape();
         let [mean, std] = ["latents.mean", "latents.std"].map(|name| found.tensor(name, shape));
         self.standardise_by([mean?, std?]);
-        self.loader = self.setting.loader(Stage::Prior, found.step)?;
         Ok(())
     }
 
@@ -139,15 +134,13 @@ impl Task for PriorTask {
         if !self.setting.evaluates(Stage::Prior, step) {
             return Ok(None);
         }
-        // The same noise and levels every time, so that curves are smooth.
-        let loss = |(i, z0): (usize, &Tensor)| {
-            let stream = self.setting.stream(i as u64, 0x8000);
+        let loss = |(chunk, (z0, class)): (usize, &(Tensor, Option<Codes>))| {
             let n = z0.shape().dims()[0];
-            let t = Codes::from_slice(&self.setting.gpu, &draw_levels(&self.levels, n, stream), [n]);
-            f64::from(self.averaged.loss(z0, &t, stream, false).item()) * n as f64
+            let (t, stream) = self.learner.held_out_levels(chunk, n);
+            f64::from(self.learner.averaged.loss(z0, &t, class.as_ref(), stream, false).item()) * n as f64
         };
         let total: f64 = self.setting.gpu.no_grad(|| self.held_out.iter().enumerate().map(loss).sum());
-        let count: usize = self.held_out.iter().map(|z| z.shape().dims()[0]).sum();
+        let count: usize = self.held_out.iter().map(|(z, _)| z.shape().dims()[0]).sum();
         let picture = pictures::grid(&self.samples()?, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(Map::from_iter([("held_out_loss".to_string(), json!(total / count as f64))])))

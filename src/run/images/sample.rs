@@ -8,8 +8,8 @@ use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
 use super::{CHUNK, pictures};
-use crate::error::{Error, Result};
-use crate::models::diffusion::Diffusion;
+use crate::error::Result;
+use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::sampler::{Sampler, draw_codes};
@@ -65,8 +65,8 @@ impl Drawn {
         let codes = trained.gpu.no_grad(|| match flags.temperature {
             None => trained.vqvae.quantise(&latents),
             Some(temperature) => {
-                let stream = Stream { seed, step: 0, stream: CODES };
-                draw_codes(&latents, &trained.vqvae.codebook.vectors, temperature, stream)
+                let stream = Stream { seed, step: 0, stream: CODES, first: 0 };
+                draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
             }
         });
         self.images.extend(trained.decode(&codes));
@@ -135,13 +135,13 @@ fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(D
     let all = model.bridge.steps();
     let steps = args.steps.unwrap_or(if sampler == SAMPLER { STEPS.min(all) } else { all });
     let config = &trained.config.vqvae;
-    let eps = |z: &Tensor, t: usize| model.eps(z, t);
-    let process = trained.process(model, &eps);
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
         let (seed, shape) = (chunk_seed(args.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
-        let z = process.sample(shape, sampler, steps, seed, &mut |t, _| {
+        let guidance = trained.guidance(&args.images, n);
+        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let z = trained.process(model, &eps).sample(shape, sampler, steps, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
         })?;
@@ -150,9 +150,8 @@ fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(D
     progress.finish();
     let codes = args.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
     let name = sampler_name(sampler).to_string();
-    let facts =
-        vec![("seed", args.seed.to_string()), ("sampler", name), ("steps", steps.to_string()), ("codes", codes)];
-    Ok((drawn, facts))
+    let facts = [("seed", args.seed.to_string()), ("sampler", name), ("steps", steps.to_string()), ("codes", codes)];
+    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Drawn, Facts)> {
@@ -166,7 +165,7 @@ fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Dra
     let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
-        let class = trained.classes(&args.images, n);
+        let class = trained.classes(&args.images, i * CHUNK, n);
         let seed = chunk_seed(args.seed, i);
         let raster = Raster { size: [grid, grid], class: &class, given: None, seed, way: args.images.way };
         let codes = model.sample(&raster, &mut |at| {
@@ -176,22 +175,44 @@ fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Dra
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    Ok((drawn, vec![("seed", args.seed.to_string()), ("sampler", "raster".to_string())]))
+    let facts = [("seed", args.seed.to_string()), ("sampler", "raster".to_string())];
+    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+}
+
+impl ImageFlags {
+    /// What the files say of classes.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let class = self.class.map(|class| ("class", class.to_string()));
+        class.into_iter().chain(self.class.map(|_| ("guidance", self.guidance.unwrap_or(1.0).to_string())))
+    }
 }
 
 impl Trained {
     /// Whether the run can do what the flags say of classes.
     pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
-        match (flags.class, flags.guidance) {
-            (None, None) => Ok(()),
-            _ => {
-                Err(Error::Usage(format!("--class and --guidance: {} was trained without classes", self.run.display())))
+        let known = self.config.classes;
+        match flags.class {
+            Some(_) if known == 0 => Err(self.unfit("--class needs a run that was trained with classes")),
+            Some(class) if class as usize >= known => {
+                Err(self.unfit(&format!("--class {class} is none of its classes 0 to {}", known - 1)))
             }
+            Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {
+                Err(self.unfit("--guidance is for diffusion priors"))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The class of each of `n` samples, `[n]`.
-    pub fn classes(&self, flags: &ImageFlags, n: usize) -> Codes {
-        Codes::from_slice(&self.gpu, &vec![flags.class.unwrap_or(0); n], [n])
+    /// What a diffusion prior is told for `n` samples; without a class nothing.
+    pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
+        let scale = flags.guidance.unwrap_or(1.0) as f32;
+        flags.class.map(|class| Guidance { class: Codes::from_slice(&self.gpu, &vec![class; n], [n]), scale })
+    }
+
+    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked for, or all in turn.
+    pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
+        let known = self.config.classes.max(1);
+        let class = |i: usize| flags.class.unwrap_or((i % known) as u32);
+        Codes::from_slice(&self.gpu, &(first..first + n).map(class).collect::<Vec<_>>(), [n])
     }
 }

@@ -63,7 +63,8 @@ impl Trained {
             Stage::VqVae => Prior::None,
             Stage::Prior => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.")?)),
             Stage::PixelCnn => {
-                let mut model = PixelCnn::new(&mut Init::blank(&gpu), &config.pixelcnn, config.vqvae.codes, 0);
+                let mut model =
+                    PixelCnn::new(&mut Init::blank(&gpu), &config.pixelcnn, config.vqvae.codes, config.classes);
                 load_weights(&gpu, &mut model, &found, "ema.")?;
                 Prior::PixelCnn(model)
             }

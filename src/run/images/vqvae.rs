@@ -5,17 +5,17 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::learner::{Learner, Part};
 use super::{Setting, pictures};
 use crate::config::{CodebookRule, Stage};
-use crate::data::Loader;
 use crate::error::Result;
 use crate::models::vqvae::{Step, VqVae};
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
-use crate::nn::optim::{Adam, AdamOptions, Group};
-use crate::run::session::{Report, Task, averaging, learning_rate};
+use crate::ops;
+use crate::run::session::{Report, Task};
 use crate::tensor::{Codes, Tensor};
 
 /// Philox streams: where code vectors start, and where dead ones go.
@@ -26,94 +26,122 @@ const SHOWN: usize = 32;
 
 pub(super) struct VqVaeTask {
     setting: Rc<Setting>,
-    model: VqVae,
-    adam: Adam,
-    /// The same model with averaged weights.
-    averaged: VqVae,
-    loader: Loader,
+    learner: Learner<VqVae>,
     held_out: Vec<Tensor>,
-    last_codes: Option<Codes>,
-    revived: usize,
+    codebook: Keeper,
 }
 
 impl VqVaeTask {
     pub fn new(setting: Rc<Setting>) -> Result<VqVaeTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
+        let model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
         let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(config.stage(Stage::VqVae)), |_| 0);
         averaged.codebook = model.codebook.clone();
-        adam.averages(&mut averaged);
-        let (loader, held_out) = (setting.loader(Stage::VqVae, 0)?, setting.held_out());
-        Ok(VqVaeTask { setting, model, adam, averaged, loader, held_out, last_codes: None, revived: 0 })
+        let learner = Learner::new(&setting, Stage::VqVae, [model, averaged], vec![1.0], |_| 0);
+        let (held_out, codebook) = (setting.held_out(), Keeper::default());
+        Ok(VqVaeTask { setting, learner, held_out, codebook })
     }
+}
 
-    /// Moves the code vectors by what fell to them, and revives dead ones when it is time.
-    fn tend_codebook(&mut self, step: u64, result: &Step) {
-        let config = &self.setting.config.vqvae;
+/// Looks after the codebook of a model that learns.
+#[derive(Default)]
+pub(super) struct Keeper {
+    last_codes: Vec<Codes>,
+    revived: usize,
+}
+
+impl Keeper {
+    /// Moves the code vectors by what fell to them in the parts of a batch, and revives dead ones when it is time.
+    pub fn tend(&mut self, setting: &Setting, model: &VqVae, step: u64, parts: Vec<(Tensor, Codes)>) {
+        let config = &setting.config.vqvae;
+        let (latents, codes): (Vec<Tensor>, Vec<Codes>) = parts.into_iter().unzip();
         if config.codebook == CodebookRule::Ema {
-            self.model.codebook.follow(&result.latents, &result.codes, config.decay);
+            let latents = rows(&latents);
+            // The vectors have not moved yet: these are the codes of the parts.
+            let of_all = if let [codes] = &codes[..] { codes.clone() } else { model.quantise(&latents) };
+            model.codebook.follow(&latents, &of_all, config.decay);
             if config.revive_every > 0 && (step + 1).is_multiple_of(config.revive_every) {
-                self.revived += self.model.codebook.revive(&result.latents, self.setting.stream(step, REVIVE));
+                self.revived += model.codebook.revive(&latents, setting.stream(step, REVIVE));
             }
         }
+        self.last_codes = codes;
     }
+
+    /// How the codes were used since the last line of the log.
+    pub fn metrics(&mut self, codes: usize, line: &mut Map<String, Value>) {
+        let last: Vec<u32> = self.last_codes.iter().flat_map(Codes::to_vec).collect();
+        if !last.is_empty() {
+            let usage = Usage::of(&last, codes);
+            line.insert("perplexity".into(), json!(usage.perplexity));
+            line.insert("codes_used".into(), json!(usage.used));
+        }
+        line.insert("codes_revived".into(), json!(std::mem::take(&mut self.revived)));
+    }
+}
+
+/// Latents [.., d] one below the other, without history.
+pub(super) fn rows(parts: &[Tensor]) -> Tensor {
+    let d = parts[0].shape().last();
+    let flat = parts.iter().map(|part| part.detach().reshape([part.count()]));
+    let all = flat.reduce(|a, b| ops::concat(&a, &b)).expect("a batch has a part");
+    all.reshape([all.count() / d, d])
 }
 
 impl Task for VqVaeTask {
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
-        self.model.parameters() + if follows { self.model.codebook.vectors.count() } else { 0 }
+        let model = &mut self.learner.model;
+        model.parameters() + if follows { model.codebook.vectors.count() } else { 0 }
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
-        let images = self.setting.images(&self.loader.next());
+        let parts = self.learner.parts(step)?;
+        let (setting, model) = (&self.setting, &self.learner.model);
         if step == 0 {
-            let latents = self.setting.gpu.no_grad(|| self.model.encode(&images));
-            self.model.codebook.place(&latents, self.setting.stream(step, PLACE));
+            let latents = |part: &Part| setting.gpu.no_grad(|| model.encode(&setting.images(&part.batch)));
+            let latents: Vec<Tensor> = parts.iter().map(latents).collect();
+            let latents = rows(&latents);
+            // With a gradient codebook the averaged vectors are others than those that learn.
+            for model in [model, &self.learner.averaged] {
+                model.codebook.place(&latents, setting.stream(step, PLACE));
+            }
         }
-        let result = self.model.step(&images);
-        let grads = result.losses.total.backward();
-        let train = self.setting.config.stage(Stage::VqVae);
-        let group = Group { lr: learning_rate(train, step), clip: train.clip };
-        let norm = self.adam.step(&grads, &[group], step as u32 + 1, averaging(train.ema, step));
-        self.tend_codebook(step, &result);
-        self.last_codes = Some(result.codes);
-        Ok(Report { total: result.losses.total, parts: result.losses.parts, norm })
+        let mut seen = Vec::new();
+        let report = self.learner.learn(step, &parts, |learner, part| {
+            let Step { losses, latents, codes } = learner.model.step(&setting.images(&part.batch), part.stream);
+            seen.push((latents, codes));
+            losses
+        });
+        self.codebook.tend(setting, &self.learner.model, step, seen);
+        Ok(report)
     }
 
     fn export(&self) -> Vec<Entry> {
-        let mut entries = self.adam.export();
-        let state = self.model.codebook.state();
+        let mut entries = self.learner.export();
+        let state = self.learner.model.codebook.state();
         entries.extend(state.map(|(name, tensor)| (name.to_string(), tensor.shape(), tensor.to_vec())));
         entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))?;
-        restore_codebook(&self.model.codebook, found)?;
-        self.loader = self.setting.loader(Stage::VqVae, found.step)?;
-        Ok(())
+        self.learner.import(found)?;
+        restore_codebook(&self.learner.model.codebook, found)
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
-        if let Some(codes) = &self.last_codes {
-            let usage = Usage::of(&codes.to_vec(), self.setting.config.vqvae.codes);
-            line.insert("perplexity".into(), json!(usage.perplexity));
-            line.insert("codes_used".into(), json!(usage.used));
-        }
-        line.insert("codes_revived".into(), json!(std::mem::take(&mut self.revived)));
+        self.codebook.metrics(self.setting.config.vqvae.codes, line);
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
         if !self.setting.evaluates(Stage::VqVae, step) {
             return Ok(None);
         }
+        let model = &self.learner.averaged;
         let (mut originals, mut images, mut codes) = (Vec::new(), Vec::new(), Vec::new());
         self.setting.gpu.no_grad(|| {
             for chunk in &self.held_out {
-                let of_chunk = self.averaged.quantise(&self.averaged.encode(chunk));
-                images.extend(self.averaged.decode(&self.averaged.look_up(&of_chunk)).to_vec());
+                let of_chunk = model.quantise(&model.encode(chunk));
+                images.extend(model.decode(&model.look_up(&of_chunk)).to_vec());
                 codes.extend(of_chunk.to_vec());
                 originals.extend(chunk.to_vec());
             }

@@ -1,0 +1,245 @@
+//! The image models: VQ-VAE, U-Net and PixelCNN, their sizes and options.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bridge::Prediction;
+
+/// The vector quantised autoencoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VqVaeConfig {
+    /// Height and width of an image, a multiple of 4.
+    pub size: usize,
+    /// Channels inside; half of them at half the size.
+    pub channels: usize,
+    /// Residual blocks of the encoder, and of the decoder.
+    pub blocks: usize,
+    /// Channels inside a residual block.
+    pub inner: usize,
+    /// Channels of a latent, d.
+    pub dim: usize,
+    /// Code vectors, K.
+    pub codes: usize,
+    /// What is nearest.
+    pub distance: Distance,
+    /// What the decoder sees in training.
+    pub quantiser: Quantiser,
+    /// How the code vectors learn.
+    pub codebook: CodebookRule,
+    /// Decay of the codebook's running averages, with `codebook = "ema"`.
+    pub decay: f64,
+    /// β_c, the weight of ‖z_e − sg(e)‖².
+    pub commitment: f64,
+    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out.
+    pub normaliser: f64,
+    /// Steps between looks for dead codes, which move onto encoder outputs, with `codebook = "ema"`; 0 for never.
+    pub revive_every: u64,
+    /// Relaxed samples, with `quantiser = "gumbel"`.
+    pub gumbel: GumbelConfig,
+}
+
+impl Default for VqVaeConfig {
+    fn default() -> Self {
+        VqVaeConfig {
+            size: 32,
+            channels: 128,
+            blocks: 2,
+            inner: 32,
+            dim: 128,
+            codes: 256,
+            distance: Distance::Euclidean,
+            quantiser: Quantiser::Nearest,
+            codebook: CodebookRule::Ema,
+            decay: 0.99,
+            commitment: 0.25,
+            normaliser: 0.0,
+            revive_every: 100,
+            gumbel: GumbelConfig::default(),
+        }
+    }
+}
+
+impl VqVaeConfig {
+    /// Height and width of the latent grid.
+    pub fn grid(&self) -> usize {
+        self.size / 4
+    }
+
+    /// What makes no sense in it.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if self.size < 8 || !self.size.is_multiple_of(4) {
+            return Some(format!("vqvae.size = {} must be a multiple of 4, at least 8", self.size));
+        }
+        let sizes = [("channels", self.channels / 2), ("inner", self.inner), ("dim", self.dim), ("codes", self.codes)];
+        if let Some(what) = too_small("vqvae", &sizes) {
+            return Some(what);
+        }
+        if !(0.0..1.0).contains(&self.decay) {
+            return Some(format!("vqvae.decay = {} must be in [0, 1)", self.decay));
+        }
+        if self.quantiser == Quantiser::Gumbel && self.codebook != CodebookRule::Gradient {
+            let what = "moves code vectors by their gradient: it needs vqvae.codebook = \"gradient\"";
+            return Some(format!("vqvae.quantiser = \"gumbel\" {what}"));
+        }
+        self.gumbel.wrong()
+    }
+}
+
+/// What is nearest to a latent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// The code vector at the least ‖z_e − e‖².
+    Euclidean,
+    /// The code vector at the least angle (Yu et al. 2022, ViT-VQGAN): latents and code vectors have norm 1, where
+    /// ‖z_e − e‖² = 2 − 2 cos. The decoder sees unit vectors, and the prior's latents are points of the unit sphere.
+    Cosine,
+}
+
+/// What the decoder sees in training. Evaluation and sampling always take the nearest code vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantiser {
+    /// The nearest code vector, with the gradient passed straight through (van den Oord et al. 2017).
+    Nearest,
+    /// A Gumbel-softmax sample of softmax(−scale ‖z_e − e‖²), a mixture of code vectors (Jang et al. 2017).
+    Gumbel,
+}
+
+/// Relaxed samples of codes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GumbelConfig {
+    /// Logits are −scale · ‖z_e − e‖².
+    pub scale: f64,
+    /// Temperature at the start.
+    pub tau_start: f64,
+    /// And from `anneal_steps` on; geometric between.
+    pub tau_end: f64,
+    /// Steps of the annealing.
+    pub anneal_steps: u64,
+}
+
+impl Default for GumbelConfig {
+    fn default() -> Self {
+        GumbelConfig { scale: 1.0, tau_start: 1.0, tau_end: 0.5, anneal_steps: 1000 }
+    }
+}
+
+impl GumbelConfig {
+    fn wrong(&self) -> Option<String> {
+        let numbers = [("scale", self.scale), ("tau_start", self.tau_start), ("tau_end", self.tau_end)];
+        let (name, value) = numbers.into_iter().find(|(_, v)| !(*v > 0.0 && (*v as f32).is_normal()))?;
+        Some(format!("vqvae.gumbel.{name} = {value} must be a finite number above 0"))
+    }
+}
+
+/// How code vectors learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodebookRule {
+    /// Running averages of the latents that fall to each code (van den Oord et al. 2017, appendix).
+    Ema,
+    /// The gradient: of ‖sg(z_e) − e‖², or with `quantiser = "gumbel"` of the reconstruction through the mixture.
+    Gradient,
+}
+
+/// The U-Net ε_θ on latents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Channels of the first level.
+    pub base: usize,
+    /// Channels of each level as a multiple of the level above.
+    pub multipliers: Vec<usize>,
+    /// Residual blocks a level on the way down; one more on the way up.
+    pub blocks: usize,
+    /// Attention heads of the middle.
+    pub heads: usize,
+    /// Levels, from 0, whose blocks are followed by attention; the middle always has it.
+    pub attention: Vec<usize>,
+    /// Share of activations that training drops.
+    pub dropout: f64,
+    /// What the network's output means. With `loss = "simple"` the plain squared error of that output is minimised.
+    pub prediction: Prediction,
+}
+
+impl Default for UNetConfig {
+    fn default() -> Self {
+        UNetConfig {
+            base: 128,
+            multipliers: vec![1, 2, 2],
+            blocks: 2,
+            heads: 1,
+            attention: Vec::new(),
+            dropout: 0.0,
+            prediction: Prediction::Noise,
+        }
+    }
+}
+
+impl UNetConfig {
+    /// Channels of each level.
+    pub fn widths(&self) -> Vec<usize> {
+        let width = |c: &mut usize, m: &usize| {
+            *c *= m;
+            Some(*c)
+        };
+        self.multipliers.iter().scan(self.base, width).collect()
+    }
+
+    /// What makes no sense in it.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if let Some(what) = too_small("unet", &[("base", self.base / 4), ("heads", self.heads)]) {
+            return Some(what);
+        }
+        let widths = self.widths();
+        let attends = |i: usize| self.attention.contains(&i) || i + 1 == widths.len();
+        let mut attending = widths.iter().enumerate().filter(|(i, _)| attends(*i));
+        if let Some((_, width)) = attending.find(|(_, width)| !width.is_multiple_of(self.heads)) {
+            let what = format!("does not divide the {width} channels of a level with attention");
+            return Some(format!("unet.heads = {} {what}", self.heads));
+        }
+        if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {
+            return Some("unet.multipliers must not be empty nor have a 0, and unet.base be even".into());
+        }
+        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("unet.dropout = {} must be in [0, 1)", self.dropout))
+    }
+}
+
+/// The gated PixelCNN on codes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PixelCnnConfig {
+    /// Gated layers, the first with mask A.
+    pub layers: usize,
+    /// Channels of both stacks.
+    pub channels: usize,
+    /// Width of the head's hidden layer.
+    pub head: usize,
+    /// Kernel of the first layer, odd.
+    pub first_kernel: usize,
+    /// Kernel of the others, odd.
+    pub kernel: usize,
+}
+
+impl Default for PixelCnnConfig {
+    fn default() -> Self {
+        PixelCnnConfig { layers: 15, channels: 512, head: 512, first_kernel: 7, kernel: 3 }
+    }
+}
+
+impl PixelCnnConfig {
+    /// What makes no sense in it.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let sizes = [("layers", self.layers), ("channels", self.channels), ("head", self.head)];
+        let even = self.first_kernel.is_multiple_of(2) || self.kernel.is_multiple_of(2) || self.first_kernel < 3;
+        let kernels = || "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".to_string();
+        too_small("pixelcnn", &sizes).or_else(|| even.then(kernels))
+    }
+}
+
+/// The first of the `sizes` of a section that is 0.
+fn too_small(section: &str, sizes: &[(&str, usize)]) -> Option<String> {
+    sizes.iter().find(|(_, size)| *size == 0).map(|(name, _)| format!("{section}.{name} is too small"))
+}

@@ -1,0 +1,143 @@
+//! What the stages have in common: a model, its optimiser, the running average of its weights, and its batches.
+
+use std::rc::Rc;
+
+use super::Setting;
+use crate::config::{Stage, TrainConfig};
+use crate::data::{Batch, Loader};
+use crate::error::Result;
+use crate::models::Losses;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::ops;
+use crate::philox::Stream;
+use crate::run::session::{Report, averaging, cumulative, draw_levels, learning_rate};
+use crate::tensor::{Codes, Tensor};
+
+/// A part of a step's batch, as large as the memory takes.
+pub(super) struct Part {
+    /// Its pictures.
+    pub batch: Batch,
+    /// The step's random numbers, from those of the first picture on.
+    pub stream: Stream,
+}
+
+/// A model that learns.
+pub(super) struct Learner<M> {
+    /// The model as it is trained.
+    pub model: M,
+    /// The same with averaged weights.
+    pub averaged: M,
+    setting: Rc<Setting>,
+    stage: Stage,
+    adam: Adam,
+    /// What the learning rate of each group of parameters is multiplied with.
+    rates: Vec<f64>,
+    /// Started by the first step: only then is it known which one that is.
+    loader: Option<Loader>,
+    /// Cumulative law of the levels t.
+    levels: Vec<f64>,
+}
+
+impl<M: Module> Learner<M> {
+    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path `group` numbers g learn
+    /// with `rates[g]` times the stage's learning rate.
+    pub fn new(
+        setting: &Rc<Setting>,
+        stage: Stage,
+        [mut model, mut averaged]: [M; 2],
+        rates: Vec<f64>,
+        group: impl Fn(&str) -> usize,
+    ) -> Learner<M> {
+        let train = setting.config.stage(stage);
+        let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
+        adam.averages(&mut averaged);
+        let levels = cumulative(train.levels, setting.config.bridge.steps);
+        Learner { model, averaged, setting: setting.clone(), stage, adam, rates, loader: None, levels }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        self.setting.config.stage(self.stage)
+    }
+
+    /// The batch of `step` in equal parts.
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    pub fn parts(&mut self, step: u64) -> Result<Vec<Part>> {
+        let loader = match self.loader.take() {
+            Some(loader) => loader,
+            None => self.setting.loader(self.stage, step)?,
+        };
+        let batch = self.loader.insert(loader).next();
+        debug_assert_eq!(batch.step, step, "steps come one after another");
+        let size = batch.len() / self.train().accumulate;
+        let stream = |i: usize| Stream { first: (i * size) as u32, ..self.setting.stream(step, 0) };
+        Ok(batch.split(size).into_iter().enumerate().map(|(i, batch)| Part { batch, stream: stream(i) }).collect())
+    }
+
+    /// The levels t of a part, `[n]`.
+    pub fn levels(&self, part: &Part) -> Codes {
+        let all = draw_levels(&self.levels, self.train().batch, part.stream);
+        let (first, n) = (part.stream.first as usize, part.batch.len());
+        Codes::from_slice(&self.setting.gpu, &all[first..first + n], [n])
+    }
+
+    /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
+    pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Codes, Stream) {
+        let stream = self.setting.stream(chunk as u64, 0x8000);
+        (Codes::from_slice(&self.setting.gpu, &draw_levels(&self.levels, n, stream), [n]), stream)
+    }
+
+    /// One step: the gradient of the mean of `losses` over the parts, and Adam.
+    pub fn learn(&mut self, step: u64, parts: &[Part], mut losses: impl FnMut(&Learner<M>, &Part) -> Losses) -> Report {
+        let gpu = &self.setting.gpu;
+        let (mut grads, mut of_parts) = (None, Vec::new());
+        for part in parts {
+            let losses = losses(self, part);
+            let share = Tensor::from_slice(gpu, &[1.0 / parts.len() as f32], losses.total.shape());
+            let more = losses.total.backward_from(share);
+            match &mut grads {
+                None => grads = Some(more),
+                Some(sum) => sum.add(more),
+            }
+            of_parts.push(losses);
+        }
+        let train = self.train();
+        let lr = learning_rate(train, step);
+        let groups: Vec<Group> = self.rates.iter().map(|rate| Group { lr: rate * lr, clip: train.clip }).collect();
+        let grads = grads.expect("a batch has a part");
+        let norm = self.adam.step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
+        let Losses { total, parts } = mean(of_parts);
+        Report { total, parts, norm }
+    }
+
+    /// What a checkpoint needs of the weights.
+    pub fn export(&self) -> Vec<Entry> {
+        self.adam.export()
+    }
+
+    /// Puts back what [`Learner::export`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if a tensor is missing.
+    pub fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.adam.import(|name, shape| found.tensor(name, shape))
+    }
+}
+
+/// The mean of each loss.
+fn mean(mut all: Vec<Losses>) -> Losses {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let share = 1.0 / all.len() as f32;
+    let mean = |of: &dyn Fn(&Losses) -> Tensor| {
+        let sum = all.iter().map(|losses| of(losses).detach()).reduce(|a, b| ops::add(&a, &b));
+        ops::affine(&sum.expect("there is one"), share, 0.0)
+    };
+    let parts =
+        all[0].parts.iter().enumerate().map(|(i, (name, _))| (*name, mean(&|losses| losses.parts[i].1.clone())));
+    Losses { total: mean(&|losses| losses.total.clone()), parts: parts.collect() }
+}
