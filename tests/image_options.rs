@@ -35,7 +35,7 @@ fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
     let data = data_set(&folder.path().join("data"), 24);
     for (name, sets) in [
         ("cosine", vec!["vqvae.distance=cosine"]),
-        ("gradient", vec!["vqvae.codebook=gradient", "vqvae.normaliser=0.1"]),
+        ("gradient", vec!["vqvae.codebook=gradient", "vqvae.normaliser=0.05"]),
         ("gumbel", vec!["vqvae.codebook=gradient", "vqvae.quantiser=gumbel"]),
     ] {
         let [vqvae, prior] = ["vqvae", "prior"].map(|stage| folder.path().join(format!("{name}-{stage}")));

@@ -1,6 +1,6 @@
 //! Options of the image models: each does what it says, and would be missed here. Needs a GPU adapter.
 
-use dbvq_wgpu::bridge::{Prediction, Spacing, Target};
+use dbvq_wgpu::bridge::{Prediction, ReverseVariance, Spacing, Target};
 use dbvq_wgpu::config::{CodebookRule, Distance, GumbelConfig, ImagesConfig, LossWeight, Quantiser, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::{Diffusion, Guidance};
@@ -90,7 +90,8 @@ fn samplers_take_v_prediction() {
     let model = diffusion(&gpu, &config);
     let v = model.bridge.stationary_variance();
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
-    let (bridge, variance) = (&model.bridge, config.bridge.reverse_variance);
+    // The forward variance is the exact one for these data.
+    let (bridge, variance) = (&model.bridge, ReverseVariance::Forward);
     let process = Process { gpu: &gpu, bridge, variance, target: model.target(), eps: &eps };
     for (sampler, steps) in [(Sampler::Ancestral, 40), (Sampler::Dpmpp2m, 10)] {
         let shape = Shape::from([64, 4, 4, DIM]);
@@ -143,7 +144,8 @@ fn guidance_mixes_the_noise_of_the_class_and_of_no_class() {
         model.eps(&z, 9, Some(&Guidance { class: Codes::from_slice(&gpu, &class, [2]), scale })).to_vec()
     };
     let (free, told) = (model.eps(&z, 9, None).to_vec(), eps([0, 1], 1.0));
-    assert!(free != told, "the class does nothing");
+    let furthest = free.iter().zip(&told).map(|(f, t)| (f - t).abs()).fold(0.0, f32::max);
+    assert!(furthest > 1e-2, "the class does nothing: {furthest}");
     close(&eps([2, 2], 1.0), &free, 0.0, "the number of classes stands for none");
     close(&eps([0, 1], 0.0), &free, 0.0, "scale 0");
     let mixed: Vec<f32> = free.iter().zip(&told).map(|(f, t)| f + 3.0 * (t - f)).collect();
@@ -172,7 +174,7 @@ fn a_conditional_prior_learns_what_its_classes_are() {
         let loss = model.loss(&z0, &codes(&t), Some(&codes(&told)), stream, true);
         adam.step(&loss.backward(), &[Group { lr: 1e-2, clip: 1.0 }], step + 1, 0.9);
     }
-    let (bridge, variance) = (&model.bridge, dbvq_wgpu::bridge::ReverseVariance::Bridge);
+    let (bridge, variance) = (&model.bridge, ReverseVariance::Bridge);
     let mean = |class: u32| {
         let guidance = Guidance { class: Codes::from_slice(&gpu, &[class; 8], [8]), scale: 1.0 };
         let eps = |z: &Tensor, t: usize| model.eps(z, t, Some(&guidance));
@@ -192,7 +194,10 @@ fn vqvae_config() -> VqVaeConfig {
 /// A model placed on the latents of its images.
 fn vqvae(gpu: &Gpu, config: &VqVaeConfig) -> (VqVae, Tensor) {
     let model = VqVae::new(&mut Init::new(gpu, 1), config);
-    let images = ops::tanh(&normal(gpu, &[8, 12, 12, 3], 1));
+    // Each of one colour, with a little noise.
+    let colours = ops::affine(&normal(gpu, &[8, 1, 1, 3], 1), 0.5, 0.0);
+    let noise = ops::affine(&normal(gpu, &[8, 12, 12, 3], 2), 0.05, 0.0);
+    let images = ops::add(&noise, &colours);
     model.codebook.place(&model.encode(&images), STREAM);
     (model, images)
 }
@@ -229,7 +234,7 @@ fn cosine_distance_compares_angles_and_decodes_unit_vectors() {
     let latents = model.encode(&images);
     assert!(latents.to_vec().chunks(4).all(|row| (length(row) - 1.0).abs() < 1e-5), "latents lie on the sphere");
     // A long vector at a wide angle, and a short one at a narrow angle: the nearer one loses.
-    let mut vectors = vec![0.0; 8 * 4];
+    let mut vectors = [-1.0, 0.0, 0.0, 0.0].repeat(8);
     vectors[..8].copy_from_slice(&[0.9, 0.9, 0.0, 0.0, 40.0, 4.0, 0.0, 0.0]);
     model.codebook.write(&vectors, &[1.0; 8], &vectors);
     let latent = |scale: f32| Tensor::from_slice(&gpu, &[scale, 0.0, 0.0, 0.0], [1, 4]);
@@ -252,10 +257,12 @@ fn cosine_distance_compares_angles_and_decodes_unit_vectors() {
 #[test]
 fn relaxed_samples_harden_as_they_are_annealed_and_train_the_codebook() {
     let gpu = gpu();
-    let gumbel = GumbelConfig { scale: 1e5, tau_start: 1e9, tau_end: 1e-3, anneal_steps: 50 };
+    let gumbel = GumbelConfig { scale: 1e5, tau_start: 1e13, tau_end: 1e-3, anneal_steps: 50 };
     let gradient = VqVaeConfig { codebook: CodebookRule::Gradient, commitment: 0.0, ..vqvae_config() };
     let config = VqVaeConfig { quantiser: Quantiser::Gumbel, gumbel, ..gradient };
     let (mut model, images) = vqvae(&gpu, &config);
+    shake(&gpu, &mut model);
+    model.codebook.place(&model.encode(&images), STREAM);
     let reconstruction =
         |model: &VqVae, step: u32| model.step(&images, Stream { step, ..STREAM }).losses.parts[0].1.item();
     let error = |quantised: &Tensor| ops::mse(&model.decode(quantised), &images).item();
@@ -275,7 +282,6 @@ fn relaxed_samples_harden_as_they_are_annealed_and_train_the_codebook() {
         reconstruction(&model, 50)
     );
     // The reconstruction alone moves code vectors.
-    model.visit(&mut |_, tensor| *tensor = tensor.leaf());
     let grads = model.step(&images, STREAM).losses.total.backward();
     let grad = grads.get(&model.codebook.vectors).expect("a gradient of the code vectors").to_vec();
     assert!(grad.iter().any(|&g| g != 0.0) && grad.iter().all(|g| g.is_finite()));
@@ -301,7 +307,7 @@ fn every_quantiser_and_codebook_rule_trains() {
     for (name, config) in [
         ("ema", vqvae_config()),
         ("gradient", gradient.clone()),
-        ("normaliser", VqVaeConfig { normaliser: 0.1, ..gradient.clone() }),
+        ("normaliser", VqVaeConfig { normaliser: 0.05, ..gradient.clone() }),
         ("gumbel", VqVaeConfig { quantiser: Quantiser::Gumbel, ..gradient }),
         ("cosine, ema", cosine.clone()),
         ("cosine, gradient", VqVaeConfig { codebook: CodebookRule::Gradient, ..cosine }),
@@ -322,7 +328,7 @@ fn every_quantiser_and_codebook_rule_trains() {
             }
         }
         let after = error(&model);
-        assert!(after < 0.9 * before, "{name}: {before} before, {after} after");
+        assert!(after < 0.8 * before, "{name}: {before} before, {after} after");
         let moved = model.vectors().to_vec().iter().zip(&vectors).filter(|(a, b)| (*a - *b).abs() > 1e-2).count();
         assert!(moved > 8, "{name}: {moved} of 32 numbers of the code vectors have moved");
     }

@@ -324,6 +324,7 @@ mod tests {
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),
             ("vqvae.decay=1", "vqvae.decay"),
+            ("vqvae.normaliser=0.1", "vqvae.normaliser"),
             ("vqvae.quantiser=gumbel", "vqvae.codebook = \"gradient\""),
             ("vqvae.gumbel.tau_end=0", "vqvae.gumbel.tau_end"),
             ("vqvae.distance=manhattan", "manhattan"),

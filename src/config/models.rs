@@ -30,7 +30,8 @@ pub struct VqVaeConfig {
     pub decay: f64,
     /// β_c, the weight of ‖z_e − sg(e)‖².
     pub commitment: f64,
-    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out.
+    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out. At `commitment` / `dim`
+    /// (commitment is a mean over channels) both are −log softmax of the nearest code, above it nothing holds latents.
     pub normaliser: f64,
     /// Steps between looks for dead codes, which move onto encoder outputs, with `codebook = "ema"`; 0 for never.
     pub revive_every: u64,
@@ -76,6 +77,12 @@ impl VqVaeConfig {
         }
         if !(0.0..1.0).contains(&self.decay) {
             return Some(format!("vqvae.decay = {} must be in [0, 1)", self.decay));
+        }
+        let most = self.commitment / self.dim as f64;
+        let bounded = self.distance == Distance::Cosine || self.normaliser <= most;
+        if !(self.normaliser >= 0.0 && self.normaliser.is_finite() && bounded) {
+            let what = format!("must be in [0, commitment / dim = {most}], or latents flee from all codes");
+            return Some(format!("vqvae.normaliser = {} {what}", self.normaliser));
         }
         if self.quantiser == Quantiser::Gumbel && self.codebook != CodebookRule::Gradient {
             let what = "moves code vectors by their gradient: it needs vqvae.codebook = \"gradient\"";

@@ -134,9 +134,10 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`.
+    /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`, with two channels a group at least:
+    /// one alone would lose what a U-Net adds to it for the level and the class.
     pub fn new(init: &mut Init, channels: usize) -> GroupNorm {
-        let groups = (1..=channels.min(32)).rev().find(|g| channels.is_multiple_of(*g)).unwrap_or(1);
+        let groups = (1..=32.min(channels / 2)).rev().find(|g| channels.is_multiple_of(*g)).unwrap_or(1);
         GroupNorm { gamma: init.from(&[channels], |_| 1.0), beta: init.zeros(&[channels]), groups }
     }
 
