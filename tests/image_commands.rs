@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use assert_cmd::assert::OutputAssertExt;
-use common::{checkpoint, data_set, from, program, train};
+use common::{checkpoint, codes, data_set, floats, from, program, tensors, train};
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use predicates::str::contains;
 use serde_json::Value;
@@ -44,21 +44,6 @@ fn on(command: &str, run: &str, out: &Path, arguments: &[&str]) -> Command {
 
 fn fails(mut command: Command, code: i32, words: &str) {
     command.assert().code(code).stderr(contains(words)).stderr(contains("panicked").count(0));
-}
-
-/// Shape and bytes of each tensor of a file.
-fn tensors(file: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
-    let bytes = std::fs::read(file).expect("a file of samples");
-    let all = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    all.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec()))).collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-fn codes(bytes: &[u8]) -> Vec<u32> {
-    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
 fn shapes(file: &Path) -> Vec<(String, Vec<usize>)> {
