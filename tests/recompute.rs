@@ -29,7 +29,7 @@ fn trained(keep: Keep) -> (f32, Vec<Vec<f32>>, u64) {
     for conv in &mut convs {
         conv.visit(&mut |_, tensor| *tensor = tensor.leaf());
     }
-    let x = ops::normal(&gpu, [2, 24, 24, 16], Stream { seed: 1, step: 0, stream: 1 });
+    let x = ops::normal(&gpu, [2, 24, 24, 16], Stream { seed: 1, step: 0, stream: 1, first: 0 });
     let first = convs[0].forward(&x);
     let kept = |x: &Tensor| if keep == Keep::InputsAsHalf { Kept::half(x.clone()) } else { Kept::exact(x.clone()) };
     let first = kept(&first);
@@ -37,7 +37,7 @@ fn trained(keep: Keep) -> (f32, Vec<Vec<f32>>, u64) {
     for (i, conv) in convs[1..].iter().enumerate() {
         let conv = conv.clone();
         let block = move |[x, first]: [Tensor; 2]| {
-            let stream = Stream { seed: 2, step: 0, stream: i as u32 };
+            let stream = Stream { seed: 2, step: 0, stream: i as u32, first: 0 };
             let h = ops::dropout(&ops::silu(&ops::square(&conv.forward(&ops::silu(&x)))), 0.1, stream);
             ops::add(&h, &ops::tanh(&first))
         };
@@ -98,17 +98,17 @@ fn of_model<M: Module>(mut model: M, loss: impl Fn(&M) -> Tensor) -> (f32, Vec<V
 #[test]
 fn the_models_train_the_same_whatever_is_kept() {
     let gpu = Gpu::open(GpuOptions::default()).expect("an adapter");
-    let stream = Stream { seed: 3, step: 1, stream: 0 };
+    let stream = Stream { seed: 3, step: 1, stream: 0, first: 0 };
     let config = UNetConfig { base: 8, multipliers: vec![1, 2], blocks: 1, dropout: 0.2, ..UNetConfig::default() };
     let (z, t) = (ops::normal(&gpu, [2, 5, 5, 3], stream), Codes::from_slice(&gpu, &[4, 9], [2]));
     let unet = |activations| {
-        let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10);
+        let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10, 0);
         model.activations = activations;
         // The last layers start at 0 and would hide everything before them.
         model.visit(&mut |_, tensor| {
             *tensor = ops::add(tensor, &ops::affine(&ops::normal(&gpu, tensor.shape(), stream), 0.1, 0.0))
         });
-        of_model(model, |model| ops::mean_all(&ops::square(&model.forward(&z, &t, Some(stream)))))
+        of_model(model, |model| ops::mean_all(&ops::square(&model.forward(&z, &t, None, Some(stream)))))
     };
     let pixelcnn = |activations| {
         let config = PixelCnnConfig { layers: 3, channels: 8, head: 8, first_kernel: 5, kernel: 3 };

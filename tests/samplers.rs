@@ -77,7 +77,9 @@ impl Exact {
         let z0 = Tensor::from_slice(&self.gpu, &vectors.repeat(count), [count, LENGTH, DIM]);
         let mask = Tensor::from_slice(&self.gpu, &mask, [1, LENGTH, 1]);
         let eps = |z: &Tensor, t: usize| self.eps(z, t);
-        let filled = self.process(&eps).inpaint(&Known { z0: &z0, mask: &mask, resample }, 3, &mut |_| {}).to_vec();
+        let (process, known) = (self.process(&eps), Known { z0: &z0, mask: &mask, resample });
+        let levels = process.levels(self.bridge.steps()).expect("all steps");
+        let filled = process.inpaint(&known, &levels, 3, &mut |_, _| {}).to_vec();
         for sample in filled.chunks_exact(WIDTH) {
             for (position, _) in ends {
                 assert_eq!(sample[position * DIM..][..DIM], vectors[position * DIM..][..DIM], "what is known stays");

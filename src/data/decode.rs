@@ -27,19 +27,41 @@ pub fn is_picture(path: &Path) -> bool {
 /// # Errors
 /// What is wrong with the file, without its name.
 pub fn picture(path: &Path, size: Option<[usize; 2]>) -> Result<RgbImage, String> {
-    // A mistake in a decoder shall cost one file, not the run.
-    let decoded = std::panic::catch_unwind(|| decode(path));
-    let picture = decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))?;
+    let picture = guarded(path)?;
     Ok(match size {
-        Some([height, width]) if size != Some(size_of(&picture)) => {
-            // Averages over the source pixels when it shrinks; no ringing.
-            image::imageops::resize(&picture, width as u32, height as u32, FilterType::Triangle)
-        }
+        Some(size) if size != size_of(&picture) => resized(&picture, size),
         _ if picture.dimensions() == (1, 1) && size.is_none() => {
             return Err("is a single pixel (a placeholder?); take it away, or resize all with --size".into());
         }
         _ => picture,
     })
+}
+
+/// The middle square of the picture in `path`, `side` × `side`, and its own [height, width] if that was another.
+///
+/// # Errors
+/// What is wrong with the file, without its name.
+pub fn square(path: &Path, side: usize) -> Result<(RgbImage, Option<[usize; 2]>), String> {
+    let picture = guarded(path)?;
+    let [height, width] = size_of(&picture);
+    if [height, width] == [side, side] {
+        return Ok((picture, None));
+    }
+    let short = height.min(width);
+    let [top, left] = [height, width].map(|length| ((length - short) / 2) as u32);
+    let middle = image::imageops::crop_imm(&picture, left, top, short as u32, short as u32).to_image();
+    Ok((resized(&middle, [side, side]), Some([height, width])))
+}
+
+/// Averages over the source pixels when it shrinks; no ringing.
+fn resized(picture: &RgbImage, [height, width]: [usize; 2]) -> RgbImage {
+    image::imageops::resize(picture, width as u32, height as u32, FilterType::Triangle)
+}
+
+/// A mistake in a decoder shall cost one file, not the run.
+fn guarded(path: &Path) -> Result<RgbImage, String> {
+    let decoded = std::panic::catch_unwind(|| decode(path));
+    decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))
 }
 
 /// [height, width].
@@ -158,6 +180,18 @@ mod tests {
         let squashed = picture(&path, Some([2, 2])).expect("squashed");
         assert_eq!(size_of(&squashed), [2, 2]);
         assert!(squashed.get_pixel(0, 0).0[0] < 30 && squashed.get_pixel(1, 1).0[0] > 170, "{squashed:?}");
+    }
+
+    #[test]
+    fn the_middle_square_is_scaled() {
+        let dir = folder();
+        let path = dir.path().join("a.png");
+        let bands = RgbImage::from_fn(12, 4, |x, _| Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3]));
+        bands.save(&path).expect("a temporary file");
+        let (middle, was) = square(&path, 2).expect("a picture");
+        assert_eq!((middle, was), (RgbImage::from_pixel(2, 2, Rgb([200; 3])), Some([4, 12])));
+        RgbImage::new(3, 3).save(&path).expect("a temporary file");
+        assert_eq!(square(&path, 3).expect("as it is"), (RgbImage::new(3, 3), None));
     }
 
     #[test]

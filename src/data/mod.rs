@@ -17,6 +17,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+pub use decode::{picture, square};
 pub use image_set::{Held, ImageSet, hold_out};
 pub use loader::{Batch, Loader, LoaderOptions};
 

@@ -1,6 +1,8 @@
 //! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows above, a horizontal one that
 //! sees the row's left part and the vertical stack. Together they see every code before a position in raster order.
 
+pub mod raster;
+
 use crate::config::{Activations, PixelCnnConfig};
 use crate::nn::Module;
 use crate::nn::init::Init;
@@ -45,8 +47,12 @@ impl PixelCnn {
                 _ => self.layer(layer.clone(), vertical, horizontal, class.clone()),
             };
         }
-        let hidden = ops::relu(&self.hidden.forward(&ops::relu(&horizontal)));
-        self.logits.forward(&hidden)
+        self.head(&horizontal)
+    }
+
+    /// Logits from what the horizontal stack says.
+    fn head(&self, horizontal: &Tensor) -> Tensor {
+        self.logits.forward(&ops::relu(&self.hidden.forward(&ops::relu(horizontal))))
     }
 
     /// A layer that backward computes again. A part has one result, so both stacks lie side by side in it.
@@ -89,11 +95,20 @@ impl Layer {
         }
     }
 
+    /// Rows that the vertical convolution sees, and columns that the horizontal one does.
+    fn reach(&self) -> usize {
+        self.kernel / 2 + 1 - usize::from(self.first)
+    }
+
+    /// What the classes `class` `[n]` add, [n, 1, 1, 2 c].
+    fn class(&self, class: &Codes) -> Tensor {
+        let rows = ops::gather(&self.class, class);
+        rows.reshape([class.count(), 1, 1, rows.shape().last()])
+    }
+
     fn forward(&self, vertical: &Tensor, horizontal: &Tensor, class: &Codes) -> (Tensor, Tensor) {
         let (half, late) = (self.kernel / 2, usize::from(self.first));
-        let reach = half + 1 - late;
-        let class = ops::gather(&self.class, class);
-        let class = class.reshape([class.shape().dims()[0], 1, 1, class.shape().last()]);
+        let (reach, class) = (self.reach(), self.class(class));
         let above = ops::pad(&ops::crop(vertical, [0, late, 0, 0]), [half, 0, half, half]);
         let above = self.vertical.forward_first(&above, [reach, self.kernel]);
         let left = ops::pad(&ops::crop(horizontal, [0, 0, 0, late]), [0, 0, half, 0]);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops;
 use crate::philox::Stream;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Codes, Shape, Tensor};
 
 /// How z_{t−1} comes from z_t.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,12 +68,32 @@ impl Process<'_> {
         seed: u64,
         seen: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
-        let levels = self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+        let levels = self.levels(count)?;
         if sampler == Sampler::PaperLiteral && count != self.bridge.steps() {
             return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", self.bridge.steps())));
         }
+        Ok(self.denoise(&self.initial(shape, seed), &levels, sampler, seed, seen))
+    }
+
+    /// The levels of `count` evenly strided steps, from T to 0.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `count` does not fit the bridge.
+    pub fn levels(&self, count: usize) -> Result<Vec<usize>> {
+        self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
+    }
+
+    /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at each.
+    pub fn denoise(
+        &self,
+        z: &Tensor,
+        levels: &[usize],
+        sampler: Sampler,
+        seed: u64,
+        seen: &mut dyn FnMut(usize, &Tensor),
+    ) -> Tensor {
         self.gpu.no_grad(|| {
-            let mut z = self.initial(shape, seed);
+            let mut z = z.clone();
             seen(levels[0], &z);
             let mut history: Option<(usize, Tensor)> = None;
             for pair in levels.windows(2) {
@@ -92,12 +112,12 @@ impl Process<'_> {
                 seen(s, &z);
                 self.gpu.submit();
             }
-            Ok(z)
+            z
         })
     }
 
     /// z_T ~ N(z*, v I).
-    fn initial(&self, shape: Shape, seed: u64) -> Tensor {
+    pub fn initial(&self, shape: Shape, seed: u64) -> Tensor {
         let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL, first: 0 });
         ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
     }
@@ -111,49 +131,63 @@ impl Process<'_> {
         }
     }
 
-    /// Ancestral sampling of the unknown part beside a known one (appendix B): after each reverse step the known
-    /// part is drawn from its forward marginal; with `resample` > 1 each level is walked again and again from one
-    /// step of fresh noise, which lets both parts agree.
-    pub fn inpaint(&self, known: &Known, seed: u64, seen: &mut dyn FnMut(usize)) -> Tensor {
+    /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling `levels`, T to 0: after
+    /// each reverse step the known part is drawn from its forward marginal; with `resample` > 1 each level is walked
+    /// again and again from one step of fresh noise, which lets both parts agree. `seen(t, z_t)` is called at each level.
+    pub fn inpaint(&self, known: &Known, levels: &[usize], seed: u64, seen: &mut dyn FnMut(usize, &Tensor)) -> Tensor {
         self.gpu.no_grad(|| {
             let hole = ops::affine(known.mask, -1.0, 1.0);
             let mut z = self.initial(known.z0.shape(), seed);
-            for t in (1..=self.bridge.steps()).rev() {
+            seen(levels[0], &z);
+            for pair in levels.windows(2) {
+                let (t, s) = (pair[0], pair[1]);
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
                     let draw =
                         |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16, first: 0 };
-                    let step = self.bridge.ancestral(t, self.variance);
+                    let step = self.step(Sampler::Ancestral, t, s);
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
-                    let given = self.noised(known.z0, t - 1, draw(KNOWN));
+                    let given = self.marginal(known.z0, s, draw(KNOWN));
                     z = ops::add(&ops::mul(&free, &hole), &ops::mul(&given, known.mask));
                     if pass + 1 < known.resample {
-                        z = self.forward_step(&z, t, draw(RENOISE));
+                        z = self.forward_step(&z, [s, t], draw(RENOISE));
                     }
                     self.gpu.submit();
                 }
-                seen(t - 1);
+                seen(s, &z);
             }
             z
         })
     }
 
-    /// A draw of z_t given z_0.
-    fn noised(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
+    /// A draw of z_t given `z0`.
+    pub fn noised(&self, z0: &Tensor, t: usize, seed: u64) -> Tensor {
+        self.marginal(z0, t, Stream { seed, step: t as u32, stream: KNOWN, first: 0 })
+    }
+
+    fn marginal(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
         let marginal = self.bridge.forward(t);
         self.noise(z0, marginal.signal, marginal.noise, stream)
     }
 
-    /// A draw of z_t given z_{t−1}.
-    fn forward_step(&self, z: &Tensor, t: usize, stream: Stream) -> Tensor {
-        let (beta, v) = (self.bridge.beta(t), self.bridge.stationary_variance());
-        self.noise(z, (1.0 - beta).sqrt(), (v * beta).sqrt(), stream)
+    /// A draw of z_t given z_s, s < t.
+    fn forward_step(&self, z: &Tensor, [s, t]: [usize; 2], stream: Stream) -> Tensor {
+        let kept: f64 = (s + 1..=t).map(|t| 1.0 - self.bridge.beta(t)).product();
+        let v = self.bridge.stationary_variance();
+        self.noise(z, kept.sqrt(), (v * (1.0 - kept)).sqrt(), stream)
     }
 
     /// z* + signal (z − z*) + noise ξ by the fused step.
     fn noise(&self, z: &Tensor, signal: f64, noise: f64, stream: Stream) -> Tensor {
         ops::step(z, z, self.target, Step { c0: signal, c1: 0.0, c2: noise, c3: 1.0 - signal }, stream)
     }
+}
+
+/// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of Algorithm 2, with E10
+/// mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
+pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
+    let distances = ops::affine(&ops::distances(latents, codebook), (1.0 / temperature) as f32, 0.0);
+    ops::argmin(&ops::sub(&distances, &ops::gumbel(latents.gpu(), distances.shape(), stream)))
 }
 
 /// The coefficients with which an estimate ẑ_0 becomes ε: ε = `z` (z_t − z*) + `net` (ẑ_0 − z*).

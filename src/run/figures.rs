@@ -11,7 +11,7 @@ mod marks;
 mod plot;
 
 pub use contact_sheet::contact_sheet;
-pub use file::save;
+pub use file::{save, save_animation};
 
 use axes::Axes;
 use image::RgbImage;

@@ -1,12 +1,16 @@
-//! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B).
+//! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B). Here the toy; image runs are passed
+//! on.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
 
+use super::images::inpaint as images;
+use super::images::mask::MaskShape;
+use super::images::sample::ImageFlags;
 use super::progress::Progress;
-use super::sample::{Trained, pairs, write_samples};
+use super::sample::{COUNT, Trained, only_for_images, pairs, write_samples};
 use super::{Device, figures, keep_pipelines, run_dir};
 use crate::data::toy::{self, CODES, DIM, LENGTH};
 use crate::error::{Error, Result};
@@ -18,18 +22,63 @@ use crate::tensor::Tensor;
 pub struct InpaintArgs {
     /// A run directory.
     pub run: PathBuf,
-    /// Position and code of what is known.
-    pub known: Vec<(usize, u32)>,
-    /// Passes over each level.
-    pub resample: usize,
-    /// Sequences.
-    pub count: usize,
+    /// What is known: of the toy `POSITION=CODE,POSITION=CODE`, of an image run picture files.
+    pub known: Vec<String>,
+    /// The hole in pictures.
+    pub mask: Option<MaskShape>,
+    /// What an image run's prior must be.
+    pub prior: Option<PriorKind>,
+    /// Passes over each level; `None`: what suits the run.
+    pub resample: Option<usize>,
+    /// Steps of an image run's diffusion prior; `None`: what suits it.
+    pub steps: Option<usize>,
+    /// Sequences, or fillings of each picture; `None`: as many as suits the run.
+    pub count: Option<usize>,
+    /// What only image runs can be told.
+    pub images: ImageFlags,
     /// Seed of the noise.
     pub seed: u64,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
     pub device: Device,
+}
+
+/// A kind of prior on codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriorKind {
+    /// The bridge on latents.
+    Diffusion,
+    /// The PixelCNN on codes.
+    PixelCnn,
+}
+
+/// Passes over each level, unless the user says otherwise.
+const RESAMPLE: usize = 10;
+
+/// The toy's sequences that are asked for.
+struct Wanted {
+    known: Vec<(usize, u32)>,
+    resample: usize,
+    count: usize,
+    seed: u64,
+}
+
+impl Wanted {
+    /// Of `args`, which may name nothing of images.
+    fn new(args: &InpaintArgs) -> Result<Wanted> {
+        let [known] = &args.known[..] else {
+            return Err(Error::Usage("--known: the toy takes one list POSITION=CODE,POSITION=CODE".into()));
+        };
+        let known = parse_known(known)?;
+        only_for_images(&args.run, &args.images)?;
+        if args.mask.is_some() || args.prior.is_some() || args.steps.is_some() {
+            let what = "--mask, --prior and --sampling-steps of inpaint are for image runs";
+            return Err(Error::Usage(format!("{} is a run of the toy; {what}", args.run.display())));
+        }
+        let (resample, count) = (args.resample.unwrap_or(RESAMPLE), args.count.unwrap_or(COUNT));
+        Ok(Wanted { known, resample, count, seed: args.seed })
+    }
 }
 
 /// Reads `0=0,4=4`.
@@ -61,37 +110,41 @@ pub fn parse_known(text: &str) -> Result<Vec<(usize, u32)>> {
 /// # Errors
 /// As [`Trained::load`], and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
+    if run_dir::is_of_images(&args.run)? {
+        return images::run(args);
+    }
+    let wanted = Wanted::new(args)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
-    let z0 = fill(&trained, args);
+    let z0 = fill(&trained, &wanted)?;
     let seconds = begin.elapsed().as_secs_f64();
     let codes = toy::nearest(&z0, &toy::centroids());
     // The file speaks the model's codes; chains are judged, and drawn, by the true centroids.
-    write_samples(&args.out.join("samples.safetensors"), args.count, &toy::nearest(&z0, &trained.codebook()), &z0)?;
-    let fillings = toy::fillings(&args.known);
+    write_samples(&args.out.join("samples.safetensors"), wanted.count, &toy::nearest(&z0, &trained.codebook()), &z0)?;
+    let fillings = toy::fillings(&wanted.known);
     let shares = toy::shares(&codes, &fillings);
     let consistent: f64 = shares.iter().sum();
     let summary = json!({
-        "known": args.known, "resample": args.resample, "samples": args.count, "seed": args.seed,
+        "known": wanted.known, "resample": wanted.resample, "samples": wanted.count, "seed": wanted.seed,
         "consistent": consistent, "paths": shares, "fillings": fillings, "seconds": seconds,
         "adapter": trained.gpu.facts().name,
     });
     let text = serde_json::to_string_pretty(&summary).expect("plain data");
     run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
     let (frames, rows) = first_three(&codes, &z0);
-    let picture = figures::inpainting(&toy::centroids(), &args.known, &frames, &rows);
+    let picture = figures::inpainting(&toy::centroids(), &wanted.known, &frames, &rows);
     let facts = [
         ("seed", args.seed.to_string()),
-        ("resample", args.resample.to_string()),
+        ("resample", wanted.resample.to_string()),
         ("run", args.run.display().to_string()),
     ];
     figures::save(&args.out.join("inpainting.png"), &picture, &facts)?;
     println!(
         "{:.2} % of {} fillings are valid chains, by {} resampling passes",
         100.0 * consistent,
-        args.count,
-        args.resample
+        wanted.count,
+        wanted.resample
     );
     for (filling, share) in fillings.iter().zip(&shares) {
         println!("  {filling:?}  {:.2} %", 100.0 * share);
@@ -102,24 +155,25 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
 }
 
 /// z_0 [count, 5, 2] with the known positions at their centroids.
-fn fill(trained: &Trained, args: &InpaintArgs) -> Vec<f32> {
+fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
     let (mut vectors, mut mask) = ([0.0; LENGTH * DIM], [0.0; LENGTH]);
-    for &(position, code) in &args.known {
+    for &(position, code) in &wanted.known {
         vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
         mask[position] = 1.0;
     }
-    let z0 = Tensor::from_slice(&trained.gpu, &vectors.repeat(args.count), [args.count, LENGTH, DIM]);
+    let z0 = Tensor::from_slice(&trained.gpu, &vectors.repeat(wanted.count), [wanted.count, LENGTH, DIM]);
     let mask = Tensor::from_slice(&trained.gpu, &mask, [1, LENGTH, 1]);
     let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
     let steps = trained.model.bridge.steps();
     let mut progress = Progress::new("inpaint", 0, steps as u64);
-    let known = Known { z0: &z0, mask: &mask, resample: args.resample };
-    let filled = trained.process(&eps).inpaint(&known, args.seed, &mut |t| {
+    let known = Known { z0: &z0, mask: &mask, resample: wanted.resample };
+    let process = trained.process(&eps);
+    let filled = process.inpaint(&known, &process.levels(steps)?, wanted.seed, &mut |t, _| {
         trained.gpu.wait();
         progress.at((steps - t) as u64, || format!("t = {t}"));
     });
     progress.finish();
-    filled.to_vec()
+    Ok(filled.to_vec())
 }
 
 /// The first three samples as the figure wants them.

@@ -11,6 +11,7 @@ pub mod presets;
 pub mod progress;
 pub mod run_dir;
 pub mod sample;
+mod samples_file;
 pub mod schedule;
 pub mod session;
 mod table;

@@ -79,11 +79,19 @@ fn step_of(line: &Map<String, Value>) -> u64 {
 /// # Errors
 /// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Config::parse`].
 pub fn config(path: &Path) -> Result<Config> {
-    if text(path)?.starts_with("stage = ") {
-        let what = "is a run of image models, this command serves the toy; look at the PNG files in it";
+    if is_of_images(path)? {
+        let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
         return Err(Error::Usage(format!("{} {what}", path.display())));
     }
     Config::parse(&text(path)?, &path.join("config.toml").display().to_string(), &[])
+}
+
+/// Whether the run at `path` is of image models: its configuration begins with the stage.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory.
+pub fn is_of_images(path: &Path) -> Result<bool> {
+    Ok(text(path)?.starts_with("stage = "))
 }
 
 /// The text of the configuration of the run at `path`.

@@ -1,13 +1,14 @@
-//! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a short word on both.
+//! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a short word on both. Here
+//! the toy; image runs are passed on.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
+use super::images::sample::{self as images, ImageFlags};
 use super::progress::Progress;
+use super::samples_file::{self, Values};
 use super::{Device, figures, keep_pipelines, print_profile, run_dir};
 use crate::bridge::ReverseVariance;
 use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
@@ -20,6 +21,8 @@ use crate::nn::checkpoint;
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
 
+/// Sequences, unless the user says otherwise.
+pub(super) const COUNT: usize = 1024;
 /// Most sequences sampled side by side.
 const CHUNK: usize = 16_384;
 
@@ -28,12 +31,14 @@ const CHUNK: usize = 16_384;
 pub struct SampleArgs {
     /// A run directory.
     pub run: PathBuf,
-    /// Sequences.
-    pub count: usize,
-    /// The sampler.
-    pub sampler: Sampler,
-    /// Steps; `None`: all T.
+    /// Samples; `None`: as many as suits the run.
+    pub count: Option<usize>,
+    /// The sampler; `None`: what suits the run.
+    pub sampler: Option<Sampler>,
+    /// Steps; `None`: all T, or what suits the run.
     pub steps: Option<usize>,
+    /// What only image runs can be told.
+    pub images: ImageFlags,
     /// Seed of the noise.
     pub seed: u64,
     /// Where the files go.
@@ -108,20 +113,25 @@ pub fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
 /// # Errors
 /// As [`Trained::load`], and [`Error::Io`] for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
+    if run_dir::is_of_images(&args.run)? {
+        return images::run(args);
+    }
+    only_for_images(&args.run, &args.images)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let steps = args.steps.unwrap_or(trained.model.bridge.steps());
+    let (count, sampler) = (args.count.unwrap_or(COUNT), args.sampler.unwrap_or(Sampler::Ancestral));
     let begin = Instant::now();
-    let (codes, z0) = draw(&trained, args, steps)?;
+    let (codes, z0) = draw(&trained, args.seed, count, sampler, steps)?;
     let seconds = begin.elapsed().as_secs_f64();
-    write_samples(&args.out.join("samples.safetensors"), args.count, &codes, &z0)?;
+    write_samples(&args.out.join("samples.safetensors"), count, &codes, &z0)?;
     // Learnt codes come in an order of their own: chains are judged by the nearest true centroid.
     let truth = toy::nearest(&z0, &toy::centroids());
     let reached = toy::reached(&truth);
     let adapter = trained.gpu.facts().name.clone();
-    let name = sampler_name(args.sampler);
+    let name = sampler_name(sampler);
     let summary = json!({
-        "sampler": name, "steps": steps, "samples": args.count, "seed": args.seed, "training_steps": trained.step,
+        "sampler": name, "steps": steps, "samples": count, "seed": args.seed, "training_steps": trained.step,
         "valid": reached.valid, "total_variation": reached.total_variation, "distinct": reached.distinct,
         "seconds": seconds, "adapter": adapter,
     });
@@ -141,18 +151,30 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     Ok(())
 }
 
+/// An error if the user says of the toy's run what only image runs can be told.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub(super) fn only_for_images(run: &Path, flags: &ImageFlags) -> Result<()> {
+    if *flags == ImageFlags::default() {
+        return Ok(());
+    }
+    let what = "--class, --guidance, --codes, --temperature and --pixelcnn-sampler are for image runs";
+    Err(Error::Usage(format!("{} is a run of the toy; {what}", run.display())))
+}
+
 /// Codes [n, 5] and z_0 [n, 5, 2].
-fn draw(trained: &Trained, args: &SampleArgs, steps: usize) -> Result<(Vec<u32>, Vec<f32>)> {
+fn draw(trained: &Trained, seed: u64, count: usize, sampler: Sampler, steps: usize) -> Result<(Vec<u32>, Vec<f32>)> {
     let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
     let process = trained.process(&eps);
-    let chunks = args.count.div_ceil(CHUNK);
+    let chunks = count.div_ceil(CHUNK);
     let mut progress = Progress::new("sample", 0, (chunks * (steps + 1)) as u64);
     let (mut codes, mut z0, mut done) = (Vec::new(), Vec::new(), 0);
     for chunk in 0..chunks {
-        let n = CHUNK.min(args.count - chunk * CHUNK);
+        let n = CHUNK.min(count - chunk * CHUNK);
         // Each chunk has a seed of its own: its noise starts at index 0 again.
-        let seed = args.seed ^ (chunk as u64) << 40;
-        let z = process.sample(Shape::from([n, LENGTH, DIM]), args.sampler, steps, seed, &mut |t, _| {
+        let seed = seed ^ (chunk as u64) << 40;
+        let z = process.sample(Shape::from([n, LENGTH, DIM]), sampler, steps, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
         })?;
@@ -207,15 +229,7 @@ fn histogram(codes: &[u32]) -> Vec<f64> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_samples(file: &Path, n: usize, codes: &[u32], z0: &[f32]) -> Result<()> {
-    let view = |dtype, shape: Vec<usize>, bytes| TensorView::new(dtype, shape, bytes).expect("sizes fit their shapes");
-    let tensors = [
-        ("codes", view(Dtype::U32, vec![n, LENGTH], bytemuck::cast_slice(codes))),
-        ("z0", view(Dtype::F32, vec![n, LENGTH, DIM], bytemuck::cast_slice(z0))),
-    ];
-    let facts = HashMap::from([
-        ("version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
-        ("codes".into(), CODES.to_string()),
-    ]);
-    let bytes = safetensors::serialize(tensors, Some(facts)).expect("two plain tensors");
-    run_dir::write(file, &bytes)
+    let tensors = [("codes", vec![n, LENGTH], Values::U32(codes)), ("z0", vec![n, LENGTH, DIM], Values::F32(z0))];
+    let facts = [("version", env!("CARGO_PKG_VERSION").to_string()), ("codes", CODES.to_string())];
+    samples_file::write(file, &tensors, &facts)
 }

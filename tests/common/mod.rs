@@ -101,3 +101,20 @@ pub fn from(mut command: Command, run: &Path) -> Command {
     command.arg("--from").arg(run);
     command
 }
+
+/// Shape and bytes of each tensor of a file.
+pub fn tensors(file: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let bytes = std::fs::read(file).expect("a file of samples");
+    let all = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    all.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec()))).collect()
+}
+
+/// The numbers of a tensor of f32.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// The numbers of a tensor of u32.
+pub fn codes(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}

@@ -1,4 +1,4 @@
-//! A picture and what made it, as one PNG file.
+//! A picture, or an animation, and what made it, as one PNG file.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,20 +8,37 @@ use image::RgbImage;
 
 use crate::error::{Error, Result};
 
+/// Milliseconds of a frame of an animation, and of its last one.
+const FRAME: u16 = 400;
+const LAST_FRAME: u16 = 2000;
+
 /// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as text chunks.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path` if it cannot be written, or if a keyword is not 1–79 Latin-1 characters.
 pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Result<()> {
-    let png = encode(picture, metadata).map_err(|e| Error::io(path)(e.into()))?;
+    save_animation(path, std::slice::from_ref(picture), metadata)
+}
+
+/// Writes `frames` of one size to `path` as [`save`] does; several become an animated PNG that repeats for ever.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_animation(path: &Path, frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<()> {
+    let png = encode(frames, metadata).map_err(|e| Error::io(path)(e.into()))?;
     let mut file = AtomicWriteFile::open(path).map_err(Error::io(path))?;
     file.write_all(&png).map_err(Error::io(path))?;
     file.commit().map_err(Error::io(path))
 }
 
-fn encode(picture: &RgbImage, metadata: &[(&str, String)]) -> Result<Vec<u8>, png::EncodingError> {
+fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    let (width, height) = frames.first().map_or((0, 0), RgbImage::dimensions);
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    if frames.len() > 1 {
+        encoder.set_animated(frames.len() as u32, 0)?;
+        encoder.set_frame_delay(FRAME, 1000)?;
+    }
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
@@ -36,7 +53,12 @@ fn encode(picture: &RgbImage, metadata: &[(&str, String)]) -> Result<Vec<u8>, pn
         }
     }
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(picture.as_raw())?;
+    for (i, frame) in frames.iter().enumerate() {
+        if frames.len() > 1 && i + 1 == frames.len() {
+            writer.set_frame_delay(LAST_FRAME, 1000)?;
+        }
+        writer.write_image_data(frame.as_raw())?;
+    }
     writer.finish()?;
     Ok(bytes)
 }
@@ -66,6 +88,23 @@ mod tests {
         assert_eq!((utf8.keyword.as_str(), utf8.get_text()?), ("sampler", "ancestral, η = 0.1".to_string()));
         assert_eq!(image::open(&path)?.into_rgb8(), picture);
         assert_eq!(std::fs::read_dir(directory.path())?.count(), 1, "no temporary file stays");
+        Ok(())
+    }
+
+    #[test]
+    fn frames_become_an_animation() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("animation.png");
+        let frames = [10, 20, 30].map(|v| RgbImage::from_pixel(3, 2, image::Rgb([v; 3])));
+        save_animation(&path, &frames, &metadata())?;
+        let mut reader = png::Decoder::new(BufReader::new(File::open(&path)?)).read_info()?;
+        let control = reader.info().animation_control.expect("it is animated");
+        assert_eq!((control.num_frames, control.num_plays), (3, 0));
+        let mut bytes = vec![0; 18];
+        for frame in &frames {
+            reader.next_frame(&mut bytes)?;
+            assert_eq!(&bytes, frame.as_raw());
+        }
         Ok(())
     }
 

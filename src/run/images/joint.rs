@@ -37,7 +37,7 @@ impl JointTask {
         let mut model = Joint::new(&mut Init::new(gpu, config.seed), config)?;
         let mut averaged = Joint::new(&mut Init::blank(gpu), config)?;
         if let Some(found) = &sources.vqvae {
-            load_vqvae(&mut model.vqvae, found)?;
+            load_vqvae(&mut model.vqvae, found, "ema.")?;
         }
         if let Some(found) = &sources.prior {
             load_weights(gpu, &mut model.prior, found, "ema.")?;

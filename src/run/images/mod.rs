@@ -1,12 +1,20 @@
-//! Training of the image models, stage by stage; section 4.2 of the paper.
+//! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
 
+pub mod chain;
+pub mod inpaint;
 mod joint;
 mod keeper;
+mod known;
 mod latents;
 mod learner;
+pub mod mask;
+mod output;
 mod pictures;
 mod pixelcnn;
 mod prior;
+pub mod reconstruct;
+pub mod sample;
+mod trained;
 mod vqvae;
 
 use std::path::Path;
@@ -259,16 +267,16 @@ fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
         run_dir::write(&copy, &bytes)?;
     }
     let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
-    load_vqvae(&mut model, &found)?;
+    load_vqvae(&mut model, &found, "ema.")?;
     Ok(model)
 }
 
-/// Gives `model` the averaged weights and the codebook of the run of a VQ-VAE.
-fn load_vqvae(model: &mut VqVae, found: &Checkpoint) -> Result<()> {
+/// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
+fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
     // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
     vqvae::restore_codebook(&model.codebook, found)?;
     let gpu = model.codebook.vectors.gpu().clone();
-    load_weights(&gpu, model, found, "ema.")
+    load_weights(&gpu, model, found, prefix)
 }
 
 /// Gives `model` the tensors of `found` whose names are `prefix` and the paths of its parameters: `ema.` for the averaged

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use crate::error::{Error, Result};
-use crate::run::run_dir;
+use crate::error::Result;
+use crate::run::figures;
 
 /// Pixels between images.
 const GAP: usize = 2;
@@ -16,9 +16,13 @@ const SIDE: usize = 64;
 
 /// Images of `size` × `size`, flat [n, size, size, 3] in [−1, 1], in rows of eight.
 pub(super) fn grid(images: &[f32], size: usize) -> RgbImage {
+    table(images, size, COLUMNS.min(images.len() / (size * size * 3)))
+}
+
+/// The same in rows of `columns`.
+pub(super) fn table(images: &[f32], size: usize, columns: usize) -> RgbImage {
     let (bytes, zoom) = (size * size * 3, (SIDE / size).max(1));
-    let count = images.len() / bytes;
-    let (columns, cell) = (COLUMNS.min(count), size * zoom + GAP);
+    let (count, cell) = (images.len() / bytes, size * zoom + GAP);
     let mut picture = RgbImage::from_pixel(
         (columns * cell + GAP) as u32,
         (count.div_ceil(columns) * cell + GAP) as u32,
@@ -38,20 +42,21 @@ pub(super) fn grid(images: &[f32], size: usize) -> RgbImage {
 
 /// The first `most` originals, each row above the row of their reconstructions.
 pub(super) fn pairs(originals: &[f32], reconstructions: &[f32], size: usize, most: usize) -> RgbImage {
-    let row = COLUMNS * size * size * 3;
-    let rows = originals.chunks(row).zip(reconstructions.chunks(row)).take(most / COLUMNS);
-    // Only whole rows: a picture of pairs must not get out of step.
-    let whole = rows.filter(|(a, _)| a.len() == row).flat_map(|(a, b)| [a, b]).flatten().copied().collect::<Vec<_>>();
-    if whole.is_empty() {
-        return grid(&[originals, reconstructions].concat(), size);
-    }
-    grid(&whole, size)
+    let bytes = size * size * 3;
+    let count = most.min(originals.len() / bytes);
+    let columns = COLUMNS.min(count);
+    let row = |images: &[f32]| {
+        // White where a row has no more images: pairs must not get out of step.
+        let mut row = images.to_vec();
+        row.resize(columns * bytes, 1.0);
+        row
+    };
+    let rows = |images: &[f32]| images[..count * bytes].chunks(columns * bytes).map(row).collect::<Vec<_>>();
+    let both = rows(originals).into_iter().zip(rows(reconstructions)).flat_map(|(above, below)| [above, below]);
+    table(&both.flatten().collect::<Vec<_>>(), size, columns)
 }
 
 /// Writes a PNG, whole or not at all.
 pub(super) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let encoded = picture.write_to(&mut bytes, image::ImageFormat::Png);
-    encoded.map_err(|e| Error::io(file)(std::io::Error::other(e)))?;
-    run_dir::write(file, bytes.get_ref())
+    figures::save(file, picture, &[])
 }

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::models::Losses;
 use crate::models::pixelcnn::PixelCnn;
+use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
@@ -24,8 +25,6 @@ use crate::tensor::{Codes, Tensor};
 
 /// Samples of a picture.
 const SHOWN: usize = 16;
-/// Philox stream of sampling.
-const SAMPLES: u32 = 0x2100;
 
 pub(super) struct PixelCnnTask {
     setting: Rc<Setting>,
@@ -54,23 +53,14 @@ impl PixelCnnTask {
     /// A picture of samples, drawn code by code in raster order.
     fn samples(&self) -> Vec<f32> {
         let (gpu, config) = (&self.setting.gpu, &self.setting.config.vqvae);
-        let (side, k) = (config.grid(), config.codes);
-        let mut codes = vec![0; SHOWN * side * side];
+        let side = config.grid();
         let class = self.setting.shown_classes(SHOWN).unwrap_or_else(|| one_class(gpu, SHOWN));
-        gpu.no_grad(|| {
-            for at in 0..side * side {
-                let so_far = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-                let logits = self.learner.averaged.forward(&so_far, &class).to_vec();
-                let stream = self.setting.stream(at as u64, SAMPLES);
-                for i in 0..SHOWN {
-                    let row = &logits[(i * side * side + at) * k..][..k];
-                    codes[i * side * side + at] = draw(row, f64::from(stream.uniform(i as u32)));
-                }
-            }
-            let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-            let vqvae = self.latents.vqvae();
-            vqvae.decode(&vqvae.look_up(&codes)).to_vec()
-        })
+        let (size, seed, way) = ([side, side], self.setting.config.seed, Way::Cached);
+        let raster = Raster { size, class: &class, given: None, seed, way };
+        let codes = self.learner.averaged.sample(&raster, &mut |_| {});
+        let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
+        let vqvae = self.latents.vqvae();
+        gpu.no_grad(|| vqvae.decode(&vqvae.look_up(&codes)).to_vec())
     }
 }
 
@@ -85,18 +75,6 @@ fn loss(model: &PixelCnn, codes: &Codes, class: Option<Codes>) -> Tensor {
 /// The one class of everything where models are told none.
 fn one_class(gpu: &Gpu, n: usize) -> Codes {
     Codes::from_slice(gpu, &vec![0; n], [n])
-}
-
-/// The code whose share of softmax(logits) holds the quantile u.
-fn draw(logits: &[f32], u: f64) -> u32 {
-    let top = logits.iter().copied().fold(f32::MIN, f32::max);
-    let weights: Vec<f64> = logits.iter().map(|&l| f64::from(l - top).exp()).collect();
-    let mut left = u * weights.iter().sum::<f64>();
-    let found = weights.iter().position(|w| {
-        left -= w;
-        left < 0.0
-    });
-    found.unwrap_or(logits.len() - 1) as u32
 }
 
 impl Task for PixelCnnTask {

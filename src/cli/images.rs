@@ -1,0 +1,77 @@
+//! Flags of the commands that only image runs have.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DeviceFlags, at_least_one};
+use crate::error::Result;
+use crate::run::images::chain::{self, ChainArgs};
+use crate::run::images::mask::MaskShape;
+use crate::run::images::reconstruct::{self, ReconstructArgs};
+
+#[derive(Args, Debug)]
+pub(super) struct ReconstructFlags {
+    /// A run directory of any stage.
+    run: PathBuf,
+    /// A data set; its held-out pictures are taken.
+    #[arg(long, value_name = "DIR", conflicts_with = "images")]
+    data: Option<PathBuf>,
+    /// Pictures; their middle squares are taken.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    images: Vec<PathBuf>,
+    /// Most pictures of the data set; 32 by default.
+    #[arg(long, requires = "data")]
+    count: Option<usize>,
+    /// Directory for reconstructions.png, reconstructions.safetensors, summary.json.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl ReconstructFlags {
+    pub(super) fn run(self) -> Result<()> {
+        let ReconstructFlags { run, data, images, count, out, device } = self;
+        let count = at_least_one("--count", count)?.unwrap_or(32);
+        let args = ReconstructArgs { run, data, images, count, out, device: device.into() };
+        reconstruct::run(&args.check()?)
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ChainFlags {
+    /// A run directory of a diffusion prior.
+    run: PathBuf,
+    /// The level t where the pictures begin; 500 by default, T/2 if that is less.
+    #[arg(long, value_name = "T")]
+    from_step: Option<usize>,
+    /// Pictures: with --mask what surrounds the hole, without the chains start from their noised latents.
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    known: Vec<PathBuf>,
+    /// The hole, as in `inpaint`.
+    #[arg(long, value_name = "SHAPE")]
+    mask: Option<MaskShape>,
+    /// Steps from T to 0; 100 by default.
+    #[arg(long)]
+    sampling_steps: Option<usize>,
+    /// Chains, without --known; 4 by default.
+    #[arg(long, conflicts_with = "known")]
+    count: Option<usize>,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Directory for chain.png, chain-animated.png, chain.safetensors, summary.json.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl ChainFlags {
+    pub(super) fn run(self) -> Result<()> {
+        let ChainFlags { run, from_step, known, mask, sampling_steps: steps, seed, out, device, .. } = self;
+        let count = at_least_one("--count", self.count)?.unwrap_or(4);
+        chain::run(&ChainArgs { run, from_step, known, mask, steps, count, seed, out, device: device.into() })
+    }
+}

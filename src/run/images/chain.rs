@@ -1,0 +1,157 @@
+//! `dbvq-wgpu chain`: what the decoder makes of z_t on the way from noise to a picture; the paper's figures 6 and 7.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Map, json};
+
+use super::inpaint::{Holed, RESAMPLE, STEPS};
+use super::mask::{Mask, MaskShape};
+use super::output::Output;
+use super::trained::{Prior, Trained};
+use super::{known, pictures};
+use crate::error::{Error, Result};
+use crate::models::diffusion::Diffusion;
+use crate::models::sampler::{Known, Process, Sampler};
+use crate::run::Device;
+use crate::run::progress::Progress;
+use crate::run::samples_file::Values;
+use crate::tensor::{Shape, Tensor};
+
+/// Pictures of a chain.
+const SHOWN: usize = 9;
+/// The level where the pictures begin; noisier ones show nothing.
+const FROM: usize = 500;
+
+/// Arguments of `chain`.
+#[derive(Clone, Debug)]
+pub struct ChainArgs {
+    /// A run directory of a diffusion prior.
+    pub run: PathBuf,
+    /// The level where the pictures begin; `None`: 500, or half of T if that is less.
+    pub from_step: Option<usize>,
+    /// Pictures to start from, or with a mask to be conditioned on.
+    pub known: Vec<PathBuf>,
+    /// What of them is sampled.
+    pub mask: Option<MaskShape>,
+    /// Steps from T to 0; `None`: 100.
+    pub steps: Option<usize>,
+    /// Chains, without pictures to start from.
+    pub count: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Draws the chains.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run,
+/// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
+pub fn run(args: &ChainArgs) -> Result<()> {
+    if args.mask.is_some() && args.known.is_empty() {
+        return Err(Error::Usage("--mask cuts a hole into a picture; name it with --known".into()));
+    }
+    let trained = Trained::load(&args.run, &args.device)?;
+    let Prior::Diffusion(model) = &trained.prior else {
+        return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
+    };
+    let (steps, from) = levels_of(model, args)?;
+    let begin = Instant::now();
+    let (levels, frames) = walk(&trained, model, args, steps, from)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let facts = [("seed", args.seed.to_string()), ("sampler", "ancestral".into()), ("steps", steps.to_string())];
+    let kind = match (&args.mask, args.known.is_empty()) {
+        (Some(_), _) => "conditional",
+        (None, true) => "unconditional",
+        (None, false) => "from data",
+    };
+    let facts = facts.into_iter().chain([("from_step", from.to_string()), ("chain", kind.to_string())]);
+    let mut output = Output::new(&args.out, &trained, facts.collect())?;
+    let (size, image) = (trained.config.vqvae.size, trained.image());
+    let rows = frames[0].len() / image;
+    let strip: Vec<f32> =
+        (0..rows).flat_map(|row| frames.iter().flat_map(move |f| &f[row * image..][..image])).copied().collect();
+    output.picture("chain.png", &pictures::table(&strip, size, frames.len()))?;
+    let stills: Vec<_> = frames.iter().map(|frame| pictures::grid(frame, size)).collect();
+    output.animation("chain-animated.png", &stills)?;
+    let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
+    let all: Vec<f32> = frames.iter().flat_map(|frame| super::output::nchw(frame, size)).collect();
+    let tensors = [
+        ("levels", vec![levels.len()], Values::U32(&shown)),
+        ("images", vec![levels.len(), rows, 3, size, size], Values::F32(&all)),
+    ];
+    output.tensors("chain.safetensors", &tensors)?;
+    println!("{rows} chains, {kind}, at t = {levels:?}");
+    output.finish(&trained, seconds, Map::from_iter([("levels".to_string(), json!(levels))]))
+}
+
+/// Steps of the walk, and the level where the pictures begin.
+fn levels_of(model: &Diffusion, args: &ChainArgs) -> Result<(usize, usize)> {
+    let all = model.bridge.steps();
+    let from = args.from_step.unwrap_or(FROM.min(all.div_ceil(2)));
+    if !(1..=all).contains(&from) {
+        return Err(Error::Usage(format!("--from-step {from}: the run's levels are 1 to {all}")));
+    }
+    Ok((args.steps.unwrap_or(STEPS.min(all)), from))
+}
+
+/// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3] each.
+fn walk(
+    trained: &Trained,
+    model: &Diffusion,
+    args: &ChainArgs,
+    steps: usize,
+    from: usize,
+) -> Result<(Vec<usize>, Vec<Vec<f32>>)> {
+    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
+    let process = trained.process(model, &eps);
+    let levels = with_level(&process, steps, from)?;
+    let last: Vec<usize> = levels.iter().copied().filter(|&t| t <= from).collect();
+    let most = SHOWN.min(last.len());
+    let shown: Vec<usize> = (0..most).map(|i| last[i * (last.len() - 1) / (most - 1)]).collect();
+    let mut progress = Progress::new("chain", 0, levels.len() as u64);
+    let (mut frames, mut done) = (Vec::new(), 0);
+    let mut seen = |t: usize, z: &Tensor| {
+        done += 1;
+        progress.at(done, || format!("t = {t}"));
+        if shown.contains(&t) {
+            frames.push(trained.decode(&trained.vqvae.quantise(&model.restore(z))));
+        }
+    };
+    let config = &trained.config.vqvae;
+    match &args.mask {
+        Some(shape) => {
+            let holed = Holed::new(trained, &args.known, Mask::new(shape, config.size, config.grid())?)?;
+            let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&holed.latents)));
+            let known = Known { z0: &z0, mask: &holed.known(trained), resample: RESAMPLE };
+            process.inpaint(&known, &levels, args.seed, &mut seen);
+        }
+        None if args.known.is_empty() => {
+            let z = process.initial(Shape::from([args.count, config.grid(), config.grid(), config.dim]), args.seed);
+            process.denoise(&z, &levels, Sampler::Ancestral, args.seed, &mut seen);
+        }
+        None => {
+            let set = known::pictures(&args.known, config.size)?;
+            let latents = trained.encode(&set.floats(&(0..set.len() as u32).collect::<Vec<_>>()));
+            let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&latents)));
+            let z = process.noised(&z0, from, args.seed);
+            process.denoise(&z, &last, Sampler::Ancestral, args.seed, &mut seen);
+        }
+    }
+    progress.finish();
+    Ok((shown, frames))
+}
+
+/// The levels of `steps` steps, and `from` among them.
+fn with_level(process: &Process, steps: usize, from: usize) -> Result<Vec<usize>> {
+    let mut levels = process.levels(steps)?;
+    if !levels.contains(&from) {
+        levels.push(from);
+        levels.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    Ok(levels)
+}

@@ -1,0 +1,166 @@
+//! What is to be inpainted: cells of the latent grid.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::data;
+use crate::error::{Error, Result};
+
+/// What `--mask` may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaskShape {
+    /// `centre:N`: N × N cells in the middle.
+    Centre(usize),
+    /// `topleft:N`: N × N cells in the corner.
+    TopLeft(usize),
+    /// `left`: the left half.
+    Left,
+    /// White where the hole is; of the image's size or of the latent grid's.
+    File(PathBuf),
+}
+
+impl FromStr for MaskShape {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<MaskShape, String> {
+        let wrong = || format!("`{text}` is none of centre:N, topleft:N, left and FILE.png");
+        match text.split_once(':') {
+            Some(("centre" | "center", n)) => n.parse().map(MaskShape::Centre).map_err(|_| wrong()),
+            Some(("topleft", n)) => n.parse().map(MaskShape::TopLeft).map_err(|_| wrong()),
+            _ if text == "left" => Ok(MaskShape::Left),
+            _ if text.to_lowercase().ends_with(".png") => Ok(MaskShape::File(text.into())),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// The hole.
+pub(super) struct Mask {
+    /// Cells to a side.
+    pub grid: usize,
+    /// [grid, grid].
+    pub hole: Vec<bool>,
+}
+
+impl Mask {
+    /// The cells that `shape` means on a latent grid for images of `size` × `size`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
+    pub fn new(shape: &MaskShape, size: usize, grid: usize) -> Result<Mask> {
+        let square = |n: usize, corner: usize| {
+            let inside = |v: usize| (corner..corner + n).contains(&v);
+            (0..grid * grid).map(|at| inside(at / grid) && inside(at % grid)).collect::<Vec<_>>()
+        };
+        let hole = match shape {
+            MaskShape::Centre(n) => square(*n, grid.saturating_sub(*n) / 2),
+            MaskShape::TopLeft(n) => square(*n, 0),
+            MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
+            MaskShape::File(file) => from_file(file, size, grid)?,
+        };
+        if hole.iter().all(|&h| h == hole[0]) {
+            let what = if hole[0] { "everything is hole; sample instead" } else { "there is no hole" };
+            return Err(Error::Usage(format!("--mask on a latent grid of {grid} x {grid} cells: {what}")));
+        }
+        Ok(Mask { grid, hole })
+    }
+
+    /// 1 where known, [grid, grid].
+    pub fn known(&self) -> Vec<f32> {
+        self.hole.iter().map(|&hole| f32::from(u8::from(!hole))).collect()
+    }
+
+    /// Whether each pixel lies in the hole, [size, size].
+    fn pixels(&self, size: usize) -> Vec<bool> {
+        let cell = size / self.grid;
+        (0..size * size).map(|at| self.hole[at / size / cell * self.grid + at % size / cell]).collect()
+    }
+
+    /// `image` [size, size, 3] with the hole painted grey.
+    pub fn painted(&self, image: &[f32], size: usize) -> Vec<f32> {
+        let hole = self.pixels(size);
+        image.iter().enumerate().map(|(i, &v)| if hole[i / 3] { 0.0 } else { v }).collect()
+    }
+
+    /// `image` [size, size, 3] with the hole filled from its rim inwards, each pixel with the mean of its neighbours: what
+    /// the encoder then says of the known part beside the hole has not seen the hole.
+    pub fn filled(&self, image: &[f32], size: usize) -> Vec<f32> {
+        let mut image = image.to_vec();
+        let mut hole = self.pixels(size);
+        while hole.contains(&true) {
+            let mut rim = Vec::new();
+            for at in (0..size * size).filter(|&at| hole[at]) {
+                let near: Vec<usize> = neighbours(at, size).filter(|&p| !hole[p]).collect();
+                let mean = |c: usize| near.iter().map(|p| image[3 * p + c]).sum::<f32>() / near.len() as f32;
+                if !near.is_empty() {
+                    rim.push((at, [mean(0), mean(1), mean(2)]));
+                }
+            }
+            for (at, colour) in rim {
+                image[3 * at..3 * at + 3].copy_from_slice(&colour);
+                hole[at] = false;
+            }
+        }
+        image
+    }
+}
+
+/// The up to eight pixels around a pixel of a square image.
+fn neighbours(at: usize, size: usize) -> impl Iterator<Item = usize> {
+    let (row, column) = (at / size, at % size);
+    let around = move |v: usize| v.saturating_sub(1)..(v + 2).min(size);
+    around(row).flat_map(move |y| around(column).map(move |x| y * size + x)).filter(move |&p| p != at)
+}
+
+/// A cell is hole if a pixel of it is white.
+fn from_file(file: &std::path::Path, size: usize, grid: usize) -> Result<Vec<bool>> {
+    let wrong = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
+    let picture = data::picture(file, None).map_err(wrong)?;
+    let [h, w] = [picture.height() as usize, picture.width() as usize];
+    if h != w || ![size, grid].contains(&w) {
+        return Err(wrong(format!("is {w} x {h}; the run wants {size} x {size} pixels or {grid} x {grid} cells")));
+    }
+    let (cell, mut hole) = (w / grid, vec![false; grid * grid]);
+    for (x, y, pixel) in picture.enumerate_pixels() {
+        hole[y as usize / cell * grid + x as usize / cell] |= pixel.0[1] >= 128;
+    }
+    Ok(hole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(shape: &str, grid: usize) -> String {
+        let mask = Mask::new(&shape.parse().expect(shape), 4 * grid, grid).expect(shape);
+        mask.hole.iter().map(|&hole| if hole { '#' } else { '.' }).collect()
+    }
+
+    #[test]
+    fn shapes_are_where_their_names_say() {
+        assert_eq!(cells("centre:2", 4), ".....##..##.....");
+        assert_eq!(cells("topleft:1", 3), "#........");
+        assert_eq!(cells("left", 3), "#..#..#..");
+        for wrong in ["", "centre", "centre:x", "right", "hole.jpg", "left:2"] {
+            assert!(wrong.parse::<MaskShape>().is_err_and(|e| e.contains("centre:N")), "{wrong}");
+        }
+        for (shape, word) in [("centre:0", "no hole"), ("centre:4", "everything"), ("topleft:9", "everything")] {
+            let error = Mask::new(&shape.parse().expect(shape), 16, 4).err().expect(shape);
+            assert!(error.exit_code() == 2 && error.to_string().contains(word), "{shape}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_hole_is_filled_from_its_rim_and_nothing_else_changes() {
+        let mask = Mask::new(&MaskShape::Centre(2), 16, 4).expect("a hole");
+        let image: Vec<f32> = (0..16 * 16 * 3).map(|i| if i / 3 % 16 < 8 { -0.5 } else { 0.75 }).collect();
+        let secret: Vec<f32> =
+            image.iter().zip(mask.painted(&vec![1.0; image.len()], 16)).map(|(a, b)| a * b).collect();
+        let filled = mask.filled(&image, 16);
+        assert_eq!(filled, mask.filled(&secret, 16), "the hole's own pixels play no role");
+        let hole = mask.pixels(16);
+        assert!((0..image.len()).all(|i| hole[i / 3] || filled[i] == image[i]));
+        // The left rim is dark, the right one bright.
+        assert_eq!((filled[(8 * 16 + 4) * 3], filled[(8 * 16 + 11) * 3]), (-0.5, 0.75));
+    }
+}

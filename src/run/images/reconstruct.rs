@@ -1,0 +1,95 @@
+//! `dbvq-wgpu reconstruct`: pictures through encoder, codebook and decoder.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Map, json};
+
+use super::output::{Output, nchw};
+use super::trained::Trained;
+use super::vqvae::Usage;
+use super::{CHUNK, known, pictures, read};
+use crate::error::{Error, Result};
+use crate::run::Device;
+use crate::run::samples_file::Values;
+
+/// Arguments of `reconstruct`.
+#[derive(Clone, Debug)]
+pub struct ReconstructArgs {
+    /// A run directory of any stage.
+    pub run: PathBuf,
+    /// A data set, whose held-out pictures are taken.
+    pub data: Option<PathBuf>,
+    /// Pictures, if no data set is given.
+    pub images: Vec<PathBuf>,
+    /// Most pictures of the data set.
+    pub count: usize,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Reconstructs.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures, [`Error::Io`] for the files.
+pub fn run(args: &ReconstructArgs) -> Result<()> {
+    let trained = Trained::load(&args.run, &args.device)?;
+    let config = &trained.config.vqvae;
+    let (set, count) = match &args.data {
+        Some(folder) => (read(folder, &trained.config)?.held_out, args.count),
+        None => (known::pictures(&args.images, config.size)?, args.images.len()),
+    };
+    let begin = Instant::now();
+    let indices: Vec<u32> = (0..count.min(set.len()) as u32).collect();
+    let originals = set.floats(&indices);
+    let (mut codes, mut images) = (Vec::new(), Vec::new());
+    for chunk in trained.encode(&originals).chunks(CHUNK * trained.latent()) {
+        let of_chunk = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
+        images.extend(trained.decode(&of_chunk).into_iter().map(|v| v.clamp(-1.0, 1.0)));
+        codes.extend(of_chunk.to_vec());
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b).powi(2));
+    // Of pixels in [−1, 1]: the peak is 2.
+    let psnr = 10.0 * (4.0 / (squares.sum::<f64>() / originals.len() as f64)).log10();
+    let usage = Usage::of(&codes, config.codes);
+    println!(
+        "{} images: PSNR {psnr:.2} dB, perplexity {:.1} ({} of {} codes)",
+        indices.len(),
+        usage.perplexity,
+        usage.used,
+        config.codes
+    );
+    let mut output = Output::new(&args.out, &trained, Vec::new())?;
+    let picture = pictures::pairs(&originals, &images, config.size, indices.len().next_multiple_of(8));
+    output.picture("reconstructions.png", &picture)?;
+    let (n, grid, size) = (indices.len(), config.grid(), config.size);
+    let tensors = [
+        ("codes", vec![n, grid, grid], Values::U32(&codes)),
+        ("originals", vec![n, 3, size, size], Values::F32(&nchw(&originals, size))),
+        ("images", vec![n, 3, size, size], Values::F32(&nchw(&images, size))),
+    ];
+    output.tensors("reconstructions.safetensors", &tensors)?;
+    let numbers = [
+        ("images", json!(n)),
+        ("psnr", json!(psnr)),
+        ("perplexity", json!(usage.perplexity)),
+        ("codes_used", json!(usage.used)),
+    ];
+    output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+}
+
+impl ReconstructArgs {
+    /// Whether there is something to reconstruct.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(self) -> Result<ReconstructArgs> {
+        if self.data.is_some() != self.images.is_empty() {
+            return Err(Error::Usage("name what to reconstruct: either --data DIR or --images FILE…".into()));
+        }
+        Ok(self)
+    }
+}

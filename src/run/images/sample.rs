@@ -1,0 +1,218 @@
+//! `dbvq-wgpu sample` of an image run.
+
+use std::time::Instant;
+
+use serde_json::{Map, json};
+
+use super::output::{Output, nchw};
+use super::trained::{Prior, Trained};
+use super::vqvae::Usage;
+use super::{CHUNK, pictures};
+use crate::error::Result;
+use crate::models::diffusion::{Diffusion, Guidance};
+use crate::models::pixelcnn::PixelCnn;
+use crate::models::pixelcnn::raster::{Raster, Way};
+use crate::models::sampler::{Sampler, draw_codes};
+use crate::philox::Stream;
+use crate::run::progress::Progress;
+use crate::run::sample::{SampleArgs, sampler_name};
+use crate::run::samples_file::Values;
+use crate::tensor::{Codes, Shape, Tensor};
+
+/// Images, sampler and its steps, unless the user says otherwise.
+const COUNT: usize = 32;
+const SAMPLER: Sampler = Sampler::Dpmpp2m;
+const STEPS: usize = 20;
+/// Philox stream of codes that are drawn from latents.
+const CODES: u32 = 0x2200;
+
+/// What only image runs can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ImageFlags {
+    /// The class to sample.
+    pub class: Option<u32>,
+    /// Scale of classifier-free guidance.
+    pub guidance: Option<f64>,
+    /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
+    pub temperature: Option<f64>,
+    /// How a PixelCNN computes.
+    pub way: Way,
+}
+
+/// Samples as they go to files.
+#[derive(Default)]
+pub(super) struct Drawn {
+    /// [n, h, w].
+    pub codes: Vec<u32>,
+    /// What a diffusion prior gave, as the encoder scales it, [n, h, w, d]; empty from a PixelCNN.
+    pub z0: Vec<f32>,
+    /// [n, size, size, 3].
+    pub images: Vec<f32>,
+}
+
+impl Drawn {
+    /// Takes in what a PixelCNN drew.
+    pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) {
+        let grid = trained.config.vqvae.grid();
+        let on_gpu = Codes::from_slice(&trained.gpu, &codes, [codes.len() / (grid * grid), grid, grid]);
+        self.images.extend(trained.decode(&on_gpu));
+        self.codes.extend(codes);
+    }
+
+    /// Takes in what a diffusion prior drew: `z` standardised.
+    pub fn take_latents(&mut self, trained: &Trained, model: &Diffusion, z: &Tensor, flags: &ImageFlags, seed: u64) {
+        let latents = trained.gpu.no_grad(|| model.restore(z));
+        let codes = trained.gpu.no_grad(|| match flags.temperature {
+            None => trained.vqvae.quantise(&latents),
+            Some(temperature) => {
+                let stream = Stream { seed, step: 0, stream: CODES, first: 0 };
+                draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
+            }
+        });
+        self.images.extend(trained.decode(&codes));
+        self.codes.extend(codes.to_vec());
+        self.z0.extend(latents.to_vec());
+    }
+
+    /// `codes`, `z0` if there are any, and `images` in [−1, 1], [n, 3, size, size].
+    pub fn write(&self, output: &mut Output, trained: &Trained, more: &[(&str, Vec<usize>, Values)]) -> Result<()> {
+        let config = &trained.config.vqvae;
+        let (grid, size, n) = (config.grid(), config.size, self.images.len() / trained.image());
+        let images = nchw(&self.images, size).into_iter().map(|v| v.clamp(-1.0, 1.0)).collect::<Vec<_>>();
+        let mut tensors = vec![
+            ("codes", vec![n, grid, grid], Values::U32(&self.codes)),
+            ("images", vec![n, 3, size, size], Values::F32(&images)),
+        ];
+        if !self.z0.is_empty() {
+            tensors.push(("z0", vec![n, grid, grid, config.dim], Values::F32(&self.z0)));
+        }
+        tensors.extend_from_slice(more);
+        output.tensors("samples.safetensors", &tensors)
+    }
+}
+
+/// The seed of a chunk: its noise starts at index 0 again.
+pub(super) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
+    seed ^ (chunk as u64) << 40
+}
+
+/// Samples.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run, and
+/// [`Error::Io`] for the files.
+pub fn run(args: &SampleArgs) -> Result<()> {
+    let trained = Trained::load(&args.run, &args.device)?;
+    let begin = Instant::now();
+    let (drawn, facts) = match &trained.prior {
+        Prior::None => return Err(trained.unfit("it has no prior to sample from; name a run of prior or pixelcnn")),
+        Prior::Diffusion(model) => diffuse(&trained, model, args)?,
+        Prior::PixelCnn(model) => raster(&trained, model, args)?,
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    let mut output = Output::new(&args.out, &trained, facts)?;
+    output.picture("samples.png", &pictures::grid(&drawn.images, trained.config.vqvae.size))?;
+    drawn.write(&mut output, &trained, &[])?;
+    let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
+    println!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
+    let numbers = [("codes_used", json!(usage.used)), ("perplexity", json!(usage.perplexity))];
+    output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+}
+
+/// The sizes of the chunks that make `count`.
+fn chunks(count: usize) -> Vec<usize> {
+    (0..count).step_by(CHUNK).map(|first| CHUNK.min(count - first)).collect()
+}
+
+type Facts = Vec<(&'static str, String)>;
+
+fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(Drawn, Facts)> {
+    if args.images.way != Way::default() {
+        return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
+    }
+    trained.check_class(&args.images)?;
+    let (chunks, sampler) = (chunks(args.count.unwrap_or(COUNT)), args.sampler.unwrap_or(SAMPLER));
+    let all = model.bridge.steps();
+    let steps = args.steps.unwrap_or(if sampler == SAMPLER { STEPS.min(all) } else { all });
+    let config = &trained.config.vqvae;
+    let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
+    let (mut drawn, mut done) = (Drawn::default(), 0);
+    for (i, &n) in chunks.iter().enumerate() {
+        let (seed, shape) = (chunk_seed(args.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
+        let guidance = trained.guidance(&args.images, n);
+        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let z = trained.process(model, &eps).sample(shape, sampler, steps, seed, &mut |t, _| {
+            done += 1;
+            progress.at(done, || format!("t = {t}"));
+        })?;
+        drawn.take_latents(trained, model, &z, &args.images, seed);
+    }
+    progress.finish();
+    let codes = args.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
+    let name = sampler_name(sampler).to_string();
+    let facts = [("seed", args.seed.to_string()), ("sampler", name), ("steps", steps.to_string()), ("codes", codes)];
+    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+}
+
+fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Drawn, Facts)> {
+    if args.sampler.is_some() || args.steps.is_some() || args.images.temperature.is_some() {
+        let what =
+            "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
+        return Err(trained.unfit(what));
+    }
+    trained.check_class(&args.images)?;
+    let (chunks, grid) = (chunks(args.count.unwrap_or(COUNT)), trained.config.vqvae.grid());
+    let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
+    let (mut drawn, mut done) = (Drawn::default(), 0);
+    for (i, &n) in chunks.iter().enumerate() {
+        let class = trained.classes(&args.images, i * CHUNK, n);
+        let seed = chunk_seed(args.seed, i);
+        let raster = Raster { size: [grid, grid], class: &class, given: None, seed, way: args.images.way };
+        let codes = model.sample(&raster, &mut |at| {
+            done += 1;
+            progress.at(done, || format!("row {} of {grid}", at / grid + 1));
+        });
+        drawn.take_codes(trained, codes);
+    }
+    progress.finish();
+    let facts = [("seed", args.seed.to_string()), ("sampler", "raster".to_string())];
+    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+}
+
+impl ImageFlags {
+    /// What the files say of classes.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let class = self.class.map(|class| ("class", class.to_string()));
+        class.into_iter().chain(self.class.map(|_| ("guidance", self.guidance.unwrap_or(1.0).to_string())))
+    }
+}
+
+impl Trained {
+    /// Whether the run can do what the flags say of classes.
+    pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
+        let known = self.config.classes;
+        match flags.class {
+            Some(_) if known == 0 => Err(self.unfit("--class needs a run that was trained with classes")),
+            Some(class) if class as usize >= known => {
+                Err(self.unfit(&format!("--class {class} is none of its classes 0 to {}", known - 1)))
+            }
+            Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {
+                Err(self.unfit("--guidance is for diffusion priors"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a diffusion prior is told for `n` samples; without a class nothing.
+    pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
+        let scale = flags.guidance.unwrap_or(1.0) as f32;
+        flags.class.map(|class| Guidance { class: Codes::from_slice(&self.gpu, &vec![class; n], [n]), scale })
+    }
+
+    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked for, or all in turn.
+    pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
+        let known = self.config.classes.max(1);
+        let class = |i: usize| flags.class.unwrap_or((i % known) as u32);
+        Codes::from_slice(&self.gpu, &(first..first + n).map(class).collect::<Vec<_>>(), [n])
+    }
+}
