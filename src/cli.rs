@@ -2,6 +2,7 @@
 
 mod conformance;
 mod data;
+mod export;
 mod images;
 mod inpaint;
 mod sample;
@@ -60,6 +61,8 @@ enum Command {
     Inpaint(inpaint::InpaintFlags),
     /// Show how a diffusion prior comes from noise to pictures.
     Chain(images::ChainFlags),
+    /// Write a run's weights in PyTorch's names and layouts.
+    Export(export::ExportFlags),
     /// Draw the paper's figures of the toy from a trained run.
     Figures(FigureFlags),
     /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
@@ -176,6 +179,7 @@ impl Cli {
             Command::Reconstruct(flags) => flags.run(),
             Command::Inpaint(flags) => flags.run(),
             Command::Chain(flags) => flags.run(),
+            Command::Export(flags) => flags.run(),
             Command::Figures(FigureFlags { run, out, seed, device }) => {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
             }

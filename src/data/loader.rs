@@ -61,17 +61,15 @@ impl Batch {
     /// The batch in pieces of `size` pictures.
     pub fn split(&self, size: usize) -> Vec<Batch> {
         let pixels = self.images.len() / self.len();
-        let piece = |from: usize| {
-            let to = (from + size).min(self.len());
-            Batch {
-                step: self.step,
-                indices: self.indices[from..to].to_vec(),
-                mirrored: self.mirrored[from..to].to_vec(),
-                images: self.images[from * pixels..to * pixels].to_vec(),
-                labels: self.labels[from..to].to_vec(),
-            }
+        let pieces = self.indices.chunks(size).zip(self.mirrored.chunks(size)).zip(self.labels.chunks(size));
+        let batch = |(((indices, mirrored), labels), images): (((&[u32], &[bool]), &[u32]), &[f32])| Batch {
+            step: self.step,
+            indices: indices.to_vec(),
+            mirrored: mirrored.to_vec(),
+            images: images.to_vec(),
+            labels: labels.to_vec(),
         };
-        (0..self.len()).step_by(size).map(piece).collect()
+        pieces.zip(self.images.chunks(size * pixels)).map(batch).collect()
     }
 }
 

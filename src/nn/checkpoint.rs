@@ -193,6 +193,11 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
 }
 
 impl Checkpoint {
+    /// Every tensor: name, dimensions, values. In no order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.tensors.iter().map(|(name, (dims, values))| (name.as_str(), dims.as_slice(), values.as_slice()))
+    }
+
     /// The values of tensor `name`.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod conformance;
 pub mod data;
 mod download;
+pub mod export;
 pub mod figures;
 pub mod images;
 pub mod inpaint;

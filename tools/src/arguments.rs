@@ -16,8 +16,8 @@ cargo xtask quickstart   install a software GPU where there is none (Linux), bui
     --no-install         never call the package manager
 
 cargo xtask test         fetch what the tests need, then formatting, lints, documentation, all tests and, where there
-                         is Python, ONNX's cases
-    --fast               leave out lints and documentation
+                         is Python, ONNX's cases and the image models' twin in PyTorch
+    --fast               leave out lints, documentation and PyTorch (of which pip fetches 3 GB on Linux)
 
 cargo xtask conformance-table [FILE...]
                          merge reports of `dbvq-wgpu conformance --report FILE` into one Markdown page; without FILE

@@ -2,7 +2,7 @@
 
 use crate::debs::{self, Fetched};
 use crate::process::{self, cargo, find_program, heading, seconds};
-use crate::{Result, onnx, packages, quickstart, vulkan};
+use crate::{Result, onnx, packages, quickstart, twin, vulkan};
 use serde_json::Value;
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use std::time::Instant;
 /// What can be chosen.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
-    /// Leave out lints and documentation.
+    /// Leave out lints, documentation and PyTorch.
     pub fast: bool,
 }
 
@@ -39,13 +39,19 @@ pub fn run(options: &Options) -> Result<()> {
         step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     adapters(&tools)?;
-    step(cargo(["test", "--workspace"]).envs(tools.variables.iter().cloned()))?;
+    let (variables, shared) = (tools.variables.iter().cloned(), twin::folder(&target()?));
+    step(cargo(["test", "--workspace"]).envs(variables).env(twin::VARIABLE, shared))?;
     match onnx::vectors(&target()?)? {
         Some(folder) => step(onnx::conformance(&folder).envs(tools.variables))?,
         None => tools.left_out.push("ONNX's cases".into()),
     }
     if options.fast {
-        tools.left_out.push("lints and documentation".into());
+        tools.left_out.push("lints, documentation and the comparison with PyTorch".into());
+    } else {
+        match twin::comparison(&target()?) {
+            Some(mut comparison) => step(&mut comparison)?,
+            None => tools.left_out.push("the comparison with PyTorch".into()),
+        }
     }
     println!("\n{}", conclusion(&seconds(start.elapsed()), &tools.left_out));
     Ok(())
@@ -204,8 +210,8 @@ mod tests {
     #[test]
     fn the_last_line_names_what_was_left_out() {
         assert_eq!(conclusion("2.0 s", &[]), "all checks passed (2.0 s)");
-        let left_out = ["ONNX's cases".to_owned(), "lints and documentation".to_owned()];
+        let left_out = ["ONNX's cases".to_owned(), "the comparison with PyTorch".to_owned()];
         let line = conclusion("2.0 s", &left_out);
-        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, lints and documentation left out)");
+        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, the comparison with PyTorch left out)");
     }
 }

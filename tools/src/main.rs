@@ -5,8 +5,8 @@
 //! * [`table`] makes one page of conformance reports, of several machines or of this one.
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
-//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`onnx`] makes vectors of ONNX's
-//! cases in a Python environment, [`process`] runs other programs.
+//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`python`] makes Python
+//! environments, [`onnx`] makes vectors of ONNX's cases, [`twin`] compares with PyTorch, [`process`] runs other programs.
 //! Only `packages` changes the machine.
 
 mod arguments;
@@ -15,9 +15,11 @@ mod debs;
 mod onnx;
 mod packages;
 mod process;
+mod python;
 mod quickstart;
 mod report;
 mod table;
+mod twin;
 mod vulkan;
 
 use arguments::Task;

@@ -1,0 +1,300 @@
+//! The image models against their twin in PyTorch (`tools/twin.py`): the losses of the first steps of every stage are those
+//! that the twin got, kept in `golden/first-steps.json`. With `DBVQ_TWIN=FOLDER` everything that the twin needs to train
+//! the same models goes into the folder: weights, batches, random numbers, outputs. Needs a GPU adapter.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::{checkpoint, program, training};
+use dbvq_wgpu::config::{Experiment, ImagesConfig};
+use dbvq_wgpu::data::loader::Batches;
+use dbvq_wgpu::data::{self, LoaderOptions, Reading};
+use dbvq_wgpu::gpu::{Gpu, GpuOptions};
+use dbvq_wgpu::models::diffusion::Diffusion;
+use dbvq_wgpu::models::pixelcnn::PixelCnn;
+use dbvq_wgpu::models::vqvae::VqVae;
+use dbvq_wgpu::nn::Module;
+use dbvq_wgpu::nn::checkpoint::{self as file, Entry};
+use dbvq_wgpu::nn::init::Init;
+use dbvq_wgpu::philox::Stream;
+use dbvq_wgpu::run::session::{cumulative, draw_levels};
+use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
+use predicates::str::contains;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// Odd latents, groups of two and three channels, two heads, an attending level, a bridge with every number its own.
+const CONFIG: &str = r#"
+seed = 3
+bridge = { steps = 40, theta = 0.8, eta = 1.3, target = 0.2, schedule = "linear", beta_start = 1e-3, beta_end = 0.35 }
+vqvae = { size = 20, channels = 16, blocks = 1, inner = 8, dim = 6, codes = 12, decay = 0.9, revive_every = 0 }
+unet = { base = 36, multipliers = [1, 2], blocks = 1, heads = 2, attention = [1] }
+pixelcnn = { layers = 2, channels = 8, head = 8, first_kernel = 5, kernel = 3 }
+[joint]
+vqvae_lr = 1e-3
+diffusion_gradient = "scale"
+gradient_scale = 0.3
+regulariser = "kl"
+regulariser_weight = 0.02
+scale = 0.5
+[stages]
+evaluate_every = 0
+"#;
+/// Optimisation of each stage.
+const STAGE: &str = r#"steps = 20, batch = 4, lr = 2e-3, warmup = 5, beta2 = 0.99, clip = 0.1, ema = 0.5,
+weight_decay = 0.01, loss = "simple", levels = { law = "uniform" }, log_every = 1, checkpoint_every = 20"#;
+/// In an order in which each finds what it builds on.
+const STAGES: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
+const STEPS: usize = 20;
+const BATCH: usize = 4;
+const SIZE: usize = 20;
+/// Largest share by which a loss may differ: rounding in f32, which the steps of Adam make larger.
+const TOLERANCE: f64 = 1e-5;
+
+/// The random numbers of a step, as the models number them.
+fn stream(step: usize, stream: u32) -> Stream {
+    Stream { seed: 3, step: step as u32, stream, first: 0 }
+}
+
+/// What all stages share: the folder of the runs, the preset, the pictures.
+struct Ground {
+    folder: PathBuf,
+}
+
+impl Ground {
+    /// Pictures without two equal patches, so that no two latents, and no two codes placed on them, are equal.
+    fn new(folder: &Path) -> Ground {
+        for (split, count) in [("train", 24), ("test", 4)] {
+            let pictures = folder.join("data").join(split);
+            std::fs::create_dir_all(&pictures).expect("a folder");
+            for i in 0..count {
+                let noise = Stream { seed: 1, ..stream(i, count as u32) };
+                let picture = image::RgbImage::from_fn(SIZE as u32, SIZE as u32, |x, y| {
+                    let base = [x * 9, y * 9, (x + y + 3 * i as u32) % 20 * 9];
+                    let value = |c: u32| (base[c as usize] + noise.below((y * 20 + x) * 3 + c, 70)) as u8;
+                    image::Rgb([value(0), value(1), value(2)])
+                });
+                picture.save(pictures.join(format!("{i:02}.png"))).expect("a picture");
+            }
+        }
+        let stages: String =
+            STAGES.iter().map(|stage| format!("{stage} = {{ {} }}\n", STAGE.replace('\n', " "))).collect();
+        std::fs::write(folder.join("tiny.toml"), format!("{CONFIG}{stages}")).expect("a file");
+        Ground { folder: folder.to_path_buf() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The finished run of a stage, in the folder `name`.
+    fn train(&self, stage: &str, name: &str, sets: &[String]) -> PathBuf {
+        let run = self.path(name);
+        let mut command = program();
+        command.arg("train").arg(self.path("tiny.toml")).args(["--stage", stage, "--data"]).arg(self.path("data"));
+        if stage != "vqvae" {
+            command.arg("--from").arg(self.path(if stage == "joint" { "prior" } else { "vqvae" }));
+        }
+        sets.iter().for_each(|set| {
+            command.args(["--set", set]);
+        });
+        command.arg("--out").arg(&run).assert().success();
+        run
+    }
+
+    fn config(&self) -> ImagesConfig {
+        match Experiment::load(&self.path("tiny.toml").display().to_string(), &[]).expect("a configuration") {
+            Experiment::Images(config) => *config,
+            Experiment::Toy(_) => unreachable!("it has a [vqvae]"),
+        }
+    }
+
+    fn batches(&self) -> Batches {
+        let set = data::open(&self.path("data"), None, &Reading::default()).expect("pictures").train;
+        let options = LoaderOptions { batch: BATCH, seed: 3, flip: true, first_step: 0 };
+        Batches::new(set.into(), options).expect("batches")
+    }
+}
+
+fn export(run: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("export").arg(run).arg("--out").arg(out).args(more);
+    command
+}
+
+/// What `metrics.jsonl` says of every step.
+fn losses(run: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
+    let loss = |line: &str| serde_json::from_str::<Value>(line).ok()?["loss"].as_f64();
+    text.lines().filter_map(loss).collect()
+}
+
+#[test]
+fn the_first_steps_lose_what_they_lose_in_pytorch() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let ground = Ground::new(folder.path());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/first-steps.json");
+    let golden: Value = std::fs::read_to_string(golden).map_or(Value::Null, |text| text.parse().expect("JSON"));
+    let mut wrong = Vec::new();
+    for stage in STAGES {
+        let run = ground.train(stage, stage, &[]);
+        let ours = losses(&run);
+        if let Some(folder) = std::env::var_os("DBVQ_TWIN") {
+            hand_over(&ground, stage, &ours, Path::new(&folder));
+        }
+        let theirs: Vec<f64> = golden[stage].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        assert_eq!(ours.len(), STEPS, "{stage}");
+        let off = ours.iter().zip(&theirs).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
+        if theirs.len() != STEPS || off > TOLERANCE {
+            wrong.push(format!("{stage}: off by {off:.1e}: {ours:?}, in PyTorch {theirs:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Writes what the twin needs of a stage into `folder`.
+fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    // A step that moves nothing leaves the weights of the start.
+    let still = [format!("stages.{stage}.lr=0"), format!("stages.{stage}.steps=1"), "joint.vqvae_lr=0".into()];
+    let start = ground.train(stage, &format!("{stage}-start"), &still);
+    export(&start, &folder.join(format!("{stage}-start.safetensors")), &["--raw"]).assert().success();
+    export(&ground.path(stage), &folder.join(format!("{stage}-end.safetensors")), &[]).assert().success();
+    let (config, mut batches) = (ground.config(), ground.batches());
+    let images = (0..STEPS as u64).flat_map(|step| batches.at(step).images).collect();
+    let side = config.vqvae.grid();
+    let mut entries = vec![
+        entry("images", &[STEPS, BATCH, SIZE, SIZE, 3], images),
+        entry("losses", &[STEPS], losses.iter().map(|&loss| loss as f32).collect()),
+    ];
+    match stage {
+        "vqvae" => {
+            // Where code vectors start: rows of the first latents.
+            let row = |i| stream(0, 0x110).below(i, (BATCH * side * side) as u32) as f32;
+            entries.push(entry("rows", &[config.vqvae.codes], (0..config.vqvae.codes as u32).map(row).collect()));
+        }
+        "prior" => {
+            // The moments of the latents are those of the whole set.
+            let set = data::open(&ground.path("data"), None, &Reading::default()).expect("pictures").train;
+            let all: Vec<u32> = (0..set.len() as u32).collect();
+            entries.push(entry("measured", &[all.len(), SIZE, SIZE, 3], set.floats(&all)));
+        }
+        "joint" => {
+            let kept = checkpoint_of(&ground.path("vqvae"), &["codebook.counts", "codebook.sums"]);
+            entries
+                .extend(kept.into_iter().chain(checkpoint_of(&ground.path("prior"), &["latents.mean", "latents.std"])));
+        }
+        _ => {}
+    }
+    entries.extend(noise(&config));
+    entries.extend(outputs(ground, stage, &config));
+    let bytes = file::serialise(&entries, [].into()).expect("tensors");
+    std::fs::write(folder.join(format!("{stage}-data.safetensors")), bytes).expect("a file");
+}
+
+/// Levels t and ε of every step.
+fn noise(config: &ImagesConfig) -> [Entry; 2] {
+    let side = config.vqvae.grid();
+    let shape = [STEPS, BATCH, side, side, config.vqvae.dim];
+    let count = shape.iter().product::<usize>() / STEPS;
+    let noise = (0..STEPS).flat_map(|step| (0..count as u32).map(move |i| stream(step, 0x200).normal(i) as f32));
+    let law = cumulative(config.stages.prior.levels, config.bridge.steps);
+    let levels = (0..STEPS).flat_map(|step| draw_levels(&law, BATCH, stream(step, 0))).map(|t| t as f32);
+    [entry("noise", &shape, noise.collect()), entry("levels", &[STEPS, BATCH], levels.collect())]
+}
+
+/// Some tensors of a run's checkpoint.
+fn checkpoint_of(run: &Path, names: &[&str]) -> Vec<Entry> {
+    let (found, _) = file::newest(run).expect("a checkpoint");
+    let wanted = found.tensors().filter(|(name, ..)| names.contains(name));
+    wanted.map(|(name, dims, values)| entry(name, dims, values.to_vec())).collect()
+}
+
+fn entry(name: &str, shape: &[usize], values: Vec<f32>) -> Entry {
+    (name.to_string(), Shape::from(shape), values)
+}
+
+/// Inputs and outputs of a stage's models with their averaged weights, as `in.NAME` and `out.NAME`.
+fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
+    let gpu = Gpu::open(GpuOptions::default()).expect("this test needs a GPU adapter; Mesa's lavapipe will do");
+    let (found, _) = file::newest(&ground.path(stage)).expect("a checkpoint");
+    let load = |part: &str, model: &mut dyn Module| {
+        let within = if stage == "joint" { format!("ema.{part}.") } else { "ema.".into() };
+        model.visit(&mut |path, tensor| {
+            let values = found.tensor(&format!("{within}{path}"), tensor.shape()).expect("a weight");
+            *tensor = Tensor::from_slice(&gpu, &values, tensor.shape());
+        });
+    };
+    let (mut init, side, dim) = (Init::blank(&gpu), config.vqvae.grid(), config.vqvae.dim);
+    let of = |name: &str, tensor: &Tensor| entry(name, tensor.shape().dims(), tensor.to_vec());
+    let numbers = |name: &str, codes: &Codes| {
+        entry(name, codes.shape().dims(), codes.to_vec().into_iter().map(|code| code as f32).collect())
+    };
+    let mut all = Vec::new();
+    if matches!(stage, "vqvae" | "joint") {
+        let mut model = VqVae::new(&mut init, &config.vqvae);
+        load("vqvae", &mut model);
+        let shape = model.codebook.vectors.shape();
+        let vectors = found.tensor("codebook.vectors", shape).expect("code vectors");
+        model.codebook.vectors = Tensor::from_slice(&gpu, &vectors, shape);
+        let images = Tensor::from_slice(&gpu, &ground.batches().at(7).images, [BATCH, SIZE, SIZE, 3]);
+        let latents = model.encode(&images);
+        let codes = model.quantise(&latents);
+        let decoded = model.decode(&model.look_up(&codes));
+        all.extend([of("in.images", &images), of("out.latents", &latents), of("out.decoded", &decoded)]);
+        all.push(numbers("out.codes", &codes));
+    }
+    if matches!(stage, "prior" | "joint") {
+        let mut model = Diffusion::new(&mut init, config).expect("a bridge");
+        load("prior", &mut model);
+        let values = (0..(2 * side * side * dim) as u32).map(|i| stream(0, 9).normal(i) as f32);
+        let z = Tensor::from_slice(&gpu, &values.collect::<Vec<_>>(), [2, side, side, dim]);
+        all.extend([of("in.z", &z), entry("in.t", &[1], vec![17.0]), of("out.eps", &model.eps(&z, 17))]);
+    }
+    if stage == "pixelcnn" {
+        let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
+        load("pixelcnn", &mut model);
+        let values = (0..2 * (side * side) as u32).map(|i| stream(0, 9).below(i, config.vqvae.codes as u32));
+        let codes = Codes::from_slice(&gpu, &values.collect::<Vec<_>>(), [2, side, side]);
+        let logits = model.forward(&codes, &Codes::from_slice(&gpu, &[0, 0], [2]));
+        all.extend([numbers("in.codes", &codes), of("out.logits", &logits)]);
+    }
+    all
+}
+
+#[test]
+fn an_export_has_pytorchs_names_and_layouts() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (run, out) = (folder.path().join("toy"), folder.path().join("weights.safetensors"));
+    training("toy", &run, 2, 2).assert().success();
+    let stored = checkpoint(&run).1;
+    for (more, prefix) in [(&[][..], "ema"), (&["--raw"], "model")] {
+        export(&run, &out, more).assert().success().stderr(contains("of step 2"));
+        let bytes = std::fs::read(&out).expect("a file");
+        let found = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let config = std::fs::read_to_string(folder.path().join("weights.toml")).expect("its configuration");
+        assert_eq!(config, std::fs::read_to_string(run.join("config.toml")).expect("config.toml"));
+        assert_eq!(found.len(), stored.keys().filter(|name| name.starts_with(&format!("{prefix}."))).count());
+        let number =
+            |bytes: &[u8], at: usize| f32::from_le_bytes(bytes[4 * at..4 * at + 4].try_into().expect("four bytes"));
+        // [taps, in, out] there, [out, in, taps] here; the rest as it is.
+        let kernel = found.tensor("denoiser.blocks.0.conv.weight").expect("a kernel");
+        assert_eq!(kernel.shape(), [12, 12, 5]);
+        let own = &stored[&format!("{prefix}.denoiser.blocks.0.conv.weight")];
+        let (tap, from, to) = (3, 7, 2);
+        assert_eq!(number(kernel.data(), (to * 12 + from) * 5 + tap), number(own, (tap * 12 + from) * 12 + to));
+        let map = found.tensor("denoiser.blocks.0.out.weight").expect("a linear map");
+        assert_eq!(map.data(), stored[&format!("{prefix}.denoiser.blocks.0.out.weight")]);
+    }
+    let fails = |run: &Path, out: &Path, code: i32, words: &str| {
+        export(run, out, &[]).assert().code(code).stderr(contains(words)).stderr(contains("panicked").count(0));
+    };
+    fails(&run, &folder.path().join("weights.bin"), 2, ".safetensors");
+    fails(&run, &run.join("checkpoint.safetensors"), 2, "a file of the run");
+    fails(&run, &run.join("config.safetensors"), 2, "a file of the run");
+    fails(&folder.path().join("nowhere"), &out, 7, "is no run directory");
+    fails(&run, &folder.path().join("none/weights.safetensors"), 9, "none");
+}
