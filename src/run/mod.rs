@@ -14,6 +14,7 @@ pub mod sample;
 pub mod schedule;
 pub mod session;
 mod table;
+mod tensorboard;
 pub mod toy_figures;
 pub mod train;
 

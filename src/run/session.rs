@@ -161,6 +161,7 @@ impl<T: Task> Session<T> {
             {
                 line.insert("step".into(), json!(self.step));
                 self.dir.log(line)?;
+                self.dir.log_pictures(self.step)?;
             }
             if stop != 0 {
                 let what = format!("stopped at step {}, saved; go on with --resume", self.step);

@@ -6,7 +6,7 @@
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
 //! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`onnx`] makes vectors of ONNX's
-//! cases in a Python environment, [`process`] runs other programs.
+//! cases in a Python environment, [`tensorboard`] has TensorBoard read a training in another, [`process`] runs other programs.
 //! Only `packages` changes the machine.
 
 mod arguments;
@@ -18,6 +18,7 @@ mod process;
 mod quickstart;
 mod report;
 mod table;
+mod tensorboard;
 mod vulkan;
 
 use arguments::Task;

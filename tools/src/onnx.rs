@@ -11,7 +11,7 @@ use std::process::Command;
 const OLDEST: (u32, u32) = (3, 10);
 /// Debian's package of the module `venv`, which its Python comes without.
 const VENV: &str = "python3-venv";
-/// What the cases need, beside the script.
+/// What the script needs.
 const REQUIREMENTS: &str = "tools/requirements-onnx.txt";
 /// Far fewer than the script makes today, and more than it makes of a package that it no longer understands.
 const LEAST: usize = 150;
@@ -19,7 +19,7 @@ const LEAST: usize = 150;
 /// The folder of the vectors, made anew. Without Python or network there is none, and a line says so.
 pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
     heading("ONNX's node cases");
-    let python = match environment(&target.join("onnx-python")) {
+    let python = match environment(&target.join("onnx-python"), REQUIREMENTS, "import onnx, numpy") {
         Ok(python) => python,
         Err(why) => {
             println!("{why}: the ONNX cases are left out");
@@ -58,14 +58,15 @@ pub fn conformance(folder: &Path) -> Command {
     command
 }
 
-/// The Python of an environment in `folder` that has what the script needs; an error says why there is none.
-fn environment(folder: &Path) -> Result<PathBuf> {
+/// The Python of an environment in `folder` that has what the file `requirements` lists, so that the line `import` works;
+/// an error says why there is none.
+pub fn environment(folder: &Path, requirements: &str, import: &str) -> Result<PathBuf> {
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let (python, stamp) = (folder.join(inside), folder.join("installed.txt"));
-    let wanted = fs::read_to_string(crate::root().join(REQUIREMENTS)).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
+    let wanted = fs::read_to_string(crate::root().join(requirements)).map_err(|e| format!("{requirements}: {e}"))?;
     // The environment is kept between runs; a stamp tells that it is whole.
     let whole = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
-    if whole && process::succeeds(Command::new(&python).args(["-c", "import onnx, numpy"])) {
+    if whole && process::succeeds(Command::new(&python).args(["-c", import])) {
         return Ok(python);
     }
     let system = system_python()?;
@@ -73,7 +74,7 @@ fn environment(folder: &Path) -> Result<PathBuf> {
     process::run(Command::new(system).args(["-m", "venv", "--clear"]).arg(folder))?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]);
-    process::run(install.arg(crate::root().join(REQUIREMENTS)))?;
+    process::run(install.arg(crate::root().join(requirements)))?;
     fs::write(&stamp, wanted).map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
     Ok(python)
 }
