@@ -6,6 +6,9 @@ use toml::{Table, Value};
 use super::{BridgeConfig, Levels, LossWeight, TrainConfig};
 use crate::bridge::Spacing;
 
+/// Most channels of an attention head; that of `ops::attention`.
+const HEAD: usize = 256;
+
 /// The vector quantised autoencoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -89,7 +92,7 @@ pub struct UNetConfig {
 
 impl Default for UNetConfig {
     fn default() -> Self {
-        UNetConfig { base: 128, multipliers: vec![1, 2, 2], blocks: 2, heads: 1, attention: Vec::new(), dropout: 0.0 }
+        UNetConfig { base: 128, multipliers: vec![1, 2, 2], blocks: 2, heads: 2, attention: Vec::new(), dropout: 0.0 }
     }
 }
 
@@ -199,6 +202,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, each after those it builds on.
+    pub const ALL: [Stage; 3] = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
+
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -217,6 +223,19 @@ impl ImagesConfig {
             Stage::Prior => &self.stages.prior,
             Stage::PixelCnn => &self.stages.pixelcnn,
         }
+    }
+
+    /// The same with another batch in `stage`.
+    pub fn with_batch(&self, stage: Stage, batch: usize) -> ImagesConfig {
+        let mut config = self.clone();
+        let stages = &mut config.stages;
+        let train = match stage {
+            Stage::VqVae => &mut stages.vqvae,
+            Stage::Prior => &mut stages.prior,
+            Stage::PixelCnn => &mut stages.pixelcnn,
+        };
+        train.batch = batch;
+        config
     }
 
     /// What must agree for weights of `stage` to fit.
@@ -267,9 +286,10 @@ impl ImagesConfig {
         }
         let widths = u.widths();
         let attending = widths.iter().enumerate().filter(|(i, _)| u.attention.contains(i) || i + 1 == widths.len());
-        if let Some((_, width)) = attending.into_iter().find(|(_, width)| !width.is_multiple_of(u.heads)) {
+        let unfit = |width: &usize| !width.is_multiple_of(u.heads) || width / u.heads > HEAD;
+        if let Some((_, width)) = attending.into_iter().find(|(_, width)| unfit(width)) {
             return Some(format!(
-                "unet.heads = {} does not divide the {width} channels of a level with attention",
+                "unet.heads = {} must divide the {width} channels of a level with attention into heads of at most {HEAD}",
                 u.heads
             ));
         }
@@ -279,7 +299,6 @@ impl ImagesConfig {
         if !(0.0..1.0).contains(&u.dropout) || !(0.0..1.0).contains(&v.decay) {
             return Some("unet.dropout and vqvae.decay must be in [0, 1)".into());
         }
-        let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn];
-        stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
+        Stage::ALL.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
     }
 }
