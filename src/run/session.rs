@@ -12,6 +12,7 @@ use super::run_dir::RunDir;
 use crate::config::{Levels, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
+use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
@@ -31,8 +32,13 @@ pub struct Report {
 
 /// What one kind of training brings to the loop.
 pub trait Task {
+    /// What is trained.
+    fn model(&mut self) -> &mut dyn Module;
+
     /// Number of trained parameters.
-    fn parameters(&mut self) -> usize;
+    fn parameters(&mut self) -> usize {
+        self.model().parameters()
+    }
 
     /// Step number `step`, from 0: recorded, not waited for.
     ///

@@ -97,8 +97,8 @@ fn draw(logits: &[f32], u: f64) -> u32 {
 }
 
 impl Task for PixelCnnTask {
-    fn parameters(&mut self) -> usize {
-        self.model.parameters()
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.model
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {

@@ -102,8 +102,8 @@ impl PriorTask {
 }
 
 impl Task for PriorTask {
-    fn parameters(&mut self) -> usize {
-        self.model.parameters()
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.model
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {

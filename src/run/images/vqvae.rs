@@ -61,6 +61,10 @@ impl VqVaeTask {
 }
 
 impl Task for VqVaeTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.model
+    }
+
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
         self.model.parameters() + if follows { self.model.codebook.vectors.count() } else { 0 }
