@@ -13,11 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Stage;
+use crate::data::Broken;
 use crate::error::{Error, Result};
 use crate::run::conformance::worker;
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
-use crate::run::{Device, adapters, presets};
+use crate::run::{Device, adapters, presets, summary};
 use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
@@ -46,6 +47,12 @@ enum Command {
     Presets {
         /// The preset to print.
         name: Option<String>,
+        /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead; of a TOML file too.
+        #[arg(long, requires = "name")]
+        summary: bool,
+        /// With --summary: change one value of the configuration; may be repeated.
+        #[arg(long = "set", value_name = "KEY.PATH=VALUE", requires = "summary")]
+        sets: Vec<String>,
     },
     /// Print the bridge's schedule: levels, coefficients, variances, loss weights, terminal KL.
     Schedule(schedule::ScheduleFlags),
@@ -104,6 +111,12 @@ struct TrainFlags {
     /// Image presets: the folder of the data set.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Image presets: leave broken images out instead of stopping at the first.
+    #[arg(long)]
+    skip_broken: bool,
+    /// Image presets: squash every image of a folder to the preset's size.
+    #[arg(long)]
+    resize: bool,
     /// Image presets: the run of the stage vqvae on which prior and pixelcnn build; joint starts from it or from a prior.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
@@ -171,7 +184,8 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Adapters { json } => adapters::run(json),
-            Command::Presets { name } => presets::run(name.as_deref()),
+            Command::Presets { name: Some(name), summary: true, sets } => summary::run(&name, &sets),
+            Command::Presets { name, .. } => presets::run(name.as_deref()),
             Command::Schedule(flags) => flags.run(),
             Command::Data(flags) => flags.run(),
             Command::Train(flags) => train::run(&flags.into()),
@@ -191,13 +205,14 @@ impl Cli {
 
 impl From<TrainFlags> for TrainArgs {
     fn from(flags: TrainFlags) -> TrainArgs {
-        let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, device, stage, data, from } =
-            flags;
-        let stage = stage.map(Stage::from);
+        let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, .. } = flags;
+        let TrainFlags { stage, data, skip_broken, resize, from, device, .. } = flags;
+        let broken = if skip_broken { Broken::Skip } else { Broken::Error };
+        let (stage, device) = (stage.map(Stage::from), device.into());
         let section = stage.map_or_else(|| "train".to_string(), |s| format!("stages.{}", s.name()));
         sets.extend(steps.map(|n| format!("{section}.steps={n}")));
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, sets, stage, data, from, resume, allow_bad_terminal, device: device.into() }
+        TrainArgs { preset, out, sets, stage, data, broken, resize, from, resume, allow_bad_terminal, device }
     }
 }
 

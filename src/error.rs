@@ -3,6 +3,7 @@
 //! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
@@ -96,7 +97,7 @@ impl fmt::Display for Error {
             | Error::Conformance(what)
             | Error::Interrupted { what, .. } => f.write_str(what),
             Error::Checkpoint { path, what } => write!(f, "{}: {what}", path.display()),
-            Error::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Error::Io { path, source } => write!(f, "{}: {source}{}", path.display(), remedy(source.kind())),
             Error::Locked(path) => {
                 write!(
                     f,
@@ -105,6 +106,17 @@ impl fmt::Display for Error {
                 )
             }
         }
+    }
+}
+
+/// What to do about trouble with a file, where its name does not say it already.
+fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, and go on with --resume if it is a training",
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; choose another place, or change its permissions"
+        }
+        _ => "",
     }
 }
 

@@ -4,20 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dbvq_wgpu::cli::Cli;
-use dbvq_wgpu::error::Error;
+use dbvq_wgpu::gpu;
 
 fn main() -> ExitCode {
     quiet_device_selection();
     let cli = Cli::parse();
-    // The engine leaves by unwinding with an `Error` when the driver fails it (see `gpu`); real panics pass on.
-    let outcome = match std::panic::catch_unwind(|| cli.run()) {
-        Ok(outcome) => outcome,
-        Err(payload) => match payload.downcast::<Error>() {
-            Ok(error) => Err(*error),
-            Err(panic) => std::panic::resume_unwind(panic),
-        },
-    };
-    match outcome {
+    match gpu::catch(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dbvq-wgpu: {error}");

@@ -252,7 +252,7 @@ fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
         load("prior", &mut model);
         let values = (0..(2 * side * side * dim) as u32).map(|i| stream(0, 9).normal(i) as f32);
         let z = Tensor::from_slice(&gpu, &values.collect::<Vec<_>>(), [2, side, side, dim]);
-        all.extend([of("in.z", &z), entry("in.t", &[1], vec![17.0]), of("out.eps", &model.eps(&z, 17))]);
+        all.extend([of("in.z", &z), entry("in.t", &[1], vec![17.0]), of("out.eps", &model.eps(&z, 17, None))]);
     }
     if stage == "pixelcnn" {
         let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);

@@ -81,6 +81,20 @@ impl ImagesConfig {
         }
     }
 
+    /// The same with another batch in `stage`.
+    pub fn with_batch(&self, stage: Stage, batch: usize) -> ImagesConfig {
+        let mut config = self.clone();
+        let stages = &mut config.stages;
+        let train = match stage {
+            Stage::VqVae => &mut stages.vqvae,
+            Stage::Prior => &mut stages.prior,
+            Stage::PixelCnn => &mut stages.pixelcnn,
+            Stage::Joint => &mut stages.joint,
+        };
+        train.batch = batch;
+        config
+    }
+
     /// What must agree for weights of `stage` to fit.
     pub fn model_text(&self, stage: Stage) -> String {
         let mut table = Table::new();
@@ -130,7 +144,6 @@ impl ImagesConfig {
         if let Some(what) = self.joint.wrong() {
             return Some(what);
         }
-        let stages = [Stage::VqVae, Stage::Prior, Stage::PixelCnn, Stage::Joint];
-        stages.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
+        Stage::ALL.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
     }
 }

@@ -320,6 +320,7 @@ mod tests {
             ("vqvae.size=30", "vqvae.size"),
             ("unet.multipliers=[]", "unet.multipliers"),
             ("unet.heads=5", "unet.heads"),
+            ("unet.base=1024", "unet.heads"),
             ("pixelcnn.kernel=2", "pixelcnn.kernel"),
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),

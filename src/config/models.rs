@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::Prediction;
 
+/// Most channels of an attention head; that of `ops::attention`.
+const HEAD: usize = 256;
+
 /// The vector quantised autoencoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -177,7 +180,7 @@ impl Default for UNetConfig {
             base: 128,
             multipliers: vec![1, 2, 2],
             blocks: 2,
-            heads: 1,
+            heads: 2,
             attention: Vec::new(),
             dropout: 0.0,
             prediction: Prediction::Noise,
@@ -203,8 +206,9 @@ impl UNetConfig {
         let widths = self.widths();
         let attends = |i: usize| self.attention.contains(&i) || i + 1 == widths.len();
         let mut attending = widths.iter().enumerate().filter(|(i, _)| attends(*i));
-        if let Some((_, width)) = attending.find(|(_, width)| !width.is_multiple_of(self.heads)) {
-            let what = format!("does not divide the {width} channels of a level with attention");
+        let unfit = |width: usize| !width.is_multiple_of(self.heads) || width / self.heads > HEAD;
+        if let Some((_, width)) = attending.find(|(_, width)| unfit(**width)) {
+            let what = format!("must divide the {width} channels of a level with attention into heads of at most {HEAD}");
             return Some(format!("unet.heads = {} {what}", self.heads));
         }
         if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {

@@ -56,6 +56,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, each after those it builds on.
+    pub const ALL: [Stage; 4] = [Stage::VqVae, Stage::Prior, Stage::PixelCnn, Stage::Joint];
+
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -31,7 +31,10 @@ pub fn picture(path: &Path, size: Option<[usize; 2]>) -> Result<RgbImage, String
     Ok(match size {
         Some(size) if size != size_of(&picture) => resized(&picture, size),
         _ if picture.dimensions() == (1, 1) && size.is_none() => {
-            return Err("is a single pixel (a placeholder?); take it away, or resize all with --size".into());
+            return Err(
+                "is a single pixel (a placeholder?); take it away, or resize all with --size (of train: --resize)"
+                    .into(),
+            );
         }
         _ => picture,
     })
@@ -75,7 +78,9 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
         return Err(if length == 0 { "is empty".into() } else { format!("is over {} MiB", BYTES >> 20) });
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let broken = |e: image::ImageError| format!("is damaged or of another format than PNG, JPEG and WebP ({e})");
+    let foreign = "is damaged or of another format than PNG, JPEG and WebP";
+    // Some decoders end their words with a line.
+    let broken = |e: image::ImageError| format!("{foreign} ({})", e.to_string().trim());
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     let format = reader.format();
     let mut limits = Limits::default();

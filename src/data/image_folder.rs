@@ -292,7 +292,8 @@ fn all_broken(root: &Path, count: usize) -> Error {
 /// Two files of different [height, width], the second the one that counts.
 fn unequal([(file, [height, width]), (first, [rows, columns])]: [(&Path, [usize; 2]); 2]) -> Error {
     Error::Data(format!(
-        "{} has {width}×{height} pixels, but {} has {columns}×{rows}; all must have one size: --size N squashes each to N×N",
+        "{} has {width}×{height} pixels, but {} has {columns}×{rows}; all must have one size: --size N (of train: --resize) squashes \
+         each to N×N",
         file.display(),
         first.display(),
     ))

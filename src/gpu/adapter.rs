@@ -224,6 +224,18 @@ fn named(facts: &[AdapterFacts], text: &str) -> Option<usize> {
     facts.iter().filter(matching).max_by_key(|f| (f.usable.is_ok(), rank(f))).map(|f| f.index)
 }
 
+/// An adapter that computes nothing and refuses nothing.
+pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::NOOP;
+    descriptor.backend_options.noop = wgpu::NoopBackendOptions::enabled();
+    let instance = wgpu::Instance::new(descriptor);
+    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::NOOP)).pop();
+    let adapter = found.ok_or_else(|| Error::Adapter("wgpu was built without its no-op adapter".into()))?;
+    let facts = facts(0, &adapter);
+    Ok((adapter, facts))
+}
+
 /// Opens a device with WebGPU's default limits, except sizes of buffers, which are the adapter's own.
 pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
     let offered = adapter.limits();

@@ -112,8 +112,9 @@ pub(super) struct Pool {
     pub recording: u64,
     /// Nothing is recycled and all memory starts as [`poison`] with watched surroundings.
     pub poison: bool,
-    /// Bytes allocated from the driver, and their most.
+    /// Bytes allocated from the driver, those of them in use, and the most ever allocated.
     pub bytes: u64,
+    pub live_bytes: u64,
     pub peak_bytes: u64,
     /// Buffers ever created.
     pub created: u64,
@@ -153,6 +154,7 @@ impl Pool {
         let recording = self.recording;
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.freed_in = recording;
+            self.live_bytes -= slot.class;
             self.free.entry(slot.class).or_default().insert(id);
         }
     }
@@ -208,6 +210,7 @@ pub(super) fn take<E>(
     let slot = inner.slots.get_mut(&id).expect("a slot lives as long as its number");
     slot.size = size;
     let raw = slot.raw.clone();
+    inner.live_bytes += class;
     drop(inner);
     Ok(Buffer { alloc: Rc::new(Alloc { id, raw, pool: pool.clone() }), offset: 0, size })
 }

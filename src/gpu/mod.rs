@@ -13,6 +13,7 @@ mod kernel;
 mod memory;
 mod profile;
 mod record;
+mod rehearsal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use kernel::Kernels;
 use memory::Pool;
 use profile::Profile;
 use record::{BindKey, Recorder};
+use rehearsal::Rehearsal;
 
 /// The version of wgpu in this program; `tests/conformance.rs` compares it with `Cargo.lock`.
 pub const WGPU_VERSION: &str = "30.0.1";
@@ -86,8 +88,12 @@ pub struct Counters {
     pub bind_groups: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
+    /// Multiplications and additions of products, convolutions, attention and distances to codes.
+    pub flops: u64,
     /// Bytes of GPU memory held now.
     pub bytes: u64,
+    /// Those of them that a tensor lies in.
+    pub live_bytes: u64,
     /// Bytes of GPU memory held at most.
     pub peak_bytes: u64,
 }
@@ -112,6 +118,17 @@ struct Inner {
     memory_limit: u64,
     cache_file: Option<PathBuf>,
     recording_gradients: Cell<bool>,
+    rehearsal: Option<Rehearsal>,
+}
+
+/// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`. Panics pass on.
+///
+/// # Errors
+/// That error, or `f`'s own.
+pub fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        Err(*payload.downcast::<Error>().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Leaves by unwinding; see the module's head.
@@ -133,13 +150,23 @@ impl Gpu {
     pub fn open(options: GpuOptions) -> Result<Gpu> {
         let (adapter, facts) = adapter::select(options.adapter.as_deref())?;
         let (device, queue) = adapter::open(&adapter)?;
+        Ok(Gpu::on(device, queue, facts, options, None))
+    }
+
+    fn on(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        facts: AdapterFacts,
+        options: GpuOptions,
+        rehearsal: Option<Rehearsal>,
+    ) -> Gpu {
         let failure = watch(&device, &facts.name);
         let memory_limit = options.memory_limit.unwrap_or_else(|| default_memory_limit(&facts));
         let cache_file =
             options.cache_dir.filter(|_| facts.features.pipeline_cache).map(|dir| dir.join(cache::name(&facts)));
         let cache = cache_file.as_ref().map(|file| cache::load(&device, file));
         let pool = Rc::new(RefCell::new(Pool::new(options.poison)));
-        Ok(Gpu(Rc::new(Inner {
+        Gpu(Rc::new(Inner {
             recorder: RefCell::default(),
             kernels: RefCell::new(Kernels::new(cache, options.checked, options.stand_ins)),
             bind_groups: RefCell::default(),
@@ -154,7 +181,8 @@ impl Gpu {
             facts,
             device,
             queue,
-        })))
+            rehearsal,
+        }))
     }
 
     /// Facts of the adapter.
@@ -169,6 +197,7 @@ impl Gpu {
         Counters {
             buffers: pool.created,
             bytes: pool.bytes,
+            live_bytes: pool.live_bytes,
             peak_bytes: pool.peak_bytes,
             pipelines,
             ..self.0.counters.get()
@@ -179,6 +208,16 @@ impl Gpu {
         let mut counters = self.0.counters.get();
         add(&mut counters);
         self.0.counters.set(counters);
+    }
+
+    /// Counts multiplications and additions that an op has recorded.
+    pub fn count_flops(&self, flops: usize) {
+        self.count(|c| c.flops += flops as u64);
+    }
+
+    /// Most bytes of GPU memory that may be held; `None` where nothing but the driver knows.
+    pub fn memory_limit(&self) -> Option<u64> {
+        Some(self.0.memory_limit).filter(|&limit| limit < u64::MAX)
     }
 
     /// Whether ops record how to differentiate themselves; see [`Gpu::no_grad`].
@@ -214,7 +253,7 @@ impl Gpu {
             self.fill_poison(&buffer);
             self.submit();
         }
-        self.0.queue.write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
+        self.write(&buffer, data);
         buffer
     }
 
@@ -222,7 +261,13 @@ impl Gpu {
     pub fn overwrite<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
         assert_eq!(buffer.size(), size_of_val(data) as u64, "overwrite: sizes differ");
         self.submit();
-        self.0.queue.write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
+        self.write(buffer, data);
+    }
+
+    fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
+        if !self.rehearses() {
+            self.0.queue.write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
+        }
     }
 
     fn take(&self, elements: usize, fresh: bool) -> Buffer {
@@ -256,6 +301,9 @@ impl Gpu {
         };
         if held + bytes > self.0.memory_limit {
             return Err(exhausted(&format!("limit {} MiB", self.0.memory_limit >> 20)));
+        }
+        if let Some(rehearsal) = &self.0.rehearsal {
+            return Ok(rehearsal.memory.clone());
         }
         let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {

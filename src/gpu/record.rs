@@ -43,6 +43,9 @@ impl Gpu {
         params: &P,
         groups: [u32; 3],
     ) {
+        if self.rehearses() {
+            return self.count(|c| c.dispatches += 1);
+        }
         let pipeline = self.0.kernels.borrow_mut().pipeline(&self.0.device, shader, entry, overrides);
         let params = bytemuck::bytes_of(params);
         assert_eq!(buffers.len(), pipeline.facts.bindings.len(), "{}: buffers given and used", pipeline.label);
@@ -110,6 +113,9 @@ impl Gpu {
 
     /// Zeroes `buffer` after everything recorded so far.
     pub fn zero(&self, buffer: &Buffer) {
+        if self.rehearses() {
+            return;
+        }
         self.with_encoder(|encoder| encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size())));
     }
 
@@ -123,6 +129,10 @@ impl Gpu {
 
     /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are unfinished.
     pub fn submit(&self) {
+        if self.rehearses() {
+            self.0.pool.borrow_mut().recording += 1;
+            return;
+        }
         let resolve = self.0.profile.as_ref().is_some_and(|p| !p.borrow().pending.is_empty());
         if resolve {
             self.with_encoder(|encoder| self.resolve_timestamps(encoder));
@@ -170,6 +180,10 @@ impl Gpu {
     }
 
     pub(super) fn read_raw(&self, raw: &wgpu::Buffer, offset: u64, size: u64) -> Vec<u8> {
+        if self.rehearses() {
+            self.submit();
+            return vec![0; size as usize];
+        }
         let class = size.next_power_of_two().max(4096);
         let create = || {
             self.0.device.create_buffer(&wgpu::BufferDescriptor {

@@ -15,9 +15,9 @@ pub struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    /// Weights of a model with this `seed`.
+    /// Weights of a model with this `seed`; in a rehearsal nobody looks at them, and they are zero.
     pub fn new(gpu: &'a Gpu, seed: u64) -> Init<'a> {
-        Init { gpu, stream: Stream { seed, step: 0, stream: STREAM, first: 0 }, blank: false }
+        Init { gpu, stream: Stream { seed, step: 0, stream: STREAM, first: 0 }, blank: gpu.rehearses() }
     }
 
     /// Zeros for random weights: for a model that gets its weights from elsewhere.

@@ -157,7 +157,8 @@ impl GroupNorm {
 
     fn apply(&self, x: &Tensor, op: fn(&Tensor, &Tensor, &Tensor, usize, f32) -> Tensor) -> Tensor {
         let [n, h, w, c] = x.dims();
-        op(&x.reshape([n, h * w, c]), &self.gamma, &self.beta, self.groups, 1e-5).reshape(x.shape())
+        let y = op(&x.reshape([n, h * w, c]), &self.gamma, &self.beta, self.groups, 1e-5).reshape(x.shape());
+        y.noted(&[&self.gamma])
     }
 }
 

@@ -75,6 +75,9 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
     let (params, gpu) = (Params::of(q, k, causal, scale), q.gpu());
     let [n, len_q, heads, _] = q.dims();
     let (y, lse) = (Tensor::uninit(gpu, q.shape()), Tensor::uninit(gpu, [n, len_q, heads]));
+    // Products of all queries with all keys: scores and their sum here, and again in both backward kernels.
+    let product = 2 * q.count() * k.dims::<4>()[1];
+    gpu.count_flops(2 * product);
     let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];
     gpu.dispatch(&SHADER, "forward", &params.overrides(), &buffers, &params, params.grid());
     let (saved_q, saved_k, saved_v, saved_y) = (q.detach(), k.detach(), v.detach(), y.clone());
@@ -85,6 +88,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         gpu.dispatch(&BACKWARD, "backward_dots", &[], &buffers, &params, grid(delta.count(), 64));
         let rows = [lse.buffer(), delta.buffer()];
         let dq = want_q.then(|| {
+            gpu.count_flops(3 * product);
             let dq = Tensor::uninit(gpu, q.shape());
             let buffers = [q.buffer(), k.buffer(), dy.buffer(), v.buffer(), rows[0], rows[1], dq.buffer()];
             gpu.dispatch(&BACKWARD, "backward_query", &params.overrides(), &buffers, &params, params.grid());
@@ -93,6 +97,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         if !want_k && !want_v {
             return [dq, None, None];
         }
+        gpu.count_flops(4 * product);
         let params = Params::of(k, q, causal, scale);
         let (dk, dv) = (Tensor::uninit(gpu, k.shape()), Tensor::uninit(gpu, k.shape()));
         let buffers = [k.buffer(), q.buffer(), v.buffer(), dy.buffer(), rows[0], rows[1], dk.buffer(), dv.buffer()];

@@ -47,18 +47,21 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
     let (params, mut dims) = params(z, codebook);
     let [rows, d, k] = [params.rows, params.d, params.k].map(|v| v as usize);
     dims.push(k);
+    z.gpu().count_flops(2 * rows * k * d);
     let y = Tensor::uninit(z.gpu(), dims);
     let buffers = [z.buffer(), codebook.buffer(), y.buffer()];
     z.gpu().dispatch(&SHADER, "distances", &[], &buffers, &params, grid(rows * k, 64));
     let (saved_z, saved_codebook) = (z.detach(), codebook.detach());
     y.with_vjp([z, codebook], move |dy, [want_z, want_codebook]| {
         let dz = want_z.then(|| {
+            dy.gpu().count_flops(2 * rows * k * d);
             let dz = Tensor::uninit(dy.gpu(), saved_z.shape());
             let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), dz.buffer()];
             dy.gpu().dispatch(&SHADER, "distances_backward_z", &[], &buffers, &params, grid(rows * d, 64));
             dz
         });
         let de = want_codebook.then(|| {
+            dy.gpu().count_flops(2 * rows * k * d);
             let parts = rows.div_ceil(PART);
             let partial = Tensor::uninit(dy.gpu(), [parts, k * d]);
             let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), partial.buffer()];

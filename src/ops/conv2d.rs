@@ -71,6 +71,11 @@ impl Params {
         if self.c.is_multiple_of(4) && self.o.is_multiple_of(4) { (&VEC4, 8) } else { (&SHADER, 4) }
     }
 
+    /// Multiplications and additions of any of the three directions, taps on the padding among them.
+    fn flops(&self) -> usize {
+        2 * self.out_pixels() * (self.o * self.c) as usize * self.taps as usize
+    }
+
     /// Pixels on the side that `forward` reads.
     pub fn pixels(&self) -> usize {
         (self.batch * self.h * self.w) as usize
@@ -114,11 +119,13 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
         ]
     };
     match bias {
-        Some(bias) => y.with_vjp([x, weight, bias], backward),
-        None => y.with_vjp([x, weight], move |dy, [want_x, want_w]| {
-            let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
-            [dx, dw]
-        }),
+        Some(bias) => y.with_vjp([x, weight, bias], backward).noted(&[weight, bias]),
+        None => y
+            .with_vjp([x, weight], move |dy, [want_x, want_w]| {
+                let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
+                [dx, dw]
+            })
+            .noted(&[weight]),
     }
 }
 
@@ -169,6 +176,7 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
 
 /// y of `x`, without history.
 pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    x.gpu().count_flops(params.flops());
     let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
     let (shader, rows) = params.kernel();
     let groups = grid(params.out_pixels().div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
@@ -180,6 +188,7 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params
 
 /// dx of `dy`, plus `bias` `[c]`.
 pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    dy.gpu().count_flops(params.flops());
     let dx = Tensor::uninit(dy.gpu(), [params.batch, params.h, params.w, params.c].map(|d| d as usize));
     let (shader, rows) = params.kernel();
     // Phase by phase of the stride: see the WGSL.
@@ -201,6 +210,7 @@ pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, weight: &Tensor, params: 
     let least = pixels.div_ceil((PARTIAL / count).max(1));
     let part = (pixels * blocks / 4096).clamp(64, PART).max(least).min(LOOPS).min(pixels);
     let parts = pixels.div_ceil(part);
+    x.gpu().count_flops(params.flops());
     let partial = Tensor::uninit(x.gpu(), [parts, count]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
     let groups = [blocks.div_ceil(64) as u32, parts as u32, 1];

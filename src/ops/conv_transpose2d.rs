@@ -47,11 +47,13 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
         ]
     };
     match bias {
-        Some(bias) => y.with_vjp([x, weight, bias], backward),
-        None => y.with_vjp([x, weight], move |dy, [want_x, want_w]| {
-            let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
-            [dx, dw]
-        }),
+        Some(bias) => y.with_vjp([x, weight, bias], backward).noted(&[weight, bias]),
+        None => y
+            .with_vjp([x, weight], move |dy, [want_x, want_w]| {
+                let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
+                [dx, dw]
+            })
+            .noted(&[weight]),
     }
 }
 

@@ -40,7 +40,7 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
         grid(rows * d, 64),
     );
     let codes = codes.clone();
-    y.with_vjp([table], move |dy, _| [Some(scatter_add(dy, &codes, entries))])
+    y.with_vjp([table], move |dy, _| [Some(scatter_add(dy, &codes, entries))]).noted(&[table])
 }
 
 /// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order of m; a code that

@@ -68,7 +68,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
     let (rows, o) = (flat.shape().dims()[1], w.shape().dims()[0]);
-    let Some(b) = b else { return matmul(&flat, &weight, WEIGHT).reshape(dims) };
+    let Some(b) = b else { return matmul(&flat, &weight, WEIGHT).reshape(dims).noted(&[w]) };
     assert_eq!(b.dims(), [o], "linear: w {:?} and b {:?}", w.shape(), b.shape());
     let gradients = gradients(&flat, &weight);
     let y = product(&flat, &weight, Epilogue { bias: Some(b), residual: None }, WEIGHT);
@@ -76,7 +76,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
         let [dx, dw] = gradients(dy, [want_x, want_w]);
         [dx, dw, want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o]))]
     });
-    y.reshape(dims)
+    y.reshape(dims).noted(&[w, b])
 }
 
 /// `y = x wᵀ + residual`: as [`linear`], with `residual` of y's shape added in the same pass.
@@ -94,7 +94,7 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
         let [dx, dw] = gradients(dy, [want_x, want_w]);
         [dx, dw, Some(dy.clone())]
     });
-    y.reshape(dims)
+    y.reshape(dims).noted(&[w])
 }
 
 /// How `w` [o, i] enters a product with rows.
@@ -153,6 +153,7 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
         b_column: if trans.b { k as u32 } else { 1 },
         b_batch: (k * n) as u32,
     };
+    a.gpu().count_flops(2 * batch * m * n * k);
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
     let (bias, residual) = (epilogue.bias.filter(|_| whole), epilogue.residual.filter(|_| whole));

@@ -38,6 +38,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     assert!(k > 0 && d < LOOPS, "nearest: a codebook of {:?}", codebook.shape());
     let rows = positions.iter().product();
     let columns = if d % 4 == 0 { d / 4 } else { d };
+    z.gpu().count_flops(2 * rows * k * d);
     let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]]);
     let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: split.part as u32 };
     let shader = if d % 4 == 0 { &VEC4 } else { &SHADER };

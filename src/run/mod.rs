@@ -8,6 +8,7 @@ pub mod export;
 pub mod figures;
 pub mod images;
 pub mod inpaint;
+mod memory;
 pub mod presets;
 pub mod progress;
 pub mod run_dir;
@@ -15,7 +16,9 @@ pub mod sample;
 mod samples_file;
 pub mod schedule;
 pub mod session;
+pub mod summary;
 mod table;
+mod tensorboard;
 pub mod toy_figures;
 pub mod train;
 

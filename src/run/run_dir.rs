@@ -1,4 +1,5 @@
-//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, and a lock that keeps two runs apart.
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, TensorBoard's event files, and a lock that
+//! keeps two runs apart.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::tensorboard::Events;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
@@ -14,6 +16,8 @@ pub struct RunDir {
     /// Its path.
     pub path: PathBuf,
     metrics: File,
+    /// From [`RunDir::rewind`] on.
+    events: Option<Events>,
     _lock: File,
 }
 
@@ -33,7 +37,7 @@ impl RunDir {
         }
         let file = path.join("metrics.jsonl");
         let metrics = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
-        Ok(RunDir { path: path.to_path_buf(), metrics, _lock: lock })
+        Ok(RunDir { path: path.to_path_buf(), metrics, events: None, _lock: lock })
     }
 
     /// Writes the resolved configuration, as TOML.
@@ -44,16 +48,41 @@ impl RunDir {
         write(&self.path.join("config.toml"), config.as_bytes())
     }
 
-    /// Appends one line to `metrics.jsonl`.
+    /// Appends one line to `metrics.jsonl`, and its numbers to the event file.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn log(&mut self, line: Map<String, Value>) -> Result<()> {
+        if let Some(events) = &mut self.events {
+            let numbers = line.iter().filter(|(name, _)| *name != "step");
+            let numbers = numbers.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+            events.scalars(step_of(&line), numbers)?;
+        }
         let text = format!("{}\n", Value::Object(line));
         self.metrics.write_all(text.as_bytes()).map_err(Error::io(self.path.join("metrics.jsonl")))
     }
 
-    /// Drops the lines of `metrics.jsonl` after `step`: those steps are done again.
+    /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the event file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log_pictures(&mut self, step: u64) -> Result<()> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        for entry in std::fs::read_dir(&self.path).map_err(Error::io(&self.path))? {
+            let file = entry.map_err(Error::io(&self.path))?.path();
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(name) = name.strip_suffix(&format!("-{step:06}.png")) {
+                let png = std::fs::read(&file).map_err(Error::io(&file))?;
+                let (width, height) =
+                    image::image_dimensions(&file).map_err(|e| Error::io(&file)(std::io::Error::other(e)))?;
+                events.picture(step, name, &png, [width, height])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the lines of `metrics.jsonl` after `step`, and begins an event file that voids its elders' events after it:
+    /// those steps are done again.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -66,6 +95,7 @@ impl RunDir {
             .collect();
         write(&file, kept.concat().as_bytes())?;
         self.metrics = OpenOptions::new().append(true).open(&file).map_err(Error::io(&file))?;
+        self.events = Some(Events::begin(&self.path, step)?);
         Ok(())
     }
 }

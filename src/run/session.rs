@@ -12,6 +12,7 @@ use super::run_dir::RunDir;
 use crate::config::{Levels, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
+use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
@@ -31,8 +32,13 @@ pub struct Report {
 
 /// What one kind of training brings to the loop.
 pub trait Task {
+    /// What is trained.
+    fn model(&mut self) -> &mut dyn Module;
+
     /// Number of trained parameters.
-    fn parameters(&mut self) -> usize;
+    fn parameters(&mut self) -> usize {
+        self.model().parameters()
+    }
 
     /// Prepares what a new training needs and a resumed one finds in its checkpoint.
     fn start(&mut self) {}
@@ -168,6 +174,7 @@ impl<T: Task> Session<T> {
             {
                 line.insert("step".into(), json!(self.step));
                 self.dir.log(line)?;
+                self.dir.log_pictures(self.step)?;
             }
             if stop != 0 {
                 let what = format!("stopped at step {}, saved; go on with --resume", self.step);

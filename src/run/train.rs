@@ -6,7 +6,7 @@ use super::run_dir::{self, RunDir};
 use super::session::{self, Report, Session, Task, averaging, cumulative, draw_levels, half_cosine, learning_rate};
 use super::{Device, images, keep_pipelines, schedule};
 use crate::config::{Config, Experiment, Stage};
-use crate::data::toy;
+use crate::data::{Broken, toy};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::dbvq::Toy;
@@ -33,6 +33,10 @@ pub struct TrainArgs {
     pub stage: Option<Stage>,
     /// Folder of the images.
     pub data: Option<PathBuf>,
+    /// What happens to broken images.
+    pub broken: Broken,
+    /// Squash images to the preset's size.
+    pub resize: bool,
     /// The run whose weights this stage starts from.
     pub from: Option<PathBuf>,
     /// The adapter.
@@ -95,7 +99,7 @@ pub fn agree(stored: &str, wanted: &str) -> Result<()> {
 }
 
 /// Algorithm 1 on the toy.
-struct ToyTask {
+pub(super) struct ToyTask {
     config: Config,
     gpu: Gpu,
     model: Toy,
@@ -104,7 +108,7 @@ struct ToyTask {
 }
 
 impl ToyTask {
-    fn new(gpu: &Gpu, config: &Config) -> Result<ToyTask> {
+    pub fn new(gpu: &Gpu, config: &Config) -> Result<ToyTask> {
         let mut model = Toy::new(gpu, config)?;
         // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| usize::from(path == "codebook"));
@@ -125,8 +129,8 @@ impl ToyTask {
 }
 
 impl Task for ToyTask {
-    fn parameters(&mut self) -> usize {
-        self.model.parameters()
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.model
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {

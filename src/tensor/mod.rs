@@ -128,6 +128,17 @@ impl Tensor {
         reshaped.with_vjp([self], move |dy, _| [Some(dy.reshape(from))])
     }
 
+    /// Notes in a rehearsal that this comes out of the layer with these `parameters`; see [`Tensor::output`].
+    pub(crate) fn noted(self, parameters: &[&Tensor]) -> Tensor {
+        parameters.iter().for_each(|p| self.gpu().note(p.buffer(), self.shape().dims()));
+        self
+    }
+
+    /// Dimensions of what last came out of the layer with this parameter in a rehearsal.
+    pub fn output(&self) -> Option<Vec<usize>> {
+        self.gpu().noted(self.buffer())
+    }
+
     fn with_node(&self, node: Rc<Node>) -> Tensor {
         Tensor(Rc::new(Data {
             gpu: self.0.gpu.clone(),

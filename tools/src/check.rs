@@ -2,7 +2,7 @@
 
 use crate::debs::{self, Fetched};
 use crate::process::{self, cargo, find_program, heading, seconds};
-use crate::{Result, onnx, packages, quickstart, twin, vulkan};
+use crate::{Result, onnx, packages, quickstart, tensorboard, twin, vulkan};
 use serde_json::Value;
 use std::env;
 use std::ffi::OsString;
@@ -42,8 +42,11 @@ pub fn run(options: &Options) -> Result<()> {
     let (variables, shared) = (tools.variables.iter().cloned(), twin::folder(&target()?));
     step(cargo(["test", "--workspace"]).envs(variables).env(twin::VARIABLE, shared))?;
     match onnx::vectors(&target()?)? {
-        Some(folder) => step(onnx::conformance(&folder).envs(tools.variables))?,
+        Some(folder) => step(onnx::conformance(&folder).envs(tools.variables.iter().cloned()))?,
         None => tools.left_out.push("ONNX's cases".into()),
+    }
+    if !tensorboard::check(&target()?, &tools.variables)? {
+        tools.left_out.push("TensorBoard's reading".into());
     }
     if options.fast {
         tools.left_out.push("lints, documentation and the comparison with PyTorch".into());

@@ -6,7 +6,8 @@
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
 //! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`python`] makes Python
-//! environments, [`onnx`] makes vectors of ONNX's cases, [`twin`] compares with PyTorch, [`process`] runs other programs.
+//! environments, [`onnx`] makes vectors of ONNX's cases, [`twin`] compares with PyTorch, [`tensorboard`] has TensorBoard read
+//! a training, [`process`] runs other programs.
 //! Only `packages` changes the machine.
 
 mod arguments;
@@ -19,6 +20,7 @@ mod python;
 mod quickstart;
 mod report;
 mod table;
+mod tensorboard;
 mod twin;
 mod vulkan;
 

@@ -59,6 +59,10 @@ impl JointTask {
 }
 
 impl Task for JointTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
+    }
+
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;

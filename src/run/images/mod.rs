@@ -13,6 +13,7 @@ mod pictures;
 mod pixelcnn;
 mod prior;
 pub mod reconstruct;
+pub(super) mod rehearsal;
 pub mod sample;
 mod trained;
 mod vqvae;
@@ -22,11 +23,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use self::learner::Part;
-use super::keep_pipelines;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
+use super::{keep_pipelines, memory};
 use crate::config::{ImagesConfig, Stage};
 use crate::data::{self, Batch, Held, ImageSet, Loader, LoaderOptions, Reading};
 use crate::error::{Error, Result};
@@ -187,13 +188,14 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     let stage = args.stage.ok_or_else(|| usage(args, choose))?;
     let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
-    let pictures = read(folder, config)?;
+    let pictures = read(folder, args, config)?;
     let dir = RunDir::open(&args.out)?;
     let text = format!("stage = \"{}\"\n{}", stage.name(), config.to_toml());
     if args.resume && args.out.join("config.toml").exists() {
         agree(&run_dir::text(&args.out)?, &text)?;
     }
     let gpu = args.device.open()?;
+    memory::check(&gpu, config, stage)?;
     dir.write_config(&text)?;
     let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
     match stage {
@@ -215,30 +217,33 @@ fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, t
     let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir)?);
     let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, stop };
     session.begin(args.resume)?;
-    session.run()?;
+    memory::explain(&setting.gpu, config, stage, || session.run())?;
     keep_pipelines(&session.gpu);
     Ok(())
 }
 
 /// Reads the data set, which must have the preset's image size.
-fn read(folder: &Path, config: &ImagesConfig) -> Result<Pictures> {
+fn read(folder: &Path, args: &TrainArgs, config: &ImagesConfig) -> Result<Pictures> {
     let progress = Arc::new(Mutex::new(None::<Progress>));
     let shared = progress.clone();
     let report = move |done: u64, of: u64| {
         let mut progress = shared.lock().unwrap_or_else(|e| e.into_inner());
         progress.get_or_insert_with(|| Progress::new("reading", 0, of)).at(done, String::new);
     };
-    let splits = data::open(folder, None, &Reading { progress: Some(&report), ..Reading::default() })?;
+    let size = args.resize.then_some([config.vqvae.size; 2]);
+    let reading = Reading { size, broken: args.broken, progress: Some(&report), ..Reading::default() };
+    let splits = data::open(folder, None, &reading)?;
     if let Some(progress) = progress.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
         progress.finish();
     }
     let (h, w, size) = (splits.train.height, splits.train.width, config.vqvae.size);
     if [h, w] != [size, size] {
         return Err(Error::Data(format!(
-            "{}: its images are {h} x {w}, the preset wants {size} x {size}; choose another preset or --set vqvae.size={h}",
+            "{}: its images are {h} x {w}, the preset wants {size} x {size}; choose another preset, --resize or --set vqvae.size={h}",
             folder.display()
         )));
     }
+    splits.skipped.iter().for_each(|what| eprintln!("left out: {what}"));
     let (classes, found) = (config.classes, splits.train.classes.len());
     if classes > 0 && classes != found {
         let what = format!("its pictures are of {found} classes, the preset says {classes}; --set classes={found}");

@@ -78,8 +78,8 @@ fn one_class(gpu: &Gpu, n: usize) -> Codes {
 }
 
 impl Task for PixelCnnTask {
-    fn parameters(&mut self) -> usize {
-        self.learner.model.parameters()
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {

@@ -83,8 +83,8 @@ pub(super) fn held_out_loss<M: Module>(
 }
 
 impl Task for PriorTask {
-    fn parameters(&mut self) -> usize {
-        self.learner.model.parameters()
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
     }
 
     fn start(&mut self) {

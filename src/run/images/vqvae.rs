@@ -44,6 +44,10 @@ impl VqVaeTask {
 }
 
 impl Task for VqVaeTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
+    }
+
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;

@@ -1,0 +1,99 @@
+//! How much GPU memory a training takes, found out in a rehearsal, and what to say where there is not enough of it.
+
+use super::images::rehearsal;
+use super::session::Task;
+use crate::config::{ImagesConfig, Stage};
+use crate::error::{Error, Result};
+use crate::gpu::{self, AdapterFacts, Gpu};
+
+/// Steps of a rehearsal: from the second on all are alike.
+const STEPS: u64 = 2;
+
+/// What a rehearsal found out.
+pub struct Needs {
+    /// Bytes that lie in tensors between steps.
+    pub held: u64,
+    /// Bytes held at most.
+    pub peak: u64,
+    /// Multiplications and additions of a step's products, convolutions, attention and distances to codes.
+    pub flops: u64,
+}
+
+/// Rehearses the task that `make` makes.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if the rehearsal's adapter or limit would not bear it, and those of `make`.
+pub fn rehearse(gpu: &Gpu, make: impl FnOnce() -> Result<Box<dyn Task>>) -> Result<(Box<dyn Task>, Needs)> {
+    gpu::catch(|| {
+        let mut task = make()?;
+        task.start();
+        let held = gpu.counters().live_bytes;
+        let mut before = gpu.counters();
+        for step in 0..STEPS {
+            before = gpu.counters();
+            task.step(step)?;
+            gpu.submit();
+        }
+        let after = gpu.counters();
+        Ok((task, Needs { held, peak: after.peak_bytes, flops: after.flops - before.flops }))
+    })
+}
+
+/// What `stage` needs, where `limit` bytes may be held on an adapter of these facts.
+fn needs(facts: Option<&AdapterFacts>, config: &ImagesConfig, stage: Stage, limit: u64) -> Result<Needs> {
+    let gpu = Gpu::rehearsal(facts, limit)?;
+    Ok(rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?.1)
+}
+
+/// Refuses a training that does not fit into the memory of `gpu`, before it begins; else says what it takes.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] with the estimate and the batch that fits.
+pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
+    let limit = gpu.memory_limit().unwrap_or(u64::MAX);
+    let needs = needs(Some(gpu.facts()), config, stage, limit).map_err(|e| advise(gpu, config, stage, limit, e))?;
+    eprintln!("a step of batch {} takes about {} MiB of GPU memory", config.stage(stage).batch, mib(needs.peak));
+    Ok(())
+}
+
+/// Trains with `f`; where memory runs out all the same, the error says the estimate and the batch that fits.
+///
+/// # Errors
+/// Those of `f`.
+pub fn explain(gpu: &Gpu, config: &ImagesConfig, stage: Stage, f: impl FnOnce() -> Result<()>) -> Result<()> {
+    // Where only the driver knows its limit, it lies by what was held when it refused.
+    let limit = || gpu.memory_limit().unwrap_or(gpu.counters().peak_bytes);
+    gpu::catch(f).map_err(|error| advise(gpu, config, stage, limit(), error))
+}
+
+/// `error`, with the estimate and the batch that fits if memory is what it is about.
+fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Error) -> Error {
+    let Error::OutOfMemory(why) = error else { return error };
+    let estimate = match needs(None, config, stage, u64::MAX) {
+        Ok(needs) => needs.peak,
+        Err(error) => return error,
+    };
+    let (name, batch) = (stage.name(), config.stage(stage).batch);
+    // Batches are of whole parts.
+    let parts = config.stage(stage).accumulate;
+    let fits = |each: usize| needs(Some(gpu.facts()), &config.with_batch(stage, each * parts), stage, limit).is_ok();
+    let (mut most, mut too_many) = (0, batch / parts);
+    while too_many - most > 1 {
+        let middle = (most + too_many) / 2;
+        if fits(middle) { most = middle } else { too_many = middle }
+    }
+    let remedy = match most * parts {
+        0 => format!("even a batch of {parts} does not fit, use a smaller model"),
+        most => format!("a batch of {most} fits: --set stages.{name}.batch={most}"),
+    };
+    let why = why.split(';').next().unwrap_or_default();
+    Error::OutOfMemory(format!(
+        "a step of stage {name} with batch {batch} takes about {} MiB of GPU memory: {why}; {remedy}",
+        mib(estimate)
+    ))
+}
+
+/// Bytes in whole MiB, rounded up.
+pub fn mib(bytes: u64) -> String {
+    super::data::thousands(bytes.div_ceil(1 << 20) as usize)
+}
