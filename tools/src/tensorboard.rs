@@ -56,7 +56,9 @@ pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bo
 fn training(data: &Path, run: &Path) -> Command {
     let mut command = cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "train", "cifar10-small"]);
     command.args(["--stage", "vqvae", "--steps", "6", "--data"]).arg(data).arg("--out").arg(run);
-    TINY.iter().for_each(|set| drop(command.args(["--set", set])));
+    for set in TINY {
+        command.args(["--set", set]);
+    }
     command
 }
 
