@@ -34,7 +34,7 @@ fn records(file: &Path) -> Vec<Vec<u8>> {
         let (content, after) = tail[4..].split_at(size);
         for (part, sum) in [(length, &tail[..4]), (content, &after[..4])] {
             let crc = crc32c(part);
-            let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+            let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
             assert_eq!(masked.to_le_bytes(), sum, "record {}", records.len());
         }
         records.push(content.to_vec());
