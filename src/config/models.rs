@@ -208,7 +208,8 @@ impl UNetConfig {
         let mut attending = widths.iter().enumerate().filter(|(i, _)| attends(*i));
         let unfit = |width: usize| !width.is_multiple_of(self.heads) || width / self.heads > HEAD;
         if let Some((_, width)) = attending.find(|(_, width)| unfit(**width)) {
-            let what = format!("must divide the {width} channels of a level with attention into heads of at most {HEAD}");
+            let what =
+                format!("must divide the {width} channels of a level with attention into heads of at most {HEAD}");
             return Some(format!("unet.heads = {} {what}", self.heads));
         }
         if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {

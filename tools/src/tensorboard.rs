@@ -1,8 +1,8 @@
 //! TensorBoard's own word on the event files of a training: `tools/tensorboard_check.py` reads them in a Python environment
 //! below the target folder.
 
-use crate::process::{self, cargo, heading};
 use crate::Result;
+use crate::process::{self, cargo, heading};
 use crate::python::Needs;
 use std::ffi::OsString;
 use std::fs;

@@ -64,7 +64,9 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     };
     let trained = Trained::load(&args.run, &args.device)?;
     match (&trained.prior, args.prior) {
-        (Prior::None, _) => return Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")),
+        (Prior::None, _) => {
+            return Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint"));
+        }
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
         (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),
         (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.images.class.is_none() => {

@@ -86,7 +86,8 @@ impl<M: Module> Learner<M> {
 
     /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Codes, Stream) {
-        let stream = self.setting.stream(chunk as u64, 0x8000);
+        // Steps that no training reaches: what is held out has noise of its own.
+        let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);
         (Codes::from_slice(&self.setting.gpu, &draw_levels(&self.levels, n, stream), [n]), stream)
     }
 

@@ -29,7 +29,7 @@ use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
 use super::{keep_pipelines, memory};
 use crate::config::{ImagesConfig, Stage};
-use crate::data::{self, Batch, Held, ImageSet, Loader, LoaderOptions, Reading};
+use crate::data::{self, Batch, Broken, Held, ImageSet, Loader, LoaderOptions, Reading};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::vqvae::VqVae;
@@ -188,7 +188,7 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     let stage = args.stage.ok_or_else(|| usage(args, choose))?;
     let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
-    let pictures = read(folder, args, config)?;
+    let pictures = read(folder, args.broken, args.resize, config)?;
     let dir = RunDir::open(&args.out)?;
     let text = format!("stage = \"{}\"\n{}", stage.name(), config.to_toml());
     if args.resume && args.out.join("config.toml").exists() {
@@ -223,15 +223,15 @@ fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, t
 }
 
 /// Reads the data set, which must have the preset's image size.
-fn read(folder: &Path, args: &TrainArgs, config: &ImagesConfig) -> Result<Pictures> {
+fn read(folder: &Path, broken: Broken, resize: bool, config: &ImagesConfig) -> Result<Pictures> {
     let progress = Arc::new(Mutex::new(None::<Progress>));
     let shared = progress.clone();
     let report = move |done: u64, of: u64| {
         let mut progress = shared.lock().unwrap_or_else(|e| e.into_inner());
         progress.get_or_insert_with(|| Progress::new("reading", 0, of)).at(done, String::new);
     };
-    let size = args.resize.then_some([config.vqvae.size; 2]);
-    let reading = Reading { size, broken: args.broken, progress: Some(&report), ..Reading::default() };
+    let size = resize.then_some([config.vqvae.size; 2]);
+    let reading = Reading { size, broken, progress: Some(&report), ..Reading::default() };
     let splits = data::open(folder, None, &reading)?;
     if let Some(progress) = progress.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
         progress.finish();

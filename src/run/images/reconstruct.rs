@@ -9,6 +9,7 @@ use super::output::{Output, nchw};
 use super::trained::Trained;
 use super::vqvae::Usage;
 use super::{CHUNK, known, pictures, read};
+use crate::data::Broken;
 use crate::error::{Error, Result};
 use crate::run::Device;
 use crate::run::samples_file::Values;
@@ -38,7 +39,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     let config = &trained.config.vqvae;
     let (set, count) = match &args.data {
-        Some(folder) => (read(folder, &trained.config)?.held_out, args.count),
+        Some(folder) => (read(folder, Broken::Error, false, &trained.config)?.held_out, args.count),
         None => (known::pictures(&args.images, config.size)?, args.images.len()),
     };
     let begin = Instant::now();

@@ -105,7 +105,9 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     let begin = Instant::now();
     let (drawn, facts) = match &trained.prior {
-        Prior::None => return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint")),
+        Prior::None => {
+            return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"));
+        }
         Prior::Diffusion(model) => diffuse(&trained, model, args)?,
         Prior::PixelCnn(model) => raster(&trained, model, args)?,
     };
