@@ -61,15 +61,17 @@ impl Batch {
     /// The batch in pieces of `size` pictures.
     pub fn split(&self, size: usize) -> Vec<Batch> {
         let pixels = self.images.len() / self.len();
-        let pieces = self.indices.chunks(size).zip(self.mirrored.chunks(size)).zip(self.labels.chunks(size));
-        let batch = |(((indices, mirrored), labels), images): (((&[u32], &[bool]), &[u32]), &[f32])| Batch {
-            step: self.step,
-            indices: indices.to_vec(),
-            mirrored: mirrored.to_vec(),
-            images: images.to_vec(),
-            labels: labels.to_vec(),
+        let piece = |from: usize| {
+            let of = from..(from + size).min(self.len());
+            Batch {
+                step: self.step,
+                indices: self.indices[of.clone()].to_vec(),
+                mirrored: self.mirrored[of.clone()].to_vec(),
+                images: self.images[of.start * pixels..of.end * pixels].to_vec(),
+                labels: self.labels[of].to_vec(),
+            }
         };
-        pieces.zip(self.images.chunks(size * pixels)).map(batch).collect()
+        (0..self.len()).step_by(size).map(piece).collect()
     }
 }
 

@@ -1,0 +1,57 @@
+//! The conformance suite catches broken kernels: every shader below gets one deliberate fault in its text, and at least
+//! one case of the op that runs it must then fail. That the kernels pass as they stand is `cargo test --test kernels`.
+//! Needs a GPU adapter.
+
+mod faults;
+
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Shader, adapters, parse};
+use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
+use dbvq_wgpu::ops;
+use faults::{FAULTS, Faults, ON_CPUS};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let on_cpu = adapters().into_iter().find(|a| a.default).is_some_and(|a| a.kind == "cpu");
+    let more = if on_cpu { ON_CPUS } else { &[] };
+    let mut trials = Vec::new();
+    for (at, faults) in FAULTS.iter().chain(more).enumerate() {
+        for number in 0..faults.faults.len() {
+            let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
+            trials.push(Trial::test(name, move || is_caught(faults, number)));
+        }
+    }
+    trials.push(Trial::test("every_op_is_known", every_op_is_known));
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Runs the ops' cases with the fault until one fails.
+fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
+    let options =
+        GpuOptions { poison: true, checked: false, stand_ins: vec![broken(faults, number)], ..GpuOptions::default() };
+    let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
+    // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
+    let caught = |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
+    match cases().iter().filter(|case| faults.ops.contains(&case.op)).any(|case| caught(check(&gpu, case))) {
+        true => Ok(()),
+        false => Err(format!("all cases of {:?} pass with `{}`", faults.ops, faults.faults[number].1).into()),
+    }
+}
+
+/// The shader with one of its faults.
+fn broken(faults: &Faults, number: usize) -> Shader {
+    let whole = ops::shaders().into_iter().find(|s| s.name == faults.shader).expect("it is listed");
+    let (from, to) = faults.faults[number];
+    assert_eq!(whole.source.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
+    let shader = Shader { name: whole.name, source: Box::leak(whole.source.replacen(from, to, 1).into_boxed_str()) };
+    if let Err(e) = parse(&shader) {
+        panic!("a fault must still be WGSL: {e}");
+    }
+    shader
+}
+
+fn every_op_is_known() -> Result<(), Failed> {
+    let known: Vec<&str> = cases().iter().map(|case| case.op).collect();
+    let unknown = FAULTS.iter().flat_map(|f| f.ops).find(|op| !known.contains(op));
+    unknown.map_or(Ok(()), |op| Err(format!("no case is called {op}").into()))
+}
