@@ -102,7 +102,7 @@ impl From<DeviceFlags> for Device {
 struct TrainFlags {
     /// A preset (see `presets`) or a TOML file.
     preset: String,
-    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl.
+    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, event files for TensorBoard.
     #[arg(long)]
     out: PathBuf,
     /// Image presets: what to train.

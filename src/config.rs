@@ -183,9 +183,9 @@ pub enum Regulariser {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Diffuse {
-    /// z_e^0 = x.
+    /// z_e^0: the data in the toy, the encoder's output of images.
     Data,
-    /// z_q^0, the Gumbel-softmax sample.
+    /// z_q^0: the Gumbel-softmax sample in the toy, the nearest code vectors of images.
     Codes,
 }
 
@@ -212,7 +212,7 @@ pub struct TrainConfig {
     /// Equal parts in which a batch goes through the network, one after another: as many times less memory, the same step
     /// up to rounding. Images only.
     pub accumulate: usize,
-    /// Peak learning rate of the denoiser.
+    /// Peak learning rate; of the denoiser in the toy, of the U-Net in joint training.
     pub lr: f64,
     /// Steps of linear warm-up.
     pub warmup: u64,

@@ -222,7 +222,7 @@ fn a_loss_that_is_not_finite_is_10_and_keeps_the_last_checkpoint() {
         add(training("toy", out, 40, 1), &sets)
     };
     let run = dir.path().join("run");
-    fails(wild(&run), 10, &["the loss is", "at step", "is kept", "smaller train.lr"]);
+    fails(wild(&run), 10, &["the loss is", "at step", "is kept", "smaller learning rate (train.lr"]);
     let (step, tensors) = checkpoint(&run);
     assert!((1..40).contains(&step) && !tensors.is_empty());
     assert_eq!(logged_steps(&run).last(), Some(&step), "the step that left the numbers is neither logged nor saved");

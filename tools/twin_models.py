@@ -44,9 +44,20 @@ class Decoder(nn.Module):
         return self.conv_out(F.relu(self.conv_up(F.relu(self.blocks(self.conv_in(z))))))
 
 
+def plain(config):
+    """Refuses the options that these modules do not know."""
+    known = {"classes": config.get("classes", 0) == 0,
+             "vqvae.distance": config["vqvae"].get("distance", "euclidean") == "euclidean",
+             "unet.prediction": config.get("unet", {}).get("prediction", "noise") == "noise"}
+    unknown = [key for key, fits in known.items() if not fits]
+    if unknown:
+        raise ValueError(f"the twin does not know the configuration's {', '.join(unknown)}")
+
+
 class VqVae(nn.Module):
     def __init__(self, config):
         super().__init__()
+        plain(config)
         c = config["vqvae"]
         self.encoder, self.decoder = Encoder(c), Decoder(c)
         self.codebook = nn.Embedding(c["codes"], c["dim"])
@@ -116,6 +127,7 @@ class Level(nn.Module):
 class UNet(nn.Module):
     def __init__(self, config):
         super().__init__()
+        plain(config)
         c, dim = config["unet"], config["vqvae"]["dim"]
         base, heads, time = c["base"], c["heads"], 2 * c["base"]
         self.base = base
@@ -195,6 +207,7 @@ class Gated(nn.Module):
 class PixelCnn(nn.Module):
     def __init__(self, config):
         super().__init__()
+        plain(config)
         c, codes = config["pixelcnn"], config["vqvae"]["codes"]
         kernels = [c["first_kernel"]] + [c["kernel"]] * (c["layers"] - 1)
         self.embedding = nn.Embedding(codes, c["channels"])

@@ -79,6 +79,9 @@ impl ClassFlags {
     }
 }
 
+/// Most samples of one command.
+const MOST: usize = 10_000_000;
+
 #[derive(Args, Debug)]
 pub(super) struct SampleFlags {
     /// A run directory.
@@ -89,9 +92,9 @@ pub(super) struct SampleFlags {
     /// The sampler of the toy (ancestral by default) and of diffusion priors (dpmpp2m by default).
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
-    /// Toy and diffusion priors: DDIM's share of the bridge's noise, 0..1.
-    #[arg(long, default_value_t = 0.0)]
-    kappa: f64,
+    /// Toy and diffusion priors, --sampler ddim: share of the bridge's noise, 0..1; 0 by default.
+    #[arg(long)]
+    kappa: Option<f64>,
     /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m on images.
     #[arg(long)]
     sampling_steps: Option<usize>,
@@ -113,17 +116,24 @@ impl SampleFlags {
     }
 
     fn check(self) -> Result<SampleArgs> {
-        if !(0.0..=1.0).contains(&self.kappa) {
-            return Err(Error::Usage(format!("--kappa {} must be in 0..1", self.kappa)));
+        let kappa = self.kappa.unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&kappa) {
+            return Err(Error::Usage(format!("--kappa {kappa} must be in 0..1")));
+        }
+        if self.kappa.is_some() && self.sampler != Some(SamplerName::Ddim) {
+            return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
         }
         let sampler = self.sampler.map(|name| match name {
             SamplerName::Ancestral => Sampler::Ancestral,
-            SamplerName::Ddim => Sampler::Ddim { kappa: self.kappa },
+            SamplerName::Ddim => Sampler::Ddim { kappa },
             SamplerName::Dpmpp2m => Sampler::Dpmpp2m,
             SamplerName::PaperLiteral => Sampler::PaperLiteral,
         });
         let SampleFlags { run, count, sampling_steps: steps, class, seed, out, device, .. } = self;
         let (count, images) = (at_least_one("--count", count)?, class.check()?);
+        if let Some(count) = count.filter(|&count| count > MOST) {
+            return Err(Error::Usage(format!("--count {count}: at most {MOST} at once; give more runs a --seed each")));
+        }
         Ok(SampleArgs { run, count, sampler, steps, images, seed, out, device: device.into() })
     }
 }

@@ -134,6 +134,12 @@ impl ImagesConfig {
         if let Some(what) = models.into_iter().flatten().next() {
             return Some(what);
         }
+        if self.stages.evaluate_images == 0 {
+            return Some(
+                "stages.evaluate_images = 0 must be at least 1; stages.evaluate_every = 0 leaves evaluations out"
+                    .into(),
+            );
+        }
         if !(0.0..1.0).contains(&self.class_dropout) {
             return Some(format!("class_dropout = {} must be in [0, 1)", self.class_dropout));
         }

@@ -12,7 +12,7 @@ pub struct StagesConfig {
     pub evaluate_every: u64,
     /// Held-out images looked at.
     pub evaluate_images: usize,
-    /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 4 GiB for each VQ-VAE and 8 GiB in all.
+    /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each VQ-VAE and 10 GiB in all.
     /// They are the same to the bit as without.
     pub latent_cache: bool,
     /// The VQ-VAE.

@@ -3,7 +3,7 @@
 use super::unet::UNet;
 use crate::bridge::{Bridge, Prediction, ReverseVariance};
 use crate::config::{ImagesConfig, LossWeight};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::ops;
@@ -17,7 +17,7 @@ const EPSILON: u32 = 0x200;
 pub struct Guidance {
     /// The class c of each sample, `[n]`.
     pub class: Codes,
-    /// 0 ignores the class, 1 is the conditional model itself, more exaggerates what belongs to the class.
+    /// Between 0 and 1 it weakens the class, 1 is the conditional model itself, more exaggerates what belongs to the class.
     pub scale: f32,
 }
 
@@ -35,8 +35,10 @@ pub struct Diffusion {
     prediction: Prediction,
     /// V = a (z_0 − z*) + b ε: a and b, [T + 1, 2].
     velocity: Tensor,
-    /// Weight of the loss at level t, [T + 1, 1].
+    /// Weight of the network's squared error at level t in training, [T + 1, 1].
     weight: Tensor,
+    /// The weight that makes it the squared error of ε, [T + 1, 1].
+    of_eps: Tensor,
 }
 
 impl Diffusion {
@@ -58,22 +60,21 @@ impl Diffusion {
         let forward = pairs(&|t| [bridge.forward(t).signal, bridge.forward(t).noise]);
         let velocity = pairs(&|t| [bridge.velocity(t).z0, bridge.velocity(t).eps]);
         let prediction = config.unet.prediction;
+        // ε − ε_θ = `net` (output wanted − output).
+        let of_eps = |t: usize| bridge.predict_eps(t, prediction).net.powi(2);
         let weight = |t: usize| match config.stages.prior.loss {
             // Row 0 is never gathered: training draws t from 1..T.
-            LossWeight::Weighted if t > 0 => {
-                // ε − ε_θ = `net` (output wanted − output).
-                let net = bridge.predict_eps(t, prediction).net;
-                Ok((finite_weight(&bridge, t, config.bridge.reverse_variance) * net * net) as f32)
-            }
-            LossWeight::Simple | LossWeight::Weighted => Ok(1.0),
-            LossWeight::Preconditioned => {
-                Err(Error::Config("stages.prior.loss: the U-Net takes `simple` or `weighted`".into()))
-            }
+            LossWeight::Weighted if t > 0 => of_eps(t) * finite_weight(&bridge, t, config.bridge.reverse_variance),
+            // The toy's preconditioned loss is refused with the configuration.
+            LossWeight::Simple | LossWeight::Weighted | LossWeight::Preconditioned => 1.0,
         };
-        let weight = Tensor::from_slice(gpu, &(0..levels).map(weight).collect::<Result<Vec<_>>>()?, [levels, 1]);
+        let table = |f: &dyn Fn(usize) -> f64| {
+            Tensor::from_slice(gpu, &(0..levels).map(|t| f(t) as f32).collect::<Vec<_>>(), [levels, 1])
+        };
+        let (weight, of_eps) = (table(&weight), table(&of_eps));
         let moments = [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim]));
         let target = Tensor::from_slice(gpu, &target, [dim]);
-        Ok(Diffusion { bridge, unet, target, moments, forward, prediction, velocity, weight })
+        Ok(Diffusion { bridge, unet, target, moments, forward, prediction, velocity, weight, of_eps })
     }
 
     /// z* of every channel, `[d]`.
@@ -124,6 +125,23 @@ impl Diffusion {
     /// the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network predicts V; weighted as equation (4) weights the
     /// error of ε, if configured. `stream.step` numbers ε; with `trains` activations are dropped.
     pub fn loss(&self, z0: &Tensor, t: &Codes, class: Option<&Codes>, stream: Stream, trains: bool) -> Tensor {
+        self.squared_error(z0, t, class, stream, trains, &self.weight)
+    }
+
+    /// The mean of ‖ε − ε_θ(z_t, t)‖² whatever the network predicts and training weights; else as [`Diffusion::loss`].
+    pub fn eps_loss(&self, z0: &Tensor, t: &Codes, class: Option<&Codes>, stream: Stream) -> Tensor {
+        self.squared_error(z0, t, class, stream, false, &self.of_eps)
+    }
+
+    fn squared_error(
+        &self,
+        z0: &Tensor,
+        t: &Codes,
+        class: Option<&Codes>,
+        stream: Stream,
+        trains: bool,
+        weight: &Tensor,
+    ) -> Tensor {
         let (zt, eps) = self.noised(z0, t, stream);
         let predicted = self.unet.forward(&ops::sub(&zt, &self.target), t, class, trains.then_some(stream));
         let goal = match self.prediction {
@@ -133,7 +151,7 @@ impl Diffusion {
                 ops::marginal(&ops::sub(z0, &self.target), &eps, &origin, &ops::gather(&self.velocity, t))
             }
         };
-        ops::weighted_mse(&predicted, &goal, &ops::gather(&self.weight, t).reshape([t.count()]))
+        ops::weighted_mse(&predicted, &goal, &ops::gather(weight, t).reshape([t.count()]))
     }
 }
 

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::Module;
 use crate::error::{Error, Result};
-use crate::tensor::Shape;
+use crate::gpu::Gpu;
+use crate::tensor::{Shape, Tensor};
 
 /// Version of the layout, in the metadata's `format`.
 const FORMAT: &str = "dbvq-wgpu checkpoint 1";
@@ -51,6 +53,21 @@ pub struct Checkpoint {
     /// The run's resolved configuration without its `train` section: what must agree for weights to fit.
     pub model: String,
     tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl Checkpoint {
+    /// Gives `model` the tensors whose names are `prefix` and the paths of its parameters: `ema.` for a run's averaged weights.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if one is missing or of another shape.
+    pub fn weights(&self, gpu: &Gpu, model: &mut dyn Module, prefix: &str) -> Result<()> {
+        let mut outcome = Ok(());
+        model.visit(&mut |path, tensor| match self.tensor(&format!("{prefix}{path}"), tensor.shape()) {
+            Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
+            Err(error) => outcome = Err(error),
+        });
+        outcome
+    }
 }
 
 /// A tensor to write: name, shape, values.

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::dbvq::Toy;
 use crate::models::sampler::{Process, Sampler};
-use crate::nn::Module;
 use crate::nn::checkpoint;
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
@@ -77,12 +76,7 @@ impl Trained {
         }
         let gpu = device.open()?;
         let mut model = Toy::new(&gpu, &config)?;
-        let mut outcome = Ok(());
-        model.visit(&mut |path, tensor| match found.tensor(&format!("ema.{path}"), tensor.shape()) {
-            Ok(values) => *tensor = Tensor::from_slice(&gpu, &values, tensor.shape()),
-            Err(error) => outcome = Err(error),
-        });
-        outcome?;
+        found.weights(&gpu, &mut model, "ema.")?;
         Ok(Trained { gpu, model, variance: config.bridge.reverse_variance, step: found.step, config })
     }
 

@@ -166,15 +166,14 @@ impl<T: Task> Session<T> {
                 let loss = self.report(&report, log, first, begin)?;
                 progress.at(self.step, || format!("loss {loss:.4}"));
             }
-            if save || stop != 0 {
-                self.save()?;
-            }
-            if stop == 0
-                && let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)?
-            {
+            // Before the checkpoint: a kill in between has the evaluation done again, not left out.
+            if let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)? {
                 line.insert("step".into(), json!(self.step));
                 self.dir.log(line)?;
                 self.dir.log_pictures(self.step)?;
+            }
+            if save || stop != 0 {
+                self.save()?;
             }
             if stop != 0 {
                 let what = format!("stopped at step {}, saved; go on with --resume", self.step);
@@ -200,7 +199,8 @@ impl<T: Task> Session<T> {
             true => format!("the last good checkpoint in {dir} is kept; "),
             false => String::new(),
         };
-        let advice = "train with a smaller train.lr into another --out";
+        let advice =
+            "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
         Error::Diverged(format!("{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"))
     }
 

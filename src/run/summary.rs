@@ -25,7 +25,7 @@ pub fn run(name: &str, sets: &[String]) -> Result<()> {
             let make = || Ok(Box::new(ToyTask::new(&gpu, &config)?) as Box<dyn Task>);
             let (mut task, needs) = memory::rehearse(&gpu, make)?;
             let head = format!("{name}, batch {}", config.train.batch);
-            print_document(&text(&head, task.model(), &needs, width))
+            print_document(&text(&head, task.as_mut(), &needs, width))
         }
         Experiment::Images(config) => {
             Stage::ALL.iter().try_for_each(|&stage| print_document(&of_stage(name, &config, stage, width)?))
@@ -37,7 +37,7 @@ fn of_stage(name: &str, config: &ImagesConfig, stage: Stage, width: usize) -> Re
     let gpu = Gpu::rehearsal(None, u64::MAX)?;
     let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;
     let head = format!("{name}, stage {}, batch {}", stage.name(), config.stage(stage).batch);
-    Ok(text(&head, task.model(), &needs, width) + "\n")
+    Ok(text(&head, task.as_mut(), &needs, width) + "\n")
 }
 
 /// A layer: parameters of one path, and what came out of it.
@@ -66,8 +66,8 @@ fn layers(model: &mut dyn Module) -> Vec<Layer> {
 }
 
 /// The summary of one training, ending with a newline.
-fn text(head: &str, model: &mut dyn Module, needs: &Needs, width: usize) -> String {
-    let layers = layers(model);
+fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String {
+    let layers = layers(task.model());
     let cells = |cell: &dyn Fn(&Layer) -> String| layers.iter().map(cell).collect::<Vec<_>>();
     let columns = vec![
         Column::left("layer", cells(&|l| l.name.clone()), 0),
@@ -77,7 +77,13 @@ fn text(head: &str, model: &mut dyn Module, needs: &Needs, width: usize) -> Stri
     ];
     let count: usize = layers.iter().map(|l| l.parameters).sum();
     let mut out = format!("{head}\n\n{}\n", table::text(&table::fit(columns, width)));
-    let size = format!("{} parameters; {} a step (forward and backward)", thousands(count), flops(needs.flops));
+    // Code vectors that follow running averages have no layer.
+    let codes = match task.parameters() - count {
+        0 => String::new(),
+        more => format!(", {} in code vectors", thousands(more)),
+    };
+    let (all, step) = (thousands(task.parameters()), flops(needs.flops));
+    let size = format!("{all} parameters{codes}; {step} a step (forward and backward)");
     out += &table::wrapped(&size, 0, width);
     let weights = 4 * count as u64;
     let parts = [
@@ -117,7 +123,7 @@ mod tests {
         let Ok(Experiment::Images(config)) = Experiment::load("cifar10-small", &[]) else {
             panic!("a preset of images")
         };
-        for (width, columns) in [(60, 3), (80, 4), (200, 4)] {
+        for (width, columns) in [(50, 3), (80, 4), (200, 4)] {
             let text = of_stage("cifar10-small", &config, Stage::Prior, width).expect("a rehearsal");
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
             let heads = text.lines().nth(2).map_or(0, |line| line.split_whitespace().count());

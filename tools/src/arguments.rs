@@ -16,7 +16,8 @@ cargo xtask quickstart   install a software GPU where there is none (Linux), bui
     --no-install         never call the package manager
 
 cargo xtask test         fetch what the tests need, then formatting, lints, documentation, all tests and, where there
-                         is Python, ONNX's cases and the image models' twin in PyTorch
+                         is Python, ONNX's cases, TensorBoard's reading of a training, and the image models'
+                         twin in PyTorch
     --fast               leave out lints, documentation and PyTorch (of which pip fetches 3 GB on Linux)
 
 cargo xtask conformance-table [FILE...]

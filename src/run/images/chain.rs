@@ -56,6 +56,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         return Err(Error::Usage("--mask cuts a hole into a picture; name it with --known".into()));
     }
     let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let Prior::Diffusion(model) = &trained.prior else {
         return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
     };
@@ -63,14 +64,15 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let begin = Instant::now();
     let (levels, frames) = walk(&trained, model, args, steps, from)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let facts = [("seed", args.seed.to_string()), ("sampler", "ancestral".into()), ("steps", steps.to_string())];
+    let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
     let kind = match (&args.mask, args.known.is_empty()) {
         (Some(_), _) => "conditional",
         (None, true) => "unconditional",
         (None, false) => "from data",
     };
-    let facts = facts.into_iter().chain([("from_step", from.to_string()), ("chain", kind.to_string())]);
-    let mut output = Output::new(&args.out, &trained, facts.collect())?;
+    let facts = facts.into_iter().chain([("from_step", json!(from)), ("chain", json!(kind))]);
+    let facts = facts.chain(args.mask.as_ref().map(|shape| ("mask", json!(shape.to_string()))));
+    let mut output = Output::new(&args.out, &trained, facts.collect());
     let (size, image) = (trained.config.vqvae.size, trained.image());
     let rows = frames[0].len() / image;
     let strip: Vec<f32> =
@@ -79,7 +81,8 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let stills: Vec<_> = frames.iter().map(|frame| pictures::grid(frame, size)).collect();
     output.animation("chain-animated.png", &stills)?;
     let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
-    let all: Vec<f32> = frames.iter().flat_map(|frame| super::output::nchw(frame, size)).collect();
+    let all: Vec<f32> =
+        frames.iter().flat_map(|frame| super::output::nchw(frame, size)).map(|v| v.clamp(-1.0, 1.0)).collect();
     let tensors = [
         ("levels", vec![levels.len()], Values::U32(&shown)),
         ("images", vec![levels.len(), rows, 3, size, size], Values::F32(&all)),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::mask::Mask;
 use super::output::{Output, nchw};
@@ -63,6 +63,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
     let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     match (&trained.prior, args.prior) {
         (Prior::None, _) => {
             return Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint"));
@@ -86,7 +87,8 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         Prior::None => unreachable!("refused above"),
     };
     let seconds = begin.elapsed().as_secs_f64();
-    let mut output = Output::new(&args.out, &trained, facts)?;
+    let facts = facts.into_iter().chain([("mask", json!(shape.to_string()))]).collect();
+    let mut output = Output::new(&args.out, &trained, facts);
     let mut cells = Vec::new();
     let (image, size) = (trained.image(), config.size);
     for (original, fillings) in holed.originals.chunks_exact(image).zip(drawn.images.chunks_exact(count * image)) {
@@ -107,7 +109,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
-type Facts = Vec<(&'static str, String)>;
+type Facts = Vec<(&'static str, Value)>;
 
 fn diffuse(
     trained: &Trained,
@@ -135,8 +137,8 @@ fn diffuse(
         drawn.take_latents(trained, model, &z, &args.images, seed);
     }
     progress.finish();
-    let facts = [("seed", args.seed.to_string()), ("sampler", "ancestral".into()), ("steps", steps.to_string())];
-    let facts = facts.into_iter().chain([("resample", resample.to_string())]);
+    let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
+    let facts = facts.into_iter().chain([("resample", json!(resample))]);
     Ok((drawn, facts.chain(args.images.facts()).collect()))
 }
 
@@ -168,6 +170,6 @@ fn raster(
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    let facts = [("seed", args.seed.to_string()), ("sampler", "raster".into())];
+    let facts = [("seed", json!(args.seed)), ("sampler", json!("raster"))];
     Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::keeper::Keeper;
 use super::latents::{export_moments, import_moments, measure};
 use super::learner::Learner;
-use super::prior::{draw, held_out_loss};
+use super::prior::{draw, held_out_losses};
 use super::vqvae::{reconstruct, restore_codebook};
-use super::{Setting, Sources, load_vqvae, load_weights, pictures};
+use super::{Setting, Sources, load_vqvae, pictures};
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::models::joint::Joint;
@@ -40,7 +40,7 @@ impl JointTask {
             load_vqvae(&mut model.vqvae, found, "ema.")?;
         }
         if let Some(found) = &sources.prior {
-            load_weights(gpu, &mut model.prior, found, "ema.")?;
+            found.weights(gpu, &mut model.prior, "ema.")?;
             model.prior.moments = import_moments(&model.prior, found)?;
         }
         averaged.vqvae.codebook = model.vqvae.codebook.clone();
@@ -122,7 +122,7 @@ impl Task for JointTask {
         };
         let z0: Vec<Tensor> = self.setting.gpu.no_grad(|| self.held_out.iter().map(start).collect());
         let z0: Vec<_> = z0.into_iter().zip(self.setting.held_out_classes()).collect();
-        line.insert("held_out_loss".into(), json!(held_out_loss(&self.setting, &self.learner, prior, &z0)));
+        held_out_losses(&self.setting, &self.learner, prior, &z0, &mut line);
         let picture = pictures::grid(&draw(&self.setting, prior, vqvae)?, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(line))

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::learner::Part;
 use super::{CHUNK, Setting, tensor};
@@ -23,9 +24,9 @@ use crate::run::cache_dir;
 use crate::tensor::Tensor;
 
 /// Most bytes of one file; slots beyond it are not kept.
-const FILE_LIMIT: u64 = 4 << 30;
+const FILE_LIMIT: u64 = 5 << 30;
 /// Most bytes of all files; the oldest make room.
-const LIMIT: u64 = 8 << 30;
+const LIMIT: u64 = 10 << 30;
 /// Bytes of a slot's checksum.
 const CHECKSUM: usize = 16;
 /// Images from which the latents' moments are measured.
@@ -93,6 +94,8 @@ impl Cache {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             // Empty slots take no room where the file system knows holes.
             file.set_len(slots * slot)?;
+            // What is used stays longest, though reading alone leaves no trace.
+            file.set_modified(SystemTime::now())?;
             Ok(file)
         };
         match open() {

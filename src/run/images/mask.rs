@@ -1,5 +1,6 @@
 //! What is to be inpainted: cells of the latent grid.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,6 +18,17 @@ pub enum MaskShape {
     Left,
     /// White where the hole is; of the image's size or of the latent grid's.
     File(PathBuf),
+}
+
+impl fmt::Display for MaskShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaskShape::Centre(n) => write!(f, "centre:{n}"),
+            MaskShape::TopLeft(n) => write!(f, "topleft:{n}"),
+            MaskShape::Left => f.write_str("left"),
+            MaskShape::File(file) => write!(f, "{}", file.display()),
+        }
+    }
 }
 
 impl FromStr for MaskShape {

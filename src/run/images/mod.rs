@@ -33,7 +33,6 @@ use crate::data::{self, Batch, Broken, Held, ImageSet, Loader, LoaderOptions, Re
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::vqvae::VqVae;
-use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::init::Init;
 use crate::philox::Stream;
@@ -144,8 +143,17 @@ impl Sources {
             (Stage::Joint, Some(run)) => Sources::warm(run, config),
             // Its checkpoint has everything.
             (Stage::Joint, None) if resumes => Ok(Sources::default()),
+            (_, from) if resumes && kept.exists() => {
+                let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
+                if let Some(run) = from
+                    && read(&checkpoint::path(run))? != read(&kept)?
+                {
+                    let what = format!("--from {} is not the VQ-VAE that this run began with", run.display());
+                    return Err(usage(args, &format!("{what}; leave --from away, the run keeps its own")));
+                }
+                Sources::frozen(&kept, config)
+            }
             (_, Some(run)) => Sources::frozen(&checkpoint::path(run), config),
-            (_, None) if resumes && kept.exists() => Sources::frozen(&kept, config),
             _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
         }
     }
@@ -154,7 +162,7 @@ impl Sources {
     fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
         let found = checkpoint::load(file)?;
         if found.model != config.model_text(Stage::VqVae) {
-            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with --from";
+            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
             return Err(Error::checkpoint(file, what));
         }
         Ok(Sources { vqvae: Some(found), prior: None })
@@ -190,9 +198,10 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     let sources = Sources::find(args, config, stage)?;
     let pictures = read(folder, args.broken, args.resize, config)?;
     let dir = RunDir::open(&args.out)?;
-    let text = format!("stage = \"{}\"\n{}", stage.name(), config.to_toml());
+    let text = text_of(stage, config);
     if args.resume && args.out.join("config.toml").exists() {
-        agree(&run_dir::text(&args.out)?, &text)?;
+        let (stored_stage, stored) = trained::configuration(&args.out)?;
+        agree(&text_of(stored_stage, &stored), &text)?;
     }
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
@@ -210,6 +219,11 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
         }
         Stage::Joint => go(args, &setting, dir, stage, joint::JointTask::new(setting.clone(), sources)?),
     }
+}
+
+/// What `config.toml` of a run says.
+fn text_of(stage: Stage, config: &ImagesConfig) -> String {
+    format!("stage = \"{}\"\n{}", stage.name(), config.to_toml())
 }
 
 fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, task: T) -> Result<()> {
@@ -281,19 +295,5 @@ fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()>
     // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
     vqvae::restore_codebook(&model.codebook, found)?;
     let gpu = model.codebook.vectors.gpu().clone();
-    load_weights(&gpu, model, found, prefix)
-}
-
-/// Gives `model` the tensors of `found` whose names are `prefix` and the paths of its parameters: `ema.` for the averaged
-/// weights of a run.
-///
-/// # Errors
-/// [`Error::Checkpoint`] if one is missing or of another shape.
-fn load_weights(gpu: &Gpu, model: &mut dyn Module, found: &Checkpoint, prefix: &str) -> Result<()> {
-    let mut outcome = Ok(());
-    model.visit(&mut |path, tensor| match found.tensor(&format!("{prefix}{path}"), tensor.shape()) {
-        Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
-        Err(error) => outcome = Err(error),
-    });
-    outcome
+    found.weights(&gpu, model, prefix)
 }

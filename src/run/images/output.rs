@@ -6,54 +6,59 @@ use image::RgbImage;
 use serde_json::{Map, Value, json};
 
 use super::trained::Trained;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::run::samples_file::{self, Values};
 use crate::run::{figures, keep_pipelines, print_profile, run_dir};
 
 /// A directory for results, and the facts that go into each file.
 pub(super) struct Output<'a> {
     dir: &'a Path,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(&'static str, Value)>,
     written: Vec<&'static str>,
 }
 
 impl<'a> Output<'a> {
-    /// Creates `dir`; `more` stands beside run, stage, training steps and version.
-    pub fn new(dir: &'a Path, trained: &Trained, more: Vec<(&'static str, String)>) -> Result<Output<'a>> {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    /// For `dir`, which exists; `more` stands beside run, stage, training steps and version.
+    pub fn new(dir: &'a Path, trained: &Trained, more: Vec<(&'static str, Value)>) -> Output<'a> {
         let mut facts = vec![
-            ("run", trained.run.display().to_string()),
-            ("stage", trained.stage.name().to_string()),
-            ("training_steps", trained.step.to_string()),
-            ("version", env!("CARGO_PKG_VERSION").to_string()),
+            ("run", json!(trained.run.display().to_string())),
+            ("stage", json!(trained.stage.name())),
+            ("training_steps", json!(trained.step)),
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
         ];
         facts.extend(more);
-        Ok(Output { dir, facts, written: Vec::new() })
+        Output { dir, facts, written: Vec::new() }
+    }
+
+    /// The facts as files keep them beside pictures and tensors.
+    fn texts(&self) -> Vec<(&'static str, String)> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        self.facts.iter().map(|(name, value)| (*name, text(value))).collect()
     }
 
     /// Writes a picture.
     pub fn picture(&mut self, name: &'static str, picture: &RgbImage) -> Result<()> {
         self.written.push(name);
-        figures::save(&self.dir.join(name), picture, &self.facts)
+        figures::save(&self.dir.join(name), picture, &self.texts())
     }
 
     /// Writes pictures as an animation.
     pub fn animation(&mut self, name: &'static str, frames: &[RgbImage]) -> Result<()> {
         self.written.push(name);
-        figures::save_animation(&self.dir.join(name), frames, &self.facts)
+        figures::save_animation(&self.dir.join(name), frames, &self.texts())
     }
 
     /// Writes tensors: name, shape, values.
     pub fn tensors(&mut self, name: &'static str, tensors: &[(&str, Vec<usize>, Values)]) -> Result<()> {
         self.written.push(name);
-        samples_file::write(&self.dir.join(name), tensors, &self.facts)
+        samples_file::write(&self.dir.join(name), tensors, &self.texts())
     }
 
     /// Writes `summary.json` with `numbers`, and says what was written.
     pub fn finish(mut self, trained: &Trained, seconds: f64, numbers: Map<String, Value>) -> Result<()> {
         let adapter = &trained.gpu.facts().name;
-        let mut summary: Map<String, Value> =
-            self.facts.iter().map(|(name, text)| ((*name).to_string(), json!(text))).collect();
+        let facts = self.facts.iter().map(|(name, value)| ((*name).to_string(), value.clone()));
+        let mut summary: Map<String, Value> = facts.collect();
         summary.extend(numbers);
         summary.extend([("seconds".to_string(), json!(seconds)), ("adapter".to_string(), json!(adapter))]);
         let text = serde_json::to_string_pretty(&summary).expect("plain data");

@@ -59,27 +59,40 @@ pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Resul
     let variance = config.bridge.reverse_variance;
     let process = Process { gpu, bridge: &prior.bridge, variance, target: prior.target(), eps: &eps };
     let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
-    let z0 = process.sample(shape, Sampler::Dpmpp2m, SAMPLING_STEPS, config.seed, &mut |_, _| {})?;
+    let z0 = process.sample(
+        shape,
+        Sampler::Dpmpp2m,
+        SAMPLING_STEPS.min(prior.bridge.steps()),
+        config.seed,
+        &mut |_, _| {},
+    )?;
     Ok(gpu.no_grad(|| {
         let codes = vqvae.quantise(&prior.restore(&z0));
         vqvae.decode(&vqvae.look_up(&codes)).to_vec()
     }))
 }
 
-/// The mean of L_t of `prior` on the standardised latents of held-out images, in chunks with their classes.
-pub(super) fn held_out_loss<M: Module>(
+/// Puts into `line` the loss of `prior` on the standardised latents of held-out images, in chunks with their classes, and
+/// its mean ‖ε − ε_θ‖², whose 1 is that of a network that ignores its input.
+pub(super) fn held_out_losses<M: Module>(
     setting: &Setting,
     learner: &Learner<M>,
     prior: &Diffusion,
     held_out: &[(Tensor, Option<Codes>)],
-) -> f64 {
-    let loss = |(chunk, (z0, class)): (usize, &(Tensor, Option<Codes>))| {
-        let n = z0.shape().dims()[0];
-        let (t, stream) = learner.held_out_levels(chunk, n);
-        f64::from(prior.loss(z0, &t, class.as_ref(), stream, false).item()) * n as f64
-    };
-    let total: f64 = setting.gpu.no_grad(|| held_out.iter().enumerate().map(loss).sum());
-    total / held_out.iter().map(|(z0, _)| z0.shape().dims()[0]).sum::<usize>() as f64
+    line: &mut Map<String, Value>,
+) {
+    let (mut total, mut of_eps, mut count) = (0.0, 0.0, 0.0);
+    setting.gpu.no_grad(|| {
+        for (chunk, (z0, class)) in held_out.iter().enumerate() {
+            let n = z0.shape().dims()[0];
+            let (t, stream) = learner.held_out_levels(chunk, n);
+            total += f64::from(prior.loss(z0, &t, class.as_ref(), stream, false).item()) * n as f64;
+            of_eps += f64::from(prior.eps_loss(z0, &t, class.as_ref(), stream).item()) * n as f64;
+            count += n as f64;
+        }
+    });
+    line.insert("held_out_loss".into(), json!(total / count));
+    line.insert("held_out_eps_loss".into(), json!(of_eps / count));
 }
 
 impl Task for PriorTask {
@@ -118,10 +131,11 @@ impl Task for PriorTask {
         if !self.setting.evaluates(Stage::Prior, step) {
             return Ok(None);
         }
-        let loss = held_out_loss(&self.setting, &self.learner, &self.learner.averaged, &self.held_out);
+        let mut line = Map::new();
+        held_out_losses(&self.setting, &self.learner, &self.learner.averaged, &self.held_out, &mut line);
         let samples = draw(&self.setting, &self.learner.averaged, self.latents.vqvae())?;
         let picture = pictures::grid(&samples, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
-        Ok(Some(Map::from_iter([("held_out_loss".to_string(), json!(loss))])))
+        Ok(Some(line))
     }
 }

@@ -37,6 +37,7 @@ pub struct ReconstructArgs {
 /// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures, [`Error::Io`] for the files.
 pub fn run(args: &ReconstructArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let config = &trained.config.vqvae;
     let (set, count) = match &args.data {
         Some(folder) => (read(folder, Broken::Error, false, &trained.config)?.held_out, args.count),
@@ -63,7 +64,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         usage.used,
         config.codes
     );
-    let mut output = Output::new(&args.out, &trained, Vec::new())?;
+    let mut output = Output::new(&args.out, &trained, Vec::new());
     let picture = pictures::pairs(&originals, &images, config.size, indices.len().next_multiple_of(8));
     output.picture("reconstructions.png", &picture)?;
     let (n, grid, size) = (indices.len(), config.grid(), config.size);

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
 use super::{CHUNK, pictures};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
@@ -23,6 +23,8 @@ use crate::tensor::{Codes, Shape, Tensor};
 const COUNT: usize = 32;
 const SAMPLER: Sampler = Sampler::Dpmpp2m;
 const STEPS: usize = 20;
+/// Most images on the picture.
+const SHOWN: usize = 256;
 /// Philox stream of codes that are drawn from latents.
 const CODES: u32 = 0x2200;
 
@@ -103,6 +105,7 @@ pub(super) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
 /// [`Error::Io`] for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
     let (drawn, facts) = match &trained.prior {
         Prior::None => {
@@ -112,8 +115,9 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         Prior::PixelCnn(model) => raster(&trained, model, args)?,
     };
     let seconds = begin.elapsed().as_secs_f64();
-    let mut output = Output::new(&args.out, &trained, facts)?;
-    output.picture("samples.png", &pictures::grid(&drawn.images, trained.config.vqvae.size))?;
+    let mut output = Output::new(&args.out, &trained, facts);
+    let shown = drawn.images.len().min(SHOWN * trained.image());
+    output.picture("samples.png", &pictures::grid(&drawn.images[..shown], trained.config.vqvae.size))?;
     drawn.write(&mut output, &trained, &[])?;
     let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
     println!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
@@ -126,7 +130,7 @@ fn chunks(count: usize) -> Vec<usize> {
     (0..count).step_by(CHUNK).map(|first| CHUNK.min(count - first)).collect()
 }
 
-type Facts = Vec<(&'static str, String)>;
+type Facts = Vec<(&'static str, Value)>;
 
 fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(Drawn, Facts)> {
     if args.images.way != Way::default() {
@@ -151,9 +155,10 @@ fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(D
     }
     progress.finish();
     let codes = args.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
-    let name = sampler_name(sampler).to_string();
-    let facts = [("seed", args.seed.to_string()), ("sampler", name), ("steps", steps.to_string()), ("codes", codes)];
-    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+    let name = json!(sampler_name(sampler));
+    let facts = [("seed", json!(args.seed)), ("sampler", name), ("steps", json!(steps)), ("codes", json!(codes))];
+    let kappa = if let Sampler::Ddim { kappa } = sampler { Some(("kappa", json!(kappa))) } else { None };
+    Ok((drawn, facts.into_iter().chain(kappa).chain(args.images.facts()).collect()))
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Drawn, Facts)> {
@@ -177,15 +182,15 @@ fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Dra
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    let facts = [("seed", args.seed.to_string()), ("sampler", "raster".to_string())];
+    let facts = [("seed", json!(args.seed)), ("sampler", json!("raster"))];
     Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
 }
 
 impl ImageFlags {
     /// What the files say of classes.
-    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let class = self.class.map(|class| ("class", class.to_string()));
-        class.into_iter().chain(self.class.map(|_| ("guidance", self.guidance.unwrap_or(1.0).to_string())))
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let class = self.class.map(|class| ("class", json!(class)));
+        class.into_iter().chain(self.class.map(|_| ("guidance", json!(self.guidance.unwrap_or(1.0)))))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::latents::import_moments;
-use super::{Sources, VQVAE_FILE, load_vqvae, load_weights};
+use super::{Sources, VQVAE_FILE, load_vqvae};
 use crate::config::{ImagesConfig, Stage};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -68,7 +68,7 @@ impl Trained {
             Stage::PixelCnn => {
                 let mut model =
                     PixelCnn::new(&mut Init::blank(&gpu), &config.pixelcnn, config.vqvae.codes, config.classes);
-                load_weights(&gpu, &mut model, &found, "ema.")?;
+                found.weights(&gpu, &mut model, "ema.")?;
                 Prior::PixelCnn(model)
             }
         };
@@ -119,7 +119,7 @@ impl Trained {
 }
 
 /// The stage of a run and its configuration, whose text begins with the stage.
-fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
+pub(super) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
     let (file, text) = (run.join("config.toml"), run_dir::text(run)?);
     if !run_dir::is_of_images(run)? {
         return Err(Error::Usage(format!("{} is a run of the toy; this command serves image runs", run.display())));
@@ -135,7 +135,7 @@ fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
 /// The diffusion prior of a checkpoint, with the moments of its latents.
 fn diffusion(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint, prefix: &str) -> Result<Diffusion> {
     let mut model = Diffusion::new(&mut Init::blank(gpu), config)?;
-    load_weights(gpu, &mut model, found, prefix)?;
+    found.weights(gpu, &mut model, prefix)?;
     model.moments = import_moments(&model, found)?;
     Ok(model)
 }
