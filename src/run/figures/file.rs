@@ -1,12 +1,11 @@
 //! A picture, or an animation, and what made it, as one PNG file.
 
-use std::io::Write;
 use std::path::Path;
 
-use atomic_write_file::AtomicWriteFile;
 use image::RgbImage;
 
 use crate::error::{Error, Result};
+use crate::run::run_dir;
 
 /// Milliseconds of a frame of an animation, and of its last one.
 const FRAME: u16 = 400;
@@ -26,9 +25,7 @@ pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Res
 /// As [`save`].
 pub fn save_animation(path: &Path, frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<()> {
     let png = encode(frames, metadata).map_err(|e| Error::io(path)(e.into()))?;
-    let mut file = AtomicWriteFile::open(path).map_err(Error::io(path))?;
-    file.write_all(&png).map_err(Error::io(path))?;
-    file.commit().map_err(Error::io(path))
+    run_dir::write(path, &png)
 }
 
 fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, png::EncodingError> {

@@ -15,6 +15,7 @@ mod prior;
 pub mod reconstruct;
 pub(super) mod rehearsal;
 pub mod sample;
+mod sources;
 mod trained;
 mod vqvae;
 
@@ -23,8 +24,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use self::learner::Part;
+use self::sources::{Sources, freeze};
 use super::progress::Progress;
-use super::run_dir::{self, RunDir};
+use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
 use super::{keep_pipelines, memory};
@@ -32,14 +34,9 @@ use crate::config::{ImagesConfig, Stage};
 use crate::data::{self, Batch, Broken, Held, ImageSet, Loader, LoaderOptions, Reading};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::models::vqvae::VqVae;
-use crate::nn::checkpoint::{self, Checkpoint};
-use crate::nn::init::Init;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
-/// The frozen VQ-VAE in the directory of a run that builds on it.
-const VQVAE_FILE: &str = "vqvae.safetensors";
 /// Images side by side through a network in evaluations.
 const CHUNK: usize = 32;
 /// Philox stream of the classes that training drops.
@@ -123,64 +120,6 @@ impl Setting {
 /// The pictures `indices` of a set on the GPU, [n, h, w, 3].
 fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Tensor {
     Tensor::from_slice(gpu, &set.floats(indices), [indices.len(), set.height, set.width, 3])
-}
-
-/// The trained models that a stage builds on.
-#[derive(Default)]
-struct Sources {
-    vqvae: Option<Checkpoint>,
-    prior: Option<Checkpoint>,
-}
-
-impl Sources {
-    /// What `args` name for `stage`, checked before anything slow.
-    fn find(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<Sources> {
-        let resumes = args.resume && checkpoint::exists(&args.out);
-        let kept = args.out.join(VQVAE_FILE);
-        match (stage, &args.from) {
-            (Stage::VqVae, Some(_)) => Err(usage(args, "--stage vqvae starts from nothing, without --from")),
-            (Stage::VqVae, None) => Ok(Sources::default()),
-            (Stage::Joint, Some(run)) => Sources::warm(run, config),
-            // Its checkpoint has everything.
-            (Stage::Joint, None) if resumes => Ok(Sources::default()),
-            (_, from) if resumes && kept.exists() => {
-                let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
-                if let Some(run) = from
-                    && read(&checkpoint::path(run))? != read(&kept)?
-                {
-                    let what = format!("--from {} is not the VQ-VAE that this run began with", run.display());
-                    return Err(usage(args, &format!("{what}; leave --from away, the run keeps its own")));
-                }
-                Sources::frozen(&kept, config)
-            }
-            (_, Some(run)) => Sources::frozen(&checkpoint::path(run), config),
-            _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
-        }
-    }
-
-    /// A VQ-VAE alone.
-    fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
-        let found = checkpoint::load(file)?;
-        if found.model != config.model_text(Stage::VqVae) {
-            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
-            return Err(Error::checkpoint(file, what));
-        }
-        Ok(Sources { vqvae: Some(found), prior: None })
-    }
-
-    /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
-    fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
-        let found = checkpoint::load(&checkpoint::path(run))?;
-        if found.model == config.model_text(Stage::Prior) {
-            return Ok(Sources { prior: Some(found), ..Sources::frozen(&run.join(VQVAE_FILE), config)? });
-        }
-        if found.model != config.model_text(Stage::VqVae) {
-            let what =
-                "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
-            return Err(Error::checkpoint(&found.path, what));
-        }
-        Ok(Sources { vqvae: Some(found), prior: None })
-    }
 }
 
 fn usage(args: &TrainArgs, what: &str) -> Error {
@@ -275,25 +214,4 @@ fn read(folder: &Path, broken: Broken, resize: bool, config: &ImagesConfig) -> R
     };
     eprintln!("{} images to train on, {} held out", train.len(), held_out.len());
     Ok(Pictures { train: Arc::new(train), held_out })
-}
-
-/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
-fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
-    let found = sources.vqvae.expect("a stage that freezes a VQ-VAE has one");
-    let copy = out.join(VQVAE_FILE);
-    if found.path != copy {
-        let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
-        run_dir::write(&copy, &bytes)?;
-    }
-    let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
-    load_vqvae(&mut model, &found, "ema.")?;
-    Ok(model)
-}
-
-/// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
-fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
-    // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
-    vqvae::restore_codebook(&model.codebook, found)?;
-    let gpu = model.codebook.vectors.gpu().clone();
-    found.weights(&gpu, model, prefix)
 }

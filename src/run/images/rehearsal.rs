@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Pictures, Setting, Sources, joint, pixelcnn, prior, vqvae};
+use super::sources::Sources;
+use super::{Pictures, Setting, joint, pixelcnn, prior, vqvae};
 use crate::config::{ImagesConfig, Stage};
 use crate::data::ImageSet;
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::latents::import_moments;
-use super::{Sources, VQVAE_FILE, load_vqvae};
+use super::sources::{Sources, VQVAE_FILE, load_vqvae};
 use crate::config::{ImagesConfig, Stage};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;

@@ -1,0 +1,94 @@
+//! The trained models that a stage builds on: found, checked, copied, loaded.
+
+use std::path::Path;
+
+use super::{Setting, usage, vqvae};
+use crate::config::{ImagesConfig, Stage};
+use crate::error::{Error, Result};
+use crate::models::vqvae::VqVae;
+use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::init::Init;
+use crate::run::run_dir;
+use crate::run::train::TrainArgs;
+
+/// The frozen VQ-VAE in the directory of a run that builds on it.
+pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
+
+/// The trained models that a stage builds on.
+#[derive(Default)]
+pub(super) struct Sources {
+    pub vqvae: Option<Checkpoint>,
+    pub prior: Option<Checkpoint>,
+}
+
+impl Sources {
+    /// What `args` name for `stage`, checked before anything slow.
+    pub fn find(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<Sources> {
+        let resumes = args.resume && checkpoint::exists(&args.out);
+        let kept = args.out.join(VQVAE_FILE);
+        match (stage, &args.from) {
+            (Stage::VqVae, Some(_)) => Err(usage(args, "--stage vqvae starts from nothing, without --from")),
+            (Stage::VqVae, None) => Ok(Sources::default()),
+            (Stage::Joint, Some(run)) => Sources::warm(run, config),
+            // Its checkpoint has everything.
+            (Stage::Joint, None) if resumes => Ok(Sources::default()),
+            (_, from) if resumes && kept.exists() => {
+                let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
+                if let Some(run) = from
+                    && read(&checkpoint::path(run))? != read(&kept)?
+                {
+                    let what = format!("--from {} is not the VQ-VAE that this run began with", run.display());
+                    return Err(usage(args, &format!("{what}; leave --from away, the run keeps its own")));
+                }
+                Sources::frozen(&kept, config)
+            }
+            (_, Some(run)) => Sources::frozen(&checkpoint::path(run), config),
+            _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
+        }
+    }
+
+    /// A VQ-VAE alone.
+    pub fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
+        let found = checkpoint::load(file)?;
+        if found.model != config.model_text(Stage::VqVae) {
+            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
+            return Err(Error::checkpoint(file, what));
+        }
+        Ok(Sources { vqvae: Some(found), prior: None })
+    }
+
+    /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
+    fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
+        let found = checkpoint::load(&checkpoint::path(run))?;
+        if found.model == config.model_text(Stage::Prior) {
+            return Ok(Sources { prior: Some(found), ..Sources::frozen(&run.join(VQVAE_FILE), config)? });
+        }
+        if found.model != config.model_text(Stage::VqVae) {
+            let what =
+                "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
+            return Err(Error::checkpoint(&found.path, what));
+        }
+        Ok(Sources { vqvae: Some(found), prior: None })
+    }
+}
+
+/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
+pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
+    let found = sources.vqvae.expect("a stage that freezes a VQ-VAE has one");
+    let copy = out.join(VQVAE_FILE);
+    if found.path != copy {
+        let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
+        run_dir::write(&copy, &bytes)?;
+    }
+    let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
+    load_vqvae(&mut model, &found, "ema.")?;
+    Ok(model)
+}
+
+/// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
+pub(super) fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
+    // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
+    vqvae::restore_codebook(&model.codebook, found)?;
+    let gpu = model.codebook.vectors.gpu().clone();
+    found.weights(&gpu, model, prefix)
+}
