@@ -45,7 +45,7 @@ impl Diffusion {
     /// A prior with random weights; latents are taken as they are until `moments` says otherwise.
     ///
     /// # Errors
-    /// [`Error::Config`] if the bridge's numbers make no sense.
+    /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
     pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Diffusion> {
         let gpu = &init.gpu().clone();
         let (bridge, dim) = (config.bridge.build()?, config.vqvae.dim);
