@@ -5,6 +5,7 @@ mod data;
 mod export;
 mod images;
 mod inpaint;
+mod reproduce;
 mod sample;
 mod schedule;
 
@@ -68,6 +69,8 @@ enum Command {
     Inpaint(inpaint::InpaintFlags),
     /// Show how a diffusion prior comes from noise to pictures.
     Chain(images::ChainFlags),
+    /// The paper's tables and figures: train what is missing, evaluate, write a report.
+    Reproduce(reproduce::ReproduceFlags),
     /// Write a run's weights in PyTorch's names and layouts.
     Export(export::ExportFlags),
     /// Draw the paper's figures of the toy from a trained run.
@@ -193,6 +196,7 @@ impl Cli {
             Command::Reconstruct(flags) => flags.run(),
             Command::Inpaint(flags) => flags.run(),
             Command::Chain(flags) => flags.run(),
+            Command::Reproduce(flags) => flags.run(),
             Command::Export(flags) => flags.run(),
             Command::Figures(FigureFlags { run, out, seed, device }) => {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })

@@ -25,7 +25,7 @@ pub(super) struct InpaintFlags {
     /// What is known: of the toy POSITION=CODE,POSITION=CODE, of image runs picture files.
     #[arg(long, required = true, num_args = 1.., value_name = "KNOWN")]
     known: Vec<String>,
-    /// Image runs: the hole in cells of the latent grid (a cell is 4 × 4 pixels): centre:N, topleft:N, left, or a PNG file
+    /// Image runs: the hole in cells of the latent grid (a cell is 4 × 4 pixels): centre:N, topleft:N, left, right, or a PNG file
     /// of the image's or the grid's size, white where the hole is.
     #[arg(long, value_name = "SHAPE")]
     mask: Option<MaskShape>,

@@ -7,11 +7,13 @@
 mod axes;
 mod contact_sheet;
 mod file;
+mod gallery;
 mod marks;
 mod plot;
 
 pub use contact_sheet::contact_sheet;
 pub use file::{save, save_animation};
+pub use gallery::{Block, Row, gallery};
 
 use axes::Axes;
 use image::RgbImage;

@@ -10,7 +10,7 @@ use super::images::inpaint as images;
 use super::images::mask::MaskShape;
 use super::images::sample::ImageFlags;
 use super::progress::Progress;
-use super::sample::{COUNT, Trained, only_for_images, pairs, write_samples};
+use super::sample::{COUNT, Trained, frames, only_for_images, sequences, write_samples};
 use super::{Device, figures, keep_pipelines, run_dir};
 use crate::data::toy::{self, CODES, DIM, LENGTH};
 use crate::error::{Error, Result};
@@ -57,11 +57,15 @@ pub enum PriorKind {
 const RESAMPLE: usize = 10;
 
 /// The toy's sequences that are asked for.
-struct Wanted {
-    known: Vec<(usize, u32)>,
-    resample: usize,
-    count: usize,
-    seed: u64,
+pub(super) struct Wanted {
+    /// Positions and their codes.
+    pub known: Vec<(usize, u32)>,
+    /// Passes over each level.
+    pub resample: usize,
+    /// Sequences.
+    pub count: usize,
+    /// Of the noise.
+    pub seed: u64,
 }
 
 impl Wanted {
@@ -132,8 +136,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     });
     let text = serde_json::to_string_pretty(&summary).expect("plain data");
     run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
-    let (frames, rows) = first_three(&codes, &z0);
-    let picture = figures::inpainting(&toy::centroids(), &wanted.known, &frames, &rows);
+    let picture = picture(&wanted, &codes, &z0);
     let facts = [
         ("seed", args.seed.to_string()),
         ("resample", wanted.resample.to_string()),
@@ -155,7 +158,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
 }
 
 /// z_0 [count, 5, 2] with the known positions at their centroids.
-fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
+pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
     let (mut vectors, mut mask) = ([0.0; LENGTH * DIM], [0.0; LENGTH]);
     for &(position, code) in &wanted.known {
         vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
@@ -176,12 +179,10 @@ fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
     Ok(filled.to_vec())
 }
 
-/// The first three samples as the figure wants them.
-fn first_three(codes: &[u32], z0: &[f32]) -> (Vec<figures::Frame>, Vec<[u32; LENGTH]>) {
-    let points = pairs(z0);
-    let frames = points.chunks_exact(LENGTH).take(3).map(|f| [f[0], f[1], f[2], f[3], f[4]]).collect();
-    let rows = codes.chunks_exact(LENGTH).take(3).map(|c| [c[0], c[1], c[2], c[3], c[4]]).collect();
-    (frames, rows)
+/// Figure 12: the first three samples.
+pub(super) fn picture(wanted: &Wanted, codes: &[u32], z0: &[f32]) -> image::RgbImage {
+    let (frames, rows) = (frames(&z0[..z0.len().min(3 * LENGTH * DIM)]), sequences(codes));
+    figures::inpainting(&toy::centroids(), &wanted.known, &frames, &rows)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod inpaint;
 mod memory;
 pub mod presets;
 pub mod progress;
+pub mod reproduce;
 pub mod run_dir;
 pub mod sample;
 mod samples_file;

@@ -150,6 +150,30 @@ pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
     Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
+/// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints included, of a resumed one
+/// all parts. `None` if nothing was logged.
+///
+/// Lines from before there was `seconds` have the rate since their part began; a part begins where the rate says that
+/// less time has passed than a line before.
+pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
+    let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
+    let (mut before, mut first, mut last) = (0.0, 0.0, None::<(f64, f64)>);
+    for line in lines {
+        let Some(step) = number(line, "step") else { continue };
+        if let Some(seconds) = number(line, "seconds") {
+            (before, first, last) = (0.0, step, Some((step, seconds)));
+        } else if let Some(rate) = number(line, "steps_per_second").filter(|&rate| rate > 0.0) {
+            let mut took = before + (step - first) / rate;
+            if let Some((at, so_far)) = last.filter(|&(_, so_far)| took < so_far) {
+                (before, first) = (so_far, at);
+                took = before + (step - first) / rate;
+            }
+            last = Some((step, took));
+        }
+    }
+    last.map(|(_, seconds)| seconds)
+}
+
 /// Writes a whole file or none, and makes it durable.
 ///
 /// # Errors
@@ -157,4 +181,26 @@ pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
 pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
     out.write_all(bytes).and_then(|()| out.sync_all()).and_then(|()| out.commit()).map_err(Error::io(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn line(step: u64, name: &str, value: f64) -> Map<String, Value> {
+        Map::from_iter([("step".to_string(), json!(step)), (name.to_string(), json!(value))])
+    }
+
+    #[test]
+    fn wall_time_is_that_of_all_parts() {
+        assert_eq!(wall_seconds(&[]), None);
+        assert_eq!(wall_seconds(&[line(5, "held_out_psnr", 3.0)]), None);
+        assert_eq!(wall_seconds(&[line(10, "seconds", 4.0), line(20, "seconds", 9.0)]), Some(9.0));
+        // 10 steps in 5 s, 20 in 10 s; then a part of its own, 5 steps in 1 s.
+        let rates = [line(10, "steps_per_second", 2.0), line(20, "steps_per_second", 2.0)];
+        assert_eq!(wall_seconds(&rates), Some(10.0));
+        let resumed = [&rates[..], &[line(25, "steps_per_second", 5.0), line(30, "steps_per_second", 5.0)]].concat();
+        assert_eq!(wall_seconds(&resumed), Some(12.0));
+    }
 }

@@ -102,6 +102,16 @@ pub fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
     flat.chunks_exact(DIM).map(|p| [p[0], p[1]]).collect()
 }
 
+/// Sequences of five points from their flat coordinates.
+pub fn frames(flat: &[f32]) -> Vec<figures::Frame> {
+    pairs(flat).chunks_exact(LENGTH).map(|f| std::array::from_fn(|i| f[i])).collect()
+}
+
+/// Sequences of five codes from the flat codes.
+pub fn sequences(flat: &[u32]) -> Vec<[u32; LENGTH]> {
+    flat.chunks_exact(LENGTH).map(|c| std::array::from_fn(|i| c[i])).collect()
+}
+
 /// Samples.
 ///
 /// # Errors
@@ -158,7 +168,16 @@ pub(super) fn only_for_images(run: &Path, flags: &ImageFlags) -> Result<()> {
 }
 
 /// Codes [n, 5] and z_0 [n, 5, 2].
-fn draw(trained: &Trained, seed: u64, count: usize, sampler: Sampler, steps: usize) -> Result<(Vec<u32>, Vec<f32>)> {
+///
+/// # Errors
+/// [`Error::Usage`] if `steps` do not fit.
+pub(super) fn draw(
+    trained: &Trained,
+    seed: u64,
+    count: usize,
+    sampler: Sampler,
+    steps: usize,
+) -> Result<(Vec<u32>, Vec<f32>)> {
     let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
     let process = trained.process(&eps);
     let chunks = count.div_ceil(CHUNK);
@@ -179,7 +198,7 @@ fn draw(trained: &Trained, seed: u64, count: usize, sampler: Sampler, steps: usi
     Ok((codes, z0))
 }
 
-fn caption(name: &str, steps: usize, reached: &Reached) -> String {
+pub(super) fn caption(name: &str, steps: usize, reached: &Reached) -> String {
     format!(
         "{name}, {steps} steps: {:.2} % of {} sequences are valid chains, total variation {:.3} among them, {} distinct sequences",
         100.0 * reached.valid,
@@ -211,7 +230,7 @@ pub fn sampler_name(sampler: Sampler) -> &'static str {
 }
 
 /// Share of each of the 128 chains among the valid sequences.
-fn histogram(codes: &[u32]) -> Vec<f64> {
+pub(super) fn histogram(codes: &[u32]) -> Vec<f64> {
     let mut counts = vec![0.0; toy::CHAINS];
     codes.chunks_exact(LENGTH).filter_map(toy::chain_index).for_each(|i| counts[i] += 1.0);
     let total: f64 = counts.iter().sum::<f64>().max(1.0);

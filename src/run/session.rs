@@ -1,14 +1,14 @@
 //! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping, resuming.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::progress::Progress;
-use super::run_dir::RunDir;
+use super::run_dir::{self, RunDir};
 use crate::config::{Levels, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
@@ -86,20 +86,29 @@ pub struct Session<T: Task> {
     pub model: String,
     /// Steps done.
     pub step: u64,
+    /// Wall seconds that earlier parts of a resumed run took.
+    pub seconds: f64,
     /// Set by SIGINT and SIGTERM to the exit code.
     pub stop: Arc<AtomicUsize>,
 }
 
-/// A flag that SIGINT and SIGTERM set to the exit code.
+/// The signals that stop a program, and the exit code of each.
+pub const SIGNALS: [(i32, usize); 2] = [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)];
+
+/// The one flag of this process that SIGINT and SIGTERM set to the exit code. `dir` is named in errors.
 ///
 /// # Errors
 /// [`Error::Io`] if the handlers cannot be installed.
-pub fn stop_flag(dir: &RunDir) -> Result<Arc<AtomicUsize>> {
-    let stop = Arc::new(AtomicUsize::new(0));
-    for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
-        signal_hook::flag::register_usize(signal, stop.clone(), code).map_err(Error::io(&dir.path))?;
+pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
+    static FLAG: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag.clone());
     }
-    Ok(stop)
+    let flag = FLAG.get_or_init(Arc::default).clone();
+    for (signal, code) in SIGNALS {
+        signal_hook::flag::register_usize(signal, flag.clone(), code).map_err(Error::io(dir))?;
+    }
+    Ok(flag)
 }
 
 impl<T: Task> Session<T> {
@@ -128,7 +137,9 @@ impl<T: Task> Session<T> {
         }
         self.task.import(&found)?;
         self.step = found.step;
-        self.dir.rewind(self.step)
+        self.dir.rewind(self.step)?;
+        self.seconds = run_dir::wall_seconds(&run_dir::metrics(&self.dir.path)?).unwrap_or(0.0);
+        Ok(())
     }
 
     /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
@@ -218,10 +229,9 @@ impl<T: Task> Session<T> {
             }
             line.insert("grad_norm".into(), json!(norm));
             line.insert("lr".into(), json!(learning_rate(&self.train, self.step - 1)));
-            line.insert(
-                "steps_per_second".into(),
-                Value::from((self.step - first) as f64 / begin.elapsed().as_secs_f64()),
-            );
+            let seconds = begin.elapsed().as_secs_f64();
+            line.insert("steps_per_second".into(), json!((self.step - first) as f64 / seconds));
+            line.insert("seconds".into(), json!(self.seconds + seconds));
             self.task.metrics(&mut line);
             self.dir.log(line)?;
         }

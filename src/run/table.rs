@@ -1,4 +1,4 @@
-//! Aligned text for terminals of any width.
+//! Tables: aligned text for terminals of any width, and Markdown.
 
 /// A column with its cells set in type.
 pub struct Column {
@@ -53,6 +53,22 @@ pub fn text(columns: &[Column]) -> String {
         out.push_str(&line(columns.iter().map(|c| c.set(&c.cells[row])).collect()));
     }
     out
+}
+
+/// Heads and rows as a table of Markdown.
+pub fn markdown(heads: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let rule = format!("|{}\n", "---|".repeat(heads.len()));
+    let rows: String = rows.iter().map(|row| line(row)).collect();
+    line(heads) + &rule + &rows
+}
+
+/// `text` as it may stand in a table of Markdown.
+pub fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }
 
 /// `text` in lines of at most `width` characters as far as its words allow, each behind `indent` spaces.

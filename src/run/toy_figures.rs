@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::figures::{self, Frame};
-use super::sample::{Trained, pairs};
+use super::sample::{Trained, frames, pairs, sequences};
 use super::{Device, run_dir};
 use crate::data::toy::{self, DIM, LENGTH};
 use crate::error::{Error, Result};
@@ -34,37 +34,54 @@ pub struct FigureArgs {
 pub fn run(args: &FigureArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    let facts = [
-        ("seed", args.seed.to_string()),
-        ("run", args.run.display().to_string()),
-        ("training_steps", trained.step.to_string()),
-        ("version", env!("CARGO_PKG_VERSION").to_string()),
-    ];
+    let facts = facts(&args.run, &trained, args.seed);
     let save = |name: &str, picture: &image::RgbImage| {
         let file = args.out.join(name);
         figures::save(&file, picture, &facts)?;
         println!("{}", file.display());
         Ok(())
     };
-    let (codes, points) = data(args.seed, 2);
-    let rows: Vec<[u32; LENGTH]> = codes.chunks_exact(LENGTH).map(|c| [c[0], c[1], c[2], c[3], c[4]]).collect();
-    save("figure-2-data.png", &figures::toy_data(&toy::centroids(), &frames(&points), &rows))?;
-    let (forward, reverse) = (forward_path(&trained, args.seed), reverse_path(&trained, args.seed)?);
-    save("figure-3-paths.png", &figures::paths(&toy::centroids(), &forward, &reverse))?;
+    save("figure-2-data.png", &samples_of_data(args.seed))?;
+    let (paths, reverse) = paths(&trained, args.seed)?;
+    save("figure-3-paths.png", &paths)?;
     if trained.config.codes.is_some() {
-        let before = pairs(&Toy::new(&trained.gpu, &trained.config)?.codebook().to_vec());
-        let (_, cloud) = data(args.seed, 300);
-        let picture = figures::codes_before_after(&toy::centroids(), &before, &trained.codebook(), &pairs(&cloud));
-        save("figure-11-codes.png", &picture)?;
-        println!(
-            "{} of {} centroids have one code of their own within {RECOVERED}",
-            recovered(&trained.codebook()),
-            toy::CODES
-        );
+        save("figure-11-codes.png", &codes(&trained, args.seed)?)?;
+        let found = recovered(&trained.codebook());
+        println!("{found} of {} centroids have one code of their own within {RECOVERED}", toy::CODES);
     }
     save("training.png", &curves(&args.run)?)?;
-    print!("{}", table4(&reverse, trained.model.bridge.steps()));
+    print!("\n  t  nearest centroids (Table 4)\n");
+    table4(&reverse).iter().for_each(|(t, codes)| println!("{t:>3}  {codes:?}"));
     Ok(())
+}
+
+/// What a picture says of the run that it is of.
+pub(super) fn facts(run: &Path, trained: &Trained, seed: u64) -> [(&'static str, String); 4] {
+    [
+        ("seed", seed.to_string()),
+        ("run", run.display().to_string()),
+        ("training_steps", trained.step.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}
+
+/// Figure 2: two samples of the data.
+pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
+    let (codes, points) = data(seed, 2);
+    figures::toy_data(&toy::centroids(), &frames(&points), &sequences(&codes))
+}
+
+/// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
+pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
+    let (forward, reverse) = (forward_path(trained, seed), reverse_path(trained, seed)?);
+    Ok((figures::paths(&toy::centroids(), &forward, &reverse), reverse))
+}
+
+/// Figure 11: the codes of a joint training, before and after.
+pub(super) fn codes(trained: &Trained, seed: u64) -> Result<image::RgbImage> {
+    let before = pairs(&Toy::new(&trained.gpu, &trained.config)?.codebook().to_vec());
+    let (_, cloud) = data(seed, 300);
+    Ok(figures::codes_before_after(&toy::centroids(), &before, &trained.codebook(), &pairs(&cloud)))
 }
 
 /// Codes [n, 5] and points [n, 5, 2] of the data.
@@ -73,10 +90,6 @@ fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
     let codes = toy::sequences(stream, n);
     let points = toy::points(&codes, Stream { stream: 0x3001, ..stream });
     (codes, points)
-}
-
-fn frames(points: &[f32]) -> Vec<Frame> {
-    pairs(points).chunks_exact(LENGTH).map(|f| [f[0], f[1], f[2], f[3], f[4]]).collect()
 }
 
 /// One path of the forward process, t = 0..T.
@@ -109,18 +122,18 @@ fn reverse_path(trained: &Trained, seed: u64) -> Result<Vec<Frame>> {
     Ok(path)
 }
 
-/// Table 4: the nearest centroids on the way from noise to data.
-fn table4(reverse: &[Frame], steps: usize) -> String {
-    let mut text = String::from("\n  t  nearest centroids (Table 4)\n");
-    for row in 0..=5 {
+/// Table 4: levels, and the nearest centroids there, on the way from noise to data.
+pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
+    let steps = reverse.len() - 1;
+    let row = |row: usize| {
         let t = steps * (5 - row) / 5;
-        let codes = toy::nearest(reverse[steps - t].as_flattened(), &toy::centroids());
-        text += &format!("{t:>3}  {codes:?}\n");
-    }
-    text
+        (t, toy::nearest(reverse[steps - t].as_flattened(), &toy::centroids()))
+    };
+    (0..=5).map(row).collect()
 }
 
-fn curves(run: &Path) -> Result<image::RgbImage> {
+/// The losses of a training.
+pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
     let lines = run_dir::metrics(run)?;
     let names = ["loss", "diffusion", "reconstruction", "regulariser"];
     let series = |name: &str| -> Vec<(f64, f64)> {
@@ -136,10 +149,10 @@ fn curves(run: &Path) -> Result<image::RgbImage> {
 }
 
 /// How near a learnt code must be to a centroid.
-const RECOVERED: f32 = 0.02;
+pub(super) const RECOVERED: f32 = 0.02;
 
 /// Number of true centroids that have exactly one code near them: what joint training must bring to eight.
-fn recovered(codebook: &[[f32; DIM]]) -> usize {
+pub(super) fn recovered(codebook: &[[f32; DIM]]) -> usize {
     let close = |c: &[f32; DIM], e: &[f32; DIM]| ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED;
     toy::centroids().iter().filter(|c| codebook.iter().filter(|&e| close(c, e)).count() == 1).count()
 }

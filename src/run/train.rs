@@ -78,8 +78,8 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let task = ToyTask::new(&gpu, &config)?;
     dir.write_config(&config.to_toml())?;
     let (train, seed, model) = (config.train.clone(), config.seed, config.model_text());
-    let stop = session::stop_flag(&dir)?;
-    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, stop };
+    let stop = session::stop_flag(&dir.path)?;
+    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
     session.run()?;
     keep_pipelines(&session.gpu);
@@ -88,14 +88,20 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
 
 /// A resumed run must be the same run: `stored` and `wanted` are configurations as TOML.
 pub fn agree(stored: &str, wanted: &str) -> Result<()> {
-    if stored == wanted {
-        return Ok(());
+    match difference(stored, wanted) {
+        None => Ok(()),
+        Some((a, b)) => Err(Error::Config(format!(
+            "--resume: the run has `{a}`, this command `{b}`; give the same preset and --set, or choose another --out"
+        ))),
     }
-    let differs = stored.lines().zip(wanted.lines()).find(|(a, b)| a != b);
-    let (a, b) = differs.unwrap_or(("a section more or less", ""));
-    Err(Error::Config(format!(
-        "--resume: the run has `{a}`, this command `{b}`; give the same preset and --set, or choose another --out"
-    )))
+}
+
+/// The first lines in which two configurations as TOML differ; `None` if they are the same.
+pub fn difference<'a>(stored: &'a str, wanted: &'a str) -> Option<(&'a str, &'a str)> {
+    if stored == wanted {
+        return None;
+    }
+    stored.lines().zip(wanted.lines()).find(|(a, b)| a != b).or(Some(("a section more or less", "")))
 }
 
 /// Algorithm 1 on the toy.

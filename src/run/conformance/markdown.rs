@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::report::{AdapterReport, Report, driver};
 use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
+use crate::run::table::{escaped, markdown as table};
 
 /// The page.
 pub fn text(reports: &[Report]) -> String {
@@ -38,20 +39,6 @@ fn columns(reports: &[Report]) -> Vec<Column<'_>> {
         }
     }
     list
-}
-
-fn table(heads: &[String], rows: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
-        format!("| {} |\n", cells.join(" | "))
-    };
-    let rule = format!("|{}\n", "---|".repeat(heads.len()));
-    let rows: String = rows.iter().map(|row| line(row)).collect();
-    line(heads) + &rule + &rows
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }
 
 fn adapters(columns: &[Column]) -> String {

@@ -23,6 +23,11 @@ const SHOWN: usize = 9;
 /// The level where the pictures begin; noisier ones show nothing.
 const FROM: usize = 500;
 
+/// The level where the pictures of a chain through `steps` levels begin, unless the user says otherwise.
+pub(super) fn first_level(steps: usize) -> usize {
+    FROM.min(steps.div_ceil(2))
+}
+
 /// Arguments of `chain`.
 #[derive(Clone, Debug)]
 pub struct ChainArgs {
@@ -62,7 +67,8 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     };
     let (steps, from) = levels_of(model, args)?;
     let begin = Instant::now();
-    let (levels, frames) = walk(&trained, model, args, steps, from)?;
+    let start = start(&trained, args)?;
+    let (levels, frames) = walk(&trained, model, &start, &Walk { steps, resample: RESAMPLE, from, seed: args.seed })?;
     let seconds = begin.elapsed().as_secs_f64();
     let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
     let kind = match (&args.mask, args.known.is_empty()) {
@@ -95,20 +101,54 @@ pub fn run(args: &ChainArgs) -> Result<()> {
 /// Steps of the walk, and the level where the pictures begin.
 fn levels_of(model: &Diffusion, args: &ChainArgs) -> Result<(usize, usize)> {
     let all = model.bridge.steps();
-    let from = args.from_step.unwrap_or(FROM.min(all.div_ceil(2)));
+    let from = args.from_step.unwrap_or(first_level(all));
     if !(1..=all).contains(&from) {
         return Err(Error::Usage(format!("--from-step {from}: the run's levels are 1 to {all}")));
     }
     Ok((args.steps.unwrap_or(STEPS.min(all)), from))
 }
 
+/// Where chains begin.
+pub(super) enum Start {
+    /// From noise, so many.
+    Noise(usize),
+    /// From the noised latents of pictures [m, size, size, 3].
+    Pictures(Vec<f32>),
+    /// From noise beside the known part of pictures.
+    Holed(Holed),
+}
+
+/// What `args` say of it.
+fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
+    let config = &trained.config.vqvae;
+    if let Some(shape) = &args.mask {
+        return Ok(Start::Holed(Holed::new(trained, &args.known, Mask::new(shape, config.size, config.grid())?)?));
+    }
+    if args.known.is_empty() {
+        return Ok(Start::Noise(args.count));
+    }
+    let set = known::pictures(&args.known, config.size)?;
+    Ok(Start::Pictures(set.floats(&(0..set.len() as u32).collect::<Vec<_>>())))
+}
+
+/// How chains go on.
+pub(super) struct Walk {
+    /// Steps from T to 0.
+    pub steps: usize,
+    /// Passes over each level beside a known part.
+    pub resample: usize,
+    /// The level where the pictures begin.
+    pub from: usize,
+    /// Of the noise.
+    pub seed: u64,
+}
+
 /// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3] each.
-fn walk(
+pub(super) fn walk(
     trained: &Trained,
     model: &Diffusion,
-    args: &ChainArgs,
-    steps: usize,
-    from: usize,
+    start: &Start,
+    &Walk { steps, resample, from, seed }: &Walk,
 ) -> Result<(Vec<usize>, Vec<Vec<f32>>)> {
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let process = trained.process(model, &eps);
@@ -126,23 +166,20 @@ fn walk(
         }
     };
     let config = &trained.config.vqvae;
-    match &args.mask {
-        Some(shape) => {
-            let holed = Holed::new(trained, &args.known, Mask::new(shape, config.size, config.grid())?)?;
-            let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&holed.latents)));
-            let known = Known { z0: &z0, mask: &holed.known(trained), resample: RESAMPLE };
-            process.inpaint(&known, &levels, args.seed, &mut seen);
+    let standardised = |latents: &[f32]| trained.gpu.no_grad(|| model.standardise(&trained.latents(latents)));
+    match start {
+        Start::Holed(holed) => {
+            let z0 = standardised(&holed.latents);
+            let known = Known { z0: &z0, mask: &holed.known(trained), resample };
+            process.inpaint(&known, &levels, seed, &mut seen);
         }
-        None if args.known.is_empty() => {
-            let z = process.initial(Shape::from([args.count, config.grid(), config.grid(), config.dim]), args.seed);
-            process.denoise(&z, &levels, Sampler::Ancestral, args.seed, &mut seen);
+        Start::Noise(count) => {
+            let z = process.initial(Shape::from([*count, config.grid(), config.grid(), config.dim]), seed);
+            process.denoise(&z, &levels, Sampler::Ancestral, seed, &mut seen);
         }
-        None => {
-            let set = known::pictures(&args.known, config.size)?;
-            let latents = trained.encode(&set.floats(&(0..set.len() as u32).collect::<Vec<_>>()));
-            let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&latents)));
-            let z = process.noised(&z0, from, args.seed);
-            process.denoise(&z, &last, Sampler::Ancestral, args.seed, &mut seen);
+        Start::Pictures(images) => {
+            let z = process.noised(&standardised(&trained.encode(images)), from, seed);
+            process.denoise(&z, &last, Sampler::Ancestral, seed, &mut seen);
         }
     }
     progress.finish();

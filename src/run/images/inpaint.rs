@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::mask::Mask;
 use super::output::{Output, nchw};
-use super::sample::{Drawn, chunk_seed};
+use super::sample::{Drawn, Facts, chunk_seed};
 use super::trained::{Prior, Trained};
 use super::{CHUNK, known, pictures};
 use crate::error::{Error, Result};
@@ -37,12 +37,17 @@ pub(super) struct Holed {
 impl Holed {
     /// The pictures `files` of a run with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<Holed> {
+        let set = known::pictures(files, trained.config.vqvae.size)?;
+        Ok(Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>()), mask))
+    }
+
+    /// `originals` [m, size, size, 3] with the hole `mask`.
+    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Holed {
         let size = trained.config.vqvae.size;
-        let set = known::pictures(files, size)?;
-        let originals = set.floats(&(0..set.len() as u32).collect::<Vec<_>>());
         let filled: Vec<f32> =
             originals.chunks_exact(trained.image()).flat_map(|image| mask.filled(image, size)).collect();
-        Ok(Holed { mask, originals, latents: trained.encode(&filled) })
+        let latents = trained.encode(&filled);
+        Holed { mask, originals, latents }
     }
 
     /// 1 where known, [1, h, w, 1].
@@ -59,15 +64,12 @@ impl Holed {
 /// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
     let Some(shape) = &args.mask else {
-        let what = "an image run needs --mask centre:N, topleft:N, left or FILE.png";
+        let what = "an image run needs --mask centre:N, topleft:N, left, right or FILE.png";
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     match (&trained.prior, args.prior) {
-        (Prior::None, _) => {
-            return Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint"));
-        }
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
         (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),
         (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.images.class.is_none() => {
@@ -79,13 +81,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
     let holed = Holed::new(&trained, &files, Mask::new(shape, config.size, config.grid())?)?;
     let (begin, count) = (Instant::now(), args.count.unwrap_or(COUNT));
-    // Picture by picture, filling by filling.
-    let rows: Vec<usize> = (0..files.len()).flat_map(|i| std::iter::repeat_n(i, count)).collect();
-    let (drawn, facts) = match &trained.prior {
-        Prior::PixelCnn(model) => raster(&trained, model, args, &holed, &rows)?,
-        Prior::Diffusion(model) => diffuse(&trained, model, args, &holed, &rows)?,
-        Prior::None => unreachable!("refused above"),
-    };
+    let (drawn, facts) = fill(&trained, args, &holed, count)?;
     let seconds = begin.elapsed().as_secs_f64();
     let facts = facts.into_iter().chain([("mask", json!(shape.to_string()))]).collect();
     let mut output = Output::new(&args.out, &trained, facts);
@@ -109,7 +105,19 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
-type Facts = Vec<(&'static str, Value)>;
+/// `count` fillings of each of the pictures, one after another. Of `args` only what says how is read.
+///
+/// # Errors
+/// [`Error::Usage`] for flags that do not fit the run.
+pub(super) fn fill(trained: &Trained, args: &InpaintArgs, holed: &Holed, count: usize) -> Result<(Drawn, Facts)> {
+    let pictures = holed.originals.len() / trained.image();
+    let rows: Vec<usize> = (0..pictures).flat_map(|i| std::iter::repeat_n(i, count)).collect();
+    match &trained.prior {
+        Prior::None => Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")),
+        Prior::PixelCnn(model) => raster(trained, model, args, holed, &rows),
+        Prior::Diffusion(model) => diffuse(trained, model, args, holed, &rows),
+    }
+}
 
 fn diffuse(
     trained: &Trained,

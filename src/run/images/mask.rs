@@ -16,6 +16,8 @@ pub enum MaskShape {
     TopLeft(usize),
     /// `left`: the left half.
     Left,
+    /// `right`: the right half.
+    Right,
     /// White where the hole is; of the image's size or of the latent grid's.
     File(PathBuf),
 }
@@ -26,6 +28,7 @@ impl fmt::Display for MaskShape {
             MaskShape::Centre(n) => write!(f, "centre:{n}"),
             MaskShape::TopLeft(n) => write!(f, "topleft:{n}"),
             MaskShape::Left => f.write_str("left"),
+            MaskShape::Right => f.write_str("right"),
             MaskShape::File(file) => write!(f, "{}", file.display()),
         }
     }
@@ -35,11 +38,12 @@ impl FromStr for MaskShape {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<MaskShape, String> {
-        let wrong = || format!("`{text}` is none of centre:N, topleft:N, left and FILE.png");
+        let wrong = || format!("`{text}` is none of centre:N, topleft:N, left, right and FILE.png");
         match text.split_once(':') {
             Some(("centre" | "center", n)) => n.parse().map(MaskShape::Centre).map_err(|_| wrong()),
             Some(("topleft", n)) => n.parse().map(MaskShape::TopLeft).map_err(|_| wrong()),
             _ if text == "left" => Ok(MaskShape::Left),
+            _ if text == "right" => Ok(MaskShape::Right),
             _ if text.to_lowercase().ends_with(".png") => Ok(MaskShape::File(text.into())),
             _ => Err(wrong()),
         }
@@ -68,6 +72,7 @@ impl Mask {
             MaskShape::Centre(n) => square(*n, grid.saturating_sub(*n) / 2),
             MaskShape::TopLeft(n) => square(*n, 0),
             MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
+            MaskShape::Right => (0..grid * grid).map(|at| at % grid >= grid.div_ceil(2)).collect(),
             MaskShape::File(file) => from_file(file, size, grid)?,
         };
         if hole.iter().all(|&h| h == hole[0]) {
@@ -153,7 +158,8 @@ mod tests {
         assert_eq!(cells("centre:2", 4), ".....##..##.....");
         assert_eq!(cells("topleft:1", 3), "#........");
         assert_eq!(cells("left", 3), "#..#..#..");
-        for wrong in ["", "centre", "centre:x", "right", "hole.jpg", "left:2"] {
+        assert_eq!(cells("right", 3), "..#..#..#");
+        for wrong in ["", "centre", "centre:x", "below", "hole.jpg", "left:2"] {
             assert!(wrong.parse::<MaskShape>().is_err_and(|e| e.contains("centre:N")), "{wrong}");
         }
         for (shape, word) in [("centre:0", "no hole"), ("centre:4", "everything"), ("topleft:9", "everything")] {

@@ -9,13 +9,14 @@ mod latents;
 mod learner;
 pub mod mask;
 mod output;
+pub(super) mod paper;
 mod pictures;
 mod pixelcnn;
 mod prior;
 pub mod reconstruct;
 pub(super) mod rehearsal;
 pub mod sample;
-mod sources;
+pub(super) mod sources;
 mod trained;
 mod vqvae;
 
@@ -139,8 +140,7 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     let dir = RunDir::open(&args.out)?;
     let text = text_of(stage, config);
     if args.resume && args.out.join("config.toml").exists() {
-        let (stored_stage, stored) = trained::configuration(&args.out)?;
-        agree(&text_of(stored_stage, &stored), &text)?;
+        agree(&stored(&args.out)?, &text)?;
     }
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
@@ -161,14 +161,20 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
 }
 
 /// What `config.toml` of a run says.
-fn text_of(stage: Stage, config: &ImagesConfig) -> String {
+pub(super) fn text_of(stage: Stage, config: &ImagesConfig) -> String {
     format!("stage = \"{}\"\n{}", stage.name(), config.to_toml())
+}
+
+/// What that of the run at `run` says, with what has come since at its default.
+pub(super) fn stored(run: &Path) -> Result<String> {
+    let (stage, config) = trained::configuration(run)?;
+    Ok(text_of(stage, &config))
 }
 
 fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, task: T) -> Result<()> {
     let (gpu, config) = (setting.gpu.clone(), &setting.config);
-    let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir)?);
-    let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, stop };
+    let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir.path)?);
+    let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
     memory::explain(&setting.gpu, config, stage, || session.run())?;
     keep_pipelines(&session.gpu);

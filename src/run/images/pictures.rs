@@ -13,6 +13,8 @@ const GAP: usize = 2;
 pub(super) const COLUMNS: usize = 8;
 /// Smallest side of an image on the picture: small ones are drawn larger, in whole multiples.
 const SIDE: usize = 64;
+/// The same of an image in a figure.
+const CELL: usize = 128;
 
 /// Images of `size` × `size`, flat [n, size, size, 3] in [−1, 1], in rows of eight.
 pub(super) fn grid(images: &[f32], size: usize) -> RgbImage {
@@ -29,15 +31,25 @@ pub(super) fn table(images: &[f32], size: usize, columns: usize) -> RgbImage {
         image::Rgb([255; 3]),
     );
     for (i, image) in images.chunks_exact(bytes).enumerate() {
-        let (left, top) = (GAP + i % columns * cell, GAP + i / columns * cell);
-        for at in 0..size * zoom * size * zoom {
-            let (y, x) = (at / (size * zoom), at % (size * zoom));
-            let pixel = (y / zoom * size + x / zoom) * 3;
-            let value = |c: usize| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
-            picture.put_pixel((left + x) as u32, (top + y) as u32, image::Rgb([value(0), value(1), value(2)]));
-        }
+        let [left, top] = [GAP + i % columns * cell, GAP + i / columns * cell].map(|v| v as i64);
+        image::imageops::replace(&mut picture, &magnified(image, size, zoom), left, top);
     }
     picture
+}
+
+/// Each image [size, size, 3] by itself, large enough for a figure of many.
+pub(super) fn cells(images: &[f32], size: usize) -> Vec<RgbImage> {
+    let zoom = ((CELL + size / 2) / size).max(1);
+    images.chunks_exact(size * size * 3).map(|image| magnified(image, size, zoom)).collect()
+}
+
+/// `image` [size, size, 3] in [−1, 1] with `zoom` × `zoom` pixels for each of its own.
+fn magnified(image: &[f32], size: usize, zoom: usize) -> RgbImage {
+    let side = (size * zoom) as u32;
+    RgbImage::from_fn(side, side, |x, y| {
+        let pixel = (y as usize / zoom * size + x as usize / zoom) * 3;
+        image::Rgb([0, 1, 2].map(|c| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8))
+    })
 }
 
 /// The first `most` originals, each row above the row of their reconstructions.

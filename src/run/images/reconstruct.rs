@@ -46,12 +46,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let begin = Instant::now();
     let indices: Vec<u32> = (0..count.min(set.len()) as u32).collect();
     let originals = set.floats(&indices);
-    let (mut codes, mut images) = (Vec::new(), Vec::new());
-    for chunk in trained.encode(&originals).chunks(CHUNK * trained.latent()) {
-        let of_chunk = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
-        images.extend(trained.decode(&of_chunk).into_iter().map(|v| v.clamp(-1.0, 1.0)));
-        codes.extend(of_chunk.to_vec());
-    }
+    let (codes, images) = reconstructed(&trained, &originals);
     let seconds = begin.elapsed().as_secs_f64();
     let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b).powi(2));
     // Of pixels in [−1, 1]: the peak is 2.
@@ -81,6 +76,17 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         ("codes_used", json!(usage.used)),
     ];
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+}
+
+/// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in [−1, 1].
+pub(super) fn reconstructed(trained: &Trained, originals: &[f32]) -> (Vec<u32>, Vec<f32>) {
+    let (mut codes, mut images) = (Vec::new(), Vec::new());
+    for chunk in trained.encode(originals).chunks(CHUNK * trained.latent()) {
+        let of_chunk = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
+        images.extend(trained.decode(&of_chunk).into_iter().map(|v| v.clamp(-1.0, 1.0)));
+        codes.extend(of_chunk.to_vec());
+    }
+    (codes, images)
 }
 
 impl ReconstructArgs {

@@ -107,13 +107,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
-    let (drawn, facts) = match &trained.prior {
-        Prior::None => {
-            return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"));
-        }
-        Prior::Diffusion(model) => diffuse(&trained, model, args)?,
-        Prior::PixelCnn(model) => raster(&trained, model, args)?,
-    };
+    let (drawn, facts) = draw(&trained, args)?;
     let seconds = begin.elapsed().as_secs_f64();
     let mut output = Output::new(&args.out, &trained, facts);
     let shown = drawn.images.len().min(SHOWN * trained.image());
@@ -125,12 +119,27 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
+/// Draws what `args` ask for, whose `run` and `out` play no role, and says how.
+///
+/// # Errors
+/// [`Error::Usage`] for flags that do not fit the run.
+pub(super) fn draw(trained: &Trained, args: &SampleArgs) -> Result<(Drawn, Facts)> {
+    match &trained.prior {
+        Prior::None => {
+            Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"))
+        }
+        Prior::Diffusion(model) => diffuse(trained, model, args),
+        Prior::PixelCnn(model) => raster(trained, model, args),
+    }
+}
+
 /// The sizes of the chunks that make `count`.
 fn chunks(count: usize) -> Vec<usize> {
     (0..count).step_by(CHUNK).map(|first| CHUNK.min(count - first)).collect()
 }
 
-type Facts = Vec<(&'static str, Value)>;
+/// What files say of how samples were made.
+pub(super) type Facts = Vec<(&'static str, Value)>;
 
 fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(Drawn, Facts)> {
     if args.images.way != Way::default() {

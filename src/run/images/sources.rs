@@ -72,6 +72,16 @@ impl Sources {
     }
 }
 
+/// An error unless the run `run` builds on the VQ-VAE of the run `vqvae`.
+pub(in crate::run) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
+    let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
+    if read(&run.join(VQVAE_FILE))? == read(&checkpoint::path(vqvae))? {
+        return Ok(());
+    }
+    let what = format!("builds on another VQ-VAE than {}; move it away to have it trained again", vqvae.display());
+    Err(Error::checkpoint(run, what))
+}
+
 /// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
 pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
     let found = sources.vqvae.expect("a stage that freezes a VQ-VAE has one");

@@ -1,0 +1,55 @@
+//! Flags of `reproduce`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::DeviceFlags;
+use crate::error::Result;
+use crate::run::reproduce::{self, ReproduceArgs, Which};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WhichName {
+    /// Section 4.1 and appendix E: the toy on eight codes.
+    Toy,
+    /// Section 4.2 on CIFAR-10.
+    Cifar10,
+    /// Section 4.2 on mini-ImageNet.
+    MiniImagenet,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReproduceFlags {
+    /// What of the paper.
+    #[arg(value_enum)]
+    which: WhichName,
+    /// The smaller preset, for machines without a GPU, and fewer samples.
+    #[arg(long)]
+    small: bool,
+    /// Images: the folder of the data set.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Directory for report.md, report.json, figures, and the run directories in runs/; what is there is taken or gone on with.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The toy: trainings, of seeds 0, 1, …
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    seeds: u64,
+    /// Change one value of the configuration of every training; may be repeated.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    sets: Vec<String>,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl ReproduceFlags {
+    pub(super) fn run(self) -> Result<()> {
+        let which = match self.which {
+            WhichName::Toy => Which::Toy,
+            WhichName::Cifar10 => Which::Cifar10,
+            WhichName::MiniImagenet => Which::MiniImageNet,
+        };
+        let ReproduceFlags { small, data, seeds, sets, out, device, .. } = self;
+        reproduce::run(&ReproduceArgs { which, small, data, seeds, sets, out, device: device.into() })
+    }
+}

@@ -1,0 +1,89 @@
+//! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be gone on with at any time.
+
+mod images;
+mod pipeline;
+mod report;
+mod toy;
+mod toy_report;
+
+use std::path::PathBuf;
+
+use super::Device;
+use super::train::TrainArgs;
+use crate::config::Stage;
+use crate::data::Broken;
+use crate::error::{Error, Result};
+
+/// An experiment of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Section 4.1.
+    Toy,
+    /// Section 4.2, CIFAR-10.
+    Cifar10,
+    /// Section 4.2, mini-ImageNet.
+    MiniImageNet,
+}
+
+/// Arguments of `reproduce`.
+#[derive(Clone, Debug)]
+pub struct ReproduceArgs {
+    /// What of the paper.
+    pub which: Which,
+    /// At a size for machines without a GPU.
+    pub small: bool,
+    /// Folder of the images.
+    pub data: Option<PathBuf>,
+    /// Seeds of the toy.
+    pub seeds: u64,
+    /// `key.path=value`, over the presets.
+    pub sets: Vec<String>,
+    /// Where runs, report and figures go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Reproduces.
+///
+/// # Errors
+/// Whatever the outside world does; see [`Error`].
+pub fn run(args: &ReproduceArgs) -> Result<()> {
+    match (args.which, &args.data) {
+        (Which::Toy, None) => toy::run(args),
+        (Which::Toy, Some(_)) => Err(Error::Usage("the toy makes its own data; leave --data away".into())),
+        (_, Some(data)) => images::run(args, data),
+        (_, None) => Err(Error::Usage("name the folder of the images with --data".into())),
+    }
+}
+
+impl ReproduceArgs {
+    /// The preset.
+    fn preset(&self) -> &'static str {
+        match (self.which, self.small) {
+            (Which::Toy, false) => "toy",
+            (Which::Toy, true) => "toy-quick",
+            (Which::Cifar10, false) => "cifar10",
+            (Which::Cifar10, true) => "cifar10-small",
+            (Which::MiniImageNet, false) => "mini-imagenet",
+            (Which::MiniImageNet, true) => "mini-imagenet-small",
+        }
+    }
+
+    /// The training of a preset with `sets` on top.
+    fn training(&self, preset: &str, sets: Vec<String>, stage: Option<Stage>, from: Option<PathBuf>) -> TrainArgs {
+        TrainArgs {
+            preset: preset.into(),
+            out: PathBuf::new(),
+            sets,
+            resume: false,
+            allow_bad_terminal: false,
+            stage,
+            data: self.data.clone(),
+            broken: Broken::Error,
+            resize: false,
+            from,
+            device: self.device.clone(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The stages of a reproduction, one after another: numbered lines, trainings that are there or go on, results that stay.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::nn::checkpoint;
+use crate::run::train::{self, TrainArgs};
+use crate::run::{run_dir, session};
+
+/// Where kept results lie in the directory of a reproduction.
+const KEPT: &str = "kept";
+
+/// A trained run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Training {
+    /// Its name in `runs/`.
+    pub name: String,
+    /// Steps behind it.
+    pub steps: u64,
+    /// Wall seconds of all its parts, if its log says so.
+    pub seconds: Option<f64>,
+}
+
+/// A training that must be there.
+pub struct Wanted {
+    /// Its name in `runs/`.
+    pub name: String,
+    /// How to train it; `out` and `resume` are the pipeline's to say.
+    pub args: TrainArgs,
+    /// Its configuration as TOML.
+    pub config: String,
+    /// Its steps.
+    pub steps: u64,
+    /// Reads the configuration of a run that is there, as TOML.
+    pub stored: fn(&Path) -> Result<String>,
+}
+
+/// What stays of a stage.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// What it was made from: another one is made again.
+    from: String,
+    /// Files beside it that it is about.
+    files: Vec<String>,
+    result: Value,
+}
+
+/// The stages.
+pub struct Pipeline {
+    out: PathBuf,
+    stage: usize,
+    stages: usize,
+    begin: Instant,
+    /// Whether a signal may end the process at once.
+    idle: Arc<AtomicBool>,
+}
+
+impl Pipeline {
+    /// For a reproduction of so many `stages` in the directory `out`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `out` cannot be made.
+    pub fn new(out: &Path, stages: usize) -> Result<Pipeline> {
+        let kept = out.join(KEPT);
+        std::fs::create_dir_all(&kept).map_err(Error::io(&kept))?;
+        session::stop_flag(out)?;
+        let idle = Arc::new(AtomicBool::new(true));
+        for (signal, code) in session::SIGNALS {
+            // Files are written whole or not at all: only trainings have something to save first.
+            signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
+                .map_err(Error::io(out))?;
+        }
+        Ok(Pipeline { out: out.into(), stage: 0, stages, begin: Instant::now(), idle })
+    }
+
+    /// Seconds since the beginning.
+    pub fn seconds(&self) -> f64 {
+        self.begin.elapsed().as_secs_f64()
+    }
+
+    /// Begins the next stage.
+    pub fn next(&mut self, name: &str, what: &str) {
+        self.stage += 1;
+        eprintln!("{}/{} {name}: {what}", self.stage, self.stages);
+    }
+
+    /// The run directory `name`.
+    pub fn run(&self, name: &str) -> PathBuf {
+        self.out.join("runs").join(name)
+    }
+
+    /// Trains what is wanted, unless that is done already.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a run of another configuration lies there, else as [`train::run`].
+    pub fn train(&mut self, wanted: Wanted) -> Result<Training> {
+        let Wanted { name, mut args, config, steps, stored } = wanted;
+        let run = self.run(&name);
+        let mut step = 0;
+        if run.join("config.toml").exists() {
+            agree(&run, &stored(&run)?, &config)?;
+            if checkpoint::exists(&run) {
+                step = checkpoint::newest(&run)?.0.step;
+            }
+        }
+        if step >= steps {
+            self.next(&name, &format!("is there ({step} steps), taken as it is"));
+        } else {
+            let from = if step > 0 { format!(", going on at {step}") } else { String::new() };
+            self.next(&name, &format!("training {steps} steps{from}"));
+            (args.resume, args.out) = (run.is_dir(), run.clone());
+            self.idle.store(false, Ordering::SeqCst);
+            let done = train::run(&args);
+            self.idle.store(true, Ordering::SeqCst);
+            done.map_err(|error| match error {
+                Error::Interrupted { code, .. } => {
+                    let what = format!("stopped while training {name}, saved; the same command goes on");
+                    Error::Interrupted { code, what }
+                }
+                error => error,
+            })?;
+        }
+        let seconds = run_dir::wall_seconds(&run_dir::metrics(&run)?);
+        Ok(Training { name, steps, seconds })
+    }
+
+    /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still there.
+    ///
+    /// # Errors
+    /// Those of `make`, and [`Error::Io`].
+    pub fn keep<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        what: &str,
+        from: &str,
+        files: &[&str],
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let file = self.out.join(KEPT).join(format!("{name}.json"));
+        if let Some(kept) = read(&file).filter(|kept| kept.from == from && self.has(&kept.files))
+            && let Ok(result) = serde_json::from_value(kept.result)
+        {
+            self.next(name, "is there, kept");
+            return Ok(result);
+        }
+        self.next(name, what);
+        let begin = Instant::now();
+        let result = make()?;
+        let files = files.iter().map(|file| file.to_string()).collect();
+        let kept = Kept { from: from.into(), files, result: json!(result) };
+        let text = serde_json::to_string_pretty(&kept).expect("plain data");
+        run_dir::write(&file, text.as_bytes())?;
+        eprintln!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());
+        Ok(result)
+    }
+
+    fn has(&self, files: &[String]) -> bool {
+        files.iter().all(|file| self.out.join(file).exists())
+    }
+}
+
+fn read(file: &Path) -> Option<Kept> {
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+/// An error if the run at `run` has another configuration than wanted.
+fn agree(run: &Path, stored: &str, wanted: &str) -> Result<()> {
+    match train::difference(stored, wanted) {
+        None => Ok(()),
+        Some((has, wants)) => Err(Error::Config(format!(
+            "{}: a run of another configuration lies there (it has `{has}`, this command `{wants}`); give the --set it was \
+             trained with, move it away, or choose another --out",
+            run.display()
+        ))),
+    }
+}
+
+/// A text that tells the checkpoints of `runs` and `settings` from others.
+///
+/// # Errors
+/// [`Error::Io`] if a checkpoint cannot be read.
+pub fn fingerprint(runs: &[PathBuf], settings: &Value) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for run in runs {
+        let file = checkpoint::path(run);
+        hash.update_reader(std::fs::File::open(&file).map_err(Error::io(&file))?).map_err(Error::io(&file))?;
+    }
+    hash.update(settings.to_string().as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
+    Ok(hash.finalize().to_hex().to_string())
+}
