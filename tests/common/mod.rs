@@ -67,27 +67,30 @@ pub fn data_set(folder: &Path, images: usize) -> PathBuf {
     folder.to_path_buf()
 }
 
+/// What makes the networks of `cifar10-small` as small as can be.
+pub const TINY: [&str; 14] = [
+    "vqvae.channels=8",
+    "vqvae.inner=4",
+    "vqvae.dim=4",
+    "vqvae.codes=16",
+    "vqvae.revive_every=2",
+    "unet.base=8",
+    "unet.blocks=1",
+    "bridge.steps=40",
+    "bridge.beta_end=0.4",
+    "pixelcnn.layers=2",
+    "pixelcnn.channels=8",
+    "pixelcnn.head=8",
+    "stages.evaluate_every=4",
+    "stages.evaluate_images=8",
+];
+
 /// `train cifar10-small` with networks and batches as small as can be.
 pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     let mut command = program();
     command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
     command.arg(data).arg("--out").arg(out);
-    for set in [
-        "vqvae.channels=8",
-        "vqvae.inner=4",
-        "vqvae.dim=4",
-        "vqvae.codes=16",
-        "vqvae.revive_every=2",
-        "unet.base=8",
-        "unet.blocks=1",
-        "bridge.steps=40",
-        "bridge.beta_end=0.4",
-        "pixelcnn.layers=2",
-        "pixelcnn.channels=8",
-        "pixelcnn.head=8",
-        "stages.evaluate_every=4",
-        "stages.evaluate_images=8",
-    ] {
+    for set in TINY {
         command.args(["--set", set]);
     }
     for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {

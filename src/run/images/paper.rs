@@ -187,7 +187,8 @@ impl Paper {
     pub fn classes(&self) -> Result<RgbImage> {
         let (shape, set) = (MaskShape::Right, &self.held_out);
         let of_class = |class: usize| (0..set.len()).filter(move |&i| set.labels[i] as usize == class);
-        let each = self.effort.fillings.div_ceil(2);
+        let most = set.counts().into_iter().max().unwrap_or(0);
+        let each = self.effort.fillings.div_ceil(2).min(most);
         let shown: Vec<(usize, Vec<u32>)> = (0..set.classes.len())
             .map(|class| (class, of_class(class).take(each).map(|i| i as u32).collect::<Vec<u32>>()))
             .filter(|(_, pictures)| pictures.len() == each)

@@ -1,0 +1,143 @@
+//! `reproduce` as a user meets it, with networks as small as can be. Needs a GPU adapter.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::assert::OutputAssertExt;
+use common::{TINY, checkpoint, data_set, program};
+use predicates::str::contains;
+use serde_json::Value;
+
+/// Steps of each stage.
+const STEPS: u64 = 4;
+
+/// `reproduce cifar10 --small` of tiny networks.
+fn images(data: &Path, out: &Path) -> Command {
+    let mut command = program();
+    command.args(["reproduce", "cifar10", "--small", "--data"]).arg(data).arg("--out").arg(out);
+    for set in TINY {
+        command.args(["--set", set]);
+    }
+    for stage in ["vqvae", "prior", "pixelcnn", "joint"] {
+        for key in [&format!("steps={STEPS}"), "batch=4", "checkpoint_every=2", "log_every=1"] {
+            command.args(["--set", &format!("stages.{stage}.{key}")]);
+        }
+    }
+    command
+}
+
+/// `reproduce toy` of two trainings.
+fn toy(out: &Path) -> Command {
+    let mut command = program();
+    command.args(["reproduce", "toy", "--seeds", "1", "--out"]).arg(out);
+    for set in ["train.steps=6", "train.batch=32", "train.log_every=2", "train.checkpoint_every=2", "bridge.steps=4"] {
+        command.args(["--set", set]);
+    }
+    command
+}
+
+/// Ends the command with `signal` as soon as `file` is there; gives its exit code, `None` after a kill.
+fn stopped_at(mut command: Command, file: &Path, signal: &str) -> Option<i32> {
+    let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+    while !file.exists() && child.try_wait().expect("a child can be waited for").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is installed");
+    child.wait().expect("it is gone").code()
+}
+
+/// `report.json`, whose figures must all be there and be in `report.md`.
+fn report(out: &Path) -> Value {
+    let bytes = std::fs::read(out.join("report.json")).expect("a report");
+    let report: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
+    let figures = report["figures"].as_array().expect("figures");
+    for figure in figures {
+        let file = figure["file"].as_str().expect("a name");
+        assert!(image::open(out.join(file)).is_ok_and(|picture| picture.width() > 100), "{file}");
+        assert!(page.contains(&format!("]({file})")), "{file} is not in the report");
+    }
+    assert!(figures.len() >= 7, "{} figures", figures.len());
+    report
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn the_toy_goes_from_nothing_to_a_report() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let out = folder.path().join("toy");
+    toy(&out).assert().success().stderr(contains("1/6 seed-0: training 6 steps"));
+    let found = report(&out);
+    let seeds = found["seeds"].as_array().expect("seeds");
+    let names: Vec<&str> =
+        found["trainings"].as_array().expect("a list").iter().filter_map(|t| t["name"].as_str()).collect();
+    assert_eq!((seeds.len(), &names[..]), (1, &["seed-0", "joint"][..]));
+    for measured in [&seeds[0], &found["joint"]] {
+        let samplers = measured["samplers"].as_array().expect("samplers");
+        assert_eq!(samplers.len(), 4);
+        for sampler in samplers {
+            let (valid, apart) = (number(&sampler["valid"]), number(&sampler["total_variation"]));
+            assert!((0.0..=1.0).contains(&valid) && (0.0..=1.0).contains(&apart), "{sampler}");
+            let distinct = number(&sampler["distinct"]);
+            assert!((1.0..=number(&sampler["samples"])).contains(&distinct), "{sampler}");
+        }
+        for filled in measured["fillings"].as_array().expect("fillings") {
+            let paths: f64 = filled["paths"].as_array().expect("two").iter().map(number).sum();
+            assert!((paths - number(&filled["consistent"])).abs() < 1e-12, "{filled}");
+        }
+    }
+    assert_eq!(found["table_4"]["ours"].as_array().map(Vec::len), Some(6));
+    // Again: all is there, and the report says the same.
+    let page = std::fs::read(out.join("report.md")).expect("a page");
+    toy(&out)
+        .assert()
+        .success()
+        .stderr(contains("taken as it is").count(2))
+        .stderr(contains("is there, kept").count(3));
+    assert_eq!(std::fs::read(out.join("report.md")).expect("a page"), page);
+    // A training of another configuration is nobody's.
+    toy(&out)
+        .args(["--set", "train.lr=1e-3"])
+        .assert()
+        .code(3)
+        .stderr(contains("seed-0: a run of another configuration lies there"))
+        .stderr(contains("lr = 0.001"));
+}
+
+#[test]
+fn images_are_stopped_twice_and_go_on_to_a_report() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (data, out) = (data_set(&folder.path().join("data"), 24), folder.path().join("out"));
+    let run = |name: &str| out.join("runs").join(name);
+    assert_eq!(stopped_at(images(&data, &out), &run("prior").join("checkpoint.safetensors"), "-KILL"), None);
+    let vqvae = checkpoint(&run("vqvae"));
+    assert_eq!(vqvae.0, STEPS);
+    assert_eq!(stopped_at(images(&data, &out), &run("pixelcnn").join("config.toml"), "-INT"), Some(130));
+    assert_eq!(checkpoint(&run("vqvae")), vqvae);
+    assert!((1..=STEPS).contains(&checkpoint(&run("pixelcnn")).0), "what was trained is saved");
+    images(&data, &out).assert().success().stderr(contains("vqvae: is there (4 steps), taken as it is"));
+    for stage in ["prior", "pixelcnn", "joint"] {
+        assert_eq!(checkpoint(&run(stage)).0, STEPS, "{stage}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_in_a_sentence() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let out = folder.path().join("out");
+    let call = |arguments: &[&str]| {
+        let mut command = program();
+        command.arg("reproduce").args(arguments).arg("--out").arg(&out);
+        command
+    };
+    call(&["cifar10"]).assert().code(2).stderr(contains("--data"));
+    call(&["toy", "--data", "somewhere"]).assert().code(2).stderr(contains("makes its own data"));
+    call(&["toy", "--seeds", "0"]).assert().code(2).stderr(contains("--seeds must be at least 1"));
+    assert!(!out.exists(), "nothing is begun");
+}
