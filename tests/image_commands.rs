@@ -304,7 +304,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     let hole = ["--known", fits, "--mask"];
     let inpaint = |run: &str, arguments: &[&str]| call("inpaint", run, arguments);
     fails(inpaint("prior", &["--known", fits]), 2, "needs --mask");
-    fails(inpaint("prior", &[&hole[..], &["right"]].concat()), 2, "centre:N");
+    fails(inpaint("prior", &[&hole[..], &["below"]].concat()), 2, "centre:N");
     fails(inpaint("prior", &[&hole[..], &["centre:8"]].concat()), 2, "everything is hole");
     fails(inpaint("prior", &[&hole[..], &["left", "--prior", "pixelcnn"]].concat()), 2, "not --prior pixelcnn");
     fails(inpaint("pixelcnn", &[&hole[..], &["left", "--resample", "2"]].concat()), 2, "raster order");
