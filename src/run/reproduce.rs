@@ -1,7 +1,10 @@
 //! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be gone on with at any time.
 
+mod compared;
+mod curves;
 mod images;
 mod pipeline;
+mod published;
 mod report;
 mod toy;
 mod toy_report;

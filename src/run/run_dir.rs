@@ -150,6 +150,12 @@ pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
     Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
+/// The number `name` of the log's lines that have it, each with its step.
+pub fn series(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
+    let point = |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(name)?.as_f64()?));
+    lines.iter().filter_map(point).collect()
+}
+
 /// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints included, of a resumed one
 /// all parts. `None` if nothing was logged.
 ///

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::figures::{self, Frame};
 use super::sample::{Trained, frames, pairs, sequences};
 use super::{Device, run_dir};
@@ -136,12 +134,8 @@ pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
 pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
     let lines = run_dir::metrics(run)?;
     let names = ["loss", "diffusion", "reconstruction", "regulariser"];
-    let series = |name: &str| -> Vec<(f64, f64)> {
-        let point = |m: &serde_json::Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(name)?.as_f64()?));
-        lines.iter().filter_map(point).collect()
-    };
     let all: Vec<(&str, Vec<(f64, f64)>)> =
-        names.iter().map(|&n| (n, series(n))).filter(|(_, s)| !s.is_empty()).collect();
+        names.iter().map(|&n| (n, run_dir::series(&lines, n))).filter(|(_, s)| !s.is_empty()).collect();
     // With one part the total says the same twice.
     let skip = usize::from(all.len() == 2);
     let views: Vec<(&str, &[(f64, f64)])> = all.iter().skip(skip).map(|(n, s)| (*n, s.as_slice())).collect();

@@ -140,7 +140,7 @@ impl Pipeline {
         name: &str,
         what: &str,
         from: &str,
-        files: &[&str],
+        files: &[String],
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let file = self.out.join(KEPT).join(format!("{name}.json"));
@@ -153,8 +153,7 @@ impl Pipeline {
         self.next(name, what);
         let begin = Instant::now();
         let result = make()?;
-        let files = files.iter().map(|file| file.to_string()).collect();
-        let kept = Kept { from: from.into(), files, result: json!(result) };
+        let kept = Kept { from: from.into(), files: files.to_vec(), result: json!(result) };
         let text = serde_json::to_string_pretty(&kept).expect("plain data");
         run_dir::write(&file, text.as_bytes())?;
         eprintln!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());

@@ -74,6 +74,11 @@ impl Report {
         self.put("trainings", trainings);
     }
 
+    /// The page so far.
+    pub fn page(&self) -> &str {
+        &self.page
+    }
+
     /// Writes `report.md` and `report.json` into `out`.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ pub const FIGURES: [(&str, &str); 7] = [
 fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {
     let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]].map(|training| pipeline.run(&training.name));
     let from = fingerprint(&[run.clone(), joint.clone()], &json!([FILLINGS, SAMPLES]))?;
-    let files = FIGURES.map(|(file, _)| file);
+    let files = FIGURES.map(|(file, _)| file.to_string());
     pipeline.keep("figures", "drawing figures 2, 3, 11, 12", &from, &files, || {
         let (trained, of_joint) = (Trained::load(&run, &args.device)?, Trained::load(&joint, &args.device)?);
         let seed = trained.config.seed;

@@ -1,0 +1,61 @@
+//! Curves of the trainings.
+
+use std::path::Path;
+
+use image::RgbImage;
+
+use crate::config::Stage;
+use crate::error::Result;
+use crate::run::figures::{self, Block};
+use crate::run::run_dir;
+
+/// A curve: what it is called, the number of the log, and a factor for it.
+type Curve = (&'static str, &'static str, f64);
+
+/// Title, name of the values and curves of each stage, in the order of [`Stage::ALL`].
+const CURVES: [(&str, &str, &[Curve]); 4] = [
+    (
+        "VQ-VAE",
+        "squared error of pixels in −1..1",
+        &[("training", "reconstruction", 1.0), ("held out", "held_out_mse", 1.0)],
+    ),
+    (
+        "Diffusion prior",
+        "squared error of the output",
+        &[("training", "loss", 1.0), ("held out", "held_out_loss", 1.0)],
+    ),
+    (
+        "PixelCNN prior",
+        "bits a code",
+        &[("training", "loss", std::f64::consts::LOG2_E), ("held out", "held_out_bits_per_code", 1.0)],
+    ),
+    (
+        "Trained end to end",
+        "squared errors",
+        &[
+            ("diffusion, training", "diffusion", 1.0),
+            ("diffusion, held out", "held_out_loss", 1.0),
+            ("reconstruction, training", "reconstruction", 1.0),
+            ("reconstruction, held out", "held_out_mse", 1.0),
+        ],
+    ),
+];
+
+/// The curves of the trainings in `runs`, on one page.
+///
+/// # Errors
+/// [`Error::Io`](crate::error::Error::Io) if a log cannot be read.
+pub fn draw(runs: &Path) -> Result<RgbImage> {
+    let mut pages = Vec::new();
+    for (stage, (title, label, curves)) in Stage::ALL.iter().zip(CURVES) {
+        let lines = run_dir::metrics(&runs.join(stage.name()))?;
+        let scaled = |&(name, key, factor): &Curve| {
+            let points = run_dir::series(&lines, key).into_iter().map(|(step, v)| (step, factor * v));
+            (name, points.collect::<Vec<_>>())
+        };
+        let series: Vec<(&str, Vec<(f64, f64)>)> = curves.iter().map(scaled).filter(|(_, s)| !s.is_empty()).collect();
+        let views: Vec<(&str, &[(f64, f64)])> = series.iter().map(|(name, s)| (*name, s.as_slice())).collect();
+        pages.push(figures::curves(title, "step", label, true, &views));
+    }
+    Ok(figures::gallery(&[Block::grid("", &pages, 2)], false))
+}

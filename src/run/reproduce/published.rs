@@ -1,0 +1,90 @@
+//! What the paper prints, value by value.
+
+use serde::Serialize;
+
+/// A table of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// Averaged KL on the feature map; the paper does not say of which data set.
+    Kl,
+    /// mini-ImageNet.
+    MiniImageNet,
+    /// CIFAR-10.
+    Cifar10,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Table 1.
+    Kl,
+    /// Of a masked patch.
+    Nll,
+    /// Against reconstructions.
+    Fid,
+    /// Seconds a sample.
+    Time,
+}
+
+/// Whose value it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// The PixelCNN.
+    PixelCnn,
+    /// The diffusion prior.
+    Diffusion,
+    /// Trained with the VQ-VAE.
+    EndToEnd,
+}
+
+/// A printed value, as it is printed.
+pub type Published = (Table, Metric, Model, &'static str);
+
+/// Tables 1, 2 and 3.
+pub const PUBLISHED: [Published; 17] = [
+    (Table::Kl, Metric::Kl, Model::Diffusion, "0.713"),
+    (Table::Kl, Metric::Kl, Model::PixelCnn, "0.809"),
+    (Table::MiniImageNet, Metric::Nll, Model::PixelCnn, "1.00 (± 0.05)"),
+    (Table::MiniImageNet, Metric::Nll, Model::Diffusion, "0.94 (± 0.02)"),
+    (Table::MiniImageNet, Metric::Fid, Model::PixelCnn, "98"),
+    (Table::MiniImageNet, Metric::Fid, Model::Diffusion, "99"),
+    (Table::MiniImageNet, Metric::Time, Model::PixelCnn, "10.6 s (± 28 ms)"),
+    (Table::MiniImageNet, Metric::Time, Model::Diffusion, "1.7 s (± 10 ms)"),
+    (Table::Cifar10, Metric::Nll, Model::PixelCnn, "1.41 (± 0.06)"),
+    (Table::Cifar10, Metric::Nll, Model::Diffusion, "1.33 (± 0.18)"),
+    (Table::Cifar10, Metric::Nll, Model::EndToEnd, "1.59 (± 0.27)"),
+    (Table::Cifar10, Metric::Fid, Model::PixelCnn, "109"),
+    (Table::Cifar10, Metric::Fid, Model::Diffusion, "104"),
+    (Table::Cifar10, Metric::Fid, Model::EndToEnd, "92"),
+    (Table::Cifar10, Metric::Time, Model::PixelCnn, "0.21 s (± 0.8 ms)"),
+    (Table::Cifar10, Metric::Time, Model::Diffusion, "0.05 s (± 0.5 ms)"),
+    (Table::Cifar10, Metric::Time, Model::EndToEnd, "0.11 s (± 0.5 ms)"),
+];
+
+/// Parameters as appendix D has them: the U-Net, the PixelCNN, encoder and decoder.
+pub const PARAMETERS: [&str; 3] = ["57 M", "95.8 M", "65 M (very probably 65 K)"];
+/// What section 4.3 expects of faster samplers.
+pub const SPEED_UP: &str = "× 50";
+
+/// The value in `table`.
+pub fn value(table: Table, metric: Metric, model: Model) -> Option<&'static str> {
+    PUBLISHED.iter().find(|(t, m, w, _)| (*t, *m, *w) == (table, metric, model)).map(|(.., text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_found_and_none_twice() {
+        for (i, &(table, metric, model, text)) in PUBLISHED.iter().enumerate() {
+            assert_eq!(value(table, metric, model), Some(text));
+            let same = |other: &&Published| (other.0, other.1, other.2) == (table, metric, model);
+            assert_eq!(PUBLISHED.iter().position(|other| same(&other)), Some(i));
+        }
+        assert_eq!(value(Table::MiniImageNet, Metric::Nll, Model::EndToEnd), None);
+    }
+}
