@@ -3,11 +3,13 @@
 mod compared;
 mod curves;
 mod images;
+mod images_report;
 mod pipeline;
 mod published;
 mod report;
 mod toy;
 mod toy_report;
+mod verdicts;
 
 use std::path::PathBuf;
 

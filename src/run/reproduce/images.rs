@@ -126,7 +126,7 @@ impl Reproduction<'_> {
 }
 
 /// A figure's file, and what it shows.
-type Caption = (String, String);
+pub type Caption = (String, String);
 
 /// Of all figures that need no evaluation, in the order in which they are drawn.
 fn captions(which: Which, effort: Effort) -> Vec<Caption> {

@@ -143,7 +143,7 @@ impl Pipeline {
         files: &[String],
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let file = self.out.join(KEPT).join(format!("{name}.json"));
+        let file = self.out.join(KEPT).join(format!("{}.json", name.replace(' ', "-")));
         if let Some(kept) = read(&file).filter(|kept| kept.from == from && self.has(&kept.files))
             && let Ok(result) = serde_json::from_value(kept.result)
         {

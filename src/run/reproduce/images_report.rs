@@ -1,0 +1,138 @@
+//! The report of an image experiment.
+
+use super::compared::{self, Circumstances, Line};
+use super::images::Caption;
+use super::pipeline::Training;
+use super::published::{PARAMETERS, Table};
+use super::report::Report;
+use super::verdicts::{self, Kl, Steps};
+use super::{ReproduceArgs, Which};
+use crate::config::{ImagesConfig, Stage};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::run::data::thousands;
+use crate::run::images::rehearsal;
+
+/// What the report is made of.
+pub struct Findings<'a> {
+    /// What was asked for.
+    pub args: &'a ReproduceArgs,
+    /// The preset with its changes.
+    pub config: &'a ImagesConfig,
+    /// Adapter and driver.
+    pub adapter: String,
+    /// Runs.
+    pub trainings: &'a [Training],
+    /// Values for the paper's tables.
+    pub lines: Vec<Line>,
+    /// Why there is no FID.
+    pub no_fid: String,
+    /// Table 1.
+    pub kl: Kl,
+    /// Quality against steps.
+    pub steps: Steps,
+    /// Metrics that the paper does not have: what, then a value for each of the heads.
+    pub more: (Vec<String>, Vec<Vec<String>>),
+    /// Figures.
+    pub captions: Vec<Caption>,
+}
+
+/// The report.
+///
+/// # Errors
+/// Those of a rehearsal of the trainings.
+pub fn of(findings: &Findings) -> Result<Report> {
+    let Findings { args, config, trainings, .. } = findings;
+    let table = if args.which == Which::MiniImageNet { Table::MiniImageNet } else { Table::Cifar10 };
+    let mut report = Report::new(&title(args), &introduction(findings));
+    report.heading("In short");
+    let find = |stage: Stage| trainings.iter().find(|t| t.name == stage.name());
+    let mut items = Vec::new();
+    if let (Some(prior), Some(pixelcnn)) = (find(Stage::Prior), find(Stage::PixelCnn)) {
+        items.push(verdicts::priors(&findings.kl, prior, pixelcnn));
+    }
+    items.extend(verdicts::few_steps(&findings.steps));
+    report.list(&items);
+    report.put("verdicts", &items);
+    let (adapter, no_fid) = (findings.adapter.clone(), findings.no_fid.clone());
+    compared::tables(&mut report, &findings.lines, &Circumstances { table, adapter, small: args.small, no_fid });
+    steps(&mut report, &findings.steps);
+    report.heading("More about the codes and the VQ-VAE");
+    let (heads, rows) = &findings.more;
+    report.table(&heads.iter().map(String::as_str).collect::<Vec<_>>(), rows);
+    sizes(&mut report, config)?;
+    report.heading("Figures");
+    findings.captions.iter().for_each(|(file, caption)| report.figure(file, caption));
+    report.trainings(trainings);
+    report.paragraph(
+        "The PixelCNN and the diffusion prior build on the same frozen VQ-VAE. The end-to-end model starts from the trained VQ-VAE \
+         and prior where `reproduce` trains it; the paper starts it from a trained VQ-VAE.",
+    );
+    report.put("experiment", args.preset());
+    report.put("adapter", &findings.adapter);
+    report.put("kl", &findings.kl);
+    Ok(report)
+}
+
+fn title(args: &ReproduceArgs) -> String {
+    let name = if args.which == Which::MiniImageNet { "mini-ImageNet" } else { "CIFAR-10" };
+    format!("{name}{}", if args.small { ", small" } else { "" })
+}
+
+fn introduction(findings: &Findings) -> String {
+    let Findings { args, config, .. } = findings;
+    let (grid, codes) = (config.vqvae.grid(), config.vqvae.codes);
+    let size = match args.small {
+        true => {
+            "Networks and trainings are cut down to what a machine without a GPU does in an hour: the kinds of comparison are the \
+                 paper's, the values are not."
+        }
+        false => "Networks have the paper's sizes.",
+    };
+    let sets: Vec<String> = args.sets.iter().map(|set| format!("`{set}`")).collect();
+    let sets = if sets.is_empty() { String::new() } else { format!(" with {}", sets.join(", ")) };
+    format!(
+        "Sections 4.2 to 4.4 of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML 2022), preset \
+         `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size} Adapter: {}.",
+        args.preset(),
+        config.bridge.steps,
+        findings.adapter,
+    )
+}
+
+/// The curve of quality against steps as a table.
+fn steps(report: &mut Report, steps: &Steps) {
+    report.heading("Quality against sampling steps");
+    let rows: Vec<Vec<String>> = steps
+        .points
+        .iter()
+        .map(|p| {
+            vec![format!("`{}`", p.sampler), p.steps.to_string(), format!("{:.3}", p.kl), format!("{:.4}", p.seconds)]
+        })
+        .collect();
+    report.table(&["sampler", "steps", "averaged KL, nats", "s/sample"], &rows);
+    report.paragraph(&format!(
+        "{0} samples of each against {0} encodings; two draws of the data are {1:.3} apart at that number. Batches of at most 32, \
+         decoding included.",
+        steps.samples, steps.floor
+    ));
+    report.put("steps", steps);
+}
+
+/// Parameters beside those of appendix D.
+fn sizes(report: &mut Report, config: &ImagesConfig) -> Result<()> {
+    report.heading("Appendix D: parameters");
+    let mut rows = Vec::new();
+    let mut numbers = Vec::new();
+    for ((stage, name), paper) in
+        [(Stage::Prior, "U-Net"), (Stage::PixelCnn, "PixelCNN"), (Stage::VqVae, "VQ-VAE")].into_iter().zip(PARAMETERS)
+    {
+        let gpu = Gpu::rehearsal(None, u64::MAX)?;
+        let count = rehearsal::task(&gpu, config, stage)?.parameters();
+        rows.push(vec![name.into(), paper.into(), thousands(count)]);
+        numbers.push(count);
+    }
+    report.table(&["", "paper", "ours"], &rows);
+    report.put("parameters", numbers);
+    Ok(())
+}
