@@ -9,6 +9,7 @@ use super::pipeline::{Pipeline, Training, Wanted, fingerprint};
 use super::{ReproduceArgs, Which};
 use crate::config::{Experiment, ImagesConfig, Stage};
 use crate::error::{Error, Result};
+use crate::run::images::evaluate::holes;
 use crate::run::images::mask::MaskShape;
 use crate::run::images::paper::{Effort, Paper};
 use crate::run::images::{self, sources};
@@ -165,10 +166,4 @@ fn captions(which: Which, effort: Effort) -> Vec<Caption> {
         (format!("{}{name}.png", if numbered { "figure-" } else { "" }), caption + ".")
     })
     .into()
-}
-
-/// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another size.
-fn holes(grid: usize) -> [MaskShape; 2] {
-    let side = (9 * grid + 10) / 21;
-    [MaskShape::Centre(side.max(1)), MaskShape::TopLeft(side.max(1))]
 }
