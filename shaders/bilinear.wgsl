@@ -51,12 +51,12 @@ fn takers(i: u32, size: u32, to: u32) -> vec2<u32> {
     return vec2(max(begin, 1u) - 1u, min(end, to));
 }
 
-fn read(line: u32, column: u32, width: u32, channels: vec4<u32>) -> vec4<f32> {
+fn pixels_at(line: u32, column: u32, width: u32, channels: vec4<u32>) -> vec4<f32> {
     let at = (line * width + column) * p.c + channels;
     return vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
 }
 
-fn write(at: u32, channels: vec4<u32>, values: vec4<f32>) {
+fn put(at: u32, channels: vec4<u32>, values: vec4<f32>) {
     // Channels beyond the last repeat it.
     y[at + channels.x] = values.x;
     y[at + channels.y] = values.y;
@@ -76,9 +76,9 @@ fn resize(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     let columns = source_of(to.column, p.w, p.out_w);
     let above = to.n * p.h + rows.low;
     let below = to.n * p.h + rows.high;
-    let upper = columns.first * read(above, columns.low, p.w, channels) + columns.second * read(above, columns.high, p.w, channels);
-    let lower = columns.first * read(below, columns.low, p.w, channels) + columns.second * read(below, columns.high, p.w, channels);
-    write(to.at, offsets, rows.first * upper + rows.second * lower);
+    let upper = columns.first * pixels_at(above, columns.low, p.w, channels) + columns.second * pixels_at(above, columns.high, p.w, channels);
+    let lower = columns.first * pixels_at(below, columns.low, p.w, channels) + columns.second * pixels_at(below, columns.high, p.w, channels);
+    put(to.at, offsets, rows.first * upper + rows.second * lower);
 }
 
 @compute @workgroup_size(64)
@@ -95,8 +95,8 @@ fn resize_backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroup
         let of_row = share(row, to.row, p.h, p.out_h);
         for (var column = columns.x; column < columns.y; column += 1u) {
             let taken = of_row * share(column, to.column, p.w, p.out_w);
-            sum += taken * read(to.n * p.out_h + row, column, p.out_w, to.channel + offsets);
+            sum += taken * pixels_at(to.n * p.out_h + row, column, p.out_w, to.channel + offsets);
         }
     }
-    write(to.at, offsets, sum);
+    put(to.at, offsets, sum);
 }

@@ -136,8 +136,7 @@ impl C {
     /// `inner` channels inside the ways.
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, inner: usize) -> Result<C> {
         let (c, o) = (768, 192);
-        let single =
-            [("branch7x7_1", inner, [1, 1]), ("branch7x7_2", inner, [1, 7]), ("branch7x7_3", o, [7, 1])];
+        let single = [("branch7x7_1", inner, [1, 1]), ("branch7x7_2", inner, [1, 7]), ("branch7x7_3", o, [7, 1])];
         let double = [
             ("branch7x7dbl_1", inner, [1, 1]),
             ("branch7x7dbl_2", inner, [7, 1]),
@@ -145,11 +144,8 @@ impl C {
             ("branch7x7dbl_4", inner, [7, 1]),
             ("branch7x7dbl_5", o, [1, 7]),
         ];
-        let ways = [
-            layers.way(at, c, &[("branch1x1", o, [1, 1])])?,
-            layers.way(at, c, &single)?,
-            layers.way(at, c, &double)?,
-        ];
+        let ways =
+            [layers.way(at, c, &[("branch1x1", o, [1, 1])])?, layers.way(at, c, &single)?, layers.way(at, c, &double)?];
         Ok(C { ways, pooled: layers.way(at, c, &[("branch_pool", o, [1, 1])])? })
     }
 }
@@ -169,8 +165,7 @@ pub(super) struct D {
 impl D {
     pub fn load(layers: &mut Layers<'_, '_>, at: &str) -> Result<D> {
         let c = 768;
-        let seven =
-            [("branch7x7x3_1", 192, [1, 1]), ("branch7x7x3_2", 192, [1, 7]), ("branch7x7x3_3", 192, [7, 1])];
+        let seven = [("branch7x7x3_1", 192, [1, 1]), ("branch7x7x3_2", 192, [1, 7]), ("branch7x7x3_3", 192, [7, 1])];
         let ways = [
             layers.way_down(at, c, &[("branch3x3_1", 192, [1, 1])], ("branch3x3_2", 320))?,
             layers.way_down(at, c, &seven, ("branch7x7x3_4", 192))?,

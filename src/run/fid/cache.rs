@@ -53,7 +53,8 @@ pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
 
 /// What [`pack`] packed, of `d` features.
 pub(super) fn unpack(bytes: &[u8], d: usize) -> Option<Statistics> {
-    let numbers: Vec<f64> = bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect();
+    let numbers: Vec<f64> =
+        bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect();
     if numbers.len() != 1 + d + d * d {
         return None;
     }

@@ -40,7 +40,9 @@ pub fn kid(
 ) -> Result<Kid> {
     let least = a.count().min(b.count());
     if size < 2 || size > least || subsets == 0 {
-        let what = format!("KID over {subsets} subsets of {size} images: there must be a subset, and 2 to {least} images in it");
+        let what = format!(
+            "KID over {subsets} subsets of {size} images: there must be a subset, and 2 to {least} images in it"
+        );
         return Err(Error::Data(what));
     }
     let mut values = Vec::with_capacity(subsets);
