@@ -3,6 +3,7 @@
 mod adam;
 mod attention;
 mod batch_norm;
+mod ceiling;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -34,6 +35,7 @@ pub fn cases() -> Vec<Case> {
         adam::cases,
         attention::cases,
         batch_norm::cases,
+        ceiling::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,

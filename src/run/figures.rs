@@ -9,9 +9,11 @@ mod contact_sheet;
 mod file;
 mod marks;
 mod plot;
+mod roofline;
 
 pub use contact_sheet::contact_sheet;
 pub use file::{save, save_animation};
+pub use roofline::{Reached, roofline};
 
 use axes::Axes;
 use image::RgbImage;
