@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Write;
+use std::process::Stdio;
+
 use assert_cmd::assert::OutputAssertExt;
 use common::program;
 use dbvq_wgpu::config::Experiment;
@@ -14,7 +17,7 @@ use dbvq_wgpu::run::bench::work::{Case, Direction, Work};
 use dbvq_wgpu::tensor::{Shape, Tensor};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
@@ -63,6 +66,34 @@ fn a_filter_that_lets_nothing_through_names_the_ops() {
     let mut bench = program();
     let wrong = bench.args(["bench", "--filter", "convolution"]).assert().code(2);
     wrong.stderr(contains("conv2d").and(contains("start-up")));
+}
+
+#[test]
+fn the_side_of_a_comparison_answers_line_by_line() {
+    let requests = [
+        json!({ "list": true }),
+        json!({ "work": { "op": "matmul", "m": 8, "k": 4, "n": 4 }, "gradients": true }),
+        json!({ "run": true }),
+        json!({ "work": { "op": "train", "preset": "no-such", "stage": null }, "gradients": false }),
+        json!({ "run": true }),
+    ];
+    let mut worker = program();
+    worker.arg("bench-worker").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = worker.spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("it is piped");
+    requests.iter().for_each(|request| writeln!(input, "{request}").expect("it reads"));
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let answers = text.lines().map(|line| line.strip_prefix("answer ").expect("an answer"));
+    let answers: Vec<Value> = answers.map(|answer| serde_json::from_str(answer).expect("JSON")).collect();
+    assert_eq!(answers.len(), 5, "{text}");
+    // What is listed can be sent back.
+    let listed = answers[0].as_array().expect("a list");
+    assert!(listed.iter().all(|entry| serde_json::from_value::<Work>(entry["work"].clone()).is_ok()), "{text}");
+    assert!(answers[1]["first_ms"].as_f64() > Some(0.0) && answers[2]["ms"].as_f64() > Some(0.0), "{text}");
+    assert!(answers[3]["error"].as_str().is_some_and(|why| why.contains("no-such")), "{text}");
+    assert!(answers[4]["error"].as_str().is_some_and(|why| why.contains("nothing to run")), "{text}");
 }
 
 /// What must not grow: buffers, bind groups, pipelines, bytes.

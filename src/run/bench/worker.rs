@@ -4,7 +4,6 @@
 use std::io::BufRead;
 use std::time::Instant;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::prepared::Prepared;
@@ -16,15 +15,13 @@ use crate::run::{Device, print_document};
 /// Seconds that a run lasts, where the work is shorter.
 const LONG: f64 = 0.05;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
 enum Request {
     /// What there is.
-    List(bool),
+    List,
     /// Work to make ready, with its gradients or without.
     Prepare(Work, bool),
     /// Run it.
-    Run(bool),
+    Run,
 }
 
 impl Request {
@@ -34,7 +31,8 @@ impl Request {
             Some(work) => {
                 Some(Request::Prepare(serde_json::from_value(work.clone()).ok()?, value["gradients"] == true))
             }
-            None => serde_json::from_value(value).ok(),
+            None if value["list"] == true => Some(Request::List),
+            None => (value["run"] == true).then_some(Request::Run),
         }
     }
 }
@@ -50,23 +48,21 @@ pub fn run(device: &Device) -> Result<()> {
         let line = line.map_err(Error::io("standard input"))?;
         let request = Request::read(&line).ok_or_else(|| Error::Usage(format!("`{line}` is no request")))?;
         let answer = match request {
-            Request::List(_) => Ok(list()),
+            Request::List => Ok(list()),
             Request::Prepare(work, gradients) => {
                 ready = None;
                 gpu::catch(|| {
                     let begin = Instant::now();
                     let mut prepared = Prepared::new(&gpu, &case(work, gradients))?;
                     let mut step = 0;
-                    // From here on as with the others: tensors are there, kernels are not.
-                    gpu.wait();
-                    let made = begin.elapsed().as_secs_f64();
-                    let first = timed(&gpu, &mut prepared, 1, &mut step)?;
+                    timed(&gpu, &mut prepared, 1, &mut step)?;
+                    let first = begin.elapsed().as_secs_f64();
                     let steady = timed(&gpu, &mut prepared, 1, &mut step)?;
                     ready = Some((prepared, (LONG / steady).ceil().clamp(1.0, 100.0) as usize, step));
-                    Ok(json!({ "first_ms": 1e3 * first, "made_ms": 1e3 * made }))
+                    Ok(json!({ "first_ms": 1e3 * first }))
                 })
             }
-            Request::Run(_) => match &mut ready {
+            Request::Run => match &mut ready {
                 Some((prepared, times, step)) => gpu::catch(|| timed(&gpu, prepared, *times, step))
                     .map(|seconds| json!({ "ms": 1e3 * seconds / *times as f64 })),
                 None => Err(Error::Usage("there is nothing to run".into())),
