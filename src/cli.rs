@@ -1,5 +1,6 @@
 //! Every flag with its default and help, and which command it reaches.
 
+mod bench;
 mod conformance;
 mod data;
 mod evaluate;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Stage;
 use crate::data::Broken;
 use crate::error::{Error, Result};
+use crate::run::bench::{startup, worker as peer};
 use crate::run::conformance::worker;
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
@@ -80,6 +82,22 @@ enum Command {
     Figures(FigureFlags),
     /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
     Conformance(ConformanceFlags),
+    /// Measure this adapter's ceilings, how near each kernel comes to them, and training steps.
+    Bench(bench::BenchFlags),
+    /// The child of `bench` whose launch is timed.
+    #[command(hide = true)]
+    BenchStartup {
+        /// Index of the adapter.
+        adapter: String,
+        /// Where it keeps compiled kernels.
+        cache: PathBuf,
+    },
+    /// This engine's side of `cargo xtask peers`.
+    #[command(hide = true)]
+    BenchWorker {
+        #[command(flatten)]
+        device: DeviceFlags,
+    },
     /// The child of `conformance` that runs cases and may die of them.
     #[command(hide = true)]
     ConformanceWorker {
@@ -206,6 +224,9 @@ impl Cli {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
             }
             Command::Conformance(flags) => flags.run(),
+            Command::Bench(flags) => flags.run(),
+            Command::BenchStartup { adapter, cache } => startup::child(&adapter, &cache),
+            Command::BenchWorker { device } => peer::run(&device.into()),
             Command::ConformanceWorker { adapter } => worker::run(&adapter),
         }
     }

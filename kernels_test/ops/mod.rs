@@ -4,6 +4,7 @@ mod adam;
 mod attention;
 mod batch_norm;
 mod bilinear;
+mod ceiling;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -36,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         attention::cases,
         batch_norm::cases,
         bilinear::cases,
+        ceiling::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,

@@ -6,6 +6,7 @@ mod adam;
 mod attention;
 mod batch_norm;
 mod bilinear;
+mod ceiling;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -33,6 +34,7 @@ pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
 pub use batch_norm::batch_norm;
 pub use bilinear::bilinear;
+pub use ceiling::{copy, fma_chain};
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
@@ -69,6 +71,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &attention::BACKWARD,
         &batch_norm::SHADER,
         &bilinear::SHADER,
+        &ceiling::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,

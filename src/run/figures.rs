@@ -11,11 +11,13 @@ mod gallery;
 mod heat;
 mod marks;
 mod plot;
+mod roofline;
 
 pub use contact_sheet::contact_sheet;
 pub use file::{save, save_animation};
 pub use gallery::{Block, Row, gallery};
 pub use heat::heat_maps;
+pub use roofline::{Reached, roofline};
 
 use axes::Axes;
 use image::RgbImage;

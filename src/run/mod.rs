@@ -1,6 +1,7 @@
 //! What the commands do. The only module that prints, and the only one that looks at the clock.
 
 pub mod adapters;
+pub mod bench;
 mod cache;
 pub mod conformance;
 pub mod data;
@@ -47,7 +48,20 @@ impl Device {
     /// # Errors
     /// [`Error::Adapter`].
     pub fn open(&self) -> Result<Gpu> {
-        let profile = self.profile || std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0");
+        self.open_with(self.profile || std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0"))
+    }
+
+    /// As [`Device::open`], with every kernel timed if the adapter has timestamps for that.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`].
+    pub fn open_for_kernels(&self) -> Result<Gpu> {
+        let facts = crate::gpu::find_adapter(self.adapter.as_deref())?;
+        self.open_with(facts.features.timestamps_in_passes)
+    }
+
+    /// As [`Device::open`], with every kernel timed or not.
+    fn open_with(&self, profile: bool) -> Result<Gpu> {
         Gpu::open(GpuOptions {
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),

@@ -68,6 +68,16 @@ pub const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "ceiling",
+        ops: &["fma_chain", "copy"],
+        faults: &[
+            ("fma(c.w, a, b));", "fma(c.v, a, b));"),
+            ("start + 1.0);", "start + 0.5);"),
+            ("round = 0u; round < p.rounds;", "round = 1u; round < p.rounds;"),
+            ("if i < p.count {", "if i + 1u < p.count {"),
+        ],
+    },
+    Faults {
         shader: "codebook",
         ops: &["code_distances", "codebook_ema"],
         faults: &[

@@ -1,6 +1,6 @@
-//! The command line, by hand: three tasks with a handful of options.
+//! The command line, by hand: four tasks with a handful of options.
 
-use crate::{Result, check, quickstart, table};
+use crate::{Result, check, peers, quickstart, table};
 use std::ffi::OsString;
 
 /// What `cargo xtask` prints when it is asked for nothing or for help.
@@ -25,7 +25,16 @@ cargo xtask conformance-table [FILE...]
                          fetch what the tests need, run the suite on every adapter here, and show that page
     --out FILE           the page [default: the terminal]
 
-Environment: DBVQ_SWIFTSHADER names the driver file of a SwiftShader (vk_swiftshader_icd.json) for the tests.";
+cargo xtask peers        the work of `dbvq-wgpu bench` on this engine and, in turn, on burn, meganeura, candle and
+                         PyTorch (built or installed below target/, which takes long the first time): a table of ratios
+    --filter TEXT        only work with TEXT in its line
+    --only A,B           only these of burn, meganeura, candle, torch
+    --adapter A          GPU of this engine: index, part of its name or backend [default: the fastest kind]
+    --limit S            longest wait for an answer, seconds [default: 600]
+    --json               for programs
+
+Environment: DBVQ_SWIFTSHADER names the driver file of a SwiftShader (vk_swiftshader_icd.json) for the tests,
+DBVQ_TORCH_PYTHON a Python that has PyTorch, for `peers`.";
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -38,6 +47,8 @@ pub enum Task {
     Test(check::Options),
     /// See [`table::run`].
     ConformanceTable(table::Options),
+    /// See [`peers::run`].
+    Peers(peers::Options),
 }
 
 /// Reads the words after `cargo xtask`.
@@ -50,8 +61,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Some("quickstart") => Task::Quickstart(quickstart::Options::default()),
         Some("test") => Task::Test(check::Options::default()),
         Some("conformance-table") => Task::ConformanceTable(table::Options::default()),
+        Some("peers") => Task::Peers(peers::Options::default()),
         Some(other) => {
-            let tasks = "quickstart, test and conformance-table are";
+            let tasks = "quickstart, test, conformance-table and peers are";
             return Err(format!("there is no task `{other}`: {tasks} (cargo xtask --help)"));
         }
     };
@@ -77,6 +89,11 @@ fn options(mut task: Task, mut words: impl Iterator<Item = Result<String>>) -> R
             (Task::Test(options), "--fast") if inline.is_none() => options.fast = true,
             (Task::ConformanceTable(options), "--out") => options.out = Some(value()?.into()),
             (Task::ConformanceTable(options), _) if !word.starts_with('-') => options.files.push(word.into()),
+            (Task::Peers(options), "--filter") => options.filter = Some(value()?),
+            (Task::Peers(options), "--only") => options.only = Some(value()?),
+            (Task::Peers(options), "--adapter") => options.adapter = Some(value()?),
+            (Task::Peers(options), "--limit") => options.limit = Some(value()?),
+            (Task::Peers(options), "--json") if inline.is_none() => options.json = true,
             _ => return Err(format!("`{word}` is not an option here (cargo xtask --help)")),
         }
     }
@@ -100,6 +117,8 @@ mod tests {
         assert_eq!(read("quickstart --out a --adapter=llvmpipe --no-install"), Ok(Task::Quickstart(wanted)));
         let wanted = table::Options { files: vec!["a=1.json".into(), "b.json".into()], out: Some("t.md".into()) };
         assert_eq!(read("conformance-table a=1.json --out t.md b.json"), Ok(Task::ConformanceTable(wanted)));
+        let wanted = peers::Options { json: true, only: Some("burn,torch".into()), ..peers::Options::default() };
+        assert_eq!(read("peers --json --only burn,torch"), Ok(Task::Peers(wanted)));
     }
 
     #[test]

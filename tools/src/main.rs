@@ -2,6 +2,7 @@
 //!
 //! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was reached;
 //! * [`check`] fetches what the tests need and runs every check, as CI does;
+//! * [`peers`] runs the same work on this engine and on others;
 //! * [`table`] makes one page of conformance reports, of several machines or of this one.
 //!
 //! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
@@ -15,6 +16,7 @@ mod check;
 mod debs;
 mod onnx;
 mod packages;
+mod peers;
 mod process;
 mod python;
 mod quickstart;
@@ -44,6 +46,7 @@ fn dispatch() -> Result<()> {
         Task::Quickstart(options) => quickstart::run(&options)?,
         Task::Test(options) => check::run(&options)?,
         Task::ConformanceTable(options) => table::run(&options)?,
+        Task::Peers(options) => peers::run(&options)?,
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ pub struct Axes {
     pub frame: [f32; 4],
     x: [f64; 2],
     y: [f64; 2],
+    log_x: bool,
     log_y: bool,
     /// The distance of the numbers along x, if it is not for the axes to choose.
     pub x_step: Option<f64>,
@@ -22,18 +23,24 @@ impl Axes {
     pub fn plane(left: f32, top: f32, side: f32, reach: f32) -> Axes {
         let range = [-f64::from(reach), f64::from(reach)];
         let x_step = Some(round_step(range, side / 64.0));
-        Axes { frame: [left, top, side, side], x: range, y: range, log_y: false, x_step }
+        Axes { frame: [left, top, side, side], x: range, y: range, log_x: false, log_y: false, x_step }
     }
 
     /// Any two ranges; with `log_y` the second is positive and drawn logarithmically.
     pub fn new(frame: [f32; 4], x: [f64; 2], y: [f64; 2], log_y: bool) -> Axes {
         let y = if log_y { y.map(f64::log10) } else { y };
-        Axes { frame, x: widened(x), y: widened(y), log_y, x_step: None }
+        Axes { frame, x: widened(x), y: widened(y), log_x: false, log_y, x_step: None }
+    }
+
+    /// Two positive ranges, both drawn logarithmically.
+    pub fn logarithmic(frame: [f32; 4], x: [f64; 2], y: [f64; 2]) -> Axes {
+        Axes { log_x: true, x: widened(x.map(f64::log10)), ..Axes::new(frame, [0.0, 1.0], y, true) }
     }
 
     /// Where (x, y) lies on the page.
     pub fn at(&self, x: f64, y: f64) -> [f32; 2] {
         let [left, top, width, height] = self.frame;
+        let x = if self.log_x { x.log10() } else { x };
         let y = if self.log_y { y.log10() } else { y };
         let share = |v: f64, [low, high]: [f64; 2]| ((v - low) / (high - low)) as f32;
         [left + width * share(x, self.x), top + height * (1.0 - share(y, self.y))]
@@ -47,15 +54,14 @@ impl Axes {
     /// Grid and numbers; the left numbers only if `left_numbers`, for panels that share them with a neighbour.
     pub fn grid(&self, canvas: &mut Canvas, left_numbers: bool) {
         let [left, top, width, height] = self.frame;
-        let x_step = self.x_step.unwrap_or_else(|| round_step(self.x, width / 85.0));
-        for (value, number) in linear_ticks(self.x, x_step) {
+        for (value, number) in self.x_ticks() {
             let x = self.at(value, 1.0)[0];
             canvas.line(&[[x, top], [x, top + height]], Ink::GRID, 1.0);
             canvas.line(&[[x, top + height], [x, top + height + 5.0]], Ink::BLACK, 1.0);
             canvas.text([x, top + height + 15.0], &number, NUMBERS);
         }
         for (value, number) in self.y_ticks() {
-            let y = self.at(self.x[0], value)[1];
+            let y = self.at(1.0, value)[1];
             canvas.line(&[[left, y], [left + width, y]], Ink::GRID, 1.0);
             canvas.line(&[[left - 5.0, y], [left, y]], Ink::BLACK, 1.0);
             if left_numbers {
@@ -103,29 +109,39 @@ impl Axes {
         }
         let powers = low.floor() as i32..=high.ceil() as i32;
         let values = powers.flat_map(|k| (2..10).map(move |m| f64::from(m) * 10f64.powi(k)));
-        values.filter(|v| (low..=high).contains(&v.log10())).map(|v| self.at(self.x[0], v)[1]).collect()
+        values.filter(|v| (low..=high).contains(&v.log10())).map(|v| self.at(1.0, v)[1]).collect()
+    }
+
+    fn x_ticks(&self) -> Vec<(f64, String)> {
+        let count = self.frame[2] / 85.0;
+        match self.log_x {
+            true => log_ticks(self.x, count),
+            false => linear_ticks(self.x, self.x_step.unwrap_or_else(|| round_step(self.x, count))),
+        }
     }
 
     fn y_ticks(&self) -> Vec<(f64, String)> {
-        let [low, high] = self.y;
-        let (decades, count) = (high - low, self.frame[3] / 64.0);
-        if !self.log_y {
-            return linear_ticks(self.y, round_step(self.y, count));
-        }
-        if decades < 1.0 {
-            let y = self.y.map(|v| 10f64.powf(v));
-            return linear_ticks(y, round_step(y, count));
-        }
-        let every = (decades / 8.0).ceil() as i32;
-        let powers = low.floor() as i32..=high.ceil() as i32;
-        let steps: &[f64] = if decades < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let ticks = powers.filter(|k| k % every == 0).flat_map(|k| steps.iter().map(move |m| (k, *m)));
-        ticks
-            .map(|(k, m)| (m * 10f64.powi(k), k))
-            .filter(|(v, _)| (low - 1e-9..=high + 1e-9).contains(&v.log10()))
-            .map(|(v, k)| (v, if decades < 2.0 { decimal(v, -k) } else { format!("10^{k}").replace('-', "−") }))
-            .collect()
+        let count = self.frame[3] / 64.0;
+        if self.log_y { log_ticks(self.y, count) } else { linear_ticks(self.y, round_step(self.y, count)) }
     }
+}
+
+/// Round numbers between 10^`low` and 10^`high`, with their texts.
+fn log_ticks([low, high]: [f64; 2], count: f32) -> Vec<(f64, String)> {
+    let decades = high - low;
+    if decades < 1.0 {
+        let range = [low, high].map(|v| 10f64.powf(v));
+        return linear_ticks(range, round_step(range, count));
+    }
+    let every = (decades / 8.0).ceil() as i32;
+    let powers = low.floor() as i32..=high.ceil() as i32;
+    let steps: &[f64] = if decades < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let ticks = powers.filter(|k| k % every == 0).flat_map(|k| steps.iter().map(move |m| (k, *m)));
+    ticks
+        .map(|(k, m)| (m * 10f64.powi(k), k))
+        .filter(|(v, _)| (low - 1e-9..=high + 1e-9).contains(&v.log10()))
+        .map(|(v, k)| (v, if decades < 2.0 { decimal(v, -k) } else { format!("10^{k}").replace('-', "−") }))
+        .collect()
 }
 
 /// Ranges of no width, or without finite ends, become ones that can be drawn.
@@ -201,6 +217,13 @@ mod tests {
         let heights = [1e-3, 1e-2, 1e-1, 1.0].map(|y| axes.at(0.0, y)[1].round());
         assert_eq!(heights, [300.0, 200.0, 100.0, 0.0]);
         assert_eq!(axes.y_ticks().last().map(|t| t.1.as_str()), Some("10^0"));
+    }
+
+    #[test]
+    fn both_axes_can_be_logarithmic() {
+        let axes = Axes::logarithmic([0.0, 0.0, 200.0, 300.0], [0.1, 10.0], [1.0, 1000.0]);
+        assert_eq!([0.1, 1.0, 10.0].map(|x| axes.at(x, 1.0)[0].round()), [0.0, 100.0, 200.0]);
+        assert_eq!(axes.x_ticks().iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["10^−1", "10^0", "10^1"]);
     }
 
     #[test]
