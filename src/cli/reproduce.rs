@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::DeviceFlags;
+use super::{DeviceFlags, at_least_one};
 use crate::error::Result;
 use crate::run::reproduce::{self, ReproduceArgs, Which};
 
@@ -35,6 +35,14 @@ pub(super) struct ReproduceFlags {
     /// The toy: trainings, of seeds 0, 1, …
     #[arg(long, default_value_t = 3, value_name = "N")]
     seeds: u64,
+    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the end-to-end model 256 with
+    /// --small).
+    #[arg(long, value_name = "M")]
+    samples: Option<usize>,
+    /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps among them; 512 by
+    /// default, 64 with --small.
+    #[arg(long, value_name = "M")]
+    steps_samples: Option<usize>,
     /// Change one value of the configuration of every training; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
@@ -49,7 +57,10 @@ impl ReproduceFlags {
             WhichName::Cifar10 => Which::Cifar10,
             WhichName::MiniImagenet => Which::MiniImageNet,
         };
+        let samples = at_least_one("--samples", self.samples)?;
+        let steps_samples = at_least_one("--steps-samples", self.steps_samples)?;
         let ReproduceFlags { small, data, seeds, sets, out, device, .. } = self;
-        reproduce::run(&ReproduceArgs { which, small, data, seeds, sets, out, device: device.into() })
+        let device = device.into();
+        reproduce::run(&ReproduceArgs { which, small, data, seeds, samples, steps_samples, sets, out, device })
     }
 }

@@ -98,15 +98,18 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
 
 fn rows(compared: &Compared, circumstances: &Circumstances) -> Vec<Vec<String>> {
     let head = [compared.model.name(), compared.metric.name(), compared.paper].map(String::from);
-    let row = |ours: &str, how: &str| {
-        let cells = [ours.to_string(), how.to_string(), compared.comparable.clone()];
-        head.iter().cloned().chain(cells).collect::<Vec<_>>()
-    };
     if compared.ours.is_empty() {
         let missing = compared.metric == Metric::Fid && circumstances.belongs(compared.table);
-        return vec![row("—", if missing { &circumstances.no_fid } else { "" })];
+        let how = if missing { circumstances.no_fid.clone() } else { String::new() };
+        return vec![head.into_iter().chain(["—".into(), how, compared.comparable.clone()]).collect()];
     }
-    compared.ours.iter().map(|line| row(&line.text, &line.conditions)).collect()
+    // What is the same in all rows of a value stands in the first.
+    let row = |(i, line): (usize, &&Line)| {
+        let same = |text: &String| if i == 0 { text.clone() } else { String::new() };
+        let ours = [line.text.clone(), line.conditions.clone(), same(&compared.comparable)];
+        head.iter().map(same).chain(ours).collect()
+    };
+    compared.ours.iter().enumerate().map(row).collect()
 }
 
 impl Table {
@@ -173,9 +176,12 @@ mod tests {
         for (.., paper) in PUBLISHED {
             assert!(page.contains(&format!("| {paper} |")), "{paper}");
         }
-        for part in
-            ["| 1.0 | how 1.0 | no: smaller", "| 2.0 | how 2.0 |", "| — | name weights |", "`reproduce mini-imagenet`"]
-        {
+        for part in [
+            "| 1.0 | how 1.0 | no: smaller",
+            "|  |  |  | 2.0 | how 2.0 |  |",
+            "| — | name weights |",
+            "`reproduce mini-imagenet`",
+        ] {
             assert!(page.contains(part), "{part}\n{page}");
         }
         // One of the other data set has none of ours.
