@@ -2,6 +2,7 @@
 
 mod conformance;
 mod data;
+mod evaluate;
 mod export;
 mod images;
 mod inpaint;
@@ -71,6 +72,8 @@ enum Command {
     Chain(images::ChainFlags),
     /// The paper's tables and figures: train what is missing, evaluate, write a report.
     Reproduce(reproduce::ReproduceFlags),
+    /// Measure how near samples of image runs are to the data, and how fast they come.
+    Evaluate(evaluate::EvaluateFlags),
     /// Write a run's weights in PyTorch's names and layouts.
     Export(export::ExportFlags),
     /// Draw the paper's figures of the toy from a trained run.
@@ -97,7 +100,7 @@ struct DeviceFlags {
 
 impl From<DeviceFlags> for Device {
     fn from(flags: DeviceFlags) -> Device {
-        Device { adapter: flags.adapter, memory_mib: flags.gpu_memory }
+        Device { adapter: flags.adapter, memory_mib: flags.gpu_memory, profile: false }
     }
 }
 
@@ -197,6 +200,7 @@ impl Cli {
             Command::Inpaint(flags) => flags.run(),
             Command::Chain(flags) => flags.run(),
             Command::Reproduce(flags) => flags.run(),
+            Command::Evaluate(flags) => flags.run(),
             Command::Export(flags) => flags.run(),
             Command::Figures(FigureFlags { run, out, seed, device }) => {
                 toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })

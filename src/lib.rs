@@ -4,7 +4,7 @@
 //! # Layers
 //! A module uses only what stands to its right; `tests/layers.rs` holds it to that.
 //! ```text
-//! cli, main → run → models → nn → ops → tensor → gpu        bridge, config, data, error, philox: leaves
+//! cli, main → run → models → nn → ops → tensor → gpu        bridge, config, data, error, metrics, philox: leaves
 //! ```
 //! * [`gpu`]: the only code that says `wgpu`: adapters, memory, recording, reading back, timing.
 //! * [`tensor`]: `Tensor` (f32) and `Codes` (u32), and the tape that differentiates.
@@ -13,6 +13,7 @@
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
 //! * [`run`]: what the commands do. Alone in printing and in looking at the clock.
 //! * [`bridge`]: the Ornstein-Uhlenbeck bridge in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
+//!   [`metrics`]: how far samples are from data.
 //! * [`kernels_test`]: the definitions of all ops in f64, their cases, and the check that compares. Of the layers only
 //!   `run` may use it, for `dbvq-wgpu conformance`.
 //!
@@ -40,6 +41,7 @@ pub mod error;
 pub mod gpu;
 #[path = "../kernels_test/mod.rs"]
 pub mod kernels_test;
+pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod ops;

@@ -12,7 +12,7 @@ use crate::run::images::sample::ImageFlags;
 use crate::run::sample::{self, SampleArgs};
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum SamplerName {
+pub(super) enum SamplerName {
     /// Algorithm 2 with its errata mended.
     Ancestral,
     /// DDIM, deterministic unless --kappa.
@@ -21,6 +21,18 @@ enum SamplerName {
     Dpmpp2m,
     /// Algorithm 2 as printed: collapses, for looking at.
     PaperLiteral,
+}
+
+impl SamplerName {
+    /// The sampler; `kappa` is DDIM's.
+    pub(super) fn sampler(self, kappa: f64) -> Sampler {
+        match self {
+            SamplerName::Ancestral => Sampler::Ancestral,
+            SamplerName::Ddim => Sampler::Ddim { kappa },
+            SamplerName::Dpmpp2m => Sampler::Dpmpp2m,
+            SamplerName::PaperLiteral => Sampler::PaperLiteral,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -123,12 +135,7 @@ impl SampleFlags {
         if self.kappa.is_some() && self.sampler != Some(SamplerName::Ddim) {
             return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
         }
-        let sampler = self.sampler.map(|name| match name {
-            SamplerName::Ancestral => Sampler::Ancestral,
-            SamplerName::Ddim => Sampler::Ddim { kappa },
-            SamplerName::Dpmpp2m => Sampler::Dpmpp2m,
-            SamplerName::PaperLiteral => Sampler::PaperLiteral,
-        });
+        let sampler = self.sampler.map(|name| name.sampler(kappa));
         let SampleFlags { run, count, sampling_steps: steps, class, seed, out, device, .. } = self;
         let (count, images) = (at_least_one("--count", count)?, class.check()?);
         if let Some(count) = count.filter(|&count| count > MOST) {

@@ -1,5 +1,5 @@
-//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training curves, and the contact
-//! sheet of a data set.
+//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training curves, maps of
+//! numbers, pictures in rows with names, and the contact sheet of a data set.
 //!
 //! Each function takes plain numbers and returns the picture; [`save`] writes it with what made it inside the file.
 //! Points that are not finite are left out; the scales grow with the data.
@@ -8,12 +8,14 @@ mod axes;
 mod contact_sheet;
 mod file;
 mod gallery;
+mod heat;
 mod marks;
 mod plot;
 
 pub use contact_sheet::contact_sheet;
 pub use file::{save, save_animation};
 pub use gallery::{Block, Row, gallery};
+pub use heat::heat_maps;
 
 use axes::Axes;
 use image::RgbImage;

@@ -36,6 +36,8 @@ pub struct Device {
     pub adapter: Option<String>,
     /// `--gpu-memory`, MiB.
     pub memory_mib: Option<u64>,
+    /// Time every kernel, as under `DBVQ_PROFILE=1`.
+    pub profile: bool,
 }
 
 impl Device {
@@ -44,7 +46,7 @@ impl Device {
     /// # Errors
     /// [`Error::Adapter`].
     pub fn open(&self) -> Result<Gpu> {
-        let profile = std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0");
+        let profile = self.profile || std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0");
         Gpu::open(GpuOptions {
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),

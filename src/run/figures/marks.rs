@@ -114,14 +114,19 @@ pub fn draw_paths(canvas: &mut Canvas, axes: &Axes, frames: &[Frame]) {
 
 /// The colours of t = 0 (bottom) to `last` (top).
 pub fn color_bar(canvas: &mut Canvas, frame: [f32; 4], last: usize) {
+    color_ramp(canvas, frame, last.max(1) as f64, "t");
+}
+
+/// The colours of 0 (bottom) to `last` (top), `name` above.
+pub fn color_ramp(canvas: &mut Canvas, frame: [f32; 4], last: f64, name: &str) {
     let [left, top, width, height] = frame;
-    let axes = Axes::new(frame, [0.0, 1.0], [0.0, last.max(1) as f64], false);
+    let axes = Axes::new(frame, [0.0, 1.0], [0.0, last], false);
     for y in 0..height as usize {
         canvas.bar([left, top + y as f32], [width, 1.0], Ink::viridis(1.0 - y as f32 / height));
     }
     axes.right_numbers(canvas);
     axes.outline(canvas);
-    canvas.text([left + width / 2.0, top - 17.0], "t", Type::default());
+    canvas.text([left + width / 2.0, top - 17.0], name, Type::default());
 }
 
 /// What a legend shows before a name.

@@ -1,6 +1,7 @@
 //! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
 
 pub mod chain;
+pub mod evaluate;
 pub mod inpaint;
 mod joint;
 mod keeper;

@@ -21,8 +21,8 @@ use crate::tensor::{Codes, Shape, Tensor};
 
 /// Images, sampler and its steps, unless the user says otherwise.
 const COUNT: usize = 32;
-const SAMPLER: Sampler = Sampler::Dpmpp2m;
-const STEPS: usize = 20;
+pub(super) const SAMPLER: Sampler = Sampler::Dpmpp2m;
+pub(super) const STEPS: usize = 20;
 /// Most images on the picture.
 const SHOWN: usize = 256;
 /// Philox stream of codes that are drawn from latents.

@@ -1,0 +1,126 @@
+//! Flags of `evaluate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::DeviceFlags;
+use super::sample::SamplerName;
+use crate::error::{Error, Result};
+use crate::run::images::evaluate::{self, EvaluateArgs, Metric, NllSettings};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MetricName {
+    /// MSE, PSNR and SSIM of the VQ-VAE.
+    Reconstruction,
+    /// Distances between laws of codes and of pairs of neighbours.
+    Codes,
+    /// KL of code histograms position by position.
+    Kl,
+    /// Negative log-likelihood of a masked patch.
+    Nll,
+    /// Seconds a sample.
+    Time,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EvaluateFlags {
+    /// Run directories of images.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// Folder of the data set.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// What is measured; everything by default.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    metrics: Vec<MetricName>,
+    /// Samples of each run, and encodings of held-out pictures (M of section 4.3).
+    #[arg(long, default_value_t = 1000, value_name = "M")]
+    count: usize,
+    /// Diffusion priors: the sampler; dpmpp2m by default.
+    #[arg(long, value_enum)]
+    sampler: Option<SamplerName>,
+    /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
+    #[arg(long)]
+    sampling_steps: Option<usize>,
+    /// nll: held-out pictures.
+    #[arg(long, default_value_t = NllSettings::default().images, value_name = "N")]
+    nll_images: usize,
+    /// nll: other held-out pictures, on which the temperature is fitted.
+    #[arg(long, default_value_t = NllSettings::default().fit, value_name = "N")]
+    nll_fit: usize,
+    /// nll: fillings of each hole.
+    #[arg(long, default_value_t = NllSettings::default().samples, value_name = "S")]
+    nll_samples: usize,
+    /// nll: ancestral steps of a filling by a diffusion prior.
+    #[arg(long, default_value_t = NllSettings::default().steps, value_name = "N")]
+    nll_steps: usize,
+    /// nll: passes over each level.
+    #[arg(long, default_value_t = NllSettings::default().resample, value_name = "U")]
+    nll_resample: usize,
+    /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
+    #[arg(long, default_value_t = 8.0, value_name = "SECONDS")]
+    time_budget: f64,
+    /// Seed of the samples.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print evaluation.json instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Directory for evaluation.json, kl.png and samples/, from which a stopped evaluation goes on.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl EvaluateFlags {
+    pub(super) fn run(self) -> Result<()> {
+        let json = self.json;
+        evaluate::run(&self.check()?, json)
+    }
+
+    fn check(self) -> Result<EvaluateArgs> {
+        let numbers = [
+            ("--count", self.count),
+            ("--nll-images", self.nll_images),
+            ("--nll-fit", self.nll_fit),
+            ("--nll-samples", self.nll_samples),
+            ("--nll-steps", self.nll_steps),
+            ("--nll-resample", self.nll_resample),
+        ];
+        for (flag, value) in numbers {
+            super::at_least_one(flag, Some(value))?;
+        }
+        if !(self.time_budget > 0.0 && self.time_budget.is_finite()) {
+            return Err(Error::Usage(format!("--time-budget {} must be a finite number above 0", self.time_budget)));
+        }
+        let metric = |name: &MetricName| match name {
+            MetricName::Reconstruction => Metric::Reconstruction,
+            MetricName::Codes => Metric::Codes,
+            MetricName::Kl => Metric::Kl,
+            MetricName::Nll => Metric::Nll,
+            MetricName::Time => Metric::Time,
+        };
+        let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
+        Ok(EvaluateArgs {
+            runs: self.runs,
+            data: self.data,
+            metrics: if metrics.is_empty() { Metric::ALL.into() } else { metrics },
+            count: self.count,
+            sampler: self.sampler.map(|name| name.sampler(0.0)),
+            steps: self.sampling_steps,
+            nll: NllSettings {
+                images: self.nll_images,
+                fit: self.nll_fit,
+                samples: self.nll_samples,
+                steps: self.nll_steps,
+                resample: self.nll_resample,
+            },
+            time_budget: self.time_budget,
+            seed: self.seed,
+            out: self.out,
+            device: self.device.into(),
+        })
+    }
+}

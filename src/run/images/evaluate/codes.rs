@@ -1,0 +1,47 @@
+//! Laws of codes and of pairs of neighbours.
+
+use serde::{Deserialize, Serialize};
+
+use super::draws::{DataCodes, Draws};
+use crate::metrics::histogram::{code_distance, pair_distance};
+use crate::run::images::trained::Trained;
+use crate::run::images::vqvae::Usage;
+
+/// Samples of a run beside the data, in codes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CodesRow {
+    /// The run's directory.
+    pub run: String,
+    /// How the samples were made.
+    pub sampler: String,
+    /// Samples, and encodings of pictures.
+    pub count: usize,
+    /// Total variation between the laws of single codes, samples against data.
+    pub codes: f64,
+    /// Between two draws of the data.
+    pub codes_floor: f64,
+    /// Total variation between the laws of pairs of neighbours, right and below.
+    pub pairs: f64,
+    /// Between two draws of the data.
+    pub pairs_floor: f64,
+    /// Perplexity of the samples' codes, and of the data's.
+    pub perplexity: [f64; 2],
+    /// Codes that occur in the samples, and in the data.
+    pub used: [usize; 2],
+}
+
+pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRow {
+    let (k, grid) = (trained.config.vqvae.codes, trained.config.vqvae.grid());
+    let [of_samples, of_data] = [&drawn.codes, &data.first].map(|codes| Usage::of(codes, k));
+    CodesRow {
+        run: trained.run.display().to_string(),
+        sampler: drawn.sampler.clone(),
+        count: drawn.count,
+        codes: code_distance(&data.first, &drawn.codes, k),
+        codes_floor: code_distance(&data.first, &data.second, k),
+        pairs: pair_distance(&data.first, &drawn.codes, [grid, grid], k),
+        pairs_floor: pair_distance(&data.first, &data.second, [grid, grid], k),
+        perplexity: [f64::from(of_samples.perplexity), f64::from(of_data.perplexity)],
+        used: [of_samples.used, of_data.used],
+    }
+}

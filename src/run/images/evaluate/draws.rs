@@ -1,0 +1,150 @@
+//! Codes of pictures and of samples. Samples are kept in files, chunk by chunk: an evaluation that was stopped goes on.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use safetensors::SafeTensors;
+
+use super::EvaluateArgs;
+use crate::data::ImageSet;
+use crate::error::{Error, Result};
+use crate::models::sampler::Sampler;
+use crate::nn::checkpoint;
+use crate::run::images::sample::{self, ImageFlags, chunk_seed};
+use crate::run::images::trained::{Prior, Trained};
+use crate::run::images::{CHUNK, Pictures};
+use crate::run::progress::Progress;
+use crate::run::sample::{SampleArgs, sampler_name};
+use crate::run::samples_file::{self, Values};
+
+/// Two draws of the data as codes, [count, h, w] each.
+pub(super) struct DataCodes {
+    /// Of the first held-out pictures.
+    pub first: Vec<u32>,
+    /// Of others.
+    pub second: Vec<u32>,
+    /// Which others.
+    pub second_name: &'static str,
+}
+
+impl DataCodes {
+    /// Encodes `args.count` pictures twice.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there are fewer held-out pictures.
+    pub fn new(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<DataCodes> {
+        let (held_out, train, count) = (&pictures.held_out, &pictures.train, args.count);
+        if !(1..=held_out.len()).contains(&count) {
+            return Err(Error::Usage(format!(
+                "--count {count}: {} has {} held-out pictures; take at most those",
+                args.data.display(),
+                held_out.len()
+            )));
+        }
+        let range = |first: usize| (first..first + count).map(|i| i as u32).collect::<Vec<_>>();
+        let first = codes_of(trained, held_out, &range(0));
+        if held_out.len() >= 2 * count {
+            let second = codes_of(trained, held_out, &range(count));
+            return Ok(DataCodes { first, second, second_name: "other held-out pictures" });
+        }
+        let spread: Vec<u32> = (0..count).map(|i| (i * train.len() / count) as u32).collect();
+        Ok(DataCodes { first, second: codes_of(trained, train, &spread), second_name: "training pictures" })
+    }
+}
+
+/// The codes [n, h, w] of the pictures `indices` of a set.
+pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Vec<u32> {
+    let mut progress = Progress::new("encode", 0, indices.len() as u64);
+    let mut codes = Vec::new();
+    for (i, chunk) in indices.chunks(CHUNK).enumerate() {
+        let latents = trained.latents(&trained.encode(&set.floats(chunk)));
+        codes.extend(trained.gpu.no_grad(|| trained.vqvae.quantise(&latents)).to_vec());
+        progress.at((i * CHUNK + chunk.len()) as u64, String::new);
+    }
+    progress.finish();
+    codes
+}
+
+/// Samples of a run.
+pub(super) struct Draws {
+    /// How they were made.
+    pub sampler: String,
+    /// Samples.
+    pub count: usize,
+    /// [count, h, w].
+    pub codes: Vec<u32>,
+    /// Wall seconds a sample, decoding included.
+    pub seconds: f64,
+}
+
+impl Draws {
+    /// `args.count` samples of a run that has a prior, those of before among them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Io`] for the file.
+    pub fn of(trained: &Trained, args: &EvaluateArgs) -> Result<Draws> {
+        let (sampler, steps) = match trained.prior {
+            Prior::Diffusion(_) => (args.sampler, args.steps),
+            _ => (None, None),
+        };
+        let name = match trained.prior {
+            Prior::Diffusion(_) => described(trained, sampler, steps),
+            _ => "raster".to_string(),
+        };
+        let file = file(trained, &name, args)?;
+        let cells = trained.config.vqvae.grid().pow(2);
+        let (mut codes, mut seconds) = stored(&file).unwrap_or_default();
+        // A last chunk that was cut short is drawn again, whole.
+        codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
+        if codes.is_empty() {
+            seconds = 0.0;
+        }
+        let chunks = args.count.div_ceil(CHUNK);
+        for chunk in codes.len() / cells / CHUNK..chunks {
+            if chunk % 8 == 0 {
+                eprintln!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, args.count);
+            }
+            let (images, seed, begin) = (ImageFlags::default(), chunk_seed(args.seed, chunk), Instant::now());
+            let (run, out, device) = (PathBuf::new(), PathBuf::new(), args.device.clone());
+            let drawn = SampleArgs { run, count: Some(CHUNK), sampler, steps, images, seed, out, device };
+            codes.extend(sample::draw(trained, &drawn)?.0.codes);
+            seconds += begin.elapsed().as_secs_f64();
+            let shape = vec![codes.len() / cells, cells];
+            let (all, took) = (Values::U32(&codes), [seconds as f32]);
+            let tensors = [("codes", shape, all), ("seconds", vec![1], Values::F32(&took))];
+            samples_file::write(&file, &tensors, &[("sampler", name.clone()), ("seed", args.seed.to_string())])?;
+        }
+        let seconds = seconds / (codes.len() / cells) as f64;
+        codes.truncate(args.count * cells);
+        Ok(Draws { sampler: name, count: args.count, codes, seconds })
+    }
+}
+
+/// A sampler and its steps, as people read them.
+fn described(trained: &Trained, sampler: Option<Sampler>, steps: Option<usize>) -> String {
+    let all = trained.config.bridge.steps;
+    let sampler = sampler.unwrap_or(sample::SAMPLER);
+    let steps = steps.unwrap_or(if sampler == sample::SAMPLER { sample::STEPS.min(all) } else { all });
+    format!("{} {steps}", sampler_name(sampler))
+}
+
+/// Where samples of just these weights, sampler and seed are kept.
+fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
+    let checkpoint = checkpoint::path(&trained.run);
+    let mut hash = blake3::Hasher::new();
+    let opened = std::fs::File::open(&checkpoint).map_err(Error::io(&checkpoint))?;
+    hash.update_reader(opened).map_err(Error::io(&checkpoint))?;
+    hash.update(format!("{sampler} {}", args.seed).as_bytes());
+    let folder = args.out.join("samples");
+    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &hash.finalize().to_hex()[..16])))
+}
+
+/// Codes and the seconds they took, if the file is there and whole.
+fn stored(file: &Path) -> Option<(Vec<u32>, f64)> {
+    let bytes = std::fs::read(file).ok()?;
+    let tensors = SafeTensors::deserialize(&bytes).ok()?;
+    let codes = bytemuck::pod_collect_to_vec(tensors.tensor("codes").ok()?.data());
+    let seconds: Vec<f32> = bytemuck::pod_collect_to_vec(tensors.tensor("seconds").ok()?.data());
+    Some((codes, f64::from(*seconds.first()?)))
+}
