@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{DeviceFlags, at_least_one};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::reproduce::{self, ReproduceArgs, Which};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -43,6 +43,15 @@ pub(super) struct ReproduceFlags {
     /// default, 64 with --small.
     #[arg(long, value_name = "M")]
     steps_samples: Option<usize>,
+    /// Images: held-out pictures of the likelihoods; 64 by default, 16 with --small.
+    #[arg(long, value_name = "N")]
+    nll_images: Option<usize>,
+    /// Images: fillings of each hole; 32 by default, 8 with --small.
+    #[arg(long, value_name = "S")]
+    nll_samples: Option<usize>,
+    /// Images: seconds for the time of each sampler, about; 20 by default, 8 with --small.
+    #[arg(long, value_name = "SECONDS")]
+    time_budget: Option<f64>,
     /// Change one value of the configuration of every training; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
@@ -59,8 +68,24 @@ impl ReproduceFlags {
         };
         let samples = at_least_one("--samples", self.samples)?;
         let steps_samples = at_least_one("--steps-samples", self.steps_samples)?;
-        let ReproduceFlags { small, data, seeds, sets, out, device, .. } = self;
+        let nll = [at_least_one("--nll-images", self.nll_images)?, at_least_one("--nll-samples", self.nll_samples)?];
+        if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
+            return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
+        }
+        let ReproduceFlags { small, data, seeds, time_budget, sets, out, device, .. } = self;
         let device = device.into();
-        reproduce::run(&ReproduceArgs { which, small, data, seeds, samples, steps_samples, sets, out, device })
+        reproduce::run(&ReproduceArgs {
+            which,
+            small,
+            data,
+            seeds,
+            samples,
+            steps_samples,
+            nll,
+            time_budget,
+            sets,
+            out,
+            device,
+        })
     }
 }

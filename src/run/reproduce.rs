@@ -48,6 +48,10 @@ pub struct ReproduceArgs {
     pub samples: Option<usize>,
     /// Samples of each point of quality against steps; `None`: as many as suits.
     pub steps_samples: Option<usize>,
+    /// Pictures of the likelihoods, and fillings of each; `None`: as many as suits.
+    pub nll: [Option<usize>; 2],
+    /// Seconds that the time of one sampler may take, about; `None`: what suits.
+    pub time_budget: Option<f64>,
     /// `key.path=value`, over the presets.
     pub sets: Vec<String>,
     /// Where runs, report and figures go.
@@ -85,8 +89,10 @@ impl ReproduceArgs {
     /// `amounts` with what the user says of them.
     fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
         let (samples, steps) = (self.samples.unwrap_or(amounts.samples), self.steps_samples.unwrap_or(amounts.steps));
-        let end_to_end = self.samples.unwrap_or(amounts.end_to_end);
-        measure::Amounts { samples, end_to_end, steps, ..amounts }
+        let (end_to_end, [images, fillings]) = (self.samples.unwrap_or(amounts.end_to_end), self.nll);
+        let mut nll = amounts.nll;
+        (nll.images, nll.samples) = (images.unwrap_or(nll.images), fillings.unwrap_or(nll.samples));
+        measure::Amounts { samples, end_to_end, steps, nll, time: self.time_budget.unwrap_or(amounts.time) }
     }
 
     /// The training of a preset with `sets` on top.

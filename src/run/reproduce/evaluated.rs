@@ -88,7 +88,7 @@ impl Evaluated {
             own.or(self.reconstruction.first().filter(|_| stage == Stage::PixelCnn)).map(value)
         };
         let rows = vec![
-            row("samples", &|s| kl(s).map(|r| format!("{} ({})", r.count, r.sampler))),
+            row("samples", &|s| kl(s).map(|r| format!("{}, {}", r.count, sampled(&r.sampler)))),
             row("KL at each position, averaged (floor), nats", &|s| kl(s).map(|r| beside(r.mean, r.floor))),
             row("total variation of single codes (floor)", &|s| codes(s).map(|r| beside(r.codes, r.codes_floor))),
             row("total variation of neighbouring pairs (floor)", &|s| codes(s).map(|r| beside(r.pairs, r.pairs_floor))),
@@ -110,7 +110,16 @@ fn of_kl(row: &KlRow) -> Line {
         model: model(row.stage),
         text: format!("{:.3} (floor {:.3})", row.mean, row.floor),
         value: row.mean,
-        conditions: format!("M = {}, {}", row.count, row.sampler),
+        conditions: format!("M = {} encodings and samples, {}", row.count, sampled(&row.sampler)),
+        as_paper: true,
+    }
+}
+
+/// A sampler and its steps as a sentence has them.
+fn sampled(sampler: &str) -> String {
+    match sampler.split_once(' ') {
+        Some((name, steps)) => format!("`{name}` in {steps} steps"),
+        None => "in raster order".into(),
     }
 }
 
@@ -119,9 +128,9 @@ fn of_nll(row: &NllRow) -> Line {
         Law::Joint => "all hidden codes together",
         Law::Single => "each hidden code alone",
     };
-    let mut conditions = format!("{}, {} of {} cells; {law}; {}", row.mask, row.cells[0], row.cells[1], row.estimator);
+    let mut conditions = format!("{} ({} of {} cells), {law}: {}", row.mask, row.cells[0], row.cells[1], row.estimator);
     if let Some(tau) = row.temperature {
-        conditions += &format!(", τ = {tau:.4}{}", if row.fitted { " (fitted)" } else { " (the paper's)" });
+        conditions += &if row.fitted { format!(", τ = {tau:.3} (fitted)") } else { ", τ = 1 (the paper's)".into() };
     }
     conditions += &format!("; {} pictures", row.images);
     if let Some(samples) = row.samples {
@@ -131,12 +140,14 @@ fn of_nll(row: &NllRow) -> Line {
         conditions += &format!(", {steps} steps × {passes} passes");
     }
     let text = format!("{:.2} (± {:.2})", row.mean, row.std);
-    Line { metric: Metric::Nll, model: model(row.stage), text, value: row.mean, conditions }
+    let as_paper = row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted;
+    Line { metric: Metric::Nll, model: model(row.stage), text, value: row.mean, conditions, as_paper }
 }
 
 fn of_time(row: &TimeRow) -> Line {
     let steps = if row.stage == Stage::PixelCnn { String::new() } else { format!(", {} steps", row.steps) };
     let scaled = row.extrapolated_from.map_or_else(String::new, |n| format!(", scaled from {n} steps"));
+    let as_paper = ["ancestral", "raster, naive"].contains(&row.sampler.as_str());
     Line {
         metric: Metric::Time,
         model: model(row.stage),
@@ -146,6 +157,7 @@ fn of_time(row: &TimeRow) -> Line {
             "{}{steps}; batches of {}, median of {} after a warm-up{scaled}; in kernels {:.4} s",
             row.sampler, row.batch, row.repeats, row.gpu_seconds
         ),
+        as_paper,
     }
 }
 
@@ -155,8 +167,8 @@ pub fn curve(steps: &Steps) -> image::RgbImage {
         let points = steps.points.iter().filter(|p| p.sampler == name);
         points.map(|p| (p.steps as f64, p.kl)).collect()
     };
-    let most = steps.points.iter().filter(|p| p.sampler != "ancestral").map(|p| p.steps).max().unwrap_or(1) as f64;
-    let level = |kl: f64| vec![(0.0, kl), (most, kl)];
+    // Levels have a point at each of the others' steps: the legend keeps away from points.
+    let level = |kl: f64| of("ddim").iter().map(|&(n, _)| (n, kl)).collect::<Vec<_>>();
     let all = steps.points.iter().find(|p| p.sampler == "ancestral");
     let ancestral = all.map_or_else(Vec::new, |p| level(p.kl));
     let name = all.map_or_else(String::new, |p| format!("ancestral, {} steps", p.steps));
