@@ -3,6 +3,7 @@
 mod adam;
 mod attention;
 mod batch_norm;
+mod bilinear;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -25,7 +26,7 @@ mod reduce;
 mod resample;
 mod softmax;
 
-use super::{Case, Input, Law, Real};
+use super::{Case, Input, Law, Real, U};
 
 /// The whole table of cases.
 pub fn cases() -> Vec<Case> {
@@ -34,6 +35,7 @@ pub fn cases() -> Vec<Case> {
         adam::cases,
         attention::cases,
         batch_norm::cases,
+        bilinear::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,

@@ -3,6 +3,7 @@
 mod activations;
 pub mod dbvq;
 pub mod diffusion;
+pub mod inception;
 pub mod joint;
 pub mod pixelcnn;
 pub mod sampler;

@@ -36,6 +36,11 @@ impl Conv2d {
         Conv2d { weight: init.uniform(&[h, w, c, o], bound), bias: init.uniform(&[o], bound), conv }
     }
 
+    /// A convolution with these parameters, `weight` [h, w, c, o] and `bias` `[o]`.
+    pub fn of(weight: Tensor, bias: Tensor, conv: Conv) -> Conv2d {
+        Conv2d { weight, bias, conv }
+    }
+
     /// `kernel` × `kernel`, stride 1, output of the input's size; `kernel` is odd.
     pub fn same(init: &mut Init, channels: [usize; 2], kernel: usize) -> Conv2d {
         let conv = Conv { padding: [kernel / 2; 2], ..Conv::default() };

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod codebook;
+pub mod conv_norm;
 pub mod init;
 pub mod layers;
 pub mod optim;

@@ -5,6 +5,7 @@
 mod adam;
 mod attention;
 mod batch_norm;
+mod bilinear;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -31,6 +32,7 @@ mod softmax;
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
 pub use batch_norm::batch_norm;
+pub use bilinear::bilinear;
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d};
@@ -66,6 +68,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &attention::SHADER,
         &attention::BACKWARD,
         &batch_norm::SHADER,
+        &bilinear::SHADER,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,

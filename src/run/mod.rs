@@ -1,10 +1,12 @@
 //! What the commands do. The only module that prints, and the only one that looks at the clock.
 
 pub mod adapters;
+mod cache;
 pub mod conformance;
 pub mod data;
 mod download;
 pub mod export;
+pub mod fid;
 pub mod figures;
 pub mod images;
 pub mod inpaint;
@@ -24,7 +26,6 @@ pub mod toy_figures;
 pub mod train;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
@@ -50,7 +51,7 @@ impl Device {
         Gpu::open(GpuOptions {
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),
-            cache_dir: cache_dir(),
+            cache_dir: cache::folder(),
             profile,
             ..GpuOptions::default()
         })
@@ -67,11 +68,6 @@ fn print_document(text: &str) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
         _ => Ok(()),
     }
-}
-
-fn cache_dir() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    etcetera::choose_base_strategy().ok().map(|dirs| dirs.cache_dir().join("dbvq-wgpu"))
 }
 
 /// Keeps the pipelines compiled in this run; a cache that cannot be written is no failure of the command.

@@ -57,6 +57,17 @@ pub const FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "bilinear",
+        ops: &["bilinear"],
+        faults: &[
+            ("let doubled = (2u * at + 1u) * size;", "let doubled = 2u * at * size;"),
+            ("min(low + 1u, size - 1u)", "low"),
+            ("f32(2u * to - rest) / whole, f32(rest) / whole", "f32(rest) / whole, f32(2u * to - rest) / whole"),
+            ("vec2(max(begin, 1u) - 1u, min(end, to))", "vec2(max(begin, 1u), min(end, to))"),
+            ("2u * size) + 1u, to, i == size - 1u)", "2u * size) + 1u, to, false)"),
+        ],
+    },
+    Faults {
         shader: "codebook",
         ops: &["code_distances", "codebook_ema"],
         faults: &[

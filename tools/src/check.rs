@@ -49,11 +49,11 @@ pub fn run(options: &Options) -> Result<()> {
         tools.left_out.push("TensorBoard's reading".into());
     }
     if options.fast {
-        tools.left_out.push("lints, documentation and the comparison with PyTorch".into());
+        tools.left_out.push("lints, documentation and the comparisons with PyTorch".into());
     } else {
-        match twin::comparison(&target()?) {
-            Some(mut comparison) => step(&mut comparison)?,
-            None => tools.left_out.push("the comparison with PyTorch".into()),
+        match twin::comparisons(&target()?) {
+            Some(mut comparisons) => comparisons.iter_mut().try_for_each(step)?,
+            None => tools.left_out.push("the comparisons with PyTorch".into()),
         }
     }
     println!("\n{}", conclusion(&seconds(start.elapsed()), &tools.left_out));
@@ -213,8 +213,8 @@ mod tests {
     #[test]
     fn the_last_line_names_what_was_left_out() {
         assert_eq!(conclusion("2.0 s", &[]), "all checks passed (2.0 s)");
-        let left_out = ["ONNX's cases".to_owned(), "the comparison with PyTorch".to_owned()];
+        let left_out = ["ONNX's cases".to_owned(), "the comparisons with PyTorch".to_owned()];
         let line = conclusion("2.0 s", &left_out);
-        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, the comparison with PyTorch left out)");
+        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, the comparisons with PyTorch left out)");
     }
 }

@@ -1,4 +1,5 @@
-//! The image models' twin in PyTorch: `tests/twin.rs` writes what it needs, `tools/twin.py` trains it and compares.
+//! Comparisons with PyTorch: `tests/twin.rs` writes what the image models' twin needs, `tools/twin.py` trains it and compares;
+//! `tests/fid.rs` writes our FID and KID, `tools/fid_twin.py` compares them with those of the usual libraries.
 
 use crate::process::heading;
 use crate::python::{Needs, pythons};
@@ -10,28 +11,33 @@ const NEEDS: Needs = Needs {
     oldest: (3, 11),
     requirements: "tools/requirements-twin.txt",
     folder: "twin-python",
-    imports: "torch, numpy, safetensors",
+    imports: "torch, numpy, scipy, safetensors, pytorch_fid, torch_fidelity",
 };
-/// The variable that names the folder for `tests/twin.rs`.
+/// The scripts.
+const SCRIPTS: [&str; 2] = ["tools/twin.py", "tools/fid_twin.py"];
+/// The variable that names the folder for the tests.
 pub const VARIABLE: &str = "DBVQ_TWIN";
 
-/// The folder in which the test leaves what the script reads.
+/// The folder in which the tests leave what the scripts read.
 pub fn folder(target: &Path) -> PathBuf {
     target.join("twin")
 }
 
-/// The comparison, ready to run. Without Python or network there is none, and a line says so.
-pub fn comparison(target: &Path) -> Option<Command> {
-    heading("the image models' twin in PyTorch");
+/// The comparisons, ready to run. Without Python or network there are none, and a line says so.
+pub fn comparisons(target: &Path) -> Option<Vec<Command>> {
+    heading("comparisons with PyTorch");
     // PyTorch is large: one that is there already serves.
     let python = match pythons().find(|python| NEEDS.has_all(python)).map_or_else(|| NEEDS.environment(target), Ok) {
         Ok(python) => python,
         Err(why) => {
-            println!("{why}: the comparison with PyTorch is left out");
+            println!("{why}: the comparisons with PyTorch are left out");
             return None;
         }
     };
-    let mut script = Command::new(python);
-    script.arg("-B").arg("tools/twin.py").arg(folder(target)).current_dir(crate::root());
-    Some(script)
+    let command = |script: &&str| {
+        let mut command = Command::new(&python);
+        command.arg("-B").arg(script).arg(folder(target)).current_dir(crate::root());
+        command
+    };
+    Some(SCRIPTS.iter().map(command).collect())
 }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::learner::Part;
@@ -20,7 +20,7 @@ use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::ops;
-use crate::run::cache_dir;
+use crate::run::cache;
 use crate::tensor::Tensor;
 
 /// Most bytes of one file; slots beyond it are not kept.
@@ -82,7 +82,7 @@ struct Cache {
 
 impl Cache {
     fn open(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
-        let folder = cache_dir()?.join("latents");
+        let folder = cache::folder()?.join("latents");
         let (config, images) = (&setting.config.vqvae, setting.pictures.train.len() as u64);
         let size = 4 * config.grid() * config.grid() * config.dim;
         let slot = (CHECKSUM + size) as u64;
@@ -90,7 +90,7 @@ impl Cache {
         let path = folder.join(format!("latents-{}.bin", key(setting, vqvae, stage)));
         let open = || -> std::io::Result<File> {
             std::fs::create_dir_all(&folder)?;
-            make_room(&folder, &path, slots * slot)?;
+            cache::make_room(&folder, &path, slots * slot, LIMIT)?;
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             // Empty slots take no room where the file system knows holes.
             file.set_len(slots * slot)?;
@@ -168,29 +168,6 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
     });
     hasher.update(&set.images);
     hasher.finalize().to_hex()[..32].to_string()
-}
-
-/// Removes the oldest files of `folder` but `kept`, until `needed` bytes more are within the limit.
-fn make_room(folder: &Path, kept: &Path, needed: u64) -> std::io::Result<()> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let (path, facts) = {
-            let entry = entry?;
-            (entry.path(), entry.metadata()?)
-        };
-        if path != kept {
-            files.push((facts.modified()?, facts.len(), path));
-        }
-    }
-    files.sort();
-    let mut total = needed + files.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
-    for (_, bytes, path) in files {
-        if total > LIMIT {
-            std::fs::remove_file(path)?;
-            total -= bytes;
-        }
-    }
-    Ok(())
 }
 
 /// Mean and standard deviation of every channel of the latents, from the first images of the data set.

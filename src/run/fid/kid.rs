@@ -1,0 +1,150 @@
+//! Kernel Inception distance (Bińkowski et al. 2018): unbiased at any number of images, unlike FID.
+
+use faer::{Mat, MatRef};
+
+use super::Features;
+use super::statistics::add_gram;
+use crate::error::{Error, Result};
+use crate::philox::Stream;
+
+/// Subsets, and images in each, of published values.
+pub const SUBSETS: usize = 100;
+/// See [`SUBSETS`].
+pub const SUBSET_SIZE: usize = 1000;
+/// Philox stream of the images of a subset: of the first set, then of the second.
+const DRAW: u32 = 0x5000;
+
+/// KID over subsets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kid {
+    /// Mean of the subsets' values.
+    pub mean: f64,
+    /// Their standard deviation (over n, not n − 1).
+    pub std: f64,
+    /// Images in a subset.
+    pub size: usize,
+}
+
+/// Mean and standard deviation over `subsets` of [`mmd2`] between `size` images of each set, drawn without replacement.
+/// `done` is told after each subset.
+///
+/// # Errors
+/// [`Error::Data`] if widths differ, a set has fewer than `size` images, or `size` is below 2.
+pub fn kid(
+    a: &Features,
+    b: &Features,
+    subsets: usize,
+    size: usize,
+    seed: u64,
+    done: &mut dyn FnMut(usize),
+) -> Result<Kid> {
+    let least = a.count().min(b.count());
+    if size < 2 || size > least || subsets == 0 {
+        let what = format!(
+            "KID over {subsets} subsets of {size} images: there must be a subset, and 2 to {least} images in it"
+        );
+        return Err(Error::Data(what));
+    }
+    let mut values = Vec::with_capacity(subsets);
+    for subset in 0..subsets {
+        let of = |features: &Features, stream| {
+            let stream = Stream { seed, step: subset as u32, stream, first: 0 };
+            rows(features, &draw(features.count(), size, stream))
+        };
+        values.push(between(of(a, DRAW).as_ref(), of(b, DRAW + 1).as_ref())?);
+        done(subset + 1);
+    }
+    let mean = values.iter().sum::<f64>() / subsets as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / subsets as f64;
+    Ok(Kid { mean, std: variance.sqrt(), size })
+}
+
+/// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its unbiased estimator:
+/// the mean of k within each set over different images, less twice the mean between the sets.
+///
+/// # Errors
+/// [`Error::Data`] if widths differ or a set has fewer than two images.
+pub fn mmd2(a: &Features, b: &Features) -> Result<f64> {
+    let all = |features: &Features| rows(features, &(0..features.count()).collect::<Vec<_>>());
+    between(all(a).as_ref(), all(b).as_ref())
+}
+
+/// `size` of 0..`count`, all different, by the first steps of a Fisher-Yates shuffle.
+fn draw(count: usize, size: usize, stream: Stream) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..count).collect();
+    for i in 0..size {
+        all.swap(i, i + stream.below(i as u32, (count - i) as u32) as usize);
+    }
+    all.truncate(size);
+    all
+}
+
+/// Rows of `features` as columns, [width, n].
+fn rows(features: &Features, images: &[usize]) -> Mat<f64> {
+    Mat::from_fn(features.width(), images.len(), |i, j| f64::from(features.row(images[j])[i]))
+}
+
+/// [`mmd2`] of columns.
+fn between(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<f64> {
+    if x.nrows() != y.nrows() || x.ncols() < 2 || y.ncols() < 2 {
+        let [a, b] = [x, y].map(|m| format!("{} images of {} features", m.ncols(), m.nrows()));
+        return Err(Error::Data(format!("KID of {a} and {b}: give two images or more, and features of one network")));
+    }
+    let d = x.nrows() as f64;
+    let kernel = |dot: f64| (dot / d + 1.0).powi(3);
+    let within = |x: MatRef<'_, f64>| {
+        let n = x.ncols();
+        let mut gram = Mat::zeros(n, n);
+        add_gram(&mut gram, x.transpose());
+        let below: f64 = (0..n).map(|j| (j + 1..n).map(|i| kernel(gram[(i, j)])).sum::<f64>()).sum();
+        2.0 * below / (n * (n - 1)) as f64
+    };
+    let cross = x.transpose() * y;
+    let sum: f64 = (0..y.ncols()).map(|j| (0..x.ncols()).map(|i| kernel(cross[(i, j)])).sum::<f64>()).sum();
+    Ok(within(x) + within(y) - 2.0 * sum / (x.ncols() * y.ncols()) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(values: &[f32]) -> Features {
+        Features::new(values.to_vec(), 2).expect("rows of two")
+    }
+
+    #[test]
+    fn the_estimator_leaves_out_equal_pairs() {
+        // d = 2: k(x, y) = (x·y / 2 + 1)³.
+        let (a, b) = (features(&[2.0, 0.0, 0.0, 2.0]), features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]));
+        // Within a: dot 0 → 1. Within b: dots 0, 4, 0 → (1 + 27 + 1) / 3. Between: 4, 0, 4, 4, 0, 0 → (3·27 + 3) / 6.
+        let expected = 1.0 + 29.0 / 3.0 - 2.0 * 14.0;
+        assert!((mmd2(&a, &b).expect("a number") - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn subsets_of_all_images_are_the_whole() {
+        let (a, b) = (features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]), features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]));
+        let mut told = Vec::new();
+        let found = kid(&a, &b, 4, 3, 9, &mut |n| told.push(n)).expect("subsets");
+        assert!((found.mean - mmd2(&a, &b).expect("a number")).abs() < 1e-12 && found.std < 1e-12);
+        assert_eq!(told, [1, 2, 3, 4]);
+        let smaller = kid(&a, &b, 50, 2, 9, &mut |_| ()).expect("subsets");
+        assert!(smaller.std > 0.0 && smaller != kid(&a, &b, 50, 2, 10, &mut |_| ()).expect("subsets"));
+        assert!(kid(&a, &b, 1, 4, 0, &mut |_| ()).is_err());
+    }
+
+    #[test]
+    fn draws_are_different_and_cover_all() {
+        let stream = |step| Stream { seed: 3, step, stream: DRAW, first: 0 };
+        let mut seen = [0; 7];
+        for step in 0..700 {
+            let mut drawn = draw(7, 3, stream(step));
+            drawn.iter().for_each(|&i| seen[i] += 1);
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn.len(), 3);
+        }
+        // 300 each, of standard deviation 13.
+        assert!(seen.iter().all(|&n| (240..360).contains(&n)), "{seen:?}");
+    }
+}
