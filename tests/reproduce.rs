@@ -138,6 +138,8 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
     }
     assert_eq!(stamp(&kept), before, "what was kept is not made again");
     check_report(&report(&out));
+    let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
+    assert!(page.contains("| FID | Diffusion prior | 104 | — |") && page.contains("--inception FILE"), "{page}");
 }
 
 /// Whether the numbers of an image report are there and belong together.

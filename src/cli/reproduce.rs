@@ -49,6 +49,9 @@ pub(super) struct ReproduceFlags {
     /// Images: fillings of each hole; 32 by default, 8 with --small.
     #[arg(long, value_name = "S")]
     nll_samples: Option<usize>,
+    /// Images: weights of Inception-v3 for FID and KID, made by tools/inception_weights.py.
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
     /// Images: seconds for the time of each sampler, about; 20 by default, 8 with --small.
     #[arg(long, value_name = "SECONDS")]
     time_budget: Option<f64>,
@@ -72,7 +75,7 @@ impl ReproduceFlags {
         if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
             return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
         }
-        let ReproduceFlags { small, data, seeds, time_budget, sets, out, device, .. } = self;
+        let ReproduceFlags { small, data, seeds, inception, time_budget, sets, out, device, .. } = self;
         let device = device.into();
         reproduce::run(&ReproduceArgs {
             which,
@@ -82,6 +85,7 @@ impl ReproduceFlags {
             samples,
             steps_samples,
             nll,
+            inception,
             time_budget,
             sets,
             out,

@@ -50,6 +50,8 @@ pub struct ReproduceArgs {
     pub steps_samples: Option<usize>,
     /// Pictures of the likelihoods, and fillings of each; `None`: as many as suits.
     pub nll: [Option<usize>; 2],
+    /// Weights of Inception-v3.
+    pub inception: Option<PathBuf>,
     /// Seconds that the time of one sampler may take, about; `None`: what suits.
     pub time_budget: Option<f64>,
     /// `key.path=value`, over the presets.

@@ -7,7 +7,7 @@ use super::published::{Metric, Model};
 use super::verdicts::{Kl, Point, Steps};
 use crate::config::Stage;
 use crate::run::figures;
-use crate::run::images::evaluate::{CodesRow, Evaluation, KlRow, Law, NllRow, ReconstructionRow, TimeRow};
+use crate::run::images::evaluate::{CodesRow, Evaluation, FidRow, KlRow, Law, NllRow, ReconstructionRow, TimeRow};
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Evaluated {
     pub kl: Vec<KlRow>,
     /// Likelihoods.
     pub nll: Vec<NllRow>,
+    /// FID and KID.
+    pub fid: Vec<FidRow>,
     /// Speed.
     pub time: Vec<TimeRow>,
 }
@@ -45,6 +47,7 @@ impl Evaluated {
         self.codes.extend(more.codes.unwrap_or_default());
         self.kl.extend(more.kl.unwrap_or_default());
         self.nll.extend(more.nll.unwrap_or_default());
+        self.fid.extend(more.fid.unwrap_or_default());
         self.time.extend(more.time.unwrap_or_default());
     }
 
@@ -68,7 +71,8 @@ impl Evaluated {
     /// Values for the paper's tables.
     pub fn lines(&self) -> Vec<Line> {
         let kl = self.kl.iter().map(of_kl);
-        kl.chain(self.nll.iter().map(of_nll)).chain(self.time.iter().map(of_time)).collect()
+        let lines = kl.chain(self.nll.iter().map(of_nll)).chain(self.fid.iter().flat_map(of_fid));
+        lines.chain(self.time.iter().map(of_time)).collect()
     }
 
     /// Metrics that the paper does not have: heads, and rows with a value for each prior.
@@ -142,6 +146,33 @@ fn of_nll(row: &NllRow) -> Line {
     let text = format!("{:.2} (± {:.2})", row.mean, row.std);
     let as_paper = row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted;
     Line { metric: Metric::Nll, model: model(row.stage), text, value: row.mean, conditions, as_paper }
+}
+
+/// Against reconstructions as in the paper, and against the pictures; FID, then KID.
+fn of_fid(row: &FidRow) -> Vec<Line> {
+    let line = |name: &str, text: String, value: f64, as_paper: bool| Line {
+        metric: Metric::Fid,
+        model: model(row.stage),
+        text,
+        value,
+        conditions: format!(
+            "{name}; {} samples, {}, and as many held-out pictures; weights {}",
+            row.count,
+            sampled(&row.sampler),
+            row.weights.get(..8).unwrap_or_default()
+        ),
+        as_paper,
+    };
+    let [subsets, size] = row.subsets;
+    let kid = |[mean, std]: [f64; 2], to: &str| {
+        line(&format!("KID to {to}, {subsets} subsets of {size}"), format!("{mean:.4} (± {std:.4})"), mean, false)
+    };
+    vec![
+        line("FID to reconstructions", format!("{:.1}", row.fid), row.fid, true),
+        line("FID to the pictures", format!("{:.1}", row.fid_data), row.fid_data, false),
+        kid(row.kid, "reconstructions"),
+        kid(row.kid_data, "the pictures"),
+    ]
 }
 
 fn of_time(row: &TimeRow) -> Line {

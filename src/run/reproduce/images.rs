@@ -90,7 +90,7 @@ impl Reproduction<'_> {
             adapter,
             trainings: &trainings,
             lines: evaluated.lines(),
-            no_fid: "not measured".into(),
+            no_fid: crate::run::fid::NO_WEIGHTS.into(),
             kl: evaluated.averaged_kl(),
             steps,
             more: evaluated.more(),

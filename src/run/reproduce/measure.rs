@@ -63,7 +63,7 @@ struct Wanted<'w> {
 impl Reproduction<'_> {
     /// Everything that is measured of the priors, but quality against steps.
     pub fn measure(&mut self) -> Result<(Evaluated, String)> {
-        use Metric::{Codes, Kl, Nll, Reconstruction, Time};
+        use Metric::{Codes, Fid, Kl, Nll, Reconstruction, Time};
         let Amounts { samples, end_to_end, .. } = self.amounts;
         let laws = [Reconstruction, Codes, Kl];
         let all = [
@@ -72,8 +72,10 @@ impl Reproduction<'_> {
             ("likelihoods", "NLL of masked patches", &["prior", "pixelcnn", "joint"], &[Nll], 1),
             ("times", "seconds a sample", &["prior", "pixelcnn", "joint"], &[Time], 1),
         ];
+        let distances = ("distances", "FID and KID", &["prior", "pixelcnn", "joint"][..], &[Fid][..], samples);
+        let distances = self.args.inception.is_some().then_some(distances);
         let (mut evaluated, mut adapter) = (Evaluated::default(), String::new());
-        for (name, what, runs, metrics, count) in all {
+        for (name, what, runs, metrics, count) in all.into_iter().chain(distances) {
             let evaluation = self.evaluation(&Wanted { name, what, runs, metrics, count, by: None })?;
             adapter.clone_from(&evaluation.adapter);
             evaluated.take(evaluation);
@@ -102,7 +104,8 @@ impl Reproduction<'_> {
 
     /// Stages of both.
     pub fn evaluations(&self) -> usize {
-        4 + 1 + 2 * STEPS.iter().filter(|&&steps| steps < self.config.bridge.steps).count()
+        let distances = usize::from(self.args.inception.is_some());
+        4 + distances + 1 + 2 * STEPS.iter().filter(|&&steps| steps < self.config.bridge.steps).count()
     }
 
     fn evaluation(&mut self, wanted: &Wanted) -> Result<Evaluation> {
@@ -112,6 +115,7 @@ impl Reproduction<'_> {
         let by = by.map(|(sampler, steps)| (sampler_name(sampler), steps));
         let settings = json!({
             "data": data, "metrics": format!("{metrics:?}"), "count": count, "by": by, "nll": amounts.nll, "time": amounts.time,
+            "inception": self.args.inception,
         });
         let from = fingerprint(&runs, &settings)?;
         let paper = &mut self.paper;
@@ -127,6 +131,7 @@ impl Reproduction<'_> {
                 sampler: wanted.by.map(|(sampler, _)| sampler),
                 steps: wanted.by.map(|(_, steps)| steps),
                 nll: amounts.nll,
+                inception: args.inception.clone(),
                 time_budget: amounts.time,
                 seed: config.seed,
                 out,
