@@ -18,9 +18,10 @@ const STEPS: u64 = 4;
 fn images(data: &Path, out: &Path) -> Command {
     let mut command = program();
     command.args(["reproduce", "cifar10", "--small", "--data"]).arg(data).arg("--out").arg(out);
-    for set in TINY {
+    for set in TINY.iter().chain(&["bridge.steps=10", "bridge.beta_end=0.9"]) {
         command.args(["--set", set]);
     }
+    command.args(["--nll-images", "1", "--nll-samples", "2", "--time-budget", "0.01"]);
     for stage in ["vqvae", "prior", "pixelcnn", "joint"] {
         for key in [&format!("steps={STEPS}"), "batch=4", "checkpoint_every=2", "log_every=1"] {
             command.args(["--set", &format!("stages.{stage}.{key}")]);
@@ -121,10 +122,58 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
     assert_eq!(stopped_at(images(&data, &out), &run("pixelcnn").join("config.toml"), "-INT"), Some(130));
     assert_eq!(checkpoint(&run("vqvae")), vqvae);
     assert!((1..=STEPS).contains(&checkpoint(&run("pixelcnn")).0), "what was trained is saved");
-    images(&data, &out).assert().success().stderr(contains("vqvae: is there (4 steps), taken as it is"));
+    // Killed again among the evaluations; then to the end.
+    let kept = out.join("kept").join("codes.json");
+    assert_eq!(stopped_at(images(&data, &out), &kept, "-KILL"), None);
+    let stamp = |file: &Path| std::fs::metadata(file).and_then(|m| m.modified()).expect("it is there");
+    let before = stamp(&kept);
+    images(&data, &out)
+        .assert()
+        .success()
+        .stderr(contains("vqvae: is there (4 steps), taken as it is"))
+        .stderr(contains("samples: is there, kept"))
+        .stderr(contains("codes: is there, kept"));
     for stage in ["prior", "pixelcnn", "joint"] {
         assert_eq!(checkpoint(&run(stage)).0, STEPS, "{stage}");
     }
+    assert_eq!(stamp(&kept), before, "what was kept is not made again");
+    check_report(&report(&out));
+    let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
+    assert!(page.contains("| FID | Diffusion prior | 104 | — |") && page.contains("--inception FILE"), "{page}");
+}
+
+/// Whether the numbers of an image report are there and belong together.
+fn check_report(found: &Value) {
+    let list = |value: &Value| value.as_array().unwrap_or_else(|| panic!("{value} is no list")).clone();
+    assert_eq!((list(&found["trainings"]).len(), list(&found["parameters"]).len()), (4, 3));
+    assert!(list(&found["trainings"]).iter().all(|t| number(&t["seconds"]) > 0.0 && t["steps"] == STEPS));
+    // Table 1 says what the sentence, the list of values and the table say.
+    let kl = &found["kl"];
+    let of = |metric: &str, model: &str| -> Vec<Value> {
+        let all = list(&found["values"]);
+        all.into_iter().filter(|v| v["metric"] == metric && v["model"] == model).collect()
+    };
+    for (model, name) in [("diffusion", "diffusion"), ("pixel-cnn", "pixelcnn")] {
+        let value = number(&kl[name]);
+        assert!(value >= 0.0 && of("kl", model)[0]["value"] == kl[name], "{name}");
+        assert!(found["verdicts"][0].as_str().is_some_and(|said| said.contains(&format!("{value:.3}"))), "{found}");
+    }
+    for model in ["diffusion", "pixel-cnn", "end-to-end"] {
+        let (nll, time) = (of("nll", model), of("time", model));
+        // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper does and otherwise.
+        assert!(nll.len() >= 4 && nll.iter().all(|v| number(&v["value"]) >= 0.0), "{model}");
+        assert!(!time.is_empty() && time.iter().all(|v| number(&v["value"]) > 0.0), "{model}");
+        for values in [nll, time] {
+            assert_eq!(values.iter().filter(|v| v["as_paper"] == true).count(), 1, "{model}");
+        }
+    }
+    let published = list(&found["published"]);
+    assert_eq!(published.len(), 11, "tables 1 and 3");
+    assert!(published.iter().all(|p| !list(&p["why"]).is_empty() && p["comparable"].is_string()));
+    let points = list(&found["steps"]["points"]);
+    assert_eq!(points.len(), 3, "5 steps of two samplers, all of the third");
+    assert!(points.iter().all(|p| number(&p["kl"]) >= 0.0 && number(&p["seconds"]) > 0.0));
+    assert!(found["verdicts"][1].as_str().is_some_and(|said| said.contains("at all 10 steps")), "{found}");
 }
 
 #[test]

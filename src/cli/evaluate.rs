@@ -19,6 +19,8 @@ enum MetricName {
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
+    /// FID and KID, with --inception.
+    Fid,
     /// Seconds a sample.
     Time,
 }
@@ -58,6 +60,9 @@ pub(super) struct EvaluateFlags {
     /// nll: passes over each level.
     #[arg(long, default_value_t = NllSettings::default().resample, value_name = "U")]
     nll_resample: usize,
+    /// fid: weights of Inception-v3, made by tools/inception_weights.py.
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
     /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
     #[arg(long, default_value_t = 8.0, value_name = "SECONDS")]
     time_budget: f64,
@@ -100,6 +105,7 @@ impl EvaluateFlags {
             MetricName::Codes => Metric::Codes,
             MetricName::Kl => Metric::Kl,
             MetricName::Nll => Metric::Nll,
+            MetricName::Fid => Metric::Fid,
             MetricName::Time => Metric::Time,
         };
         let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
@@ -117,6 +123,7 @@ impl EvaluateFlags {
                 steps: self.nll_steps,
                 resample: self.nll_resample,
             },
+            inception: self.inception,
             time_budget: self.time_budget,
             seed: self.seed,
             out: self.out,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::DeviceFlags;
-use crate::error::Result;
+use super::{DeviceFlags, at_least_one};
+use crate::error::{Error, Result};
 use crate::run::reproduce::{self, ReproduceArgs, Which};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,6 +35,26 @@ pub(super) struct ReproduceFlags {
     /// The toy: trainings, of seeds 0, 1, …
     #[arg(long, default_value_t = 3, value_name = "N")]
     seeds: u64,
+    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the end-to-end model 256 with
+    /// --small).
+    #[arg(long, value_name = "M")]
+    samples: Option<usize>,
+    /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps among them; 512 by
+    /// default, 64 with --small.
+    #[arg(long, value_name = "M")]
+    steps_samples: Option<usize>,
+    /// Images: held-out pictures of the likelihoods; 64 by default, 16 with --small.
+    #[arg(long, value_name = "N")]
+    nll_images: Option<usize>,
+    /// Images: fillings of each hole; 32 by default, 8 with --small.
+    #[arg(long, value_name = "S")]
+    nll_samples: Option<usize>,
+    /// Images: weights of Inception-v3 for FID and KID, made by tools/inception_weights.py.
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
+    /// Images: seconds for the time of each sampler, about; 20 by default, 8 with --small.
+    #[arg(long, value_name = "SECONDS")]
+    time_budget: Option<f64>,
     /// Change one value of the configuration of every training; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
@@ -49,7 +69,27 @@ impl ReproduceFlags {
             WhichName::Cifar10 => Which::Cifar10,
             WhichName::MiniImagenet => Which::MiniImageNet,
         };
-        let ReproduceFlags { small, data, seeds, sets, out, device, .. } = self;
-        reproduce::run(&ReproduceArgs { which, small, data, seeds, sets, out, device: device.into() })
+        let samples = at_least_one("--samples", self.samples)?;
+        let steps_samples = at_least_one("--steps-samples", self.steps_samples)?;
+        let nll = [at_least_one("--nll-images", self.nll_images)?, at_least_one("--nll-samples", self.nll_samples)?];
+        if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
+            return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
+        }
+        let ReproduceFlags { small, data, seeds, inception, time_budget, sets, out, device, .. } = self;
+        let device = device.into();
+        reproduce::run(&ReproduceArgs {
+            which,
+            small,
+            data,
+            seeds,
+            samples,
+            steps_samples,
+            nll,
+            inception,
+            time_budget,
+            sets,
+            out,
+            device,
+        })
     }
 }

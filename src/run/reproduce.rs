@@ -2,8 +2,11 @@
 
 mod compared;
 mod curves;
+mod evaluated;
+mod image_figures;
 mod images;
 mod images_report;
+mod measure;
 mod pipeline;
 mod published;
 mod report;
@@ -41,6 +44,16 @@ pub struct ReproduceArgs {
     pub data: Option<PathBuf>,
     /// Seeds of the toy.
     pub seeds: u64,
+    /// Samples of each image prior; `None`: as many as suits.
+    pub samples: Option<usize>,
+    /// Samples of each point of quality against steps; `None`: as many as suits.
+    pub steps_samples: Option<usize>,
+    /// Pictures of the likelihoods, and fillings of each; `None`: as many as suits.
+    pub nll: [Option<usize>; 2],
+    /// Weights of Inception-v3.
+    pub inception: Option<PathBuf>,
+    /// Seconds that the time of one sampler may take, about; `None`: what suits.
+    pub time_budget: Option<f64>,
     /// `key.path=value`, over the presets.
     pub sets: Vec<String>,
     /// Where runs, report and figures go.
@@ -73,6 +86,15 @@ impl ReproduceArgs {
             (Which::MiniImageNet, false) => "mini-imagenet",
             (Which::MiniImageNet, true) => "mini-imagenet-small",
         }
+    }
+
+    /// `amounts` with what the user says of them.
+    fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
+        let (samples, steps) = (self.samples.unwrap_or(amounts.samples), self.steps_samples.unwrap_or(amounts.steps));
+        let (end_to_end, [images, fillings]) = (self.samples.unwrap_or(amounts.end_to_end), self.nll);
+        let mut nll = amounts.nll;
+        (nll.images, nll.samples) = (images.unwrap_or(nll.images), fillings.unwrap_or(nll.samples));
+        measure::Amounts { samples, end_to_end, steps, nll, time: self.time_budget.unwrap_or(amounts.time) }
     }
 
     /// The training of a preset with `sets` on top.

@@ -2,6 +2,7 @@
 
 mod codes;
 mod draws;
+mod fid;
 mod kl;
 mod nll;
 mod reconstruction;
@@ -9,6 +10,7 @@ mod tables;
 mod time;
 
 pub use codes::CodesRow;
+pub use fid::FidRow;
 pub use kl::KlRow;
 pub(in crate::run) use nll::holes;
 pub use nll::{Law, NllRow, NllSettings};
@@ -25,7 +27,9 @@ use super::trained::{Prior, Trained};
 use crate::config::Stage;
 use crate::data::Broken;
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
 use crate::models::sampler::Sampler;
+use crate::run::fid::{FeatureNetwork, NO_WEIGHTS, cache_folder};
 use crate::run::{Device, print_document, run_dir};
 
 /// What can be measured.
@@ -39,13 +43,16 @@ pub enum Metric {
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
+    /// FID and KID, where there are weights.
+    Fid,
     /// Seconds a sample.
     Time,
 }
 
 impl Metric {
     /// All of them, cheap ones first.
-    pub const ALL: [Metric; 5] = [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Time];
+    pub const ALL: [Metric; 6] =
+        [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Fid, Metric::Time];
 }
 
 /// Arguments of `evaluate`.
@@ -65,6 +72,8 @@ pub struct EvaluateArgs {
     pub steps: Option<usize>,
     /// How likelihoods are estimated.
     pub nll: NllSettings,
+    /// Weights of Inception-v3.
+    pub inception: Option<PathBuf>,
     /// Wall seconds that the time of one sampler may take, about.
     pub time_budget: f64,
     /// Seed of the samples.
@@ -109,6 +118,9 @@ pub struct Evaluation {
     pub kl: Option<Vec<KlRow>>,
     /// Likelihoods.
     pub nll: Option<Vec<NllRow>>,
+    /// FID and KID.
+    #[serde(default)]
+    pub fid: Option<Vec<FidRow>>,
     /// Speed of sampling.
     pub time: Option<Vec<TimeRow>>,
 }
@@ -161,6 +173,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         first_runs_codes: data.first == codes[0].first,
     };
     let wants = |metric: Metric| args.metrics.contains(&metric);
+    let network = feature_network(&first.gpu, args)?;
     let mut evaluation = Evaluation {
         adapter: first.gpu.facts().name.clone(),
         data: args.data.display().to_string(),
@@ -171,6 +184,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         codes: wants(Metric::Codes).then(Vec::new),
         kl: wants(Metric::Kl).then(Vec::new),
         nll: wants(Metric::Nll).then(Vec::new),
+        fid: network.is_some().then(Vec::new),
         time: wants(Metric::Time).then(Vec::new),
     };
     for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
@@ -182,8 +196,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         if matches!(trained.prior, Prior::None) {
             continue;
         }
-        if evaluation.codes.is_some() || evaluation.kl.is_some() {
+        if evaluation.codes.is_some() || evaluation.kl.is_some() || network.is_some() {
             let drawn = Draws::of(trained, args)?;
+            if let (Some(rows), Some(network)) = (&mut evaluation.fid, &network) {
+                rows.push(fid::row(trained, network, &pictures.held_out, &drawn, args)?);
+            }
             evaluation.codes.as_mut().map(|rows| rows.push(codes::row(trained, data, &drawn)));
             evaluation.kl.as_mut().map(|rows| rows.push(kl::row(trained, data, &drawn)));
         }
@@ -195,4 +212,16 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         }
     }
     Ok(evaluation)
+}
+
+/// Inception-v3, if it is wanted and there are weights.
+fn feature_network(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<FeatureNetwork>> {
+    match &args.inception {
+        _ if !args.metrics.contains(&Metric::Fid) => Ok(None),
+        Some(weights) => FeatureNetwork::open(gpu, weights, cache_folder().as_deref()).map(Some),
+        None => {
+            eprintln!("{NO_WEIGHTS}");
+            Ok(None)
+        }
+    }
 }

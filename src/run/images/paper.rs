@@ -8,13 +8,12 @@ use super::chain::{self, Start, Walk};
 use super::inpaint::{self, Holed};
 use super::mask::{Mask, MaskShape};
 use super::reconstruct::reconstructed;
-use super::sample::{self, Drawn, ImageFlags};
+use super::sample::{self, ImageFlags};
 use super::trained::{Prior, Trained};
 use super::{pictures, read};
 use crate::config::ImagesConfig;
 use crate::data::{Broken, ImageSet};
 use crate::error::Result;
-use crate::models::sampler::Sampler;
 use crate::run::Device;
 use crate::run::figures::{Block, Row, gallery};
 use crate::run::inpaint::InpaintArgs;
@@ -84,25 +83,17 @@ impl Paper {
         pictures::cells(images, self.size())
     }
 
-    /// `count` samples of `trained` by the sampler and steps that are named, or that suit it.
-    fn drawn(&self, trained: &Trained, by: Option<(Sampler, usize)>, count: usize) -> Result<Drawn> {
-        let (run, out) = Default::default();
-        let (images, device) = (ImageFlags::default(), Device::default());
-        let (sampler, steps, seed) = (by.map(|(sampler, _)| sampler), by.map(|(_, steps)| steps), self.seed);
-        let args = SampleArgs { run, count: Some(count), sampler, steps, images, seed, out, device };
-        Ok(sample::draw(trained, &args)?.0)
+    /// Held-out pictures.
+    pub fn held_out(&self) -> usize {
+        self.held_out.len()
     }
 
     fn samples_of(&self, trained: &Trained, count: usize) -> Result<Vec<RgbImage>> {
-        Ok(self.cells(&self.drawn(trained, None, count)?.images))
-    }
-
-    /// Codes [count, h, w] of the diffusion prior by `sampler` in so many steps.
-    ///
-    /// # Errors
-    /// [`Error::Usage`](crate::error::Error::Usage) if `steps` do not fit the bridge.
-    pub fn codes_by(&self, sampler: Sampler, steps: usize, count: usize) -> Result<Vec<u32>> {
-        Ok(self.drawn(&self.prior, Some((sampler, steps)), count)?.codes)
+        let (run, out) = Default::default();
+        let (images, device) = (ImageFlags::default(), Device::default());
+        let (sampler, steps, seed) = (None, None, self.seed);
+        let args = SampleArgs { run, count: Some(count), sampler, steps, images, seed, out, device };
+        Ok(self.cells(&sample::draw(trained, &args)?.0.images))
     }
 
     /// Figure 5: our samples above the PixelCNN's. Then others: figure 14, the PixelCNN's on the left and ours on the right

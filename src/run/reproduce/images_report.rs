@@ -1,7 +1,7 @@
 //! The report of an image experiment.
 
 use super::compared::{self, Circumstances, Line};
-use super::images::Caption;
+use super::image_figures::Caption;
 use super::pipeline::Training;
 use super::published::{PARAMETERS, Table};
 use super::report::Report;
@@ -28,7 +28,7 @@ pub struct Findings<'a> {
     /// Why there is no FID.
     pub no_fid: String,
     /// Table 1.
-    pub kl: Kl,
+    pub kl: Option<Kl>,
     /// Quality against steps.
     pub steps: Steps,
     /// Metrics that the paper does not have: what, then a value for each of the heads.
@@ -48,8 +48,8 @@ pub fn of(findings: &Findings) -> Result<Report> {
     report.heading("In short");
     let find = |stage: Stage| trainings.iter().find(|t| t.name == stage.name());
     let mut items = Vec::new();
-    if let (Some(prior), Some(pixelcnn)) = (find(Stage::Prior), find(Stage::PixelCnn)) {
-        items.push(verdicts::priors(&findings.kl, prior, pixelcnn));
+    if let (Some(kl), Some(prior), Some(pixelcnn)) = (&findings.kl, find(Stage::Prior), find(Stage::PixelCnn)) {
+        items.push(verdicts::priors(kl, prior, pixelcnn));
     }
     items.extend(verdicts::few_steps(&findings.steps));
     report.list(&items);

@@ -56,18 +56,19 @@ struct Kept {
 pub struct Pipeline {
     out: PathBuf,
     stage: usize,
-    stages: usize,
+    /// How many there will be.
+    pub stages: usize,
     begin: Instant,
     /// Whether a signal may end the process at once.
     idle: Arc<AtomicBool>,
 }
 
 impl Pipeline {
-    /// For a reproduction of so many `stages` in the directory `out`.
+    /// For a reproduction in the directory `out`; its number of stages is still to be said.
     ///
     /// # Errors
     /// [`Error::Io`] if `out` cannot be made.
-    pub fn new(out: &Path, stages: usize) -> Result<Pipeline> {
+    pub fn new(out: &Path) -> Result<Pipeline> {
         let kept = out.join(KEPT);
         std::fs::create_dir_all(&kept).map_err(Error::io(&kept))?;
         session::stop_flag(out)?;
@@ -77,7 +78,7 @@ impl Pipeline {
             signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
                 .map_err(Error::io(out))?;
         }
-        Ok(Pipeline { out: out.into(), stage: 0, stages, begin: Instant::now(), idle })
+        Ok(Pipeline { out: out.into(), stage: 0, stages: 0, begin: Instant::now(), idle })
     }
 
     /// Seconds since the beginning.

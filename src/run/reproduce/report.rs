@@ -75,6 +75,7 @@ impl Report {
     }
 
     /// The page so far.
+    #[cfg(test)]
     pub fn page(&self) -> &str {
         &self.page
     }

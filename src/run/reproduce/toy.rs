@@ -85,7 +85,8 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     if args.seeds == 0 {
         return Err(Error::Usage("--seeds must be at least 1".into()));
     }
-    let mut pipeline = Pipeline::new(&args.out, 2 * (args.seeds as usize + 1) + 2)?;
+    let mut pipeline = Pipeline::new(&args.out)?;
+    pipeline.stages = 2 * (args.seeds as usize + 1) + 2;
     let trainings = train(args, &mut pipeline)?;
     let mut measured = Vec::new();
     for training in &trainings {

@@ -64,13 +64,12 @@ fn introduction(args: &ReproduceArgs, seeds: &[Measured]) -> String {
     let preset = args.preset();
     format!(
         "Section 4.1 and appendix E of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML \
-         2022): eight codes on a circle, chains of five, {} of 32,768 sequences valid. {} trainings of the preset `{preset}` \
-         (seeds 0 to {}), and one of `toy-joint`{sets}. Adapter: {}. ± is the standard deviation over the seeds.\n\n\
+         2022): eight codes on a circle, chains of five, {} of 32,768 sequences valid. Trainings of the preset `{preset}` \
+         with {}, and one of `toy-joint`{sets}. Adapter: {}. ± is the standard deviation over the seeds.\n\n\
          The paper gives no numbers for the toy beside Table 4 and the sequences of its figures; the columns *reference* are \
          what an implementation in PyTorch reached, with the exact denoiser and with a trained one.",
         toy::CHAINS,
-        seeds.len(),
-        seeds.len() - 1,
+        if seeds.len() == 1 { "seed 0".into() } else { format!("seeds 0 to {}", seeds.len() - 1) },
         seeds[0].adapter,
     )
 }

@@ -2,6 +2,7 @@
 
 use super::nll::Law;
 use super::{Evaluation, RunFacts};
+use crate::run::fid;
 use crate::run::table::{self, Column, fit, terminal_width};
 
 /// All tables that have rows.
@@ -80,6 +81,20 @@ pub(super) fn text(evaluation: &Evaluation) -> String {
         let note = "joint: of all hidden codes together; single: of each alone. ± is the deviation over pictures. The PixelCNN's joint \
                     value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
         section("Negative log-likelihood of hidden codes".into(), columns, note.into());
+    }
+    if let Some(rows) = evaluation.fid.as_deref().filter(|rows| !rows.is_empty()) {
+        let kid = |[mean, std]: [f64; 2]| format!("{mean:.4} ± {std:.4}");
+        let columns = vec![
+            Column::left("run", rows.iter().map(|r| r.run.clone()).collect(), 0),
+            Column::left("sampler", rows.iter().map(|r| r.sampler.clone()).collect(), 1),
+            Column::right("FID, reconstructions", rows.iter().map(|r| format!("{:.2}", r.fid)).collect(), 0),
+            Column::right("FID, data", rows.iter().map(|r| format!("{:.2}", r.fid_data)).collect(), 0),
+            Column::right("KID, reconstructions", rows.iter().map(|r| kid(r.kid)).collect(), 1),
+            Column::right("KID, data", rows.iter().map(|r| kid(r.kid_data)).collect(), 1),
+            Column::right("images", rows.iter().map(|r| r.count.to_string()).collect(), 2),
+        ];
+        let note = rows.iter().find_map(|row| fid::warning(row.count)).unwrap_or_default();
+        section("FID and KID of samples to reconstructions and to held-out pictures".into(), columns, note);
     }
     if let Some(rows) = evaluation.time.as_deref().filter(|rows| !rows.is_empty()) {
         let from = |r: &super::TimeRow| r.extrapolated_from.map_or_else(String::new, |n| format!("{n} steps"));
