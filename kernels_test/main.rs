@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
 use dbvq_wgpu::kernels_test::vectors::{self, Vector};
-use dbvq_wgpu::kernels_test::{Case, Expectation, MODES, Outcome, Verdict, cases, over_modes, with_known_failures};
+use dbvq_wgpu::kernels_test::{
+    Case, Expectation, Mode, Outcome, Verdict, cases, modes, over_modes, with_known_failures,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
     /// One device per test thread, adapter and mode: opening one costs more than most cases. They are never closed:
     /// wgpu uses thread-locals of its own, which are gone when this one would be dropped.
-    static DEVICES: RefCell<HashMap<(usize, bool), &'static Gpu>> = RefCell::default();
+    static DEVICES: RefCell<HashMap<(usize, Mode), &'static Gpu>> = RefCell::default();
 }
 
 fn main() {
@@ -72,11 +74,11 @@ fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
     })
 }
 
-/// In both modes; a warning fails here, where the drivers are known.
+/// In all modes; a warning fails here, where the drivers are known.
 fn run(adapter: &AdapterFacts, op: &str, name: &str, check: impl Fn(&Gpu) -> Outcome) -> Result<(), Failed> {
     let mut outcomes = Vec::new();
-    for (mode, checked) in MODES {
-        outcomes.push((mode, check(device(adapter.index, checked)?)));
+    for &mode in modes(adapter, op) {
+        outcomes.push((mode.name, check(device(adapter.index, mode)?)));
     }
     let outcome = with_known_failures(adapter, op, name, over_modes(outcomes));
     match outcome.verdict {
@@ -85,12 +87,13 @@ fn run(adapter: &AdapterFacts, op: &str, name: &str, check: impl Fn(&Gpu) -> Out
     }
 }
 
-fn device(adapter: usize, checked: bool) -> Result<&'static Gpu, Failed> {
-    if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, checked)).copied()) {
+fn device(adapter: usize, mode: Mode) -> Result<&'static Gpu, Failed> {
+    if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, mode)).copied()) {
         return Ok(gpu);
     }
-    let options = GpuOptions { adapter: Some(adapter.to_string()), checked, poison: true, ..GpuOptions::default() };
+    let (adapter_name, Mode { checked, portable, .. }) = (Some(adapter.to_string()), mode);
+    let options = GpuOptions { adapter: adapter_name, checked, portable, poison: true, ..GpuOptions::default() };
     let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options).map_err(|e| e.to_string())?));
-    DEVICES.with_borrow_mut(|d| d.insert((adapter, checked), gpu));
+    DEVICES.with_borrow_mut(|d| d.insert((adapter, mode), gpu));
     Ok(gpu)
 }

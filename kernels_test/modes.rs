@@ -1,9 +1,35 @@
-//! The two ways in which users run kernels, and a case's outcome over both.
+//! The ways in which users run kernels, and a case's outcome over all.
 
 use super::{Outcome, Verdict};
+use crate::gpu::AdapterFacts;
 
-/// With WebGPU's run-time checks in kernels, and without as release builds do: a word, and whether they are on.
-pub const MODES: [(&str, bool); 2] = [("checked", true), ("unchecked", false)];
+/// A way to run kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode {
+    /// A word for it.
+    pub name: &'static str,
+    /// With WebGPU's run-time checks in kernels.
+    pub checked: bool,
+    /// With the kernels that every adapter can run.
+    pub portable: bool,
+}
+
+/// As debug builds do.
+pub const CHECKED: Mode = Mode { name: "checked", checked: true, portable: false };
+/// As release builds do.
+pub const UNCHECKED: Mode = Mode { name: "unchecked", checked: false, portable: false };
+/// As release builds do on adapters that have no kernels of their own.
+const PORTABLE: Mode = Mode { name: "portable", checked: false, portable: true };
+const MODES: [Mode; 3] = [CHECKED, UNCHECKED, PORTABLE];
+
+/// Ops whose kernels depend on the adapter.
+const FAMILIES: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
+
+/// The modes in which `op` is run on an adapter.
+pub fn modes(adapter: &AdapterFacts, op: &str) -> &'static [Mode] {
+    let differ = adapter.has_lanes() && FAMILIES.contains(&op);
+    if differ { &MODES } else { &MODES[..2] }
+}
 
 impl Verdict {
     /// Whether something is wrong that nobody has explained.

@@ -36,7 +36,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         return;
     }
     let columns = min(vec4(first.y) + LANES, vec4(p.o - 1u));
-    let at = pixels_from(first.x, pixels, p.out_h, p.out_w);
+    let at = pixels_at(first.x + LANES, pixels, p.out_h, p.out_w);
     var sums = Block();
     var at_weight = columns;
     var tap = vec2(0u);
@@ -70,7 +70,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let first = 4u * (at - block * across);
     let columns = min(vec4(first) + LANES, vec4(p.c - 1u));
-    let pixels = pixels_of_phase(phase, phase.z);
+    let pixels = pixels_of_phase(phase, phase.z + LANES);
     var sums = Block();
     for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
         for (var kw = (phase.y + p.pad_w) % p.stride; kw < p.kernel_w; kw += p.stride) {
@@ -90,7 +90,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let offset = offset_of(columns);
     let out = array(sums.r0 + offset, sums.r1 + offset, sums.r2 + offset, sums.r3 + offset);
-    let places = places_of(pixels, phase.z);
+    let places = places_of(pixels, phase.z + LANES);
     for (var i = 0u; i < 4u; i += 1u) {
         for (var j = 0u; j < min(4u, p.c - first) && places[i] != OUTSIDE; j += 1u) {
             dx[places[i] * p.c + first + j] = out[i][j];

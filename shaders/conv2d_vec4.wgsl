@@ -30,8 +30,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     if 8u * block >= pixels {
         return;
     }
-    let low = pixels_from(8u * block, pixels, p.out_h, p.out_w);
-    let high = pixels_from(8u * block + 4u, pixels, p.out_h, p.out_w);
+    let low = pixels_at(8u * block + LANES, pixels, p.out_h, p.out_w);
+    let high = pixels_at(8u * block + 4u + LANES, pixels, p.out_h, p.out_w);
     var s0 = Block();
     var s1 = Block();
     var w = column;
@@ -71,8 +71,8 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     if phase.x >= p.stride {
         return;
     }
-    let low = pixels_of_phase(phase, phase.z);
-    let high = pixels_of_phase(phase, phase.z + 4u);
+    let low = pixels_of_phase(phase, phase.z + LANES);
+    let high = pixels_of_phase(phase, phase.z + 4u + LANES);
     var s0 = Block();
     var s1 = Block();
     for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
@@ -100,7 +100,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let offset = offset_of(column);
     let out = array(s0.r0, s0.r1, s0.r2, s0.r3, s1.r0, s1.r1, s1.r2, s1.r3);
-    let places = array(places_of(low, phase.z), places_of(high, phase.z + 4u));
+    let places = array(places_of(low, phase.z + LANES), places_of(high, phase.z + 4u + LANES));
     for (var i = 0u; i < 8u; i += 1u) {
         let place = places[i / 4u][i % 4u];
         if place != OUTSIDE {

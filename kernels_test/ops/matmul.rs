@@ -14,6 +14,12 @@ pub fn cases(list: &mut Vec<Case>) {
         [2, 21, 441, 8],
         [1, 3, 2500, 5],
         [1, 12, 700, 12],
+        // Blocks of 32 rows and of 32 or 64 columns: below, at and above; split over K.
+        [1, 16, 4, 16],
+        [2, 40, 24, 20],
+        [1, 32, 12, 64],
+        [1, 68, 20, 132],
+        [1, 20, 520, 36],
     ];
     for [batch, m, k, n] in shapes {
         for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -36,6 +42,8 @@ pub fn cases(list: &mut Vec<Case>) {
         (&[1, 1], 1, 1, true),
         (&[3, 7, 128], 128, 36, true),
         (&[9, 32], 32, 512, true),
+        (&[5, 7, 20], 20, 24, true),
+        (&[33, 520], 520, 36, true),
     ] {
         let rows = dims.iter().product::<usize>() / i;
         let mut inputs = vec![Input::normal(dims), Input::normal(&[o, i])];
@@ -51,7 +59,7 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
-    for (dims, i, o) in [(&[2, 5, 12][..], 12, 12), (&[3, 7], 7, 5), (&[1, 700], 700, 2)] {
+    for (dims, i, o) in [(&[2, 5, 12][..], 12, 12), (&[3, 7], 7, 5), (&[1, 700], 700, 2), (&[37, 16], 16, 68)] {
         let rows = dims.iter().product::<usize>() / i;
         let residual: Vec<usize> = dims[..dims.len() - 1].iter().copied().chain([o]).collect();
         list.push(Case::new(

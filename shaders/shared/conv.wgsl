@@ -23,9 +23,9 @@ fn pixel_of(at: u32, h: u32, w: u32) -> vec3<u32> {
 struct Pixels { p0: vec3<u32>, p1: vec3<u32>, p2: vec3<u32>, p3: vec3<u32> }
 struct Taps { at: vec4<u32>, inside: vec4<f32> }
 
-// Pixels first .. first + 3 of images of height h and width w; beyond the last it repeats.
-fn pixels_from(first: u32, pixels: u32, h: u32, w: u32) -> Pixels {
-    let at = min(vec4(first) + LANES, vec4(pixels - 1u));
+// Pixels `numbers` of images of height h and width w; beyond the last it repeats.
+fn pixels_at(numbers: vec4<u32>, pixels: u32, h: u32, w: u32) -> Pixels {
+    let at = min(numbers, vec4(pixels - 1u));
     return Pixels(pixel_of(at.x, h, w), pixel_of(at.y, h, w), pixel_of(at.z, h, w), pixel_of(at.w, h, w));
 }
 
@@ -60,26 +60,24 @@ fn phase_of(block: u32, rows: u32) -> vec3<u32> {
     return vec3(phase / p.stride, phase % p.stride, rows * (block - phase * blocks));
 }
 
-// Pixels first .. first + 3 of a phase; beyond the last it repeats.
-fn pixels_of_phase(phase: vec3<u32>, first: u32) -> Pixels {
+// Pixels `numbers` of a phase; beyond the last it repeats.
+fn pixels_of_phase(phase: vec3<u32>, numbers: vec4<u32>) -> Pixels {
     let size = phase_size();
-    let at = pixels_from(first, p.batch * size.x * size.y, size.x, size.y);
+    let at = pixels_at(numbers, p.batch * size.x * size.y, size.x, size.y);
     let scale = vec3(1u, p.stride, p.stride);
     let shift = vec3(0u, phase.xy);
     return Pixels(scale * at.p0 + shift, scale * at.p1 + shift, scale * at.p2 + shift, scale * at.p3 + shift);
 }
-
-const OUTSIDE: u32 = 0xffffffffu;
 
 // Which input pixel that is, or a number beyond all if it lies outside or repeats the phase's last.
 fn place_of(pixel: vec3<u32>, repeats: bool) -> u32 {
     return select(OUTSIDE, (pixel.x * p.h + pixel.y) * p.w + pixel.z, pixel.y < p.h && pixel.z < p.w && !repeats);
 }
 
-// Places of a block's four pixels, the first having the number `first` in its phase.
-fn places_of(at: Pixels, first: u32) -> vec4<u32> {
+// Places of four pixels with these numbers in their phase.
+fn places_of(at: Pixels, numbers: vec4<u32>) -> vec4<u32> {
     let size = phase_size();
-    let repeats = first + LANES >= vec4(p.batch * size.x * size.y);
+    let repeats = numbers >= vec4(p.batch * size.x * size.y);
     return vec4(place_of(at.p0, repeats.x), place_of(at.p1, repeats.y), place_of(at.p2, repeats.z), place_of(at.p3, repeats.w));
 }
 

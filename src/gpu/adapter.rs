@@ -76,6 +76,14 @@ pub struct FeatureFacts {
     pub cooperative_matrix: bool,
 }
 
+impl AdapterFacts {
+    /// Whether kernels called `lanes` run here and are the faster ones: on a CPU that runs subgroups of eight lanes, no
+    /// more and no fewer, as one vector (Mesa's lavapipe). They are right on any adapter with subgroups of that size.
+    pub fn has_lanes(&self) -> bool {
+        self.kind == "cpu" && self.features.subgroup && self.subgroup == [8, 8]
+    }
+}
+
 fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
@@ -240,6 +248,7 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
 pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
     let offered = adapter.limits();
     let wanted = wgpu::Features::IMMEDIATES
+        | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
         | wgpu::Features::PIPELINE_CACHE;
@@ -320,6 +329,21 @@ mod tests {
         assert_eq!(choose(&facts, Some("LLVMpipe")).ok(), Some(1), "the native backend goes first");
         assert_eq!(choose(&facts, Some("gl")).ok(), Some(2));
         assert_eq!(facts.iter().max_by_key(|f| rank(f)).map(|f| f.index), Some(1));
+    }
+
+    #[test]
+    fn kernels_for_eight_lanes_need_a_cpu_that_has_them() {
+        let mut facts = adapter(0, "llvmpipe", "cpu", "vulkan");
+        (facts.features.subgroup, facts.subgroup) = (true, [8, 8]);
+        assert!(facts.has_lanes());
+        let with = |change: fn(&mut AdapterFacts)| {
+            let mut other = facts.clone();
+            change(&mut other);
+            other.has_lanes()
+        };
+        assert!(!with(|f| f.kind = "discrete".into()), "a GPU takes the kernels for GPUs");
+        assert!(!with(|f| f.features.subgroup = false));
+        assert!(!with(|f| f.subgroup = [4, 8]) && !with(|f| f.subgroup = [8, 16]), "the size must be certain");
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// WebGPU's run-time checks in kernels; by default those of the build profile.
     pub checked: bool,
+    /// Only kernels that run on every adapter, though this one may have faster ones.
+    pub portable: bool,
     /// Poisoned memory with watched surroundings, for the conformance suite.
     pub poison: bool,
     /// Time every kernel. Costs speed.
@@ -64,6 +66,7 @@ impl Default for GpuOptions {
         GpuOptions {
             adapter: None,
             checked: cfg!(debug_assertions),
+            portable: false,
             poison: false,
             profile: false,
             memory_limit: None,
@@ -119,6 +122,7 @@ struct Inner {
     cache_file: Option<PathBuf>,
     recording_gradients: Cell<bool>,
     rehearsal: Option<Rehearsal>,
+    lanes: bool,
 }
 
 /// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`. Panics pass on.
@@ -178,6 +182,7 @@ impl Gpu {
             cache_file,
             recording_gradients: Cell::new(true),
             pool,
+            lanes: facts.has_lanes() && !options.portable,
             facts,
             device,
             queue,
@@ -188,6 +193,11 @@ impl Gpu {
     /// Facts of the adapter.
     pub fn facts(&self) -> &AdapterFacts {
         &self.0.facts
+    }
+
+    /// Whether ops with kernels for subgroups of eight lanes take them.
+    pub fn has_lanes(&self) -> bool {
+        self.0.lanes
     }
 
     /// What the engine did so far.

@@ -4,11 +4,16 @@ use bytemuck::{Pod, Zeroable};
 
 use super::reduce::sum_middle;
 use super::{LOOPS, grid};
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Gpu, Override, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("conv2d");
 pub(super) static VEC4: Shader = shader!("conv2d_vec4");
+pub(super) static LANES: Shader = shader!("conv2d_lanes");
+
+/// Channels below which kernels for subgroups do not pay, and up to which a subgroup's block is half as wide.
+const SMALL: usize = 16;
+const NARROW: usize = 32;
 
 /// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
 const PART: usize = 2048;
@@ -66,9 +71,22 @@ pub(super) struct Params {
 }
 
 impl Params {
-    /// The file for these channels, and the pixels that one invocation of its `forward` and `backward_input` owns.
-    fn kernel(&self) -> (&'static Shader, usize) {
-        if self.c.is_multiple_of(4) && self.o.is_multiple_of(4) { (&VEC4, 8) } else { (&SHADER, 4) }
+    /// Whether all channels come in vec4.
+    fn fours(&self) -> bool {
+        self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
+    }
+
+    /// The kernel that writes `channels` of `pixels`, in each of `phases`.
+    fn plan(&self, gpu: &Gpu, phases: usize, pixels: usize, channels: u32) -> Plan {
+        let channels = channels as usize;
+        let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
+        if self.fours() && gpu.has_lanes() && channels >= SMALL {
+            let (wide, columns) = width(channels);
+            Plan { shader: &LANES, overrides: vec![wide], groups: grid(blocks(32, columns), 1) }
+        } else {
+            let (shader, rows) = if self.fours() { (&VEC4, 8) } else { (&SHADER, 4) };
+            Plan { shader, overrides: Vec::new(), groups: grid(blocks(rows, 4), 64) }
+        }
     }
 
     /// Multiplications and additions of any of the three directions, taps on the padding among them.
@@ -90,12 +108,24 @@ impl Params {
     #[track_caller]
     pub fn check_rounds(&self, op: &str, depth: usize) {
         let taps = self.taps as usize;
-        let rounds = taps * if self.kernel().1 == 8 { depth / 4 + 1 } else { depth + 1 };
+        let rounds = taps * if self.fours() { depth / 4 + 1 } else { depth + 1 };
         assert!(
             rounds <= LOOPS,
             "{op}: {taps} taps of {depth} channels are {rounds} rounds an invocation, over {LOOPS}"
         );
     }
+}
+
+/// What is dispatched.
+struct Plan {
+    shader: &'static Shader,
+    overrides: Vec<Override>,
+    groups: [u32; 3],
+}
+
+/// The width of a subgroup's block for this many channels: override, and channels.
+fn width(channels: usize) -> (Override, usize) {
+    if channels > NARROW { (("WIDE", 1), 2 * NARROW) } else { (("WIDE", 0), NARROW) }
 }
 
 /// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
@@ -178,11 +208,10 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
 pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
     x.gpu().count_flops(params.flops());
     let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
-    let (shader, rows) = params.kernel();
-    let groups = grid(params.out_pixels().div_ceil(rows) * (params.o as usize).div_ceil(4), 64);
+    let Plan { shader, overrides, groups } = params.plan(x.gpu(), 1, params.out_pixels(), params.o);
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
-    x.gpu().dispatch(shader, "forward", &[], &buffers, &params, groups);
+    x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, groups);
     y
 }
 
@@ -190,14 +219,13 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params
 pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
     dy.gpu().count_flops(params.flops());
     let dx = Tensor::uninit(dy.gpu(), [params.batch, params.h, params.w, params.c].map(|d| d as usize));
-    let (shader, rows) = params.kernel();
     // Phase by phase of the stride: see the WGSL.
     let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
     let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
-    let groups = grid(stride * stride * pixels.div_ceil(rows) * (params.c as usize).div_ceil(4), 64);
+    let Plan { shader, overrides, groups } = params.plan(dy.gpu(), stride * stride, pixels, params.c);
     let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
-    dy.gpu().dispatch(shader, "backward_input", &[], &buffers, &params, groups);
+    dy.gpu().dispatch(shader, "backward_input", &overrides, &buffers, &params, groups);
     dx
 }
 
@@ -205,16 +233,27 @@ pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>
 pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, weight: &Tensor, params: Params) -> Tensor {
     let (pixels, count) = (params.out_pixels(), weight.count());
     let taps = (params.kernel_h * params.kernel_w) as usize;
-    let blocks = taps * (params.c as usize).div_ceil(4) * (params.o as usize).div_ceil(4);
-    // Enough parts that some thousand invocations run, none longer than PART while memory allows.
+    let [c, o] = [params.c, params.o].map(|d| d as usize);
+    let lanes = params.fours() && x.gpu().has_lanes() && c.min(o) >= SMALL;
+    let (wide, columns) = width(o);
+    // Workgroups of a part, and how many of them, over all parts, keep the device busy.
+    let (groups, enough) = match lanes {
+        true => (taps * c.div_ceil(32) * o.div_ceil(columns), 64),
+        false => ((taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64), 64),
+    };
+    // No part longer than PART while memory allows.
     let least = pixels.div_ceil((PARTIAL / count).max(1));
-    let part = (pixels * blocks / 4096).clamp(64, PART).max(least).min(LOOPS).min(pixels);
+    let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
     let parts = pixels.div_ceil(part);
     x.gpu().count_flops(params.flops());
     let partial = Tensor::uninit(x.gpu(), [parts, count]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
-    let groups = [blocks.div_ceil(64) as u32, parts as u32, 1];
-    let params_of_part = Params { part: part as u32, ..params };
-    x.gpu().dispatch(params.kernel().0, "backward_weight", &[], &buffers, &params_of_part, groups);
+    let params = Params { part: part as u32, ..params };
+    let (shader, overrides): (_, &[Override]) = match (lanes, params.fours()) {
+        (true, _) => (&LANES, &[wide]),
+        (false, true) => (&VEC4, &[]),
+        (false, false) => (&SHADER, &[]),
+    };
+    x.gpu().dispatch(shader, "backward_weight", overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
     sum_middle(&partial, [1, parts, count], 1.0, false).reshape(weight.shape())
 }

@@ -3,14 +3,19 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::reduce::sum_middle;
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Gpu, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
+pub(super) static LANES: Shader = shader!("matmul_lanes");
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
+/// Columns up to which a subgroup's block is half as wide.
+const NARROW: usize = 32;
+/// Rows and columns below which kernels for subgroups do not pay.
+const SMALL: usize = 16;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
@@ -122,6 +127,47 @@ fn gradients(x: &Tensor, w: &Tensor) -> impl Fn(&Tensor, [bool; 2]) -> [Option<T
     }
 }
 
+/// Which file's kernel makes a product.
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    Scalar,
+    Vec4,
+    Lanes,
+}
+
+impl Family {
+    /// For an output [m, n] with sums of k terms.
+    fn of(gpu: &Gpu, [m, n, k]: [usize; 3], trans: Trans) -> Family {
+        // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
+        let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
+        match vectors {
+            false => Family::Scalar,
+            // Small outputs would leave most of a subgroup's block empty.
+            true if gpu.has_lanes() && n % 4 == 0 && m >= SMALL && n >= SMALL => Family::Lanes,
+            true => Family::Vec4,
+        }
+    }
+
+    /// Workgroups for an output [m, n].
+    fn groups(self, m: usize, n: usize) -> usize {
+        match self {
+            Family::Scalar => (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
+            Family::Vec4 => (m.div_ceil(2 * BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
+            Family::Lanes => m.div_ceil(32) * n.div_ceil(if n > NARROW { 2 * NARROW } else { NARROW }),
+        }
+    }
+
+    /// Parts of a sum over K. Few outputs and a long sum: split it, or most of the GPU would wait.
+    fn parts(self, [batch, m, n, k]: [usize; 4]) -> usize {
+        let least = k.div_ceil(PART).max(1);
+        match self {
+            Family::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
+            _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => k.div_ceil(256),
+            _ => least,
+        }
+    }
+}
+
 /// What is added to a product in the same pass.
 #[derive(Clone, Copy, Default)]
 struct Epilogue<'a> {
@@ -136,9 +182,8 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let (m, k) = if trans.a { (a2, a1) } else { (a1, a2) };
     let (k_b, n) = if trans.b { (b2, b1) } else { (b1, b2) };
     assert!(batch == batch_b && k == k_b, "matmul: a {:?} and b {:?} with {trans:?}", a.shape(), b.shape());
-    // Few outputs and a long sum: split it, or most of the GPU would wait.
-    let blocks = batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK);
-    let parts = if blocks < 1024 && k >= 512 { k.div_ceil(256) } else { k.div_ceil(PART).max(1) };
+    let family = Family::of(a.gpu(), [m, n, k], trans);
+    let parts = family.parts([batch, m, n, k]);
     let part = k.div_ceil(parts).next_multiple_of(4);
     let parts = k.div_ceil(part).max(1);
     let params = Params {
@@ -157,18 +202,17 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
     let (bias, residual) = (epilogue.bias.filter(|_| whole), epilogue.residual.filter(|_| whole));
-    let overrides = [("BIAS", u32::from(bias.is_some())), ("RESIDUAL", u32::from(residual.is_some()))];
     let buffers = [a.buffer(), b.buffer(), bias.unwrap_or(a).buffer(), residual.unwrap_or(a).buffer(), y.buffer()];
-    let blocks = |rows: usize| [(m.div_ceil(rows) * n.div_ceil(BLOCK)).div_ceil(64) as u32, parts as u32, batch as u32];
-    // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
-    let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
-    if vectors {
-        let overrides =
-            [overrides[0], overrides[1], ("A_ROWS", u32::from(trans.a)), ("B_COLUMNS", u32::from(!trans.b))];
-        a.gpu().dispatch(&VEC4, "direct", &overrides, &buffers, &params, blocks(2 * BLOCK));
-    } else {
-        a.gpu().dispatch(&SHADER, "direct", &overrides, &buffers, &params, blocks(BLOCK));
-    }
+    let flags = [bias.is_some(), residual.is_some(), trans.a, !trans.b, n > NARROW].map(u32::from);
+    let names = ["BIAS", "RESIDUAL", "A_ROWS", "B_COLUMNS", "WIDE"];
+    let overrides: [(&str, u32); 5] = std::array::from_fn(|i| (names[i], flags[i]));
+    let groups = [family.groups(m, n) as u32, parts as u32, batch as u32];
+    let (shader, entry, overrides) = match family {
+        Family::Scalar => (&SHADER, "direct", &overrides[..2]),
+        Family::Vec4 => (&VEC4, "direct", &overrides[..4]),
+        Family::Lanes => (&LANES, "lanes", &overrides[..]),
+    };
+    a.gpu().dispatch(shader, entry, overrides, &buffers, &params, groups);
     if whole {
         return y;
     }

@@ -133,7 +133,7 @@ pub const FAULTS: &[Faults] = &[
             ("dx[place * columns + column] = out[i] + offset;", "dx[place * columns + column] = out[i];"),
             // The taps of another phase; the pixels of another block.
             ("var kw = (phase.y + p.pad_w) % p.stride;", "var kw = phase.y % p.stride;"),
-            ("pixels_of_phase(phase, phase.z + 4u);", "pixels_of_phase(phase, phase.z);"),
+            ("pixels_of_phase(phase, phase.z + 4u + LANES);", "pixels_of_phase(phase, phase.z + LANES);"),
             ("tap < p.taps)", "true)"),
         ],
     },
@@ -375,3 +375,38 @@ pub const FAULTS: &[Faults] = &[
 /// A fault that a GPU may survive by luck, where the lanes of a workgroup run together.
 pub const ON_CPUS: &[Faults] =
     &[Faults { shader: "reduce", ops: &["sum", "mean"], faults: &[("        workgroupBarrier();\n", "")] }];
+
+/// Faults in kernels that are run on adapters with subgroups of eight lanes only.
+pub const ON_LANES: &[Faults] = &[
+    Faults {
+        shader: "matmul_lanes",
+        ops: &["matmul", "linear", "linear_residual"],
+        faults: &[
+            ("sums = add_columns(sums, left, near, far);", "sums = add_rows(sums, left, near, far);"),
+            ("return sum + residual[at];", "return sum;"),
+            ("sums = begin_with_bias(at);", "sums = Sums();"),
+            ("far = tile_b(base + at.far * pitch", "far = tile_b(base + at.near * pitch"),
+            // The last row stays unwritten; the last terms of each part are left out.
+            ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),
+            ("min((wid.y + 1u) * p.k_part, p.k) / 4u;", "min((wid.y + 1u) * p.k_part, p.k) / 4u - 1u;"),
+        ],
+    },
+    Faults {
+        shader: "conv2d_lanes",
+        ops: &["conv2d", "conv_transpose2d"],
+        faults: &[
+            ("mat4x4(t.inside.x * x[k.x],", "mat4x4(x[k.x],"),
+            ("mat4x4(t.inside.x * dy[k.x], t.inside.y", "mat4x4(t.inside.x * dy[k.x], t.inside.x"),
+            ("let near = transpose(tile_of(", "let near = (tile_of("),
+            ("far = tile_of(w + at.far, columns);", "far = tile_of(w + at.near, columns);"),
+            ("select(vec4(OUTSIDE), own, own < vec4(pixels))", "own"),
+            ("(phase.y + p.pad_w) % p.stride;", "phase.y % p.stride;"),
+            ("p.kernel_w + kw < p.taps;", "p.kernel_w + kw <= p.taps;"),
+            // Pixels behind a part; the first masked tap gets a gradient; channels behind the last.
+            ("select(0.0, f32(t.y), own < end)", "f32(t.y)"),
+            ("tap < p.taps)", "tap <= p.taps)"),
+            ("let line = min(k + LANES,", "let line = min(k + LANES.yxzw,"),
+            ("own < vec4(p.c)), at", "own < vec4(p.c - 1u)), at"),
+        ],
+    },
+];

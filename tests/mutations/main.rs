@@ -7,15 +7,16 @@ mod faults;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions, Shader, adapters, parse};
 use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
-use faults::{FAULTS, Faults, ON_CPUS};
+use faults::{FAULTS, Faults, ON_CPUS, ON_LANES};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let on_cpu = adapters().into_iter().find(|a| a.default).is_some_and(|a| a.kind == "cpu");
-    let more = if on_cpu { ON_CPUS } else { &[] };
+    let adapter = adapters().into_iter().find(|a| a.default);
+    let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
+    let on_lanes = if adapter.is_some_and(|a| a.has_lanes()) { ON_LANES } else { &[] };
     let mut trials = Vec::new();
-    for (at, faults) in FAULTS.iter().chain(more).enumerate() {
+    for (at, faults) in FAULTS.iter().chain(on_cpus).chain(on_lanes).enumerate() {
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
@@ -27,8 +28,8 @@ fn main() {
 
 /// Runs the ops' cases with the fault until one fails.
 fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
-    let options =
-        GpuOptions { poison: true, checked: false, stand_ins: vec![broken(faults, number)], ..GpuOptions::default() };
+    let (portable, stand_ins) = (!faults.shader.ends_with("_lanes"), vec![broken(faults, number)]);
+    let options = GpuOptions { poison: true, checked: false, portable, stand_ins, ..GpuOptions::default() };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
     // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
     let caught = |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");

@@ -15,7 +15,7 @@ use super::vectors;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels_test::probes::{Fact, PROBES};
-use crate::kernels_test::{Case, Expectation, MODES, Outcome, Verdict, cases, over_modes};
+use crate::kernels_test::{CHECKED, Case, Expectation, Mode, Outcome, UNCHECKED, Verdict, cases, modes, over_modes};
 
 /// What a child is asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,20 +49,21 @@ fn say(event: &Event) -> Result<()> {
     out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"))
 }
 
-/// Devices of one adapter by (checked, poison). Never closed: closing is one more thing that drivers get wrong.
+/// Devices of one adapter by (mode, poison). Never closed: closing is one more thing that drivers get wrong.
 struct Devices<'a> {
     adapter: &'a str,
-    open: HashMap<(bool, bool), &'static Gpu>,
+    open: HashMap<(Mode, bool), &'static Gpu>,
 }
 
 impl Devices<'_> {
-    fn get(&mut self, checked: bool, poison: bool) -> Result<&'static Gpu> {
-        if let Some(gpu) = self.open.get(&(checked, poison)) {
+    fn get(&mut self, mode: Mode, poison: bool) -> Result<&'static Gpu> {
+        if let Some(gpu) = self.open.get(&(mode, poison)) {
             return Ok(gpu);
         }
-        let adapter = Some(self.adapter.to_string());
-        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(GpuOptions { adapter, checked, poison, ..Default::default() })?));
-        self.open.insert((checked, poison), gpu);
+        let (adapter, Mode { checked, portable, .. }) = (Some(self.adapter.to_string()), mode);
+        let options = GpuOptions { adapter, checked, portable, poison, ..Default::default() };
+        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options)?));
+        self.open.insert((mode, poison), gpu);
         Ok(gpu)
     }
 }
@@ -88,8 +89,8 @@ pub fn run(adapter: &str) -> Result<()> {
     });
     let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
     match jobs.first() {
-        Some(Job::Probe(_)) => devices.get(false, false)?,
-        _ => devices.get(true, true)?,
+        Some(Job::Probe(_)) => devices.get(UNCHECKED, false)?,
+        _ => devices.get(CHECKED, true)?,
     };
     say(&Event::Opened)?;
     for job in &jobs {
@@ -110,27 +111,28 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
     let probe = &PROBES[number];
     say(&Event::Begins(Job::Probe(number), String::new()))?;
     fault(probe.name);
-    say(&Event::Found(probe.look(devices.get(false, false)?)))?;
+    say(&Event::Found(probe.look(devices.get(UNCHECKED, false)?)))?;
     Ok(probe.isolated)
 }
 
 fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
     let expectation = OnceCell::new();
-    both_modes(devices, job, &format!("{}/{}", case.op, case.name), &|gpu| {
+    all_modes(devices, job, case.op, &format!("{}/{}", case.op, case.name), &|gpu| {
         expectation.get_or_init(|| Expectation::of(case)).check(gpu)
     })
 }
 
 fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
-    both_modes(devices, job, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
+    let op = crate::kernels_test::vectors::load(file).map(|vector| vector.op).unwrap_or_default();
+    all_modes(devices, job, &op, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
 }
 
-fn both_modes(devices: &mut Devices, job: &Job, name: &str, check: &dyn Fn(&Gpu) -> Outcome) -> Result<bool> {
+fn all_modes(devices: &mut Devices, job: &Job, op: &str, name: &str, check: &dyn Fn(&Gpu) -> Outcome) -> Result<bool> {
     let mut outcomes = Vec::new();
-    for (mode, checked) in MODES {
-        say(&Event::Begins(job.clone(), mode.into()))?;
+    for &mode in modes(devices.get(CHECKED, true)?.facts(), op) {
+        say(&Event::Begins(job.clone(), mode.name.into()))?;
         fault(name);
-        outcomes.push((mode, check(devices.get(checked, true)?)));
+        outcomes.push((mode.name, check(devices.get(mode, true)?)));
         // A lost device would only repeat itself.
         if outcomes.last().is_some_and(|(_, o)| spoils_the_device(o.verdict)) {
             break;

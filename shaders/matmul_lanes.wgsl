@@ -1,0 +1,78 @@
+//! Matrix product as in matmul_vec4.wgsl for CPU drivers with subgroups of eight lanes: see shared/lanes.wgsl. N must
+//! divide by 4 too.
+//! Grid: x over blocks of 32 x 64 outputs (32 x 32 unless WIDE), y over parts of K, z over the batch.
+#import grid
+#import lanes
+
+override A_ROWS: bool = false;
+override B_COLUMNS: bool = false;
+override BIAS: bool = false;
+override RESIDUAL: bool = false;
+
+struct Params {
+    m: u32, n: u32, k: u32, k_part: u32,
+    a_row: u32, a_k: u32, a_batch: u32,
+    b_k: u32, b_column: u32, b_batch: u32,
+}
+var<immediate> p: Params;
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [batch, m, k / 4] or [batch, k, m / 4]
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [batch, n, k / 4] or [batch, k, n / 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [n / 4]
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [m, n / 4]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [parts, batch, m, n / 4]
+
+// Four rows of op(b) from where `at` points.
+fn tile_b(at: u32) -> mat4x4<f32> {
+    let step = select(p.b_column, p.b_k, B_COLUMNS) / 4u;
+    let tile = mat4x4(b[at], b[at + step], b[at + 2u * step], b[at + 3u * step]);
+    if B_COLUMNS {
+        return tile;
+    }
+    return transpose(tile);
+}
+
+fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
+    if RESIDUAL {
+        return sum + residual[at];
+    }
+    return sum;
+}
+
+@compute @workgroup_size(8)
+fn lanes(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let columns = p.n / 4u;
+    let at = columns_of(wid.x, lane, columns);
+    let row = 32u * block_of_rows(wid.x, columns);
+    let own = row + lane + 8u * LANES;
+    // Beyond the last, rows repeat it.
+    var start = wid.z * (p.a_batch / 4u) + min(own, vec4(p.m - 1u)) * (p.a_row / 4u);
+    if A_ROWS {
+        let quads = min(vec4(row / 4u + lane / 4u) + 2u * LANES, vec4(p.m / 4u - 1u));
+        start = wid.z * (p.a_batch / 4u) + (lane % 4u) * (p.a_k / 4u) + quads;
+    }
+    let step_a = select(1u, p.a_k, A_ROWS);
+    let pitch = select(p.b_column, 1u, B_COLUMNS);
+    let step_b = select(1u, p.b_k, B_COLUMNS);
+    let base = wid.z * (p.b_batch / 4u);
+    var sums = Sums();
+    if BIAS {
+        sums = begin_with_bias(at);
+    }
+    let end = min((wid.y + 1u) * p.k_part, p.k) / 4u;
+    for (var k = wid.y * (p.k_part / 4u); k < end; k += 1u) {
+        let near = tile_b(base + at.near * pitch + k * step_b);
+        var far = near;
+        if WIDE {
+            far = tile_b(base + at.far * pitch + k * step_b);
+        }
+        let i = start + k * step_a;
+        let left = mat4x4(a[i.x], a[i.y], a[i.z], a[i.w]);
+        if A_ROWS {
+            sums = add_columns(sums, left, near, far);
+        } else {
+            sums = add_rows(sums, left, near, far);
+        }
+    }
+    let rows = (wid.y * grid.z + wid.z) * p.m + own;
+    keep(select(vec4(OUTSIDE), rows, own < vec4(p.m)), at, columns, sums);
+}
