@@ -47,7 +47,7 @@ fn share(at: u32, i: u32, size: u32, to: u32) -> f32 {
 // [begin, end) on the side `to` long: all that may take something of `i`.
 fn takers(i: u32, size: u32, to: u32) -> vec2<u32> {
     let begin = divide(max(i, 1u) * to - to, size);
-    let end = select(divide((2u * i + 3u) * to, 2u * size) + 1u, to, i == size - 1u);
+    let end = divide((2u * i + 3u) * to, 2u * size) + 1u;
     return vec2(max(begin, 1u) - 1u, min(end, to));
 }
 

@@ -64,7 +64,7 @@ pub const FAULTS: &[Faults] = &[
             ("min(low + 1u, size - 1u)", "low"),
             ("f32(2u * to - rest) / whole, f32(rest) / whole", "f32(rest) / whole, f32(2u * to - rest) / whole"),
             ("vec2(max(begin, 1u) - 1u, min(end, to))", "vec2(max(begin, 1u), min(end, to))"),
-            ("2u * size) + 1u, to, i == size - 1u)", "2u * size) + 1u, to, false)"),
+            ("(2u * i + 3u) * to", "(2u * i + 1u) * to"),
         ],
     },
     Faults {
