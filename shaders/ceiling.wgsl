@@ -1,5 +1,5 @@
 //! What an adapter can do at most, for `dbvq-wgpu bench`: arithmetic that never leaves the registers, and a copy.
-//!   fma_chain  y = Σ_j v_j of 12 chains v_j ← v_j a + b, begun at v_j = x + j/8, of 8 `rounds` links each
+//!   fma_chain  y = Σ_j v_j of 12 chains v_j ← v_j a + b, begun at v_j = x + j/8, of 32 `rounds` links each
 //!   copy       y = x
 //! a and b are no constants, so that no compiler knows the chains. Grid: an element an invocation; `copy` four of them.
 #import grid
@@ -18,6 +18,12 @@ fn link(c: Chains, a: vec4<f32>, b: vec4<f32>) -> Chains {
     return Chains(fma(c.u, a, b), fma(c.v, a, b), fma(c.w, a, b));
 }
 
+// Eight of them.
+fn links(c: Chains, a: vec4<f32>, b: vec4<f32>) -> Chains {
+    let four = link(link(link(link(c, a, b), a, b), a, b), a, b);
+    return link(link(link(link(four, a, b), a, b), a, b), a, b);
+}
+
 @compute @workgroup_size(64)
 fn fma_chain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = linear_index(wid, grid, lid, 64u);
@@ -29,8 +35,8 @@ fn fma_chain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gri
     let start = x[i] + vec4(0.0, 0.125, 0.25, 0.375);
     var c = Chains(start, start + 0.5, start + 1.0);
     for (var round = 0u; round < p.rounds; round += 1u) {
-        c = link(link(link(link(c, a, b), a, b), a, b), a, b);
-        c = link(link(link(link(c, a, b), a, b), a, b), a, b);
+        // Long rounds: some drivers keep what lives through a loop in memory.
+        c = links(links(links(links(c, a, b), a, b), a, b), a, b);
     }
     let sum = c.u + c.v + c.w;
     y[i] = (sum.x + sum.y) + (sum.z + sum.w);

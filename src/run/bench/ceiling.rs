@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// Elements that run chains of arithmetic: more than the lanes of the largest GPUs.
 const LANES: usize = 1 << 19;
 /// Operations of a round of one element's chains.
-const ROUND: usize = 2 * 12 * 8;
+const ROUND: usize = 2 * 12 * 32;
 /// A measurement is long enough from here on, seconds.
 const LONG: f64 = 0.02;
 /// Most bytes that are copied.
@@ -33,9 +33,9 @@ fn arithmetic(gpu: &Gpu) -> Result<f64> {
         let x = x.clone();
         fastest(gpu, move || drop(ops::fma_chain(&x, rounds, [0.999, 0.001])))
     };
-    let mut rounds = 16;
+    let mut rounds = 4;
     let mut seconds = fastest(rounds)?;
-    while seconds < LONG && rounds < 1 << 15 {
+    while seconds < LONG && rounds < 1 << 13 {
         rounds *= 4;
         seconds = fastest(rounds)?;
     }

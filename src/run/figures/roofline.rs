@@ -65,7 +65,8 @@ fn draw_roof(canvas: &mut Canvas, axes: &Axes, [left, right]: [f64; 2], [fma, co
     let arithmetic = format!("{fma:.0} GFLOP/s in registers");
     canvas.text([end[0] - 8.0, end[1] - 12.0], &arithmetic, Type { align: 1.0, ..style });
     let memory = format!("{copy:.1} GB/s of copying");
-    canvas.text([from[0] + 10.0, (from[1] - 40.0).max(to[1] - 12.0)], &memory, Type { align: 0.0, ..style });
+    let middle = [0, 1].map(|i| (from[i] + to[i]) / 2.0);
+    canvas.text([middle[0] + 14.0, middle[1] + 16.0], &memory, Type { align: 0.0, ..style });
 }
 
 /// Filled for the op, hollow for its gradients; colour and outline tell ops apart.
