@@ -383,8 +383,8 @@ pub const ON_LANES: &[Faults] = &[
         ops: &["matmul", "linear", "linear_residual"],
         faults: &[
             ("sums = add_columns(sums, left, near, far);", "sums = add_rows(sums, left, near, far);"),
-            ("return sum + residual[at];", "return sum;"),
-            ("sums = begin_with_bias(at);", "sums = Sums();"),
+            ("return sum + residual[at];", "return sum - residual[at];"),
+            ("if BIAS {", "if !BIAS {"),
             ("far = tile_b(base + at.far * pitch", "far = tile_b(base + at.near * pitch"),
             // The last row stays unwritten; the last terms of each part are left out.
             ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),

@@ -138,13 +138,13 @@ mod tests {
             let file = [header(shape), data].concat();
             assert_eq!(header(shape).len() % 64, 0);
             assert_eq!(parse(&file[..], 10), Ok((shape.to_vec(), numbers)));
-            assert!(parse(&file[..file.len() - 1], 10).unwrap_err().contains("ends early"));
+            assert!(parse(&file[..file.len() - 1], 10).is_err_and(|e| e.contains("ends early")));
         }
         let text = |old: &str, new: &str| String::from_utf8_lossy(&header(&[3])[10..]).replace(old, new);
         let with = |old: &str, new: &str| [&header(&[3])[..10], text(old, new).as_bytes(), &[0; 24]].concat();
         assert_eq!(parse(&with("<f8", "<f4")[..], 3), Ok((vec![3], vec![0.0; 3])));
-        assert!(parse(&with("<f8", "<i8")[..], 3).unwrap_err().contains("'<i8'"));
-        assert!(parse(&with("(3,)", "(9,)")[..], 3).unwrap_err().contains("[9]"));
+        assert!(parse(&with("<f8", "<i8")[..], 3).is_err_and(|e| e.contains("'<i8'")));
+        assert!(parse(&with("(3,)", "(9,)")[..], 3).is_err_and(|e| e.contains("[9]")));
         assert!(parse(&b"PK"[..], 3).is_err());
     }
 }

@@ -201,8 +201,8 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
             if let (Some(rows), Some(network)) = (&mut evaluation.fid, &network) {
                 rows.push(fid::row(trained, network, &pictures.held_out, &drawn, args)?);
             }
-            evaluation.codes.as_mut().map(|rows| rows.push(codes::row(trained, data, &drawn)));
-            evaluation.kl.as_mut().map(|rows| rows.push(kl::row(trained, data, &drawn)));
+            evaluation.codes.iter_mut().for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
+            evaluation.kl.iter_mut().for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
         }
         if let Some(rows) = &mut evaluation.nll {
             rows.extend(nll::rows(trained, &pictures, args)?);

@@ -41,7 +41,7 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
         codes_floor: code_distance(&data.first, &data.second, k),
         pairs: pair_distance(&data.first, &drawn.codes, [grid, grid], k),
         pairs_floor: pair_distance(&data.first, &data.second, [grid, grid], k),
-        perplexity: [f64::from(of_samples.perplexity), f64::from(of_data.perplexity)],
+        perplexity: [of_samples.perplexity, of_data.perplexity],
         used: [of_samples.used, of_data.used],
     }
 }

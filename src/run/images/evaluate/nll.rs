@@ -24,6 +24,9 @@ const GROUP: usize = 32;
 /// Temperatures are sought from this to its inverse, times the mean squared distance to the true codes.
 const SOUGHT: f64 = 1e-4;
 
+/// Bits a code of the logarithms of probabilities, [samples, cells].
+type Estimator = fn(&[f64], usize) -> f64;
+
 /// How likelihoods are estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NllSettings {
@@ -212,7 +215,7 @@ impl Hidden<'_> {
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
         let range = [SOUGHT * nearest, nearest / SOUGHT];
-        let laws: [(Law, fn(&[f64], usize) -> f64); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
+        let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
         let mut tasks = Vec::new();
         for (law, bits) in laws {
             let cost = |tau: f64| fitted_on.iter().map(|filled| bits(&filled.log_p(tau), cells)).sum::<f64>();
