@@ -111,6 +111,6 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
     fails(&["prior"], &["--count", "9"], 2, "has 8 held-out pictures");
     fails(&["prior"], &["--count", "0"], 2, "--count must be at least 1");
     fails(&["prior"], &["--time-budget", "0"], 2, "--time-budget 0");
-    fails(&["nowhere"], &["--count", "4"], 9, "nowhere");
+    fails(&["nowhere"], &["--count", "4"], 7, "is no run directory");
     fails(&["prior"], &["--count", "4", "--metrics", "kl", "--sampling-steps", "41"], 2, "--sampling-steps");
 }
