@@ -11,6 +11,7 @@ use super::vqvae::Usage;
 use super::{CHUNK, known, pictures, read};
 use crate::data::Broken;
 use crate::error::{Error, Result};
+use crate::metrics::picture;
 use crate::run::Device;
 use crate::run::samples_file::Values;
 
@@ -48,9 +49,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let originals = set.floats(&indices);
     let (codes, images) = reconstructed(&trained, &originals);
     let seconds = begin.elapsed().as_secs_f64();
-    let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b).powi(2));
-    // Of pixels in [−1, 1]: the peak is 2.
-    let psnr = 10.0 * (4.0 / (squares.sum::<f64>() / originals.len() as f64)).log10();
+    let psnr = picture::psnr(picture::mse(&originals, &images));
     let usage = Usage::of(&codes, config.codes);
     println!(
         "{} images: PSNR {psnr:.2} dB, perplexity {:.1} ({} of {} codes)",

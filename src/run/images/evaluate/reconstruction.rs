@@ -28,7 +28,6 @@ pub(super) fn row(trained: &Trained, held_out: &ImageSet, args: &EvaluateArgs) -
     let count = args.count.min(held_out.len());
     let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>());
     let (_, images) = reconstructed(trained, &originals);
-    let images: Vec<f32> = images.iter().map(|v| v.clamp(-1.0, 1.0)).collect();
     let (size, image) = (trained.config.vqvae.size, trained.image());
     let pairs = originals.chunks_exact(image).zip(images.chunks_exact(image));
     let mse = picture::mse(&originals, &images);
