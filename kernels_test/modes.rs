@@ -22,12 +22,14 @@ pub const UNCHECKED: Mode = Mode { name: "unchecked", checked: false, portable: 
 const PORTABLE: Mode = Mode { name: "portable", checked: false, portable: true };
 const MODES: [Mode; 3] = [CHECKED, UNCHECKED, PORTABLE];
 
-/// Ops whose kernels depend on the adapter.
-const FAMILIES: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
+/// Ops with kernels for CPU drivers.
+const ON_CPUS: [&str; 4] = ["attention", "group_norm", "group_norm_silu", "layer_norm"];
+/// Ops with kernels for adapters with subgroups of eight lanes.
+const ON_LANES: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
 
 /// The modes in which `op` is run on an adapter.
 pub fn modes(adapter: &AdapterFacts, op: &str) -> &'static [Mode] {
-    let differ = adapter.has_lanes() && FAMILIES.contains(&op);
+    let differ = adapter.is_cpu() && ON_CPUS.contains(&op) || adapter.has_lanes() && ON_LANES.contains(&op);
     if differ { &MODES } else { &MODES[..2] }
 }
 

@@ -23,12 +23,12 @@ var<immediate> e: Ema;
 @group(0) @binding(7) var<storage, read_write> arena: array<f32>; // [all parameters, each at a multiple of 64]
 @group(0) @binding(8) var<storage, read> squares: array<f32>; // [parts]
 @group(0) @binding(9) var<storage, read_write> norm: array<f32>; // [2]: ‖g‖, scale
-@group(0) @binding(10) var<storage, read> gradient: array<f32>; // [count]
+@group(0) @binding(10) var<storage, read> gradient: array<vec4<f32>>; // [count / 4]
 @group(0) @binding(11) var<storage, read> clip_scale: array<f32>; // [2]: ‖g‖, scale
-@group(0) @binding(12) var<storage, read_write> weight: array<f32>; // [count]
-@group(0) @binding(13) var<storage, read_write> first_moment: array<f32>; // [count]
-@group(0) @binding(14) var<storage, read_write> second_moment: array<f32>; // [count]
-@group(0) @binding(15) var<storage, read_write> average: array<f32>; // [count]
+@group(0) @binding(12) var<storage, read_write> weight: array<vec4<f32>>; // [count / 4]
+@group(0) @binding(13) var<storage, read_write> first_moment: array<vec4<f32>>; // [count / 4]
+@group(0) @binding(14) var<storage, read_write> second_moment: array<vec4<f32>>; // [count / 4]
+@group(0) @binding(15) var<storage, read_write> average: array<vec4<f32>>; // [count / 4]
 @group(0) @binding(16) var<storage, read> a: array<f32>; // [count]
 @group(0) @binding(17) var<storage, read> b: array<f32>; // [count]
 @group(0) @binding(18) var<storage, read_write> y: array<f32>; // [count]
@@ -75,7 +75,7 @@ fn clip() {
 @compute @workgroup_size(64)
 fn adam(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = linear_index(wid, grid, lid, 64u);
-    if i >= p.count {
+    if i >= p.count / 4u {
         return;
     }
     let g = gradient[i] * clip_scale[1];
@@ -84,7 +84,8 @@ fn adam(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     first_moment[i] = m;
     second_moment[i] = v;
     let step = (m * p.correction1) / (sqrt(v * p.correction2) + p.eps);
-    let w = weight[i] - p.lr * (step + p.decay * weight[i]);
+    let old = weight[i];
+    let w = old - p.lr * (step + p.decay * old);
     weight[i] = w;
     average[i] = p.ema * average[i] + (1.0 - p.ema) * w;
 }

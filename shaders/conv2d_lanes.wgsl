@@ -1,16 +1,16 @@
 //! Convolution as in conv2d_vec4.wgsl for CPU drivers with subgroups of eight lanes: see shared/lanes.wgsl. A workgroup:
 //!   forward           32 pixels x 64 output channels
 //!   backward_input    32 pixels of a phase x 64 input channels
-//!   backward_weight   32 input x 64 output channels of a tap, pixels split over y
+//!   backward_weight   32 input x 64 output channels of a tap, pixels split over y; if p.bias a part has a last row, db
 //! (32 channels instead of 64 unless WIDE.)
 #import conv
 #import lanes
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
+@group(0) @binding(0) var<storage, read> x: array<vec2<u64>>; // [n, h, w, c / 4]
+@group(0) @binding(1) var<storage, read> weight: array<vec2<u64>>; // [kernel_h, kernel_w, c, o / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]; [c / 4] in backward_input
-@group(0) @binding(3) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4], as x, or [parts] as weight
+@group(0) @binding(3) var<storage, read> dy: array<vec2<u64>>; // [n, out_h, out_w, o / 4]
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4], as x, or [parts] of rows as weight's
 
 fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
     return sum;
@@ -18,7 +18,7 @@ fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
 
 // Four rows of the weight from `at`.
 fn tile_of(at: u32, step: u32) -> mat4x4<f32> {
-    return mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]);
+    return mat4x4(floats(weight[at]), floats(weight[at + step]), floats(weight[at + 2u * step]), floats(weight[at + 3u * step]));
 }
 
 @compute @workgroup_size(8)
@@ -39,7 +39,10 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         let t = taps_of(start, tap.x, tap.y);
         for (var c = 0u; c < p.c / 4u; c += 1u) {
             let k = t.at / 4u + c;
-            let left = mat4x4(t.inside.x * x[k.x], t.inside.y * x[k.y], t.inside.z * x[k.z], t.inside.w * x[k.w]);
+            let left = mat4x4(
+                t.inside.x * floats(x[k.x]), t.inside.y * floats(x[k.y]),
+                t.inside.z * floats(x[k.z]), t.inside.w * floats(x[k.w]),
+            );
             let near = tile_of(w + at.near, columns);
             var far = near;
             if WIDE {
@@ -75,7 +78,10 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             let w = (kh * p.kernel_w + kw) * p.c * depth;
             for (var o = 0u; o < depth; o += 1u) {
                 let k = t.at / 4u + o;
-                let left = mat4x4(t.inside.x * dy[k.x], t.inside.y * dy[k.y], t.inside.z * dy[k.z], t.inside.w * dy[k.w]);
+                let left = mat4x4(
+                    t.inside.x * floats(dy[k.x]), t.inside.y * floats(dy[k.y]),
+                    t.inside.z * floats(dy[k.z]), t.inside.w * floats(dy[k.w]),
+                );
                 let near = transpose(tile_of(w + 4u * at.near * depth + o, depth));
                 var far = near;
                 if WIDE {
@@ -102,24 +108,35 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invo
     // A masked tap sums nothing, and so writes zeros.
     let end = select(0u, last, tap < p.taps);
     var sums = Sums();
+    var dy_near = vec4(0.0);
+    var dy_far = vec4(0.0);
     for (var k = wid.y * p.part; k < end; k += 4u) {
         let own = k + lane % 4u;
         let t = tap_of(pixel_of(own, p.out_h, p.out_w), tap / p.kernel_w, tap % p.kernel_w);
         // Pixels beyond the part's last count nothing.
         let inside = select(0.0, f32(t.y), own < end);
         let start = select(0u, t.x / 4u, own < end) + channels;
-        let left = mat4x4(inside * x[start.x], inside * x[start.y], inside * x[start.z], inside * x[start.w]);
+        let left = mat4x4(
+            inside * floats(x[start.x]), inside * floats(x[start.y]),
+            inside * floats(x[start.z]), inside * floats(x[start.w]),
+        );
         let line = min(k + LANES, vec4(end - 1u)) * columns;
         let n = line + at.near;
-        let near = mat4x4(dy[n.x], dy[n.y], dy[n.z], dy[n.w]);
+        let near = mat4x4(floats(dy[n.x]), floats(dy[n.y]), floats(dy[n.z]), floats(dy[n.w]));
         var far = near;
         if WIDE {
             let f = line + at.far;
-            far = mat4x4(dy[f.x], dy[f.y], dy[f.z], dy[f.w]);
+            far = mat4x4(floats(dy[f.x]), floats(dy[f.y]), floats(dy[f.z]), floats(dy[f.w]));
         }
         sums = add_columns(sums, left, near, far);
+        let counts = select(vec4(0.0), vec4(1.0), k + LANES < vec4(end));
+        dy_near += near * counts;
+        dy_far += far * counts;
     }
     let own = first + lane + 8u * LANES;
-    let rows = (wid.y * p.kernel_h * p.kernel_w + tap) * p.c + own;
-    keep(select(vec4(OUTSIDE), rows, own < vec4(p.c)), at, columns, sums);
+    let top = wid.y * (p.kernel_h * p.kernel_w * p.c + p.bias);
+    keep(select(vec4(OUTSIDE), top + tap * p.c + own, own < vec4(p.c)), at, columns, sums);
+    if p.bias == 1u && block == 0u {
+        keep_row(top + p.kernel_h * p.kernel_w * p.c, at.quad, columns, dy_near, dy_far);
+    }
 }

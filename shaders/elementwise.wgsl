@@ -8,6 +8,8 @@
 #import accurate
 
 override OP: u32 = 0;
+// In binary: the last merged dimension divides by four.
+override FOURS: bool = false;
 
 struct Params { count: u32, scale: f32, shift: f32 }
 struct Broadcast { sizes: vec4<u32>, a: vec4<u32>, b: vec4<u32>, count: u32 }
@@ -45,10 +47,7 @@ fn derivative(v: f32) -> f32 {
         case 1u: { return exp(v); }
         case 2u: { return 1.0 / v; }
         case 3u: { return 2.0 * v; }
-        case 4u: {
-            let s = accurate_sigmoid(v);
-            return s * (1.0 + v * accurate_sigmoid(-v));
-        }
+        case 4u: { return silu_slope(v); }
         case 5u: { return distribution(v) + v * density(v); }
         case 6u: { return select(0.0, 1.0, v > 0.0); }
         case 7u: { return select(exp(min(v, 0.0)), 1.0, v > 0.0); }
@@ -94,20 +93,34 @@ fn binary_same(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) g
     }
 }
 
+// Where a and b have element i of the result.
+fn places(i: u32) -> vec2<u32> {
+    var rest = i;
+    var at_a = 0u;
+    var at_b = 0u;
+    for (var dim = 3; dim >= 0; dim -= 1) {
+        let q = divide(rest, broadcast.sizes[dim]);
+        let r = rest - q * broadcast.sizes[dim];
+        at_a += r * broadcast.a[dim];
+        at_b += r * broadcast.b[dim];
+        rest = q;
+    }
+    return vec2(at_a, at_b);
+}
+
 @compute @workgroup_size(64)
 fn binary(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let first = 4u * linear_index(wid, grid, lid, 64u);
-    for (var i = first; i < min(first + 4u, broadcast.count); i += 1u) {
-        var rest = i;
-        var at_a = 0u;
-        var at_b = 0u;
-        for (var dim = 3; dim >= 0; dim -= 1) {
-            let q = divide(rest, broadcast.sizes[dim]);
-            let r = rest - q * broadcast.sizes[dim];
-            at_a += r * broadcast.a[dim];
-            at_b += r * broadcast.b[dim];
-            rest = q;
+    let end = min(first + 4u, broadcast.count);
+    if FOURS {
+        let at = places(first);
+        for (var i = first; i < end; i += 1u) {
+            c[i] = combine(a[at.x + (i - first) * broadcast.a[3]], b[at.y + (i - first) * broadcast.b[3]]);
         }
-        c[i] = combine(a[at_a], b[at_b]);
+        return;
+    }
+    for (var i = first; i < end; i += 1u) {
+        let at = places(i);
+        c[i] = combine(a[at.x], b[at.y]);
     }
 }

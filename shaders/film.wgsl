@@ -49,8 +49,7 @@ fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid
         let i = (n * p.length + l) * p.c + channel;
         let v = x[i];
         let u = fma(v, s, b);
-        let gate = accurate_sigmoid(u);
-        let g = dy[i] * gate * (1.0 + u * accurate_sigmoid(-u));
+        let g = dy[i] * silu_slope(u);
         dx[i] = g * s;
         ds += g * v;
         db += g;

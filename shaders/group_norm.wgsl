@@ -57,8 +57,7 @@ fn activation(u: f32) -> f32 {
 // Gradient of γ x̂ + β, given that of y.
 fn before_activation(dy: f32, xhat: f32, channel: u32) -> f32 {
     if SILU {
-        let u = gamma[channel] * xhat + beta[channel];
-        return dy * accurate_sigmoid(u) * (1.0 + u * accurate_sigmoid(-u));
+        return dy * silu_slope(gamma[channel] * xhat + beta[channel]);
     }
     return dy;
 }

@@ -15,8 +15,8 @@ struct Params {
     b_k: u32, b_column: u32, b_batch: u32,
 }
 var<immediate> p: Params;
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [batch, m, k / 4] or [batch, k, m / 4]
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [batch, n, k / 4] or [batch, k, n / 4]
+@group(0) @binding(0) var<storage, read> a: array<vec2<u64>>; // [batch, m, k / 4] or [batch, k, m / 4]
+@group(0) @binding(1) var<storage, read> b: array<vec2<u64>>; // [batch, n, k / 4] or [batch, k, n / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [n / 4]
 @group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>; // [m, n / 4]
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [parts, batch, m, n / 4]
@@ -24,7 +24,7 @@ var<immediate> p: Params;
 // Four rows of op(b) from where `at` points.
 fn tile_b(at: u32) -> mat4x4<f32> {
     let step = select(p.b_column, p.b_k, B_COLUMNS) / 4u;
-    let tile = mat4x4(b[at], b[at + step], b[at + 2u * step], b[at + 3u * step]);
+    let tile = mat4x4(floats(b[at]), floats(b[at + step]), floats(b[at + 2u * step]), floats(b[at + 3u * step]));
     if B_COLUMNS {
         return tile;
     }
@@ -66,7 +66,7 @@ fn lanes(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: v
             far = tile_b(base + at.far * pitch + k * step_b);
         }
         let i = start + k * step_a;
-        let left = mat4x4(a[i.x], a[i.y], a[i.z], a[i.w]);
+        let left = mat4x4(floats(a[i.x]), floats(a[i.y]), floats(a[i.z]), floats(a[i.w]));
         if A_ROWS {
             sums = add_columns(sums, left, near, far);
         } else {

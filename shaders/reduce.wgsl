@@ -1,5 +1,6 @@
 //! Sums over the middle dimension: y[o, i] = scale Σ_r x[o, r, i].
 //!   serial   one invocation an output: many outputs
+//!   fours    one invocation four neighbouring outputs, where inner and count divide by 4
 //!   tree     one workgroup an output: few outputs; strided partial sums, then a fixed tree
 //!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
 //! SQUARE sums x². The last row may be short: x has `count` elements. The host splits r so that no invocation loops more than 32,768 times.
@@ -11,7 +12,14 @@ struct Params { outer: u32, middle: u32, inner: u32, count: u32, scale: f32 }
 var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [outer, middle, inner]; [outer, inner] in spread
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // [outer, inner]; [outer, middle, inner] in spread
+@group(0) @binding(2) var<storage, read> x4: array<vec4<f32>>; // [outer, middle, inner / 4]
+@group(0) @binding(3) var<storage, read_write> y4: array<vec4<f32>>; // [outer, inner / 4]
 var<workgroup> sh_sum: array<f32, 64>;
+
+// Rows from element `first` on of a matrix of `count` elements, `inner` a row; the last of all may be short.
+fn rows_of(first: u32, inner: u32, count: u32) -> u32 {
+    return min(p.middle, (max(count, first) - first + inner - 1u) / inner);
+}
 
 fn term(at: u32) -> f32 {
     let v = x[at];
@@ -27,11 +35,29 @@ fn serial(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     let o = divide(at, p.inner);
     let first = o * p.middle * p.inner + (at - o * p.inner);
     var sum = 0.0;
-    let terms = min(p.middle, (p.count - first + p.inner - 1u) / p.inner);
+    let terms = rows_of(first, p.inner, p.count);
     for (var r = 0u; r < terms; r += 1u) {
         sum += term(first + r * p.inner);
     }
     y[at] = p.scale * sum;
+}
+
+@compute @workgroup_size(64)
+fn fours(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, lid, 64u);
+    let inner = p.inner / 4u;
+    if at >= p.outer * inner {
+        return;
+    }
+    let o = divide(at, inner);
+    let first = o * p.middle * inner + (at - o * inner);
+    let rows = rows_of(first, inner, p.count / 4u);
+    var sum = vec4(0.0);
+    for (var r = 0u; r < rows; r += 1u) {
+        let v = x4[first + r * inner];
+        sum += select(v, v * v, SQUARE);
+    }
+    y4[at] = p.scale * sum;
 }
 
 @compute @workgroup_size(64)
@@ -42,7 +68,7 @@ fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     if inside {
         let o = at / p.inner;
         let first = o * p.middle * p.inner + at % p.inner;
-        let terms = min(p.middle, (p.count - first + p.inner - 1u) / p.inner);
+        let terms = rows_of(first, p.inner, p.count);
         for (var r = lid; r < terms; r += 64u) {
             sum += term(first + r * p.inner);
         }

@@ -166,7 +166,7 @@ fn a_conditional_prior_learns_what_its_classes_are() {
     let class: Vec<u32> = (0..n as u32).map(|i| i % 2).collect();
     let z0: Vec<f32> = class.iter().flat_map(|&c| vec![if c == 0 { -0.7 } else { 1.7 }; 16 * DIM]).collect();
     let z0 = Tensor::from_slice(&gpu, &z0, [n, 4, 4, DIM]);
-    for step in 0..60 {
+    for step in 0..160 {
         let stream = Stream { step, ..STREAM };
         let told: Vec<u32> = class.iter().enumerate().map(|(i, &c)| if i % 3 == 0 { 2 } else { c }).collect();
         let t: Vec<u32> = (0..n as u32).map(|i| 1 + stream.below(i, 40)).collect();

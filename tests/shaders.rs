@@ -12,8 +12,14 @@ use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ShaderStage};
 
-/// Entry points that GLSL ES 3.10 cannot express, with the reason. None today.
-const NO_GLSL: [(&str, &str, &str); 0] = [];
+/// Entry points that GLSL ES 3.10 cannot express, with the reason.
+const NO_GLSL: [(&str, &str, &str); 4] = [
+    ("matmul_lanes", "lanes", WORDS),
+    ("conv2d_lanes", "forward", WORDS),
+    ("conv2d_lanes", "backward_input", WORDS),
+    ("conv2d_lanes", "backward_weight", WORDS),
+];
+const WORDS: &str = "it has no integers of 64 bits";
 
 fn all() -> Vec<(&'static Shader, Parsed)> {
     let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);

@@ -11,7 +11,7 @@ const STEP: AdamStep =
 const LIMIT: f32 = 2.0;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for count in [1, 63, 64, 65, 1030] {
+    for count in [4, 60, 64, 68, 1032] {
         for (which, name) in ["weights", "first moment", "second moment", "average"].into_iter().enumerate() {
             // Gradients of three steps, then the weights.
             list.push(Case::new(
@@ -39,31 +39,37 @@ pub fn cases(list: &mut Vec<Case>) {
             |x| x[0].iter().zip(&x[1]).map(|(&a, &b)| Real::constant(0.75) * a + Real::constant(0.25) * b).collect(),
         ));
     }
-    list.push(Case::new(
-        "collect",
-        "nine gradients",
-        [1, 3, 64, 65, 7, 130, 2, 31, 100].iter().map(|&n| Input::normal(&[n]).constant()).collect(),
-        |gpu, x| {
-            let arena = Tensor::zeros(gpu, [1024]);
-            let mut start = 0;
-            let mut places = Vec::new();
-            for grad in x {
-                places.push((start, grad.clone()));
-                start += grad.count().next_multiple_of(64);
-            }
-            ops::collect(gpu, &arena, &places);
-            arena
-        },
-        |x| {
-            let mut arena: Vec<Real> = Vec::new();
-            for grad in x {
-                arena.extend(grad);
-                arena.resize(arena.len().next_multiple_of(64), Real::default());
-            }
-            arena.resize(1024, Real::default());
-            arena
-        },
-    ));
+    // The second has one that is copied by itself.
+    for (name, sizes) in
+        [("nine gradients", &[1, 3, 64, 65, 7, 130, 2, 31, 100][..]), ("a large one", &[5, 20_001, 64])]
+    {
+        let length = sizes.iter().map(|&n: &usize| n.next_multiple_of(64)).sum::<usize>() + 64;
+        list.push(Case::new(
+            "collect",
+            name,
+            sizes.iter().map(|&n| Input::normal(&[n]).constant()).collect(),
+            move |gpu, x| {
+                let arena = Tensor::zeros(gpu, [length]);
+                let mut start = 0;
+                let mut places = Vec::new();
+                for grad in x {
+                    places.push((start, grad.clone()));
+                    start += grad.count().next_multiple_of(64);
+                }
+                ops::collect(gpu, &arena, &places);
+                arena
+            },
+            move |x| {
+                let mut arena: Vec<Real> = Vec::new();
+                for grad in x {
+                    arena.extend(grad);
+                    arena.resize(arena.len().next_multiple_of(64), Real::default());
+                }
+                arena.resize(length, Real::default());
+                arena
+            },
+        ));
+    }
     // Nine gradients of odd sizes take two dispatches; the norm is over two arenas.
     let sizes: Vec<usize> = vec![1, 3, 64, 65, 7, 130, 2, 31, 1000];
     for limit in [0.0, 1.0, 1e6] {

@@ -11,7 +11,7 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("{count} of {rounds} rounds"),
             vec![Input::normal(&[count]).constant()],
             move |_, x| ops::fma_chain(&x[0], rounds, [a as f32, b as f32]),
-            move |x| x[0].iter().map(|&x| chains(x, 32 * rounds, a, b)).collect(),
+            move |x| x[0].iter().map(|&x| chains(x, 8 * rounds, a, b)).collect(),
         ));
     }
     for count in [4, 252, 1_028] {

@@ -13,6 +13,8 @@ pub fn cases(list: &mut Vec<Case>) {
         (&[2, 2049, 3], 1),
         (&[64, 33, 70], 1),
         (&[21, 21, 3], 0),
+        (&[3, 65, 8], 1),
+        (&[1000, 36], 0),
     ] {
         let sizes = [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()];
         list.push(Case::new(

@@ -63,3 +63,11 @@ fn accurate_sigmoid(x: f32) -> f32 {
     let e = exp(-abs(x));
     return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
+
+// Derivative of x sigmoid(x): s(x) (1 + x s(-x)), both s from one exponential.
+fn silu_slope(x: f32) -> f32 {
+    let e = exp(-abs(x));
+    let up = select(e, 1.0, x >= 0.0) / (1.0 + e);
+    let down = select(1.0, e, x >= 0.0) / (1.0 + e);
+    return up * (1.0 + x * down);
+}

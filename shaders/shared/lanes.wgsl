@@ -1,5 +1,5 @@
 // What kernels for drivers that run a subgroup of eight lanes as one CPU vector share. There a load goes lane by lane
-// and costs as much as a hundred multiply-adds, a broadcast two. So a subgroup owns 32 x 64 outputs: each of its lanes
+// and costs as much as a hundred multiply-adds, a broadcast two; one of 64 bits costs as much as one of 32. So a subgroup owns 32 x 64 outputs: each of its lanes
 // all rows of 4 neighbouring columns, and of the 4 columns that lie 32 further right. It loads rows of the left operand
 // once, each lane another part, and hands them round.
 #import block
@@ -15,6 +15,11 @@ struct Strip {
 
 // The 32 rows.
 struct Sums { s0: Strip, s1: Strip, s2: Strip, s3: Strip }
+
+// Four numbers that were loaded two at a time.
+fn floats(v: vec2<u64>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
+}
 
 // Column quads of a subgroup.
 fn quads() -> u32 {

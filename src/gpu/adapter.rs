@@ -77,10 +77,16 @@ pub struct FeatureFacts {
 }
 
 impl AdapterFacts {
+    /// Whether a CPU plays the GPU: barriers are dear there, and few invocations keep it busy.
+    pub fn is_cpu(&self) -> bool {
+        self.kind == "cpu"
+    }
+
     /// Whether kernels called `lanes` run here and are the faster ones: on a CPU that runs subgroups of eight lanes, no
-    /// more and no fewer, as one vector (Mesa's lavapipe). They are right on any adapter with subgroups of that size.
+    /// more and no fewer, as one vector (Mesa's lavapipe). They are right on any adapter with subgroups of that size and
+    /// integers of 64 bits, by which they load two numbers at once.
     pub fn has_lanes(&self) -> bool {
-        self.kind == "cpu" && self.features.subgroup && self.subgroup == [8, 8]
+        self.is_cpu() && self.features.subgroup && self.features.shader_int64 && self.subgroup == [8, 8]
     }
 }
 
@@ -249,6 +255,7 @@ pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue
     let offered = adapter.limits();
     let wanted = wgpu::Features::IMMEDIATES
         | wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_INT64
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
         | wgpu::Features::PIPELINE_CACHE;
@@ -334,7 +341,7 @@ mod tests {
     #[test]
     fn kernels_for_eight_lanes_need_a_cpu_that_has_them() {
         let mut facts = adapter(0, "llvmpipe", "cpu", "vulkan");
-        (facts.features.subgroup, facts.subgroup) = (true, [8, 8]);
+        (facts.features.subgroup, facts.features.shader_int64, facts.subgroup) = (true, true, [8, 8]);
         assert!(facts.has_lanes());
         let with = |change: fn(&mut AdapterFacts)| {
             let mut other = facts.clone();

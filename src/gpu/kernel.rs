@@ -91,8 +91,9 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let text = resolve_imports(shader.source);
     let path = format!("shaders/{}.wgsl", shader.name);
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
-    // Packed f16 is a probe's alone: no kernel needs it. Subgroups are in kernels that only some adapters run.
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    // Packed f16 is a probe's alone: no kernel needs it. Subgroups and 64 bits are in kernels that only some adapters run.
+    let only_some = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
+    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | only_some;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;

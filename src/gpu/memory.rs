@@ -20,6 +20,8 @@ fn poison(buffer: u32) -> u32 {
 
 /// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
 pub(super) const GUARD: u64 = 256;
+/// Elements to which a tensor inside another's memory is aligned: 256 bytes, WebGPU's binding alignment.
+pub const ALIGN: usize = 64;
 /// Bytes inside the binding behind the tensor's last element; watched when the pool poisons.
 const TAIL: u64 = 64;
 
@@ -71,7 +73,7 @@ impl Buffer {
     /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding alignment).
     pub fn slice(&self, offset: u64, size: u64) -> Buffer {
         assert!(offset + size <= self.size, "slice {offset}+{size} of a buffer of {} bytes", self.size);
-        assert_eq!(offset % 256, 0, "slice at {offset}, which is not a multiple of 256");
+        assert_eq!(offset % (4 * ALIGN as u64), 0, "slice at {offset}, which is not a multiple of 256");
         Buffer { alloc: self.alloc.clone(), offset: self.offset + offset, size }
     }
 

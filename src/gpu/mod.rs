@@ -27,7 +27,7 @@ pub use adapter::{
     AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters, every_adapter, find_adapter,
 };
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
-pub use memory::Buffer;
+pub use memory::{ALIGN, Buffer};
 pub use profile::{KernelTime, table as profile_table};
 
 use crate::error::{Error, Result};
@@ -123,6 +123,7 @@ struct Inner {
     recording_gradients: Cell<bool>,
     rehearsal: Option<Rehearsal>,
     lanes: bool,
+    cpu: bool,
 }
 
 /// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`. Panics pass on.
@@ -183,6 +184,8 @@ impl Gpu {
             recording_gradients: Cell::new(true),
             pool,
             lanes: facts.has_lanes() && !options.portable,
+            // A rehearsal stands for any adapter.
+            cpu: facts.is_cpu() && !options.portable && rehearsal.is_none(),
             facts,
             device,
             queue,
@@ -198,6 +201,11 @@ impl Gpu {
     /// Whether ops with kernels for subgroups of eight lanes take them.
     pub fn has_lanes(&self) -> bool {
         self.0.lanes
+    }
+
+    /// Whether ops with kernels for CPU drivers take them.
+    pub fn is_cpu(&self) -> bool {
+        self.0.cpu
     }
 
     /// What the engine did so far.

@@ -119,6 +119,21 @@ impl Gpu {
         self.with_encoder(|encoder| encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size())));
     }
 
+    /// Copies `from` to byte `at` of `to` after everything recorded so far.
+    ///
+    /// # Panics
+    /// If it does not fit there.
+    pub fn copy(&self, from: &Buffer, to: &Buffer, at: u64) {
+        assert!(at + from.size() <= to.size(), "a copy of {} bytes to {at} of {}", from.size(), to.size());
+        if self.rehearses() {
+            return;
+        }
+        let (source, target) = (from.raw(), to.raw());
+        self.with_encoder(|encoder| {
+            encoder.copy_buffer_to_buffer(source, from.offset(), target, to.offset() + at, from.size());
+        });
+    }
+
     /// Ends the open pass so that `f` can record something else than a dispatch.
     pub(super) fn with_encoder<R>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> R) -> R {
         let mut recorder = self.0.recorder.borrow_mut();

@@ -3,12 +3,10 @@
 
 use super::Module;
 use crate::config::TrainConfig;
-use crate::gpu::Gpu;
+use crate::gpu::{ALIGN, Gpu};
 use crate::ops::{self, AdamStep, Clip};
 use crate::tensor::{Grads, Shape, Tensor};
 
-/// Elements to which each parameter's place is aligned: 256 bytes, WebGPU's binding alignment.
-const ALIGN: usize = 64;
 /// Most elements of one arena: 64 MiB, half of what the smallest adapters bind.
 const ARENA: usize = 16 << 20;
 

@@ -19,9 +19,16 @@ struct Collect {
     total: u32,
 }
 
+/// Elements from which on a gradient is copied by itself: a kernel that picks among several would cost more than one copy.
+const LARGE: usize = 1 << 14;
+
 /// Copies each gradient to its place (in elements) in the flat `arena`.
 pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
-    for group in grads.chunks(SOURCES) {
+    let (large, small): (Vec<_>, Vec<_>) = grads.iter().partition(|(_, grad)| grad.count() >= LARGE);
+    for (start, grad) in large {
+        gpu.copy(grad.buffer(), arena.buffer(), 4 * *start as u64);
+    }
+    for group in small.chunks(SOURCES) {
         let mut params = Collect { ends: [u32::MAX; SOURCES], starts: [0; SOURCES], total: 0 };
         for (i, (start, grad)) in group.iter().enumerate() {
             params.total += grad.count() as u32;
@@ -92,12 +99,13 @@ struct AdamParams {
 /// One Adam step in place over flat tensors of equal size: weights, first and second moment, running average.
 ///
 /// # Panics
-/// If sizes differ.
+/// If sizes differ, or are no multiple of four.
 #[track_caller]
 pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tensor; 4], step: AdamStep) {
     let count = weight.count();
     let same = [grad, first, second, average].iter().all(|t| t.count() == count);
     assert!(same, "adam: arenas of different sizes, weights {:?} and gradients {:?}", weight.shape(), grad.shape());
+    assert_eq!(count % 4, 0, "adam: {:?} is not of whole vec4s", weight.shape());
     let power = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.step as i32))) as f32;
     let params = AdamParams {
         count: count as u32,
@@ -111,7 +119,7 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
         ema: step.ema,
     };
     let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
-    grad.gpu().dispatch(&SHADER, "adam", &[], &buffers, &params, grid(count, 64));
+    grad.gpu().dispatch(&SHADER, "adam", &[], &buffers, &params, grid(count / 4, 64));
 }
 
 /// decay · a + (1 − decay) · b; has no gradient.

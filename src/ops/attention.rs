@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::matmul::Trans;
+use super::softmax::softmax_of_seen;
 use super::{LOOPS, grid};
 use crate::gpu::{Override, Shader, shader};
 use crate::tensor::Tensor;
@@ -14,6 +16,8 @@ const WIDEST: usize = 256;
 /// Most vec4s of a row of which a lane has two; of more it has four. So tiles have at most 64 rows of either side, and
 /// lanes keep few sums where they can.
 const NARROW: usize = 32;
+/// Scores that are stored where that is faster: 64 MiB of them.
+const SCORES: usize = 1 << 24;
 
 /// How [`attention`] is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,10 +45,14 @@ struct Params {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Fit {
-    rows: u32,
-    from_width: u32,
-    to_width: u32,
+struct Turn {
+    n: u32,
+    from_a: u32,
+    from_b: u32,
+    from_d: u32,
+    to_a: u32,
+    to_b: u32,
+    to_d: u32,
 }
 
 /// y = softmax(scale · q kᵀ) v for each sample and head (Vaswani et al. 2017), in tiles (Dao et al. 2022).
@@ -65,9 +73,26 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
     assert!(len_k >= 1, "attention: no key");
     assert!((1..=WIDEST).contains(&d), "attention: {d} channels a head; there may be 1 to {WIDEST}");
     let scale = options.scale.unwrap_or(1.0 / (d as f32).sqrt());
+    if q.gpu().is_cpu() && n * heads * q.dims::<4>()[1] * len_k <= SCORES {
+        return by_products(q, k, v, options.causal, scale);
+    }
     let width = d.next_multiple_of(4);
     let [q, k, v] = [q, k, v].map(|x| fit(x, width));
     fit(&whole_vectors(&q, &k, &v, options.causal, scale), d)
+}
+
+/// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the scores.
+fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
+    let ([n, len_q, heads, d], [_, len_k, ..]) = (q.dims::<4>(), k.dims::<4>());
+    let width = d.next_multiple_of(4);
+    let [q, k, v] = [q, k, v].map(|x| {
+        let length = x.dims::<4>()[1].next_multiple_of(4);
+        turn(x, [heads, length, width]).reshape([n * heads, length, width])
+    });
+    let scores = super::matmul(&q, &k, Trans { a: false, b: true });
+    let y = super::matmul(&softmax_of_seen(&scores, scale, len_k, causal), &v, Trans::default());
+    let [_, length, _] = y.dims();
+    turn(&y.reshape([n, heads, length, width]), [len_q, heads, d])
 }
 
 /// Attention of rows of whole vec4s.
@@ -142,11 +167,20 @@ impl Params {
 /// `x` with rows of another width: cut, or with zeros behind.
 fn fit(x: &Tensor, to: usize) -> Tensor {
     let [n, length, heads, from] = x.dims();
-    if from == to {
-        return x.clone();
+    let rows = n * length * heads;
+    turn(&x.reshape([rows, 1, 1, from]), [1, 1, to]).reshape([n, length, heads, to])
+}
+
+/// `y[n, b, a, d] = x[n, a, b, d]`, of sizes `to` behind the first dimension: cut, or with zeros behind.
+fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
+    let [n, a, b, d] = x.dims();
+    if to == [b, a, d] && (a == 1 || b == 1) {
+        return x.reshape([n, b, a, d]);
     }
-    let y = Tensor::uninit(x.gpu(), [n, length, heads, to]);
-    let params = Fit { rows: (n * length * heads) as u32, from_width: from as u32, to_width: to as u32 };
-    x.gpu().dispatch(&SHADER, "fit", &[], &[x.buffer(), y.buffer()], &params, grid(y.count(), 64));
-    y.with_vjp([x], move |dy, _| [Some(fit(dy, from))])
+    let y = Tensor::uninit(x.gpu(), [n, to[0], to[1], to[2]]);
+    let [n, from_a, from_b, from_d] = [n, a, b, d].map(|v| v as u32);
+    let [to_a, to_b, to_d] = to.map(|v| v as u32);
+    let params = Turn { n, from_a, from_b, from_d, to_a, to_b, to_d };
+    x.gpu().dispatch(&SHADER, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(y.count(), 64));
+    y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, d]))])
 }

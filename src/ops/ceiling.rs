@@ -11,7 +11,7 @@ pub(super) static SHADER: Shader = shader!("ceiling");
 /// Chains of one element.
 const CHAINS: usize = 12;
 /// Links of a chain in a round.
-const LINKS: usize = 32;
+const LINKS: usize = 8;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -22,7 +22,7 @@ struct Params {
     b: f32,
 }
 
-/// For each element of `x` the sum of 12 chains v ← v a + b of 32 `rounds` links, begun at x + 0, 1/8, … 11/8. Of the shape
+/// For each element of `x` the sum of 12 chains v ← v a + b of 8 `rounds` links, begun at x + 0, 1/8, … 11/8. Of the shape
 /// of `x`.
 ///
 /// # Panics

@@ -2,9 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::layout::widen;
 use super::reduce::sum_middle;
-use super::{LOOPS, grid};
-use crate::gpu::{Gpu, Override, Shader, shader};
+use super::{LOOPS, grid, narrow, pad};
+use crate::gpu::{ALIGN, Gpu, Override, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("conv2d");
@@ -138,15 +139,18 @@ fn width(channels: usize) -> (Override, usize) {
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.c, params.o].map(|d| d as usize);
+    if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
+        let bias = bias.map(|bias| widen(bias, to));
+        return narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
+    }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let y = forward(x, weight, bias, params);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
-        [
-            want_x.then(|| backward_input(dy, &saved_w, None, params)),
-            want_w.then(|| backward_weight(&saved_x, dy, &saved_w, params)),
-            want_b.then(|| sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o])),
-        ]
+        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params));
+        let (dw, db) = want_w.then(|| backward_weight(&saved_x, dy, &saved_w, params, want_b)).unzip();
+        let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
+        [dx, dw, db.flatten().or_else(|| want_b.then(sum))]
     };
     match bias {
         Some(bias) => y.with_vjp([x, weight, bias], backward).noted(&[weight, bias]),
@@ -156,6 +160,30 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
                 [dx, dw]
             })
             .noted(&[weight]),
+    }
+}
+
+/// What makes a convolution one of whole vec4s of channels.
+pub(super) struct Fours {
+    /// The weight with zeros behind both kinds of channels.
+    pub weight: Tensor,
+    /// Channels of the weight's last dimension but one.
+    pub from: usize,
+    /// Channels of its last.
+    pub to: usize,
+}
+
+impl Fours {
+    /// For a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than kernels that go channel by
+    /// channel; `None` if there is nothing to gain.
+    pub fn of(weight: &Tensor, c: usize, o: usize) -> Option<Fours> {
+        let [from, to] = [c, o].map(|channels| channels.next_multiple_of(4));
+        if !weight.gpu().is_cpu() || [from, to] == [c, o] || from.max(to) < SMALL {
+            return None;
+        }
+        let [h, w, ..] = weight.dims::<4>();
+        let wide = widen(weight, to).reshape([h * w, 1, c, to]);
+        Some(Fours { weight: pad(&wide, [0, 0, 0, from - c]).reshape([h, w, from, to]), from, to })
     }
 }
 
@@ -229,8 +257,14 @@ pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>
     dx
 }
 
-/// dw, of `weight`'s shape.
-pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, weight: &Tensor, params: Params) -> Tensor {
+/// dw, of `weight`'s shape, and where the kernel has it at hand and it is wanted, db `[o]`.
+pub(super) fn backward_weight(
+    x: &Tensor,
+    dy: &Tensor,
+    weight: &Tensor,
+    params: Params,
+    want_b: bool,
+) -> (Tensor, Option<Tensor>) {
     let (pixels, count) = (params.out_pixels(), weight.count());
     let taps = (params.kernel_h * params.kernel_w) as usize;
     let [c, o] = [params.c, params.o].map(|d| d as usize);
@@ -245,15 +279,21 @@ pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, weight: &Tensor, params: 
     let least = pixels.div_ceil((PARTIAL / count).max(1));
     let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
     let parts = pixels.div_ceil(part);
+    // The bias's gradient comes out of it as the last row, if that can begin a tensor; a mask may leave no tap to make it.
+    let with_bias = want_b && lanes && count % ALIGN == 0 && params.taps > 0;
+    let numbers = if with_bias { count + o } else { count };
     x.gpu().count_flops(params.flops());
-    let partial = Tensor::uninit(x.gpu(), [parts, count]);
+    let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
-    let params = Params { part: part as u32, ..params };
+    let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
     let (shader, overrides): (_, &[Override]) = match (lanes, params.fours()) {
         (true, _) => (&LANES, &[wide]),
         (false, true) => (&VEC4, &[]),
         (false, false) => (&SHADER, &[]),
     };
     x.gpu().dispatch(shader, "backward_weight", overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
-    sum_middle(&partial, [1, parts, count], 1.0, false).reshape(weight.shape())
+    let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
+    let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
+    let dw = Tensor::from_buffer(x.gpu(), slice(0, count), weight.shape());
+    (dw, with_bias.then(|| Tensor::from_buffer(x.gpu(), slice(count, o), [o])))
 }

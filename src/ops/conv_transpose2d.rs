@@ -2,7 +2,9 @@
 
 use bytemuck::Zeroable;
 
-use super::conv2d::{Params, backward_input, backward_weight, forward};
+use super::conv2d::{Fours, Params, backward_input, backward_weight, forward};
+use super::layout::widen;
+use super::narrow;
 use super::reduce::sum_middle;
 use crate::tensor::Tensor;
 
@@ -36,13 +38,18 @@ impl Default for ConvTranspose {
 pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspose) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.o, params.c].map(|d| d as usize);
+    // The weight is [kernel_h, kernel_w, o, c] here.
+    if let Some(Fours { weight, from: to, to: from }) = Fours::of(weight, o, c) {
+        let bias = bias.map(|bias| widen(bias, to));
+        return narrow(&conv_transpose2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
+    }
     params.check_rounds("conv_transpose2d", if x.wants_grad() { c.max(o) } else { c });
     let y = backward_input(x, weight, bias, params);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
             want_x.then(|| forward(dy, &saved_w, None, params)),
-            want_w.then(|| backward_weight(dy, &saved_x, &saved_w, params)),
+            want_w.then(|| backward_weight(dy, &saved_x, &saved_w, params, false).0),
             want_b.then(|| sum_middle(dy, [1, params.pixels(), o], 1.0, false).reshape([o])),
         ]
     };

@@ -3,10 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{LOOPS, grid};
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Gpu, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("group_norm");
+pub(super) static DIRECT: Shader = shader!("group_norm_direct");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -41,6 +42,9 @@ pub fn group_norm_silu(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize,
 #[track_caller]
 fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32, silu: bool) -> Tensor {
     let params = check(x, [gamma, beta], groups, eps);
+    if params.direct(x.gpu()) {
+        return normalise_direct(x, gamma, beta, params, silu);
+    }
     let ([n, hw, c], overrides) = (x.dims(), [("SILU", u32::from(silu))]);
     let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [n, groups, 2]));
     let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
@@ -63,6 +67,43 @@ fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32,
         dy.gpu().dispatch(&SHADER, "backward_affine", &overrides, &buffers, &params, [c as u32, 1, 1]);
         [dx, Some(dgamma), Some(dbeta)]
     })
+}
+
+/// The same by kernels without barriers.
+fn normalise_direct(x: &Tensor, gamma: &Tensor, beta: &Tensor, params: Params, silu: bool) -> Tensor {
+    let ([n, hw, c], overrides, slabs) = (x.dims(), [("SILU", u32::from(silu))], params.slabs());
+    let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [slabs, 2]));
+    let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
+    x.gpu().dispatch(&DIRECT, "forward", &overrides, &buffers, &params, grid(slabs, 8));
+    let saved = [x.detach(), gamma.detach(), beta.detach()];
+    y.with_vjp([x, gamma, beta], move |dy, [_, want_gamma, want_beta]| {
+        let (gpu, [x, gamma, beta]) = (dy.gpu(), saved.each_ref().map(Tensor::buffer));
+        let (dx, parts) = (Tensor::uninit(gpu, [n, hw, c]), [(); 2].map(|()| Tensor::uninit(gpu, [n, c])));
+        let [part_gamma, part_beta] = parts.each_ref().map(Tensor::buffer);
+        let buffers = [x, gamma, beta, dy.buffer(), stats.buffer(), dx.buffer(), part_gamma, part_beta];
+        gpu.dispatch(&DIRECT, "backward_input", &overrides, &buffers, &params, grid(slabs, 8));
+        if !want_gamma && !want_beta {
+            return [Some(dx), None, None];
+        }
+        let (dgamma, dbeta) = (Tensor::uninit(gpu, [c]), Tensor::uninit(gpu, [c]));
+        let buffers = [part_gamma, part_beta, dgamma.buffer(), dbeta.buffer()];
+        gpu.dispatch(&DIRECT, "backward_affine", &[], &buffers, &params, grid(c, 8));
+        [Some(dx), Some(dgamma), Some(dbeta)]
+    })
+}
+
+impl Params {
+    /// Groups of all samples.
+    fn slabs(&self) -> usize {
+        (self.batch * self.groups) as usize
+    }
+
+    /// Whether the kernels without barriers are taken, and can be.
+    fn direct(&self, gpu: &Gpu) -> bool {
+        let width = self.channels / self.groups;
+        let rounds = 3 * (self.hw * width) as usize;
+        gpu.is_cpu() && rounds.max(self.batch as usize) <= LOOPS
+    }
 }
 
 #[track_caller]

@@ -87,6 +87,15 @@ pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
     window(x, start as isize, length).with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
 }
 
+/// `x` [.., c] with zeros behind its last dimension → [.., to].
+pub(super) fn widen(x: &Tensor, to: usize) -> Tensor {
+    let c = x.shape().last();
+    if to == c {
+        return x.clone();
+    }
+    window(x, 0, to).with_vjp([x], move |dy, _| [Some(window(dy, 0, c))])
+}
+
 /// `length` elements of the last dimension from `start`, zeros where `x` has none.
 fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();

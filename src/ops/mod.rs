@@ -82,6 +82,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
+        &group_norm::DIRECT,
         &half::SHADER,
         &kl::SHADER,
         &layout::SHADER,

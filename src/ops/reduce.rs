@@ -10,6 +10,10 @@ pub(super) static SHADER: Shader = shader!("reduce");
 
 /// Most terms that one invocation sums: one driver silently ends all loops of an invocation after 65,535 rounds.
 const PART: usize = 32_768;
+/// Terms that one invocation sums in any case.
+const SHORT: usize = 256;
+/// Outputs in a row from which on invocations read whole cache lines.
+const SIDE_BY_SIDE: usize = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -23,9 +27,11 @@ struct Params {
 
 /// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if `square`.
 pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: f32, square: bool) -> Tensor {
-    if outer == 1 && middle > 64 * PART {
-        // In two passes; the last row of the first may be short.
-        let rows = sum_middle(x, [middle.div_ceil(PART), PART, inner], 1.0, square);
+    // In two passes where one would be too long, or where rows are long enough to be read side by side.
+    let part = if middle > 64 * PART { PART } else { middle.isqrt().max(SHORT / 4) };
+    if outer == 1 && (middle > 64 * PART || (middle > SHORT && inner >= SIDE_BY_SIDE)) {
+        // The last row of the first may be short.
+        let rows = sum_middle(x, [middle.div_ceil(part), part, inner], 1.0, square);
         return sum_middle(&rows, [1, rows.count() / inner, inner], scale, false);
     }
     assert!(middle <= 64 * PART, "sums over {middle} terms in one pass; a workgroup does {}", 64 * PART);
@@ -36,8 +42,10 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
-    if middle <= 256 || (outputs >= 4096 && middle <= PART) {
-        x.gpu().dispatch(&SHADER, "serial", &overrides, &buffers, &params, grid(outputs, 64));
+    if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
+        let fours = inner % 4 == 0 && x.count() % 4 == 0;
+        let (entry, invocations) = if fours { ("fours", outputs / 4) } else { ("serial", outputs) };
+        x.gpu().dispatch(&SHADER, entry, &overrides, &buffers, &params, grid(invocations, 64));
     } else {
         x.gpu().dispatch(&SHADER, "tree", &overrides, &buffers, &params, grid(outputs, 1));
     }
@@ -88,14 +96,14 @@ fn all(x: &Tensor, scale: f32) -> Tensor {
     total(x, scale, false).with_vjp([x], move |dy, _| [Some(spread(dy, [1, shape.count(), 1], shape, scale))])
 }
 
-/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: rows of 1,024 first, so that it fills the GPU.
+/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that it fills the GPU.
 pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
     let (count, row) = (x.count(), 1024);
     if count <= row {
         return sum_middle(x, [1, count, 1], scale, square).reshape([]);
     }
-    let rows = sum_middle(x, [count.div_ceil(row), row, 1], 1.0, square);
-    sum_middle(&rows, [1, rows.count(), 1], scale, false).reshape([])
+    let columns = sum_middle(x, [1, count.div_ceil(row), row], 1.0, square);
+    sum_middle(&columns, [1, row, 1], scale, false).reshape([])
 }
 
 /// Σ x² as a scalar; has no gradient. For norms of gradients.

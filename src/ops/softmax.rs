@@ -14,6 +14,9 @@ struct Params {
     rows: u32,
     k: u32,
     scale: f32,
+    seen: u32,
+    period: u32,
+    reach: u32,
 }
 
 impl Params {
@@ -22,7 +25,8 @@ impl Params {
         let k = x.shape().last();
         // One invocation walks three times over a row.
         assert!(3 * k <= LOOPS, "softmax: {k} entries a row; there may be {}", LOOPS / 3);
-        Params { rows: (x.count() / k) as u32, k: k as u32, scale }
+        let (rows, k) = ((x.count() / k) as u32, k as u32);
+        Params { rows, k, scale, seen: k, period: 1, reach: k }
     }
 }
 
@@ -32,7 +36,7 @@ impl Params {
 /// If a row has over 20,000 entries.
 #[track_caller]
 pub fn softmax(x: &Tensor, scale: f32) -> Tensor {
-    normalise(x, scale, false)
+    normalise(x, Params::of(x, scale), false)
 }
 
 /// log softmax(scale · x) over the last dimension.
@@ -41,12 +45,20 @@ pub fn softmax(x: &Tensor, scale: f32) -> Tensor {
 /// If a row has over 20,000 entries.
 #[track_caller]
 pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
-    normalise(x, scale, true)
+    normalise(x, Params::of(x, scale), true)
 }
 
+/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If `causal` row i sees its first
+/// i + 1 entries at most.
 #[track_caller]
-fn normalise(x: &Tensor, scale: f32, log: bool) -> Tensor {
-    let (y, params) = (Tensor::uninit(x.gpu(), x.shape()), Params::of(x, scale));
+pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
+    let ([_, rows, _], all) = (x.dims(), Params::of(x, scale));
+    let (period, reach) = if causal { (rows as u32, 1) } else { (1, all.k) };
+    normalise(x, Params { seen: seen as u32, period, reach, ..all }, false)
+}
+
+fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
+    let y = Tensor::uninit(x.gpu(), x.shape());
     let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
     x.gpu().dispatch(&SHADER, "forward", &overrides, &[x.buffer(), y.buffer()], &params, groups);
     let saved = y.clone();

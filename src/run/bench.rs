@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::figures::{self, Reached};
 use super::progress::Progress;
-use super::{Device, keep_pipelines, print_document, table};
+use super::{Device, keep_pipelines, print_document, print_profile, table};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
 use clock::Clock;
@@ -128,6 +128,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         rows.extend(startup::measure(gpus.steps.facts().index)?);
     }
     progress.finish();
+    print_profile(&gpus.steps);
     keep_pipelines(&gpus.kernels);
     let facts = gpus.kernels.facts();
     let adapter = format!("{} ({}, {})", facts.name, facts.backend, facts.driver_info);
@@ -161,7 +162,8 @@ fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
     Ok((cases, starts))
 }
 
-/// One adapter, opened twice: with timestamps, which cost, for kernels; without for training steps.
+/// One adapter, opened twice: with timestamps, which cost, for kernels; for training steps without, unless a profile is
+/// wanted.
 struct Gpus {
     kernels: Gpu,
     steps: Gpu,
@@ -175,7 +177,7 @@ struct Measured {
 
 impl Gpus {
     fn open(device: &Device) -> Result<Gpus> {
-        Ok(Gpus { kernels: device.open_for_kernels()?, steps: device.open_with(false)? })
+        Ok(Gpus { kernels: device.open_for_kernels()?, steps: device.open()? })
     }
 
     fn measure(&self, case: &Case, ceilings: Ceilings) -> Result<Measured> {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::tensorboard::Events;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::nn::checkpoint;
 
 /// A run directory, locked while this lives.
 pub struct RunDir {
@@ -19,6 +20,20 @@ pub struct RunDir {
     /// From [`RunDir::rewind`] on.
     events: Option<Events>,
     _lock: File,
+}
+
+/// A text that tells the checkpoints of `runs`, `settings` and this version from others.
+///
+/// # Errors
+/// [`Error::Io`] if a checkpoint cannot be read.
+pub fn fingerprint(runs: &[impl AsRef<Path>], settings: &dyn std::fmt::Display) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for run in runs {
+        let file = checkpoint::path(run.as_ref());
+        hash.update_reader(File::open(&file).map_err(Error::io(&file))?).map_err(Error::io(&file))?;
+    }
+    hash.update(settings.to_string().as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
+    Ok(hash.finalize().to_hex().to_string())
 }
 
 impl RunDir {

@@ -20,10 +20,10 @@ pub const FAULTS: &[Faults] = &[
             ("gradient[i] * clip_scale[1]", "gradient[i] * clip_scale[0]"),
             ("(1.0 - p.beta2) * g * g", "(1.0 - p.beta2) * g"),
             ("sqrt(v * p.correction2)", "sqrt(v)"),
-            ("(step + p.decay * weight[i])", "step"),
+            ("(step + p.decay * old)", "step"),
             ("(1.0 - p.ema) * w;", "(1.0 - p.ema) * weight[i] * p.ema;"),
             // The last parameter stays as it was.
-            ("if i >= p.count {", "if i + 1u >= p.count {"),
+            ("if i >= p.count / 4u {", "if i + 1u >= p.count / 4u {"),
         ],
     },
     Faults {
@@ -36,7 +36,7 @@ pub const FAULTS: &[Faults] = &[
             ("out[4u * i + j] / total[i]", "out[4u * i + j] / total[0]"),
             ("lse[row] = top[i] +", "lse[row] = top[i] -"),
             ("sh_weight[slot + 192u] = e3;", "sh_weight[slot + 192u] = e2;"),
-            ("column < f.from_width);", "column <= f.from_width);"),
+            ("d < t.from_d;", "d <= t.from_d;"),
         ],
     },
     Faults {
@@ -150,7 +150,7 @@ pub const FAULTS: &[Faults] = &[
         shader: "elementwise",
         ops: &["silu", "gelu", "elu", "tanh", "affine", "add", "sub", "div"],
         faults: &[
-            ("return s * (1.0 + v * accurate_sigmoid(-v));", "return s;"),
+            ("return silu_slope(v);", "return accurate_sigmoid(v);"),
             ("y[i] = dy[i] * derivative(x[i]);", "y[i] = dy[i] + derivative(x[i]);"),
             ("case 8u: { return accurate_tanh(v); }", "case 8u: { return accurate_tanh(v * 1.000002); }"),
             // The last element stays unwritten.
@@ -164,6 +164,7 @@ pub const FAULTS: &[Faults] = &[
                 "i < first + 4u; i += 1u) {\n        y[i] = dy",
             ),
             ("at_b += r * broadcast.b[dim];", "at_b += r * broadcast.a[dim];"),
+            ("(i - first) * broadcast.b[3]", "(i - first) * broadcast.a[3]"),
         ],
     },
     Faults {
@@ -214,7 +215,7 @@ pub const FAULTS: &[Faults] = &[
             (" - means.x - xhat", " + means.x - xhat"),
             ("at.y);\n        sums += vec2(g, g * xhat);", "at.y);\n        sums += vec2(g, xhat);"),
             // Of SiLU's slope: the factor behind the gate, then the bias.
-            ("accurate_sigmoid(u) * (1.0 + u * accurate_sigmoid(-u));", "accurate_sigmoid(u);"),
+            ("dy * silu_slope(gamma[channel]", "dy * accurate_sigmoid(gamma[channel]"),
             ("gamma[channel] * xhat + beta[channel]", "gamma[channel] * xhat - beta[channel]"),
             ("dx[at.x] = rstd * (", "dx[at.x] = ("),
         ],
@@ -344,6 +345,8 @@ pub const FAULTS: &[Faults] = &[
             ("(var r = lid; r < terms; r += 64u)", "(var r = lid; r + 1u < terms; r += 64u)"),
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
+            ("y4[at] = p.scale * sum;", "y4[at] = sum;"),
+            ("sum += select(v, v * v, SQUARE);", "sum += v;"),
             ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
         ],
     },
@@ -362,51 +365,12 @@ pub const FAULTS: &[Faults] = &[
         ops: &["softmax", "log_softmax", "cross_entropy"],
         faults: &[
             (
-                "for (var i = 0u; i < p.k; i += 1u) {\n        sum +=",
-                "for (var i = 1u; i < p.k; i += 1u) {\n        sum +=",
+                "for (var i = 0u; i < entries; i += 1u) {\n        sum +=",
+                "for (var i = 1u; i < entries; i += 1u) {\n        sum +=",
             ),
             ("let log_y = (p.scale * x[first + i] - norm.x) - norm.y;", "let log_y = p.scale * x[first + i] - norm.y;"),
             ("return vec2(top, accurate_log(sum));", "return vec2(top, sum);"),
             ("y[i] = p.scale * (x[i] * (dy[i] - sum));", "y[i] = p.scale * x[i] * dy[i];"),
-        ],
-    },
-];
-
-/// A fault that a GPU may survive by luck, where the lanes of a workgroup run together.
-pub const ON_CPUS: &[Faults] =
-    &[Faults { shader: "reduce", ops: &["sum", "mean"], faults: &[("        workgroupBarrier();\n", "")] }];
-
-/// Faults in kernels that are run on adapters with subgroups of eight lanes only.
-pub const ON_LANES: &[Faults] = &[
-    Faults {
-        shader: "matmul_lanes",
-        ops: &["matmul", "linear", "linear_residual"],
-        faults: &[
-            ("sums = add_columns(sums, left, near, far);", "sums = add_rows(sums, left, near, far);"),
-            ("return sum + residual[at];", "return sum - residual[at];"),
-            ("if BIAS {", "if !BIAS {"),
-            ("far = tile_b(base + at.far * pitch", "far = tile_b(base + at.near * pitch"),
-            // The last row stays unwritten; the last terms of each part are left out.
-            ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),
-            ("min((wid.y + 1u) * p.k_part, p.k) / 4u;", "min((wid.y + 1u) * p.k_part, p.k) / 4u - 1u;"),
-        ],
-    },
-    Faults {
-        shader: "conv2d_lanes",
-        ops: &["conv2d", "conv_transpose2d"],
-        faults: &[
-            ("mat4x4(t.inside.x * x[k.x],", "mat4x4(x[k.x],"),
-            ("mat4x4(t.inside.x * dy[k.x], t.inside.y", "mat4x4(t.inside.x * dy[k.x], t.inside.x"),
-            ("let near = transpose(tile_of(", "let near = (tile_of("),
-            ("far = tile_of(w + at.far, columns);", "far = tile_of(w + at.near, columns);"),
-            ("select(vec4(OUTSIDE), own, own < vec4(pixels))", "own"),
-            ("(phase.y + p.pad_w) % p.stride;", "phase.y % p.stride;"),
-            ("p.kernel_w + kw < p.taps;", "p.kernel_w + kw <= p.taps;"),
-            // Pixels behind a part; the first masked tap gets a gradient; channels behind the last.
-            ("select(0.0, f32(t.y), own < end)", "f32(t.y)"),
-            ("tap < p.taps)", "tap <= p.taps)"),
-            ("let line = min(k + LANES,", "let line = min(k + LANES.yxzw,"),
-            ("own < vec4(p.c)), at", "own < vec4(p.c - 1u)), at"),
         ],
     },
 ];

@@ -50,21 +50,26 @@ pub fn adam(args: &mut Args) -> Result<Plan, String> {
 
 fn on_gpu(gpu: &Gpu, x: &[Tensor], given: [bool; 2], count: usize, numbers: [f64; 5], done: u32) -> Vec<Output> {
     let [lr, beta1, beta2, eps, weight_decay] = numbers.map(|v| v as f32);
-    // The op works in place, on copies.
-    let copy = |from: &Tensor| Tensor::from_slice(gpu, &from.to_vec(), [count]);
+    // The op works in place, on copies, of whole vec4s.
+    let whole = count.next_multiple_of(4);
+    let padded = |mut values: Vec<f32>| {
+        values.resize(whole, 0.0);
+        Tensor::from_slice(gpu, &values, [whole])
+    };
+    let copy = |from: &Tensor| padded(from.to_vec());
     let mut rest = x[2..].iter();
     let [m, v] = given.map(|given| match given {
         true => copy(rest.next().expect("a given moment is an input")),
-        false => Tensor::zeros(gpu, [count]),
+        false => Tensor::zeros(gpu, [whole]),
     });
-    let (p, average) = (copy(&x[0]), Tensor::zeros(gpu, [count]));
+    let (p, average) = (copy(&x[0]), Tensor::zeros(gpu, [whole]));
     let clip = Clip(Tensor::from_slice(gpu, &[1.0, 1.0], [2]));
     for (grad, step) in x[1].to_vec().chunks(count).zip(done + 1..) {
-        let grad = Tensor::from_slice(gpu, grad, [count]);
+        let grad = padded(grad.to_vec());
         let step = AdamStep { lr, beta1, beta2, eps, weight_decay, step, ema: 0.0 };
         ops::adam(&grad, &clip, [&p, &m, &v, &average], step);
     }
-    [p, m, v].map(Output::Tensor).into()
+    [p, m, v].map(|all| Output::Tensor(ops::narrow(&all, 0, count))).into()
 }
 
 /// decay · a + (1 − decay) · b.

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// Elements that run chains of arithmetic: more than the lanes of the largest GPUs.
 const LANES: usize = 1 << 19;
 /// Operations of a round of one element's chains.
-const ROUND: usize = 2 * 12 * 32;
+const ROUND: usize = 2 * 12 * 8;
 /// A measurement is long enough from here on, seconds.
 const LONG: f64 = 0.02;
 /// Most bytes that are copied.

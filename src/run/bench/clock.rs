@@ -11,6 +11,8 @@ use crate::gpu::Gpu;
 const MANY: usize = 10;
 /// Steps of a training before the first that is measured: it compiles, fills the pool and starts the loader.
 const WARM_UP: u64 = 1;
+/// Fewest measurements of a training step: of one alone nobody knows what else ran.
+const STEPS: usize = 3;
 /// Most measurements of a case.
 const MOST: usize = 9;
 
@@ -72,10 +74,14 @@ impl<'a> Clock<'a> {
         for _ in 0..if steps { WARM_UP } else { 1 } {
             self.once()?;
         }
+        if steps {
+            // A profile is to show what a step costs once everything is compiled.
+            self.gpu.reset_profile();
+        }
         let before = self.gpu.counters().flops;
         let (begin, mut times) = (Instant::now(), vec![self.once()?]);
         let flops = self.gpu.counters().flops - before;
-        while times.len() < MOST && begin.elapsed() < budget {
+        while times.len() < MOST && (begin.elapsed() < budget || steps && times.len() < STEPS) {
             times.push(self.once()?);
         }
         Ok(Measured { seconds: median(times), flops })

@@ -8,14 +8,14 @@ use serde_json::json;
 use super::image_figures::FIGURES;
 use super::images_report::{self, Findings};
 use super::measure::Amounts;
-use super::pipeline::{Pipeline, Training, Wanted, fingerprint};
+use super::pipeline::{Pipeline, Training, Wanted};
 use super::report::duration;
 use super::{ReproduceArgs, curves, evaluated};
 use crate::config::{Experiment, ImagesConfig, Stage};
 use crate::error::{Error, Result};
 use crate::run::images::paper::{Effort, Paper};
 use crate::run::images::{self, sources};
-use crate::run::{figures, schedule};
+use crate::run::{figures, run_dir, schedule};
 
 /// Names of the runs, in the order of [`Stage::ALL`].
 const RUNS: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
@@ -155,7 +155,7 @@ impl Reproduction<'_> {
     ) -> Result<()> {
         let runs = RUNS.map(|run| self.pipeline.run(run));
         let settings = json!({ "effort": format!("{:?}", self.effort), "data": self.data });
-        let from = fingerprint(&runs, &settings)?;
+        let from = run_dir::fingerprint(&runs, &settings)?;
         let (args, config, data, effort, facts) = (self.args, &self.config, self.data, self.effort, self.facts());
         let paper = &mut self.paper;
         self.pipeline.keep(name, what, &from, files, || {

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::evaluated::{Evaluated, point};
 use super::images::Reproduction;
-use super::pipeline::fingerprint;
 use super::verdicts::Steps;
 use crate::error::Result;
 use crate::models::sampler::Sampler;
 use crate::run::images::evaluate::{EvaluateArgs, Evaluation, Metric, NllSettings, evaluate};
+use crate::run::run_dir;
 use crate::run::sample::sampler_name;
 
 /// Steps of the samplers whose quality is weighed against them.
@@ -117,7 +117,7 @@ impl Reproduction<'_> {
             "data": data, "metrics": format!("{metrics:?}"), "count": count, "by": by, "nll": amounts.nll, "time": amounts.time,
             "inception": self.args.inception,
         });
-        let from = fingerprint(&runs, &settings)?;
+        let from = run_dir::fingerprint(&runs, &settings)?;
         let paper = &mut self.paper;
         self.pipeline.keep(name, what, &from, &[], || {
             let held_out = Self::paper(paper, args, config, data, effort)?.held_out();

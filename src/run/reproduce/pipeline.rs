@@ -181,17 +181,3 @@ fn agree(run: &Path, stored: &str, wanted: &str) -> Result<()> {
         ))),
     }
 }
-
-/// A text that tells the checkpoints of `runs` and `settings` from others.
-///
-/// # Errors
-/// [`Error::Io`] if a checkpoint cannot be read.
-pub fn fingerprint(runs: &[PathBuf], settings: &Value) -> Result<String> {
-    let mut hash = blake3::Hasher::new();
-    for run in runs {
-        let file = checkpoint::path(run);
-        hash.update_reader(std::fs::File::open(&file).map_err(Error::io(&file))?).map_err(Error::io(&file))?;
-    }
-    hash.update(settings.to_string().as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
-    Ok(hash.finalize().to_hex().to_string())
-}

@@ -6,7 +6,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::pipeline::{Pipeline, Training, Wanted, fingerprint};
+use super::pipeline::{Pipeline, Training, Wanted};
 use super::{ReproduceArgs, toy_report};
 use crate::config::Config;
 use crate::data::toy::{self, Reached};
@@ -91,7 +91,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     let mut measured = Vec::new();
     for training in &trainings {
         let run = pipeline.run(&training.name);
-        let from = fingerprint(std::slice::from_ref(&run), &json!([SAMPLES, FILLINGS, PASSES, STEPS]))?;
+        let from = run_dir::fingerprint(std::slice::from_ref(&run), &json!([SAMPLES, FILLINGS, PASSES, STEPS]))?;
         let name = format!("{} measured", training.name);
         let what = format!("{SAMPLES} samples of each sampler, {FILLINGS} fillings");
         measured.push(pipeline.keep(&name, &what, &from, &[], || measure(&Trained::load(&run, &args.device)?))?);
@@ -180,7 +180,7 @@ pub const FIGURES: [(&str, &str); 7] = [
 /// Draws the figures from seed 0 and the joint run; gives Table 4.
 fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {
     let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]].map(|training| pipeline.run(&training.name));
-    let from = fingerprint(&[run.clone(), joint.clone()], &json!([FILLINGS, SAMPLES]))?;
+    let from = run_dir::fingerprint(&[run.clone(), joint.clone()], &json!([FILLINGS, SAMPLES]))?;
     let files = FIGURES.map(|(file, _)| file.to_string());
     pipeline.keep("figures", "drawing figures 2, 3, 11, 12", &from, &files, || {
         let (trained, of_joint) = (Trained::load(&run, &args.device)?, Trained::load(&joint, &args.device)?);

@@ -9,11 +9,11 @@ use super::EvaluateArgs;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
-use crate::nn::checkpoint;
 use crate::run::images::sample::{self, ImageFlags, chunk_seed};
 use crate::run::images::trained::{Prior, Trained};
 use crate::run::images::{CHUNK, Pictures};
 use crate::run::progress::Progress;
+use crate::run::run_dir;
 use crate::run::sample::{SampleArgs, sampler_name};
 use crate::run::samples_file::{self, Values};
 
@@ -130,14 +130,10 @@ fn described(trained: &Trained, sampler: Option<Sampler>, steps: Option<usize>) 
 
 /// Where samples of just these weights, sampler and seed are kept.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
-    let checkpoint = checkpoint::path(&trained.run);
-    let mut hash = blake3::Hasher::new();
-    let opened = std::fs::File::open(&checkpoint).map_err(Error::io(&checkpoint))?;
-    hash.update_reader(opened).map_err(Error::io(&checkpoint))?;
-    hash.update(format!("{sampler} {}", args.seed).as_bytes());
+    let fingerprint = run_dir::fingerprint(&[&trained.run], &format!("{sampler} {}", args.seed))?;
     let folder = args.out.join("samples");
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-    Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &hash.finalize().to_hex()[..16])))
+    Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &fingerprint[..16])))
 }
 
 /// Codes and the seconds they took, if the file is there and whole.

@@ -1,0 +1,72 @@
+//! Faults in what CPU adapters run.
+
+use crate::faults::Faults;
+
+/// Faults in kernels that are run on CPU adapters only, and one that a GPU may survive by luck, where the lanes of a
+/// workgroup run together.
+pub const ON_CPUS: &[Faults] = &[
+    Faults { shader: "reduce", ops: &["sum", "mean"], faults: &[("        workgroupBarrier();\n", "")] },
+    Faults {
+        shader: "group_norm_direct",
+        ops: &["group_norm", "layer_norm", "group_norm_silu"],
+        faults: &[
+            (") + shift);\n        }\n    }\n    stats", "));\n        }\n    }\n    stats"),
+            ("group_mean(squares) + p.eps", "group_mean(squares)"),
+            ("let v = x[own.at + i * p.channels + c] - mean;", "let v = x[own.at + i * p.channels + c];"),
+            ("first = width() * (i - n * p.groups)", "first = (i - n * p.groups)"),
+            (" - xhat * mean_product);", ");"),
+            (" - mean_g - xhat", " + mean_g - xhat"),
+            ("products += scaled * xhat;", "products += scaled;"),
+            ("return dy * silu_slope(u);", "return dy * accurate_sigmoid(u);"),
+            ("g_xhat += g * xhat;", "g_xhat += scale * g * xhat;"),
+            ("part_beta[sample + own.first + c] = g_sum;", "part_beta[sample + own.first] = g_sum;"),
+            ("sum_gamma += parts_gamma", "sum_gamma = parts_gamma"),
+        ],
+    },
+    Faults {
+        shader: "softmax",
+        ops: &["attention"],
+        faults: &[
+            ("* p.period + p.reach);", "* p.period + p.reach + 1u);"),
+            ("return min(p.seen, ", "return min(p.k, "),
+            ("        y[first + i] = 0.0;", "        y[first + i] = 0.001;"),
+        ],
+    },
+];
+
+/// Faults in kernels that are run on adapters with subgroups of eight lanes only.
+pub const ON_LANES: &[Faults] = &[
+    Faults {
+        shader: "matmul_lanes",
+        ops: &["matmul", "linear", "linear_residual"],
+        faults: &[
+            ("sums = add_columns(sums, left, near, far);", "sums = add_rows(sums, left, near, far);"),
+            ("return sum + residual[at];", "return sum - residual[at];"),
+            ("if BIAS {", "if !BIAS {"),
+            ("far = tile_b(base + at.far * pitch", "far = tile_b(base + at.near * pitch"),
+            // The last row stays unwritten; the last terms of each part are left out.
+            ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),
+            ("min((wid.y + 1u) * p.k_part, p.k) / 4u;", "min((wid.y + 1u) * p.k_part, p.k) / 4u - 1u;"),
+        ],
+    },
+    Faults {
+        shader: "conv2d_lanes",
+        ops: &["conv2d", "conv_transpose2d"],
+        faults: &[
+            ("t.inside.x * floats(x[k.x])", "floats(x[k.x])"),
+            ("t.inside.x * floats(dy[k.x]), t.inside.y", "t.inside.x * floats(dy[k.x]), t.inside.x"),
+            ("let near = transpose(tile_of(", "let near = (tile_of("),
+            ("far = tile_of(w + at.far, columns);", "far = tile_of(w + at.near, columns);"),
+            ("k + LANES < vec4(end));", "k + LANES <= vec4(end));"),
+            ("columns, dy_near, dy_far);", "columns, dy_near, dy_near);"),
+            ("select(vec4(OUTSIDE), own, own < vec4(pixels))", "own"),
+            ("(phase.y + p.pad_w) % p.stride;", "phase.y % p.stride;"),
+            ("p.kernel_w + kw < p.taps;", "p.kernel_w + kw <= p.taps;"),
+            // Pixels behind a part; the first masked tap gets a gradient; channels behind the last.
+            ("select(0.0, f32(t.y), own < end)", "f32(t.y)"),
+            ("tap < p.taps)", "tap <= p.taps)"),
+            ("let line = min(k + LANES,", "let line = min(k + LANES.yxzw,"),
+            ("own < vec4(p.c)), at", "own < vec4(p.c - 1u)), at"),
+        ],
+    },
+];
