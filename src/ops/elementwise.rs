@@ -177,7 +177,7 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
         return y;
     }
     let params = strides(shape, a.shape(), b.shape());
-    let overrides = [overrides[0], ("FOURS", u32::from(params.sizes[3] % 4 == 0))];
+    let overrides = [overrides[0], ("FOURS", u32::from(params.sizes[3].is_multiple_of(4)))];
     a.gpu().dispatch(&SHADER, "binary", &overrides, &buffers, &params, groups);
     y
 }

@@ -43,7 +43,7 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     let buffers = [x.buffer(), y.buffer()];
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
-        let fours = inner % 4 == 0 && x.count() % 4 == 0;
+        let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (entry, invocations) = if fours { ("fours", outputs / 4) } else { ("serial", outputs) };
         x.gpu().dispatch(&SHADER, entry, &overrides, &buffers, &params, grid(invocations, 64));
     } else {
