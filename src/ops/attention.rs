@@ -1,4 +1,5 @@
-//! Multi-head attention that never stores the matrix of scores.
+//! Multi-head attention: in tiles that never store the matrix of scores, and by products that do on CPU adapters, where a
+//! barrier costs more than the memory.
 
 use bytemuck::{Pod, Zeroable};
 
