@@ -77,7 +77,7 @@ fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
 /// In all modes; a warning fails here, where the drivers are known.
 fn run(adapter: &AdapterFacts, op: &str, name: &str, check: impl Fn(&Gpu) -> Outcome) -> Result<(), Failed> {
     let mut outcomes = Vec::new();
-    for &mode in modes(adapter, op) {
+    for mode in modes(adapter, op) {
         outcomes.push((mode.name, check(device(adapter.index, mode)?)));
     }
     let outcome = with_known_failures(adapter, op, name, over_modes(outcomes));
@@ -91,8 +91,8 @@ fn device(adapter: usize, mode: Mode) -> Result<&'static Gpu, Failed> {
     if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, mode)).copied()) {
         return Ok(gpu);
     }
-    let (adapter_name, Mode { checked, portable, .. }) = (Some(adapter.to_string()), mode);
-    let options = GpuOptions { adapter: adapter_name, checked, portable, poison: true, ..GpuOptions::default() };
+    let (adapter_name, Mode { checked, prefer, .. }) = (Some(adapter.to_string()), mode);
+    let options = GpuOptions { adapter: adapter_name, checked, prefer, poison: true, ..GpuOptions::default() };
     let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options).map_err(|e| e.to_string())?));
     DEVICES.with_borrow_mut(|d| d.insert((adapter, mode), gpu));
     Ok(gpu)

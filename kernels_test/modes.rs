@@ -1,7 +1,7 @@
 //! The ways in which users run kernels, and a case's outcome over all.
 
 use super::{Outcome, Verdict};
-use crate::gpu::AdapterFacts;
+use crate::gpu::{AdapterFacts, Prefer};
 
 /// A way to run kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,27 +10,46 @@ pub struct Mode {
     pub name: &'static str,
     /// With WebGPU's run-time checks in kernels.
     pub checked: bool,
-    /// With the kernels that every adapter can run.
-    pub portable: bool,
+    /// Which kernels, where an op has several.
+    pub prefer: Prefer,
+}
+
+impl Mode {
+    const fn new(name: &'static str, checked: bool, prefer: Prefer) -> Mode {
+        Mode { name, checked, prefer }
+    }
 }
 
 /// As debug builds do.
-pub const CHECKED: Mode = Mode { name: "checked", checked: true, portable: false };
+pub const CHECKED: Mode = Mode::new("checked", true, Prefer::Rule);
 /// As release builds do.
-pub const UNCHECKED: Mode = Mode { name: "unchecked", checked: false, portable: false };
+pub const UNCHECKED: Mode = Mode::new("unchecked", false, Prefer::Rule);
 /// As release builds do on adapters that have no kernels of their own.
-const PORTABLE: Mode = Mode { name: "portable", checked: false, portable: true };
-const MODES: [Mode; 3] = [CHECKED, UNCHECKED, PORTABLE];
+const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
+/// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as debug builds do too.
+const TILES: [Mode; 5] = [
+    Mode::new("32x32", false, Prefer::Tiles(3)),
+    Mode::new("32x32 checked", true, Prefer::Tiles(3)),
+    Mode::new("64x64", false, Prefer::Tiles(1)),
+    Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
+    Mode::new("128x128", false, Prefer::Tiles(0)),
+];
 
 /// Ops with kernels for CPU drivers.
 const ON_CPUS: [&str; 4] = ["attention", "group_norm", "group_norm_silu", "layer_norm"];
-/// Ops with kernels for adapters with subgroups of eight lanes.
-const ON_LANES: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
+/// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
+const TILED: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
 
 /// The modes in which `op` is run on an adapter.
-pub fn modes(adapter: &AdapterFacts, op: &str) -> &'static [Mode] {
-    let differ = adapter.is_cpu() && ON_CPUS.contains(&op) || adapter.has_lanes() && ON_LANES.contains(&op);
-    if differ { &MODES } else { &MODES[..2] }
+pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
+    let mut modes = vec![CHECKED, UNCHECKED];
+    if TILED.contains(&op) {
+        modes.push(PORTABLE);
+        modes.extend(TILES);
+    } else if adapter.is_cpu() && ON_CPUS.contains(&op) {
+        modes.push(PORTABLE);
+    }
+    modes
 }
 
 impl Verdict {

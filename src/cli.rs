@@ -22,7 +22,7 @@ use crate::run::bench::{startup, worker as peer};
 use crate::run::conformance::worker;
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
-use crate::run::{Device, adapters, presets, summary};
+use crate::run::{Device, Tune, adapters, presets, summary};
 use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
@@ -114,11 +114,23 @@ struct DeviceFlags {
     /// Most GPU memory to use, MiB.
     #[arg(long, value_name = "MIB")]
     gpu_memory: Option<u64>,
+    /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at the first use of a shape.
+    #[arg(long)]
+    tune: bool,
+    /// Choose kernels by rules, not by measuring.
+    #[arg(long, conflicts_with = "tune")]
+    no_tune: bool,
 }
 
 impl From<DeviceFlags> for Device {
     fn from(flags: DeviceFlags) -> Device {
-        Device { adapter: flags.adapter, memory_mib: flags.gpu_memory, profile: false }
+        let DeviceFlags { adapter, gpu_memory, tune, no_tune } = flags;
+        let tune = match (tune, no_tune) {
+            (true, _) => Tune::Always,
+            (_, true) => Tune::Never,
+            _ => Tune::OnGpus,
+        };
+        Device { adapter, memory_mib: gpu_memory, profile: false, tune }
     }
 }
 

@@ -11,7 +11,7 @@
 //! * [`ops`]: one file per kernel family, each the Rust side of `shaders/<stem>.wgsl`.
 //! * [`nn`]: parameters, initialisation, Adam, checkpoints.
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
-//! * [`run`]: what the commands do. Alone in printing and in looking at the clock.
+//! * [`run`]: what the commands do. Alone in printing, and but for profiler and tuner in looking at the clock.
 //! * [`bridge`]: the Ornstein-Uhlenbeck bridge in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
 //!   [`metrics`]: how far samples are from data.
 //! * [`kernels_test`]: the definitions of all ops in f64, their cases, and the check that compares. Of the layers only
@@ -22,10 +22,11 @@
 //! * Activations are channels-last.
 //! * Kernels need nothing beyond WebGPU's default limits (8 storage buffers an entry point, 256 invocations, 16 KiB of
 //!   workgroup memory) and 128 bytes of immediates.
-//! * No float atomics: the same adapter gives the same bits twice.
+//! * No float atomics: the same adapter gives the same bits twice. (Which of several kernels makes a product may be measured
+//!   there once, and is then kept.)
 //! * No dispatch reads and writes one buffer through two bindings.
 //! * Shader text is never edited at run time; only `#import` is resolved, by appending. Variants are `override` constants.
-//! * Nothing waits for the GPU except reading back, the profiler, and a submit that would be the third in flight.
+//! * Nothing waits for the GPU except reading back, profiler and tuner, and a submit that would be the third in flight.
 //! * Randomness is Philox(seed, step, stream, index): the same bits on every vendor, so a resume is one integer.
 //! * No invocation loops more than about 60,000 times: one driver silently stops there.
 //!

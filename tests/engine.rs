@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dbvq_wgpu::error::Error;
-use dbvq_wgpu::gpu::{Gpu, GpuOptions};
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;
 use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
@@ -84,7 +84,7 @@ fn a_shape_mistake_names_both_shapes() {
 #[test]
 fn what_a_kernel_cannot_do_is_refused_by_name() {
     // On CPUs these channels would be padded to whole vec4s, of which a kernel can do more.
-    let gpu = Gpu::open(GpuOptions { portable: true, ..GpuOptions::default() }).expect("an adapter");
+    let gpu = Gpu::open(GpuOptions { prefer: Prefer::Portable, ..GpuOptions::default() }).expect("an adapter");
     let refusal = |op: &dyn Fn() -> Tensor| {
         let panic = catch_unwind(AssertUnwindSafe(op)).expect_err("it should be refused");
         panic.downcast_ref::<String>().expect("a message").clone()
@@ -160,7 +160,7 @@ fn kept_pipelines_are_read_back_and_damaged_ones_are_not() {
     let run = |gpu: &Gpu| ops::silu(&Tensor::from_slice(gpu, &[1.0], [1])).item();
     let gpu = open();
     let value = run(&gpu);
-    gpu.save_pipelines().expect("a writable directory");
+    gpu.save_caches().expect("a writable directory");
     let files: Vec<_> = std::fs::read_dir(dir.path()).expect("readable").flatten().map(|e| e.path()).collect();
     assert_eq!(files.len(), usize::from(gpu.facts().features.pipeline_cache));
     assert_eq!(run(&open()), value);

@@ -24,8 +24,8 @@ const TOOLS: [(&str, &[&str]); 7] = [
     ("eprintln!", &["run", "main"]),
     ("print!", &["run", "main"]),
     ("eprint!", &["run", "main"]),
-    // The profiler measures on the host where an adapter has no timestamps.
-    ("Instant", &["run", "main", "gpu/profile.rs"]),
+    // The profiler measures on the host where an adapter has no timestamps; the tuner measures as users do.
+    ("Instant", &["run", "main", "gpu/profile.rs", "gpu/tuning.rs"]),
 ];
 
 fn may_use(from: &str, to: &str) -> bool {

@@ -11,10 +11,25 @@ use crate::error::{Error, Result};
 /// Bytes of the checksum at the head of the file.
 const CHECKSUM: usize = blake3::OUT_LEN;
 
-/// Names all that a compiled pipeline depends on besides its WGSL, which the driver hashes itself.
-pub(super) fn name(facts: &AdapterFacts) -> String {
+/// Names the adapter and its driver.
+pub(super) fn digest(facts: &AdapterFacts) -> String {
     let text = format!("{} {} {} {} {}", facts.vendor, facts.device, facts.name, facts.driver, facts.driver_info);
-    format!("pipelines-{}.bin", &blake3::hash(text.as_bytes()).to_hex()[..16])
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
+}
+
+/// The file of an adapter's pipelines: the driver hashes their WGSL itself.
+pub(super) fn name(facts: &AdapterFacts) -> String {
+    format!("pipelines-{}.bin", digest(facts))
+}
+
+/// Writes `parts` to `file`, whole or not at all, in a folder that need not exist yet.
+pub(super) fn write(file: &Path, parts: &[&[u8]]) -> Result<()> {
+    if let Some(dir) = file.parent() {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    }
+    let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
+    let written = parts.iter().try_for_each(|part| out.write_all(part));
+    written.and_then(|()| out.commit()).map_err(Error::io(file))
 }
 
 /// The pipelines of an earlier run; an empty cache if there are none or the file is damaged.
@@ -28,25 +43,22 @@ pub(super) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
         .filter(|b| b.len() > CHECKSUM && blake3::hash(&b[CHECKSUM..]).as_bytes() == &b[..CHECKSUM]);
     let data = bytes.as_ref().map(|b| &b[CHECKSUM..]);
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
-    // SAFETY: only `save_pipelines` writes such a file, whole, and wgpu checks its header against the adapter.
+    // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the adapter.
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
 impl Gpu {
-    /// Writes compiled pipelines to the cache directory, if one was given and the adapter can.
+    /// Writes compiled pipelines, where the adapter can give them out, and which kernels were found to be the fastest to
+    /// the cache directory, if one was given.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn save_pipelines(&self) -> Result<()> {
+    /// [`Error::Io`] if a file cannot be written.
+    pub fn save_caches(&self) -> Result<()> {
+        self.save_answers()?;
         let kernels = self.0.kernels.borrow();
         let (Some(file), Some(data)) = (&self.0.cache_file, kernels.cache.as_ref().and_then(|c| c.get_data())) else {
             return Ok(());
         };
-        if let Some(dir) = file.parent() {
-            std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        }
-        let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
-        let written = out.write_all(blake3::hash(&data).as_bytes()).and_then(|()| out.write_all(&data));
-        written.and_then(|()| out.commit()).map_err(Error::io(file))
+        write(file, &[blake3::hash(&data).as_bytes(), &data])
     }
 }

@@ -1,7 +1,7 @@
 //! The only code that says `wgpu`: opening an adapter, recording dispatches, submitting, reading back.
 //!
 //! Dispatches are encoded as they come into one compute pass, which [`Gpu::submit`] hands to the driver: one
-//! submit a training step. Nothing waits for the GPU except [`Gpu::read`], the profiler, and a submit that
+//! submit a training step. Nothing waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that
 //! would be the third in flight.
 //!
 //! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by unwinding
@@ -14,6 +14,7 @@ mod memory;
 mod profile;
 mod record;
 mod rehearsal;
+mod tuning;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use adapter::{
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
 pub use memory::{ALIGN, Buffer};
 pub use profile::{KernelTime, table as profile_table};
+pub use tuning::{Answer, Question};
 
 use crate::error::{Error, Result};
 use kernel::Kernels;
@@ -36,6 +38,7 @@ use memory::Pool;
 use profile::Profile;
 use record::{BindKey, Recorder};
 use rehearsal::Rehearsal;
+use tuning::Tuning;
 
 /// The version of wgpu in this program; `tests/conformance.rs` compares it with `Cargo.lock`.
 pub const WGPU_VERSION: &str = "30.0.1";
@@ -47,15 +50,15 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// WebGPU's run-time checks in kernels; by default those of the build profile.
     pub checked: bool,
-    /// Only kernels that run on every adapter, though this one may have faster ones.
-    pub portable: bool,
+    /// Which kernels ops take where they have several.
+    pub prefer: Prefer,
     /// Poisoned memory with watched surroundings, for the conformance suite.
     pub poison: bool,
     /// Time every kernel. Costs speed.
     pub profile: bool,
     /// Most bytes of GPU memory to use; `None`: what the adapter gives (CPU adapters: 80 % of the machine's memory).
     pub memory_limit: Option<u64>,
-    /// Where compiled pipelines are kept between runs; `None`: nowhere.
+    /// Where compiled pipelines and measured answers are kept between runs; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
     /// Shaders that stand in for those of the same name: how tests show that broken kernels are caught.
     pub stand_ins: Vec<Shader>,
@@ -66,7 +69,7 @@ impl Default for GpuOptions {
         GpuOptions {
             adapter: None,
             checked: cfg!(debug_assertions),
-            portable: false,
+            prefer: Prefer::Rule,
             poison: false,
             profile: false,
             memory_limit: None,
@@ -74,6 +77,21 @@ impl Default for GpuOptions {
             stand_ins: Vec::new(),
         }
     }
+}
+
+/// Which kernels ops take where they have several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Prefer {
+    /// Those that are the fastest on adapters of this kind, by rules.
+    #[default]
+    Rule,
+    /// Those that are the fastest on this adapter, as measured now or in an earlier run. Sums may then differ in their last
+    /// bits between runs with other measurements.
+    Measured,
+    /// Only those that run everywhere.
+    Portable,
+    /// Those for GPUs, with tiles of this number (see `ops`), wherever a shape allows.
+    Tiles(usize),
 }
 
 /// What the engine did so far; differences over a step show whether it is in steady state.
@@ -122,6 +140,8 @@ struct Inner {
     cache_file: Option<PathBuf>,
     recording_gradients: Cell<bool>,
     rehearsal: Option<Rehearsal>,
+    prefer: Prefer,
+    tuning: RefCell<Tuning>,
     lanes: bool,
     cpu: bool,
 }
@@ -167,6 +187,11 @@ impl Gpu {
     ) -> Gpu {
         let failure = watch(&device, &facts.name);
         let memory_limit = options.memory_limit.unwrap_or_else(|| default_memory_limit(&facts));
+        let tuning = match options.prefer {
+            Prefer::Measured => Tuning::load(&facts, options.cache_dir.as_deref()),
+            _ => Tuning::default(),
+        };
+        let by_kind = matches!(options.prefer, Prefer::Rule | Prefer::Measured);
         let cache_file =
             options.cache_dir.filter(|_| facts.features.pipeline_cache).map(|dir| dir.join(cache::name(&facts)));
         let cache = cache_file.as_ref().map(|file| cache::load(&device, file));
@@ -183,9 +208,11 @@ impl Gpu {
             cache_file,
             recording_gradients: Cell::new(true),
             pool,
-            lanes: facts.has_lanes() && !options.portable,
+            prefer: options.prefer,
+            tuning: RefCell::new(tuning),
+            lanes: facts.has_lanes() && by_kind,
             // A rehearsal stands for any adapter.
-            cpu: facts.is_cpu() && !options.portable && rehearsal.is_none(),
+            cpu: facts.is_cpu() && by_kind && rehearsal.is_none(),
             facts,
             device,
             queue,
@@ -196,6 +223,11 @@ impl Gpu {
     /// Facts of the adapter.
     pub fn facts(&self) -> &AdapterFacts {
         &self.0.facts
+    }
+
+    /// Which kernels ops take where they have several.
+    pub fn prefers(&self) -> Prefer {
+        self.0.prefer
     }
 
     /// Whether ops with kernels for subgroups of eight lanes take them.

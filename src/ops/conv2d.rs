@@ -2,15 +2,19 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::family::{Family, noise, question};
 use super::layout::widen;
 use super::reduce::sum_middle;
 use super::{LOOPS, grid, narrow, pad};
 use crate::gpu::{ALIGN, Gpu, Override, Shader, shader};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("conv2d");
 pub(super) static VEC4: Shader = shader!("conv2d_vec4");
 pub(super) static LANES: Shader = shader!("conv2d_lanes");
+pub(super) static TILED: Shader = shader!("conv2d_tiled");
+pub(super) static TILED_INPUT: Shader = shader!("conv2d_tiled_input");
+pub(super) static TILED_WEIGHT: Shader = shader!("conv2d_tiled_weight");
 
 /// Channels below which kernels for subgroups do not pay, and up to which a subgroup's block is half as wide.
 const SMALL: usize = 16;
@@ -77,17 +81,40 @@ impl Params {
         self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
     }
 
-    /// The kernel that writes `channels` of `pixels`, in each of `phases`.
-    fn plan(&self, gpu: &Gpu, phases: usize, pixels: usize, channels: u32) -> Plan {
+    /// How `family` writes `channels` of `pixels`, in each of `phases`, with these tiles.
+    fn plan(family: Family, tiled: &'static Shader, phases: usize, pixels: usize, channels: u32) -> Plan {
         let channels = channels as usize;
         let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
-        if self.fours() && gpu.has_lanes() && channels >= SMALL {
-            let (wide, columns) = width(channels);
-            Plan { shader: &LANES, overrides: vec![wide], groups: grid(blocks(32, columns), 1) }
-        } else {
-            let (shader, rows) = if self.fours() { (&VEC4, 8) } else { (&SHADER, 4) };
-            Plan { shader, overrides: Vec::new(), groups: grid(blocks(rows, 4), 64) }
+        let plan = |shader, overrides, groups| Plan { shader, overrides, groups };
+        match family {
+            Family::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
+            Family::Vec4 => plan(&VEC4, Vec::new(), grid(blocks(8, 4), 64)),
+            Family::Lanes => {
+                let (wide, columns) = width(channels);
+                plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
+            }
+            Family::Tiled(tile) => plan(tiled, tile.overrides().to_vec(), grid(blocks(tile.height(), tile.width()), 1)),
         }
+    }
+
+    /// The family for outputs of so many rows and columns; see [`Family::or_fastest`].
+    fn family<F: Fn(Family) -> Tensor>(
+        &self,
+        gpu: &Gpu,
+        op: &'static str,
+        outputs: [usize; 2],
+        make: impl FnOnce() -> F,
+    ) -> Family {
+        let rule = Family::by_rule(gpu, self.fours(), outputs);
+        let shaders = [&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT];
+        let sizes: &[u32] = bytemuck::cast_slice(std::slice::from_ref(self));
+        rule.or_fastest(gpu, question(op, &shaders, sizes), make)
+    }
+
+    /// The shapes of x, the weight and y.
+    fn shapes(&self) -> [Shape; 3] {
+        let [x, y] = [[self.batch, self.h, self.w, self.c], [self.batch, self.out_h, self.out_w, self.o]];
+        [x, [self.kernel_h, self.kernel_w, self.c, self.o], y].map(|dims| Shape::from(dims.map(|d| d as usize)))
     }
 
     /// Multiplications and additions of any of the three directions, taps on the padding among them.
@@ -148,7 +175,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         let dx = want_x.then(|| backward_input(dy, &saved_w, None, params));
-        let (dw, db) = want_w.then(|| backward_weight(&saved_x, dy, &saved_w, params, want_b)).unzip();
+        let (dw, db) = want_w.then(|| backward_weight(&saved_x, dy, params, want_b)).unzip();
         let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
         [dx, dw, db.flatten().or_else(|| want_b.then(sum))]
     };
@@ -234,9 +261,21 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
 
 /// y of `x`, without history.
 pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    x.gpu().count_flops(params.flops());
-    let y = Tensor::uninit(x.gpu(), [params.batch, params.out_h, params.out_w, params.o].map(|d| d as usize));
-    let Plan { shader, overrides, groups } = params.plan(x.gpu(), 1, params.out_pixels(), params.o);
+    let gpu = x.gpu();
+    gpu.count_flops(params.flops());
+    // Lanes pay for few pixels too.
+    let outputs = [params.out_pixels().max(SMALL), params.o as usize];
+    let family = params.family(gpu, "conv2d forward", outputs, || {
+        let [x, weight, _] = params.shapes();
+        let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
+        move |family| forward_by(family, &x, &weight, None, params)
+    });
+    forward_by(family, x, weight, bias, params)
+}
+
+fn forward_by(family: Family, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
+    let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o);
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
     x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, groups);
@@ -245,36 +284,63 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params
 
 /// dx of `dy`, plus `bias` `[c]`.
 pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    dy.gpu().count_flops(params.flops());
-    let dx = Tensor::uninit(dy.gpu(), [params.batch, params.h, params.w, params.c].map(|d| d as usize));
+    let gpu = dy.gpu();
+    gpu.count_flops(params.flops());
+    let outputs = [params.pixels().max(SMALL), params.c as usize];
+    let family = params.family(gpu, "conv2d backward input", outputs, || {
+        let [_, weight, dy] = params.shapes();
+        let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
+        move |family| backward_input_by(family, &dy, &weight, None, params)
+    });
+    backward_input_by(family, dy, weight, bias, params)
+}
+
+fn backward_input_by(family: Family, dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+    let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
     // Phase by phase of the stride: see the WGSL.
     let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
     let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
-    let Plan { shader, overrides, groups } = params.plan(dy.gpu(), stride * stride, pixels, params.c);
+    let Plan { shader, overrides, groups } = Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c);
     let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
     dy.gpu().dispatch(shader, "backward_input", &overrides, &buffers, &params, groups);
     dx
 }
 
-/// dw, of `weight`'s shape, and where the kernel has it at hand and it is wanted, db `[o]`.
-pub(super) fn backward_weight(
+/// dw, and where the kernel has it at hand and it is wanted, db `[o]`.
+pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, params: Params, want_b: bool) -> (Tensor, Option<Tensor>) {
+    let gpu = x.gpu();
+    gpu.count_flops(params.flops());
+    let outputs = [params.c as usize, params.o as usize];
+    let family = params.family(gpu, "conv2d backward weight", outputs, || {
+        let [x, _, dy] = params.shapes();
+        let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
+        move |family| backward_weight_by(family, &x, &dy, params, false).0
+    });
+    backward_weight_by(family, x, dy, params, want_b)
+}
+
+fn backward_weight_by(
+    family: Family,
     x: &Tensor,
     dy: &Tensor,
-    weight: &Tensor,
     params: Params,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let (pixels, count) = (params.out_pixels(), weight.count());
-    let taps = (params.kernel_h * params.kernel_w) as usize;
+    let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
+    let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
     let [c, o] = [params.c, params.o].map(|d| d as usize);
-    let lanes = params.fours() && x.gpu().has_lanes() && c.min(o) >= SMALL;
+    let lanes = family == Family::Lanes;
     let (wide, columns) = width(o);
-    // Workgroups of a part, and how many of them, over all parts, keep the device busy.
-    let (groups, enough) = match lanes {
-        true => (taps * c.div_ceil(32) * o.div_ceil(columns), 64),
-        false => ((taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64), 64),
+    // Workgroups of a part.
+    let (shader, overrides, groups) = match family {
+        Family::Scalar => (&SHADER, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
+        Family::Vec4 => (&VEC4, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
+        Family::Lanes => (&LANES, vec![wide], taps * c.div_ceil(32) * o.div_ceil(columns)),
+        Family::Tiled(tile) => (&TILED_WEIGHT, tile.overrides().to_vec(), tile.count(taps * c, o)),
     };
+    // How many of them, over all parts, keep the device busy.
+    let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 64 };
     // No part longer than PART while memory allows.
     let least = pixels.div_ceil((PARTIAL / count).max(1));
     let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
@@ -282,18 +348,12 @@ pub(super) fn backward_weight(
     // The bias's gradient comes out of it as the last row, if that can begin a tensor; a mask may leave no tap to make it.
     let with_bias = want_b && lanes && count % ALIGN == 0 && params.taps > 0;
     let numbers = if with_bias { count + o } else { count };
-    x.gpu().count_flops(params.flops());
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
     let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
-    let (shader, overrides): (_, &[Override]) = match (lanes, params.fours()) {
-        (true, _) => (&LANES, &[wide]),
-        (false, true) => (&VEC4, &[]),
-        (false, false) => (&SHADER, &[]),
-    };
-    x.gpu().dispatch(shader, "backward_weight", overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
+    x.gpu().dispatch(shader, "backward_weight", &overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
     let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
     let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
-    let dw = Tensor::from_buffer(x.gpu(), slice(0, count), weight.shape());
+    let dw = Tensor::from_buffer(x.gpu(), slice(0, count), shape);
     (dw, with_bias.then(|| Tensor::from_buffer(x.gpu(), slice(count, o), [o])))
 }

@@ -49,7 +49,7 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
             want_x.then(|| forward(dy, &saved_w, None, params)),
-            want_w.then(|| backward_weight(dy, &saved_x, &saved_w, params, false).0),
+            want_w.then(|| backward_weight(dy, &saved_x, params, false).0),
             want_b.then(|| sum_middle(dy, [1, params.pixels(), o], 1.0, false).reshape([o])),
         ]
     };

@@ -2,20 +2,20 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::family::{Family, noise, question};
 use super::reduce::sum_middle;
-use crate::gpu::{Gpu, Shader, shader};
+use crate::gpu::{Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
+pub(super) static TILED: Shader = shader!("matmul_tiled");
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
 /// Columns up to which a subgroup's block is half as wide.
 const NARROW: usize = 32;
-/// Rows and columns below which kernels for subgroups do not pay.
-const SMALL: usize = 16;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
@@ -127,33 +127,14 @@ fn gradients(x: &Tensor, w: &Tensor) -> impl Fn(&Tensor, [bool; 2]) -> [Option<T
     }
 }
 
-/// Which file's kernel makes a product.
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    Scalar,
-    Vec4,
-    Lanes,
-}
-
 impl Family {
-    /// For an output [m, n] with sums of k terms.
-    fn of(gpu: &Gpu, [m, n, k]: [usize; 3], trans: Trans) -> Family {
-        // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
-        let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
-        match vectors {
-            false => Family::Scalar,
-            // Small outputs would leave most of a subgroup's block empty.
-            true if gpu.has_lanes() && n % 4 == 0 && m >= SMALL && n >= SMALL => Family::Lanes,
-            true => Family::Vec4,
-        }
-    }
-
     /// Workgroups for an output [m, n].
     fn groups(self, m: usize, n: usize) -> usize {
         match self {
             Family::Scalar => (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
             Family::Vec4 => (m.div_ceil(2 * BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
             Family::Lanes => m.div_ceil(32) * n.div_ceil(if n > NARROW { 2 * NARROW } else { NARROW }),
+            Family::Tiled(tile) => tile.count(m, n),
         }
     }
 
@@ -162,6 +143,8 @@ impl Family {
         let least = k.div_ceil(PART).max(1);
         match self {
             Family::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
+            // Sixteen terms a round.
+            Family::Tiled(_) => (128 / (batch * self.groups(m, n))).min(k / 256).max(k.div_ceil(16 * PART)).max(1),
             _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => k.div_ceil(256),
             _ => least,
         }
@@ -178,12 +161,39 @@ struct Epilogue<'a> {
 /// The product without history.
 #[track_caller]
 fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
+    let sizes = sizes(a, b, trans);
+    let [batch, m, n, k] = sizes;
+    let gpu = a.gpu();
+    gpu.count_flops(2 * batch * m * n * k);
+    // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
+    let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
+    if vectors && n % 4 != 0 {
+        // Kernels that share loads write whole vec4s.
+        return product_by(Family::Vec4, a, b, epilogue, trans);
+    }
+    let family = Family::by_rule(gpu, vectors, [m, n]);
+    let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
+    let family = family.or_fastest(gpu, question("matmul", &[&VEC4, &LANES, &TILED], &asked), || {
+        let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
+        move |family| product_by(family, &a, &b, Epilogue::default(), trans)
+    });
+    product_by(family, a, b, epilogue, trans)
+}
+
+/// Batch, rows, columns and terms of a product.
+#[track_caller]
+fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
     let ([batch, a1, a2], [batch_b, b1, b2]) = (a.dims(), b.dims());
     let (m, k) = if trans.a { (a2, a1) } else { (a1, a2) };
     let (k_b, n) = if trans.b { (b2, b1) } else { (b1, b2) };
     assert!(batch == batch_b && k == k_b, "matmul: a {:?} and b {:?} with {trans:?}", a.shape(), b.shape());
-    let family = Family::of(a.gpu(), [m, n, k], trans);
-    let parts = family.parts([batch, m, n, k]);
+    [batch, m, n, k]
+}
+
+fn product_by(family: Family, a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
+    let sizes = sizes(a, b, trans);
+    let [batch, m, n, k] = sizes;
+    let parts = family.parts(sizes);
     let part = k.div_ceil(parts).next_multiple_of(4);
     let parts = k.div_ceil(part).max(1);
     let params = Params {
@@ -198,21 +208,21 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
         b_column: if trans.b { k as u32 } else { 1 },
         b_batch: (k * n) as u32,
     };
-    a.gpu().count_flops(2 * batch * m * n * k);
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
     let (bias, residual) = (epilogue.bias.filter(|_| whole), epilogue.residual.filter(|_| whole));
     let buffers = [a.buffer(), b.buffer(), bias.unwrap_or(a).buffer(), residual.unwrap_or(a).buffer(), y.buffer()];
     let flags = [bias.is_some(), residual.is_some(), trans.a, !trans.b, n > NARROW].map(u32::from);
     let names = ["BIAS", "RESIDUAL", "A_ROWS", "B_COLUMNS", "WIDE"];
-    let overrides: [(&str, u32); 5] = std::array::from_fn(|i| (names[i], flags[i]));
+    let flags: [Override; 5] = std::array::from_fn(|i| (names[i], flags[i]));
     let groups = [family.groups(m, n) as u32, parts as u32, batch as u32];
     let (shader, entry, overrides) = match family {
-        Family::Scalar => (&SHADER, "direct", &overrides[..2]),
-        Family::Vec4 => (&VEC4, "direct", &overrides[..4]),
-        Family::Lanes => (&LANES, "lanes", &overrides[..]),
+        Family::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
+        Family::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),
+        Family::Lanes => (&LANES, "lanes", flags.to_vec()),
+        Family::Tiled(tile) => (&TILED, "tiled", [&flags[..4], &tile.overrides()].concat()),
     };
-    a.gpu().dispatch(shader, entry, overrides, &buffers, &params, groups);
+    a.gpu().dispatch(shader, entry, &overrides, &buffers, &params, groups);
     if whole {
         return y;
     }

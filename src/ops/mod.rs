@@ -12,6 +12,7 @@ mod conv2d;
 mod conv_transpose2d;
 mod dropout;
 mod elementwise;
+mod family;
 mod film;
 mod gated;
 mod gather;
@@ -76,6 +77,9 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &conv2d::SHADER,
         &conv2d::VEC4,
         &conv2d::LANES,
+        &conv2d::TILED,
+        &conv2d::TILED_INPUT,
+        &conv2d::TILED_WEIGHT,
         &dropout::SHADER,
         &elementwise::SHADER,
         &film::SHADER,
@@ -89,6 +93,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &matmul::SHADER,
         &matmul::VEC4,
         &matmul::LANES,
+        &matmul::TILED,
         &mse::SHADER,
         &nearest::SHADER,
         &nearest::VEC4,

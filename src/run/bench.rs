@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::figures::{self, Reached};
 use super::progress::Progress;
-use super::{Device, keep_pipelines, print_document, print_profile, table};
+use super::{Device, keep_caches, print_document, print_profile, table};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
 use clock::Clock;
@@ -129,7 +129,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     progress.finish();
     print_profile(&gpus.steps);
-    keep_pipelines(&gpus.kernels);
+    keep_caches(&gpus.kernels);
+    keep_caches(&gpus.steps);
     let facts = gpus.kernels.facts();
     let adapter = format!("{} ({}, {})", facts.name, facts.backend, facts.driver_info);
     let bench = Bench { adapter, fma_gflops: ceilings.fma_gflops, copy_gbs: ceilings.copy_gbs, cases: rows };

@@ -11,7 +11,7 @@ use super::images::mask::MaskShape;
 use super::images::sample::ImageFlags;
 use super::progress::Progress;
 use super::sample::{COUNT, Trained, frames, only_for_images, sequences, write_samples};
-use super::{Device, figures, keep_pipelines, run_dir};
+use super::{Device, figures, keep_caches, run_dir};
 use crate::data::toy::{self, CODES, DIM, LENGTH};
 use crate::error::{Error, Result};
 use crate::models::sampler::Known;
@@ -153,7 +153,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         println!("  {filling:?}  {:.2} %", 100.0 * share);
     }
     println!("{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}", args.out.display());
-    keep_pipelines(&trained.gpu);
+    keep_caches(&trained.gpu);
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub mod train;
 use std::io::Write;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Prefer};
 
 /// What every command that computes needs to know.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,20 @@ pub struct Device {
     pub memory_mib: Option<u64>,
     /// Time every kernel, as under `DBVQ_PROFILE=1`.
     pub profile: bool,
+    /// Where kernels are chosen by measuring.
+    pub tune: Tune,
+}
+
+/// Where kernels are chosen by measuring: on CPU adapters rules choose well, and measuring takes longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Tune {
+    /// Everywhere.
+    Always,
+    /// On all but CPU adapters.
+    #[default]
+    OnGpus,
+    /// Nowhere.
+    Never,
 }
 
 impl Device {
@@ -62,7 +76,13 @@ impl Device {
 
     /// As [`Device::open`], with every kernel timed or not.
     fn open_with(&self, profile: bool) -> Result<Gpu> {
+        let measures = match self.tune {
+            Tune::Always => true,
+            Tune::OnGpus => !crate::gpu::find_adapter(self.adapter.as_deref())?.is_cpu(),
+            Tune::Never => false,
+        };
         Gpu::open(GpuOptions {
+            prefer: if measures { Prefer::Measured } else { Prefer::Rule },
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),
             cache_dir: cache::folder(),
@@ -84,10 +104,19 @@ fn print_document(text: &str) -> Result<()> {
     }
 }
 
-/// Keeps the pipelines compiled in this run; a cache that cannot be written is no failure of the command.
-pub fn keep_pipelines(gpu: &Gpu) {
-    if let Err(error) = gpu.save_pipelines() {
+/// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of the command.
+pub fn keep_caches(gpu: &Gpu) {
+    if let Err(error) = gpu.save_caches() {
         eprintln!("note: compiled kernels are not kept for the next run ({error})");
+    }
+    let (shapes, seconds, wrong) = gpu.measured();
+    if shapes > 0 {
+        eprintln!(
+            "measured in {seconds:.1} s which kernels are the fastest for {shapes} shapes; --no-tune chooses by rules"
+        );
+    }
+    for what in wrong {
+        eprintln!("warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more");
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::images::sample::{self as images, ImageFlags};
 use super::progress::Progress;
 use super::samples_file::{self, Values};
-use super::{Device, figures, keep_pipelines, print_profile, run_dir};
+use super::{Device, figures, keep_caches, print_profile, run_dir};
 use crate::bridge::ReverseVariance;
 use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
 use crate::error::{Error, Result};
@@ -150,7 +150,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         seconds,
         args.out.display()
     );
-    keep_pipelines(&trained.gpu);
+    keep_caches(&trained.gpu);
     print_profile(&trained.gpu);
     Ok(())
 }

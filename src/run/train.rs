@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::run_dir::{self, RunDir};
 use super::session::{self, Report, Session, Task, averaging, cumulative, draw_levels, half_cosine, learning_rate};
-use super::{Device, images, keep_pipelines, schedule};
+use super::{Device, images, keep_caches, schedule};
 use crate::config::{Config, Experiment, Stage};
 use crate::data::{Broken, toy};
 use crate::error::{Error, Result};
@@ -82,7 +82,7 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
     session.run()?;
-    keep_pipelines(&session.gpu);
+    keep_caches(&session.gpu);
     Ok(())
 }
 

@@ -3,12 +3,14 @@
 //! Needs a GPU adapter.
 
 mod faults;
+mod in_tiles;
 mod on_cpus;
 
-use dbvq_wgpu::gpu::{Gpu, GpuOptions, Shader, adapters, parse};
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer, Shader, adapters, parse, resolve_imports};
 use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
 use faults::{FAULTS, Faults};
+use in_tiles::{IN_TILES, TILE};
 use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
 
@@ -18,7 +20,7 @@ fn main() {
     let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
     let on_lanes = if adapter.is_some_and(|a| a.has_lanes()) { ON_LANES } else { &[] };
     let mut trials = Vec::new();
-    for (at, faults) in FAULTS.iter().chain(on_cpus).chain(on_lanes).enumerate() {
+    for (at, faults) in FAULTS.iter().chain(IN_TILES).chain(on_cpus).chain(on_lanes).enumerate() {
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
@@ -30,9 +32,14 @@ fn main() {
 
 /// Runs the ops' cases with the fault until one fails.
 fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
-    let portable = FAULTS.iter().any(|of_all| std::ptr::eq(of_all, faults));
+    let is_of = |list: &[Faults]| list.iter().any(|of_list| std::ptr::eq(of_list, faults));
+    let prefer = match (is_of(FAULTS), is_of(IN_TILES)) {
+        (true, _) => Prefer::Portable,
+        (_, true) => Prefer::Tiles(TILE),
+        _ => Prefer::Rule,
+    };
     let stand_ins = vec![broken(faults, number)];
-    let options = GpuOptions { poison: true, checked: false, portable, stand_ins, ..GpuOptions::default() };
+    let options = GpuOptions { poison: true, checked: false, prefer, stand_ins, ..GpuOptions::default() };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
     // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
     let caught = |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
@@ -46,8 +53,10 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
 fn broken(faults: &Faults, number: usize) -> Shader {
     let whole = ops::shaders().into_iter().find(|s| s.name == faults.shader).expect("it is listed");
     let (from, to) = faults.faults[number];
-    assert_eq!(whole.source.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
-    let shader = Shader { name: whole.name, source: Box::leak(whole.source.replacen(from, to, 1).into_boxed_str()) };
+    // Perhaps it stands in what the file imports.
+    let text = if whole.source.contains(from) { whole.source.to_string() } else { resolve_imports(whole.source) };
+    assert_eq!(text.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
+    let shader = Shader { name: whole.name, source: Box::leak(text.replacen(from, to, 1).into_boxed_str()) };
     if let Err(e) = parse(&shader) {
         panic!("a fault must still be WGSL: {e}");
     }

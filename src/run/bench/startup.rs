@@ -11,7 +11,7 @@ use super::{Row, training};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::ops;
-use crate::run::keep_pipelines;
+use crate::run::keep_caches;
 use crate::tensor::Tensor;
 
 /// What the child says once a kernel, and once a training step is done.
@@ -72,6 +72,6 @@ pub fn child(adapter: &str, cache: &Path) -> Result<()> {
     step(0)?;
     gpu.wait();
     println!("{}", MILESTONES[1]);
-    keep_pipelines(&gpu);
+    keep_caches(&gpu);
     Ok(())
 }

@@ -60,8 +60,8 @@ impl Devices<'_> {
         if let Some(gpu) = self.open.get(&(mode, poison)) {
             return Ok(gpu);
         }
-        let (adapter, Mode { checked, portable, .. }) = (Some(self.adapter.to_string()), mode);
-        let options = GpuOptions { adapter, checked, portable, poison, ..Default::default() };
+        let (adapter, Mode { checked, prefer, .. }) = (Some(self.adapter.to_string()), mode);
+        let options = GpuOptions { adapter, checked, prefer, poison, ..Default::default() };
         let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options)?));
         self.open.insert((mode, poison), gpu);
         Ok(gpu)
@@ -129,7 +129,7 @@ fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
 
 fn all_modes(devices: &mut Devices, job: &Job, op: &str, name: &str, check: &dyn Fn(&Gpu) -> Outcome) -> Result<bool> {
     let mut outcomes = Vec::new();
-    for &mode in modes(devices.get(CHECKED, true)?.facts(), op) {
+    for mode in modes(devices.get(CHECKED, true)?.facts(), op) {
         say(&Event::Begins(job.clone(), mode.name.into()))?;
         fault(name);
         outcomes.push((mode.name, check(devices.get(mode, true)?)));

@@ -31,7 +31,7 @@ use super::progress::Progress;
 use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
-use super::{keep_pipelines, memory};
+use super::{keep_caches, memory};
 use crate::config::{ImagesConfig, Stage};
 use crate::data::{self, Batch, Broken, Held, ImageSet, Loader, LoaderOptions, Reading};
 use crate::error::{Error, Result};
@@ -178,7 +178,7 @@ fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, t
     let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
     memory::explain(&setting.gpu, config, stage, || session.run())?;
-    keep_pipelines(&session.gpu);
+    keep_caches(&session.gpu);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::trained::Trained;
 use crate::error::Result;
 use crate::run::samples_file::{self, Values};
-use crate::run::{figures, keep_pipelines, print_profile, run_dir};
+use crate::run::{figures, keep_caches, print_profile, run_dir};
 
 /// A directory for results, and the facts that go into each file.
 pub(super) struct Output<'a> {
@@ -65,7 +65,7 @@ impl<'a> Output<'a> {
         run_dir::write(&self.dir.join("summary.json"), text.as_bytes())?;
         self.written.push("summary.json");
         println!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
-        keep_pipelines(&trained.gpu);
+        keep_caches(&trained.gpu);
         print_profile(&trained.gpu);
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
 use crate::run::figures::{self, Frame};
 use crate::run::sample::{self, Trained};
-use crate::run::{inpaint, keep_pipelines, run_dir, toy_figures};
+use crate::run::{inpaint, keep_caches, run_dir, toy_figures};
 
 /// Sequences of each sampler, and fillings, with their seeds.
 pub const SAMPLES: usize = 16_384;
@@ -148,7 +148,7 @@ fn measure(trained: &Trained) -> Result<Measured> {
     let codes = trained.config.codes.is_some().then(|| (toy_figures::recovered(&book), farthest(&book)));
     let facts = trained.gpu.facts();
     let adapter = format!("{}, {} {}", facts.name, facts.driver, facts.driver_info);
-    keep_pipelines(&trained.gpu);
+    keep_caches(&trained.gpu);
     Ok(Measured { samplers, fillings, codes, adapter })
 }
 

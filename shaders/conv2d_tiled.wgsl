@@ -1,0 +1,67 @@
+//! Convolution as in conv2d_vec4.wgsl for GPUs: products of tiles (see shared/tile.wgsl), whose rows are output pixels,
+//! columns output channels, and terms (tap, input channel).
+//! Grid: x over tiles of the output, folded into y.
+#import conv
+#import tile
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
+
+fn left_along() -> bool {
+    return true;
+}
+
+fn right_along() -> bool {
+    return false;
+}
+
+// The tile's first pixel and first channel quad.
+struct Place { pixel: u32, quad: u32 }
+
+// The pixels, or the channel quad.
+struct Source { pixels: Pixels, quad: u32 }
+
+fn pixel_count() -> u32 {
+    return p.batch * p.out_h * p.out_w;
+}
+
+fn source_of(load: Load, place: Place) -> Source {
+    let pixels = pixels_at(place.pixel + 4u * load.quad + LANES, pixel_count(), p.out_h, p.out_w);
+    return Source(pixels, min(place.quad + load.quad, p.o / 4u - 1u));
+}
+
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+    if load.left {
+        let tap = divide(term / 4u, p.c / 4u);
+        let kh = tap / p.kernel_w;
+        let t = taps_of(source.pixels, kh, tap - kh * p.kernel_w);
+        let k = (t.at + term - tap * p.c) / 4u;
+        return transpose(mat4x4(t.inside.x * x[k.x], t.inside.y * x[k.y], t.inside.z * x[k.z], t.inside.w * x[k.w]));
+    }
+    let step = p.o / 4u;
+    let at = term * step + source.quad;
+    return mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]);
+}
+
+fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
+    let pixel = place.pixel + row;
+    let column = place.quad + quad;
+    if pixel >= pixel_count() || column >= p.o / 4u {
+        return;
+    }
+    var offset = vec4(0.0);
+    if p.bias == 1u {
+        offset = bias[column];
+    }
+    y[pixel * (p.o / 4u) + column] = sum + offset;
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let group = linear_index(wid, grid, 0u, 1u);
+    let across = (p.o / 4u + tile_quads() - 1u) / tile_quads();
+    let down = group / across;
+    multiply(Place(down * tile_rows(), (group - down * across) * tile_quads()), 0u, p.taps * p.c, local.xy);
+}

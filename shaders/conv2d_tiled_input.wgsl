@@ -1,0 +1,87 @@
+//! The gradient of conv2d_tiled.wgsl's x: products of tiles (see shared/tile.wgsl), whose rows are pixels of a phase of
+//! the stride, columns input channels, and terms (tap of the phase, output channel).
+//! Grid: x over tiles of all phases, folded into y.
+#import conv
+#import tile
+
+@group(0) @binding(0) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
+@group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>; // [c / 4]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
+
+fn left_along() -> bool {
+    return true;
+}
+
+fn right_along() -> bool {
+    return true;
+}
+
+// The phase with the number of the tile's first pixel in it, the first channel quad, and the phase's taps: the first row
+// and column of the kernel, and how many columns.
+struct Place { phase: vec3<u32>, quad: u32, taps: vec3<u32> }
+
+// The pixels, or where the weight of the first channel begins.
+struct Source { pixels: Pixels, at: u32 }
+
+fn source_of(load: Load, place: Place) -> Source {
+    let pixels = pixels_of_phase(place.phase, place.phase.z + 4u * load.quad + LANES);
+    return Source(pixels, min(place.quad + load.quad, p.c / 4u - 1u) * p.o);
+}
+
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+    let step = p.o / 4u;
+    let number = divide(term / 4u, step);
+    let quad = term / 4u - number * step;
+    let line = number / place.taps.z;
+    let kh = place.taps.x + p.stride * line;
+    let kw = place.taps.y + p.stride * (number - line * place.taps.z);
+    let tap = kh * p.kernel_w + kw;
+    // A masked tap carries nothing.
+    if tap >= p.taps {
+        return mat4x4<f32>();
+    }
+    if load.left {
+        let t = reverse_taps_of(source.pixels, kh, kw);
+        let k = t.at / 4u + quad;
+        return transpose(mat4x4(t.inside.x * dy[k.x], t.inside.y * dy[k.y], t.inside.z * dy[k.z], t.inside.w * dy[k.w]));
+    }
+    let at = tap * p.c * step + source.at + quad;
+    return transpose(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]));
+}
+
+fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
+    let size = phase_size();
+    let number = place.phase.z + row;
+    let column = place.quad + quad;
+    if number >= p.batch * size.x * size.y || column >= p.c / 4u {
+        return;
+    }
+    let at = pixel_of(number, size.x, size.y);
+    let to = place_of(vec3(at.x, at.yz * p.stride + place.phase.xy), false);
+    if to == OUTSIDE {
+        return;
+    }
+    var offset = vec4(0.0);
+    if p.bias == 1u {
+        offset = bias[column];
+    }
+    dx[to * (p.c / 4u) + column] = sum + offset;
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let group = linear_index(wid, grid, 0u, 1u);
+    let across = (p.c / 4u + tile_quads() - 1u) / tile_quads();
+    let down = group / across;
+    let phase = phase_of(down, tile_rows());
+    // The same for the whole workgroup, as barriers demand.
+    if phase.x >= p.stride {
+        return;
+    }
+    let start = (phase.xy + vec2(p.pad_h, p.pad_w)) % p.stride;
+    // Rows and columns of the kernel that reach this phase: those from `start` in steps of the stride.
+    let reach = (max(vec2(p.kernel_h, p.kernel_w), start) - start + p.stride - 1u) / p.stride;
+    let place = Place(phase, (group - down * across) * tile_quads(), vec3(start, reach.y));
+    multiply(place, 0u, reach.x * reach.y * p.o, local.xy);
+}

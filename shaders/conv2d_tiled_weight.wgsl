@@ -1,0 +1,71 @@
+//! The gradient of conv2d_tiled.wgsl's weight: products of tiles (see shared/tile.wgsl), whose rows are (tap, input
+//! channel), columns output channels, and terms output pixels.
+//! Grid: x over tiles of the weight, y over parts of the pixels.
+#import conv
+#import tile
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
+@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>; // [parts, kernel_h, kernel_w, c, o / 4]
+
+fn left_along() -> bool {
+    return false;
+}
+
+fn right_along() -> bool {
+    return false;
+}
+
+// The tile's first row and first channel quad, where the part ends and its first row of dw.
+struct Place { row: u32, quad: u32, end: u32, plane: u32 }
+
+// The tap and the quad of its channels, or that of the output's.
+struct Source { tap: u32, quad: u32 }
+
+fn row_count() -> u32 {
+    return p.kernel_h * p.kernel_w * p.c;
+}
+
+fn source_of(load: Load, place: Place) -> Source {
+    if load.left {
+        let quad = min(place.row / 4u + load.quad, row_count() / 4u - 1u);
+        let tap = divide(quad, p.c / 4u);
+        return Source(tap, quad - tap * (p.c / 4u));
+    }
+    return Source(0u, min(place.quad + load.quad, p.o / 4u - 1u));
+}
+
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+    // Pixels beyond the last repeat it and count nothing; nor does a masked tap.
+    let pixels = min(term + LANES, vec4(place.end - 1u));
+    if load.left {
+        let p0 = pixel_of(pixels.x, p.out_h, p.out_w);
+        let p1 = next_pixel(p0);
+        let p2 = next_pixel(p1);
+        let kh = source.tap / p.kernel_w;
+        let t = taps_of(Pixels(p0, p1, p2, next_pixel(p2)), kh, source.tap - kh * p.kernel_w);
+        let counts = (term + LANES < vec4(place.end)) & vec4(source.tap < p.taps);
+        let scale = select(vec4(0.0), t.inside, counts);
+        let k = select(vec4(0u), t.at / 4u, counts) + source.quad;
+        return mat4x4(scale.x * x[k.x], scale.y * x[k.y], scale.z * x[k.z], scale.w * x[k.w]);
+    }
+    let at = pixels * (p.o / 4u) + source.quad;
+    return mat4x4(dy[at.x], dy[at.y], dy[at.z], dy[at.w]);
+}
+
+fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
+    let own = place.row + row;
+    let column = place.quad + quad;
+    if own < row_count() && column < p.o / 4u {
+        dw[(place.plane + own) * (p.o / 4u) + column] = sum;
+    }
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let across = (p.o / 4u + tile_quads() - 1u) / tile_quads();
+    let down = wid.x / across;
+    let end = min((wid.y + 1u) * p.part, p.batch * p.out_h * p.out_w);
+    let place = Place(down * tile_rows(), (wid.x - down * across) * tile_quads(), end, wid.y * row_count());
+    multiply(place, wid.y * p.part, end, local.xy);
+}

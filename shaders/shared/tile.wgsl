@@ -1,0 +1,142 @@
+// What kernels for GPUs share: products of tiles that lie in workgroup memory. A workgroup of COLUMNS x ROWS invocations
+// owns a tile of outputs, each invocation a block of 4 x 4, or with SIDE 8 four such blocks half a tile apart, so that
+// neighbours read and write side by side. Both operands come in steps of 16 terms of K, as blocks of 4 x 4 that an
+// invocation loads while the step before is multiplied.
+//
+// The importing file says what the operands are:
+//   Place                            where the workgroup's tile lies; the same for all its invocations
+//   left_along(), right_along()      whether an operand's numbers lie along K in memory, else across it
+//   Source, source_of(load, place)   what a load needs at all terms
+//   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, rows of the block along K
+//   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
+#import block
+
+override ROWS: u32 = 8;
+override COLUMNS: u32 = 8;
+// Rows, and columns, of an invocation's outputs: 4 or 8.
+override SIDE: u32 = 4;
+
+const DEPTH = 16u;
+
+// Rows along K. Quad q of row k lies at `slot`, which keeps a warp's stores off each other's banks.
+var<workgroup> sh_left: array<vec4<f32>, 4 * SIDE * ROWS>;
+var<workgroup> sh_right: array<vec4<f32>, 4 * SIDE * COLUMNS>;
+
+fn tile_rows() -> u32 {
+    return SIDE * ROWS;
+}
+
+fn tile_quads() -> u32 {
+    return SIDE * COLUMNS / 4u;
+}
+
+fn slot(k: u32, quad: u32, quads: u32) -> u32 {
+    return k * quads + (quad ^ (2u * (k / 4u)));
+}
+
+// A block that an invocation loads: of the left operand or of the right, which four of the tile's rows (columns), and
+// which four terms of a step; `on` is false where there are fewer blocks than invocations.
+struct Load { left: bool, quad: u32, k: u32, on: bool }
+
+// Block `number`. Neighbours load side by side.
+fn load_of(number: u32) -> Load {
+    let left = number < SIDE * ROWS;
+    let at = select(number - SIDE * ROWS, number, left);
+    let quads = select(SIDE * COLUMNS, SIDE * ROWS, left) / 4u;
+    let along = select(right_along(), left_along(), left);
+    let quad = select(at % quads, at / 4u, along);
+    return Load(left, quad, select(at / quads, at % 4u, along), number < SIDE * (ROWS + COLUMNS));
+}
+
+fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> mat4x4<f32> {
+    let term = k + 4u * load.k;
+    if load.on && term < end {
+        return block_of(load, source, place, term);
+    }
+    return mat4x4<f32>();
+}
+
+// Puts a block, rows along K, into its place.
+fn put(load: Load, block: mat4x4<f32>) {
+    let quads = select(SIDE * COLUMNS, SIDE * ROWS, load.left) / 4u;
+    let at = slot(4u * load.k, load.quad, quads);
+    if load.on && load.left {
+        sh_left[at] = block[0];
+        sh_left[at + quads] = block[1];
+        sh_left[at + 2u * quads] = block[2];
+        sh_left[at + 3u * quads] = block[3];
+    } else if load.on {
+        sh_right[at] = block[0];
+        sh_right[at + quads] = block[1];
+        sh_right[at + 2u * quads] = block[2];
+        sh_right[at + 3u * quads] = block[3];
+    }
+}
+
+// An invocation's outputs: rows 4 y .. and columns 4 x .. of the tile; of its right, lower and opposite half.
+struct Sums { near: Block, right: Block, below: Block, far: Block }
+
+// Adds the product of the two tiles in workgroup memory.
+fn add_tiles(sums: Sums, local: vec2<u32>) -> Sums {
+    let rows = SIDE * ROWS / 4u;
+    let columns = SIDE * COLUMNS / 4u;
+    var s = sums;
+    for (var k = 0u; k < DEPTH; k += 1u) {
+        let left = sh_left[slot(k, local.y, rows)];
+        let right = sh_right[slot(k, local.x, columns)];
+        s.near = rank_one(s.near, left, right);
+        if SIDE == 8u {
+            let below = sh_left[slot(k, local.y + ROWS, rows)];
+            let beside = sh_right[slot(k, local.x + COLUMNS, columns)];
+            s.right = rank_one(s.right, left, beside);
+            s.below = rank_one(s.below, below, right);
+            s.far = rank_one(s.far, below, beside);
+        }
+    }
+    return s;
+}
+
+// The product over terms `begin` up to `end` (both multiples of four, or `block_of` knows) of the tile at `place`, to
+// keep_row. All of a workgroup must call it with the same numbers: it has barriers.
+fn multiply(place: Place, begin: u32, end: u32, local: vec2<u32>) {
+    let number = local.y * COLUMNS + local.x;
+    let first = load_of(number);
+    let source = source_of(first, place);
+    // More blocks than invocations: those take two.
+    let two = SIDE * (ROWS + COLUMNS) > ROWS * COLUMNS;
+    let second = load_of(number + ROWS * COLUMNS);
+    let source_two = source_of(second, place);
+    var block = loaded(first, source, place, begin, end);
+    var block_two = mat4x4<f32>();
+    if two {
+        block_two = loaded(second, source_two, place, begin, end);
+    }
+    var sums = Sums();
+    for (var k = begin; k < end; ) {
+        workgroupBarrier();
+        put(first, block);
+        if two {
+            put(second, block_two);
+        }
+        workgroupBarrier();
+        k += DEPTH;
+        block = loaded(first, source, place, k, end);
+        if two {
+            block_two = loaded(second, source_two, place, k, end);
+        }
+        sums = add_tiles(sums, local);
+    }
+    keep_block(place, 4u * local.y, local.x, sums.near);
+    if SIDE == 8u {
+        keep_block(place, 4u * local.y, local.x + COLUMNS, sums.right);
+        keep_block(place, 4u * (local.y + ROWS), local.x, sums.below);
+        keep_block(place, 4u * (local.y + ROWS), local.x + COLUMNS, sums.far);
+    }
+}
+
+fn keep_block(place: Place, row: u32, quad: u32, block: Block) {
+    keep_row(place, row, quad, block.r0);
+    keep_row(place, row + 1u, quad, block.r1);
+    keep_row(place, row + 2u, quad, block.r2);
+    keep_row(place, row + 3u, quad, block.r3);
+}

@@ -1,0 +1,185 @@
+//! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between runs in one JSON file an
+//! adapter.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterFacts, Gpu, Prefer, WGPU_VERSION};
+use crate::error::Result;
+
+/// Time after which a program measures no more shapes.
+const BUDGET: Duration = Duration::from_secs(30);
+/// Time of one measurement, over which it repeats what is shorter, and of all of them together.
+const ONE: f64 = 2e-3;
+const ALL: f64 = 50e-3;
+/// Measurements at most; the median counts.
+const ROUNDS: usize = 5;
+
+/// What a kernel is chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The op, and which part of it.
+    pub op: &'static str,
+    /// The kernels' texts in a number: other kernels, other answers.
+    pub digest: u64,
+    /// The shape in the op's own numbers.
+    pub sizes: [u32; 16],
+}
+
+/// The answer to a [`Question`], as the file keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question's op.
+    pub op: String,
+    /// The question's digest.
+    pub digest: String,
+    /// The question's sizes.
+    pub sizes: [u32; 16],
+    /// The fastest of the kernels that agree with the portable one.
+    pub choice: String,
+    /// Milliseconds by kernel.
+    pub ms: BTreeMap<String, f64>,
+    /// Kernels that gave other numbers: the adapter's driver or the kernel is broken.
+    pub wrong: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    adapter: String,
+    driver: String,
+    wgpu: String,
+    answers: Vec<Answer>,
+}
+
+/// A question as the file has it.
+type Key = (String, String, [u32; 16]);
+
+/// All answers so far.
+#[derive(Default)]
+pub(super) struct Tuning {
+    file: Option<PathBuf>,
+    answers: FxHashMap<Key, Answer>,
+    /// The same by what ops ask.
+    choices: FxHashMap<Question, String>,
+    /// How many were found in this run, and in what time.
+    found: usize,
+    spent: Duration,
+}
+
+impl Tuning {
+    /// With the answers of earlier runs of this adapter, driver and wgpu; a damaged file has none.
+    pub fn load(facts: &AdapterFacts, dir: Option<&Path>) -> Tuning {
+        let Some(dir) = dir else { return Tuning::default() };
+        let file = dir.join(format!("kernels-{}.json", super::cache::digest(facts)));
+        Tuning { answers: read(&file), file: Some(file), ..Tuning::default() }
+    }
+}
+
+/// The answers in `file`, of this version of wgpu.
+fn read(file: &Path) -> FxHashMap<Key, Answer> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let known = serde_json::from_str(&text).ok().filter(|known: &File| known.wgpu == WGPU_VERSION);
+    let answers = known.map_or(Vec::new(), |known| known.answers);
+    answers.into_iter().map(|a| ((a.op.clone(), a.digest.clone(), a.sizes), a)).collect()
+}
+
+impl Gpu {
+    /// The kernel that was found to be the fastest for `question`.
+    pub fn answer(&self, question: &Question) -> Option<String> {
+        let mut tuning = self.0.tuning.borrow_mut();
+        if let Some(choice) = tuning.choices.get(question) {
+            return Some(choice.clone());
+        }
+        let key = (question.op.to_string(), format!("{:016x}", question.digest), question.sizes);
+        let choice = tuning.answers.get(&key)?.choice.clone();
+        tuning.choices.insert(*question, choice.clone());
+        Some(choice)
+    }
+
+    /// Whether a new question is to be answered by measuring.
+    pub fn may_measure(&self) -> bool {
+        self.0.prefer == Prefer::Measured && self.0.tuning.borrow().spent < BUDGET
+    }
+
+    /// Answers `question` by the fastest of the `candidates` that are `right`; `run` records one of them.
+    pub fn measure(&self, question: &Question, candidates: &[&str], right: &dyn Fn(&str) -> bool, run: &dyn Fn(&str)) {
+        let start = Instant::now();
+        let (mut ms, mut wrong): (BTreeMap<String, f64>, Vec<String>) = Default::default();
+        let mut best: Option<(f64, &str)> = None;
+        for &candidate in candidates {
+            // New memory is zero: old memory may hold the right numbers where a kernel writes none.
+            self.trim();
+            if !right(candidate) {
+                wrong.push(candidate.to_string());
+                continue;
+            }
+            let seconds = self.seconds_of(&|| run(candidate), best.map_or(f64::MAX, |(seconds, _)| seconds));
+            ms.insert(candidate.to_string(), (seconds * 1e6).round() / 1e3);
+            if best.is_none_or(|(least, _)| seconds < least) {
+                best = Some((seconds, candidate));
+            }
+        }
+        let Some((_, choice)) = best else { return };
+        let Question { op, digest, sizes } = *question;
+        let (op, digest, choice) = (op.to_string(), format!("{digest:016x}"), choice.to_string());
+        let mut tuning = self.0.tuning.borrow_mut();
+        tuning.choices.insert(*question, choice.clone());
+        let answer = Answer { op: op.clone(), digest: digest.clone(), sizes, choice, ms, wrong };
+        tuning.answers.insert((op, digest, sizes), answer);
+        tuning.found += 1;
+        tuning.spent += start.elapsed();
+    }
+
+    /// Median seconds of what `record` records; of one run only where that takes much longer than `best`.
+    fn seconds_of(&self, record: &dyn Fn(), best: f64) -> f64 {
+        let timed = |repeats: usize| {
+            let start = Instant::now();
+            (0..repeats).for_each(|_| record());
+            self.wait();
+            start.elapsed().as_secs_f64() / repeats as f64
+        };
+        self.wait();
+        let once = timed(1);
+        // Of so short a time much is the submit.
+        if once > 4.0 * best && once > ONE {
+            return once;
+        }
+        let repeats = (ONE / once).ceil().clamp(1.0, 64.0) as usize;
+        let rounds = ((ALL / (once * repeats as f64)) as usize).clamp(1, ROUNDS);
+        let mut times: Vec<f64> = (0..rounds).map(|_| timed(repeats)).collect();
+        times.sort_by(f64::total_cmp);
+        times[rounds / 2]
+    }
+
+    /// How many questions were answered by measuring in this run, in how many seconds, and which kernels were wrong.
+    pub fn measured(&self) -> (usize, f64, Vec<String>) {
+        let tuning = self.0.tuning.borrow();
+        let wrong = |a: &Answer| a.wrong.iter().map(|w| format!("{} by {w} gives wrong numbers", a.op)).collect();
+        let all: std::collections::BTreeSet<String> =
+            tuning.answers.values().flat_map(|a| -> Vec<_> { wrong(a) }).collect();
+        (tuning.found, tuning.spent.as_secs_f64(), all.into_iter().collect())
+    }
+
+    /// Writes the answers to the cache directory, if one was given and there are new ones.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::error::Error::Io) if the file cannot be written.
+    pub(super) fn save_answers(&self) -> Result<()> {
+        let tuning = self.0.tuning.borrow();
+        let Some(file) = tuning.file.as_ref().filter(|_| tuning.found > 0) else { return Ok(()) };
+        // Another program may have written meanwhile.
+        let mut all = read(file);
+        all.extend(tuning.answers.clone());
+        let mut answers: Vec<Answer> = all.into_values().collect();
+        answers.sort_by(|a, b| (&a.op, a.sizes).cmp(&(&b.op, b.sizes)));
+        let AdapterFacts { name, driver, driver_info, .. } = &self.0.facts;
+        let (adapter, driver) = (name.clone(), format!("{driver} {driver_info}"));
+        let all = File { adapter, driver, wgpu: WGPU_VERSION.into(), answers };
+        let text = serde_json::to_string_pretty(&all).expect("plain data") + "\n";
+        super::cache::write(file, &[text.as_bytes()])
+    }
+}

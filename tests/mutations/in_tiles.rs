@@ -1,0 +1,63 @@
+//! Faults in what GPUs run: products in tiles.
+
+use crate::faults::Faults;
+
+/// The tile of the trials: one whose invocations have all four blocks, and load two.
+pub const TILE: usize = 1;
+
+/// Faults in kernels of tiles, those of `shaders/shared/tile.wgsl` where they are of the first.
+pub const IN_TILES: &[Faults] = &[
+    Faults {
+        shader: "matmul_tiled",
+        ops: &["matmul", "linear", "linear_residual"],
+        faults: &[
+            ("vec4(min(row, p.m - 4u)), A_ROWS)", "vec4(min(row, p.m - 4u)), !A_ROWS)"),
+            ("vec4(column), B_COLUMNS)", "vec4(column), !B_COLUMNS)"),
+            ("out += bias[column];", "out += bias[0];"),
+            ("out += residual[at];", "out -= residual[at];"),
+            ("if own >= p.m ||", "if own + 1u >= p.m ||"),
+            ("min((wid.y + 1u) * p.k_part, p.k), local.xy", "p.k, local.xy"),
+            ("(wid.y * grid.z + wid.z) * p.m;", "wid.z * p.m;"),
+            ("        workgroupBarrier();\n        put(first, block);", "        put(first, block);"),
+            ("        workgroupBarrier();\n        k += DEPTH;", "        k += DEPTH;"),
+            ("if load.on && term < end {", "if load.on {"),
+            ("sh_left[slot(k, local.y + ROWS, rows)]", "sh_left[slot(k, local.y, rows)]"),
+            ("keep_block(place, 4u * (local.y + ROWS), local.x, sums.below);", ""),
+            ("put(second, block_two);", ""),
+        ],
+    },
+    Faults {
+        shader: "conv2d_tiled",
+        ops: &["conv2d", "conv_transpose2d"],
+        faults: &[
+            ("t.inside.x * x[k.x]", "x[k.x]"),
+            ("if p.bias == 1u {", "if p.bias == 0u {"),
+            ("(t.at + term - tap * p.c) / 4u", "(t.at + term % 4u) / 4u"),
+            ("p.taps * p.c, local.xy", "p.taps * p.c - 4u, local.xy"),
+            ("if pixel >= pixel_count()", "if pixel + 1u >= pixel_count()"),
+        ],
+    },
+    Faults {
+        shader: "conv2d_tiled_input",
+        ops: &["conv2d", "conv_transpose2d"],
+        faults: &[
+            ("t.inside.y * dy[k.y]", "dy[k.y]"),
+            ("if tap >= p.taps {", "if tap > p.taps {"),
+            ("place.taps.y + p.stride * (number", "place.taps.y + (number"),
+            ("at.yz * p.stride + place.phase.xy", "at.yz * p.stride"),
+            ("offset = bias[column];", "offset = bias[0];"),
+            ("vec3(start, reach.y)", "vec3(start, p.kernel_w)"),
+        ],
+    },
+    Faults {
+        shader: "conv2d_tiled_weight",
+        ops: &["conv2d", "conv_transpose2d"],
+        faults: &[
+            ("select(vec4(0.0), t.inside, counts)", "t.inside"),
+            (" & vec4(source.tap < p.taps);", ";"),
+            ("Source(tap, quad - tap * (p.c / 4u))", "Source(0u, quad - tap * (p.c / 4u))"),
+            ("dw[(place.plane + own)", "dw[(own)"),
+            ("(wid.y + 1u) * p.part, p.batch", "(wid.y + 2u) * p.part, p.batch"),
+        ],
+    },
+];

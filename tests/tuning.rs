@@ -1,0 +1,79 @@
+//! Choosing kernels by measuring: what is kept, what is right, what is left out. Needs a GPU adapter.
+
+use std::path::Path;
+
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer, Shader};
+use dbvq_wgpu::ops::{self, Conv, Trans};
+use dbvq_wgpu::philox::Stream;
+use dbvq_wgpu::tensor::Tensor;
+
+fn open(prefer: Prefer, cache: Option<&Path>, stand_ins: Vec<Shader>) -> Gpu {
+    let options = GpuOptions { prefer, cache_dir: cache.map(Path::to_owned), stand_ins, ..GpuOptions::default() };
+    Gpu::open(options).expect("an adapter; `cargo xtask test` installs a software one")
+}
+
+fn normal(gpu: &Gpu, dims: &[usize], stream: u32) -> Tensor {
+    ops::normal(gpu, dims, Stream { seed: 1, step: 0, stream, first: 0 })
+}
+
+/// A product; a convolution with its gradients of input and weight.
+fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
+    let product = ops::matmul(&normal(gpu, &[1, 36, 40], 0), &normal(gpu, &[1, 40, 132], 1), Trans::default());
+    let (x, weight) = (normal(gpu, &[2, 5, 6, 16], 2).leaf(), normal(gpu, &[3, 3, 16, 20], 3).leaf());
+    let y = ops::conv2d(&x, &weight, None, Conv { padding: [1, 1], ..Conv::default() });
+    let grads = ops::sum_all(&ops::square(&y)).backward();
+    let gradient = |of: &Tensor| grads.get(of).expect("it is a leaf").to_vec();
+    vec![product.to_vec(), y.to_vec(), gradient(&x), gradient(&weight)]
+}
+
+fn are_near(a: &[Vec<f32>], b: &[Vec<f32>]) {
+    for (a, b) in a.iter().zip(b) {
+        let largest = b.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(a.len() == b.len() && worst <= 1e-4 * largest, "{worst} of {largest}");
+    }
+}
+
+#[test]
+fn answers_are_right_and_kept() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let by_rule = numbers(&open(Prefer::Rule, None, Vec::new()));
+    let first = open(Prefer::Measured, Some(folder.path()), Vec::new());
+    let measured = numbers(&first);
+    are_near(&measured, &by_rule);
+    let (shapes, seconds, wrong) = first.measured();
+    assert_eq!((shapes, wrong), (4, Vec::<String>::new()), "product, forward, two gradients; {seconds} s");
+    assert_eq!(numbers(&first), measured, "the same kernels the second time");
+    assert_eq!(first.measured().0, 4);
+    first.save_caches().expect("a writable directory");
+    let second = open(Prefer::Measured, Some(folder.path()), Vec::new());
+    assert_eq!(numbers(&second), measured, "the same kernels in another program");
+    assert_eq!(second.measured().0, 0, "nothing is measured twice");
+    let files = std::fs::read_dir(folder.path()).expect("it is there").flatten().map(|entry| entry.path());
+    let file = files.into_iter().find(|file| file.extension().is_some_and(|e| e == "json")).expect("the answers");
+    let text = std::fs::read_to_string(&file).expect("it is readable");
+    let kept: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let answers = kept["answers"].as_array().expect("a list");
+    assert_eq!(answers.len(), 4, "{text}");
+    for answer in answers {
+        let (choice, ms) = (answer["choice"].as_str().expect("a name"), answer["ms"].as_object().expect("times"));
+        assert!(ms.len() >= 5 && ms.contains_key(choice), "{answer}");
+    }
+    std::fs::write(&file, &text[..text.len() / 2]).expect("it is writable");
+    let third = open(Prefer::Measured, Some(folder.path()), Vec::new());
+    are_near(&numbers(&third), &by_rule);
+    assert_eq!(third.measured().0, 4, "half a file answers nothing");
+}
+
+#[test]
+fn a_wrong_kernel_is_never_chosen() {
+    let tiled = ops::shaders().into_iter().find(|s| s.name == "matmul_tiled").expect("it is listed");
+    // All workgroups make the first tile, and leave the others.
+    let broken = tiled.source.replacen("multiply(place,", "multiply(Place(0u, 0u, 0u, 0u),", 1);
+    assert_ne!(broken, tiled.source);
+    let broken = Shader { name: tiled.name, source: Box::leak(broken.into_boxed_str()) };
+    let gpu = open(Prefer::Measured, None, vec![broken]);
+    are_near(&numbers(&gpu), &numbers(&open(Prefer::Portable, None, Vec::new())));
+    let (_, _, wrong) = gpu.measured();
+    assert!(wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul by ")), "{wrong:?}");
+}
