@@ -37,6 +37,8 @@ const TILES: [Mode; 5] = [
 
 /// Ops with kernels for CPU drivers.
 const ON_CPUS: [&str; 4] = ["attention", "group_norm", "group_norm_silu", "layer_norm"];
+/// Ops that a product may do most of.
+const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
 const TILED: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
 
@@ -46,7 +48,7 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     if TILED.contains(&op) {
         modes.push(PORTABLE);
         modes.extend(TILES);
-    } else if adapter.is_cpu() && ON_CPUS.contains(&op) {
+    } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) {
         modes.push(PORTABLE);
     }
     modes

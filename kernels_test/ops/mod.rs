@@ -26,6 +26,7 @@ mod random;
 mod reduce;
 mod resample;
 mod softmax;
+mod unfold;
 
 use super::{Case, Input, Law, Real, U};
 
@@ -59,6 +60,7 @@ pub fn cases() -> Vec<Case> {
         reduce::cases,
         resample::cases,
         softmax::cases,
+        unfold::cases,
     ] {
         part(&mut list);
     }

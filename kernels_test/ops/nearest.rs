@@ -33,30 +33,54 @@ pub fn cases(list: &mut Vec<Case>) {
         |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
     // 25 codes occur again and again, in each part and up to the last one, and every row is one of them.
-    for d in [3, 4] {
+    for (d, k) in [(3, 1003), (4, 1003), (4, 1004)] {
         let digits = move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
         list.push(Case::new(
             "nearest_code",
-            format!("ties across parts, d = {d}"),
+            format!("ties across parts of {k}, d = {d}"),
             vec![
                 Input::given(&[130, d], (0..130).flat_map(digits).collect()),
-                Input::given(&[1003, d], (0..1003).flat_map(digits).collect()),
+                Input::given(&[k, d], (0..k).flat_map(digits).collect()),
             ],
             |_, x| ops::nearest(&x[0], &x[1]),
             |_| (0..130).flat_map(|row| Real::code(row % 25)).collect(),
         ));
     }
     // Each code is nearest to itself, those of an incomplete last part too.
-    for d in [1, 4] {
-        let codes: Vec<f32> = (0..1003 * d).map(|i| i as f32).collect();
+    for (d, k) in [(1, 1003), (4, 1003), (4, 1004)] {
+        let codes: Vec<f32> = (0..k * d).map(|i| i as f32).collect();
         list.push(Case::new(
             "nearest_code",
-            format!("each of 1003 itself, d = {d}"),
-            vec![Input::given(&[1003, d], codes.clone()), Input::given(&[1003, d], codes)],
+            format!("each of {k} itself, d = {d}"),
+            vec![Input::given(&[k, d], codes.clone()), Input::given(&[k, d], codes)],
             |_, x| ops::nearest(&x[0], &x[1]),
-            |_| (0..1003).flat_map(Real::code).collect(),
+            move |_| (0..k as u32).flat_map(Real::code).collect(),
         ));
     }
+    // So far from zero that products of rows and codes differ by less than they are rounded: only distances tell.
+    let (rows, k, d) = (67, 132, 8);
+    let codes: Vec<f32> = (0..k * d).map(|i| 5000.0 + (i * i % 61) as f32 / 8.0 + (i / d) as f32 / 64.0).collect();
+    list.push(Case::new(
+        "nearest_code",
+        format!("[{rows}, {d}] of {k} around 5000"),
+        vec![Input::given(&[rows, d], codes[d..][..rows * d].to_vec()), Input::given(&[k, d], codes)],
+        |_, x| ops::nearest(&x[0], &x[1]),
+        |_| (1..68).flat_map(Real::code).collect(),
+    ));
+    // More rows than scores are stored of at a time.
+    let (rows, k, d) = (66_000, 256, 4);
+    let codes: Vec<f32> =
+        (0..k * d).map(|i| (i / d % 16 * (1 + i % d) + i / d / 16 * (i % d) * (i % d)) as f32).collect();
+    list.push(Case::new(
+        "nearest_code",
+        format!("[{rows}, {d}] of {k}"),
+        vec![
+            Input::given(&[rows, d], (0..rows).flat_map(|row| codes[row % k * d..][..d].to_vec()).collect()),
+            Input::given(&[k, d], codes),
+        ],
+        |_, x| ops::nearest(&x[0], &x[1]),
+        move |_| (0..rows as u32).flat_map(|row| Real::code(row % k as u32)).collect(),
+    ));
     for dims in [&[1][..], &[7, 1], &[3, 5], &[2, 65, 3], &[441, 128], &[3, 8192], &[2, 60_001]] {
         let k = dims[dims.len() - 1];
         list.push(Case::new(

@@ -4,9 +4,11 @@ use bytemuck::{Pod, Zeroable};
 
 use super::family::{Family, noise, question};
 use super::layout::widen;
+use super::matmul::product_with_bias;
 use super::reduce::sum_middle;
+use super::unfold::unfold_rows;
 use super::{LOOPS, grid, narrow, pad};
-use crate::gpu::{ALIGN, Gpu, Override, Shader, shader};
+use crate::gpu::{ALIGN, Gpu, Override, Prefer, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("conv2d");
@@ -76,6 +78,33 @@ pub(super) struct Params {
 }
 
 impl Params {
+    /// For images [n, h, w, c] of `dims`, and no output channels yet.
+    #[track_caller]
+    pub fn of(dims: [usize; 4], [kernel_h, kernel_w]: [usize; 2], conv: Conv) -> Params {
+        let [batch, h, w, c] = dims;
+        let [pad_h, pad_w] = conv.padding;
+        let (padded_h, padded_w) = (h + 2 * pad_h, w + 2 * pad_w);
+        assert!(
+            kernel_h <= padded_h && kernel_w <= padded_w && conv.stride > 0,
+            "conv2d: a kernel of {kernel_h} x {kernel_w} on {dims:?} with {conv:?}"
+        );
+        let odd = kernel_h % 2 == 1 && kernel_w % 2 == 1;
+        assert!(odd || conv.mask.is_none(), "conv2d: a mask needs a centre, {kernel_h} x {kernel_w} has none");
+        let centre = kernel_h / 2 * kernel_w + kernel_w / 2;
+        let taps = match conv.mask {
+            None => kernel_h * kernel_w,
+            Some(Mask::A) => centre,
+            Some(Mask::B) => centre + 1,
+        };
+        let out_h = (padded_h - kernel_h) / conv.stride + 1;
+        let out_w = (padded_w - kernel_w) / conv.stride + 1;
+        let [batch, h, w, c, out_h, out_w, taps] = [batch, h, w, c, out_h, out_w, taps].map(|v| v as u32);
+        let [kernel_h, kernel_w, stride, pad_h, pad_w] =
+            [kernel_h, kernel_w, conv.stride, pad_h, pad_w].map(|v| v as u32);
+        let rest = Params::zeroed();
+        Params { batch, h, w, c, out_h, out_w, kernel_h, kernel_w, stride, pad_h, pad_w, taps, ..rest }
+    }
+
     /// Whether all channels come in vec4.
     fn fours(&self) -> bool {
         self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
@@ -112,7 +141,7 @@ impl Params {
     }
 
     /// The shapes of x, the weight and y.
-    fn shapes(&self) -> [Shape; 3] {
+    pub fn shapes(&self) -> [Shape; 3] {
         let [x, y] = [[self.batch, self.h, self.w, self.c], [self.batch, self.out_h, self.out_w, self.o]];
         [x, [self.kernel_h, self.kernel_w, self.c, self.o], y].map(|dims| Shape::from(dims.map(|d| d as usize)))
     }
@@ -166,6 +195,12 @@ fn width(channels: usize) -> (Override, usize) {
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.c, params.o].map(|d| d as usize);
+    if conv.mask.is_none() && few(x.gpu(), c, o) {
+        let (rows, matrix) = (unfold_rows(x, params), as_rows(weight));
+        let y = product_with_bias(&rows.reshape([1, params.out_pixels(), rows.shape().last()]), &matrix, bias);
+        let y = y.reshape(params.shapes()[2]);
+        return y.noted(&[&[weight], bias.as_slice()].concat());
+    }
     if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
         let bias = bias.map(|bias| widen(bias, to));
         return narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
@@ -188,6 +223,20 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
             })
             .noted(&[weight]),
     }
+}
+
+/// Whether a convolution from (to) `few` channels to (from) `many` is faster as a product with [`unfold`]ed rows.
+pub(super) fn few(gpu: &Gpu, few: usize, many: usize) -> bool {
+    gpu.prefers() != Prefer::Portable && few < SMALL && many >= SMALL
+}
+
+/// A weight [kernel_h, kernel_w, a, b] as [1, kernel_h · kernel_w · a rounded up to a multiple of four, b].
+pub(super) fn as_rows(weight: &Tensor) -> Tensor {
+    let [h, w, a, b] = weight.dims();
+    let rows = h * w * a;
+    let more = rows.next_multiple_of(4) - rows;
+    let flat = weight.reshape([1, rows, b]);
+    if more == 0 { flat } else { pad(&flat.reshape([1, 1, rows, b]), [0, 0, 0, more]).reshape([1, rows + more, b]) }
 }
 
 /// What makes a convolution one of whole vec4s of channels.
@@ -230,33 +279,12 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize
 
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Params {
-    let ([batch, h, w, c], [kernel_h, kernel_w, from, o]) = (x.dims(), weight.dims());
+    let ([.., c], [kernel_h, kernel_w, from, o]) = (x.dims::<4>(), weight.dims());
     assert_eq!(c, from, "conv2d: channels of x {:?} and of weight {:?}", x.shape(), weight.shape());
     if let Some(bias) = bias {
         assert_eq!(bias.dims(), [o], "conv2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
     }
-    let [pad_h, pad_w] = conv.padding;
-    let (padded_h, padded_w) = (h + 2 * pad_h, w + 2 * pad_w);
-    assert!(
-        kernel_h <= padded_h && kernel_w <= padded_w && conv.stride > 0,
-        "conv2d: kernel of weight {:?} on x {:?} with {conv:?}",
-        weight.shape(),
-        x.shape()
-    );
-    let odd = kernel_h % 2 == 1 && kernel_w % 2 == 1;
-    assert!(odd || conv.mask.is_none(), "conv2d: a mask needs a centre, weight {:?} has none", weight.shape());
-    let centre = kernel_h / 2 * kernel_w + kernel_w / 2;
-    let taps = match conv.mask {
-        None => kernel_h * kernel_w,
-        Some(Mask::A) => centre,
-        Some(Mask::B) => centre + 1,
-    };
-    let out_h = (padded_h - kernel_h) / conv.stride + 1;
-    let out_w = (padded_w - kernel_w) / conv.stride + 1;
-    let [batch, h, w, c, out_h, out_w, o] = [batch, h, w, c, out_h, out_w, o].map(|v| v as u32);
-    let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, conv.stride, pad_h, pad_w].map(|v| v as u32);
-    let (taps, rest) = (taps as u32, Params::zeroed());
-    Params { batch, h, w, c, out_h, out_w, o, kernel_h, kernel_w, stride, pad_h, pad_w, taps, ..rest }
+    Params { o: o as u32, ..Params::of(x.dims(), [kernel_h, kernel_w], conv) }
 }
 
 /// y of `x`, without history.

@@ -2,10 +2,12 @@
 
 use bytemuck::Zeroable;
 
-use super::conv2d::{Fours, Params, backward_input, backward_weight, forward};
+use super::conv2d::{Fours, Params, as_rows, backward_input, backward_weight, few, forward};
 use super::layout::widen;
-use super::narrow;
+use super::matmul::{Trans, matmul};
 use super::reduce::sum_middle;
+use super::unfold::fold_rows;
+use super::{add, narrow};
 use crate::tensor::Tensor;
 
 /// Stride, cut and extension of a transposed convolution.
@@ -38,6 +40,13 @@ impl Default for ConvTranspose {
 pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspose) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.o, params.c].map(|d| d as usize);
+    if few(x.gpu(), o, c) {
+        let y = by_rows(x, weight, params);
+        return match bias {
+            Some(bias) => add(&y, bias).noted(&[weight, bias]),
+            None => y.noted(&[weight]),
+        };
+    }
     // The weight is [kernel_h, kernel_w, o, c] here.
     if let Some(Fours { weight, from: to, to: from }) = Fours::of(weight, o, c) {
         let bias = bias.map(|bias| widen(bias, to));
@@ -62,6 +71,14 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
             })
             .noted(&[weight]),
     }
+}
+
+/// As products of every pixel with the whole weight, and the sums of what falls on the same pixel of y.
+fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
+    let ([n, h, w, c], weight) = (x.dims(), as_rows(weight));
+    let rows = matmul(&x.reshape([1, n * h * w, c]), &weight, Trans { a: false, b: true });
+    let [_, _, width] = rows.dims();
+    fold_rows(&rows.reshape([n, h, w, width]), params)
 }
 
 /// The parameters of the convolution from y to x.

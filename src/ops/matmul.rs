@@ -102,6 +102,21 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     y.reshape(dims).noted(&[w])
 }
 
+/// `y = x w + b`: `x` [1, rows, i], `w` [1, i, o], `b` `[o]`, `y` [1, rows, o].
+pub(super) fn product_with_bias(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    let Some(b) = b else { return matmul(x, w, Trans::default()) };
+    let (saved_x, saved_w) = (x.detach(), w.detach());
+    let y = product(x, w, Epilogue { bias: Some(b), residual: None }, Trans::default());
+    let [_, rows, o] = y.dims();
+    y.with_vjp([x, w, b], move |dy, [want_x, want_w, want_b]| {
+        [
+            want_x.then(|| product(dy, &saved_w, Epilogue::default(), WEIGHT)),
+            want_w.then(|| product(&saved_x, dy, Epilogue::default(), Trans { a: true, b: false })),
+            want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o])),
+        ]
+    })
+}
+
 /// How `w` [o, i] enters a product with rows.
 const WEIGHT: Trans = Trans { a: false, b: true };
 

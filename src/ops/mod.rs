@@ -30,6 +30,7 @@ mod recompute;
 mod reduce;
 mod resample;
 mod softmax;
+mod unfold;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
@@ -58,6 +59,7 @@ pub use recompute::{Kept, recompute};
 pub use reduce::{mean, mean_all, squared_norm, sum, sum_all, sum_to};
 pub use resample::{crop, pad, upsample_nearest};
 pub use softmax::{cross_entropy, gumbel_softmax, log_softmax, softmax};
+pub use unfold::{fold, unfold};
 
 pub(crate) use crate::tensor::grid;
 
@@ -103,6 +105,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &reduce::SHADER,
         &resample::SHADER,
         &softmax::SHADER,
+        &unfold::SHADER,
         &crate::tensor::ACCUMULATE,
     ];
     list.to_vec()

@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::LOOPS;
-use crate::gpu::{Buffer, Shader, shader};
+use super::{LOOPS, linear};
+use crate::gpu::{ALIGN, Buffer, Prefer, Shader, shader};
 use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("nearest");
@@ -13,8 +13,10 @@ pub(super) static VEC4: Shader = shader!("nearest_vec4");
 const BLOCK: [usize; 2] = [4, 8];
 /// Invocations that fill a GPU: with fewer rows the codes are split.
 const FILL: usize = 16_384;
-/// Fewest codes that are worth an invocation of their own.
+/// Fewest codes that are worth an invocation of their own; fewest rows and codes that are worth a product.
 const LEAST: usize = 32;
+/// Scores that are stored at a time: 64 MiB of them.
+const SCORES: usize = 1 << 24;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -36,7 +38,11 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     assert_eq!(positions.pop(), Some(d), "nearest: z {:?} and codebook {:?}", z.shape(), codebook.shape());
     // An invocation does one round a column, and one more, for every block of codes.
     assert!(k > 0 && d < LOOPS, "nearest: a codebook of {:?}", codebook.shape());
-    let rows = positions.iter().product();
+    let rows: usize = positions.iter().product();
+    let whole = d % 4 == 0 && k % 4 == 0 && rows.min(k) >= LEAST;
+    if whole && z.gpu().prefers() != Prefer::Portable {
+        return by_products(&z.detach().reshape([rows, d]), &codebook.detach()).reshape(positions);
+    }
     let columns = if d % 4 == 0 { d / 4 } else { d };
     z.gpu().count_flops(2 * rows * k * d);
     let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]]);
@@ -48,6 +54,36 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
             z.gpu().dispatch(shader, "nearest", &[], &buffers, &params, groups);
         })
         .reshape(positions)
+}
+
+/// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose distances must be summed.
+fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
+    let ([rows, d], [k, _], gpu) = (z.dims(), codebook.dims(), z.gpu());
+    let half = Tensor::uninit(gpu, [k]);
+    let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: 0 };
+    gpu.dispatch(&VEC4, "halves", &[], &[codebook.buffer(), half.buffer()], &params, [k.div_ceil(64) as u32, 1, 1]);
+    let some = |z: &Tensor| {
+        let [rows, _] = z.dims();
+        let score = linear(z, codebook, Some(&half));
+        let split = Split::new(rows, k, [1, LOOPS / (d / 4 + 2)]);
+        let params = Params { rows: rows as u32, part: split.part as u32, ..params };
+        split.first(z, params, |least, codes, groups| {
+            let buffers = [z.buffer(), codebook.buffer(), least, codes, score.buffer(), half.buffer()];
+            gpu.dispatch(&VEC4, "among", &[], &buffers, &params, groups);
+        })
+    };
+    // As many rows at a time as their scores leave room for.
+    let most = (SCORES / k / ALIGN).max(1) * ALIGN;
+    if rows <= most {
+        return some(z);
+    }
+    let all = Codes::uninit(gpu, [rows]);
+    for first in (0..rows).step_by(most) {
+        let count = most.min(rows - first);
+        let part = z.buffer().slice(4 * (first * d) as u64, 4 * (count * d) as u64);
+        gpu.copy(some(&Tensor::from_buffer(gpu, part, [count, d])).buffer(), all.buffer(), 4 * first as u64);
+    }
+    all
 }
 
 /// The column of the lowest entry of every row, of equal ones the first: `x` [.., k] → codes [..]. Has no gradient.

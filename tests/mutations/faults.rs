@@ -373,4 +373,16 @@ pub const FAULTS: &[Faults] = &[
             ("y[i] = p.scale * (x[i] * (dy[i] - sum));", "y[i] = p.scale * x[i] * dy[i];"),
         ],
     },
+    Faults {
+        shader: "unfold",
+        ops: &["unfold", "fold"],
+        faults: &[
+            ("&& tap < p.taps;", ";"),
+            ("t.x + at - tap * p.c, inside", "t.x, inside"),
+            ("sum += f32(t.y) * vec4", "sum += vec4"),
+            ("(kh * p.kernel_w + kw) * p.c + channels", "kh * p.kernel_w * p.c + channels"),
+            ("kh = (pixel.y + p.pad_h) % p.stride", "kh = pixel.y % p.stride"),
+            ("min(4u, p.c - first)", "min(3u, p.c - first)"),
+        ],
+    },
 ];

@@ -1,4 +1,4 @@
-//! Faults in what GPUs run: products in tiles.
+//! Faults in what GPUs run: products in tiles, and what is done by products.
 
 use crate::faults::Faults;
 
@@ -58,6 +58,20 @@ pub const IN_TILES: &[Faults] = &[
             ("Source(tap, quad - tap * (p.c / 4u))", "Source(0u, quad - tap * (p.c / 4u))"),
             ("dw[(place.plane + own)", "dw[(own)"),
             ("(wid.y + 1u) * p.part, p.batch", "(wid.y + 2u) * p.part, p.batch"),
+        ],
+    },
+    Faults {
+        shader: "nearest_vec4",
+        ops: &["nearest_code"],
+        faults: &[
+            ("-0.5 * (squares.x", "0.5 * (squares.x"),
+            ("f32(p.d + 8u) * 2.3841858e-7", "f32(p.d + 8u) * 1e-12"),
+            ("score[first + quad] >= vec4(limit)", "score[first + quad] > vec4(limit + slack)"),
+            (
+                "code = select(code, 4u * quad + j, distance < best);",
+                "code = select(code, 4u * quad + j, distance <= best);",
+            ),
+            ("let difference = z[row * (p.d / 4u) + i] -", "let difference = z[row * (p.d / 4u)] -"),
         ],
     },
 ];
