@@ -1,7 +1,8 @@
 //! Convolution as in conv2d_vec4.wgsl for CPU drivers with subgroups of eight lanes: see shared/lanes.wgsl. A workgroup:
 //!   forward           32 pixels x 64 output channels
 //!   backward_input    32 pixels of a phase x 64 input channels
-//!   backward_weight   32 input x 64 output channels of a tap, pixels split over y; if p.bias a part has a last row, db
+//!   backward_weight   32 input x 64 output channels of a tap, pixels split over y; if p.bias a part has a last row, db,
+//!                     from workgroups of their own
 //! (32 channels instead of 64 unless WIDE.)
 #import conv
 #import lanes
@@ -98,18 +99,17 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
 fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let columns = p.o / 4u;
     let at = columns_of(wid.x, lane, columns);
-    // Rows of dw are (tap, block of 32 channels), so that a block never crosses taps.
+    // Rows of dw are (tap, block of 32 channels), so that a block never crosses taps; one more block makes db.
     let block = block_of_rows(wid.x, columns);
     let blocks = (p.c + 31u) / 32u;
     let tap = block / blocks;
+    let of_dw = tap < p.kernel_h * p.kernel_w;
     let first = 32u * (block - tap * blocks);
     let channels = min(vec4(first / 4u + lane / 4u) + 2u * LANES, vec4(p.c / 4u - 1u));
     let last = min((wid.y + 1u) * p.part, p.batch * p.out_h * p.out_w);
     // A masked tap sums nothing, and so writes zeros.
     let end = select(0u, last, tap < p.taps);
     var sums = Sums();
-    var dy_near = vec4(0.0);
-    var dy_far = vec4(0.0);
     for (var k = wid.y * p.part; k < end; k += 4u) {
         let own = k + lane % 4u;
         let t = tap_of(pixel_of(own, p.out_h, p.out_w), tap / p.kernel_w, tap % p.kernel_w);
@@ -129,14 +129,18 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invo
             far = mat4x4(floats(dy[f.x]), floats(dy[f.y]), floats(dy[f.z]), floats(dy[f.w]));
         }
         sums = add_columns(sums, left, near, far);
-        let counts = select(vec4(0.0), vec4(1.0), k + LANES < vec4(end));
-        dy_near += near * counts;
-        dy_far += far * counts;
     }
     let own = first + lane + 8u * LANES;
-    let top = wid.y * (p.kernel_h * p.kernel_w * p.c + p.bias);
-    keep(select(vec4(OUTSIDE), top + tap * p.c + own, own < vec4(p.c)), at, columns, sums);
-    if p.bias == 1u && block == 0u {
-        keep_row(top + p.kernel_h * p.kernel_w * p.c, at.quad, columns, dy_near, dy_far);
+    let rows = p.kernel_h * p.kernel_w * p.c;
+    let top = wid.y * (rows + p.bias);
+    keep(select(vec4(OUTSIDE), top + tap * p.c + own, (own < vec4(p.c)) & vec4(of_dw)), at, columns, sums);
+    var dy_near = vec4(0.0);
+    var dy_far = vec4(0.0);
+    for (var k = wid.y * p.part; k < select(last, 0u, of_dw); k += 1u) {
+        dy_near += floats(dy[k * columns + at.near]);
+        dy_far += floats(dy[k * columns + at.far]);
+    }
+    if !of_dw {
+        keep_row(top + rows, at.quad, columns, dy_near, dy_far);
     }
 }

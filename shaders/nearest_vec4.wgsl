@@ -126,9 +126,15 @@ fn among(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
         return;
     }
     let first = row * (p.k / 4u);
+    // In each of four columns of scores the highest with its quad, and the highest of the others.
     var highest = vec4(-FARTHEST);
+    var second = vec4(-FARTHEST);
+    var quads = vec4(begin / 4u);
     for (var quad = begin / 4u; quad < end / 4u; quad += 1u) {
-        highest = max(highest, score[first + quad]);
+        let s = score[first + quad];
+        second = max(second, min(highest, s));
+        quads = select(quads, vec4(quad), s > highest);
+        highest = max(highest, s);
     }
     var squares = vec4(0.0);
     for (var i = 0u; i < p.d / 4u; i += 1u) {
@@ -138,21 +144,30 @@ fn among(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
     // A score of d terms is off by at most (d + 8) 2⁻²³ (|z| |e| + |e|² / 2), and so is the highest.
     let length = sqrt(squares.x + squares.y + squares.z + squares.w);
     let slack = f32(p.d + 8u) * 2.3841858e-7 * (length * sqrt(-2.0 * lowest) - lowest);
-    let limit = max(max(highest.x, highest.y), max(highest.z, highest.w)) - slack;
-    var best = FARTHEST;
-    var code = begin;
-    for (var quad = begin / 4u; quad < end / 4u; quad += 1u) {
-        let near = score[first + quad] >= vec4(limit);
-        if !any(near) {
-            continue;
-        }
-        for (var j = 0u; j < 4u; j += 1u) {
-            if near[j] {
-                let distance = exact(row, 4u * quad + j);
-                code = select(code, 4u * quad + j, distance < best);
-                best = min(best, distance);
+    let top = max(max(highest.x, highest.y), max(highest.z, highest.w));
+    let limit = top - slack;
+    let rivals = select(vec4(0u), vec4(1u), highest >= vec4(limit)) + select(vec4(0u), vec4(2u), second >= vec4(limit));
+    let column = select(select(select(3u, 2u, highest.z == top), 1u, highest.y == top), 0u, highest.x == top);
+    var code = 4u * quads[column] + column;
+    var best = 0.0;
+    if rivals.x + rivals.y + rivals.z + rivals.w > 1u {
+        best = FARTHEST;
+        for (var quad = begin / 4u; quad < end / 4u; quad += 1u) {
+            let near = score[first + quad] >= vec4(limit);
+            if !any(near) {
+                continue;
+            }
+            for (var j = 0u; j < 4u; j += 1u) {
+                if near[j] {
+                    let distance = exact(row, 4u * quad + j);
+                    code = select(code, 4u * quad + j, distance < best);
+                    best = min(best, distance);
+                }
             }
         }
+    } else if p.part < p.k {
+        // Other parts' best ones are compared with it.
+        best = exact(row, code);
     }
     least[wid.y * p.rows + row] = best;
     codes[wid.y * p.rows + row] = code;

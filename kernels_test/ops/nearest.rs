@@ -13,6 +13,7 @@ pub fn cases(list: &mut Vec<Case>) {
         (1500, 7, 4),
         (3, 1024, 128),
         (5, 8192, 128),
+        (33, 2048, 128),
         (2, 1027, 512),
         (2, 2050, 511),
     ] {
@@ -66,6 +67,16 @@ pub fn cases(list: &mut Vec<Case>) {
         vec![Input::given(&[rows, d], codes[d..][..rows * d].to_vec()), Input::given(&[k, d], codes)],
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| (1..68).flat_map(Real::code).collect(),
+    ));
+    // Pairs four codes apart that products cannot tell from each other, but from all others.
+    let codes: Vec<f32> =
+        (0..k).flat_map(|i| vec![5000.0 + 512.0 * (i / 8 * 4 + i % 4) as f32 + (i % 8 / 4) as f32 / 64.0; d]).collect();
+    list.push(Case::new(
+        "nearest_code",
+        format!("[{k}, {d}] of {k}, pairs around 5000"),
+        vec![Input::given(&[k, d], codes.clone()), Input::given(&[k, d], codes)],
+        |_, x| ops::nearest(&x[0], &x[1]),
+        move |_| (0..k as u32).flat_map(Real::code).collect(),
     ));
     // More rows than scores are stored of at a time.
     let (rows, k, d) = (66_000, 256, 4);

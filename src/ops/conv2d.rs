@@ -372,9 +372,12 @@ fn backward_weight_by(
     // No part longer than PART while memory allows.
     let least = pixels.div_ceil((PARTIAL / count).max(1));
     let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
+    // All of about a length.
+    let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
-    // The bias's gradient comes out of it as the last row, if that can begin a tensor; a mask may leave no tap to make it.
-    let with_bias = want_b && lanes && count % ALIGN == 0 && params.taps > 0;
+    // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
+    let with_bias = want_b && lanes && count % ALIGN == 0;
+    let groups = if with_bias { groups + o.div_ceil(columns) } else { groups };
     let numbers = if with_bias { count + o } else { count };
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];

@@ -45,7 +45,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     }
     let columns = if d % 4 == 0 { d / 4 } else { d };
     z.gpu().count_flops(2 * rows * k * d);
-    let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]]);
+    let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]], FILL);
     let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: split.part as u32 };
     let shader = if d % 4 == 0 { &VEC4 } else { &SHADER };
     split
@@ -65,7 +65,8 @@ fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     let some = |z: &Tensor| {
         let [rows, _] = z.dims();
         let score = linear(z, codebook, Some(&half));
-        let split = Split::new(rows, k, [1, LOOPS / (d / 4 + 2)]);
+        // Whole rows where loops allow: parts must sum a distance each.
+        let split = Split::new(rows, k, [1, LOOPS / (d / 4 + 2)], 1);
         let params = Params { rows: rows as u32, part: split.part as u32, ..params };
         split.first(z, params, |least, codes, groups| {
             let buffers = [z.buffer(), codebook.buffer(), least, codes, score.buffer(), half.buffer()];
@@ -96,7 +97,7 @@ pub fn argmin(x: &Tensor) -> Codes {
     let k = positions.pop().unwrap_or_default();
     assert!(k > 0, "argmin of {:?}", x.shape());
     let rows = positions.iter().product();
-    let split = Split::new(rows, k, [1, LOOPS]);
+    let split = Split::new(rows, k, [1, LOOPS], FILL);
     let params = Params { rows: rows as u32, d: 0, k: k as u32, part: split.part as u32 };
     split
         .first(x, params, |least, codes, groups| {
@@ -116,10 +117,10 @@ struct Split {
 }
 
 impl Split {
-    /// `block` rows an invocation, which does at most `most` codes.
-    fn new(rows: usize, k: usize, [block, most]: [usize; 2]) -> Split {
+    /// `block` rows an invocation, which does at most `most` codes; about `fill` invocations, if there are not more rows.
+    fn new(rows: usize, k: usize, [block, most]: [usize; 2], fill: usize) -> Split {
         let invocations = rows.div_ceil(block).max(1);
-        let parts = (FILL / invocations).clamp(1, k.div_ceil(LEAST)).max(k.div_ceil(most));
+        let parts = (fill / invocations).clamp(1, k.div_ceil(LEAST)).max(k.div_ceil(most));
         let part = k.div_ceil(parts).next_multiple_of(BLOCK[1]);
         Split { rows, groups: invocations.div_ceil(64), part, parts: k.div_ceil(part) }
     }

@@ -67,6 +67,9 @@ pub const IN_TILES: &[Faults] = &[
             ("-0.5 * (squares.x", "0.5 * (squares.x"),
             ("f32(p.d + 8u) * 2.3841858e-7", "f32(p.d + 8u) * 1e-12"),
             ("score[first + quad] >= vec4(limit)", "score[first + quad] > vec4(limit + slack)"),
+            ("second = max(second, min(highest, s));", ""),
+            ("quads = select(quads, vec4(quad), s > highest);", ""),
+            ("best = exact(row, code);", ""),
             (
                 "code = select(code, 4u * quad + j, distance < best);",
                 "code = select(code, 4u * quad + j, distance <= best);",
