@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer, Shader};
-use dbvq_wgpu::ops::{self, Conv, Trans};
+use dbvq_wgpu::ops::{self, Attention, Conv, Trans};
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::Tensor;
 
@@ -16,14 +16,19 @@ fn normal(gpu: &Gpu, dims: &[usize], stream: u32) -> Tensor {
     ops::normal(gpu, dims, Stream { seed: 1, step: 0, stream, first: 0 })
 }
 
-/// A product; a convolution with its gradients of input and weight.
+/// A product; a convolution, and attention, with their gradients.
 fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
     let product = ops::matmul(&normal(gpu, &[1, 36, 40], 0), &normal(gpu, &[1, 40, 132], 1), Trans::default());
     let (x, weight) = (normal(gpu, &[2, 5, 6, 16], 2).leaf(), normal(gpu, &[3, 3, 16, 20], 3).leaf());
     let y = ops::conv2d(&x, &weight, None, Conv { padding: [1, 1], ..Conv::default() });
     let grads = ops::sum_all(&ops::square(&y)).backward();
     let gradient = |of: &Tensor| grads.get(of).expect("it is a leaf").to_vec();
-    vec![product.to_vec(), y.to_vec(), gradient(&x), gradient(&weight)]
+    let convolution = [y.to_vec(), gradient(&x), gradient(&weight)];
+    let q = normal(gpu, &[2, 20, 2, 8], 4).leaf();
+    let y = ops::attention(&q, &q, &q, Attention::default());
+    let grads = ops::sum_all(&ops::square(&y)).backward();
+    let attention = [y.to_vec(), grads.get(&q).expect("it is a leaf").to_vec()];
+    [product.to_vec()].into_iter().chain(convolution).chain(attention).collect()
 }
 
 fn are_near(a: &[Vec<f32>], b: &[Vec<f32>]) {
@@ -42,9 +47,13 @@ fn answers_are_right_and_kept() {
     let measured = numbers(&first);
     are_near(&measured, &by_rule);
     let (shapes, seconds, wrong) = first.measured();
-    assert_eq!((shapes, wrong), (4, Vec::<String>::new()), "product, forward, two gradients; {seconds} s");
+    // Attention by products has products of its own.
+    assert!(
+        shapes > 5 && wrong.is_empty(),
+        "product, convolution and its gradients, attention: {shapes} in {seconds} s"
+    );
     assert_eq!(numbers(&first), measured, "the same kernels the second time");
-    assert_eq!(first.measured().0, 4);
+    assert_eq!(first.measured().0, shapes);
     first.save_caches().expect("a writable directory");
     let second = open(Prefer::Measured, Some(folder.path()), Vec::new());
     assert_eq!(numbers(&second), measured, "the same kernels in another program");
@@ -54,15 +63,15 @@ fn answers_are_right_and_kept() {
     let text = std::fs::read_to_string(&file).expect("it is readable");
     let kept: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     let answers = kept["answers"].as_array().expect("a list");
-    assert_eq!(answers.len(), 4, "{text}");
+    assert_eq!(answers.len(), shapes, "{text}");
     for answer in answers {
         let (choice, ms) = (answer["choice"].as_str().expect("a name"), answer["ms"].as_object().expect("times"));
-        assert!(ms.len() >= 5 && ms.contains_key(choice), "{answer}");
+        assert!(ms.len() >= 2 && ms.contains_key(choice), "{answer}");
     }
     std::fs::write(&file, &text[..text.len() / 2]).expect("it is writable");
     let third = open(Prefer::Measured, Some(folder.path()), Vec::new());
     are_near(&numbers(&third), &by_rule);
-    assert_eq!(third.measured().0, 4, "half a file answers nothing");
+    assert_eq!(third.measured().0, shapes, "half a file answers nothing");
 }
 
 #[test]

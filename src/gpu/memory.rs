@@ -120,6 +120,8 @@ pub(super) struct Pool {
     pub peak_bytes: u64,
     /// Buffers ever created.
     pub created: u64,
+    /// Bytes of all requests, those that were met by recycling too.
+    pub taken_bytes: u64,
 }
 
 impl Pool {
@@ -213,6 +215,7 @@ pub(super) fn take<E>(
     slot.size = size;
     let raw = slot.raw.clone();
     inner.live_bytes += class;
+    inner.taken_bytes += class;
     drop(inner);
     Ok(Buffer { alloc: Rc::new(Alloc { id, raw, pool: pool.clone() }), offset: 0, size })
 }

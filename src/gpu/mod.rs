@@ -117,6 +117,8 @@ pub struct Counters {
     pub live_bytes: u64,
     /// Bytes of GPU memory held at most.
     pub peak_bytes: u64,
+    /// Bytes of all tensors ever made: what they would take without recycling.
+    pub taken_bytes: u64,
 }
 
 /// An open device. Clones share it.
@@ -249,6 +251,7 @@ impl Gpu {
             bytes: pool.bytes,
             live_bytes: pool.live_bytes,
             peak_bytes: pool.peak_bytes,
+            taken_bytes: pool.taken_bytes,
             pipelines,
             ..self.0.counters.get()
         }

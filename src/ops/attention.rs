@@ -1,8 +1,9 @@
-//! Multi-head attention: in tiles that never store the matrix of scores, and by products that do on CPU adapters, where a
-//! barrier costs more than the memory.
+//! Multi-head attention: in tiles that never store the matrix of scores, or by products that do: on CPU adapters, where a
+//! barrier costs more than the memory, and where measuring finds them faster.
 
 use bytemuck::{Pod, Zeroable};
 
+use super::family::{fastest, noise, question};
 use super::matmul::Trans;
 use super::softmax::softmax_of_seen;
 use super::{LOOPS, grid};
@@ -74,12 +75,47 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
     assert!(len_k >= 1, "attention: no key");
     assert!((1..=WIDEST).contains(&d), "attention: {d} channels a head; there may be 1 to {WIDEST}");
     let scale = options.scale.unwrap_or(1.0 / (d as f32).sqrt());
-    if q.gpu().is_cpu() && n * heads * q.dims::<4>()[1] * len_k <= SCORES {
-        return by_products(q, k, v, options.causal, scale);
+    match products_are_faster(q, k, options.causal) {
+        true => by_products(q, k, v, options.causal, scale),
+        false => by_tiles(q, k, v, options.causal, scale),
     }
+}
+
+/// Whether [`by_products`] is the better way: where scores may be stored, on CPU adapters, or where it was measured.
+fn products_are_faster(q: &Tensor, k: &Tensor, causal: bool) -> bool {
+    let ([n, len_q, heads, d], [_, len_k, ..], gpu) = (q.dims(), k.dims::<4>(), q.gpu());
+    if n * heads * len_q * len_k > SCORES {
+        return false;
+    }
+    // Gradients are half of the matter, where they are wanted.
+    let gradients = gpu.records_gradients() && q.wants_grad();
+    let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
+    let question = question("attention", &[&SHADER, &BACKWARD, &super::softmax::SHADER], &sizes);
+    let found = fastest(gpu, question, &["tiles", "products"], || {
+        let operands = [q, k, k].map(|x| x.shape());
+        let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, operands[i], i as u32));
+        let scale = 1.0 / (d as f32).sqrt();
+        move |way| {
+            let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
+            let way = if way == "products" { by_products } else { by_tiles };
+            let y = way(&q, &k, &v, causal, scale);
+            if !gradients {
+                return vec![y];
+            }
+            let gradients = super::sum_all(&super::square(&y)).backward();
+            let of = |x: &Tensor| gradients.get(x).cloned();
+            [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
+        }
+    });
+    found.map_or(gpu.is_cpu(), |way| way == "products")
+}
+
+/// In tiles, of rows padded to whole vec4s.
+fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
+    let [.., d] = q.dims::<4>();
     let width = d.next_multiple_of(4);
     let [q, k, v] = [q, k, v].map(|x| fit(x, width));
-    fit(&whole_vectors(&q, &k, &v, options.causal, scale), d)
+    fit(&whole_vectors(&q, &k, &v, causal, scale), d)
 }
 
 /// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the scores.

@@ -112,24 +112,43 @@ impl Family {
         }
         let candidates = Family::candidates(gpu);
         let named = |name: &str| candidates.iter().copied().find(|family| family.name() == name);
-        if let Some(found) = gpu.answer(&question).and_then(|name| named(&name)) {
-            return found;
-        }
-        if !gpu.may_measure() {
-            return self;
-        }
-        let run = make();
-        let by = |name: &str| run(named(name).expect("a candidate's name"));
         let names: Vec<&str> = candidates.iter().map(|family| family.name()).collect();
-        let right = by(names[0]).to_vec();
-        let largest = right.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let agrees = |name: &str| {
-            let values = by(name).to_vec();
-            values.iter().zip(&right).all(|(a, b)| (a - b).abs() <= NEAR * largest)
-        };
-        gpu.measure(&question, &names, &agrees, &|name| drop(by(name)));
-        gpu.answer(&question).and_then(|name| named(&name)).unwrap_or(self)
+        let found = fastest(gpu, question, &names, || {
+            let run = make();
+            move |name| named(name).map(|family| run(family)).into_iter().collect()
+        });
+        found.and_then(|name| named(&name)).unwrap_or(self)
     }
+}
+
+/// Which of the ways `names` is the fastest for `question` on a device that measures, if it knows. `make` prepares operands and
+/// returns what takes one of the ways; it is right if its numbers are those of the first.
+pub(super) fn fastest<F: Fn(&str) -> Vec<Tensor>>(
+    gpu: &Gpu,
+    question: Question,
+    names: &[&str],
+    make: impl FnOnce() -> F,
+) -> Option<String> {
+    if gpu.prefers() != Prefer::Measured {
+        return None;
+    }
+    if let Some(found) = gpu.answer(&question).filter(|found| names.contains(&found.as_str())) {
+        return Some(found);
+    }
+    if !gpu.may_measure() {
+        return None;
+    }
+    let run = make();
+    let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
+    let right = numbers(names[0]);
+    let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right));
+    gpu.measure(&question, names, &agrees, &|name| drop(run(name)));
+    gpu.answer(&question)
+}
+
+fn are_near(found: &[f32], right: &[f32]) -> bool {
+    let largest = right.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    found.iter().zip(right).all(|(a, b)| (a - b).abs() <= NEAR * largest)
 }
 
 /// What is asked for `op`, with kernels of `shaders`, at these sizes.

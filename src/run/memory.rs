@@ -15,6 +15,8 @@ pub struct Needs {
     pub held: u64,
     /// Bytes held at most.
     pub peak: u64,
+    /// Bytes of all tensors that a step makes: they follow each other in the same memory.
+    pub made: u64,
     /// Multiplications and additions of a step's products, convolutions, attention and distances to codes.
     pub flops: u64,
 }
@@ -35,7 +37,8 @@ pub fn rehearse(gpu: &Gpu, make: impl FnOnce() -> Result<Box<dyn Task>>) -> Resu
             gpu.submit();
         }
         let after = gpu.counters();
-        Ok((task, Needs { held, peak: after.peak_bytes, flops: after.flops - before.flops }))
+        let made = after.taken_bytes - before.taken_bytes;
+        Ok((task, Needs { held, peak: after.peak_bytes, made, flops: after.flops - before.flops }))
     })
 }
 
@@ -52,7 +55,14 @@ fn needs(facts: Option<&AdapterFacts>, config: &ImagesConfig, stage: Stage, limi
 pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
     let needs = needs(Some(gpu.facts()), config, stage, limit).map_err(|e| advise(gpu, config, stage, limit, e))?;
-    eprintln!("a step of batch {} takes about {} MiB of GPU memory", config.stage(stage).batch, mib(needs.peak));
+    let (batch, work) = (config.stage(stage).batch, needs.peak.saturating_sub(needs.held).max(1));
+    eprintln!(
+        "a step of batch {batch} takes about {} MiB of GPU memory, {} of them for tensors of {} in all ({:.1} times as much)",
+        mib(needs.peak),
+        mib(work),
+        mib(needs.made),
+        needs.made as f64 / work as f64
+    );
     Ok(())
 }
 

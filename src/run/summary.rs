@@ -95,6 +95,7 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
         ("activations and work space", needs.peak.saturating_sub(needs.held)),
     ];
     let parts = parts.map(|(what, bytes)| format!("{what} {}", mib(bytes))).join(", ");
+    let parts = format!("{parts} (for tensors of {} in all)", mib(needs.made));
     out + &table::wrapped(&format!("about {} MiB of GPU memory: {parts}", mib(needs.peak)), 0, width)
 }
 
