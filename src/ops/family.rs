@@ -115,7 +115,7 @@ impl Family {
         let names: Vec<&str> = candidates.iter().map(|family| family.name()).collect();
         let found = fastest(gpu, question, &names, || {
             let run = make();
-            move |name| named(name).map(|family| run(family)).into_iter().collect()
+            move |name| named(name).map(&run).into_iter().collect()
         });
         found.and_then(|name| named(&name)).unwrap_or(self)
     }

@@ -49,8 +49,6 @@ impl Params {
     }
 }
 
-/// The shape of [`unfold`]'s rows.
-
 fn unfolded(x: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
     x.gpu().dispatch(&SHADER, "unfold", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / 4, 64));
