@@ -30,7 +30,7 @@ pub use adapter::{
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
 pub use memory::{ALIGN, Buffer};
 pub use profile::{KernelTime, table as profile_table};
-pub use tuning::{Answer, Question};
+pub use tuning::{Answer, Question, TUNING_SECONDS};
 
 use crate::error::{Error, Result};
 use kernel::Kernels;

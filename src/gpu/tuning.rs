@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{AdapterFacts, Gpu, Prefer, WGPU_VERSION};
 use crate::error::Result;
 
-/// Time after which a program measures no more shapes.
-const BUDGET: Duration = Duration::from_secs(30);
+/// Seconds of measuring after which a program begins no more.
+pub const TUNING_SECONDS: u64 = 30;
 /// Time of one measurement, over which it repeats what is shorter, and of all of them together.
 const ONE: f64 = 2e-3;
 const ALL: f64 = 50e-3;
@@ -100,9 +100,14 @@ impl Gpu {
         Some(choice)
     }
 
+    /// Whether nothing was ever measured on this adapter.
+    pub fn is_unmeasured(&self) -> bool {
+        self.0.tuning.borrow().answers.is_empty()
+    }
+
     /// Whether a new question is to be answered by measuring.
     pub fn may_measure(&self) -> bool {
-        self.0.prefer == Prefer::Measured && self.0.tuning.borrow().spent < BUDGET
+        self.0.prefer == Prefer::Measured && self.0.tuning.borrow().spent.as_secs() < TUNING_SECONDS
     }
 
     /// Answers `question` by the fastest of the `candidates` that are `right`; `run` records one of them.

@@ -137,7 +137,7 @@ impl Params {
         let rule = Family::by_rule(gpu, self.fours(), outputs);
         let shaders = [&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT];
         let sizes: &[u32] = bytemuck::cast_slice(std::slice::from_ref(self));
-        rule.or_fastest(gpu, question(op, &shaders, sizes), make)
+        rule.or_fastest(gpu, question(op, &shaders, sizes), |_| true, make)
     }
 
     /// The shapes of x, the weight and y.

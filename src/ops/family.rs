@@ -99,18 +99,20 @@ impl Family {
         }
     }
 
-    /// `self`, or on a device that measures the fastest for `question`, which must be of whole vec4s. `make` prepares
-    /// operands and returns what runs a kernel on them.
+    /// `self`, or on a device that measures the fastest for `question`, which must be of whole vec4s, of those that `can`
+    /// do it. `make` prepares operands and returns what runs a kernel on them.
     pub fn or_fastest<F: Fn(Family) -> Tensor>(
         self,
         gpu: &Gpu,
         question: Question,
+        can: impl Fn(Family) -> bool,
         make: impl FnOnce() -> F,
     ) -> Family {
         if gpu.prefers() != Prefer::Measured || self == Family::Scalar {
             return self;
         }
-        let candidates = Family::candidates(gpu);
+        let mut candidates = Family::candidates(gpu);
+        candidates.retain(|&family| can(family));
         let named = |name: &str| candidates.iter().copied().find(|family| family.name() == name);
         let names: Vec<&str> = candidates.iter().map(|family| family.name()).collect();
         let found = fastest(gpu, question, &names, || {

@@ -16,6 +16,8 @@ pub(super) static TILED: Shader = shader!("matmul_tiled");
 const BLOCK: usize = 4;
 /// Columns up to which a subgroup's block is half as wide.
 const NARROW: usize = 32;
+/// Workgroups that a grid may have along x.
+const GROUPS: usize = 65_535;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
@@ -188,7 +190,8 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     }
     let family = Family::by_rule(gpu, vectors, [m, n]);
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
-    let family = family.or_fastest(gpu, question("matmul", &[&VEC4, &LANES, &TILED], &asked), || {
+    let can = |family: Family| family.groups(m, n) <= GROUPS;
+    let family = family.or_fastest(gpu, question("matmul", &[&VEC4, &LANES, &TILED], &asked), can, || {
         let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
         move |family| product_by(family, &a, &b, Epilogue::default(), trans)
     });

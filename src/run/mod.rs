@@ -29,7 +29,7 @@ pub mod train;
 use std::io::Write;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions, Prefer};
+use crate::gpu::{Gpu, GpuOptions, Prefer, TUNING_SECONDS};
 
 /// What every command that computes needs to know.
 #[derive(Clone, Debug, Default)]
@@ -81,14 +81,20 @@ impl Device {
             Tune::OnGpus => !crate::gpu::find_adapter(self.adapter.as_deref())?.is_cpu(),
             Tune::Never => false,
         };
-        Gpu::open(GpuOptions {
+        let gpu = Gpu::open(GpuOptions {
             prefer: if measures { Prefer::Measured } else { Prefer::Rule },
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),
             cache_dir: cache::folder(),
             profile,
             ..GpuOptions::default()
-        })
+        })?;
+        if measures && gpu.is_unmeasured() {
+            eprintln!(
+                "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"
+            );
+        }
+        Ok(gpu)
     }
 }
 
