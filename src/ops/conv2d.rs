@@ -368,7 +368,7 @@ fn backward_weight_by(
         Family::Tiled(tile) => (&TILED_WEIGHT, tile.overrides().to_vec(), tile.count(taps * c, o)),
     };
     // How many of them, over all parts, keep the device busy.
-    let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 64 };
+    let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 32 };
     // No part longer than PART while memory allows.
     let least = pixels.div_ceil((PARTIAL / count).max(1));
     let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
