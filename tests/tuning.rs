@@ -75,6 +75,22 @@ fn answers_are_right_and_kept() {
 }
 
 #[test]
+fn what_has_no_room_goes_by_rule() {
+    let limited = |prefer| {
+        let memory_limit = Some(1 << 20);
+        Gpu::open(GpuOptions { prefer, memory_limit, ..GpuOptions::default() }).expect("an adapter")
+    };
+    // Two operands of 256 KiB and a result, but not as many again for measuring.
+    let product = |gpu: &Gpu| {
+        let (a, b) = (normal(gpu, &[1, 256, 256], 0), normal(gpu, &[1, 256, 256], 1));
+        ops::matmul(&a, &b, Trans::default()).to_vec()
+    };
+    let (gpu, by_rule) = (limited(Prefer::Measured), limited(Prefer::Rule));
+    assert_eq!(product(&gpu), product(&by_rule));
+    assert_eq!(gpu.measured().0, 0);
+}
+
+#[test]
 fn a_wrong_kernel_is_never_chosen() {
     let tiled = ops::shaders().into_iter().find(|s| s.name == "matmul_tiled").expect("it is listed");
     // All workgroups make the first tile, and leave the others.

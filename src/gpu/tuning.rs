@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{AdapterFacts, Gpu, Prefer, WGPU_VERSION};
@@ -65,6 +65,8 @@ pub(super) struct Tuning {
     answers: FxHashMap<Key, Answer>,
     /// The same by what ops ask.
     choices: FxHashMap<Question, String>,
+    /// Questions that there was no memory for.
+    given_up: FxHashSet<Question>,
     /// How many were found in this run, and in what time.
     found: usize,
     spent: Duration,
@@ -105,9 +107,16 @@ impl Gpu {
         self.0.tuning.borrow().answers.is_empty()
     }
 
-    /// Whether a new question is to be answered by measuring.
-    pub fn may_measure(&self) -> bool {
-        self.0.prefer == Prefer::Measured && self.0.tuning.borrow().spent.as_secs() < TUNING_SECONDS
+    /// Whether `question`, which has no answer yet, is to be answered by measuring.
+    pub fn may_measure(&self, question: &Question) -> bool {
+        let tuning = self.0.tuning.borrow();
+        let time_is_left = tuning.spent.as_secs() < TUNING_SECONDS;
+        self.0.prefer == Prefer::Measured && time_is_left && !tuning.given_up.contains(question)
+    }
+
+    /// Never measures for `question` again.
+    pub fn give_up(&self, question: &Question) {
+        self.0.tuning.borrow_mut().given_up.insert(*question);
     }
 
     /// Answers `question` by the fastest of the `candidates` that are `right`; `run` records one of them.

@@ -17,6 +17,8 @@ pub(super) static LANES: Shader = shader!("conv2d_lanes");
 pub(super) static TILED: Shader = shader!("conv2d_tiled");
 pub(super) static TILED_INPUT: Shader = shader!("conv2d_tiled_input");
 pub(super) static TILED_WEIGHT: Shader = shader!("conv2d_tiled_weight");
+/// Of `unfold.rs`, with the same parameters.
+pub(super) static UNFOLD: Shader = shader!("unfold");
 
 /// Channels below which kernels for subgroups do not pay, and up to which a subgroup's block is half as wide.
 const SMALL: usize = 16;

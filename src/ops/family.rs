@@ -2,7 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::gpu::{Gpu, Override, Prefer, Question, Shader, resolve_imports};
+use crate::error::Error;
+use crate::gpu::{Gpu, Override, Prefer, Question, Shader, catch, resolve_imports};
 use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
@@ -137,15 +138,26 @@ pub(super) fn fastest<F: Fn(&str) -> Vec<Tensor>>(
     if let Some(found) = gpu.answer(&question).filter(|found| names.contains(&found.as_str())) {
         return Some(found);
     }
-    if !gpu.may_measure() {
+    if !gpu.may_measure(&question) {
         return None;
     }
-    let run = make();
-    let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
-    let right = numbers(names[0]);
-    let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right));
-    gpu.measure(&question, names, &agrees, &|name| drop(run(name)));
-    gpu.answer(&question)
+    let measured = catch(|| {
+        let run = make();
+        let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
+        let right = numbers(names[0]);
+        let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right));
+        gpu.measure(&question, names, &agrees, &|name| drop(run(name)));
+        Ok(gpu.answer(&question))
+    });
+    match measured {
+        Ok(found) => found,
+        // What has no room beside the training goes by rule.
+        Err(Error::OutOfMemory(_)) => {
+            gpu.give_up(&question);
+            None
+        }
+        Err(error) => std::panic::resume_unwind(Box::new(error)),
+    }
 }
 
 fn are_near(found: &[f32], right: &[f32]) -> bool {

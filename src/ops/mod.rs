@@ -82,6 +82,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &conv2d::TILED,
         &conv2d::TILED_INPUT,
         &conv2d::TILED_WEIGHT,
+        &conv2d::UNFOLD,
         &dropout::SHADER,
         &elementwise::SHADER,
         &film::SHADER,
@@ -105,7 +106,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &reduce::SHADER,
         &resample::SHADER,
         &softmax::SHADER,
-        &unfold::SHADER,
         &crate::tensor::ACCUMULATE,
     ];
     list.to_vec()

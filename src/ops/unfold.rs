@@ -1,12 +1,9 @@
 //! The patches that a convolution's taps see, as rows of a matrix, and the sums back (PyTorch's `unfold` and `fold`). With
 //! them a convolution of few channels is a product of matrices, whose kernels are faster than those for few channels.
 
-use super::conv2d::{Conv, Params};
+use super::conv2d::{Conv, Params, UNFOLD};
 use super::grid;
-use crate::gpu::{Shader, shader};
 use crate::tensor::Tensor;
-
-pub(super) static SHADER: Shader = shader!("unfold");
 
 /// `x` [n, h, w, c] → [n, out_h, out_w, taps · c, rounded up to a multiple of four], of a kernel of `kernel` taps down and
 /// across; sizes as of [`conv2d`](super::conv2d), a mask does not count. Behind the last tap, and where a tap reads outside of
@@ -51,13 +48,13 @@ impl Params {
 
 fn unfolded(x: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
-    x.gpu().dispatch(&SHADER, "unfold", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / 4, 64));
+    x.gpu().dispatch(&UNFOLD, "unfold", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / 4, 64));
     y
 }
 
 fn folded(rows: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(rows.gpu(), params.shapes()[0]);
     let groups = grid(params.pixels() * params.c.div_ceil(4) as usize, 64);
-    rows.gpu().dispatch(&SHADER, "fold", &[], &[rows.buffer(), y.buffer()], &params, groups);
+    rows.gpu().dispatch(&UNFOLD, "fold", &[], &[rows.buffer(), y.buffer()], &params, groups);
     y
 }
