@@ -1,15 +1,18 @@
 //! Convolution.
 
+mod kernels;
+
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{Family, noise, question};
 use super::layout::widen;
 use super::matmul::product_with_bias;
 use super::reduce::sum_middle;
 use super::unfold::unfold_rows;
-use super::{LOOPS, grid, narrow, pad};
-use crate::gpu::{ALIGN, Gpu, Override, Prefer, Shader, shader};
+use super::{LOOPS, narrow, pad};
+use crate::gpu::{Gpu, Prefer, Shader, shader};
 use crate::tensor::{Shape, Tensor};
+
+pub(super) use kernels::{backward_input, backward_weight, forward};
 
 pub(super) static SHADER: Shader = shader!("conv2d");
 pub(super) static VEC4: Shader = shader!("conv2d_vec4");
@@ -20,15 +23,8 @@ pub(super) static TILED_WEIGHT: Shader = shader!("conv2d_tiled_weight");
 /// Of `unfold.rs`, with the same parameters.
 pub(super) static UNFOLD: Shader = shader!("unfold");
 
-/// Channels below which kernels for subgroups do not pay, and up to which a subgroup's block is half as wide.
+/// Channels below which kernels for subgroups do not pay.
 const SMALL: usize = 16;
-const NARROW: usize = 32;
-
-/// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
-const PART: usize = 2048;
-
-/// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
-const PARTIAL: usize = 1 << 24;
 
 /// Stride, zero padding and mask.
 #[derive(Clone, Copy, Debug)]
@@ -112,36 +108,6 @@ impl Params {
         self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
     }
 
-    /// How `family` writes `channels` of `pixels`, in each of `phases`, with these tiles.
-    fn plan(family: Family, tiled: &'static Shader, phases: usize, pixels: usize, channels: u32) -> Plan {
-        let channels = channels as usize;
-        let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
-        let plan = |shader, overrides, groups| Plan { shader, overrides, groups };
-        match family {
-            Family::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
-            Family::Vec4 => plan(&VEC4, Vec::new(), grid(blocks(8, 4), 64)),
-            Family::Lanes => {
-                let (wide, columns) = width(channels);
-                plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
-            }
-            Family::Tiled(tile) => plan(tiled, tile.overrides().to_vec(), grid(blocks(tile.height(), tile.width()), 1)),
-        }
-    }
-
-    /// The family for outputs of so many rows and columns; see [`Family::or_fastest`].
-    fn family<F: Fn(Family) -> Tensor>(
-        &self,
-        gpu: &Gpu,
-        op: &'static str,
-        outputs: [usize; 2],
-        make: impl FnOnce() -> F,
-    ) -> Family {
-        let rule = Family::by_rule(gpu, self.fours(), outputs);
-        let shaders = [&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT];
-        let sizes: &[u32] = bytemuck::cast_slice(std::slice::from_ref(self));
-        rule.or_fastest(gpu, question(op, &shaders, sizes), |_| true, make)
-    }
-
     /// The shapes of x, the weight and y.
     pub fn shapes(&self) -> [Shape; 3] {
         let [x, y] = [[self.batch, self.h, self.w, self.c], [self.batch, self.out_h, self.out_w, self.o]];
@@ -173,18 +139,6 @@ impl Params {
             "{op}: {taps} taps of {depth} channels are {rounds} rounds an invocation, over {LOOPS}"
         );
     }
-}
-
-/// What is dispatched.
-struct Plan {
-    shader: &'static Shader,
-    overrides: Vec<Override>,
-    groups: [u32; 3],
-}
-
-/// The width of a subgroup's block for this many channels: override, and channels.
-fn width(channels: usize) -> (Override, usize) {
-    if channels > NARROW { (("WIDE", 1), 2 * NARROW) } else { (("WIDE", 0), NARROW) }
 }
 
 /// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
@@ -287,106 +241,4 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Par
         assert_eq!(bias.dims(), [o], "conv2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
     }
     Params { o: o as u32, ..Params::of(x.dims(), [kernel_h, kernel_w], conv) }
-}
-
-/// y of `x`, without history.
-pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    let gpu = x.gpu();
-    gpu.count_flops(params.flops());
-    // Lanes pay for few pixels too.
-    let outputs = [params.out_pixels().max(SMALL), params.o as usize];
-    let family = params.family(gpu, "conv2d forward", outputs, || {
-        let [x, weight, _] = params.shapes();
-        let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |family| forward_by(family, &x, &weight, None, params)
-    });
-    forward_by(family, x, weight, bias, params)
-}
-
-fn forward_by(family: Family, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
-    let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o);
-    let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
-    let params = Params { bias: u32::from(bias.is_some()), ..params };
-    x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, groups);
-    y
-}
-
-/// dx of `dy`, plus `bias` `[c]`.
-pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    let gpu = dy.gpu();
-    gpu.count_flops(params.flops());
-    let outputs = [params.pixels().max(SMALL), params.c as usize];
-    let family = params.family(gpu, "conv2d backward input", outputs, || {
-        let [_, weight, dy] = params.shapes();
-        let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |family| backward_input_by(family, &dy, &weight, None, params)
-    });
-    backward_input_by(family, dy, weight, bias, params)
-}
-
-fn backward_input_by(family: Family, dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
-    let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
-    // Phase by phase of the stride: see the WGSL.
-    let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
-    let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
-    let Plan { shader, overrides, groups } = Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c);
-    let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
-    let params = Params { bias: u32::from(bias.is_some()), ..params };
-    dy.gpu().dispatch(shader, "backward_input", &overrides, &buffers, &params, groups);
-    dx
-}
-
-/// dw, and where the kernel has it at hand and it is wanted, db `[o]`.
-pub(super) fn backward_weight(x: &Tensor, dy: &Tensor, params: Params, want_b: bool) -> (Tensor, Option<Tensor>) {
-    let gpu = x.gpu();
-    gpu.count_flops(params.flops());
-    let outputs = [params.c as usize, params.o as usize];
-    let family = params.family(gpu, "conv2d backward weight", outputs, || {
-        let [x, _, dy] = params.shapes();
-        let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |family| backward_weight_by(family, &x, &dy, params, false).0
-    });
-    backward_weight_by(family, x, dy, params, want_b)
-}
-
-fn backward_weight_by(
-    family: Family,
-    x: &Tensor,
-    dy: &Tensor,
-    params: Params,
-    want_b: bool,
-) -> (Tensor, Option<Tensor>) {
-    let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
-    let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
-    let [c, o] = [params.c, params.o].map(|d| d as usize);
-    let lanes = family == Family::Lanes;
-    let (wide, columns) = width(o);
-    // Workgroups of a part.
-    let (shader, overrides, groups) = match family {
-        Family::Scalar => (&SHADER, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
-        Family::Vec4 => (&VEC4, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
-        Family::Lanes => (&LANES, vec![wide], taps * c.div_ceil(32) * o.div_ceil(columns)),
-        Family::Tiled(tile) => (&TILED_WEIGHT, tile.overrides().to_vec(), tile.count(taps * c, o)),
-    };
-    // How many of them, over all parts, keep the device busy.
-    let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 32 };
-    // No part longer than PART while memory allows.
-    let least = pixels.div_ceil((PARTIAL / count).max(1));
-    let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
-    // All of about a length.
-    let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
-    let parts = pixels.div_ceil(part);
-    // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
-    let with_bias = want_b && lanes && count % ALIGN == 0;
-    let groups = if with_bias { groups + o.div_ceil(columns) } else { groups };
-    let numbers = if with_bias { count + o } else { count };
-    let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
-    let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
-    let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
-    x.gpu().dispatch(shader, "backward_weight", &overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
-    let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
-    let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
-    let dw = Tensor::from_buffer(x.gpu(), slice(0, count), shape);
-    (dw, with_bias.then(|| Tensor::from_buffer(x.gpu(), slice(count, o), [o])))
 }

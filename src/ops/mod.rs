@@ -100,6 +100,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &mse::SHADER,
         &nearest::SHADER,
         &nearest::VEC4,
+        &nearest::AMONG,
         &ou_step::SHADER,
         &pool::SHADER,
         &random::SHADER,

@@ -8,6 +8,7 @@ use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("nearest");
 pub(super) static VEC4: Shader = shader!("nearest_vec4");
+pub(super) static AMONG: Shader = shader!("nearest_among");
 
 /// Rows and codes that an invocation of `nearest` compares at a time.
 const BLOCK: [usize; 2] = [4, 8];
@@ -61,7 +62,7 @@ fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     let ([rows, d], [k, _], gpu) = (z.dims(), codebook.dims(), z.gpu());
     let half = Tensor::uninit(gpu, [k]);
     let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: 0 };
-    gpu.dispatch(&VEC4, "halves", &[], &[codebook.buffer(), half.buffer()], &params, [k.div_ceil(64) as u32, 1, 1]);
+    gpu.dispatch(&AMONG, "halves", &[], &[codebook.buffer(), half.buffer()], &params, [k.div_ceil(64) as u32, 1, 1]);
     let some = |z: &Tensor| {
         let [rows, _] = z.dims();
         let score = linear(z, codebook, Some(&half));
@@ -70,7 +71,7 @@ fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
         let params = Params { rows: rows as u32, part: split.part as u32, ..params };
         split.first(z, params, |least, codes, groups| {
             let buffers = [z.buffer(), codebook.buffer(), least, codes, score.buffer(), half.buffer()];
-            gpu.dispatch(&VEC4, "among", &[], &buffers, &params, groups);
+            gpu.dispatch(&AMONG, "among", &[], &buffers, &params, groups);
         })
     };
     // As many rows at a time as their scores leave room for.

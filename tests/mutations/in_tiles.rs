@@ -61,7 +61,7 @@ pub const IN_TILES: &[Faults] = &[
         ],
     },
     Faults {
-        shader: "nearest_vec4",
+        shader: "nearest_among",
         ops: &["nearest_code"],
         faults: &[
             ("-0.5 * (squares.x", "0.5 * (squares.x"),
