@@ -60,8 +60,6 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let group = linear_index(wid, grid, 0u, 1u);
-    let across = (p.o / 4u + tile_quads() - 1u) / tile_quads();
-    let down = group / across;
-    multiply(Place(down * tile_rows(), (group - down * across) * tile_quads()), 0u, p.taps * p.c, local.xy);
+    let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.o / 4u);
+    multiply(Place(tile.x * tile_rows(), tile.y), 0u, p.taps * p.c, local.xy);
 }

@@ -71,10 +71,8 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let group = linear_index(wid, grid, 0u, 1u);
-    let across = (p.c / 4u + tile_quads() - 1u) / tile_quads();
-    let down = group / across;
-    let phase = phase_of(down, tile_rows());
+    let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.c / 4u);
+    let phase = phase_of(tile.x, tile_rows());
     // The same for the whole workgroup, as barriers demand.
     if phase.x >= p.stride {
         return;
@@ -82,6 +80,6 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let start = (phase.xy + vec2(p.pad_h, p.pad_w)) % p.stride;
     // Rows and columns of the kernel that reach this phase: those from `start` in steps of the stride.
     let reach = (max(vec2(p.kernel_h, p.kernel_w), start) - start + p.stride - 1u) / p.stride;
-    let place = Place(phase, (group - down * across) * tile_quads(), vec3(start, reach.y));
+    let place = Place(phase, tile.y, vec3(start, reach.y));
     multiply(place, 0u, reach.x * reach.y * p.o, local.xy);
 }

@@ -63,9 +63,8 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let across = (p.o / 4u + tile_quads() - 1u) / tile_quads();
-    let down = wid.x / across;
+    let tile = tile_at(wid.x, p.o / 4u);
     let end = min((wid.y + 1u) * p.part, p.batch * p.out_h * p.out_w);
-    let place = Place(down * tile_rows(), (wid.x - down * across) * tile_quads(), end, wid.y * row_count());
+    let place = Place(tile.x * tile_rows(), tile.y, end, wid.y * row_count());
     multiply(place, wid.y * p.part, end, local.xy);
 }

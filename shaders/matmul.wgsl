@@ -3,17 +3,9 @@
 //! into range, only stores are checked. Part s of K goes to its own plane of y, summed afterwards.
 //! Grid: x over blocks of the output, y over parts of K, z over the batch.
 #import grid
+#import product
 #import block
 
-override BIAS: bool = false;
-override RESIDUAL: bool = false;
-
-struct Params {
-    m: u32, n: u32, k: u32, k_part: u32,
-    a_row: u32, a_k: u32, a_batch: u32,
-    b_k: u32, b_column: u32, b_batch: u32,
-}
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [batch, m, k] by strides
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [batch, k, n] by strides
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [n]

@@ -2,19 +2,12 @@
 //! divide by 4 too.
 //! Grid: x over blocks of 32 x 64 outputs (32 x 32 unless WIDE), y over parts of K, z over the batch.
 #import grid
+#import product
 #import lanes
 
 override A_ROWS: bool = false;
 override B_COLUMNS: bool = false;
-override BIAS: bool = false;
-override RESIDUAL: bool = false;
 
-struct Params {
-    m: u32, n: u32, k: u32, k_part: u32,
-    a_row: u32, a_k: u32, a_batch: u32,
-    b_k: u32, b_column: u32, b_batch: u32,
-}
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<vec2<u64>>; // [batch, m, k / 4] or [batch, k, m / 4]
 @group(0) @binding(1) var<storage, read> b: array<vec2<u64>>; // [batch, n, k / 4] or [batch, k, n / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [n / 4]

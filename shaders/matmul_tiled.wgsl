@@ -1,19 +1,12 @@
 //! Matrix product as in matmul_vec4.wgsl for GPUs: see shared/tile.wgsl. N must divide by 4 too.
 //! Grid: x over tiles of the output, y over parts of K, z over the batch.
 #import grid
+#import product
 #import tile
 
 override A_ROWS: bool = false;
 override B_COLUMNS: bool = false;
-override BIAS: bool = false;
-override RESIDUAL: bool = false;
 
-struct Params {
-    m: u32, n: u32, k: u32, k_part: u32,
-    a_row: u32, a_k: u32, a_batch: u32,
-    b_k: u32, b_column: u32, b_batch: u32,
-}
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [batch, m, k / 4] or [batch, k, m / 4]
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [batch, n, k / 4] or [batch, k, n / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [n / 4]
@@ -82,9 +75,8 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let across = (p.n / 4u + tile_quads() - 1u) / tile_quads();
-    let down = wid.x / across;
+    let tile = tile_at(wid.x, p.n / 4u);
     let plane = (wid.y * grid.z + wid.z) * p.m;
-    let place = Place(down * tile_rows(), (wid.x - down * across) * tile_quads(), wid.z, plane);
+    let place = Place(tile.x * tile_rows(), tile.y, wid.z, plane);
     multiply(place, wid.y * p.k_part, min((wid.y + 1u) * p.k_part, p.k), local.xy);
 }

@@ -3,19 +3,12 @@
 //! that lie the other way are turned in registers.
 //! Grid: x over blocks of the output, y over parts of K, z over the batch.
 #import grid
+#import product
 #import block
 
 override A_ROWS: bool = false;
 override B_COLUMNS: bool = false;
-override BIAS: bool = false;
-override RESIDUAL: bool = false;
 
-struct Params {
-    m: u32, n: u32, k: u32, k_part: u32,
-    a_row: u32, a_k: u32, a_batch: u32,
-    b_k: u32, b_column: u32, b_batch: u32,
-}
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [batch, m, k / 4] or [batch, k, m / 4]
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [batch, n, k / 4] or [batch, k, n / 4]
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [n]

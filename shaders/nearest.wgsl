@@ -6,11 +6,8 @@
 //! Grid: x over rows (nearest: in fours), y over parts of the codes.
 #import grid
 #import block
+#import nearer
 
-const FARTHEST = 3.4028235e38;
-
-struct Params { rows: u32, d: u32, k: u32, part: u32 }
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> z: array<f32>; // [rows, d]
 @group(0) @binding(1) var<storage, read> codebook: array<f32>; // [k, d]
 @group(0) @binding(2) var<storage, read> x: array<f32>; // [rows, k]
@@ -31,13 +28,6 @@ fn add_squares(sums: mat4x4<f32>, v: vec4<f32>, e: vec4<f32>) -> mat4x4<f32> {
     let d2 = v - e.z;
     let d3 = v - e.w;
     return mat4x4(fma(d0, d0, sums[0]), fma(d1, d1, sums[1]), fma(d2, d2, sums[2]), fma(d3, d3, sums[3]));
-}
-
-// What four rows are nearest to so far.
-struct Best { distance: vec4<f32>, code: vec4<u32> }
-
-fn nearer(best: Best, distance: vec4<f32>, code: u32) -> Best {
-    return Best(min(best.distance, distance), select(best.code, vec4(code), distance < best.distance));
 }
 
 // Four rows against eight codes at a time. Rows and codes beyond the last repeat it, and a repeated code never wins.

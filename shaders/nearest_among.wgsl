@@ -3,11 +3,8 @@
 //!   among     least and codes as there, given score[m, k] = z_m · e_k + half[k], largest where the distance is least:
 //!             distances are summed only where scores are so near that rounding may have turned them round
 //! Grid: over codes in halves; x over rows, y over parts of the codes in among.
+#import nearer
 
-const FARTHEST = 3.4028235e38;
-
-struct Params { rows: u32, d: u32, k: u32, part: u32 }
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> z: array<vec4<f32>>; // [rows, d / 4]
 @group(0) @binding(1) var<storage, read> codebook: array<vec4<f32>>; // [k, d / 4]
 @group(0) @binding(2) var<storage, read_write> least: array<f32>; // [parts, rows]

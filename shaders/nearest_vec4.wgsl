@@ -1,11 +1,8 @@
 //! The nearest code as in nearest.wgsl where d is a multiple of four: z and codebook are read as vec4.
 //! Grid: as there.
 #import block
+#import nearer
 
-const FARTHEST = 3.4028235e38;
-
-struct Params { rows: u32, d: u32, k: u32, part: u32 }
-var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> z: array<vec4<f32>>; // [rows, d / 4]
 @group(0) @binding(1) var<storage, read> codebook: array<vec4<f32>>; // [k, d / 4]
 @group(0) @binding(2) var<storage, read_write> least: array<f32>; // [parts, rows]
@@ -18,13 +15,6 @@ fn add_squares(sum: vec4<f32>, v: mat4x4<f32>, e: vec4<f32>) -> vec4<f32> {
     let d2 = v[2] - e.z;
     let d3 = v[3] - e.w;
     return fma(d3, d3, fma(d2, d2, fma(d1, d1, fma(d0, d0, sum))));
-}
-
-// What four rows are nearest to so far.
-struct Best { distance: vec4<f32>, code: vec4<u32> }
-
-fn nearer(best: Best, distance: vec4<f32>, code: u32) -> Best {
-    return Best(min(best.distance, distance), select(best.code, vec4(code), distance < best.distance));
 }
 
 // Eight codes share what is read of z, which is dear on CPU drivers: every lane has rows of its own. Rows and codes

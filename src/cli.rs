@@ -18,11 +18,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Stage;
 use crate::data::Broken;
 use crate::error::{Error, Result};
+use crate::gpu::Prefer;
 use crate::run::bench::{startup, worker as peer};
 use crate::run::conformance::worker;
 use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
-use crate::run::{Device, Tune, adapters, presets, summary};
+use crate::run::{Device, adapters, presets, summary};
 use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
@@ -125,12 +126,12 @@ struct DeviceFlags {
 impl From<DeviceFlags> for Device {
     fn from(flags: DeviceFlags) -> Device {
         let DeviceFlags { adapter, gpu_memory, tune, no_tune } = flags;
-        let tune = match (tune, no_tune) {
-            (true, _) => Tune::Always,
-            (_, true) => Tune::Never,
-            _ => Tune::OnGpus,
+        let prefer = match (tune, no_tune) {
+            (true, _) => Prefer::Measured,
+            (_, true) => Prefer::Rule,
+            _ => Prefer::MeasuredOnGpus,
         };
-        Device { adapter, memory_mib: gpu_memory, profile: false, tune }
+        Device { adapter, memory_mib: gpu_memory, profile: false, prefer }
     }
 }
 

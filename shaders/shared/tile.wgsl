@@ -30,6 +30,13 @@ fn tile_quads() -> u32 {
     return SIDE * COLUMNS / 4u;
 }
 
+// Which tile workgroup `group` has of an output `quads` vec4 wide: how many tiles down, and its first column quad.
+fn tile_at(group: u32, quads: u32) -> vec2<u32> {
+    let across = (quads + tile_quads() - 1u) / tile_quads();
+    let down = group / across;
+    return vec2(down, (group - down * across) * tile_quads());
+}
+
 fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
 }

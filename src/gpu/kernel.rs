@@ -32,7 +32,7 @@ macro_rules! shader {
 pub use shader;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 8] = [
+const SHARED: [(&str, &str); 10] = [
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
@@ -40,6 +40,8 @@ const SHARED: [(&str, &str); 8] = [
     ("lanes", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/lanes.wgsl"))),
     ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
     ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
+    ("nearer", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/nearer.wgsl"))),
+    ("product", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/product.wgsl"))),
     ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
 ];
 

@@ -11,6 +11,7 @@ mod adapter;
 mod cache;
 mod kernel;
 mod memory;
+mod options;
 mod profile;
 mod record;
 mod rehearsal;
@@ -29,8 +30,9 @@ pub use adapter::{
 };
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
 pub use memory::{ALIGN, Buffer};
+pub use options::{GpuOptions, Prefer};
 pub use profile::{KernelTime, table as profile_table};
-pub use tuning::{Answer, Question, TUNING_SECONDS};
+pub use tuning::{Question, TUNING_SECONDS};
 
 use crate::error::{Error, Result};
 use kernel::Kernels;
@@ -42,57 +44,6 @@ use tuning::Tuning;
 
 /// The version of wgpu in this program; `tests/conformance.rs` compares it with `Cargo.lock`.
 pub const WGPU_VERSION: &str = "30.0.1";
-
-/// How a [`Gpu`] is opened.
-#[derive(Clone, Debug)]
-pub struct GpuOptions {
-    /// Index, part of the name, or backend; `None` takes the fastest kind present.
-    pub adapter: Option<String>,
-    /// WebGPU's run-time checks in kernels; by default those of the build profile.
-    pub checked: bool,
-    /// Which kernels ops take where they have several.
-    pub prefer: Prefer,
-    /// Poisoned memory with watched surroundings, for the conformance suite.
-    pub poison: bool,
-    /// Time every kernel. Costs speed.
-    pub profile: bool,
-    /// Most bytes of GPU memory to use; `None`: what the adapter gives (CPU adapters: 80 % of the machine's memory).
-    pub memory_limit: Option<u64>,
-    /// Where compiled pipelines and measured answers are kept between runs; `None`: nowhere.
-    pub cache_dir: Option<PathBuf>,
-    /// Shaders that stand in for those of the same name: how tests show that broken kernels are caught.
-    pub stand_ins: Vec<Shader>,
-}
-
-impl Default for GpuOptions {
-    fn default() -> Self {
-        GpuOptions {
-            adapter: None,
-            checked: cfg!(debug_assertions),
-            prefer: Prefer::Rule,
-            poison: false,
-            profile: false,
-            memory_limit: None,
-            cache_dir: None,
-            stand_ins: Vec::new(),
-        }
-    }
-}
-
-/// Which kernels ops take where they have several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Prefer {
-    /// Those that are the fastest on adapters of this kind, by rules.
-    #[default]
-    Rule,
-    /// Those that are the fastest on this adapter, as measured now or in an earlier run. Sums may then differ in their last
-    /// bits between runs with other measurements.
-    Measured,
-    /// Only those that run everywhere.
-    Portable,
-    /// Those for GPUs, with tiles of this number (see `ops`), wherever a shape allows.
-    Tiles(usize),
-}
 
 /// What the engine did so far; differences over a step show whether it is in steady state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,11 +140,12 @@ impl Gpu {
     ) -> Gpu {
         let failure = watch(&device, &facts.name);
         let memory_limit = options.memory_limit.unwrap_or_else(|| default_memory_limit(&facts));
-        let tuning = match options.prefer {
+        let prefer = options.prefer.on(&facts);
+        let tuning = match prefer {
             Prefer::Measured => Tuning::load(&facts, options.cache_dir.as_deref()),
             _ => Tuning::default(),
         };
-        let by_kind = matches!(options.prefer, Prefer::Rule | Prefer::Measured);
+        let by_kind = matches!(prefer, Prefer::Rule | Prefer::Measured);
         let cache_file =
             options.cache_dir.filter(|_| facts.features.pipeline_cache).map(|dir| dir.join(cache::name(&facts)));
         let cache = cache_file.as_ref().map(|file| cache::load(&device, file));
@@ -210,7 +162,7 @@ impl Gpu {
             cache_file,
             recording_gradients: Cell::new(true),
             pool,
-            prefer: options.prefer,
+            prefer,
             tuning: RefCell::new(tuning),
             lanes: facts.has_lanes() && by_kind,
             // A rehearsal stands for any adapter.
@@ -227,7 +179,7 @@ impl Gpu {
         &self.0.facts
     }
 
-    /// Which kernels ops take where they have several.
+    /// Which kernels ops take where they have several; never [`Prefer::MeasuredOnGpus`].
     pub fn prefers(&self) -> Prefer {
         self.0.prefer
     }

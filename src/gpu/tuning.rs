@@ -1,14 +1,14 @@
 //! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between runs in one JSON file an
 //! adapter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterFacts, Gpu, Prefer, WGPU_VERSION};
+use super::{AdapterFacts, Gpu, WGPU_VERSION};
 use crate::error::Result;
 
 /// Seconds of measuring after which a program begins no more.
@@ -24,27 +24,33 @@ const ROUNDS: usize = 5;
 pub struct Question {
     /// The op, and which part of it.
     pub op: &'static str,
-    /// The kernels' texts in a number: other kernels, other answers.
+    /// The op and its kernels' texts in a number: other kernels, other answers.
     pub digest: u64,
     /// The shape in the op's own numbers.
     pub sizes: [u32; 16],
 }
 
+/// What tells one question from another.
+type Key = (u64, [u32; 16]);
+
+impl Question {
+    fn key(&self) -> Key {
+        (self.digest, self.sizes)
+    }
+}
+
 /// The answer to a [`Question`], as the file keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer {
-    /// The question's op.
-    pub op: String,
-    /// The question's digest.
-    pub digest: String,
-    /// The question's sizes.
-    pub sizes: [u32; 16],
+struct Answer {
+    op: String,
+    digest: u64,
+    sizes: [u32; 16],
     /// The fastest of the kernels that agree with the portable one.
-    pub choice: String,
+    choice: String,
     /// Milliseconds by kernel.
-    pub ms: BTreeMap<String, f64>,
+    ms: BTreeMap<String, f64>,
     /// Kernels that gave other numbers: the adapter's driver or the kernel is broken.
-    pub wrong: Vec<String>,
+    wrong: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,18 +61,13 @@ struct File {
     answers: Vec<Answer>,
 }
 
-/// A question as the file has it.
-type Key = (String, String, [u32; 16]);
-
 /// All answers so far.
 #[derive(Default)]
 pub(super) struct Tuning {
     file: Option<PathBuf>,
     answers: FxHashMap<Key, Answer>,
-    /// The same by what ops ask.
-    choices: FxHashMap<Question, String>,
     /// Questions that there was no memory for.
-    given_up: FxHashSet<Question>,
+    given_up: FxHashSet<Key>,
     /// How many were found in this run, and in what time.
     found: usize,
     spent: Duration,
@@ -86,20 +87,13 @@ fn read(file: &Path) -> FxHashMap<Key, Answer> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let known = serde_json::from_str(&text).ok().filter(|known: &File| known.wgpu == WGPU_VERSION);
     let answers = known.map_or(Vec::new(), |known| known.answers);
-    answers.into_iter().map(|a| ((a.op.clone(), a.digest.clone(), a.sizes), a)).collect()
+    answers.into_iter().map(|a| ((a.digest, a.sizes), a)).collect()
 }
 
 impl Gpu {
     /// The kernel that was found to be the fastest for `question`.
     pub fn answer(&self, question: &Question) -> Option<String> {
-        let mut tuning = self.0.tuning.borrow_mut();
-        if let Some(choice) = tuning.choices.get(question) {
-            return Some(choice.clone());
-        }
-        let key = (question.op.to_string(), format!("{:016x}", question.digest), question.sizes);
-        let choice = tuning.answers.get(&key)?.choice.clone();
-        tuning.choices.insert(*question, choice.clone());
-        Some(choice)
+        self.0.tuning.borrow().answers.get(&question.key()).map(|answer| answer.choice.clone())
     }
 
     /// Whether nothing was ever measured on this adapter.
@@ -110,13 +104,12 @@ impl Gpu {
     /// Whether `question`, which has no answer yet, is to be answered by measuring.
     pub fn may_measure(&self, question: &Question) -> bool {
         let tuning = self.0.tuning.borrow();
-        let time_is_left = tuning.spent.as_secs() < TUNING_SECONDS;
-        self.0.prefer == Prefer::Measured && time_is_left && !tuning.given_up.contains(question)
+        tuning.spent.as_secs() < TUNING_SECONDS && !tuning.given_up.contains(&question.key())
     }
 
     /// Never measures for `question` again.
     pub fn give_up(&self, question: &Question) {
-        self.0.tuning.borrow_mut().given_up.insert(*question);
+        self.0.tuning.borrow_mut().given_up.insert(question.key());
     }
 
     /// Answers `question` by the fastest of the `candidates` that are `right`; `run` records one of them.
@@ -139,11 +132,9 @@ impl Gpu {
         }
         let Some((_, choice)) = best else { return };
         let Question { op, digest, sizes } = *question;
-        let (op, digest, choice) = (op.to_string(), format!("{digest:016x}"), choice.to_string());
+        let answer = Answer { op: op.into(), digest, sizes, choice: choice.into(), ms, wrong };
         let mut tuning = self.0.tuning.borrow_mut();
-        tuning.choices.insert(*question, choice.clone());
-        let answer = Answer { op: op.clone(), digest: digest.clone(), sizes, choice, ms, wrong };
-        tuning.answers.insert((op, digest, sizes), answer);
+        tuning.answers.insert(question.key(), answer);
         tuning.found += 1;
         tuning.spent += start.elapsed();
     }
@@ -172,10 +163,9 @@ impl Gpu {
     /// How many questions were answered by measuring in this run, in how many seconds, and which kernels were wrong.
     pub fn measured(&self) -> (usize, f64, Vec<String>) {
         let tuning = self.0.tuning.borrow();
-        let wrong = |a: &Answer| a.wrong.iter().map(|w| format!("{} by {w} gives wrong numbers", a.op)).collect();
-        let all: std::collections::BTreeSet<String> =
-            tuning.answers.values().flat_map(|a| -> Vec<_> { wrong(a) }).collect();
-        (tuning.found, tuning.spent.as_secs_f64(), all.into_iter().collect())
+        let wrong = tuning.answers.values().flat_map(|a| a.wrong.iter().map(|w| (a.op.as_str(), w.as_str())));
+        let wrong: BTreeSet<String> = wrong.map(|(op, by)| format!("{op} by {by} gives wrong numbers")).collect();
+        (tuning.found, tuning.spent.as_secs_f64(), wrong.into_iter().collect())
     }
 
     /// Writes the answers to the cache directory, if one was given and there are new ones.

@@ -3,7 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{fastest, noise, question};
+use super::family::{Asked, fastest, noise};
 use super::matmul::Trans;
 use super::softmax::softmax_of_seen;
 use super::{LOOPS, grid};
@@ -75,39 +75,45 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
     assert!(len_k >= 1, "attention: no key");
     assert!((1..=WIDEST).contains(&d), "attention: {d} channels a head; there may be 1 to {WIDEST}");
     let scale = options.scale.unwrap_or(1.0 / (d as f32).sqrt());
-    match products_are_faster(q, k, options.causal) {
-        true => by_products(q, k, v, options.causal, scale),
-        false => by_tiles(q, k, v, options.causal, scale),
-    }
+    way(q, k, options.causal)(q, k, v, options.causal, scale)
 }
 
-/// Whether [`by_products`] is the better way: where scores may be stored, on CPU adapters, or where it was measured.
-fn products_are_faster(q: &Tensor, k: &Tensor, causal: bool) -> bool {
+/// [`by_tiles`] or [`by_products`].
+type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
+
+/// The better way: products only where scores may be stored, and there on CPU adapters or where they were measured to be.
+fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let ([n, len_q, heads, d], [_, len_k, ..], gpu) = (q.dims(), k.dims::<4>(), q.gpu());
     if n * heads * len_q * len_k > SCORES {
-        return false;
+        return by_tiles;
     }
     // Gradients are half of the matter, where they are wanted.
     let gradients = gpu.records_gradients() && q.wants_grad();
     let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
-    let question = question("attention", &[&SHADER, &BACKWARD, &super::softmax::SHADER], &sizes);
-    let found = fastest(gpu, question, &["tiles", "products"], || {
-        let operands = [q, k, k].map(|x| x.shape());
-        let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, operands[i], i as u32));
-        let scale = 1.0 / (d as f32).sqrt();
-        move |way| {
-            let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
-            let way = if way == "products" { by_products } else { by_tiles };
-            let y = way(&q, &k, &v, causal, scale);
-            if !gradients {
-                return vec![y];
+    let asked = Asked { op: "attention", shaders: &[&SHADER, &BACKWARD, &super::softmax::SHADER], sizes: &sizes };
+    let ways: [(&str, Way); 2] = [("tiles", by_tiles), ("products", by_products)];
+    let found = fastest(
+        gpu,
+        asked,
+        &ways,
+        |_| true,
+        || {
+            let shapes = [q, k, k].map(|x| x.shape());
+            let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
+            let scale = 1.0 / (d as f32).sqrt();
+            move |way: Way| {
+                let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
+                let y = way(&q, &k, &v, causal, scale);
+                if !gradients {
+                    return vec![y];
+                }
+                let gradients = super::sum_all(&super::square(&y)).backward();
+                let of = |x: &Tensor| gradients.get(x).cloned();
+                [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
             }
-            let gradients = super::sum_all(&super::square(&y)).backward();
-            let of = |x: &Tensor| gradients.get(x).cloned();
-            [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
-        }
-    });
-    found.map_or(gpu.is_cpu(), |way| way == "products")
+        },
+    );
+    found.unwrap_or(if gpu.is_cpu() { by_products } else { by_tiles })
 }
 
 /// In tiles, of rows padded to whole vec4s.

@@ -4,8 +4,9 @@ mod kernels;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::family::SMALL;
 use super::layout::widen;
-use super::matmul::product_with_bias;
+use super::matmul::{Trans, product_with_bias};
 use super::reduce::sum_middle;
 use super::unfold::unfold_rows;
 use super::{LOOPS, narrow, pad};
@@ -22,9 +23,6 @@ pub(super) static TILED_INPUT: Shader = shader!("conv2d_tiled_input");
 pub(super) static TILED_WEIGHT: Shader = shader!("conv2d_tiled_weight");
 /// Of `unfold.rs`, with the same parameters.
 pub(super) static UNFOLD: Shader = shader!("unfold");
-
-/// Channels below which kernels for subgroups do not pay.
-const SMALL: usize = 16;
 
 /// Stride, zero padding and mask.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +151,12 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
     let [c, o] = [params.c, params.o].map(|d| d as usize);
     if conv.mask.is_none() && few(x.gpu(), c, o) {
         let (rows, matrix) = (unfold_rows(x, params), as_rows(weight));
-        let y = product_with_bias(&rows.reshape([1, params.out_pixels(), rows.shape().last()]), &matrix, bias);
+        let y = product_with_bias(
+            &rows.reshape([1, params.out_pixels(), rows.shape().last()]),
+            &matrix,
+            bias,
+            Trans::default(),
+        );
         let y = y.reshape(params.shapes()[2]);
         return y.noted(&[&[weight], bias.as_slice()].concat());
     }

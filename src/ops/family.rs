@@ -1,6 +1,9 @@
 //! Which of several kernels makes a product or a convolution: by rule, or the fastest as measured on the adapter.
 
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::error::Error;
 use crate::gpu::{Gpu, Override, Prefer, Question, Shader, catch, resolve_imports};
@@ -8,7 +11,7 @@ use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
 /// Rows and columns of outputs below which kernels that share loads do not pay.
-const SMALL: usize = 16;
+pub(super) const SMALL: usize = 16;
 /// Tiles that keep a GPU busy.
 const BUSY: usize = 128;
 /// How far a kernel's numbers may be from the portable one's, as a share of the largest.
@@ -30,7 +33,6 @@ pub(super) enum Family {
 /// A workgroup's outputs in `shaders/shared/tile.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
-    name: &'static str,
     /// Invocations down and across, and the side of what each makes.
     rows: u32,
     columns: u32,
@@ -38,11 +40,21 @@ pub(super) struct Tile {
 }
 
 /// The tiles, large ones first; [`Prefer::Tiles`] counts them.
-pub(super) const TILES: [Tile; 4] = [
-    Tile { name: "128x128", rows: 16, columns: 16, side: 8 },
-    Tile { name: "64x64", rows: 8, columns: 8, side: 8 },
-    Tile { name: "64x64 by 256", rows: 16, columns: 16, side: 4 },
-    Tile { name: "32x32", rows: 8, columns: 8, side: 4 },
+const TILES: [Tile; 4] = [
+    Tile { rows: 16, columns: 16, side: 8 },
+    Tile { rows: 8, columns: 8, side: 8 },
+    Tile { rows: 16, columns: 16, side: 4 },
+    Tile { rows: 8, columns: 8, side: 4 },
+];
+
+/// The families that make anything in whole vec4s by name, the portable one first.
+const IN_FOURS: [(&str, Family); 6] = [
+    ("vec4", Family::Vec4),
+    ("lanes", Family::Lanes),
+    ("128x128", Family::Tiled(TILES[0])),
+    ("64x64", Family::Tiled(TILES[1])),
+    ("64x64 by 256", Family::Tiled(TILES[2])),
+    ("32x32", Family::Tiled(TILES[3])),
 ];
 
 impl Tile {
@@ -85,57 +97,67 @@ impl Family {
         }
     }
 
-    /// Those that make anything in whole vec4s on this device, the portable one first.
-    fn candidates(gpu: &Gpu) -> Vec<Family> {
-        let lanes = gpu.has_lanes().then_some(Family::Lanes);
-        [Family::Vec4].into_iter().chain(lanes).chain(TILES.map(Family::Tiled)).collect()
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Family::Scalar => "scalar",
-            Family::Vec4 => "vec4",
-            Family::Lanes => "lanes",
-            Family::Tiled(tile) => tile.name,
-        }
-    }
-
-    /// `self`, or on a device that measures the fastest for `question`, which must be of whole vec4s, of those that `can`
-    /// do it. `make` prepares operands and returns what runs a kernel on them.
+    /// `self`, or on a device that measures the fastest of those that `can` do it, which must be of whole vec4s. `make`
+    /// prepares operands and returns what runs a kernel on them.
     pub fn or_fastest<F: Fn(Family) -> Tensor>(
         self,
         gpu: &Gpu,
-        question: Question,
+        asked: Asked,
         can: impl Fn(Family) -> bool,
         make: impl FnOnce() -> F,
     ) -> Family {
-        if gpu.prefers() != Prefer::Measured || self == Family::Scalar {
+        if self == Family::Scalar {
             return self;
         }
-        let mut candidates = Family::candidates(gpu);
-        candidates.retain(|&family| can(family));
-        let named = |name: &str| candidates.iter().copied().find(|family| family.name() == name);
-        let names: Vec<&str> = candidates.iter().map(|family| family.name()).collect();
-        let found = fastest(gpu, question, &names, || {
+        let can = |family| can(family) && (family != Family::Lanes || gpu.has_lanes());
+        let found = fastest(gpu, asked, &IN_FOURS, can, || {
             let run = make();
-            move |name| named(name).map(&run).into_iter().collect()
+            move |family| vec![run(family)]
         });
-        found.and_then(|name| named(&name)).unwrap_or(self)
+        found.unwrap_or(self)
     }
 }
 
-/// Which of the ways `names` is the fastest for `question` on a device that measures, if it knows. `make` prepares operands and
-/// returns what takes one of the ways; it is right if its numbers are those of the first.
-pub(super) fn fastest<F: Fn(&str) -> Vec<Tensor>>(
+/// For what the fastest way is looked for: an op, with kernels of `shaders`, at sizes in its own numbers.
+pub(super) struct Asked<'a> {
+    pub op: &'static str,
+    pub shaders: &'a [&'static Shader],
+    pub sizes: &'a [u32],
+}
+
+impl Asked<'_> {
+    fn question(&self) -> Question {
+        thread_local! {
+            static DIGESTS: RefCell<FxHashMap<&'static str, u64>> = RefCell::default();
+        }
+        let digest = || {
+            let mut hasher = FxHasher::default();
+            self.op.hash(&mut hasher);
+            self.shaders.iter().for_each(|shader| resolve_imports(shader.source).hash(&mut hasher));
+            hasher.finish()
+        };
+        let digest = DIGESTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(digest));
+        let mut sizes = [0; 16];
+        sizes[..self.sizes.len()].copy_from_slice(self.sizes);
+        Question { op: self.op, digest, sizes }
+    }
+}
+
+/// The fastest of those `ways`, by name, that `can` be gone, on a device that measures. `make` prepares operands and returns
+/// what goes one of the ways on them; it is right if its numbers are those of the first.
+pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     gpu: &Gpu,
-    question: Question,
-    names: &[&str],
+    asked: Asked,
+    ways: &[(&str, W)],
+    can: impl Fn(W) -> bool,
     make: impl FnOnce() -> F,
-) -> Option<String> {
+) -> Option<W> {
     if gpu.prefers() != Prefer::Measured {
         return None;
     }
-    if let Some(found) = gpu.answer(&question).filter(|found| names.contains(&found.as_str())) {
+    let named = |name: &str| ways.iter().find(|(n, way)| *n == name && can(*way)).map(|(_, way)| *way);
+    let question = asked.question();
+    if let Some(found) = gpu.answer(&question).and_then(|name| named(&name)) {
         return Some(found);
     }
     if !gpu.may_measure(&question) {
@@ -143,11 +165,13 @@ pub(super) fn fastest<F: Fn(&str) -> Vec<Tensor>>(
     }
     let measured = catch(|| {
         let run = make();
+        let run = |name: &str| named(name).map_or_else(Vec::new, &run);
         let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
+        let names: Vec<&str> = ways.iter().filter(|(_, way)| can(*way)).map(|(name, _)| *name).collect();
         let right = numbers(names[0]);
         let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right));
-        gpu.measure(&question, names, &agrees, &|name| drop(run(name)));
-        Ok(gpu.answer(&question))
+        gpu.measure(&question, &names, &agrees, &|name| drop(run(name)));
+        Ok(gpu.answer(&question).and_then(|name| named(&name)))
     });
     match measured {
         Ok(found) => found,
@@ -163,23 +187,6 @@ pub(super) fn fastest<F: Fn(&str) -> Vec<Tensor>>(
 fn are_near(found: &[f32], right: &[f32]) -> bool {
     let largest = right.iter().fold(0.0f32, |most, v| most.max(v.abs()));
     found.iter().zip(right).all(|(a, b)| (a - b).abs() <= NEAR * largest)
-}
-
-/// What is asked for `op`, with kernels of `shaders`, at these sizes.
-pub(super) fn question(op: &'static str, shaders: &[&'static Shader], sizes: &[u32]) -> Question {
-    thread_local! {
-        static DIGESTS: std::cell::RefCell<rustc_hash::FxHashMap<&'static str, u64>> = Default::default();
-    }
-    let digest = DIGESTS.with_borrow_mut(|known| {
-        *known.entry(op).or_insert_with(|| {
-            let mut hasher = rustc_hash::FxHasher::default();
-            shaders.iter().for_each(|shader| resolve_imports(shader.source).hash(&mut hasher));
-            hasher.finish()
-        })
-    });
-    let mut all = [0; 16];
-    all[..sizes.len()].copy_from_slice(sizes);
-    Question { op, digest, sizes: all }
 }
 
 /// An operand for measurements.

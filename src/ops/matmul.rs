@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{Family, noise, question};
+use super::family::{Asked, Family, noise};
 use super::reduce::sum_middle;
 use crate::gpu::{Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
@@ -52,19 +52,7 @@ struct Params {
 /// If batches or inner sizes differ.
 #[track_caller]
 pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
-    let (saved_a, saved_b) = (a.detach(), b.detach());
-    product(a, b, Epilogue::default(), trans).with_vjp([a, b], move |dy, [want_a, want_b]| {
-        // y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
-        let da = want_a.then(|| match trans.a {
-            false => product(dy, &saved_b, Epilogue::default(), Trans { a: false, b: !trans.b }),
-            true => product(&saved_b, dy, Epilogue::default(), Trans { a: trans.b, b: true }),
-        });
-        let db = want_b.then(|| match trans.b {
-            false => product(&saved_a, dy, Epilogue::default(), Trans { a: !trans.a, b: false }),
-            true => product(dy, &saved_a, Epilogue::default(), Trans { a: true, b: trans.a }),
-        });
-        [da, db]
-    })
+    product(a, b, Epilogue::default(), trans).with_vjp([a, b], gradients(a, b, trans))
 }
 
 /// `y = x wᵀ + b`: `x` [.., i], `w` [o, i], `b` `[o]`, `y` [.., o].
@@ -74,16 +62,10 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
 #[track_caller]
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
-    let (rows, o) = (flat.shape().dims()[1], w.shape().dims()[0]);
-    let Some(b) = b else { return matmul(&flat, &weight, WEIGHT).reshape(dims).noted(&[w]) };
-    assert_eq!(b.dims(), [o], "linear: w {:?} and b {:?}", w.shape(), b.shape());
-    let gradients = gradients(&flat, &weight);
-    let y = product(&flat, &weight, Epilogue { bias: Some(b), residual: None }, WEIGHT);
-    let y = y.with_vjp([&flat, &weight, b], move |dy, [want_x, want_w, want_b]| {
-        let [dx, dw] = gradients(dy, [want_x, want_w]);
-        [dx, dw, want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o]))]
-    });
-    y.reshape(dims).noted(&[w, b])
+    if let Some(b) = b {
+        assert_eq!(b.dims(), [w.shape().dims()[0]], "linear: w {:?} and b {:?}", w.shape(), b.shape());
+    }
+    product_with_bias(&flat, &weight, b, WEIGHT).reshape(dims).noted(&[&[w], b.as_slice()].concat())
 }
 
 /// `y = x wᵀ + residual`: as [`linear`], with `residual` of y's shape added in the same pass.
@@ -94,7 +76,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
 pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
     assert_eq!(residual.shape(), Shape::from(&dims), "linear_residual: x {:?} and the residual", x.shape());
-    let gradients = gradients(&flat, &weight);
+    let gradients = gradients(&flat, &weight, WEIGHT);
     let shape = [1, flat.shape().dims()[1], w.shape().dims()[0]];
     let y = product(&flat, &weight, Epilogue { bias: None, residual: Some(residual) }, WEIGHT);
     let y = y.with_vjp([&flat, &weight, &residual.reshape(shape)], move |dy, [want_x, want_w, _]| {
@@ -104,18 +86,16 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     y.reshape(dims).noted(&[w])
 }
 
-/// `y = x w + b`: `x` [1, rows, i], `w` [1, i, o], `b` `[o]`, `y` [1, rows, o].
-pub(super) fn product_with_bias(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
-    let Some(b) = b else { return matmul(x, w, Trans::default()) };
-    let (saved_x, saved_w) = (x.detach(), w.detach());
-    let y = product(x, w, Epilogue { bias: Some(b), residual: None }, Trans::default());
+/// `y = x op(w) + b`: `x` [1, rows, i], `w` [1, i, o] or as `trans` says, `b` `[o]`, `y` [1, rows, o].
+#[track_caller]
+pub(super) fn product_with_bias(x: &Tensor, w: &Tensor, b: Option<&Tensor>, trans: Trans) -> Tensor {
+    let Some(b) = b else { return matmul(x, w, trans) };
+    let gradients = gradients(x, w, trans);
+    let y = product(x, w, Epilogue { bias: Some(b), residual: None }, trans);
     let [_, rows, o] = y.dims();
     y.with_vjp([x, w, b], move |dy, [want_x, want_w, want_b]| {
-        [
-            want_x.then(|| product(dy, &saved_w, Epilogue::default(), WEIGHT)),
-            want_w.then(|| product(&saved_x, dy, Epilogue::default(), Trans { a: true, b: false })),
-            want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o])),
-        ]
+        let [dx, dw] = gradients(dy, [want_x, want_w]);
+        [dx, dw, want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o]))]
     })
 }
 
@@ -133,14 +113,19 @@ fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
     (x.reshape([1, rows, i]), w.reshape([1, o, i]), dims)
 }
 
-/// The rule dx = dy w, dw = dyᵀ x of y = x wᵀ.
-fn gradients(x: &Tensor, w: &Tensor) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
-    let (x, w) = (x.detach(), w.detach());
-    move |dy, [want_x, want_w]| {
-        [
-            want_x.then(|| product(dy, &w, Epilogue::default(), Trans::default())),
-            want_w.then(|| product(dy, &x, Epilogue::default(), Trans { a: true, b: false })),
-        ]
+/// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
+fn gradients(a: &Tensor, b: &Tensor, trans: Trans) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
+    let (a, b) = (a.detach(), b.detach());
+    move |dy, [want_a, want_b]| {
+        let da = want_a.then(|| match trans.a {
+            false => product(dy, &b, Epilogue::default(), Trans { a: false, b: !trans.b }),
+            true => product(&b, dy, Epilogue::default(), Trans { a: trans.b, b: true }),
+        });
+        let db = want_b.then(|| match trans.b {
+            false => product(&a, dy, Epilogue::default(), Trans { a: !trans.a, b: false }),
+            true => product(dy, &a, Epilogue::default(), Trans { a: true, b: trans.a }),
+        });
+        [da, db]
     }
 }
 
@@ -186,16 +171,16 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
     if vectors && n % 4 != 0 {
         // Kernels that share loads write whole vec4s.
-        return product_by(Family::Vec4, a, b, epilogue, trans);
+        return product_by(Family::Vec4, sizes, a, b, epilogue, trans);
     }
-    let family = Family::by_rule(gpu, vectors, [m, n]);
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
+    let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED], sizes: &asked };
     let can = |family: Family| family.groups(m, n) <= GROUPS;
-    let family = family.or_fastest(gpu, question("matmul", &[&VEC4, &LANES, &TILED], &asked), can, || {
+    let family = Family::by_rule(gpu, vectors, [m, n]).or_fastest(gpu, asked, can, || {
         let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
-        move |family| product_by(family, &a, &b, Epilogue::default(), trans)
+        move |family| product_by(family, sizes, &a, &b, Epilogue::default(), trans)
     });
-    product_by(family, a, b, epilogue, trans)
+    product_by(family, sizes, a, b, epilogue, trans)
 }
 
 /// Batch, rows, columns and terms of a product.
@@ -208,8 +193,8 @@ fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
     [batch, m, n, k]
 }
 
-fn product_by(family: Family, a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
-    let sizes = sizes(a, b, trans);
+/// The product by one of the kernels, of these [`sizes`].
+fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let [batch, m, n, k] = sizes;
     let parts = family.parts(sizes);
     let part = k.div_ceil(parts).next_multiple_of(4);

@@ -40,20 +40,8 @@ pub struct Device {
     pub memory_mib: Option<u64>,
     /// Time every kernel, as under `DBVQ_PROFILE=1`.
     pub profile: bool,
-    /// Where kernels are chosen by measuring.
-    pub tune: Tune,
-}
-
-/// Where kernels are chosen by measuring: on CPU adapters rules choose well, and measuring takes longer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Tune {
-    /// Everywhere.
-    Always,
-    /// On all but CPU adapters.
-    #[default]
-    OnGpus,
-    /// Nowhere.
-    Never,
+    /// How kernels are chosen.
+    pub prefer: Prefer,
 }
 
 impl Device {
@@ -76,20 +64,15 @@ impl Device {
 
     /// As [`Device::open`], with every kernel timed or not.
     fn open_with(&self, profile: bool) -> Result<Gpu> {
-        let measures = match self.tune {
-            Tune::Always => true,
-            Tune::OnGpus => !crate::gpu::find_adapter(self.adapter.as_deref())?.is_cpu(),
-            Tune::Never => false,
-        };
         let gpu = Gpu::open(GpuOptions {
-            prefer: if measures { Prefer::Measured } else { Prefer::Rule },
+            prefer: self.prefer,
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),
             cache_dir: cache::folder(),
             profile,
             ..GpuOptions::default()
         })?;
-        if measures && gpu.is_unmeasured() {
+        if gpu.prefers() == Prefer::Measured && gpu.is_unmeasured() {
             eprintln!(
                 "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"
             );

@@ -1,8 +1,8 @@
 //! The three directions of a convolution, each by one of several kernels.
 
-use super::{LANES, Params, SHADER, SMALL, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
+use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, Gpu, Override, Shader};
-use crate::ops::family::{Family, noise, question};
+use crate::ops::family::{Asked, Family, SMALL, noise};
 use crate::ops::reduce::sum_middle;
 use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
@@ -53,10 +53,9 @@ impl Params {
         outputs: [usize; 2],
         make: impl FnOnce() -> F,
     ) -> Family {
-        let rule = Family::by_rule(gpu, self.fours(), outputs);
-        let shaders = [&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT];
-        let sizes: &[u32] = bytemuck::cast_slice(std::slice::from_ref(self));
-        rule.or_fastest(gpu, question(op, &shaders, sizes), |_| true, make)
+        let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
+        let asked = Asked { op, shaders: &[&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT], sizes };
+        Family::by_rule(gpu, self.fours(), outputs).or_fastest(gpu, asked, |_| true, make)
     }
 }
 
@@ -136,12 +135,13 @@ fn backward_weight_by(
     let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
     let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
     let [c, o] = [params.c, params.o].map(|d| d as usize);
-    let lanes = family == Family::Lanes;
     let (wide, columns) = width(o);
     // Workgroups of a part.
     let (shader, overrides, groups) = match family {
-        Family::Scalar => (&SHADER, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
-        Family::Vec4 => (&VEC4, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64)),
+        Family::Scalar | Family::Vec4 => {
+            let shader = if family == Family::Vec4 { &VEC4 } else { &SHADER };
+            (shader, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64))
+        }
         Family::Lanes => (&LANES, vec![wide], taps * c.div_ceil(32) * o.div_ceil(columns)),
         Family::Tiled(tile) => (&TILED_WEIGHT, tile.overrides().to_vec(), tile.count(taps * c, o)),
     };
@@ -154,7 +154,7 @@ fn backward_weight_by(
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
     // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
-    let with_bias = want_b && lanes && count % ALIGN == 0;
+    let with_bias = want_b && family == Family::Lanes && count % ALIGN == 0;
     let groups = if with_bias { groups + o.div_ceil(columns) } else { groups };
     let numbers = if with_bias { count + o } else { count };
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
