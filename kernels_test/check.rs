@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,10 @@ pub fn check(gpu: &Gpu, case: &Case) -> Outcome {
 /// A case with its inputs and what its definition gives, which holds for every adapter.
 pub struct Expectation<'a> {
     case: &'a Case,
+    /// Whether inputs and cotangents are numbers of f16, so that a device that rounds to it has the same definition and
+    /// bounds as any other.
+    of_f16: bool,
+    for_f16: OnceCell<Box<Expectation<'a>>>,
     numbers: Vec<Vec<f32>>,
     forward: Vec<Real>,
     /// For each input with a gradient: its number, a direction, and the result with the derivative along it. Large inputs
@@ -128,10 +133,16 @@ pub struct Expectation<'a> {
     gradients: Vec<(usize, Vec<f64>, Vec<Real>)>,
 }
 
-impl Expectation<'_> {
+impl<'a> Expectation<'a> {
     /// Evaluates the definition, once for every input whose gradient is checked.
-    pub fn of(case: &Case) -> Expectation<'_> {
-        let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(|i| entries(case, i)).collect();
+    pub fn of(case: &'a Case) -> Expectation<'a> {
+        Expectation::with(case, false)
+    }
+
+    fn with(case: &'a Case, of_f16: bool) -> Expectation<'a> {
+        let rounded = |x: f32| if of_f16 { to_f16(x) } else { x };
+        let numbers = |i| entries(case, i).into_iter().map(rounded).collect();
+        let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(numbers).collect();
         // One input at a time: a small one would drown beside a large one.
         let along = |input: Option<usize>, kept: fn(usize, usize) -> bool| -> (Vec<f64>, Vec<Real>) {
             let mut direction = input.map_or_else(Vec::new, |i| direction(case, i));
@@ -157,17 +168,20 @@ impl Expectation<'_> {
             }
         }
         let forward = gradients.first().map_or_else(|| along(None, |_, _| true).1, |(_, _, result)| result.clone());
-        Expectation { case, numbers, forward, gradients }
+        Expectation { case, of_f16, for_f16: OnceCell::new(), numbers, forward, gradients }
     }
 
     /// Runs the case on `gpu`, which should be opened with `poison`.
     pub fn check(&self, gpu: &Gpu) -> Outcome {
-        guarded(|| self.compare(gpu))
+        guarded(|| match gpu.cooperative() {
+            Some(_) => self.for_f16.get_or_init(|| Box::new(Expectation::with(self.case, true))).compare(gpu),
+            None => self.compare(gpu),
+        })
     }
 
     fn compare(&self, gpu: &Gpu) -> Result<Outcome, String> {
-        let first = run(gpu, self.case, &self.numbers)?;
-        let second = run(gpu, self.case, &self.numbers)?;
+        let first = run(gpu, self.case, &self.numbers, self.of_f16)?;
+        let second = run(gpu, self.case, &self.numbers, self.of_f16)?;
         if bits(&first.values) != bits(&second.values) {
             return Err("two runs gave different bits".into());
         }
@@ -178,7 +192,7 @@ impl Expectation<'_> {
                 return Err("two backward passes gave different bits".into());
             }
             for (input, direction, expected) in &self.gradients {
-                let share = compare_gradient(&a[*input], direction, expected);
+                let share = compare_gradient(&a[*input], direction, expected, self.of_f16);
                 let share = share.map_err(|what| format!("gradient of input {input}: {what}"))?;
                 gradient = Some(share.worst(gradient.unwrap_or_default()));
             }
@@ -194,7 +208,7 @@ struct Results {
     grads: Option<Vec<Vec<f32>>>,
 }
 
-fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>]) -> Result<Results, String> {
+fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Results, String> {
     let tensors: Vec<Tensor> =
         case.inputs.iter().zip(numbers).map(|(input, x)| Tensor::from_slice(gpu, x, &input.dims[..])).collect();
     let leaves: Vec<Tensor> =
@@ -209,7 +223,7 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>]) -> Result<Results, String> 
     if !case.inputs.iter().any(|i| i.wants_grad) {
         return Ok(Results { values, grads: None });
     }
-    let weights: Vec<f32> = (0..values.len() as u32).map(|i| cotangent(i) as f32).collect();
+    let weights: Vec<f32> = (0..values.len() as u32).map(|i| cotangent(i, of_f16)).collect();
     let grads = output.backward_from(Tensor::from_slice(gpu, &weights, output.shape()));
     let mut all = Vec::new();
     for (i, (input, leaf)) in case.inputs.iter().zip(&leaves).enumerate() {
@@ -250,11 +264,11 @@ pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
 }
 
 /// ⟨cotangent, J direction⟩ of the definition against ⟨Jᵀ cotangent, direction⟩ of the GPU.
-fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real]) -> Result<Shares, String> {
+fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real], of_f16: bool) -> Result<Shares, String> {
     let (mut left, mut right, mut size) = (0.0, 0.0, 0.0);
     let (mut bound, mut likely) = (0.0, 0.0);
     for (i, e) in expected.iter().enumerate() {
-        let weight = f64::from(cotangent(i as u32) as f32);
+        let weight = f64::from(cotangent(i as u32, of_f16));
         left += weight * e.tangent;
         size += (weight * e.tangent).abs();
         bound += weight.abs() * e.bound;
@@ -289,8 +303,17 @@ fn stream(input: usize, purpose: u32) -> Stream {
     Stream { seed: 20_220_717, step: input as u32, stream: purpose, first: 0 }
 }
 
-fn cotangent(i: u32) -> f64 {
-    stream(0, 2).normal(i)
+fn cotangent(i: u32, of_f16: bool) -> f32 {
+    let exact = stream(0, 2).normal(i) as f32;
+    // So small that f16 would lose it, if kernels did not scale what they know to be a gradient.
+    if of_f16 { to_f16(exact) * 2.0f32.powi(-18) } else { exact }
+}
+
+/// The number of 11 bits next to `x` (Veltkamp's splitting), or zero below f16's normal numbers.
+fn to_f16(x: f32) -> f32 {
+    let more = 8193.0 * x;
+    let kept = more - (more - x);
+    if kept.abs() < 2.0f32.powi(-14) { 0.0 } else { kept }
 }
 
 fn entries(case: &Case, input: usize) -> Vec<f32> {

@@ -105,7 +105,7 @@ mod tests {
             "max_storage_buffers_per_shader_stage": 8, "max_compute_invocations_per_workgroup": 256,
             "max_compute_workgroup_storage_size": 16384, "max_immediate_size": 128},
             "features": {"shader_f16": false, "shader_int64": false, "subgroup": false, "timestamps_in_passes": false,
-            "pipeline_cache": false, "cooperative_matrix": false}}"#;
+            "pipeline_cache": false, "cooperative_matrix": false, "cooperative_f16": null}}"#;
         serde_json::from_str(text).expect("facts of an adapter")
     }
 

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use dbvq_wgpu::gpu::{AdapterFacts, Gpu, GpuOptions, adapters};
+use dbvq_wgpu::gpu::{AdapterFacts, Gpu, adapters};
 use dbvq_wgpu::kernels_test::vectors::{self, Vector};
 use dbvq_wgpu::kernels_test::{
-    Case, Expectation, Mode, Outcome, Verdict, cases, modes, over_modes, with_known_failures,
+    Case, Expectation, Mode, Outcome, Verdict, cases, modes, modes_of_f32, over_modes, with_known_failures,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -44,7 +44,7 @@ fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
     let facts = adapter.clone();
     Trial::test(name, move || {
         let expectation = Expectation::of(&case);
-        run(&facts, case.op, &case.name, |gpu| expectation.check(gpu))
+        run(&facts, modes(&facts, case.op), case.op, &case.name, |gpu| expectation.check(gpu))
     })
 }
 
@@ -70,14 +70,20 @@ fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
     let facts = adapter.clone();
     Trial::test(format!("{}/golden/{stem}", prefix(adapter)), move || {
         let vector: Vector = vectors::load(&file)?;
-        run(&facts, &vector.op, &vector.name, |gpu| vector.check(gpu))
+        run(&facts, modes_of_f32(&facts, &vector.op), &vector.op, &vector.name, |gpu| vector.check(gpu))
     })
 }
 
-/// In all modes; a warning fails here, where the drivers are known.
-fn run(adapter: &AdapterFacts, op: &str, name: &str, check: impl Fn(&Gpu) -> Outcome) -> Result<(), Failed> {
+/// In these modes; a warning fails here, where the drivers are known.
+fn run(
+    adapter: &AdapterFacts,
+    modes: Vec<Mode>,
+    op: &str,
+    name: &str,
+    check: impl Fn(&Gpu) -> Outcome,
+) -> Result<(), Failed> {
     let mut outcomes = Vec::new();
-    for mode in modes(adapter, op) {
+    for mode in modes {
         outcomes.push((mode.name, check(device(adapter.index, mode)?)));
     }
     let outcome = with_known_failures(adapter, op, name, over_modes(outcomes));
@@ -91,9 +97,7 @@ fn device(adapter: usize, mode: Mode) -> Result<&'static Gpu, Failed> {
     if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, mode)).copied()) {
         return Ok(gpu);
     }
-    let (adapter_name, Mode { checked, prefer, .. }) = (Some(adapter.to_string()), mode);
-    let options = GpuOptions { adapter: adapter_name, checked, prefer, poison: true, ..GpuOptions::default() };
-    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options).map_err(|e| e.to_string())?));
+    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(adapter, true)).map_err(|e| e.to_string())?));
     DEVICES.with_borrow_mut(|d| d.insert((adapter, mode), gpu));
     Ok(gpu)
 }

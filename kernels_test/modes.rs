@@ -1,7 +1,9 @@
 //! The ways in which users run kernels, and a case's outcome over all.
 
+use std::fmt::Display;
+
 use super::{Outcome, Verdict};
-use crate::gpu::{AdapterFacts, Prefer};
+use crate::gpu::{AdapterFacts, Cooperative, GpuOptions, Precision, Prefer};
 
 /// A way to run kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,11 +14,23 @@ pub struct Mode {
     pub checked: bool,
     /// Which kernels, where an op has several.
     pub prefer: Prefer,
+    /// What products are made of.
+    pub precision: Precision,
 }
 
 impl Mode {
     const fn new(name: &'static str, checked: bool, prefer: Prefer) -> Mode {
-        Mode { name, checked, prefer }
+        Mode { name, checked, prefer, precision: Precision::F32 }
+    }
+
+    const fn f16(name: &'static str, checked: bool, tile: usize) -> Mode {
+        Mode { precision: Precision::F16, ..Mode::new(name, checked, Prefer::Tiles(tile)) }
+    }
+
+    /// How a device of this mode is opened.
+    pub fn options(self, adapter: impl Display, poison: bool) -> GpuOptions {
+        let Mode { checked, prefer, precision, .. } = self;
+        GpuOptions { adapter: Some(adapter.to_string()), checked, prefer, precision, poison, ..GpuOptions::default() }
     }
 }
 
@@ -33,6 +47,13 @@ const TILES: [Mode; 5] = [
     Mode::new("64x64", false, Prefer::Tiles(1)),
     Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
     Mode::new("128x128", false, Prefer::Tiles(0)),
+];
+/// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug builds do too.
+const HALVES: [Mode; 4] = [
+    Mode::f16("f16 checked", true, 0),
+    Mode::f16("f16, most subgroups", false, 0),
+    Mode::f16("f16, fewer subgroups", false, 1),
+    Mode::f16("f16, fewest subgroups", false, 2),
 ];
 
 /// Ops with kernels for CPU drivers.
@@ -51,7 +72,16 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) {
         modes.push(PORTABLE);
     }
+    if TILED.contains(&op) || BY_PRODUCTS.contains(&op) {
+        let tiles = adapter.cooperative().map_or(0, Cooperative::tiles);
+        modes.extend(HALVES.into_iter().filter(|mode| matches!(mode.prefer, Prefer::Tiles(tile) if tile < tiles)));
+    }
     modes
+}
+
+/// Those of them that do not round to f16.
+pub fn modes_of_f32(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
+    modes(adapter, op).into_iter().filter(|mode| mode.precision == Precision::F32).collect()
 }
 
 impl Verdict {

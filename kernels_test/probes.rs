@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::{Gpu, Shader};
 
 /// The kernels that look.
-pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl") };
+pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl"), tile: "tile" };
 
 /// The one that packs f16.
-pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl") };
+pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl"), tile: "tile" };
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Convolution as in conv2d_vec4.wgsl for GPUs: products of tiles (see shared/tile.wgsl), whose rows are output pixels,
+//! Convolution as in conv2d_vec4.wgsl for GPUs: products of tiles (see shared/staging.wgsl), whose rows are output pixels,
 //! columns output channels, and terms (tap, input channel).
 //! Grid: x over tiles of the output, folded into y.
 #import conv
@@ -58,8 +58,7 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     y[pixel * (p.o / 4u) + column] = sum + offset;
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.o / 4u);
-    multiply(Place(tile.x * tile_rows(), tile.y), 0u, p.taps * p.c, local.xy);
+    return Work(true, Place(tile.x * tile_rows(), tile.y), 0u, p.taps * p.c);
 }

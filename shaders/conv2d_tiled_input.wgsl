@@ -1,4 +1,4 @@
-//! The gradient of conv2d_tiled.wgsl's x: products of tiles (see shared/tile.wgsl), whose rows are pixels of a phase of
+//! The gradient of conv2d_tiled.wgsl's x: products of tiles (see shared/staging.wgsl), whose rows are pixels of a phase of
 //! the stride, columns input channels, and terms (tap of the phase, output channel).
 //! Grid: x over tiles of all phases, folded into y.
 #import conv
@@ -69,17 +69,12 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     dx[to * (p.c / 4u) + column] = sum + offset;
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.c / 4u);
     let phase = phase_of(tile.x, tile_rows());
-    // The same for the whole workgroup, as barriers demand.
-    if phase.x >= p.stride {
-        return;
-    }
     let start = (phase.xy + vec2(p.pad_h, p.pad_w)) % p.stride;
     // Rows and columns of the kernel that reach this phase: those from `start` in steps of the stride.
     let reach = (max(vec2(p.kernel_h, p.kernel_w), start) - start + p.stride - 1u) / p.stride;
     let place = Place(phase, tile.y, vec3(start, reach.y));
-    multiply(place, 0u, reach.x * reach.y * p.o, local.xy);
+    return Work(phase.x < p.stride, place, 0u, reach.x * reach.y * p.o);
 }

@@ -1,4 +1,4 @@
-//! The gradient of conv2d_tiled.wgsl's weight: products of tiles (see shared/tile.wgsl), whose rows are (tap, input
+//! The gradient of conv2d_tiled.wgsl's weight: products of tiles (see shared/staging.wgsl), whose rows are (tap, input
 //! channel), columns output channels, and terms output pixels.
 //! Grid: x over tiles of the weight, y over parts of the pixels.
 #import conv
@@ -61,10 +61,8 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     }
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(wid.x, p.o / 4u);
     let end = min((wid.y + 1u) * p.part, p.batch * p.out_h * p.out_w);
-    let place = Place(tile.x * tile_rows(), tile.y, end, wid.y * row_count());
-    multiply(place, wid.y * p.part, end, local.xy);
+    return Work(true, Place(tile.x * tile_rows(), tile.y, end, wid.y * row_count()), wid.y * p.part, end);
 }

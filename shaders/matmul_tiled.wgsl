@@ -1,4 +1,4 @@
-//! Matrix product as in matmul_vec4.wgsl for GPUs: see shared/tile.wgsl. N must divide by 4 too.
+//! Matrix product as in matmul_vec4.wgsl for GPUs: see shared/staging.wgsl. N must divide by 4 too.
 //! Grid: x over tiles of the output, y over parts of K, z over the batch.
 #import grid
 #import product
@@ -73,10 +73,9 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     y[at] = out;
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(wid.x, p.n / 4u);
     let plane = (wid.y * grid.z + wid.z) * p.m;
     let place = Place(tile.x * tile_rows(), tile.y, wid.z, plane);
-    multiply(place, wid.y * p.k_part, min((wid.y + 1u) * p.k_part, p.k), local.xy);
+    return Work(true, place, wid.y * p.k_part, min((wid.y + 1u) * p.k_part, p.k));
 }

@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Stage;
 use crate::data::Broken;
 use crate::error::{Error, Result};
-use crate::gpu::Prefer;
+use crate::gpu::{Precision, Prefer};
 use crate::run::bench::{startup, worker as peer};
 use crate::run::conformance::worker;
 use crate::run::toy_figures::{self, FigureArgs};
@@ -121,17 +121,31 @@ struct DeviceFlags {
     /// Choose kernels by rules, not by measuring.
     #[arg(long, conflicts_with = "tune")]
     no_tune: bool,
+    /// What products and convolutions are made of: f16 rounds both factors, sums in f32, and needs cooperative matrices.
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionFlag,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PrecisionFlag {
+    #[default]
+    F32,
+    F16,
 }
 
 impl From<DeviceFlags> for Device {
     fn from(flags: DeviceFlags) -> Device {
-        let DeviceFlags { adapter, gpu_memory, tune, no_tune } = flags;
+        let DeviceFlags { adapter, gpu_memory, tune, no_tune, precision } = flags;
         let prefer = match (tune, no_tune) {
             (true, _) => Prefer::Measured,
             (_, true) => Prefer::Rule,
             _ => Prefer::MeasuredOnGpus,
         };
-        Device { adapter, memory_mib: gpu_memory, profile: false, prefer }
+        let precision = match precision {
+            PrecisionFlag::F32 => Precision::F32,
+            PrecisionFlag::F16 => Precision::F16,
+        };
+        Device { adapter, memory_mib: gpu_memory, profile: false, prefer, precision }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer, Shader};
+use dbvq_wgpu::error::Error;
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Precision, Prefer, Shader};
 use dbvq_wgpu::ops::{self, Attention, Conv, Trans};
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::Tensor;
@@ -32,10 +33,14 @@ fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
 }
 
 fn are_near(a: &[Vec<f32>], b: &[Vec<f32>]) {
+    are_within(1e-4, a, b);
+}
+
+fn are_within(share: f32, a: &[Vec<f32>], b: &[Vec<f32>]) {
     for (a, b) in a.iter().zip(b) {
         let largest = b.iter().fold(0.0f32, |most, v| most.max(v.abs()));
         let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(a.len() == b.len() && worst <= 1e-4 * largest, "{worst} of {largest}");
+        assert!(a.len() == b.len() && worst <= share * largest, "{worst} of {largest}");
     }
 }
 
@@ -94,11 +99,27 @@ fn what_has_no_room_goes_by_rule() {
 fn a_wrong_kernel_is_never_chosen() {
     let tiled = ops::shaders().into_iter().find(|s| s.name == "matmul_tiled").expect("it is listed");
     // All workgroups make the first tile, and leave the others.
-    let broken = tiled.source.replacen("multiply(place,", "multiply(Place(0u, 0u, 0u, 0u),", 1);
+    let broken = tiled.source.replacen("Place(tile.x * tile_rows(), tile.y, wid.z, plane)", "Place(0u, 0u, 0u, 0u)", 1);
     assert_ne!(broken, tiled.source);
-    let broken = Shader { name: tiled.name, source: Box::leak(broken.into_boxed_str()) };
+    let broken = Shader { source: Box::leak(broken.into_boxed_str()), ..tiled.clone() };
     let gpu = open(Prefer::Measured, None, vec![broken]);
     are_near(&numbers(&gpu), &numbers(&open(Prefer::Portable, None, Vec::new())));
     let (_, _, wrong) = gpu.measured();
     assert!(wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul by ")), "{wrong:?}");
+}
+
+#[test]
+fn f16_is_near_or_refused() {
+    let options = GpuOptions { precision: Precision::F16, prefer: Prefer::Measured, ..GpuOptions::default() };
+    let has_matrices = open(Prefer::Rule, None, Vec::new()).facts().cooperative().is_some();
+    match (Gpu::open(options), has_matrices) {
+        (Ok(gpu), true) => {
+            assert!(ops::matrices_are_right(&gpu));
+            are_within(4e-3, &numbers(&gpu), &numbers(&open(Prefer::Portable, None, Vec::new())));
+            let (shapes, _, wrong) = gpu.measured();
+            assert!(shapes > 5 && wrong.is_empty(), "{shapes} shapes, wrong: {wrong:?}");
+        }
+        (Err(Error::Adapter(what)), false) => assert!(what.contains("leave out --precision f16"), "{what}"),
+        (opened, _) => panic!("{opened:?} on an adapter that has matrices: {has_matrices}"),
+    }
 }

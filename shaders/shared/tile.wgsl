@@ -1,15 +1,7 @@
-// What kernels for GPUs share: products of tiles that lie in workgroup memory. A workgroup of COLUMNS x ROWS invocations
+// Products of tiles that lie in workgroup memory, for GPUs: see staging.wgsl. A workgroup of COLUMNS x ROWS invocations
 // owns a tile of outputs, each invocation a block of 4 x 4, or with SIDE 8 four such blocks half a tile apart, so that
-// neighbours read and write side by side. Both operands come in steps of 16 terms of K, as blocks of 4 x 4 that an
-// invocation loads while the step before is multiplied.
-//
-// The importing file says what the operands are:
-//   Place                            where the workgroup's tile lies; the same for all its invocations
-//   left_along(), right_along()      whether an operand's numbers lie along K in memory, else across it
-//   Source, source_of(load, place)   what a load needs at all terms
-//   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, rows of the block along K
-//   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
-#import block
+// neighbours read and write side by side. A step's blocks are loaded while the step before is multiplied.
+#import staging
 
 override ROWS: u32 = 8;
 override COLUMNS: u32 = 8;
@@ -30,37 +22,8 @@ fn tile_quads() -> u32 {
     return SIDE * COLUMNS / 4u;
 }
 
-// Which tile workgroup `group` has of an output `quads` vec4 wide: how many tiles down, and its first column quad.
-fn tile_at(group: u32, quads: u32) -> vec2<u32> {
-    let across = (quads + tile_quads() - 1u) / tile_quads();
-    let down = group / across;
-    return vec2(down, (group - down * across) * tile_quads());
-}
-
 fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
-}
-
-// A block that an invocation loads: of the left operand or of the right, which four of the tile's rows (columns), and
-// which four terms of a step; `on` is false where there are fewer blocks than invocations.
-struct Load { left: bool, quad: u32, k: u32, on: bool }
-
-// Block `number`. Neighbours load side by side.
-fn load_of(number: u32) -> Load {
-    let left = number < SIDE * ROWS;
-    let at = select(number - SIDE * ROWS, number, left);
-    let quads = select(SIDE * COLUMNS, SIDE * ROWS, left) / 4u;
-    let along = select(right_along(), left_along(), left);
-    let quad = select(at % quads, at / 4u, along);
-    return Load(left, quad, select(at / quads, at % 4u, along), number < SIDE * (ROWS + COLUMNS));
-}
-
-fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> mat4x4<f32> {
-    let term = k + 4u * load.k;
-    if load.on && term < end {
-        return block_of(load, source, place, term);
-    }
-    return mat4x4<f32>();
 }
 
 // Puts a block, rows along K, into its place.
@@ -103,23 +66,24 @@ fn add_tiles(sums: Sums, local: vec2<u32>) -> Sums {
     return s;
 }
 
-// The product over terms `begin` up to `end` (both multiples of four, or `block_of` knows) of the tile at `place`, to
-// keep_row. All of a workgroup must call it with the same numbers: it has barriers.
-fn multiply(place: Place, begin: u32, end: u32, local: vec2<u32>) {
+// The product of the work's tile, to keep_row. All of a workgroup must call it with the same: it has barriers.
+fn multiply(work: Work, local: vec2<u32>) {
+    let place = work.place;
+    let end = work.end;
     let number = local.y * COLUMNS + local.x;
     let first = load_of(number);
     let source = source_of(first, place);
     // More blocks than invocations: those take two.
-    let two = SIDE * (ROWS + COLUMNS) > ROWS * COLUMNS;
+    let two = load_count() > ROWS * COLUMNS;
     let second = load_of(number + ROWS * COLUMNS);
     let source_two = source_of(second, place);
-    var block = loaded(first, source, place, begin, end);
+    var block = loaded(first, source, place, work.begin, end);
     var block_two = mat4x4<f32>();
     if two {
-        block_two = loaded(second, source_two, place, begin, end);
+        block_two = loaded(second, source_two, place, work.begin, end);
     }
     var sums = Sums();
-    for (var k = begin; k < end; ) {
+    for (var k = work.begin; k < end; ) {
         workgroupBarrier();
         put(first, block);
         if two {
@@ -146,4 +110,13 @@ fn keep_block(place: Place, row: u32, quad: u32, block: Block) {
     keep_row(place, row + 1u, quad, block.r1);
     keep_row(place, row + 2u, quad, block.r2);
     keep_row(place, row + 3u, quad, block.r3);
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let work = work_of(wid, grid);
+    // The same for the whole workgroup, as barriers demand.
+    if work.on {
+        multiply(work, local.xy);
+    }
 }

@@ -11,6 +11,9 @@ pub const NONE_FOUND: &str = "no GPU adapter was found: install a Vulkan driver 
 /// Bytes of immediates (push constants) that every kernel may use.
 pub const IMMEDIATE_BYTES: u32 = 128;
 
+/// Bytes of workgroup memory that kernels on cooperative matrices may use.
+pub const COOPERATIVE_BYTES: u32 = 32 << 10;
+
 /// Facts about one adapter, as `dbvq-wgpu adapters` lists them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdapterFacts {
@@ -74,6 +77,28 @@ pub struct FeatureFacts {
     pub pipeline_cache: bool,
     /// Cooperative matrices.
     pub cooperative_matrix: bool,
+    /// Rows and columns of those whose products of f16 are summed in f32, the largest that kernels can use: 16 or 8.
+    #[serde(default)]
+    pub cooperative_f16: Option<u32>,
+}
+
+/// What kernels on cooperative matrices (tensor cores) need to know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cooperative {
+    /// Rows and columns of a matrix.
+    pub edge: u32,
+    /// Lanes of a subgroup, at most.
+    pub subgroup: u32,
+}
+
+impl Cooperative {
+    /// Subgroups that a workgroup may have, down and across, most first.
+    pub const SUBGROUPS: [[u32; 2]; 3] = [[4, 2], [2, 2], [2, 1]];
+
+    /// How many of the last of [`Cooperative::SUBGROUPS`] fit into a workgroup.
+    pub fn tiles(self) -> usize {
+        Self::SUBGROUPS.iter().filter(|[down, across]| down * across * self.subgroup <= 256).count()
+    }
 }
 
 impl AdapterFacts {
@@ -87,6 +112,12 @@ impl AdapterFacts {
     /// integers of 64 bits, by which they load two numbers at once.
     pub fn has_lanes(&self) -> bool {
         self.is_cpu() && self.features.subgroup && self.features.shader_int64 && self.subgroup == [8, 8]
+    }
+
+    /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has them.
+    pub fn cooperative(&self) -> Option<Cooperative> {
+        let edge = self.features.cooperative_f16?;
+        Some(Cooperative { edge, subgroup: self.subgroup[1] })
     }
 }
 
@@ -169,10 +200,29 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
             timestamps_in_passes: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
             cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            cooperative_f16: cooperative_f16(adapter),
         },
         usable: missing.map_or(Ok(()), Err),
         default: false,
     }
+}
+
+/// See [`FeatureFacts::cooperative_f16`]. Under Vulkan alone: Metal's matrices take pointers to scalars only.
+fn cooperative_f16(adapter: &wgpu::Adapter) -> Option<u32> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let features =
+        wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let vulkan = adapter.get_info().backend == wgpu::Backend::Vulkan;
+    let roomy = adapter.limits().max_compute_workgroup_storage_size >= COOPERATIVE_BYTES;
+    if !vulkan || !roomy || !adapter.features().contains(features) {
+        return None;
+    }
+    let all = adapter.cooperative_matrix_properties();
+    let has = |edge| {
+        let square = |p: &&wgpu::CooperativeMatrixProperties| [p.m_size, p.n_size, p.k_size] == [edge; 3];
+        all.iter().filter(square).any(|p| p.ab_type == F16 && p.cr_type == F32)
+    };
+    [16, 8].into_iter().find(|&edge| has(edge))
 }
 
 fn kind(device_type: wgpu::DeviceType) -> &'static str {
@@ -250,10 +300,12 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
     Ok((adapter, facts))
 }
 
-/// Opens a device with WebGPU's default limits, except sizes of buffers, which are the adapter's own.
-pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+/// Opens a device with WebGPU's default limits, except sizes of buffers, which are the adapter's own, and with
+/// cooperative matrices what these need.
+#[expect(unsafe_code, reason = "wgpu marks features that are not finished as unsafe")]
+pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool) -> Result<(wgpu::Device, wgpu::Queue)> {
     let offered = adapter.limits();
-    let wanted = wgpu::Features::IMMEDIATES
+    let mut wanted = wgpu::Features::IMMEDIATES
         | wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_INT64
         | wgpu::Features::TIMESTAMP_QUERY
@@ -268,11 +320,20 @@ pub(super) fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue
     limits.max_buffer_size = offered.max_buffer_size;
     limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
     limits.max_storage_buffers_per_shader_stage = 8;
+    let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+    if cooperative {
+        wanted |= wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        limits.max_compute_workgroup_storage_size = COOPERATIVE_BYTES;
+        // SAFETY: what may go wrong is undefined behaviour in the driver; such a device is one that the user asked for, and
+        // its matrices are compared with sums that are known before anything else runs on them.
+        experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("dbvq-wgpu"),
         required_features: adapter.features() & wanted,
         required_limits: limits,
         memory_hints: wgpu::MemoryHints::Performance,
+        experimental_features,
         ..Default::default()
     };
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
@@ -303,6 +364,7 @@ mod tests {
             timestamps_in_passes: false,
             pipeline_cache: false,
             cooperative_matrix: false,
+            cooperative_f16: None,
         };
         AdapterFacts {
             index,

@@ -26,11 +26,12 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 pub use adapter::{
-    AdapterFacts, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters, every_adapter, find_adapter,
+    AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters,
+    every_adapter, find_adapter,
 };
-pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, resolve_imports, shader};
+pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, shader};
 pub use memory::{ALIGN, Buffer};
-pub use options::{GpuOptions, Prefer};
+pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
 pub use tuning::{Question, TUNING_SECONDS};
 
@@ -97,6 +98,7 @@ struct Inner {
     tuning: RefCell<Tuning>,
     lanes: bool,
     cpu: bool,
+    cooperative: Option<Cooperative>,
 }
 
 /// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`. Panics pass on.
@@ -124,10 +126,19 @@ impl Gpu {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::Adapter`] if there is none, none of that name, or it does not open.
+    /// [`Error::Adapter`] if there is none, none of that name, it has no matrices for [`Precision::F16`], or it does not
+    /// open.
     pub fn open(options: GpuOptions) -> Result<Gpu> {
         let (adapter, facts) = adapter::select(options.adapter.as_deref())?;
-        let (device, queue) = adapter::open(&adapter)?;
+        let halves = options.precision == Precision::F16;
+        if halves && facts.cooperative().is_none() {
+            return Err(Error::Adapter(format!(
+                "{} has no cooperative matrices of f16 summed in f32 that kernels can use (`dbvq-wgpu adapters` lists what it \
+                 has); leave out --precision f16",
+                facts.name
+            )));
+        }
+        let (device, queue) = adapter::open(&adapter, halves)?;
         Ok(Gpu::on(device, queue, facts, options, None))
     }
 
@@ -167,6 +178,7 @@ impl Gpu {
             lanes: facts.has_lanes() && by_kind,
             // A rehearsal stands for any adapter.
             cpu: facts.is_cpu() && by_kind && rehearsal.is_none(),
+            cooperative: facts.cooperative().filter(|_| options.precision == Precision::F16),
             facts,
             device,
             queue,
@@ -192,6 +204,11 @@ impl Gpu {
     /// Whether ops with kernels for CPU drivers take them.
     pub fn is_cpu(&self) -> bool {
         self.0.cpu
+    }
+
+    /// The matrices on which products and convolutions are made, under [`Precision::F16`].
+    pub fn cooperative(&self) -> Option<Cooperative> {
+        self.0.cooperative
     }
 
     /// What the engine did so far.

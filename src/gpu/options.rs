@@ -13,6 +13,8 @@ pub struct GpuOptions {
     pub checked: bool,
     /// Which kernels ops take where they have several.
     pub prefer: Prefer,
+    /// What products and convolutions are made of.
+    pub precision: Precision,
     /// Poisoned memory with watched surroundings, for the conformance suite.
     pub poison: bool,
     /// Time every kernel. Costs speed.
@@ -31,6 +33,7 @@ impl Default for GpuOptions {
             adapter: None,
             checked: cfg!(debug_assertions),
             prefer: Prefer::Rule,
+            precision: Precision::F32,
             poison: false,
             profile: false,
             memory_limit: None,
@@ -55,6 +58,17 @@ pub enum Prefer {
     Portable,
     /// Those for GPUs, with tiles of this number (see `ops`), wherever a shape allows.
     Tiles(usize),
+}
+
+/// What products and convolutions are made of. Everything else, and all that is kept in memory, is f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// Both factors rounded to f16, gradients among them scaled so that they keep their bits, and sums in f32, on cooperative
+    /// matrices (tensor cores); see `shaders/shared/cooperative.wgsl`.
+    F16,
 }
 
 impl Prefer {

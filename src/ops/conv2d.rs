@@ -4,7 +4,7 @@ mod kernels;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::SMALL;
+use super::family::{Gradient, SMALL, Tiled, tiled};
 use super::layout::widen;
 use super::matmul::{Trans, product_with_bias};
 use super::reduce::sum_middle;
@@ -18,9 +18,9 @@ pub(super) use kernels::{backward_input, backward_weight, forward};
 pub(super) static SHADER: Shader = shader!("conv2d");
 pub(super) static VEC4: Shader = shader!("conv2d_vec4");
 pub(super) static LANES: Shader = shader!("conv2d_lanes");
-pub(super) static TILED: Shader = shader!("conv2d_tiled");
-pub(super) static TILED_INPUT: Shader = shader!("conv2d_tiled_input");
-pub(super) static TILED_WEIGHT: Shader = shader!("conv2d_tiled_weight");
+pub(super) static TILED: Tiled = tiled!("conv2d_tiled");
+pub(super) static TILED_INPUT: Tiled = tiled!("conv2d_tiled_input");
+pub(super) static TILED_WEIGHT: Tiled = tiled!("conv2d_tiled_weight");
 /// Of `unfold.rs`, with the same parameters.
 pub(super) static UNFOLD: Shader = shader!("unfold");
 
@@ -165,11 +165,11 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
         return narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
     }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
-    let y = forward(x, weight, bias, params);
+    let y = forward(x, weight, bias, params, Gradient::Neither);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
-        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params));
-        let (dw, db) = want_w.then(|| backward_weight(&saved_x, dy, params, want_b)).unzip();
+        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left));
+        let (dw, db) = want_w.then(|| backward_weight([&saved_x, dy], params, Gradient::Right, want_b)).unzip();
         let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
         [dx, dw, db.flatten().or_else(|| want_b.then(sum))]
     };

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::error::Error;
-use crate::gpu::{Gpu, Override, Prefer, Question, Shader, catch, resolve_imports};
+use crate::gpu::{Cooperative, Gpu, Override, Prefer, Question, Shader, catch};
 use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
@@ -14,8 +14,9 @@ use crate::tensor::{Shape, Tensor};
 pub(super) const SMALL: usize = 16;
 /// Tiles that keep a GPU busy.
 const BUSY: usize = 128;
-/// How far a kernel's numbers may be from the portable one's, as a share of the largest.
+/// How far a kernel's numbers may be from the portable one's, as a share of the largest: in f32, and of f16.
 const NEAR: f32 = 1e-4;
+const NEAR_F16: f32 = 2e-3;
 
 /// A kernel's kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,60 +27,109 @@ pub(super) enum Family {
     Vec4,
     /// For CPU drivers with subgroups of eight lanes: see `shaders/shared/lanes.wgsl`.
     Lanes,
-    /// For GPUs: see `shaders/shared/tile.wgsl`.
+    /// For GPUs: see `shaders/shared/staging.wgsl`.
     Tiled(Tile),
 }
 
-/// A workgroup's outputs in `shaders/shared/tile.wgsl`.
+/// A shader file in tiles, with what may multiply them: `shaders/shared/tile.wgsl`, `cooperative8.wgsl`,
+/// `cooperative16.wgsl`.
+pub(super) type Tiled = [Shader; 3];
+
+/// `tiled!("matmul_tiled")` is the [`Tiled`] of `shaders/matmul_tiled.wgsl`.
+macro_rules! tiled {
+    ($name:literal) => {
+        [
+            $crate::gpu::shader!($name),
+            $crate::gpu::shader!($name, "cooperative8"),
+            $crate::gpu::shader!($name, "cooperative16"),
+        ]
+    };
+}
+pub(super) use tiled;
+
+/// A workgroup's outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
-    /// Invocations down and across, and the side of what each makes.
-    rows: u32,
-    columns: u32,
-    side: u32,
+    height: u32,
+    width: u32,
+    by: By,
 }
 
-/// The tiles, large ones first; [`Prefer::Tiles`] counts them.
-const TILES: [Tile; 4] = [
-    Tile { rows: 16, columns: 16, side: 8 },
-    Tile { rows: 8, columns: 8, side: 8 },
-    Tile { rows: 16, columns: 16, side: 4 },
-    Tile { rows: 8, columns: 8, side: 4 },
+/// How a workgroup multiplies tiles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    /// Invocation by invocation, each with outputs of this side: see `shaders/shared/tile.wgsl`.
+    Invocations { side: u32 },
+    /// Subgroup by subgroup on cooperative matrices: see `shaders/shared/cooperative.wgsl`.
+    Matrices(Cooperative),
+}
+
+/// Tiles by invocations, large ones first; [`Prefer::Tiles`] counts them.
+const TILES: [(&str, Tile); 4] = [
+    ("128x128", Tile { height: 128, width: 128, by: By::Invocations { side: 8 } }),
+    ("64x64", Tile { height: 64, width: 64, by: By::Invocations { side: 8 } }),
+    ("64x64 by 256", Tile { height: 64, width: 64, by: By::Invocations { side: 4 } }),
+    ("32x32", Tile { height: 32, width: 32, by: By::Invocations { side: 4 } }),
 ];
 
-/// The families that make anything in whole vec4s by name, the portable one first.
-const IN_FOURS: [(&str, Family); 6] = [
-    ("vec4", Family::Vec4),
-    ("lanes", Family::Lanes),
-    ("128x128", Family::Tiled(TILES[0])),
-    ("64x64", Family::Tiled(TILES[1])),
-    ("64x64 by 256", Family::Tiled(TILES[2])),
-    ("32x32", Family::Tiled(TILES[3])),
-];
+/// The tiles that `gpu`'s precision asks for, by name.
+fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
+    let Some(cooperative) = gpu.cooperative() else { return TILES.to_vec() };
+    let tile = |[down, across]: [u32; 2]| Tile {
+        height: 2 * cooperative.edge * down,
+        width: 4 * cooperative.edge * across,
+        by: By::Matrices(cooperative),
+    };
+    let names = ["4x2 subgroups", "2x2 subgroups", "2x1 subgroups"];
+    let all = Cooperative::SUBGROUPS.map(tile);
+    let fitting = names.into_iter().zip(all).skip(Cooperative::SUBGROUPS.len() - cooperative.tiles());
+    fitting.collect()
+}
+
+/// Which operand of a product is a gradient: kernels that round to f16 scale it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Gradient {
+    #[default]
+    Neither,
+    Left,
+    Right,
+}
 
 impl Tile {
-    /// Rows of outputs.
-    pub fn height(self) -> usize {
-        (self.rows * self.side) as usize
-    }
-
-    /// Columns of outputs.
-    pub fn width(self) -> usize {
-        (self.columns * self.side) as usize
-    }
-
     /// Tiles that cover so many outputs.
     pub fn count(self, rows: usize, columns: usize) -> usize {
-        rows.div_ceil(self.height()) * columns.div_ceil(self.width())
+        rows.div_ceil(self.height as usize) * columns.div_ceil(self.width as usize)
     }
 
-    pub fn overrides(self) -> [Override; 3] {
-        [("ROWS", self.rows), ("COLUMNS", self.columns), ("SIDE", self.side)]
+    /// The shader of a file.
+    pub fn shader(self, file: &'static Tiled) -> &'static Shader {
+        match self.by {
+            By::Invocations { .. } => &file[0],
+            By::Matrices(Cooperative { edge: 8, .. }) => &file[1],
+            By::Matrices(_) => &file[2],
+        }
+    }
+
+    pub fn overrides(self, gradient: Gradient) -> Vec<Override> {
+        match self.by {
+            By::Invocations { side } => {
+                vec![("ROWS", self.height / side), ("COLUMNS", self.width / side), ("SIDE", side)]
+            }
+            By::Matrices(Cooperative { edge, subgroup }) => vec![
+                ("DOWN", self.height / (2 * edge)),
+                ("ACROSS", self.width / (4 * edge)),
+                ("SUBGROUP", subgroup),
+                ("LEFT_GRADIENT", u32::from(gradient == Gradient::Left)),
+                ("RIGHT_GRADIENT", u32::from(gradient == Gradient::Right)),
+            ],
+        }
     }
 
     /// The largest of which there are enough.
-    fn for_outputs(rows: usize, columns: usize) -> Tile {
-        TILES.into_iter().find(|tile| tile.count(rows, columns) >= BUSY).unwrap_or(TILES[3])
+    fn for_outputs(gpu: &Gpu, rows: usize, columns: usize) -> Tile {
+        let tiles = tiles(gpu);
+        let enough = tiles.iter().find(|(_, tile)| tile.count(rows, columns) >= BUSY);
+        enough.unwrap_or(&tiles[tiles.len() - 1]).1
     }
 }
 
@@ -89,12 +139,18 @@ impl Family {
         match (fours, gpu.prefers()) {
             (false, _) => Family::Scalar,
             (true, Prefer::Portable) => Family::Vec4,
-            (true, Prefer::Tiles(number)) => Family::Tiled(TILES[number]),
+            (true, Prefer::Tiles(number)) => Family::Tiled(tiles(gpu)[number].1),
             _ if rows.min(columns) < SMALL => Family::Vec4,
+            _ if gpu.cooperative().is_some() => Family::Tiled(Tile::for_outputs(gpu, rows, columns)),
             _ if gpu.has_lanes() => Family::Lanes,
             _ if gpu.is_cpu() => Family::Vec4,
-            _ => Family::Tiled(Tile::for_outputs(rows, columns)),
+            _ => Family::Tiled(Tile::for_outputs(gpu, rows, columns)),
         }
+    }
+
+    /// The entry point, called `own` in files of kernels that have one for each direction.
+    pub fn entry(self, own: &'static str) -> &'static str {
+        if matches!(self, Family::Tiled(_)) { "tiled" } else { own }
     }
 
     /// `self`, or on a device that measures the fastest of those that `can` do it, which must be of whole vec4s. `make`
@@ -109,8 +165,14 @@ impl Family {
         if self == Family::Scalar {
             return self;
         }
-        let can = |family| can(family) && (family != Family::Lanes || gpu.has_lanes());
-        let found = fastest(gpu, asked, &IN_FOURS, can, || {
+        if gpu.prefers() != Prefer::Measured {
+            return self;
+        }
+        // The portable one first.
+        let mut ways = vec![("vec4", Family::Vec4)];
+        ways.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
+        ways.extend(tiles(gpu).into_iter().map(|(name, tile)| (name, Family::Tiled(tile))));
+        let found = fastest(gpu, asked, &ways, can, || {
             let run = make();
             move |family| vec![run(family)]
         });
@@ -126,17 +188,18 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn question(&self) -> Question {
+    fn question(&self, gpu: &Gpu) -> Question {
         thread_local! {
-            static DIGESTS: RefCell<FxHashMap<&'static str, u64>> = RefCell::default();
+            static DIGESTS: RefCell<FxHashMap<(&'static str, bool), u64>> = RefCell::default();
         }
+        let halves = gpu.cooperative().is_some();
         let digest = || {
             let mut hasher = FxHasher::default();
-            self.op.hash(&mut hasher);
-            self.shaders.iter().for_each(|shader| resolve_imports(shader.source).hash(&mut hasher));
+            (self.op, halves).hash(&mut hasher);
+            self.shaders.iter().for_each(|shader| shader.text().hash(&mut hasher));
             hasher.finish()
         };
-        let digest = DIGESTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(digest));
+        let digest = DIGESTS.with_borrow_mut(|known| *known.entry((self.op, halves)).or_insert_with(digest));
         let mut sizes = [0; 16];
         sizes[..self.sizes.len()].copy_from_slice(self.sizes);
         Question { op: self.op, digest, sizes }
@@ -156,7 +219,7 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         return None;
     }
     let named = |name: &str| ways.iter().find(|(n, way)| *n == name && can(*way)).map(|(_, way)| *way);
-    let question = asked.question();
+    let question = asked.question(gpu);
     if let Some(found) = gpu.answer(&question).and_then(|name| named(&name)) {
         return Some(found);
     }
@@ -169,7 +232,8 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
         let names: Vec<&str> = ways.iter().filter(|(_, way)| can(*way)).map(|(name, _)| *name).collect();
         let right = numbers(names[0]);
-        let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right));
+        let near = if gpu.cooperative().is_some() { NEAR_F16 } else { NEAR };
+        let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right, near));
         gpu.measure(&question, &names, &agrees, &|name| drop(run(name)));
         Ok(gpu.answer(&question).and_then(|name| named(&name)))
     });
@@ -184,9 +248,9 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     }
 }
 
-fn are_near(found: &[f32], right: &[f32]) -> bool {
+fn are_near(found: &[f32], right: &[f32], near: f32) -> bool {
     let largest = right.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-    found.iter().zip(right).all(|(a, b)| (a - b).abs() <= NEAR * largest)
+    found.iter().zip(right).all(|(a, b)| (a - b).abs() <= near * largest)
 }
 
 /// An operand for measurements.

@@ -2,15 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{Asked, Family, noise};
+use super::family::{Asked, Family, Gradient, Tiled, noise, tiled};
 use super::reduce::sum_middle;
-use crate::gpu::{Override, Shader, shader};
+use crate::gpu::{Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
-pub(super) static TILED: Shader = shader!("matmul_tiled");
+pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
@@ -20,6 +20,17 @@ const NARROW: usize = 32;
 const GROUPS: usize = 65_535;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
+
+/// Whether a product on cooperative matrices has the sums that are known: of small whole numbers, which f16 holds and f32
+/// sums exactly.
+pub fn matrices_are_right(gpu: &Gpu) -> bool {
+    let [m, k, n] = [68, 100, 132];
+    let whole = |count: usize, of: usize| (0..count).map(|i| (i * 37 % of) as f32 - 8.0).collect::<Vec<_>>();
+    let (a, b) = (whole(m * k, 17), whole(k * n, 19));
+    let y = matmul(&Tensor::from_slice(gpu, &a, [1, m, k]), &Tensor::from_slice(gpu, &b, [1, k, n]), Trans::default());
+    let sum = |at: usize| (0..k).map(|i| a[at / n * k + i] * b[i * n + at % n]).sum::<f32>();
+    y.to_vec().iter().enumerate().all(|(at, &found)| found == sum(at))
+}
 
 /// Which operands are transposed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +89,7 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     assert_eq!(residual.shape(), Shape::from(&dims), "linear_residual: x {:?} and the residual", x.shape());
     let gradients = gradients(&flat, &weight, WEIGHT);
     let shape = [1, flat.shape().dims()[1], w.shape().dims()[0]];
-    let y = product(&flat, &weight, Epilogue { bias: None, residual: Some(residual) }, WEIGHT);
+    let y = product(&flat, &weight, Epilogue { residual: Some(residual), ..Epilogue::default() }, WEIGHT);
     let y = y.with_vjp([&flat, &weight, &residual.reshape(shape)], move |dy, [want_x, want_w, _]| {
         let [dx, dw] = gradients(dy, [want_x, want_w]);
         [dx, dw, Some(dy.clone())]
@@ -91,7 +102,7 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
 pub(super) fn product_with_bias(x: &Tensor, w: &Tensor, b: Option<&Tensor>, trans: Trans) -> Tensor {
     let Some(b) = b else { return matmul(x, w, trans) };
     let gradients = gradients(x, w, trans);
-    let y = product(x, w, Epilogue { bias: Some(b), residual: None }, trans);
+    let y = product(x, w, Epilogue { bias: Some(b), ..Epilogue::default() }, trans);
     let [_, rows, o] = y.dims();
     y.with_vjp([x, w, b], move |dy, [want_x, want_w, want_b]| {
         let [dx, dw] = gradients(dy, [want_x, want_w]);
@@ -116,14 +127,16 @@ fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
 /// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
 fn gradients(a: &Tensor, b: &Tensor, trans: Trans) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
     let (a, b) = (a.detach(), b.detach());
+    let of = |gradient| Epilogue { gradient, ..Epilogue::default() };
+    let [left, right] = [of(Gradient::Left), of(Gradient::Right)];
     move |dy, [want_a, want_b]| {
         let da = want_a.then(|| match trans.a {
-            false => product(dy, &b, Epilogue::default(), Trans { a: false, b: !trans.b }),
-            true => product(&b, dy, Epilogue::default(), Trans { a: trans.b, b: true }),
+            false => product(dy, &b, left, Trans { a: false, b: !trans.b }),
+            true => product(&b, dy, right, Trans { a: trans.b, b: true }),
         });
         let db = want_b.then(|| match trans.b {
-            false => product(&a, dy, Epilogue::default(), Trans { a: !trans.a, b: false }),
-            true => product(dy, &a, Epilogue::default(), Trans { a: true, b: trans.a }),
+            false => product(&a, dy, right, Trans { a: !trans.a, b: false }),
+            true => product(dy, &a, left, Trans { a: true, b: trans.a }),
         });
         [da, db]
     }
@@ -153,11 +166,12 @@ impl Family {
     }
 }
 
-/// What is added to a product in the same pass.
+/// What is added to a product in the same pass, and which operand is scaled before and the sum after it.
 #[derive(Clone, Copy, Default)]
 struct Epilogue<'a> {
     bias: Option<&'a Tensor>,
     residual: Option<&'a Tensor>,
+    gradient: Gradient,
 }
 
 /// The product without history.
@@ -174,7 +188,7 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
         return product_by(Family::Vec4, sizes, a, b, epilogue, trans);
     }
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
-    let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED], sizes: &asked };
+    let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED[0], &TILED[2]], sizes: &asked };
     let can = |family: Family| family.groups(m, n) <= GROUPS;
     let family = Family::by_rule(gpu, vectors, [m, n]).or_fastest(gpu, asked, can, || {
         let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
@@ -223,7 +237,9 @@ fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogu
         Family::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
         Family::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),
         Family::Lanes => (&LANES, "lanes", flags.to_vec()),
-        Family::Tiled(tile) => (&TILED, "tiled", [&flags[..4], &tile.overrides()].concat()),
+        Family::Tiled(tile) => {
+            (tile.shader(&TILED), "tiled", [&flags[..4], &tile.overrides(epilogue.gradient)].concat())
+        }
     };
     a.gpu().dispatch(shader, entry, &overrides, &buffers, &params, groups);
     if whole {

@@ -49,7 +49,7 @@ pub use group_norm::{group_norm, group_norm_silu, layer_norm};
 pub use half::Half;
 pub use kl::kl_divergence;
 pub use layout::{concat, narrow, to_nchw, to_nhwc, transpose};
-pub use matmul::{Trans, linear, linear_residual, matmul};
+pub use matmul::{Trans, linear, linear_residual, matmul, matrices_are_right};
 pub use mse::{mse, weighted_mse};
 pub use nearest::{argmin, nearest};
 pub use ou_step::{marginal, multistep, step, step_given};
@@ -79,9 +79,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &conv2d::SHADER,
         &conv2d::VEC4,
         &conv2d::LANES,
-        &conv2d::TILED,
-        &conv2d::TILED_INPUT,
-        &conv2d::TILED_WEIGHT,
         &conv2d::UNFOLD,
         &dropout::SHADER,
         &elementwise::SHADER,
@@ -96,7 +93,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &matmul::SHADER,
         &matmul::VEC4,
         &matmul::LANES,
-        &matmul::TILED,
         &mse::SHADER,
         &nearest::SHADER,
         &nearest::VEC4,
@@ -109,5 +105,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &softmax::SHADER,
         &crate::tensor::ACCUMULATE,
     ];
-    list.to_vec()
+    let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT];
+    list.into_iter().chain(tiled.into_iter().flatten()).collect()
 }

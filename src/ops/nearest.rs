@@ -41,7 +41,9 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     assert!(k > 0 && d < LOOPS, "nearest: a codebook of {:?}", codebook.shape());
     let rows: usize = positions.iter().product();
     let whole = d % 4 == 0 && k % 4 == 0 && rows.min(k) >= LEAST;
-    if whole && z.gpu().prefers() != Prefer::Portable {
+    // Products of f16 would leave too many in doubt.
+    let exact = z.gpu().cooperative().is_none();
+    if whole && exact && z.gpu().prefers() != Prefer::Portable {
         return by_products(&z.detach().reshape([rows, d]), &codebook.detach()).reshape(positions);
     }
     let columns = if d % 4 == 0 { d / 4 } else { d };

@@ -55,6 +55,9 @@ fn text(a: &AdapterFacts) -> String {
     ];
     let names =
         |present: bool| all.iter().filter(|(_, has)| *has == present).map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+    if let Some(matrices) = a.cooperative() {
+        let _ = writeln!(out, "    matrices of f16 summed in f32: {0} x {0} (--precision f16)", matrices.edge);
+    }
     let _ = writeln!(out, "    has {}; lacks {}", or_nothing(names(true)), or_nothing(names(false)));
     if let Err(why) = &a.usable {
         let _ = writeln!(out, "    cannot run the kernels: {why}");

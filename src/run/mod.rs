@@ -29,7 +29,8 @@ pub mod train;
 use std::io::Write;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions, Prefer, TUNING_SECONDS};
+use crate::gpu::{Gpu, GpuOptions, Precision, Prefer, TUNING_SECONDS};
+use crate::ops;
 
 /// What every command that computes needs to know.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,8 @@ pub struct Device {
     pub profile: bool,
     /// How kernels are chosen.
     pub prefer: Prefer,
+    /// What products and convolutions are made of.
+    pub precision: Precision,
 }
 
 impl Device {
@@ -66,12 +69,19 @@ impl Device {
     fn open_with(&self, profile: bool) -> Result<Gpu> {
         let gpu = Gpu::open(GpuOptions {
             prefer: self.prefer,
+            precision: self.precision,
             adapter: self.adapter.clone(),
             memory_limit: self.memory_mib.map(|mib| mib << 20),
             cache_dir: cache::folder(),
             profile,
             ..GpuOptions::default()
         })?;
+        if self.precision == Precision::F16 && !ops::matrices_are_right(&gpu) {
+            return Err(Error::Adapter(format!(
+                "cooperative matrices of {} give wrong sums; update its driver, or leave out --precision f16",
+                gpu.facts().name
+            )));
+        }
         if gpu.prefers() == Prefer::Measured && gpu.is_unmeasured() {
             eprintln!(
                 "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"

@@ -5,22 +5,27 @@
 mod faults;
 mod in_tiles;
 mod on_cpus;
+mod on_matrices;
 
-use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer, Shader, adapters, parse, resolve_imports};
+use dbvq_wgpu::gpu::{Gpu, GpuOptions, Precision, Prefer, Shader, adapters, parse};
 use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
 use faults::{FAULTS, Faults};
 use in_tiles::{IN_TILES, TILE};
 use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
+use on_matrices::ON_MATRICES;
 
 fn main() {
     let arguments = Arguments::from_args();
     let adapter = adapters().into_iter().find(|a| a.default);
     let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
-    let on_lanes = if adapter.is_some_and(|a| a.has_lanes()) { ON_LANES } else { &[] };
+    let on_lanes = if adapter.as_ref().is_some_and(|a| a.has_lanes()) { ON_LANES } else { &[] };
+    // The text is the same for matrices of 16 x 16.
+    let matrices = adapter.and_then(|a| a.cooperative()).is_some_and(|matrices| matrices.edge == 8);
+    let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
-    for (at, faults) in FAULTS.iter().chain(IN_TILES).chain(on_cpus).chain(on_lanes).enumerate() {
+    for (at, faults) in FAULTS.iter().chain(IN_TILES).chain(on_cpus).chain(on_lanes).chain(on_matrices).enumerate() {
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
@@ -33,13 +38,14 @@ fn main() {
 /// Runs the ops' cases with the fault until one fails.
 fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let is_of = |list: &[Faults]| list.iter().any(|of_list| std::ptr::eq(of_list, faults));
+    let precision = if is_of(ON_MATRICES) { Precision::F16 } else { Precision::F32 };
     let prefer = match (is_of(FAULTS), is_of(IN_TILES)) {
         (true, _) => Prefer::Portable,
         (_, true) => Prefer::Tiles(TILE),
         _ => Prefer::Rule,
     };
     let stand_ins = vec![broken(faults, number)];
-    let options = GpuOptions { poison: true, checked: false, prefer, stand_ins, ..GpuOptions::default() };
+    let options = GpuOptions { poison: true, checked: false, prefer, precision, stand_ins, ..GpuOptions::default() };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
     // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
     let caught = |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
@@ -54,9 +60,9 @@ fn broken(faults: &Faults, number: usize) -> Shader {
     let whole = ops::shaders().into_iter().find(|s| s.name == faults.shader).expect("it is listed");
     let (from, to) = faults.faults[number];
     // Perhaps it stands in what the file imports.
-    let text = if whole.source.contains(from) { whole.source.to_string() } else { resolve_imports(whole.source) };
+    let text = if whole.source.contains(from) { whole.source.to_string() } else { whole.text() };
     assert_eq!(text.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
-    let shader = Shader { name: whole.name, source: Box::leak(text.replacen(from, to, 1).into_boxed_str()) };
+    let shader = Shader { source: Box::leak(text.replacen(from, to, 1).into_boxed_str()), ..whole.clone() };
     if let Err(e) = parse(&shader) {
         panic!("a fault must still be WGSL: {e}");
     }

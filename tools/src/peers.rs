@@ -48,9 +48,9 @@ pub fn run(options: &Options) -> Result<()> {
     let limit = options.limit.as_deref().map_or(Ok(LIMIT), str::parse);
     let limit = Duration::from_secs(limit.map_err(|_| "--limit takes whole seconds".to_owned())?);
     let target = target();
-    let (mut ours, device) = engine(options, &target)?;
+    let Engine { mut ours, of_f16, device } = engine(options, &target)?;
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only.split(',').any(|part| part == name));
-    let mut peers: Vec<Peer> = Vec::new();
+    let mut peers: Vec<Peer> = of_f16.into_iter().collect();
     for name in ["burn", "meganeura", "candle"].into_iter().filter(|name| wanted(name)) {
         peers.push(Peer::new(name, built(name, &target, device)));
     }
@@ -104,8 +104,16 @@ fn measure(title: &str, work: &Value, gradients: bool, ours: &mut Peer, peers: &
     Line { title: title.to_owned(), entries }
 }
 
-/// This engine, built and started, and what its adapter is to a peer: `cpu` or `gpu`.
-fn engine(options: &Options, target: &Path) -> Result<(Peer, &'static str)> {
+/// This engine, built and ready to start.
+struct Engine {
+    ours: Peer,
+    /// The same under `--precision f16`, where the adapter has matrices for it.
+    of_f16: Option<Peer>,
+    /// What the adapter is to a peer: `cpu` or `gpu`.
+    device: &'static str,
+}
+
+fn engine(options: &Options, target: &Path) -> Result<Engine> {
     heading("building this engine");
     process::run(&mut process::cargo(["build", "--release", "--quiet"]))?;
     let program = target.join("release").join(format!("dbvq-wgpu{}", std::env::consts::EXE_SUFFIX));
@@ -116,14 +124,21 @@ fn engine(options: &Options, target: &Path) -> Result<(Peer, &'static str)> {
         Some(text) => adapter["name"].as_str().is_some_and(|name| name.contains(text.as_str())),
         None => adapter["default"] == json!(true),
     };
-    let kind = list.as_array().into_iter().flatten().find(chosen).map(|adapter| adapter["kind"].clone());
-    let device = if kind == Some(json!("cpu")) { "cpu" } else { "gpu" };
-    let mut worker = Command::new(program);
-    worker.arg("bench-worker");
-    if let Some(adapter) = &options.adapter {
-        worker.args(["--adapter", adapter]);
-    }
-    Ok((Peer::new("ours", Ok(worker)), device))
+    let adapter = list.as_array().into_iter().flatten().find(chosen).cloned().unwrap_or_default();
+    let worker = |arguments: &[&str]| {
+        let mut worker = Command::new(&program);
+        worker.arg("bench-worker").args(arguments);
+        if let Some(adapter) = &options.adapter {
+            worker.args(["--adapter", adapter]);
+        }
+        worker
+    };
+    let has_matrices = adapter["features"]["cooperative_f16"].is_number();
+    Ok(Engine {
+        ours: Peer::new("ours", Ok(worker(&[]))),
+        of_f16: has_matrices.then(|| Peer::new("ours f16", Ok(worker(&["--precision", "f16"])))),
+        device: if adapter["kind"] == json!("cpu") { "cpu" } else { "gpu" },
+    })
 }
 
 /// The program of a Rust peer, built.

@@ -2,7 +2,7 @@
 
 use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, Gpu, Override, Shader};
-use crate::ops::family::{Asked, Family, SMALL, noise};
+use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, noise};
 use crate::ops::reduce::sum_middle;
 use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
@@ -30,7 +30,14 @@ fn width(channels: usize) -> (Override, usize) {
 
 impl Params {
     /// How `family` writes `channels` of `pixels`, in each of `phases`, with these tiles.
-    fn plan(family: Family, tiled: &'static Shader, phases: usize, pixels: usize, channels: u32) -> Plan {
+    fn plan(
+        family: Family,
+        tiled: &'static Tiled,
+        phases: usize,
+        pixels: usize,
+        channels: u32,
+        gradient: Gradient,
+    ) -> Plan {
         let channels = channels as usize;
         let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
         let plan = |shader, overrides, groups| Plan { shader, overrides, groups };
@@ -41,7 +48,9 @@ impl Params {
                 let (wide, columns) = width(channels);
                 plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
             }
-            Family::Tiled(tile) => plan(tiled, tile.overrides().to_vec(), grid(blocks(tile.height(), tile.width()), 1)),
+            Family::Tiled(tile) => {
+                plan(tile.shader(tiled), tile.overrides(gradient), grid(phases * tile.count(pixels, channels), 1))
+            }
         }
     }
 
@@ -50,86 +59,114 @@ impl Params {
         &self,
         gpu: &Gpu,
         op: &'static str,
+        tiled: &'static Tiled,
         outputs: [usize; 2],
         make: impl FnOnce() -> F,
     ) -> Family {
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
-        let asked = Asked { op, shaders: &[&VEC4, &LANES, &TILED, &TILED_INPUT, &TILED_WEIGHT], sizes };
+        let asked = Asked { op, shaders: &[&VEC4, &LANES, &tiled[0], &tiled[2]], sizes };
         Family::by_rule(gpu, self.fours(), outputs).or_fastest(gpu, asked, |_| true, make)
     }
 }
 
-/// y of `x`, without history.
-pub(in crate::ops) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+/// y of `x`, without history. `x` may be a gradient.
+pub(in crate::ops) fn forward(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: Params,
+    gradient: Gradient,
+) -> Tensor {
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
     // Lanes pay for few pixels too.
     let outputs = [params.out_pixels().max(SMALL), params.o as usize];
-    let family = params.family(gpu, "conv2d forward", outputs, || {
+    let family = params.family(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
         let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |family| forward_by(family, &x, &weight, None, params)
+        move |family| forward_by(family, &x, &weight, None, params, Gradient::Neither)
     });
-    forward_by(family, x, weight, bias, params)
+    forward_by(family, x, weight, bias, params, gradient)
 }
 
-fn forward_by(family: Family, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+fn forward_by(
+    family: Family,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: Params,
+    gradient: Gradient,
+) -> Tensor {
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
-    let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o);
+    let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
-    x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, groups);
+    x.gpu().dispatch(shader, family.entry("forward"), &overrides, &buffers, &params, groups);
     y
 }
 
-/// dx of `dy`, plus `bias` `[c]`.
-pub(in crate::ops) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+/// dx of `dy`, plus `bias` `[c]`. `dy` may be no gradient.
+pub(in crate::ops) fn backward_input(
+    dy: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: Params,
+    gradient: Gradient,
+) -> Tensor {
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.pixels().max(SMALL), params.c as usize];
-    let family = params.family(gpu, "conv2d backward input", outputs, || {
+    let family = params.family(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |family| backward_input_by(family, &dy, &weight, None, params)
+        move |family| backward_input_by(family, &dy, &weight, None, params, Gradient::Neither)
     });
-    backward_input_by(family, dy, weight, bias, params)
+    backward_input_by(family, dy, weight, bias, params, gradient)
 }
 
-fn backward_input_by(family: Family, dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Params) -> Tensor {
+fn backward_input_by(
+    family: Family,
+    dy: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: Params,
+    gradient: Gradient,
+) -> Tensor {
     let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
     // Phase by phase of the stride: see the WGSL.
     let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
     let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
-    let Plan { shader, overrides, groups } = Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c);
+    let Plan { shader, overrides, groups } =
+        Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c, gradient);
     let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
     let params = Params { bias: u32::from(bias.is_some()), ..params };
-    dy.gpu().dispatch(shader, "backward_input", &overrides, &buffers, &params, groups);
+    dy.gpu().dispatch(shader, family.entry("backward_input"), &overrides, &buffers, &params, groups);
     dx
 }
 
-/// dw, and where the kernel has it at hand and it is wanted, db `[o]`.
+/// dw of `x` and `dy`, one of which is a gradient, and where the kernel has it at hand and it is wanted, db `[o]`.
 pub(in crate::ops) fn backward_weight(
-    x: &Tensor,
-    dy: &Tensor,
+    [x, dy]: [&Tensor; 2],
     params: Params,
+    gradient: Gradient,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.c as usize, params.o as usize];
-    let family = params.family(gpu, "conv2d backward weight", outputs, || {
+    let family = params.family(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
         let [x, _, dy] = params.shapes();
         let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |family| backward_weight_by(family, &x, &dy, params, false).0
+        move |family| backward_weight_by(family, [&x, &dy], params, Gradient::Neither, false).0
     });
-    backward_weight_by(family, x, dy, params, want_b)
+    backward_weight_by(family, [x, dy], params, gradient, want_b)
 }
 
 fn backward_weight_by(
     family: Family,
-    x: &Tensor,
-    dy: &Tensor,
+    [x, dy]: [&Tensor; 2],
     params: Params,
+    gradient: Gradient,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
     let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
@@ -143,7 +180,7 @@ fn backward_weight_by(
             (shader, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64))
         }
         Family::Lanes => (&LANES, vec![wide], taps * c.div_ceil(32) * o.div_ceil(columns)),
-        Family::Tiled(tile) => (&TILED_WEIGHT, tile.overrides().to_vec(), tile.count(taps * c, o)),
+        Family::Tiled(tile) => (tile.shader(&TILED_WEIGHT), tile.overrides(gradient), tile.count(taps * c, o)),
     };
     // How many of them, over all parts, keep the device busy.
     let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 32 };
@@ -160,7 +197,8 @@ fn backward_weight_by(
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
     let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
-    x.gpu().dispatch(shader, "backward_weight", &overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
+    let entry = family.entry("backward_weight");
+    x.gpu().dispatch(shader, entry, &overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
     let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
     let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
     let dw = Tensor::from_buffer(x.gpu(), slice(0, count), shape);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{junit, markdown};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, WGPU_VERSION, resolve_imports};
+use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
 use crate::kernels_test::{Outcome, Verdict};
 use crate::ops;
@@ -96,7 +96,7 @@ impl CaseReport {
 impl Report {
     /// An empty report of this program, dated now.
     pub fn new() -> Report {
-        let hash = |source| blake3::hash(resolve_imports(source).as_bytes()).to_hex().to_string();
+        let hash = |shader: &Shader| blake3::hash(shader.text().as_bytes()).to_hex().to_string();
         let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);
         Report {
             schema: SCHEMA,
@@ -105,7 +105,7 @@ impl Report {
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             date: date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
-            shaders: shaders.map(|shader| (shader.name.to_string(), hash(shader.source))).collect(),
+            shaders: shaders.map(|shader| (shader.name.to_string(), hash(shader))).collect(),
             adapters: Vec::new(),
         }
     }
@@ -222,7 +222,7 @@ pub(super) mod tests {
             "max_buffer_size": 0, "max_storage_buffers_per_shader_stage": 8,
             "max_compute_invocations_per_workgroup": 256, "max_compute_workgroup_storage_size": 16384,
             "max_immediate_size": 128}, "features": {"shader_f16": false, "shader_int64": false, "subgroup": false,
-            "timestamps_in_passes": false, "pipeline_cache": false, "cooperative_matrix": false}}"#;
+            "timestamps_in_passes": false, "pipeline_cache": false, "cooperative_matrix": false, "cooperative_f16": null}}"#;
         let facts: AdapterFacts = serde_json::from_str(facts).expect("facts of an adapter");
         let verdicts = [
             ("add", Verdict::Pass),

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::vectors;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
-use crate::kernels_test::{CHECKED, Case, Expectation, Mode, Outcome, UNCHECKED, Verdict, cases, modes, over_modes};
+use crate::kernels_test::{
+    CHECKED, Case, Expectation, Mode, Outcome, UNCHECKED, Verdict, cases, modes, modes_of_f32, over_modes,
+};
 
 /// What a child is asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,9 +62,7 @@ impl Devices<'_> {
         if let Some(gpu) = self.open.get(&(mode, poison)) {
             return Ok(gpu);
         }
-        let (adapter, Mode { checked, prefer, .. }) = (Some(self.adapter.to_string()), mode);
-        let options = GpuOptions { adapter, checked, prefer, poison, ..Default::default() };
-        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(options)?));
+        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(self.adapter, poison))?));
         self.open.insert((mode, poison), gpu);
         Ok(gpu)
     }
@@ -117,17 +117,24 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
 
 fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
     let expectation = OnceCell::new();
-    all_modes(devices, job, case.op, &format!("{}/{}", case.op, case.name), &|gpu| {
+    all_modes(devices, job, modes, case.op, &format!("{}/{}", case.op, case.name), &|gpu| {
         expectation.get_or_init(|| Expectation::of(case)).check(gpu)
     })
 }
 
 fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
     let op = crate::kernels_test::vectors::load(file).map(|vector| vector.op).unwrap_or_default();
-    all_modes(devices, job, &op, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
+    all_modes(devices, job, modes_of_f32, &op, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
 }
 
-fn all_modes(devices: &mut Devices, job: &Job, op: &str, name: &str, check: &dyn Fn(&Gpu) -> Outcome) -> Result<bool> {
+fn all_modes(
+    devices: &mut Devices,
+    job: &Job,
+    modes: fn(&AdapterFacts, &str) -> Vec<Mode>,
+    op: &str,
+    name: &str,
+    check: &dyn Fn(&Gpu) -> Outcome,
+) -> Result<bool> {
     let mut outcomes = Vec::new();
     for mode in modes(devices.get(CHECKED, true)?.facts(), op) {
         say(&Event::Begins(job.clone(), mode.name.into()))?;

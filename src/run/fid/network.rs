@@ -142,9 +142,10 @@ fn key(gpu: &Gpu, weights: &str) -> blake3::Hash {
     let facts = gpu.facts();
     let mut hasher = blake3::Hasher::new();
     let program = if cfg!(debug_assertions) { "checked" } else { "unchecked" };
-    for text in [weights, &facts.name, &facts.driver, &facts.driver_info, program] {
+    let matrices = format!("{:?}", gpu.cooperative());
+    for text in [weights, &facts.name, &facts.driver, &facts.driver_info, program, &matrices] {
         hasher.update(text.as_bytes()).update(b"\n");
     }
-    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.source.as_bytes()));
+    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
     hasher.finalize()
 }

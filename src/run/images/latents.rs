@@ -160,9 +160,10 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
     let adapter = [&facts.name, &facts.driver, &facts.driver_info].map(String::as_str).join("\n");
     let program = if cfg!(debug_assertions) { "checked" } else { "unchecked" };
     let call = train.batch / train.accumulate;
-    let text = format!("{adapter}\n{program}\n{call}\n{}", setting.config.model_text(Stage::VqVae));
+    let matrices = setting.gpu.cooperative();
+    let text = format!("{adapter}\n{program}\n{matrices:?}\n{call}\n{}", setting.config.model_text(Stage::VqVae));
     hasher.update(text.as_bytes());
-    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.source.as_bytes()));
+    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
     vqvae.visit(&mut |path, tensor| {
         hasher.update(path.as_bytes()).update(bytemuck::cast_slice(&tensor.to_vec()));
     });

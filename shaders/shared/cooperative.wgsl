@@ -1,0 +1,200 @@
+// Products of tiles as in tile.wgsl, on cooperative matrices (tensor cores): both operands are rounded to f16, their
+// products summed in f32. A workgroup has DOWN x ACROSS subgroups, each with 2 x 4 matrices of the tile's outputs.
+//
+// The importing file says how large matrices are: EDGE, and the types Left, Right and Sum.
+#import staging
+
+override DOWN: u32 = 2;
+override ACROSS: u32 = 2;
+// Lanes of a subgroup, at most: subgroups of fewer are more, and those beyond DOWN x ACROSS do what others do too, as all of
+// a workgroup must multiply or none.
+override SUBGROUP: u32 = 32;
+// Operands that are gradients, which are small: see GRADIENT_SCALE.
+override LEFT_GRADIENT: bool = false;
+override RIGHT_GRADIENT: bool = false;
+
+// By how much gradients are scaled before they are rounded, and sums scaled back: means over many elements have
+// gradients that f16, whose smallest normal number is 6e-5, would lose (Micikevicius et al. 2018).
+const GRADIENT_SCALE = 8192.0;
+const LARGEST_F16 = 65504.0;
+
+const DEPTH = 2u * EDGE;
+// What keeps rows of workgroup memory off each other's banks, in vec4.
+const APART = 2u;
+
+// Rows along K.
+var<workgroup> sh_left: array<vec4<f16>, DEPTH * (DOWN * EDGE / 2 + APART)>;
+var<workgroup> sh_right: array<vec4<f16>, DEPTH * (ACROSS * EDGE + APART)>;
+// One matrix of outputs of each subgroup.
+var<workgroup> sh_sums: array<vec4<f32>, DOWN * ACROSS * EDGE * EDGE / 4>;
+
+fn tile_rows() -> u32 {
+    return 2u * EDGE * DOWN;
+}
+
+fn tile_quads() -> u32 {
+    return EDGE * ACROSS;
+}
+
+fn invocations() -> u32 {
+    return SUBGROUP * DOWN * ACROSS;
+}
+
+fn left_pitch() -> u32 {
+    return tile_rows() / 4u + APART;
+}
+
+fn right_pitch() -> u32 {
+    return tile_quads() + APART;
+}
+
+// Four numbers as f16; beyond its range its largest.
+fn rounded(numbers: vec4<f32>, gradient: bool) -> vec4<f16> {
+    let scaled = numbers * select(1.0, GRADIENT_SCALE, gradient);
+    return vec4<f16>(clamp(scaled, vec4(-LARGEST_F16), vec4(LARGEST_F16)));
+}
+
+// A loaded block in half the registers.
+struct Rounded { r0: vec4<f16>, r1: vec4<f16>, r2: vec4<f16>, r3: vec4<f16> }
+
+fn rounded_block(load: Load, source: Source, place: Place, k: u32, end: u32) -> Rounded {
+    let block = loaded(load, source, place, k, end);
+    let gradient = select(RIGHT_GRADIENT, LEFT_GRADIENT, load.left);
+    return Rounded(rounded(block[0], gradient), rounded(block[1], gradient), rounded(block[2], gradient), rounded(block[3], gradient));
+}
+
+fn put(load: Load, block: Rounded) {
+    if load.on && load.left {
+        let at = 4u * load.k * left_pitch() + load.quad;
+        sh_left[at] = block.r0;
+        sh_left[at + left_pitch()] = block.r1;
+        sh_left[at + 2u * left_pitch()] = block.r2;
+        sh_left[at + 3u * left_pitch()] = block.r3;
+    } else if load.on {
+        let at = 4u * load.k * right_pitch() + load.quad;
+        sh_right[at] = block.r0;
+        sh_right[at + right_pitch()] = block.r1;
+        sh_right[at + 2u * right_pitch()] = block.r2;
+        sh_right[at + 3u * right_pitch()] = block.r3;
+    }
+}
+
+// Hands the subgroups' matrices to keep_row: of each the one in row `row` and column `column` of its 2 x 4.
+fn keep(sum: Sum, place: Place, number: u32, subgroup: u32, row: u32, column: u32) {
+    let size = EDGE * EDGE / 4u;
+    coopStoreT(sum, &sh_sums[subgroup * size], EDGE / 4u);
+    workgroupBarrier();
+    let scale = select(1.0, 1.0 / GRADIENT_SCALE, LEFT_GRADIENT) * select(1.0, 1.0 / GRADIENT_SCALE, RIGHT_GRADIENT);
+    for (var i = number; i < DOWN * ACROSS * size; i += invocations()) {
+        let owner = i / size;
+        let own = EDGE * (2u * (owner / ACROSS) + row) + i / (EDGE / 4u) % EDGE;
+        let quad = EDGE / 4u * (4u * (owner % ACROSS) + column) + i % (EDGE / 4u);
+        keep_row(place, own, quad, scale * sh_sums[i]);
+    }
+    workgroupBarrier();
+}
+
+// The product of the work's tile, to keep_row. All of a workgroup must call it with the same: it has barriers.
+fn multiply(work: Work, number: u32, subgroup: u32) {
+    let place = work.place;
+    let end = work.end;
+    // Up to four blocks an invocation.
+    let count = (load_count() + invocations() - 1u) / invocations();
+    let l0 = load_of(number);
+    let l1 = load_of(number + invocations());
+    let l2 = load_of(number + 2u * invocations());
+    let l3 = load_of(number + 3u * invocations());
+    let s0 = source_of(l0, place);
+    let s1 = source_of(l1, place);
+    let s2 = source_of(l2, place);
+    let s3 = source_of(l3, place);
+    let left = 2u * EDGE / 4u * (subgroup / ACROSS);
+    let right = EDGE * (subgroup % ACROSS);
+    var b0 = rounded_block(l0, s0, place, work.begin, end);
+    var b1 = Rounded();
+    var b2 = Rounded();
+    var b3 = Rounded();
+    if count > 1u {
+        b1 = rounded_block(l1, s1, place, work.begin, end);
+    }
+    if count > 2u {
+        b2 = rounded_block(l2, s2, place, work.begin, end);
+    }
+    if count > 3u {
+        b3 = rounded_block(l3, s3, place, work.begin, end);
+    }
+    // Written out, as naga knows no arrays of matrices.
+    var c00 = Sum();
+    var c01 = Sum();
+    var c02 = Sum();
+    var c03 = Sum();
+    var c10 = Sum();
+    var c11 = Sum();
+    var c12 = Sum();
+    var c13 = Sum();
+    for (var k = work.begin; k < end; ) {
+        workgroupBarrier();
+        put(l0, b0);
+        if count > 1u {
+            put(l1, b1);
+        }
+        if count > 2u {
+            put(l2, b2);
+        }
+        if count > 3u {
+            put(l3, b3);
+        }
+        workgroupBarrier();
+        k += DEPTH;
+        b0 = rounded_block(l0, s0, place, k, end);
+        if count > 1u {
+            b1 = rounded_block(l1, s1, place, k, end);
+        }
+        if count > 2u {
+            b2 = rounded_block(l2, s2, place, k, end);
+        }
+        if count > 3u {
+            b3 = rounded_block(l3, s3, place, k, end);
+        }
+        for (var step = 0u; step < DEPTH; step += EDGE) {
+            let from_left = step * left_pitch() + left;
+            let from_right = step * right_pitch() + right;
+            let a0 = coopLoad<Left>(&sh_left[from_left], left_pitch());
+            let a1 = coopLoad<Left>(&sh_left[from_left + EDGE / 4u], left_pitch());
+            let b0 = coopLoadT<Right>(&sh_right[from_right], right_pitch());
+            let b1 = coopLoadT<Right>(&sh_right[from_right + EDGE / 4u], right_pitch());
+            let b2 = coopLoadT<Right>(&sh_right[from_right + 2u * EDGE / 4u], right_pitch());
+            let b3 = coopLoadT<Right>(&sh_right[from_right + 3u * EDGE / 4u], right_pitch());
+            c00 = coopMultiplyAdd(a0, b0, c00);
+            c01 = coopMultiplyAdd(a0, b1, c01);
+            c02 = coopMultiplyAdd(a0, b2, c02);
+            c03 = coopMultiplyAdd(a0, b3, c03);
+            c10 = coopMultiplyAdd(a1, b0, c10);
+            c11 = coopMultiplyAdd(a1, b1, c11);
+            c12 = coopMultiplyAdd(a1, b2, c12);
+            c13 = coopMultiplyAdd(a1, b3, c13);
+        }
+    }
+    keep(c00, place, number, subgroup, 0u, 0u);
+    keep(c01, place, number, subgroup, 0u, 1u);
+    keep(c02, place, number, subgroup, 0u, 2u);
+    keep(c03, place, number, subgroup, 0u, 3u);
+    keep(c10, place, number, subgroup, 1u, 0u);
+    keep(c11, place, number, subgroup, 1u, 1u);
+    keep(c12, place, number, subgroup, 1u, 2u);
+    keep(c13, place, number, subgroup, 1u, 3u);
+}
+
+@compute @workgroup_size(SUBGROUP * DOWN * ACROSS)
+fn tiled(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) number: u32,
+    @builtin(subgroup_id) subgroup: u32,
+) {
+    let work = work_of(wid, grid);
+    // The same for the whole workgroup, as barriers demand.
+    if work.on {
+        multiply(work, number, subgroup % (DOWN * ACROSS));
+    }
+}

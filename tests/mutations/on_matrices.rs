@@ -1,0 +1,24 @@
+//! Faults in products on cooperative matrices.
+
+use crate::faults::Faults;
+
+/// Those of `shaders/shared/cooperative.wgsl`, of the product; what files of convolutions say is in `in_tiles.rs`.
+pub const ON_MATRICES: &[Faults] = &[Faults {
+    shader: "matmul_tiled cooperative8",
+    ops: &["matmul", "linear", "linear_residual"],
+    faults: &[
+        ("numbers * select(1.0, GRADIENT_SCALE, gradient)", "numbers"),
+        ("select(RIGHT_GRADIENT, LEFT_GRADIENT, load.left)", "select(LEFT_GRADIENT, RIGHT_GRADIENT, load.left)"),
+        ("select(1.0, 1.0 / GRADIENT_SCALE, LEFT_GRADIENT) *", ""),
+        ("        workgroupBarrier();\n        put(l0, b0);", "        put(l0, b0);"),
+        ("        workgroupBarrier();\n        k += DEPTH;", "        k += DEPTH;"),
+        ("            put(l1, b1);\n", ""),
+        ("sh_left[from_left + EDGE / 4u]", "sh_left[from_left]"),
+        ("sh_right[from_right + 3u * EDGE / 4u]", "sh_right[from_right + 2u * EDGE / 4u]"),
+        ("EDGE / 4u * (subgroup / ACROSS)", "EDGE / 4u * 0u"),
+        ("c12 = coopMultiplyAdd(a1, b2, c12);", "c12 = coopMultiplyAdd(a0, b2, c12);"),
+        ("step < DEPTH; step += EDGE", "step < EDGE; step += EDGE"),
+        ("keep(c13, place, number, subgroup, 1u, 3u);", ""),
+        ("(2u * (owner / ACROSS) + row)", "(2u * (owner / ACROSS))"),
+    ],
+}];
