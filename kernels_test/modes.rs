@@ -79,6 +79,11 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     modes
 }
 
+/// Whether `op` rounds its operands under [`Precision::F16`].
+pub(super) fn rounds_to_f16(op: &str) -> bool {
+    TILED.contains(&op)
+}
+
 /// Those of them that do not round to f16.
 pub fn modes_of_f32(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     modes(adapter, op).into_iter().filter(|mode| mode.precision == Precision::F32).collect()

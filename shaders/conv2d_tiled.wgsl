@@ -32,17 +32,24 @@ fn source_of(load: Load, place: Place) -> Source {
     return Source(pixels, min(place.quad + load.quad, p.o / 4u - 1u));
 }
 
-fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     if load.left {
         let tap = divide(term / 4u, p.c / 4u);
         let kh = tap / p.kernel_w;
         let t = taps_of(source.pixels, kh, tap - kh * p.kernel_w);
         let k = (t.at + term - tap * p.c) / 4u;
-        return transpose(mat4x4(t.inside.x * x[k.x], t.inside.y * x[k.y], t.inside.z * x[k.z], t.inside.w * x[k.w]));
+        return Loaded(transpose(mat4x4(x[k.x], x[k.y], x[k.z], x[k.w])), t.inside);
     }
     let step = p.o / 4u;
     let at = term * step + source.quad;
-    return mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]);
+    return Loaded(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]), vec4(1.0));
+}
+
+// Of pixels outside the image nothing.
+fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
+    let f = got.factors;
+    let b = got.block;
+    return mat4x4(f * b[0], f * b[1], f * b[2], f * b[3]);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

@@ -29,7 +29,7 @@ fn source_of(load: Load, place: Place) -> Source {
     return Source(pixels, min(place.quad + load.quad, p.c / 4u - 1u) * p.o);
 }
 
-fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     let step = p.o / 4u;
     let number = divide(term / 4u, step);
     let quad = term / 4u - number * step;
@@ -39,15 +39,22 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> 
     let tap = kh * p.kernel_w + kw;
     // A masked tap carries nothing.
     if tap >= p.taps {
-        return mat4x4<f32>();
+        return Loaded();
     }
     if load.left {
         let t = reverse_taps_of(source.pixels, kh, kw);
         let k = t.at / 4u + quad;
-        return transpose(mat4x4(t.inside.x * dy[k.x], t.inside.y * dy[k.y], t.inside.z * dy[k.z], t.inside.w * dy[k.w]));
+        return Loaded(transpose(mat4x4(dy[k.x], dy[k.y], dy[k.z], dy[k.w])), t.inside);
     }
     let at = tap * p.c * step + source.at + quad;
-    return transpose(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]));
+    return Loaded(transpose(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step])), vec4(1.0));
+}
+
+// Of pixels outside the image nothing.
+fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
+    let f = got.factors;
+    let b = got.block;
+    return mat4x4(f * b[0], f * b[1], f * b[2], f * b[3]);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

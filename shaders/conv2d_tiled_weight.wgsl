@@ -35,7 +35,7 @@ fn source_of(load: Load, place: Place) -> Source {
     return Source(0u, min(place.quad + load.quad, p.o / 4u - 1u));
 }
 
-fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     // Pixels beyond the last repeat it and count nothing; nor does a masked tap.
     let pixels = min(term + LANES, vec4(place.end - 1u));
     if load.left {
@@ -47,10 +47,17 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> 
         let counts = (term + LANES < vec4(place.end)) & vec4(source.tap < p.taps);
         let scale = select(vec4(0.0), t.inside, counts);
         let k = select(vec4(0u), t.at / 4u, counts) + source.quad;
-        return mat4x4(scale.x * x[k.x], scale.y * x[k.y], scale.z * x[k.z], scale.w * x[k.w]);
+        return Loaded(mat4x4(x[k.x], x[k.y], x[k.z], x[k.w]), scale);
     }
     let at = pixels * (p.o / 4u) + source.quad;
-    return mat4x4(dy[at.x], dy[at.y], dy[at.z], dy[at.w]);
+    return Loaded(mat4x4(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), vec4(1.0));
+}
+
+// Of pixels outside the image or the part, and of masked taps, nothing.
+fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
+    let f = got.factors;
+    let b = got.block;
+    return mat4x4(f.x * b[0], f.y * b[1], f.z * b[2], f.w * b[3]);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

@@ -1,7 +1,7 @@
 //! Batched matrix product  y = op(a) op(b) + bias + residual,  op = identity or transpose, given by strides.
 //! Direct kernel: an invocation owns 4 x 4 outputs and reads a and b straight from memory; loads are clamped
 //! into range, only stores are checked. Part s of K goes to its own plane of y, summed afterwards.
-//! Grid: x over blocks of the output, y over parts of K, z over the batch.
+//! Grid: see shared/product.wgsl.
 #import grid
 #import product
 #import block
@@ -15,7 +15,8 @@
 @compute @workgroup_size(64)
 fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let columns = (p.n + 3u) / 4u;
-    let at = wid.x * 64u + lid;
+    let share = share_of(wid, grid);
+    let at = share.block * 64u + lid;
     let row_block = divide(at, columns);
     let row = 4u * row_block;
     if row >= p.m {
@@ -23,10 +24,10 @@ fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     }
     let column = 4u * (at - row_block * columns);
     let last = vec4(p.n - 1u);
-    let begin = wid.y * p.k_part;
+    let begin = share.part * p.k_part;
     let end = min(begin + p.k_part, p.k);
-    var at_a = vec4(wid.z * p.a_batch + begin * p.a_k) + min(vec4(row) + LANES, vec4(p.m - 1u)) * p.a_row;
-    var at_b = vec4(wid.z * p.b_batch + begin * p.b_k) + min(vec4(column) + LANES, last) * p.b_column;
+    var at_a = vec4(share.matrix * p.a_batch + begin * p.a_k) + min(vec4(row) + LANES, vec4(p.m - 1u)) * p.a_row;
+    var at_b = vec4(share.matrix * p.b_batch + begin * p.b_k) + min(vec4(column) + LANES, last) * p.b_column;
     // Written out, since drivers keep arrays indexed in a loop in memory.
     var sum0 = vec4(0.0);
     var sum1 = vec4(0.0);
@@ -47,7 +48,7 @@ fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
         offset = vec4(bias[c.x], bias[c.y], bias[c.z], bias[c.w]);
     }
     let out = array(sum0 + offset, sum1 + offset, sum2 + offset, sum3 + offset);
-    let plane = (wid.y * grid.z + wid.z) * p.m;
+    let plane = share.plane * p.m;
     for (var i = 0u; i < min(4u, p.m - row); i += 1u) {
         for (var j = 0u; j < min(4u, p.n - column); j += 1u) {
             let to = (plane + row + i) * p.n + column + j;

@@ -1,7 +1,6 @@
 //! Matrix product as in matmul_vec4.wgsl for CPU drivers with subgroups of eight lanes: see shared/lanes.wgsl. N must
 //! divide by 4 too.
-//! Grid: x over blocks of 32 x 64 outputs (32 x 32 unless WIDE), y over parts of K, z over the batch.
-#import grid
+//! Blocks are of 32 x 64 outputs (32 x 32 unless WIDE). Grid: see shared/product.wgsl.
 #import product
 #import lanes
 
@@ -33,26 +32,27 @@ fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(8)
 fn lanes(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let share = share_of(wid, grid);
     let columns = p.n / 4u;
-    let at = columns_of(wid.x, lane, columns);
-    let row = 32u * block_of_rows(wid.x, columns);
+    let at = columns_of(share.block, lane, columns);
+    let row = 32u * block_of_rows(share.block, columns);
     let own = row + lane + 8u * LANES;
     // Beyond the last, rows repeat it.
-    var start = wid.z * (p.a_batch / 4u) + min(own, vec4(p.m - 1u)) * (p.a_row / 4u);
+    var start = share.matrix * (p.a_batch / 4u) + min(own, vec4(p.m - 1u)) * (p.a_row / 4u);
     if A_ROWS {
         let quads = min(vec4(row / 4u + lane / 4u) + 2u * LANES, vec4(p.m / 4u - 1u));
-        start = wid.z * (p.a_batch / 4u) + (lane % 4u) * (p.a_k / 4u) + quads;
+        start = share.matrix * (p.a_batch / 4u) + (lane % 4u) * (p.a_k / 4u) + quads;
     }
     let step_a = select(1u, p.a_k, A_ROWS);
     let pitch = select(p.b_column, 1u, B_COLUMNS);
     let step_b = select(1u, p.b_k, B_COLUMNS);
-    let base = wid.z * (p.b_batch / 4u);
+    let base = share.matrix * (p.b_batch / 4u);
     var sums = Sums();
     if BIAS {
         sums = begin_with_bias(at);
     }
-    let end = min((wid.y + 1u) * p.k_part, p.k) / 4u;
-    for (var k = wid.y * (p.k_part / 4u); k < end; k += 1u) {
+    let end = min((share.part + 1u) * p.k_part, p.k) / 4u;
+    for (var k = share.part * (p.k_part / 4u); k < end; k += 1u) {
         let near = tile_b(base + at.near * pitch + k * step_b);
         var far = near;
         if WIDE {
@@ -66,6 +66,6 @@ fn lanes(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: v
             sums = add_rows(sums, left, near, far);
         }
     }
-    let rows = (wid.y * grid.z + wid.z) * p.m + own;
+    let rows = share.plane * p.m + own;
     keep(select(vec4(OUTSIDE), rows, own < vec4(p.m)), at, columns, sums);
 }

@@ -1,6 +1,5 @@
 //! Matrix product as in matmul_vec4.wgsl for GPUs: see shared/staging.wgsl. N must divide by 4 too.
-//! Grid: x over tiles of the output, y over parts of K, z over the batch.
-#import grid
+//! Blocks are tiles. Grid: see shared/product.wgsl.
 #import product
 #import tile
 
@@ -39,21 +38,25 @@ fn source_of(load: Load, place: Place) -> Source {
     return Source((vec4(place.z * p.b_batch) + own * p.b_column) / 4u);
 }
 
-fn block_of(load: Load, source: Source, place: Place, term: u32) -> mat4x4<f32> {
+fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     if load.left {
         let at = source.at + term * p.a_k / 4u;
         if A_ROWS {
             let step = p.a_k / 4u;
-            return mat4x4(a[at.x], a[at.x + step], a[at.x + 2u * step], a[at.x + 3u * step]);
+            return Loaded(mat4x4(a[at.x], a[at.x + step], a[at.x + 2u * step], a[at.x + 3u * step]), vec4(1.0));
         }
-        return transpose(mat4x4(a[at.x], a[at.y], a[at.z], a[at.w]));
+        return Loaded(transpose(mat4x4(a[at.x], a[at.y], a[at.z], a[at.w])), vec4(1.0));
     }
     let at = source.at + term * p.b_k / 4u;
     if B_COLUMNS {
         let step = p.b_k / 4u;
-        return mat4x4(b[at.x], b[at.x + step], b[at.x + 2u * step], b[at.x + 3u * step]);
+        return Loaded(mat4x4(b[at.x], b[at.x + step], b[at.x + 2u * step], b[at.x + 3u * step]), vec4(1.0));
     }
-    return transpose(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]));
+    return Loaded(transpose(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w])), vec4(1.0));
+}
+
+fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
+    return got.block;
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
@@ -74,8 +77,8 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
 }
 
 fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
-    let tile = tile_at(wid.x, p.n / 4u);
-    let plane = (wid.y * grid.z + wid.z) * p.m;
-    let place = Place(tile.x * tile_rows(), tile.y, wid.z, plane);
-    return Work(true, place, wid.y * p.k_part, min((wid.y + 1u) * p.k_part, p.k));
+    let share = share_of(wid, grid);
+    let tile = tile_at(share.block, p.n / 4u);
+    let place = Place(tile.x * tile_rows(), tile.y, share.matrix, share.plane * p.m);
+    return Work(true, place, share.part * p.k_part, min((share.part + 1u) * p.k_part, p.k));
 }

@@ -1,7 +1,7 @@
 //! Matrix product as in matmul.wgsl where both operands can be read as vec4: along K, or across it when A_ROWS
 //! (a stored [k, m]) or B_COLUMNS (b stored [k, n]). An invocation owns 8 x 4 outputs and walks K in fours; tiles
 //! that lie the other way are turned in registers.
-//! Grid: x over blocks of the output, y over parts of K, z over the batch.
+//! Grid: see shared/product.wgsl.
 #import grid
 #import product
 #import block
@@ -50,15 +50,16 @@ fn tile_b(base: u32, k: u32, column: u32) -> mat4x4<f32> {
 @compute @workgroup_size(64)
 fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let columns = (p.n + 3u) / 4u;
-    let at = wid.x * 64u + lid;
+    let share = share_of(wid, grid);
+    let at = share.block * 64u + lid;
     let block = divide(at, columns);
     let row = 8u * block;
     if row >= p.m {
         return;
     }
     let column = 4u * (at - block * columns);
-    let base_a = wid.z * (p.a_batch / 4u);
-    let base_b = wid.z * (p.b_batch / 4u);
+    let base_a = share.matrix * (p.a_batch / 4u);
+    let base_b = share.matrix * (p.b_batch / 4u);
     // Written out, since drivers keep arrays indexed in a loop in memory.
     var s0 = vec4(0.0);
     var s1 = vec4(0.0);
@@ -68,8 +69,8 @@ fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     var s5 = vec4(0.0);
     var s6 = vec4(0.0);
     var s7 = vec4(0.0);
-    let end = min((wid.y + 1u) * p.k_part, p.k);
-    for (var k = wid.y * p.k_part; k < end; k += 4u) {
+    let end = min((share.part + 1u) * p.k_part, p.k);
+    for (var k = share.part * p.k_part; k < end; k += 4u) {
         let right = tile_b(base_b, k, column);
         let low = tile_a(base_a, row, k);
         s0 = row_times(s0, low[0], right);
@@ -88,7 +89,7 @@ fn direct(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
         offset = vec4(bias[c.x], bias[c.y], bias[c.z], bias[c.w]);
     }
     let out = array(s0, s1, s2, s3, s4, s5, s6, s7);
-    let plane = (wid.y * grid.z + wid.z) * p.m;
+    let plane = share.plane * p.m;
     for (var i = 0u; i < min(8u, p.m - row); i += 1u) {
         let sums = out[i] + offset;
         for (var j = 0u; j < min(4u, p.n - column); j += 1u) {

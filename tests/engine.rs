@@ -7,7 +7,7 @@ use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;
 use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
-use dbvq_wgpu::ops;
+use dbvq_wgpu::ops::{self, Trans};
 use dbvq_wgpu::tensor::Tensor;
 
 fn gpu() -> Gpu {
@@ -70,6 +70,20 @@ fn gradients_meet() {
     assert_eq!(grads.get(&x).expect("x is a leaf").to_vec(), [4.0, -2.0, 8.0]);
     assert!(catch_unwind(AssertUnwindSafe(|| loss.backward())).is_err(), "the tape is gone after one pass");
     assert!(!gpu.no_grad(|| ops::silu(&x)).wants_grad());
+}
+
+#[test]
+fn products_of_more_blocks_than_a_grid_has_room_for() {
+    let gpu = gpu();
+    // Each row twice its number's last bits, in blocks of 32 rows: one more than 65,535.
+    let rows = 65_536 * 32;
+    let x: Vec<f32> = (0..4 * rows).map(|i| (i / 4 % 1000) as f32).collect();
+    let y = ops::matmul(
+        &Tensor::from_slice(&gpu, &x, [1, rows, 4]),
+        &Tensor::from_slice(&gpu, &[0.5; 64], [1, 4, 16]),
+        Trans::default(),
+    );
+    assert!(y.to_vec().iter().enumerate().all(|(at, &found)| found == 2.0 * (at / 16 % 1000) as f32));
 }
 
 #[test]

@@ -22,12 +22,12 @@ fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
     let product = ops::matmul(&normal(gpu, &[1, 36, 40], 0), &normal(gpu, &[1, 40, 132], 1), Trans::default());
     let (x, weight) = (normal(gpu, &[2, 5, 6, 16], 2).leaf(), normal(gpu, &[3, 3, 16, 20], 3).leaf());
     let y = ops::conv2d(&x, &weight, None, Conv { padding: [1, 1], ..Conv::default() });
-    let grads = ops::sum_all(&ops::square(&y)).backward();
+    let grads = ops::mean_all(&ops::square(&y)).backward();
     let gradient = |of: &Tensor| grads.get(of).expect("it is a leaf").to_vec();
     let convolution = [y.to_vec(), gradient(&x), gradient(&weight)];
     let q = normal(gpu, &[2, 20, 2, 8], 4).leaf();
     let y = ops::attention(&q, &q, &q, Attention::default());
-    let grads = ops::sum_all(&ops::square(&y)).backward();
+    let grads = ops::mean_all(&ops::square(&y)).backward();
     let attention = [y.to_vec(), grads.get(&q).expect("it is a leaf").to_vec()];
     [product.to_vec()].into_iter().chain(convolution).chain(attention).collect()
 }
@@ -99,7 +99,11 @@ fn what_has_no_room_goes_by_rule() {
 fn a_wrong_kernel_is_never_chosen() {
     let tiled = ops::shaders().into_iter().find(|s| s.name == "matmul_tiled").expect("it is listed");
     // All workgroups make the first tile, and leave the others.
-    let broken = tiled.source.replacen("Place(tile.x * tile_rows(), tile.y, wid.z, plane)", "Place(0u, 0u, 0u, 0u)", 1);
+    let broken = tiled.source.replacen(
+        "Place(tile.x * tile_rows(), tile.y, share.matrix, share.plane * p.m)",
+        "Place(0u, 0u, 0u, 0u)",
+        1,
+    );
     assert_ne!(broken, tiled.source);
     let broken = Shader { source: Box::leak(broken.into_boxed_str()), ..tiled.clone() };
     let gpu = open(Prefer::Measured, None, vec![broken]);

@@ -20,6 +20,7 @@ pub fn cases(list: &mut Vec<Case>) {
         [1, 32, 12, 64],
         [1, 68, 20, 132],
         [1, 20, 520, 36],
+        [2, 132, 520, 36],
     ];
     for [batch, m, k, n] in shapes {
         for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -14,9 +14,9 @@ override LEFT_GRADIENT: bool = false;
 override RIGHT_GRADIENT: bool = false;
 
 // By how much gradients are scaled before they are rounded, and sums scaled back: means over many elements have
-// gradients that f16, whose smallest normal number is 6e-5, would lose (Micikevicius et al. 2018).
+// gradients that f16, whose smallest normal number is 6e-5, would lose (Micikevicius et al. 2018). What is over its largest
+// number then, 65,504, becomes infinite, and so does the loss: training stops instead of going on with other numbers.
 const GRADIENT_SCALE = 8192.0;
-const LARGEST_F16 = 65504.0;
 
 const DEPTH = 2u * EDGE;
 // What keeps rows of workgroup memory off each other's banks, in vec4.
@@ -48,34 +48,27 @@ fn right_pitch() -> u32 {
     return tile_quads() + APART;
 }
 
-// Four numbers as f16; beyond its range its largest.
-fn rounded(numbers: vec4<f32>, gradient: bool) -> vec4<f16> {
-    let scaled = numbers * select(1.0, GRADIENT_SCALE, gradient);
-    return vec4<f16>(clamp(scaled, vec4(-LARGEST_F16), vec4(LARGEST_F16)));
+// Blocks along K: neighbours load 32 bytes of a row, and store to other banks.
+fn along_k(at: u32) -> vec2<u32> {
+    let rest = at / 16u;
+    return vec2(8u * (rest / (DEPTH / 8u)) + at / 2u % 8u, 2u * (rest % (DEPTH / 8u)) + at % 2u);
 }
 
-// A loaded block in half the registers.
-struct Rounded { r0: vec4<f16>, r1: vec4<f16>, r2: vec4<f16>, r3: vec4<f16> }
-
-fn rounded_block(load: Load, source: Source, place: Place, k: u32, end: u32) -> Rounded {
-    let block = loaded(load, source, place, k, end);
-    let gradient = select(RIGHT_GRADIENT, LEFT_GRADIENT, load.left);
-    return Rounded(rounded(block[0], gradient), rounded(block[1], gradient), rounded(block[2], gradient), rounded(block[3], gradient));
-}
-
-fn put(load: Load, block: Rounded) {
+fn put(load: Load, got: Loaded) {
+    let scale = select(1.0, GRADIENT_SCALE, select(RIGHT_GRADIENT, LEFT_GRADIENT, load.left));
+    let block = scale * counted(load, got);
     if load.on && load.left {
         let at = 4u * load.k * left_pitch() + load.quad;
-        sh_left[at] = block.r0;
-        sh_left[at + left_pitch()] = block.r1;
-        sh_left[at + 2u * left_pitch()] = block.r2;
-        sh_left[at + 3u * left_pitch()] = block.r3;
+        sh_left[at] = vec4<f16>(block[0]);
+        sh_left[at + left_pitch()] = vec4<f16>(block[1]);
+        sh_left[at + 2u * left_pitch()] = vec4<f16>(block[2]);
+        sh_left[at + 3u * left_pitch()] = vec4<f16>(block[3]);
     } else if load.on {
         let at = 4u * load.k * right_pitch() + load.quad;
-        sh_right[at] = block.r0;
-        sh_right[at + right_pitch()] = block.r1;
-        sh_right[at + 2u * right_pitch()] = block.r2;
-        sh_right[at + 3u * right_pitch()] = block.r3;
+        sh_right[at] = vec4<f16>(block[0]);
+        sh_right[at + right_pitch()] = vec4<f16>(block[1]);
+        sh_right[at + 2u * right_pitch()] = vec4<f16>(block[2]);
+        sh_right[at + 3u * right_pitch()] = vec4<f16>(block[3]);
     }
 }
 
@@ -110,18 +103,18 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     let s3 = source_of(l3, place);
     let left = 2u * EDGE / 4u * (subgroup / ACROSS);
     let right = EDGE * (subgroup % ACROSS);
-    var b0 = rounded_block(l0, s0, place, work.begin, end);
-    var b1 = Rounded();
-    var b2 = Rounded();
-    var b3 = Rounded();
+    var next0 = loaded(l0, s0, place, work.begin, end);
+    var next1 = Loaded();
+    var next2 = Loaded();
+    var next3 = Loaded();
     if count > 1u {
-        b1 = rounded_block(l1, s1, place, work.begin, end);
+        next1 = loaded(l1, s1, place, work.begin, end);
     }
     if count > 2u {
-        b2 = rounded_block(l2, s2, place, work.begin, end);
+        next2 = loaded(l2, s2, place, work.begin, end);
     }
     if count > 3u {
-        b3 = rounded_block(l3, s3, place, work.begin, end);
+        next3 = loaded(l3, s3, place, work.begin, end);
     }
     // Written out, as naga knows no arrays of matrices.
     var c00 = Sum();
@@ -134,27 +127,27 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     var c13 = Sum();
     for (var k = work.begin; k < end; ) {
         workgroupBarrier();
-        put(l0, b0);
+        put(l0, next0);
         if count > 1u {
-            put(l1, b1);
+            put(l1, next1);
         }
         if count > 2u {
-            put(l2, b2);
+            put(l2, next2);
         }
         if count > 3u {
-            put(l3, b3);
+            put(l3, next3);
         }
         workgroupBarrier();
         k += DEPTH;
-        b0 = rounded_block(l0, s0, place, k, end);
+        next0 = loaded(l0, s0, place, k, end);
         if count > 1u {
-            b1 = rounded_block(l1, s1, place, k, end);
+            next1 = loaded(l1, s1, place, k, end);
         }
         if count > 2u {
-            b2 = rounded_block(l2, s2, place, k, end);
+            next2 = loaded(l2, s2, place, k, end);
         }
         if count > 3u {
-            b3 = rounded_block(l3, s3, place, k, end);
+            next3 = loaded(l3, s3, place, k, end);
         }
         for (var step = 0u; step < DEPTH; step += EDGE) {
             let from_left = step * left_pitch() + left;

@@ -6,9 +6,11 @@
 //   work_of(wid, grid)               a workgroup's work
 //   left_along(), right_along()      whether an operand's numbers lie along K in memory, else across it
 //   Source, source_of(load, place)   what a load needs at all terms
-//   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, rows of the block along K
+//   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, and by what they count
+//   counted(load, block)             the block as it counts
 //   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
-// and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows() and tile_quads().
+// and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), and along_k(at): quad and
+// four terms of block `at` of an operand along K.
 #import block
 
 // A tile and its terms `begin` up to `end` (both multiples of four, or `block_of` knows); nothing to do unless `on`.
@@ -37,14 +39,18 @@ fn load_of(number: u32) -> Load {
     let at = select(number - of_left, number, left);
     let quads = select(tile_quads(), tile_rows() / 4u, left);
     let along = select(right_along(), left_along(), left);
-    let quad = select(at % quads, at / (DEPTH / 4u), along);
-    return Load(left, quad, select(at / quads, at % (DEPTH / 4u), along), number < load_count());
+    let place = select(vec2(at % quads, at / quads), along_k(at), vec2(along));
+    return Load(left, place.x, place.y, number < load_count());
 }
 
-fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> mat4x4<f32> {
+// What was loaded: rows along K, and factors for what is not there. They are multiplied when the block is used: where it is
+// loaded, the multiplication would wait for memory.
+struct Loaded { block: mat4x4<f32>, factors: vec4<f32> }
+
+fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> Loaded {
     let term = k + 4u * load.k;
     if load.on && term < end {
         return block_of(load, source, place, term);
     }
-    return mat4x4<f32>();
+    return Loaded();
 }

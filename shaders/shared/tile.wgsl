@@ -26,8 +26,13 @@ fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
 }
 
-// Puts a block, rows along K, into its place.
-fn put(load: Load, block: mat4x4<f32>) {
+fn along_k(at: u32) -> vec2<u32> {
+    return vec2(at / 4u, at % 4u);
+}
+
+// Puts a block into its place.
+fn put(load: Load, got: Loaded) {
+    let block = counted(load, got);
     let quads = select(SIDE * COLUMNS, SIDE * ROWS, load.left) / 4u;
     let at = slot(4u * load.k, load.quad, quads);
     if load.on && load.left {
@@ -78,7 +83,7 @@ fn multiply(work: Work, local: vec2<u32>) {
     let second = load_of(number + ROWS * COLUMNS);
     let source_two = source_of(second, place);
     var block = loaded(first, source, place, work.begin, end);
-    var block_two = mat4x4<f32>();
+    var block_two = Loaded();
     if two {
         block_two = loaded(second, source_two, place, work.begin, end);
     }

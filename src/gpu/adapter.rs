@@ -116,8 +116,9 @@ impl AdapterFacts {
 
     /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has them.
     pub fn cooperative(&self) -> Option<Cooperative> {
-        let edge = self.features.cooperative_f16?;
-        Some(Cooperative { edge, subgroup: self.subgroup[1] })
+        let (edge, subgroup) = (self.features.cooperative_f16?, self.subgroup[1]);
+        // Smaller subgroups would have more to load than four blocks an invocation.
+        (8 * subgroup >= edge * edge).then_some(Cooperative { edge, subgroup })
     }
 }
 
@@ -325,7 +326,7 @@ pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool) -> Result<(wgpu::
         wanted |= wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         limits.max_compute_workgroup_storage_size = COOPERATIVE_BYTES;
         // SAFETY: what may go wrong is undefined behaviour in the driver; such a device is one that the user asked for, and
-        // its matrices are compared with sums that are known before anything else runs on them.
+        // commands compare its matrices with sums that are known before anything else runs on them.
         experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     }
     let descriptor = wgpu::DeviceDescriptor {

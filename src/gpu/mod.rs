@@ -206,6 +206,11 @@ impl Gpu {
         self.0.cpu
     }
 
+    /// Whether kernels run with WebGPU's run-time checks.
+    pub fn is_checked(&self) -> bool {
+        self.0.kernels.borrow().checked
+    }
+
     /// The matrices on which products and convolutions are made, under [`Precision::F16`].
     pub fn cooperative(&self) -> Option<Cooperative> {
         self.0.cooperative

@@ -130,13 +130,13 @@ impl Gpu {
                 best = Some((seconds, candidate));
             }
         }
-        let Some((_, choice)) = best else { return };
+        self.0.tuning.borrow_mut().spent += start.elapsed();
+        let Some((_, choice)) = best else { return self.give_up(question) };
         let Question { op, digest, sizes } = *question;
         let answer = Answer { op: op.into(), digest, sizes, choice: choice.into(), ms, wrong };
         let mut tuning = self.0.tuning.borrow_mut();
         tuning.answers.insert(question.key(), answer);
         tuning.found += 1;
-        tuning.spent += start.elapsed();
     }
 
     /// Median seconds of what `record` records; of one run only where that takes much longer than `best`.

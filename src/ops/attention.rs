@@ -20,6 +20,8 @@ const WIDEST: usize = 256;
 const NARROW: usize = 32;
 /// Scores that are stored where that is faster: 64 MiB of them.
 const SCORES: usize = 1 << 24;
+/// Matrices that one product can make.
+const MATRICES: usize = 65_535;
 
 /// How [`attention`] is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -84,7 +86,7 @@ type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 /// The better way: products only where scores may be stored, and there on CPU adapters or where they were measured to be.
 fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let ([n, len_q, heads, d], [_, len_k, ..], gpu) = (q.dims(), k.dims::<4>(), q.gpu());
-    if n * heads * len_q * len_k > SCORES {
+    if n * heads * len_q * len_k > SCORES || n * heads > MATRICES {
         return by_tiles;
     }
     // Gradients are half of the matter, where they are wanted.
@@ -92,27 +94,21 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
     let asked = Asked { op: "attention", shaders: &[&SHADER, &BACKWARD, &super::softmax::SHADER], sizes: &sizes };
     let ways: [(&str, Way); 2] = [("tiles", by_tiles), ("products", by_products)];
-    let found = fastest(
-        gpu,
-        asked,
-        &ways,
-        |_| true,
-        || {
-            let shapes = [q, k, k].map(|x| x.shape());
-            let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
-            let scale = 1.0 / (d as f32).sqrt();
-            move |way: Way| {
-                let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
-                let y = way(&q, &k, &v, causal, scale);
-                if !gradients {
-                    return vec![y];
-                }
-                let gradients = super::sum_all(&super::square(&y)).backward();
-                let of = |x: &Tensor| gradients.get(x).cloned();
-                [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
+    let found = fastest(gpu, asked, &ways, || {
+        let shapes = [q, k, k].map(|x| x.shape());
+        let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
+        let scale = 1.0 / (d as f32).sqrt();
+        move |way: Way| {
+            let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
+            let y = way(&q, &k, &v, causal, scale);
+            if !gradients {
+                return vec![y];
             }
-        },
-    );
+            let gradients = super::mean_all(&super::square(&y)).backward();
+            let of = |x: &Tensor| gradients.get(x).cloned();
+            [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
+        }
+    });
     found.unwrap_or(if gpu.is_cpu() { by_products } else { by_tiles })
 }
 

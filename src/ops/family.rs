@@ -148,20 +148,20 @@ impl Family {
         }
     }
 
+    /// All that are for cooperative matrices.
+    pub fn on_matrices(gpu: &Gpu) -> Vec<Family> {
+        let tiles = if gpu.cooperative().is_some() { tiles(gpu) } else { Vec::new() };
+        tiles.into_iter().map(|(_, tile)| Family::Tiled(tile)).collect()
+    }
+
     /// The entry point, called `own` in files of kernels that have one for each direction.
     pub fn entry(self, own: &'static str) -> &'static str {
         if matches!(self, Family::Tiled(_)) { "tiled" } else { own }
     }
 
-    /// `self`, or on a device that measures the fastest of those that `can` do it, which must be of whole vec4s. `make`
-    /// prepares operands and returns what runs a kernel on them.
-    pub fn or_fastest<F: Fn(Family) -> Tensor>(
-        self,
-        gpu: &Gpu,
-        asked: Asked,
-        can: impl Fn(Family) -> bool,
-        make: impl FnOnce() -> F,
-    ) -> Family {
+    /// `self`, or on a device that measures the fastest, if everything comes in whole vec4s. `make` prepares operands and
+    /// returns what runs a kernel on them.
+    pub fn or_fastest<F: Fn(Family) -> Tensor>(self, gpu: &Gpu, asked: Asked, make: impl FnOnce() -> F) -> Family {
         if self == Family::Scalar {
             return self;
         }
@@ -172,7 +172,7 @@ impl Family {
         let mut ways = vec![("vec4", Family::Vec4)];
         ways.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
         ways.extend(tiles(gpu).into_iter().map(|(name, tile)| (name, Family::Tiled(tile))));
-        let found = fastest(gpu, asked, &ways, can, || {
+        let found = fastest(gpu, asked, &ways, || {
             let run = make();
             move |family| vec![run(family)]
         });
@@ -190,35 +190,35 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     fn question(&self, gpu: &Gpu) -> Question {
         thread_local! {
-            static DIGESTS: RefCell<FxHashMap<(&'static str, bool), u64>> = RefCell::default();
+            static TEXTS: RefCell<FxHashMap<&'static str, u64>> = RefCell::default();
         }
-        let halves = gpu.cooperative().is_some();
-        let digest = || {
+        let texts = || {
             let mut hasher = FxHasher::default();
-            (self.op, halves).hash(&mut hasher);
             self.shaders.iter().for_each(|shader| shader.text().hash(&mut hasher));
             hasher.finish()
         };
-        let digest = DIGESTS.with_borrow_mut(|known| *known.entry((self.op, halves)).or_insert_with(digest));
+        let texts = TEXTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(texts));
+        let mut hasher = FxHasher::default();
+        (self.op, texts, gpu.is_checked(), gpu.cooperative().is_some()).hash(&mut hasher);
+        let digest = hasher.finish();
         let mut sizes = [0; 16];
         sizes[..self.sizes.len()].copy_from_slice(self.sizes);
         Question { op: self.op, digest, sizes }
     }
 }
 
-/// The fastest of those `ways`, by name, that `can` be gone, on a device that measures. `make` prepares operands and returns
+/// The fastest of the `ways`, by name, on a device that measures. `make` prepares operands and returns
 /// what goes one of the ways on them; it is right if its numbers are those of the first.
 pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     gpu: &Gpu,
     asked: Asked,
     ways: &[(&str, W)],
-    can: impl Fn(W) -> bool,
     make: impl FnOnce() -> F,
 ) -> Option<W> {
     if gpu.prefers() != Prefer::Measured {
         return None;
     }
-    let named = |name: &str| ways.iter().find(|(n, way)| *n == name && can(*way)).map(|(_, way)| *way);
+    let named = |name: &str| ways.iter().find(|(n, _)| *n == name).map(|(_, way)| *way);
     let question = asked.question(gpu);
     if let Some(found) = gpu.answer(&question).and_then(|name| named(&name)) {
         return Some(found);
@@ -230,7 +230,7 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         let run = make();
         let run = |name: &str| named(name).map_or_else(Vec::new, &run);
         let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
-        let names: Vec<&str> = ways.iter().filter(|(_, way)| can(*way)).map(|(name, _)| *name).collect();
+        let names: Vec<&str> = ways.iter().map(|(name, _)| *name).collect();
         let right = numbers(names[0]);
         let near = if gpu.cooperative().is_some() { NEAR_F16 } else { NEAR };
         let agrees = |name: &str| numbers(name).iter().zip(&right).all(|(found, right)| are_near(found, right, near));

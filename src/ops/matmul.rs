@@ -16,20 +16,27 @@ pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 const BLOCK: usize = 4;
 /// Columns up to which a subgroup's block is half as wide.
 const NARROW: usize = 32;
-/// Workgroups that a grid may have along x.
+/// Workgroups that a grid may have in each direction.
 const GROUPS: usize = 65_535;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
-/// Whether a product on cooperative matrices has the sums that are known: of small whole numbers, which f16 holds and f32
-/// sums exactly.
+/// Whether the products on cooperative matrices have the sums that are known: of small whole numbers, which f16 holds and
+/// f32 sums exactly. Of every tile, with either operand a gradient or none.
 pub fn matrices_are_right(gpu: &Gpu) -> bool {
-    let [m, k, n] = [68, 100, 132];
-    let whole = |count: usize, of: usize| (0..count).map(|i| (i * 37 % of) as f32 - 8.0).collect::<Vec<_>>();
-    let (a, b) = (whole(m * k, 17), whole(k * n, 19));
-    let y = matmul(&Tensor::from_slice(gpu, &a, [1, m, k]), &Tensor::from_slice(gpu, &b, [1, k, n]), Trans::default());
-    let sum = |at: usize| (0..k).map(|i| a[at / n * k + i] * b[i * n + at % n]).sum::<f32>();
-    y.to_vec().iter().enumerate().all(|(at, &found)| found == sum(at))
+    let [m, k, n] = [132, 100, 132];
+    let whole = |count: usize, of: usize| (0..count).map(|i| (i * 37 % of) as f32 / 16.0 - 0.5).collect::<Vec<_>>();
+    let (left, right) = (whole(m * k, 17), whole(k * n, 19));
+    let sum = |at: usize| (0..k).map(|i| left[at / n * k + i] * right[i * n + at % n]).sum::<f32>();
+    let sums: Vec<f32> = (0..m * n).map(sum).collect();
+    let [a, b] = [(&left, [1, m, k]), (&right, [1, k, n])].map(|(x, dims)| Tensor::from_slice(gpu, x, dims));
+    let kinds = [Gradient::Neither, Gradient::Left, Gradient::Right];
+    let all = Family::on_matrices(gpu).into_iter().flat_map(|family| kinds.map(|gradient| (family, gradient)));
+    let product = |(family, gradient)| {
+        let epilogue = Epilogue { gradient, ..Epilogue::default() };
+        product_by(family, [1, m, n, k], &a, &b, epilogue, Trans::default()).to_vec()
+    };
+    all.map(product).all(|found| found == sums)
 }
 
 /// Which operands are transposed.
@@ -54,6 +61,7 @@ struct Params {
     b_k: u32,
     b_column: u32,
     b_batch: u32,
+    fold: u32,
 }
 
 /// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (each with its last two swapped where
@@ -163,6 +171,7 @@ impl Family {
             _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => k.div_ceil(256),
             _ => least,
         }
+        .min(GROUPS)
     }
 }
 
@@ -189,10 +198,10 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     }
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
     let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED[0], &TILED[2]], sizes: &asked };
-    let can = |family: Family| family.groups(m, n) <= GROUPS;
-    let family = Family::by_rule(gpu, vectors, [m, n]).or_fastest(gpu, asked, can, || {
+    let family = Family::by_rule(gpu, vectors, [m, n]).or_fastest(gpu, asked, || {
         let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
-        move |family| product_by(family, sizes, &a, &b, Epilogue::default(), trans)
+        let epilogue = Epilogue { gradient: epilogue.gradient, ..Epilogue::default() };
+        move |family| product_by(family, sizes, &a, &b, epilogue, trans)
     });
     product_by(family, sizes, a, b, epilogue, trans)
 }
@@ -210,7 +219,7 @@ fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
 /// The product by one of the kernels, of these [`sizes`].
 fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let [batch, m, n, k] = sizes;
-    let parts = family.parts(sizes);
+    let (blocks, parts) = (family.groups(m, n), family.parts(sizes));
     let part = k.div_ceil(parts).next_multiple_of(4);
     let parts = k.div_ceil(part).max(1);
     let params = Params {
@@ -224,6 +233,7 @@ fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogu
         b_k: if trans.b { 1 } else { n as u32 },
         b_column: if trans.b { k as u32 } else { 1 },
         b_batch: (k * n) as u32,
+        fold: blocks.div_ceil(GROUPS) as u32,
     };
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
@@ -232,7 +242,7 @@ fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogu
     let flags = [bias.is_some(), residual.is_some(), trans.a, !trans.b, n > NARROW].map(u32::from);
     let names = ["BIAS", "RESIDUAL", "A_ROWS", "B_COLUMNS", "WIDE"];
     let flags: [Override; 5] = std::array::from_fn(|i| (names[i], flags[i]));
-    let groups = [family.groups(m, n) as u32, parts as u32, batch as u32];
+    let groups = [blocks.div_ceil(params.fold as usize) as u32, parts as u32, batch as u32 * params.fold];
     let (shader, entry, overrides) = match family {
         Family::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
         Family::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),

@@ -46,7 +46,7 @@ pub const ON_LANES: &[Faults] = &[
             ("far = tile_b(base + at.far * pitch", "far = tile_b(base + at.near * pitch"),
             // The last row stays unwritten; the last terms of each part are left out.
             ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),
-            ("min((wid.y + 1u) * p.k_part, p.k) / 4u;", "min((wid.y + 1u) * p.k_part, p.k) / 4u - 1u;"),
+            ("min((share.part + 1u) * p.k_part, p.k) / 4u;", "min((share.part + 1u) * p.k_part, p.k) / 4u - 1u;"),
         ],
     },
     Faults {

@@ -13,6 +13,9 @@ const NARROW: usize = 32;
 /// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
 const PART: usize = 2048;
 
+/// Parts that a grid has room for.
+const GROUPS: usize = 65_535;
+
 /// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
 const PARTIAL: usize = 1 << 24;
 
@@ -65,7 +68,7 @@ impl Params {
     ) -> Family {
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
         let asked = Asked { op, shaders: &[&VEC4, &LANES, &tiled[0], &tiled[2]], sizes };
-        Family::by_rule(gpu, self.fours(), outputs).or_fastest(gpu, asked, |_| true, make)
+        Family::by_rule(gpu, self.fours(), outputs).or_fastest(gpu, asked, make)
     }
 }
 
@@ -84,7 +87,7 @@ pub(in crate::ops) fn forward(
     let family = params.family(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
         let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |family| forward_by(family, &x, &weight, None, params, Gradient::Neither)
+        move |family| forward_by(family, &x, &weight, None, params, gradient)
     });
     forward_by(family, x, weight, bias, params, gradient)
 }
@@ -119,7 +122,7 @@ pub(in crate::ops) fn backward_input(
     let family = params.family(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |family| backward_input_by(family, &dy, &weight, None, params, Gradient::Neither)
+        move |family| backward_input_by(family, &dy, &weight, None, params, gradient)
     });
     backward_input_by(family, dy, weight, bias, params, gradient)
 }
@@ -157,7 +160,7 @@ pub(in crate::ops) fn backward_weight(
     let family = params.family(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
         let [x, _, dy] = params.shapes();
         let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |family| backward_weight_by(family, [&x, &dy], params, Gradient::Neither, false).0
+        move |family| backward_weight_by(family, [&x, &dy], params, gradient, false).0
     });
     backward_weight_by(family, [x, dy], params, gradient, want_b)
 }
@@ -185,7 +188,7 @@ fn backward_weight_by(
     // How many of them, over all parts, keep the device busy.
     let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 32 };
     // No part longer than PART while memory allows.
-    let least = pixels.div_ceil((PARTIAL / count).max(1));
+    let least = pixels.div_ceil((PARTIAL / count).clamp(1, GROUPS));
     let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
     // All of about a length.
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
