@@ -8,7 +8,7 @@ use std::rc::Rc;
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 use rustc_hash::FxHashMap;
 
-use super::adapter::IMMEDIATE_BYTES;
+use super::facts::IMMEDIATE_BYTES;
 
 /// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
 #[derive(Clone, Debug)]

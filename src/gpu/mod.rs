@@ -9,6 +9,7 @@
 
 mod adapter;
 mod cache;
+mod facts;
 mod kernel;
 mod memory;
 mod options;
@@ -25,14 +26,13 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-pub use adapter::{
-    AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts, NONE_FOUND, adapters,
-    every_adapter, find_adapter,
-};
+pub use adapter::{NONE_FOUND, adapters, every_adapter, find_adapter};
+pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
 pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, shader};
 pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
+pub use record::GROUPS;
 pub use tuning::{Question, TUNING_SECONDS};
 
 use crate::error::{Error, Result};

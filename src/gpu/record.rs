@@ -6,6 +6,9 @@ use super::kernel::Pipeline;
 use super::{Buffer, Gpu, Override, Shader, raise};
 use crate::error::Error;
 
+/// Workgroups that a grid may have in each direction: WebGPU's smallest limit.
+pub const GROUPS: usize = 65_535;
+
 /// Submits that may be unfinished at once: enough to keep the GPU busy, few enough that a stop is quick.
 const IN_FLIGHT: usize = 2;
 /// Bind groups kept; far above what one model needs, a bound for programs that never repeat themselves.
@@ -53,7 +56,7 @@ impl Gpu {
         if groups.contains(&0) {
             return;
         }
-        assert!(groups.iter().all(|&g| g <= 65_535), "{}: a grid of {groups:?} workgroups", pipeline.label);
+        assert!(groups.iter().all(|&g| g as usize <= GROUPS), "{}: a grid of {groups:?} workgroups", pipeline.label);
         self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
         self.count(|c| c.dispatches += 1);
         self.time(&pipeline);

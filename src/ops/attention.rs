@@ -7,7 +7,7 @@ use super::family::{Asked, fastest, noise};
 use super::matmul::Trans;
 use super::softmax::softmax_of_seen;
 use super::{LOOPS, grid};
-use crate::gpu::{Override, Shader, shader};
+use crate::gpu::{GROUPS, Override, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("attention");
@@ -20,8 +20,6 @@ const WIDEST: usize = 256;
 const NARROW: usize = 32;
 /// Scores that are stored where that is faster: 64 MiB of them.
 const SCORES: usize = 1 << 24;
-/// Matrices that one product can make.
-const MATRICES: usize = 65_535;
 
 /// How [`attention`] is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,7 +84,7 @@ type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 /// The better way: products only where scores may be stored, and there on CPU adapters or where they were measured to be.
 fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let ([n, len_q, heads, d], [_, len_k, ..], gpu) = (q.dims(), k.dims::<4>(), q.gpu());
-    if n * heads * len_q * len_k > SCORES || n * heads > MATRICES {
+    if n * heads * len_q * len_k > SCORES || n * heads > GROUPS {
         return by_tiles;
     }
     // Gradients are half of the matter, where they are wanted.

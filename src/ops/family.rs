@@ -162,10 +162,7 @@ impl Family {
     /// `self`, or on a device that measures the fastest, if everything comes in whole vec4s. `make` prepares operands and
     /// returns what runs a kernel on them.
     pub fn or_fastest<F: Fn(Family) -> Tensor>(self, gpu: &Gpu, asked: Asked, make: impl FnOnce() -> F) -> Family {
-        if self == Family::Scalar {
-            return self;
-        }
-        if gpu.prefers() != Prefer::Measured {
+        if self == Family::Scalar || gpu.prefers() != Prefer::Measured {
             return self;
         }
         // The portable one first.

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::family::{Asked, Family, Gradient, Tiled, noise, tiled};
 use super::reduce::sum_middle;
-use crate::gpu::{Gpu, Override, Shader, shader};
+use crate::gpu::{GROUPS, Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("matmul");
@@ -16,8 +16,6 @@ pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 const BLOCK: usize = 4;
 /// Columns up to which a subgroup's block is half as wide.
 const NARROW: usize = 32;
-/// Workgroups that a grid may have in each direction.
-const GROUPS: usize = 65_535;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
@@ -233,7 +231,7 @@ fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogu
         b_k: if trans.b { 1 } else { n as u32 },
         b_column: if trans.b { k as u32 } else { 1 },
         b_batch: (k * n) as u32,
-        fold: blocks.div_ceil(GROUPS) as u32,
+        fold: blocks.div_ceil(GROUPS).max(1) as u32,
     };
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;

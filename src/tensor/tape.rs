@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 use super::Tensor;
-use crate::gpu::{Shader, shader};
+use crate::gpu::{GROUPS, Shader, shader};
 
 pub(crate) static SHADER: Shader = shader!("accumulate");
 
@@ -196,9 +196,9 @@ fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     sum
 }
 
-/// Workgroups of `size` invocations for `invocations` of them, folded into y over WebGPU's 65,535 (`shared/grid.wgsl`).
+/// Workgroups of `size` invocations for `invocations` of them, folded into y over [`GROUPS`] (`shared/grid.wgsl`).
 pub(crate) fn grid(invocations: usize, size: usize) -> [u32; 3] {
     let groups = invocations.div_ceil(size) as u32;
-    let rows = groups.div_ceil(65_535).max(1);
+    let rows = groups.div_ceil(GROUPS as u32).max(1);
     [groups.div_ceil(rows), rows, 1]
 }

@@ -1,7 +1,7 @@
 //! The three directions of a convolution, each by one of several kernels.
 
 use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
-use crate::gpu::{ALIGN, Gpu, Override, Shader};
+use crate::gpu::{ALIGN, GROUPS, Gpu, Override, Shader};
 use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, noise};
 use crate::ops::reduce::sum_middle;
 use crate::ops::{LOOPS, grid};
@@ -12,9 +12,6 @@ const NARROW: usize = 32;
 
 /// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
 const PART: usize = 2048;
-
-/// Parts that a grid has room for.
-const GROUPS: usize = 65_535;
 
 /// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
 const PARTIAL: usize = 1 << 24;
