@@ -48,6 +48,16 @@ const TILES: [Mode; 5] = [
     Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
     Mode::new("128x128", false, Prefer::Tiles(0)),
 ];
+/// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds do too.
+const WINOGRAD: [Mode; 2] = [
+    Mode::new("winograd", false, Prefer::Winograd { gpu: true }),
+    Mode::new("winograd checked", true, Prefer::Winograd { gpu: true }),
+];
+/// The same with kernels for lanes.
+const WINOGRAD_ON_LANES: [Mode; 2] = [
+    Mode::new("winograd on lanes", false, Prefer::Winograd { gpu: false }),
+    Mode::new("winograd on lanes checked", true, Prefer::Winograd { gpu: false }),
+];
 /// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug builds do too.
 const HALVES: [Mode; 4] = [
     Mode::f16("f16 checked", true, 0),
@@ -62,6 +72,8 @@ const ON_CPUS: [&str; 4] = ["attention", "group_norm", "group_norm_silu", "layer
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
 const TILED: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
+/// Ops that Winograd's algorithm may do.
+const BY_WINOGRAD: [&str; 2] = ["conv2d", "conv_transpose2d"];
 
 /// The modes in which `op` is run on an adapter.
 pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
@@ -71,6 +83,10 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
         modes.extend(TILES);
     } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) {
         modes.push(PORTABLE);
+    }
+    if BY_WINOGRAD.contains(&op) {
+        modes.extend(WINOGRAD);
+        modes.extend(WINOGRAD_ON_LANES.into_iter().filter(|_| adapter.has_lanes()));
     }
     if TILED.contains(&op) || BY_PRODUCTS.contains(&op) {
         let tiles = adapter.cooperative().map_or(0, Cooperative::tiles);

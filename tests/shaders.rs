@@ -13,11 +13,16 @@ use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ShaderStage};
 
 /// Entry points that GLSL ES 3.10 cannot express, with the reason.
-const NO_GLSL: [(&str, &str, &str); 4] = [
+const NO_GLSL: [(&str, &str, &str); 9] = [
     ("matmul_lanes", "lanes", WORDS),
     ("conv2d_lanes", "forward", WORDS),
     ("conv2d_lanes", "backward_input", WORDS),
     ("conv2d_lanes", "backward_weight", WORDS),
+    ("winograd_lanes", "image", WORDS),
+    ("winograd_lanes", "weight", WORDS),
+    ("winograd_lanes", "outputs", WORDS),
+    ("winograd_lanes", "gradient", WORDS),
+    ("winograd_lanes", "weight_gradient", WORDS),
 ];
 /// In the names of shaders on cooperative matrices, which run under Vulkan alone.
 const MATRICES: &str = " cooperative";

@@ -49,6 +49,10 @@ const PLAIN: &[Sizes] = &[
     [2, 8, 8, 32, 20, 4, 4, 2, 1, 1, 1],
     [3, 9, 7, 68, 16, 3, 2, 3, 2, 0, 1],
     [5, 7, 7, 16, 20, 1, 3, 1, 0, 1, 1],
+    // Tiles of 4 x 4 outputs: below, at and above, and so many that rules take them.
+    [3, 4, 5, 16, 20, 3, 3, 1, 1, 1, 1],
+    [1, 21, 21, 16, 16, 3, 3, 1, 1, 1, 0],
+    [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 1],
     // More output pixels than an invocation may loop, for the weight's gradient.
     [9, 87, 90, 1, 1, 1, 1, 1, 0, 0, 1],
     [8, 93, 95, 4, 4, 1, 1, 1, 0, 0, 0],

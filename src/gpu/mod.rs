@@ -156,7 +156,7 @@ impl Gpu {
             Prefer::Measured => Tuning::load(&facts, options.cache_dir.as_deref()),
             _ => Tuning::default(),
         };
-        let by_kind = matches!(prefer, Prefer::Rule | Prefer::Measured);
+        let by_kind = matches!(prefer, Prefer::Rule | Prefer::Measured | Prefer::Winograd { gpu: false });
         let cache_file =
             options.cache_dir.filter(|_| facts.features.pipeline_cache).map(|dir| dir.join(cache::name(&facts)));
         let cache = cache_file.as_ref().map(|file| cache::load(&device, file));

@@ -102,7 +102,7 @@ impl Params {
     }
 
     /// Whether all channels come in vec4.
-    fn fours(&self) -> bool {
+    pub(super) fn fours(&self) -> bool {
         self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
     }
 

@@ -159,21 +159,12 @@ impl Family {
         if matches!(self, Family::Tiled(_)) { "tiled" } else { own }
     }
 
-    /// `self`, or on a device that measures the fastest, if everything comes in whole vec4s. `make` prepares operands and
-    /// returns what runs a kernel on them.
-    pub fn or_fastest<F: Fn(Family) -> Tensor>(self, gpu: &Gpu, asked: Asked, make: impl FnOnce() -> F) -> Family {
-        if self == Family::Scalar || gpu.prefers() != Prefer::Measured {
-            return self;
-        }
-        // The portable one first.
-        let mut ways = vec![("vec4", Family::Vec4)];
-        ways.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
-        ways.extend(tiles(gpu).into_iter().map(|(name, tile)| (name, Family::Tiled(tile))));
-        let found = fastest(gpu, asked, &ways, || {
-            let run = make();
-            move |family| vec![run(family)]
-        });
-        found.unwrap_or(self)
+    /// All that everything in whole vec4s may be made by, the portable one first.
+    pub fn all(gpu: &Gpu) -> Vec<(&'static str, Family)> {
+        let mut all = vec![("vec4", Family::Vec4)];
+        all.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
+        all.extend(tiles(gpu).into_iter().map(|(name, tile)| (name, Family::Tiled(tile))));
+        all
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{Asked, Family, Gradient, Tiled, noise, tiled};
+use super::family::{Asked, Family, Gradient, Tiled, fastest, noise, tiled};
 use super::reduce::sum_middle;
 use crate::gpu::{GROUPS, Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
@@ -184,24 +184,38 @@ struct Epilogue<'a> {
 /// The product without history.
 #[track_caller]
 fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
+    let [batch, m, n, k] = sizes(a, b, trans);
+    a.gpu().count_flops(2 * batch * m * n * k);
+    uncounted(a, b, epilogue, trans)
+}
+
+/// The products of a convolution, which counts its own multiplications.
+pub(super) fn batched(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
+    uncounted(a, b, Epilogue::default(), trans)
+}
+
+fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let sizes = sizes(a, b, trans);
     let [batch, m, n, k] = sizes;
     let gpu = a.gpu();
-    gpu.count_flops(2 * batch * m * n * k);
     // A vec4 runs along K, or along the rows of a transposed a and the columns of a plain b.
     let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
     if vectors && n % 4 != 0 {
         // Kernels that share loads write whole vec4s.
         return product_by(Family::Vec4, sizes, a, b, epilogue, trans);
     }
+    let by_rule = Family::by_rule(gpu, vectors, [m, n]);
+    if by_rule == Family::Scalar {
+        return product_by(by_rule, sizes, a, b, epilogue, trans);
+    }
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
     let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED[0], &TILED[2]], sizes: &asked };
-    let family = Family::by_rule(gpu, vectors, [m, n]).or_fastest(gpu, asked, || {
+    let found = fastest(gpu, asked, &Family::all(gpu), || {
         let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
         let epilogue = Epilogue { gradient: epilogue.gradient, ..Epilogue::default() };
-        move |family| product_by(family, sizes, &a, &b, epilogue, trans)
+        move |family| vec![product_by(family, sizes, &a, &b, epilogue, trans)]
     });
-    product_by(family, sizes, a, b, epilogue, trans)
+    product_by(found.unwrap_or(by_rule), sizes, a, b, epilogue, trans)
 }
 
 /// Batch, rows, columns and terms of a product.

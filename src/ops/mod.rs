@@ -31,6 +31,7 @@ mod reduce;
 mod resample;
 mod softmax;
 mod unfold;
+mod winograd;
 
 pub use adam::{AdamStep, Clip, adam, clip, collect, ema};
 pub use attention::{Attention, attention};
@@ -103,6 +104,8 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &reduce::SHADER,
         &resample::SHADER,
         &softmax::SHADER,
+        &winograd::SHADER,
+        &winograd::LANES,
         &crate::tensor::ACCUMULATE,
     ];
     let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT];

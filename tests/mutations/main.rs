@@ -2,11 +2,13 @@
 //! one case of the op that runs it must then fail. That the kernels pass as they stand is `cargo test --test kernels`.
 //! Needs a GPU adapter.
 
+mod by_winograd;
 mod faults;
 mod in_tiles;
 mod on_cpus;
 mod on_matrices;
 
+use by_winograd::{BY_WINOGRAD, BY_WINOGRAD_ON_LANES};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions, Precision, Prefer, Shader, adapters, parse};
 use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
@@ -20,12 +22,14 @@ fn main() {
     let arguments = Arguments::from_args();
     let adapter = adapters().into_iter().find(|a| a.default);
     let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
-    let on_lanes = if adapter.as_ref().is_some_and(|a| a.has_lanes()) { ON_LANES } else { &[] };
+    let has_lanes = adapter.as_ref().is_some_and(|a| a.has_lanes());
+    let (on_lanes, by_winograd) = if has_lanes { (ON_LANES, BY_WINOGRAD_ON_LANES) } else { (&[][..], &[][..]) };
     // The text is the same for matrices of 16 x 16.
     let matrices = adapter.and_then(|a| a.cooperative()).is_some_and(|matrices| matrices.edge == 8);
     let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
-    for (at, faults) in FAULTS.iter().chain(IN_TILES).chain(on_cpus).chain(on_lanes).chain(on_matrices).enumerate() {
+    let on_any = FAULTS.iter().chain(IN_TILES).chain(BY_WINOGRAD);
+    for (at, faults) in on_any.chain(on_cpus).chain(on_lanes).chain(by_winograd).chain(on_matrices).enumerate() {
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
@@ -39,9 +43,11 @@ fn main() {
 fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let is_of = |list: &[Faults]| list.iter().any(|of_list| std::ptr::eq(of_list, faults));
     let precision = if is_of(ON_MATRICES) { Precision::F16 } else { Precision::F32 };
-    let prefer = match (is_of(FAULTS), is_of(IN_TILES)) {
-        (true, _) => Prefer::Portable,
-        (_, true) => Prefer::Tiles(TILE),
+    let prefer = match faults {
+        _ if is_of(FAULTS) => Prefer::Portable,
+        _ if is_of(IN_TILES) => Prefer::Tiles(TILE),
+        _ if is_of(BY_WINOGRAD) => Prefer::Winograd { gpu: true },
+        _ if is_of(BY_WINOGRAD_ON_LANES) => Prefer::Winograd { gpu: false },
         _ => Prefer::Rule,
     };
     let stand_ins = vec![broken(faults, number)];

@@ -2,9 +2,9 @@
 
 use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, GROUPS, Gpu, Override, Shader};
-use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, noise};
+use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, fastest, noise};
 use crate::ops::reduce::sum_middle;
-use crate::ops::{LOOPS, grid};
+use crate::ops::{LOOPS, grid, winograd};
 use crate::tensor::Tensor;
 
 /// Channels up to which a subgroup's block is half as wide.
@@ -15,6 +15,13 @@ const PART: usize = 2048;
 
 /// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
 const PARTIAL: usize = 1 << 24;
+
+/// How a direction is computed.
+#[derive(Clone, Copy)]
+enum Way {
+    Winograd,
+    Direct(Family),
+}
 
 /// What is dispatched.
 struct Plan {
@@ -54,18 +61,31 @@ impl Params {
         }
     }
 
-    /// The family for outputs of so many rows and columns; see [`Family::or_fastest`].
-    fn family<F: Fn(Family) -> Tensor>(
+    /// The way for outputs of so many rows and columns: by rule, or the fastest on a device that measures. `make` prepares
+    /// operands and returns what goes one of the ways on them.
+    fn way<F: Fn(Way) -> Tensor>(
         &self,
         gpu: &Gpu,
         op: &'static str,
         tiled: &'static Tiled,
         outputs: [usize; 2],
         make: impl FnOnce() -> F,
-    ) -> Family {
+    ) -> Way {
+        let family = Family::by_rule(gpu, self.fours(), outputs);
+        let by_rule = if self.suits_winograd(gpu) { Way::Winograd } else { Way::Direct(family) };
+        if family == Family::Scalar {
+            return by_rule;
+        }
+        let mut ways: Vec<(&str, Way)> =
+            Family::all(gpu).into_iter().map(|(name, family)| (name, Way::Direct(family))).collect();
+        ways.extend(self.allows_winograd(gpu).then_some(("winograd", Way::Winograd)));
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
-        let asked = Asked { op, shaders: &[&VEC4, &LANES, &tiled[0], &tiled[2]], sizes };
-        Family::by_rule(gpu, self.fours(), outputs).or_fastest(gpu, asked, make)
+        let asked = Asked { op, shaders: &[&VEC4, &LANES, &tiled[0], &tiled[2], &winograd::SHADER], sizes };
+        let found = fastest(gpu, asked, &ways, || {
+            let run = make();
+            move |way| vec![run(way)]
+        });
+        found.unwrap_or(by_rule)
     }
 }
 
@@ -81,22 +101,23 @@ pub(in crate::ops) fn forward(
     gpu.count_flops(params.flops());
     // Lanes pay for few pixels too.
     let outputs = [params.out_pixels().max(SMALL), params.o as usize];
-    let family = params.family(gpu, "conv2d forward", &TILED, outputs, || {
+    let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
         let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |family| forward_by(family, &x, &weight, None, params, gradient)
+        move |way| forward_by(way, &x, &weight, None, params, gradient)
     });
-    forward_by(family, x, weight, bias, params, gradient)
+    forward_by(way, x, weight, bias, params, gradient)
 }
 
 fn forward_by(
-    family: Family,
+    way: Way,
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
 ) -> Tensor {
+    let Way::Direct(family) = way else { return winograd::forward(x, weight, bias, params) };
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
     let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
     let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
@@ -116,22 +137,23 @@ pub(in crate::ops) fn backward_input(
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.pixels().max(SMALL), params.c as usize];
-    let family = params.family(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
+    let way = params.way(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |family| backward_input_by(family, &dy, &weight, None, params, gradient)
+        move |way| backward_input_by(way, &dy, &weight, None, params, gradient)
     });
-    backward_input_by(family, dy, weight, bias, params, gradient)
+    backward_input_by(way, dy, weight, bias, params, gradient)
 }
 
 fn backward_input_by(
-    family: Family,
+    way: Way,
     dy: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
 ) -> Tensor {
+    let Way::Direct(family) = way else { return winograd::backward_input(dy, weight, bias, params) };
     let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
     // Phase by phase of the stride: see the WGSL.
     let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
@@ -154,21 +176,22 @@ pub(in crate::ops) fn backward_weight(
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.c as usize, params.o as usize];
-    let family = params.family(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
+    let way = params.way(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
         let [x, _, dy] = params.shapes();
         let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |family| backward_weight_by(family, [&x, &dy], params, gradient, false).0
+        move |way| backward_weight_by(way, [&x, &dy], params, gradient, false).0
     });
-    backward_weight_by(family, [x, dy], params, gradient, want_b)
+    backward_weight_by(way, [x, dy], params, gradient, want_b)
 }
 
 fn backward_weight_by(
-    family: Family,
+    way: Way,
     [x, dy]: [&Tensor; 2],
     params: Params,
     gradient: Gradient,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
+    let Way::Direct(family) = way else { return (winograd::backward_weight([x, dy], params), None) };
     let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
     let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
     let [c, o] = [params.c, params.o].map(|d| d as usize);

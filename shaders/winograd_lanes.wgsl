@@ -1,0 +1,59 @@
+//! winograd.wgsl for CPU drivers that load and store lane by lane, 64 bits as fast as 32: two channels an invocation.
+#import winograd
+
+alias Element = u64;
+alias Row = mat3x4<f32>; // of both channels
+
+@group(0) @binding(0) var<storage, read> x: array<u64>; // [n, h, w, channels / 2], or a weight [3, 3, rows, channels / 2]
+@group(0) @binding(1) var<storage, read> squares: array<u64>; // [36, rows, channels / 2]
+@group(0) @binding(2) var<storage, read> bias: array<u64>; // [channels / 2]
+@group(0) @binding(3) var<storage, read_write> y: array<u64>; // as x, or as squares
+
+fn both(v: u64, w: u64) -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4(u32(v), u32(v >> 32u), u32(w), u32(w >> 32u)));
+}
+
+fn element(v: vec2<f32>) -> u64 {
+    let bits = bitcast<vec2<u32>>(v);
+    return u64(bits.x) | (u64(bits.y) << 32u);
+}
+
+fn row_of(v0: u64, v1: u64, v2: u64, v3: u64, v4: u64, v5: u64) -> Row {
+    return Row(both(v0, v1), both(v2, v3), both(v4, v5));
+}
+
+fn element0(row: Row) -> u64 {
+    return element(row[0].xy);
+}
+
+fn element1(row: Row) -> u64 {
+    return element(row[0].zw);
+}
+
+fn element2(row: Row) -> u64 {
+    return element(row[1].xy);
+}
+
+fn element3(row: Row) -> u64 {
+    return element(row[1].zw);
+}
+
+fn element4(row: Row) -> u64 {
+    return element(row[2].xy);
+}
+
+fn element5(row: Row) -> u64 {
+    return element(row[2].zw);
+}
+
+// Columns as rows.
+fn turned(s: Square) -> Square {
+    return Square(
+        Row(vec4(s.r0[0].xy, s.r1[0].xy), vec4(s.r2[0].xy, s.r3[0].xy), vec4(s.r4[0].xy, s.r5[0].xy)),
+        Row(vec4(s.r0[0].zw, s.r1[0].zw), vec4(s.r2[0].zw, s.r3[0].zw), vec4(s.r4[0].zw, s.r5[0].zw)),
+        Row(vec4(s.r0[1].xy, s.r1[1].xy), vec4(s.r2[1].xy, s.r3[1].xy), vec4(s.r4[1].xy, s.r5[1].xy)),
+        Row(vec4(s.r0[1].zw, s.r1[1].zw), vec4(s.r2[1].zw, s.r3[1].zw), vec4(s.r4[1].zw, s.r5[1].zw)),
+        Row(vec4(s.r0[2].xy, s.r1[2].xy), vec4(s.r2[2].xy, s.r3[2].xy), vec4(s.r4[2].xy, s.r5[2].xy)),
+        Row(vec4(s.r0[2].zw, s.r1[2].zw), vec4(s.r2[2].zw, s.r3[2].zw), vec4(s.r4[2].zw, s.r5[2].zw)),
+    );
+}
