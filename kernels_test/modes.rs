@@ -49,14 +49,12 @@ const TILES: [Mode; 5] = [
     Mode::new("128x128", false, Prefer::Tiles(0)),
 ];
 /// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds do too.
-const WINOGRAD: [Mode; 2] = [
-    Mode::new("winograd", false, Prefer::Winograd { gpu: true }),
-    Mode::new("winograd checked", true, Prefer::Winograd { gpu: true }),
-];
+const WINOGRAD: [Mode; 2] =
+    [Mode::new("winograd", false, Prefer::WinogradOnGpus), Mode::new("winograd checked", true, Prefer::WinogradOnGpus)];
 /// The same with kernels for lanes.
 const WINOGRAD_ON_LANES: [Mode; 2] = [
-    Mode::new("winograd on lanes", false, Prefer::Winograd { gpu: false }),
-    Mode::new("winograd on lanes checked", true, Prefer::Winograd { gpu: false }),
+    Mode::new("winograd on lanes", false, Prefer::Winograd),
+    Mode::new("winograd on lanes checked", true, Prefer::Winograd),
 ];
 /// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug builds do too.
 const HALVES: [Mode; 4] = [

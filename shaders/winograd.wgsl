@@ -1,7 +1,7 @@
 //! Winograd's convolution of 3 x 3 taps and stride 1 in tiles of 4 x 4 outputs (Lavin & Gray 2016, F(4 x 4, 3 x 3)):
 //!   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ x B)] A      dw = Gᵀ [(Bᵀ x B) ⊙ (A dy Aᵀ)] G      dx: y of dy and the weight turned around
 //! with a sum over channels (over tiles in dw) in ⊙, so that it is 36 products of matrices, made by others: a quarter of the
-//! multiplications.
+//! multiplications. A, B and G are those of shared/winograd_transforms.wgsl.
 //!   image            Bᵀ x B, x being zero outside of the image
 //!   weight           G w Gᵀ, of the weight turned by 180 degrees if TURNED
 //!   outputs          Aᵀ s A + bias of the products s
@@ -11,7 +11,7 @@
 #import winograd
 
 alias Element = f32;
-alias Row = mat3x2<f32>;
+alias Row = mat2x3<f32>; // mat3x2 is not a plain matrix in HLSL
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, h, w, channels], or a weight [3, 3, rows, channels]
 @group(0) @binding(1) var<storage, read> squares: array<f32>; // [36, rows, channels]
@@ -31,19 +31,19 @@ fn element1(row: Row) -> f32 {
 }
 
 fn element2(row: Row) -> f32 {
-    return row[1].x;
+    return row[0].z;
 }
 
 fn element3(row: Row) -> f32 {
-    return row[1].y;
+    return row[1].x;
 }
 
 fn element4(row: Row) -> f32 {
-    return row[2].x;
+    return row[1].y;
 }
 
 fn element5(row: Row) -> f32 {
-    return row[2].y;
+    return row[1].z;
 }
 
 // Columns as rows.
@@ -51,9 +51,9 @@ fn turned(s: Square) -> Square {
     return Square(
         Row(s.r0[0].x, s.r1[0].x, s.r2[0].x, s.r3[0].x, s.r4[0].x, s.r5[0].x),
         Row(s.r0[0].y, s.r1[0].y, s.r2[0].y, s.r3[0].y, s.r4[0].y, s.r5[0].y),
+        Row(s.r0[0].z, s.r1[0].z, s.r2[0].z, s.r3[0].z, s.r4[0].z, s.r5[0].z),
         Row(s.r0[1].x, s.r1[1].x, s.r2[1].x, s.r3[1].x, s.r4[1].x, s.r5[1].x),
         Row(s.r0[1].y, s.r1[1].y, s.r2[1].y, s.r3[1].y, s.r4[1].y, s.r5[1].y),
-        Row(s.r0[2].x, s.r1[2].x, s.r2[2].x, s.r3[2].x, s.r4[2].x, s.r5[2].x),
-        Row(s.r0[2].y, s.r1[2].y, s.r2[2].y, s.r3[2].y, s.r4[2].y, s.r5[2].y),
+        Row(s.r0[1].z, s.r1[1].z, s.r2[1].z, s.r3[1].z, s.r4[1].z, s.r5[1].z),
     );
 }

@@ -50,6 +50,21 @@ fn an_upload_does_not_overtake_recorded_work() {
 }
 
 #[test]
+fn what_waits_for_its_pipeline_keeps_its_turn() {
+    // Nothing is compiled yet: dispatches wait while others, of kernels that are there sooner, and zeros follow.
+    let gpu = gpu();
+    let x = Tensor::from_slice(&gpu, &[1.0; 64], [64]);
+    let y = ops::affine(&x, 2.0, 0.0);
+    drop(x);
+    // In the memory of x.
+    let zeros = Tensor::zeros(&gpu, [64]);
+    let sum = ops::add(&y, &zeros);
+    drop((y, zeros));
+    let last = ops::affine(&sum, 3.0, 1.0);
+    assert_eq!((sum.to_vec(), last.to_vec()), (vec![2.0; 64], vec![7.0; 64]));
+}
+
+#[test]
 fn results_under_the_profiler_are_the_same() {
     // The profiler reads timestamps back in the middle of every other read-back.
     let gpu = Gpu::open(GpuOptions { profile: true, ..GpuOptions::default() }).expect("an adapter");

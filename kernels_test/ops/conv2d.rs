@@ -53,6 +53,8 @@ const PLAIN: &[Sizes] = &[
     [3, 4, 5, 16, 20, 3, 3, 1, 1, 1, 1],
     [1, 21, 21, 16, 16, 3, 3, 1, 1, 1, 0],
     [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 1],
+    // So many tiles that their sum has parts.
+    [2052, 1, 1, 16, 16, 3, 3, 1, 1, 1, 0],
     // More output pixels than an invocation may loop, for the weight's gradient.
     [9, 87, 90, 1, 1, 1, 1, 1, 0, 0, 1],
     [8, 93, 95, 4, 4, 1, 1, 1, 0, 0, 0],

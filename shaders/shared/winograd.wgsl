@@ -1,6 +1,7 @@
 // The kernels of Winograd's convolution. A file that imports this has an Element, one channel or several, a Row of six of them
 // that can be added and multiplied by a number, turns one into the other, and has the bindings; see winograd.wgsl.
 #import grid
+#import winograd_transforms
 
 override TURNED: bool = false;
 override BIAS: bool = false;
@@ -12,68 +13,6 @@ struct Params {
     channels: u32, // in elements
 }
 var<immediate> p: Params;
-
-const R: f32 = 1.4142135623730951; // √2
-const S: f32 = 0.7071067811865476; // 1/√2
-
-// Six rows, of which some may be zero, of six elements.
-struct Square { r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row }
-
-// Bᵀ s.
-fn times_b(s: Square) -> Square {
-    let even = s.r4 - 2.0 * s.r2;
-    let odd = S * s.r3 - R * s.r1;
-    let far_even = s.r4 - 0.5 * s.r2;
-    let far_odd = R * s.r3 - S * s.r1;
-    return Square(
-        (s.r0 - 2.5 * s.r2) + s.r4, even + odd, even - odd, far_even + far_odd, far_even - far_odd, (s.r1 - 2.5 * s.r3) + s.r5,
-    );
-}
-
-// G s, of three rows.
-fn times_g(s: Square) -> Square {
-    let even = (-2.0 / 3.0) * s.r0 - (1.0 / 3.0) * s.r2;
-    let odd = (-2.0 / 3.0 * S) * s.r1;
-    let far_even = (1.0 / 6.0) * s.r0 + (1.0 / 3.0) * s.r2;
-    let far_odd = (1.0 / 6.0 * R) * s.r1;
-    return Square(s.r0, even + odd, even - odd, far_even + far_odd, far_even - far_odd, s.r2);
-}
-
-// Gᵀ s, of three rows.
-fn times_gt(s: Square) -> Square {
-    let even = s.r1 + s.r2;
-    let far_even = s.r3 + s.r4;
-    return Square(
-        s.r0 - (2.0 / 3.0) * even + (1.0 / 6.0) * far_even,
-        (-2.0 / 3.0 * S) * (s.r1 - s.r2) + (1.0 / 6.0 * R) * (s.r3 - s.r4),
-        s.r5 + (1.0 / 3.0) * (far_even - even),
-        Row(), Row(), Row(),
-    );
-}
-
-// Aᵀ s, of four rows.
-fn times_at(s: Square) -> Square {
-    let even = s.r1 + s.r2;
-    let odd = s.r1 - s.r2;
-    let far_even = s.r3 + s.r4;
-    let far_odd = s.r3 - s.r4;
-    return Square(
-        s.r0 + (even + far_even),
-        S * odd + R * far_odd,
-        0.5 * even + 2.0 * far_even,
-        s.r5 + (0.5 * S * odd + 2.0 * R * far_odd),
-        Row(), Row(),
-    );
-}
-
-// A s, of four rows.
-fn times_a(s: Square) -> Square {
-    let even = s.r0 + 0.5 * s.r2;
-    let odd = S * s.r1 + 0.5 * S * s.r3;
-    let far_even = s.r0 + 2.0 * s.r2;
-    let far_odd = R * s.r1 + 2.0 * R * s.r3;
-    return Square(s.r0, even + odd, even - odd, far_even + far_odd, far_even - far_odd, s.r3);
-}
 
 // Which row of the matrices and which channel an invocation makes.
 struct Place { row: u32, channel: u32 }

@@ -56,6 +56,7 @@ impl Gpu {
     pub fn save_caches(&self) -> Result<()> {
         self.save_answers()?;
         let kernels = self.0.kernels.borrow();
+        kernels.wait();
         let (Some(file), Some(data)) = (&self.0.cache_file, kernels.cache.as_ref().and_then(|c| c.get_data())) else {
             return Ok(());
         };

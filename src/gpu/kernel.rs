@@ -1,13 +1,18 @@
 //! From a WGSL file to pipelines: `#import` resolved by appending, bindings and parameters found by
-//! reflection, pipelines made once per (entry point, overrides).
+//! reflection, pipelines made once per (entry point, overrides), several at a time.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, channel};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 use rustc_hash::FxHashMap;
 
+use super::GpuOptions;
 use super::facts::IMMEDIATE_BYTES;
 
 /// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
@@ -43,7 +48,7 @@ macro_rules! shader {
 pub use shader;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 15] = [
+const SHARED: [(&str, &str); 16] = [
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
@@ -59,6 +64,10 @@ const SHARED: [(&str, &str); 15] = [
     ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
     ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
     ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),
+    (
+        "winograd_transforms",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_transforms.wgsl")),
+    ),
 ];
 
 impl Shader {
@@ -160,18 +169,44 @@ fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFact
 /// An override constant: name and value.
 pub type Override = (&'static str, u32);
 
-/// A compiled entry point with its overrides.
+/// An entry point with its overrides, compiled or about to be.
 pub(super) struct Pipeline {
     pub id: u32,
     /// `file/entry`, for the profile.
     pub label: String,
     pub facts: EntryFacts,
     pub layout: wgpu::BindGroupLayout,
-    pub raw: wgpu::ComputePipeline,
+    compiled: OnceCell<Compiled>,
+    /// Of the thread that compiles.
+    compiler: Receiver<Compiled>,
     overrides: Vec<Override>,
     shader: &'static str,
     entry: &'static str,
 }
+
+/// A pipeline, or why a compiler panicked.
+type Compiled = Result<wgpu::ComputePipeline, String>;
+
+impl Pipeline {
+    pub fn is_compiled(&self) -> bool {
+        self.compiled.get().is_some() || self.compiler.try_recv().is_ok_and(|made| self.compiled.set(made).is_ok())
+    }
+
+    fn wait(&self) -> &Compiled {
+        self.compiled.get_or_init(|| self.compiler.recv().unwrap_or_else(|error| Err(error.to_string())))
+    }
+
+    /// The pipeline, after waiting for the compiler.
+    pub fn raw(&self) -> &wgpu::ComputePipeline {
+        self.wait().as_ref().unwrap_or_else(|why| panic!("{} could not be compiled: {why}", self.label))
+    }
+}
+
+/// Threads that compile, with stacks like the main thread's: drivers' compilers recurse.
+static COMPILERS: LazyLock<rayon::ThreadPool> = LazyLock::new(|| {
+    let threads = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compiler {i}")).stack_size(8 << 20);
+    threads.build().expect("threads can be started")
+});
 
 struct Loaded {
     raw: wgpu::ShaderModule,
@@ -187,21 +222,40 @@ pub(super) struct Kernels {
     /// Bounds checks, loop bounding and zeroed workgroup memory, as WebGPU has them.
     pub checked: bool,
     stand_ins: Vec<Shader>,
+    /// Whether threads compile.
+    threads: bool,
+}
+
+impl Drop for Kernels {
+    fn drop(&mut self) {
+        // A program must not end while its driver compiles.
+        self.wait();
+    }
 }
 
 impl Kernels {
-    pub fn new(cache: Option<wgpu::PipelineCache>, checked: bool, stand_ins: Vec<Shader>) -> Kernels {
+    /// None yet. On OpenGL, whose one context would be locked too long, pipelines are compiled one by one where they are
+    /// asked for.
+    pub fn new(cache: Option<wgpu::PipelineCache>, options: &GpuOptions, backend: &str) -> Kernels {
         Kernels {
             modules: FxHashMap::default(),
             pipelines: FxHashMap::default(),
             cache,
             compiled: 0,
-            checked,
-            stand_ins,
+            checked: options.checked,
+            stand_ins: options.stand_ins.clone(),
+            threads: backend != "gl",
         }
     }
 
-    /// The pipeline of `entry` with `overrides`, compiled at its first use.
+    /// Waits for all compilers.
+    pub fn wait(&self) {
+        for pipeline in self.pipelines.values().flatten() {
+            let _ = pipeline.wait();
+        }
+    }
+
+    /// The pipeline of `entry` with `overrides`, which begins to be compiled at its first use.
     pub fn pipeline(
         &mut self,
         device: &wgpu::Device,
@@ -243,29 +297,42 @@ impl Kernels {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: facts.immediates,
         });
-        let constants: Vec<(&str, f64)> = overrides.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&pipeline_layout),
-            module: &module.raw,
-            entry_point: Some(entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: self.checked,
-            },
-            cache: self.cache.as_ref(),
-        });
-        self.compiled += 1;
-        Pipeline {
-            id: self.compiled,
-            label,
-            facts,
-            layout,
-            raw,
-            overrides: overrides.to_vec(),
-            shader: shader.name,
-            entry,
+        let (sender, compiler) = channel();
+        let compile = {
+            let (device, module, cache) = (device.clone(), module.raw.clone(), self.cache.clone());
+            let (label, overrides, zeroed) = (label.clone(), overrides.to_vec(), self.checked);
+            move || {
+                let constants: Vec<(&str, f64)> = overrides.iter().map(|&(name, v)| (name, f64::from(v))).collect();
+                device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: Some(&label),
+                    layout: Some(&pipeline_layout),
+                    module: &module,
+                    entry_point: Some(entry),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants: &constants,
+                        zero_initialize_workgroup_memory: zeroed,
+                    },
+                    cache: cache.as_ref(),
+                })
+            }
+        };
+        let job = move || {
+            // What it holds of the device is gone before the pipeline is handed over: who has that may close the device.
+            let made = catch_unwind(AssertUnwindSafe(compile)).map_err(|panic| {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
+            });
+            let _ = sender.send(made);
+        };
+        if self.threads {
+            COMPILERS.spawn(job)
+        } else {
+            job()
         }
+        self.compiled += 1;
+        let compiled = OnceCell::new();
+        let overrides = overrides.to_vec();
+        Pipeline { id: self.compiled, label, facts, layout, compiled, compiler, overrides, shader: shader.name, entry }
     }
 
     fn module(&mut self, device: &wgpu::Device, shader: &'static Shader) -> Rc<Loaded> {

@@ -1,7 +1,7 @@
 //! The only code that says `wgpu`: opening an adapter, recording dispatches, submitting, reading back.
 //!
-//! Dispatches are encoded as they come into one compute pass, which [`Gpu::submit`] hands to the driver: one
-//! submit a training step. Nothing waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that
+//! Dispatches are encoded as they come, or as soon as their pipelines are compiled, into one compute pass, which
+//! [`Gpu::submit`] hands to the driver: one submit a training step. Nothing waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that
 //! would be the third in flight.
 //!
 //! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by unwinding
@@ -59,7 +59,7 @@ pub struct Counters {
     pub buffers: u64,
     /// Bind groups created.
     pub bind_groups: u64,
-    /// Pipelines compiled.
+    /// Pipelines compiled or about to be.
     pub pipelines: u64,
     /// Multiplications and additions of products, convolutions, attention and distances to codes.
     pub flops: u64,
@@ -93,6 +93,7 @@ struct Inner {
     memory_limit: u64,
     cache_file: Option<PathBuf>,
     recording_gradients: Cell<bool>,
+    preparing: Cell<bool>,
     rehearsal: Option<Rehearsal>,
     prefer: Prefer,
     tuning: RefCell<Tuning>,
@@ -156,14 +157,17 @@ impl Gpu {
             Prefer::Measured => Tuning::load(&facts, options.cache_dir.as_deref()),
             _ => Tuning::default(),
         };
-        let by_kind = matches!(prefer, Prefer::Rule | Prefer::Measured | Prefer::Winograd { gpu: false });
-        let cache_file =
-            options.cache_dir.filter(|_| facts.features.pipeline_cache).map(|dir| dir.join(cache::name(&facts)));
+        let by_kind = matches!(prefer, Prefer::Rule | Prefer::Measured | Prefer::Winograd);
+        let cache_file = options
+            .cache_dir
+            .clone()
+            .filter(|_| facts.features.pipeline_cache)
+            .map(|dir| dir.join(cache::name(&facts)));
         let cache = cache_file.as_ref().map(|file| cache::load(&device, file));
         let pool = Rc::new(RefCell::new(Pool::new(options.poison)));
         Gpu(Rc::new(Inner {
             recorder: RefCell::default(),
-            kernels: RefCell::new(Kernels::new(cache, options.checked, options.stand_ins)),
+            kernels: RefCell::new(Kernels::new(cache, &options, &facts.backend)),
             bind_groups: RefCell::default(),
             staging: RefCell::default(),
             profile: options.profile.then(|| RefCell::new(Profile::new(&device, &queue))),
@@ -172,6 +176,7 @@ impl Gpu {
             memory_limit,
             cache_file,
             recording_gradients: Cell::new(true),
+            preparing: Cell::default(),
             pool,
             prefer,
             tuning: RefCell::new(tuning),
@@ -247,6 +252,12 @@ impl Gpu {
         Some(self.0.memory_limit).filter(|&limit| limit < u64::MAX)
     }
 
+    /// Most bytes of a tensor: what can be bound, of what kernels can count in u32.
+    pub fn largest_tensor(&self) -> u64 {
+        let limits = &self.0.facts.limits;
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(4 << 32)
+    }
+
     /// Whether ops record how to differentiate themselves; see [`Gpu::no_grad`].
     pub fn records_gradients(&self) -> bool {
         self.0.recording_gradients.get()
@@ -299,7 +310,7 @@ impl Gpu {
 
     fn take(&self, elements: usize, fresh: bool) -> Buffer {
         let size = (elements as u64 * 4).max(4);
-        let limit = self.0.facts.limits.max_storage_buffer_binding_size.min(self.0.facts.limits.max_buffer_size);
+        let limit = self.largest_tensor();
         if size > limit {
             raise(Error::OutOfMemory(format!(
                 "a tensor of {} MiB is over the {} MiB that {} can bind; use a smaller batch or model",

@@ -58,11 +58,10 @@ pub enum Prefer {
     Portable,
     /// Those for GPUs, with tiles of this number (see `ops`), wherever a shape allows.
     Tiles(usize),
-    /// By rule, as if this was a GPU or not, but Winograd's algorithm for every convolution that allows it.
-    Winograd {
-        /// Whether as if it was one.
-        gpu: bool,
-    },
+    /// By rule, but Winograd's algorithm for every convolution that allows it.
+    Winograd,
+    /// The same by kernels for GPUs.
+    WinogradOnGpus,
 }
 
 /// What products and convolutions are made of. Everything else, and all that is kept in memory, is f32.

@@ -1,6 +1,8 @@
 //! Recording dispatches, submitting them, waiting, reading back.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 
 use super::kernel::Pipeline;
 use super::{Buffer, Gpu, Override, Shader, raise};
@@ -23,6 +25,15 @@ pub(super) struct Recorder {
     pub encoder: Option<wgpu::CommandEncoder>,
     pub pipeline: u32,
     pub in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Dispatches that wait for a pipeline, their own or that of one before them.
+    waiting: Vec<Dispatch>,
+}
+
+struct Dispatch {
+    pipeline: Rc<Pipeline>,
+    group: wgpu::BindGroup,
+    params: Vec<u8>,
+    groups: [u32; 3],
 }
 
 impl Drop for Recorder {
@@ -53,13 +64,21 @@ impl Gpu {
         let params = bytemuck::bytes_of(params);
         assert_eq!(buffers.len(), pipeline.facts.bindings.len(), "{}: buffers given and used", pipeline.label);
         assert_eq!(params.len(), pipeline.facts.immediates as usize, "{}: bytes of Params", pipeline.label);
-        if groups.contains(&0) {
+        if groups.contains(&0) || self.0.preparing.get() {
             return;
         }
         assert!(groups.iter().all(|&g| g as usize <= GROUPS), "{}: a grid of {groups:?} workgroups", pipeline.label);
         self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
         self.count(|c| c.dispatches += 1);
         self.time(&pipeline);
+    }
+
+    /// Begins to compile what `f` dispatches, which is not run: its results are undefined.
+    pub fn prepare(&self, f: impl FnOnce()) {
+        let before = self.0.preparing.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.0.preparing.set(before);
+        result.unwrap_or_else(|left| resume_unwind(left));
     }
 
     fn bind(&self, pipeline: &Pipeline, buffers: &[&Buffer], f: impl FnOnce(&wgpu::BindGroup)) {
@@ -89,14 +108,37 @@ impl Gpu {
         f(groups.entry(key).or_insert(group));
     }
 
-    fn encode(&self, pipeline: &Pipeline, group: &wgpu::BindGroup, params: &[u8], groups: [u32; 3]) {
+    /// Encodes the dispatch, or keeps it until its pipeline is there: meanwhile others can be asked for.
+    fn encode(&self, pipeline: &Rc<Pipeline>, group: &wgpu::BindGroup, params: &[u8], groups: [u32; 3]) {
         let mut recorder = self.0.recorder.borrow_mut();
-        let recorder = &mut *recorder;
+        // The profiler's timestamps are numbered as they are encoded.
+        if self.0.profile.is_some() || (recorder.waiting.is_empty() && pipeline.is_compiled()) {
+            return self.encode_now(&mut recorder, pipeline, group, params, groups);
+        }
+        let (pipeline, group, params) = (pipeline.clone(), group.clone(), params.to_vec());
+        recorder.waiting.push(Dispatch { pipeline, group, params, groups });
+    }
+
+    /// Encodes what waits for pipelines.
+    fn encode_waiting(&self, recorder: &mut Recorder) {
+        for Dispatch { pipeline, group, params, groups } in std::mem::take(&mut recorder.waiting) {
+            self.encode_now(recorder, &pipeline, &group, &params, groups);
+        }
+    }
+
+    fn encode_now(
+        &self,
+        recorder: &mut Recorder,
+        pipeline: &Pipeline,
+        group: &wgpu::BindGroup,
+        params: &[u8],
+        groups: [u32; 3],
+    ) {
         let encoder = recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default()));
         let pass =
             recorder.pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime());
         if recorder.pipeline != pipeline.id {
-            pass.set_pipeline(&pipeline.raw);
+            pass.set_pipeline(pipeline.raw());
             recorder.pipeline = pipeline.id;
         }
         pass.set_bind_group(0, group, &[]);
@@ -140,6 +182,7 @@ impl Gpu {
     /// Ends the open pass so that `f` can record something else than a dispatch.
     pub(super) fn with_encoder<R>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> R) -> R {
         let mut recorder = self.0.recorder.borrow_mut();
+        self.encode_waiting(&mut recorder);
         recorder.pass = None;
         recorder.pipeline = 0;
         f(recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default())))
@@ -156,6 +199,7 @@ impl Gpu {
             self.with_encoder(|encoder| self.resolve_timestamps(encoder));
         }
         let mut recorder = self.0.recorder.borrow_mut();
+        self.encode_waiting(&mut recorder);
         recorder.pass = None;
         recorder.pipeline = 0;
         let Some(encoder) = recorder.encoder.take() else { return };

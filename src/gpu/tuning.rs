@@ -104,7 +104,7 @@ impl Gpu {
     /// Whether `question`, which has no answer yet, is to be answered by measuring.
     pub fn may_measure(&self, question: &Question) -> bool {
         let tuning = self.0.tuning.borrow();
-        tuning.spent.as_secs() < TUNING_SECONDS && !tuning.given_up.contains(&question.key())
+        !self.0.preparing.get() && tuning.spent.as_secs() < TUNING_SECONDS && !tuning.given_up.contains(&question.key())
     }
 
     /// Never measures for `question` again.
@@ -112,17 +112,29 @@ impl Gpu {
         self.0.tuning.borrow_mut().given_up.insert(question.key());
     }
 
-    /// Answers `question` by the fastest of the `candidates` that are `right`; `run` records one of them.
-    pub fn measure(&self, question: &Question, candidates: &[&str], right: &dyn Fn(&str) -> bool, run: &dyn Fn(&str)) {
-        let start = Instant::now();
+    /// Answers `question` by the fastest of the `candidates` that are `right` (`None`: there is no memory to try it);
+    /// `run` records one of them.
+    pub fn measure(
+        &self,
+        question: &Question,
+        candidates: &[&str],
+        right: &dyn Fn(&str) -> Option<bool>,
+        run: &dyn Fn(&str),
+    ) {
+        // What candidates measure for themselves lies within.
+        let (start, before) = (Instant::now(), self.0.tuning.borrow().spent);
         let (mut ms, mut wrong): (BTreeMap<String, f64>, Vec<String>) = Default::default();
         let mut best: Option<(f64, &str)> = None;
         for &candidate in candidates {
             // New memory is zero: old memory may hold the right numbers where a kernel writes none.
             self.trim();
-            if !right(candidate) {
-                wrong.push(candidate.to_string());
-                continue;
+            match right(candidate) {
+                Some(true) => {}
+                Some(false) => {
+                    wrong.push(candidate.to_string());
+                    continue;
+                }
+                None => continue,
             }
             let seconds = self.seconds_of(&|| run(candidate), best.map_or(f64::MAX, |(seconds, _)| seconds));
             ms.insert(candidate.to_string(), (seconds * 1e6).round() / 1e3);
@@ -130,7 +142,7 @@ impl Gpu {
                 best = Some((seconds, candidate));
             }
         }
-        self.0.tuning.borrow_mut().spent += start.elapsed();
+        self.0.tuning.borrow_mut().spent = before + start.elapsed();
         let Some((_, choice)) = best else { return self.give_up(question) };
         let Question { op, digest, sizes } = *question;
         let answer = Answer { op: op.into(), digest, sizes, choice: choice.into(), ms, wrong };

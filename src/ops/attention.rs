@@ -90,9 +90,10 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     // Gradients are half of the matter, where they are wanted.
     let gradients = gpu.records_gradients() && q.wants_grad();
     let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
-    let asked = Asked { op: "attention", shaders: &[&SHADER, &BACKWARD, &super::softmax::SHADER], sizes: &sizes };
-    let ways: [(&str, Way); 2] = [("tiles", by_tiles), ("products", by_products)];
-    let found = fastest(gpu, asked, &ways, || {
+    let shaders = [&[&SHADER, &BACKWARD, &super::softmax::SHADER][..], &super::matmul::MEASURED].concat();
+    let asked = Asked { op: "attention", shaders: &shaders, sizes: &sizes };
+    let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("products", by_products)] };
+    let found = fastest(gpu, asked, ways, || {
         let shapes = [q, k, k].map(|x| x.shape());
         let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
         let scale = 1.0 / (d as f32).sqrt();

@@ -11,6 +11,8 @@ pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
+/// Those among which measuring chooses.
+pub(super) static MEASURED: [&Shader; 4] = [&VEC4, &LANES, &TILED[0], &TILED[2]];
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
@@ -175,7 +177,7 @@ impl Family {
 
 /// What is added to a product in the same pass, and which operand is scaled before and the sum after it.
 #[derive(Clone, Copy, Default)]
-struct Epilogue<'a> {
+pub(super) struct Epilogue<'a> {
     bias: Option<&'a Tensor>,
     residual: Option<&'a Tensor>,
     gradient: Gradient,
@@ -189,12 +191,9 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     uncounted(a, b, epilogue, trans)
 }
 
-/// The products of a convolution, which counts its own multiplications.
-pub(super) fn batched(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
-    uncounted(a, b, Epilogue::default(), trans)
-}
-
-fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
+/// The same for an op that counts its multiplications itself.
+#[track_caller]
+pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let sizes = sizes(a, b, trans);
     let [batch, m, n, k] = sizes;
     let gpu = a.gpu();
@@ -209,12 +208,17 @@ fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor
         return product_by(by_rule, sizes, a, b, epilogue, trans);
     }
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
-    let asked = Asked { op: "matmul", shaders: &[&VEC4, &LANES, &TILED[0], &TILED[2]], sizes: &asked };
-    let found = fastest(gpu, asked, &Family::all(gpu), || {
-        let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
-        let epilogue = Epilogue { gradient: epilogue.gradient, ..Epilogue::default() };
-        move |family| vec![product_by(family, sizes, &a, &b, epilogue, trans)]
-    });
+    let asked = Asked { op: "matmul", shaders: &MEASURED, sizes: &asked };
+    let found = fastest(
+        gpu,
+        asked,
+        || Family::all(gpu),
+        || {
+            let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
+            let epilogue = Epilogue { gradient: epilogue.gradient, ..Epilogue::default() };
+            move |family| vec![product_by(family, sizes, &a, &b, epilogue, trans)]
+        },
+    );
     product_by(found.unwrap_or(by_rule), sizes, a, b, epilogue, trans)
 }
 

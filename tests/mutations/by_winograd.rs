@@ -22,6 +22,7 @@ pub const BY_WINOGRAD: &[Faults] = &[Faults {
         ),
         ("corner(place.row) - vec3(0u, 1u, 1u)", "corner(place.row) - vec3(0u, 0u, 1u)"),
         ("select(vec3(0u, 1u, 2u), vec3(8u, 7u, 6u), TURNED)", "select(vec3(0u, 1u, 2u), vec3(6u, 7u, 8u), TURNED)"),
+        ("select(vec3(6u, 7u, 8u), vec3(2u, 1u, 0u), TURNED)", "vec3(6u, 7u, 8u)"),
         ("u32(row < p.h && column < p.w)", "u32(row < p.h)"),
         ("if BIAS {", "if !BIAS {"),
         ("put_four(at, c, 3u, s.r3 + offset);", ""),

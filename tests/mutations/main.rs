@@ -23,13 +23,13 @@ fn main() {
     let adapter = adapters().into_iter().find(|a| a.default);
     let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
     let has_lanes = adapter.as_ref().is_some_and(|a| a.has_lanes());
-    let (on_lanes, by_winograd) = if has_lanes { (ON_LANES, BY_WINOGRAD_ON_LANES) } else { (&[][..], &[][..]) };
+    let (on_lanes, winograd_on_lanes) = if has_lanes { (ON_LANES, BY_WINOGRAD_ON_LANES) } else { (&[][..], &[][..]) };
     // The text is the same for matrices of 16 x 16.
     let matrices = adapter.and_then(|a| a.cooperative()).is_some_and(|matrices| matrices.edge == 8);
     let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
     let on_any = FAULTS.iter().chain(IN_TILES).chain(BY_WINOGRAD);
-    for (at, faults) in on_any.chain(on_cpus).chain(on_lanes).chain(by_winograd).chain(on_matrices).enumerate() {
+    for (at, faults) in on_any.chain(on_cpus).chain(on_lanes).chain(winograd_on_lanes).chain(on_matrices).enumerate() {
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
@@ -46,8 +46,8 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let prefer = match faults {
         _ if is_of(FAULTS) => Prefer::Portable,
         _ if is_of(IN_TILES) => Prefer::Tiles(TILE),
-        _ if is_of(BY_WINOGRAD) => Prefer::Winograd { gpu: true },
-        _ if is_of(BY_WINOGRAD_ON_LANES) => Prefer::Winograd { gpu: false },
+        _ if is_of(BY_WINOGRAD) => Prefer::WinogradOnGpus,
+        _ if is_of(BY_WINOGRAD_ON_LANES) => Prefer::Winograd,
         _ => Prefer::Rule,
     };
     let stand_ins = vec![broken(faults, number)];

@@ -3,6 +3,7 @@
 use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, GROUPS, Gpu, Override, Shader};
 use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, fastest, noise};
+use crate::ops::matmul::MEASURED;
 use crate::ops::reduce::sum_middle;
 use crate::ops::{LOOPS, grid, winograd};
 use crate::tensor::Tensor;
@@ -76,12 +77,14 @@ impl Params {
         if family == Family::Scalar {
             return by_rule;
         }
-        let mut ways: Vec<(&str, Way)> =
-            Family::all(gpu).into_iter().map(|(name, family)| (name, Way::Direct(family))).collect();
-        ways.extend(self.allows_winograd(gpu).then_some(("winograd", Way::Winograd)));
+        let ways = || {
+            let direct = Family::all(gpu).into_iter().map(|(name, family)| (name, Way::Direct(family)));
+            direct.chain(self.allows_winograd(gpu).then_some(("winograd", Way::Winograd))).collect()
+        };
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
-        let asked = Asked { op, shaders: &[&VEC4, &LANES, &tiled[0], &tiled[2], &winograd::SHADER], sizes };
-        let found = fastest(gpu, asked, &ways, || {
+        let own = [&VEC4, &LANES, &tiled[0], &tiled[2], &winograd::SHADER, &winograd::LANES];
+        let asked = Asked { op, shaders: &[&own[..], &MEASURED].concat(), sizes };
+        let found = fastest(gpu, asked, ways, || {
             let run = make();
             move |way| vec![run(way)]
         });
