@@ -65,7 +65,7 @@ const HALVES: [Mode; 4] = [
 ];
 
 /// Ops with kernels for CPU drivers.
-const ON_CPUS: [&str; 4] = ["attention", "group_norm", "group_norm_silu", "layer_norm"];
+const ON_CPUS: [&str; 5] = ["adam", "attention", "group_norm", "group_norm_silu", "layer_norm"];
 /// Ops that a product may do most of.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.

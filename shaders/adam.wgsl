@@ -3,15 +3,13 @@
 //!   clip      scale = min(1, limit / ‖g‖) from partial sums of squares; the norm is kept for the log
 //!   adam      Adam with decoupled weight decay (Loshchilov & Hutter 2019) and the running average of the weights
 //!   ema       y = decay a + (1 − decay) b
-#import grid
+#import adam_step
 
 struct Collect { ends: array<u32, 7>, starts: array<u32, 7>, total: u32 }
 struct Clip { parts: u32, limit: f32 }
-struct Adam { count: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, decay: f32, correction1: f32, correction2: f32, ema: f32 }
 struct Ema { count: u32, decay: f32 }
 var<immediate> c: Collect;
 var<immediate> l: Clip;
-var<immediate> p: Adam;
 var<immediate> e: Ema;
 @group(0) @binding(0) var<storage, read> g0: array<f32>; // [size of gradient 0]
 @group(0) @binding(1) var<storage, read> g1: array<f32>; // [size of gradient 1]
@@ -73,28 +71,20 @@ fn clip() {
 }
 
 @compute @workgroup_size(64)
-fn adam(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let i = linear_index(wid, grid, lid, 64u);
-    if i >= p.count / 4u {
-        return;
-    }
-    let g = gradient[i] * clip_scale[1];
-    let m = p.beta1 * first_moment[i] + (1.0 - p.beta1) * g;
-    let v = p.beta2 * second_moment[i] + (1.0 - p.beta2) * g * g;
-    first_moment[i] = m;
-    second_moment[i] = v;
-    let step = (m * p.correction1) / (sqrt(v * p.correction2) + p.eps);
-    let old = weight[i];
-    let w = old - p.lr * (step + p.decay * old);
-    weight[i] = w;
-    average[i] = p.ema * average[i] + (1.0 - p.ema) * w;
-}
-
-@compute @workgroup_size(64)
 fn ema(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = linear_index(wid, grid, lid, 64u);
     if i >= e.count {
         return;
     }
     y[i] = e.decay * a[i] + (1.0 - e.decay) * b[i];
+}
+
+alias Element = vec4<f32>;
+
+fn values(v: vec4<f32>) -> vec4<f32> {
+    return v;
+}
+
+fn element(v: vec4<f32>) -> vec4<f32> {
+    return v;
 }

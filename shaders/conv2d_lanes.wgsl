@@ -19,7 +19,7 @@ fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
 
 // Four rows of the weight from `at`.
 fn tile_of(at: u32, step: u32) -> mat4x4<f32> {
-    return mat4x4(floats(weight[at]), floats(weight[at + step]), floats(weight[at + 2u * step]), floats(weight[at + 3u * step]));
+    return mat4x4(values(weight[at]), values(weight[at + step]), values(weight[at + 2u * step]), values(weight[at + 3u * step]));
 }
 
 @compute @workgroup_size(8)
@@ -41,8 +41,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         for (var c = 0u; c < p.c / 4u; c += 1u) {
             let k = t.at / 4u + c;
             let left = mat4x4(
-                t.inside.x * floats(x[k.x]), t.inside.y * floats(x[k.y]),
-                t.inside.z * floats(x[k.z]), t.inside.w * floats(x[k.w]),
+                t.inside.x * values(x[k.x]), t.inside.y * values(x[k.y]),
+                t.inside.z * values(x[k.z]), t.inside.w * values(x[k.w]),
             );
             let near = tile_of(w + at.near, columns);
             var far = near;
@@ -80,8 +80,8 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             for (var o = 0u; o < depth; o += 1u) {
                 let k = t.at / 4u + o;
                 let left = mat4x4(
-                    t.inside.x * floats(dy[k.x]), t.inside.y * floats(dy[k.y]),
-                    t.inside.z * floats(dy[k.z]), t.inside.w * floats(dy[k.w]),
+                    t.inside.x * values(dy[k.x]), t.inside.y * values(dy[k.y]),
+                    t.inside.z * values(dy[k.z]), t.inside.w * values(dy[k.w]),
                 );
                 let near = transpose(tile_of(w + 4u * at.near * depth + o, depth));
                 var far = near;
@@ -117,16 +117,16 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invo
         let inside = select(0.0, f32(t.y), own < end);
         let start = select(0u, t.x / 4u, own < end) + channels;
         let left = mat4x4(
-            inside * floats(x[start.x]), inside * floats(x[start.y]),
-            inside * floats(x[start.z]), inside * floats(x[start.w]),
+            inside * values(x[start.x]), inside * values(x[start.y]),
+            inside * values(x[start.z]), inside * values(x[start.w]),
         );
         let line = min(k + LANES, vec4(end - 1u)) * columns;
         let n = line + at.near;
-        let near = mat4x4(floats(dy[n.x]), floats(dy[n.y]), floats(dy[n.z]), floats(dy[n.w]));
+        let near = mat4x4(values(dy[n.x]), values(dy[n.y]), values(dy[n.z]), values(dy[n.w]));
         var far = near;
         if WIDE {
             let f = line + at.far;
-            far = mat4x4(floats(dy[f.x]), floats(dy[f.y]), floats(dy[f.z]), floats(dy[f.w]));
+            far = mat4x4(values(dy[f.x]), values(dy[f.y]), values(dy[f.z]), values(dy[f.w]));
         }
         sums = add_columns(sums, left, near, far);
     }
@@ -137,8 +137,8 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(subgroup_invo
     var dy_near = vec4(0.0);
     var dy_far = vec4(0.0);
     for (var k = wid.y * p.part; k < select(last, 0u, of_dw); k += 1u) {
-        dy_near += floats(dy[k * columns + at.near]);
-        dy_far += floats(dy[k * columns + at.far]);
+        dy_near += values(dy[k * columns + at.near]);
+        dy_far += values(dy[k * columns + at.far]);
     }
     if !of_dw {
         keep_row(top + rows, at.quad, columns, dy_near, dy_far);

@@ -16,7 +16,7 @@ override B_COLUMNS: bool = false;
 // Four rows of op(b) from where `at` points.
 fn tile_b(at: u32) -> mat4x4<f32> {
     let step = select(p.b_column, p.b_k, B_COLUMNS) / 4u;
-    let tile = mat4x4(floats(b[at]), floats(b[at + step]), floats(b[at + 2u * step]), floats(b[at + 3u * step]));
+    let tile = mat4x4(values(b[at]), values(b[at + step]), values(b[at + 2u * step]), values(b[at + 3u * step]));
     if B_COLUMNS {
         return tile;
     }
@@ -59,7 +59,7 @@ fn lanes(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: v
             far = tile_b(base + at.far * pitch + k * step_b);
         }
         let i = start + k * step_a;
-        let left = mat4x4(floats(a[i.x]), floats(a[i.y]), floats(a[i.z]), floats(a[i.w]));
+        let left = mat4x4(values(a[i.x]), values(a[i.y]), values(a[i.z]), values(a[i.w]));
         if A_ROWS {
             sums = add_columns(sums, left, near, far);
         } else {

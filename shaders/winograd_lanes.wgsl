@@ -1,7 +1,7 @@
 //! winograd.wgsl for CPU drivers that load and store lane by lane, 64 bits as fast as 32: two channels an invocation.
 #import winograd
+#import pairs
 
-alias Element = u64;
 alias Row = mat3x4<f32>; // of both channels
 
 @group(0) @binding(0) var<storage, read> x: array<u64>; // [n, h, w, channels / 2], or a weight [3, 3, rows, channels / 2]
@@ -9,17 +9,8 @@ alias Row = mat3x4<f32>; // of both channels
 @group(0) @binding(2) var<storage, read> bias: array<u64>; // [channels / 2]
 @group(0) @binding(3) var<storage, read_write> y: array<u64>; // as x, or as squares
 
-fn both(v: u64, w: u64) -> vec4<f32> {
-    return bitcast<vec4<f32>>(vec4(u32(v), u32(v >> 32u), u32(w), u32(w >> 32u)));
-}
-
-fn element(v: vec2<f32>) -> u64 {
-    let bits = bitcast<vec2<u32>>(v);
-    return u64(bits.x) | (u64(bits.y) << 32u);
-}
-
 fn row_of(v0: u64, v1: u64, v2: u64, v3: u64, v4: u64, v5: u64) -> Row {
-    return Row(both(v0, v1), both(v2, v3), both(v4, v5));
+    return Row(vec4(values(v0), values(v1)), vec4(values(v2), values(v3)), vec4(values(v4), values(v5)));
 }
 
 fn element0(row: Row) -> u64 {

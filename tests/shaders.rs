@@ -13,7 +13,11 @@ use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ShaderStage};
 
 /// Entry points that GLSL ES 3.10 cannot express, with the reason.
-const NO_GLSL: [(&str, &str, &str); 9] = [
+const NO_GLSL: [(&str, &str, &str); 13] = [
+    ("adam_lanes", "adam", WORDS),
+    ("group_norm_lanes", "forward", WORDS),
+    ("group_norm_lanes", "backward_input", WORDS),
+    ("group_norm_lanes", "backward_affine", WORDS),
     ("matmul_lanes", "lanes", WORDS),
     ("conv2d_lanes", "forward", WORDS),
     ("conv2d_lanes", "backward_input", WORDS),

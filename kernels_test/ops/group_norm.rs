@@ -15,7 +15,9 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| normalise(x, [n, hw, c, groups], 1e-5),
         ));
     }
-    for [n, hw, c, groups] in [[1, 1, 4, 1], [2, 25, 6, 3], [1, 441, 32, 8], [2, 9, 128, 32], [1, 4, 512, 32]] {
+    for [n, hw, c, groups] in
+        [[1, 1, 4, 1], [2, 25, 6, 3], [2, 21, 9, 3], [1, 441, 32, 8], [2, 9, 128, 32], [1, 4, 512, 32]]
+    {
         list.push(Case::new(
             "group_norm_silu",
             format!("[{n}, {hw}, {c}] groups {groups}"),

@@ -3,6 +3,7 @@
 // all rows of 4 neighbouring columns, and of the 4 columns that lie 32 further right. It loads rows of the left operand
 // once, each lane another part, and hands them round.
 #import block
+#import quads
 
 // Without: 32 columns a subgroup, none further right.
 override WIDE: bool = true;
@@ -15,11 +16,6 @@ struct Strip {
 
 // The 32 rows.
 struct Sums { s0: Strip, s1: Strip, s2: Strip, s3: Strip }
-
-// Four numbers that were loaded two at a time.
-fn floats(v: vec2<u64>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(vec4(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
 
 // Column quads of a subgroup.
 fn quads() -> u32 {

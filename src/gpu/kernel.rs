@@ -48,7 +48,8 @@ macro_rules! shader {
 pub use shader;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 16] = [
+const SHARED: [(&str, &str); 20] = [
+    ("adam_step", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/adam_step.wgsl"))),
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
@@ -56,11 +57,14 @@ const SHARED: [(&str, &str); 16] = [
     ("cooperative8", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative8.wgsl"))),
     ("cooperative16", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative16.wgsl"))),
     ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
+    ("group_walk", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/group_walk.wgsl"))),
     ("lanes", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/lanes.wgsl"))),
     ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
+    ("pairs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/pairs.wgsl"))),
     ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
     ("nearer", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/nearer.wgsl"))),
     ("product", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/product.wgsl"))),
+    ("quads", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/quads.wgsl"))),
     ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
     ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
     ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),

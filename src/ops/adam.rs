@@ -7,6 +7,7 @@ use crate::gpu::{Buffer, Gpu, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("adam");
+pub(super) static LANES: Shader = shader!("adam_lanes");
 
 /// Gradients that one `collect` dispatch copies: 8 storage buffers less the arena.
 const SOURCES: usize = 7;
@@ -107,8 +108,9 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
     assert!(same, "adam: arenas of different sizes, weights {:?} and gradients {:?}", weight.shape(), grad.shape());
     assert_eq!(count % 4, 0, "adam: {:?} is not of whole vec4s", weight.shape());
     let power = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.step as i32))) as f32;
+    let (shader, elements) = if grad.gpu().has_lanes() { (&LANES, count / 4) } else { (&SHADER, count / 4) };
     let params = AdamParams {
-        count: count as u32,
+        count: elements as u32,
         lr: step.lr,
         beta1: step.beta1,
         beta2: step.beta2,
@@ -119,7 +121,7 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
         ema: step.ema,
     };
     let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
-    grad.gpu().dispatch(&SHADER, "adam", &[], &buffers, &params, grid(count / 4, 64));
+    grad.gpu().dispatch(shader, "adam", &[], &buffers, &params, grid(elements, 64));
 }
 
 /// decay · a + (1 − decay) · b; has no gradient.

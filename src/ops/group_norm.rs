@@ -8,6 +8,7 @@ use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("group_norm");
 pub(super) static DIRECT: Shader = shader!("group_norm_direct");
+pub(super) static LANES: Shader = shader!("group_norm_lanes");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -69,25 +70,28 @@ fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32,
     })
 }
 
-/// The same by kernels without barriers.
+/// The same by kernels without barriers, two channels at a time where that is faster and possible.
 fn normalise_direct(x: &Tensor, gamma: &Tensor, beta: &Tensor, params: Params, silu: bool) -> Tensor {
     let ([n, hw, c], overrides, slabs) = (x.dims(), [("SILU", u32::from(silu))], params.slabs());
+    let pairs = x.gpu().has_lanes() && (c / params.groups as usize).is_multiple_of(2);
+    let (shader, elements) = if pairs { (&LANES, c / 2) } else { (&DIRECT, c) };
+    let params = Params { channels: elements as u32, ..params };
     let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [slabs, 2]));
     let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
-    x.gpu().dispatch(&DIRECT, "forward", &overrides, &buffers, &params, grid(slabs, 8));
+    x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, grid(slabs, 8));
     let saved = [x.detach(), gamma.detach(), beta.detach()];
     y.with_vjp([x, gamma, beta], move |dy, [_, want_gamma, want_beta]| {
         let (gpu, [x, gamma, beta]) = (dy.gpu(), saved.each_ref().map(Tensor::buffer));
         let (dx, parts) = (Tensor::uninit(gpu, [n, hw, c]), [(); 2].map(|()| Tensor::uninit(gpu, [n, c])));
         let [part_gamma, part_beta] = parts.each_ref().map(Tensor::buffer);
         let buffers = [x, gamma, beta, dy.buffer(), stats.buffer(), dx.buffer(), part_gamma, part_beta];
-        gpu.dispatch(&DIRECT, "backward_input", &overrides, &buffers, &params, grid(slabs, 8));
+        gpu.dispatch(shader, "backward_input", &overrides, &buffers, &params, grid(slabs, 8));
         if !want_gamma && !want_beta {
             return [Some(dx), None, None];
         }
         let (dgamma, dbeta) = (Tensor::uninit(gpu, [c]), Tensor::uninit(gpu, [c]));
         let buffers = [part_gamma, part_beta, dgamma.buffer(), dbeta.buffer()];
-        gpu.dispatch(&DIRECT, "backward_affine", &[], &buffers, &params, grid(c, 8));
+        gpu.dispatch(shader, "backward_affine", &[], &buffers, &params, grid(elements, 8));
         [Some(dx), Some(dgamma), Some(dbeta)]
     })
 }

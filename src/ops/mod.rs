@@ -71,6 +71,7 @@ pub const LOOPS: usize = 60_000;
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [
         &adam::SHADER,
+        &adam::LANES,
         &attention::SHADER,
         &attention::BACKWARD,
         &batch_norm::SHADER,
@@ -88,6 +89,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &gather::SHADER,
         &group_norm::SHADER,
         &group_norm::DIRECT,
+        &group_norm::LANES,
         &half::SHADER,
         &kl::SHADER,
         &layout::SHADER,

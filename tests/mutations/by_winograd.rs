@@ -37,7 +37,7 @@ pub const BY_WINOGRAD_ON_LANES: &[Faults] = &[Faults {
     ops: &["conv2d", "conv_transpose2d"],
     faults: &[
         ("u64(bits.x) | (u64(bits.y) << 32u)", "u64(bits.x) | (u64(bits.x) << 32u)"),
-        ("Row(both(v0, v1), both(v2, v3), both(v4, v5))", "Row(both(v0, v1), both(v3, v2), both(v4, v5))"),
+        ("vec4(values(v2), values(v3))", "vec4(values(v3), values(v2))"),
         ("return element(row[2].zw);", "return element(row[2].xy);"),
         ("vec4(s.r4[1].xy, s.r5[1].xy)", "vec4(s.r4[1].xy, s.r5[1].zw)"),
     ],

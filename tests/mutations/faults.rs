@@ -17,13 +17,13 @@ pub const FAULTS: &[Faults] = &[
         shader: "adam",
         ops: &["adam", "ema", "clip", "collect"],
         faults: &[
-            ("gradient[i] * clip_scale[1]", "gradient[i] * clip_scale[0]"),
+            ("values(gradient[i]) * clip_scale[1]", "values(gradient[i]) * clip_scale[0]"),
             ("(1.0 - p.beta2) * g * g", "(1.0 - p.beta2) * g"),
             ("sqrt(v * p.correction2)", "sqrt(v)"),
             ("(step + p.decay * old)", "step"),
-            ("(1.0 - p.ema) * w;", "(1.0 - p.ema) * weight[i] * p.ema;"),
+            ("(1.0 - p.ema) * w)", "(1.0 - p.ema) * p.ema * w)"),
             // The last parameter stays as it was.
-            ("if i >= p.count / 4u {", "if i + 1u >= p.count / 4u {"),
+            ("if i >= p.count {", "if i + 1u >= p.count {"),
         ],
     },
     Faults {

@@ -10,17 +10,17 @@ pub const ON_CPUS: &[Faults] = &[
         shader: "group_norm_direct",
         ops: &["group_norm", "layer_norm", "group_norm_silu"],
         faults: &[
-            (") + shift);\n        }\n    }\n    stats", "));\n        }\n    }\n    stats"),
+            (") + shift));\n        }\n    }\n    stats", ")));\n        }\n    }\n    stats"),
             ("group_mean(squares) + p.eps", "group_mean(squares)"),
-            ("let v = x[own.at + i * p.channels + c] - mean;", "let v = x[own.at + i * p.channels + c];"),
+            ("+ i * p.channels + c]) - mean;", "+ i * p.channels + c]);"),
             ("first = width() * (i - n * p.groups)", "first = (i - n * p.groups)"),
-            (" - xhat * mean_product);", ");"),
+            (" - xhat * mean_product));", "));"),
             (" - mean_g - xhat", " + mean_g - xhat"),
             ("products += scaled * xhat;", "products += scaled;"),
-            ("return dy * silu_slope(u);", "return dy * accurate_sigmoid(u);"),
+            ("return dy * slope_of_silu(u);", "return dy * sigmoid(u);"),
             ("g_xhat += g * xhat;", "g_xhat += scale * g * xhat;"),
-            ("part_beta[sample + own.first + c] = g_sum;", "part_beta[sample + own.first] = g_sum;"),
-            ("sum_gamma += parts_gamma", "sum_gamma = parts_gamma"),
+            ("part_beta[sample + own.first + c] = element(g_sum);", "part_beta[sample + own.first] = element(g_sum);"),
+            ("sum_gamma += values(parts_gamma", "sum_gamma = values(parts_gamma"),
         ],
     },
     Faults {
@@ -36,6 +36,25 @@ pub const ON_CPUS: &[Faults] = &[
 
 /// Faults in kernels that are run on adapters with subgroups of eight lanes only.
 pub const ON_LANES: &[Faults] = &[
+    Faults {
+        shader: "adam_lanes",
+        ops: &["adam"],
+        faults: &[
+            ("second_moment[i] = element(v);", "second_moment[i] = element(v.yxzw);"),
+            ("if i >= p.count {", "if i + 1u >= p.count {"),
+        ],
+    },
+    Faults {
+        shader: "group_norm_lanes",
+        ops: &["group_norm", "layer_norm", "group_norm_silu"],
+        faults: &[
+            ("const PER_ELEMENT = 2u;", "const PER_ELEMENT = 1u;"),
+            ("return v.x + v.y;", "return v.x + v.x;"),
+            ("vec2(accurate_sigmoid(u.x), accurate_sigmoid(u.y))", "vec2(accurate_sigmoid(u.x))"),
+            ("vec2(silu_slope(u.x), silu_slope(u.y))", "vec2(silu_slope(u.y))"),
+            ("vec2(u32(v), u32(v >> 32u))", "vec2(u32(v >> 32u), u32(v))"),
+        ],
+    },
     Faults {
         shader: "matmul_lanes",
         ops: &["matmul", "linear", "linear_residual"],
@@ -53,8 +72,8 @@ pub const ON_LANES: &[Faults] = &[
         shader: "conv2d_lanes",
         ops: &["conv2d", "conv_transpose2d"],
         faults: &[
-            ("t.inside.x * floats(x[k.x])", "floats(x[k.x])"),
-            ("t.inside.x * floats(dy[k.x]), t.inside.y", "t.inside.x * floats(dy[k.x]), t.inside.x"),
+            ("t.inside.x * values(x[k.x])", "values(x[k.x])"),
+            ("t.inside.x * values(dy[k.x]), t.inside.y", "t.inside.x * values(dy[k.x]), t.inside.x"),
             ("let near = transpose(tile_of(", "let near = (tile_of("),
             ("far = tile_of(w + at.far, columns);", "far = tile_of(w + at.near, columns);"),
             ("k < select(last, 0u, of_dw); k += 1u)", "k < select(last, 0u, of_dw); k += 2u)"),
