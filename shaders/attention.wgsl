@@ -85,16 +85,21 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
 
 @compute @workgroup_size(64)
 fn turn(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    // Four elements of a row: divisions cost more than they do.
     let at = linear_index(wid, grid, lid, 64u);
-    if at >= t.n * t.to_a * t.to_b * t.to_d {
+    let quads = (t.to_d + 3u) / 4u;
+    if at >= t.n * t.to_a * t.to_b * quads {
         return;
     }
-    let row = divide(at, t.to_d);
+    let row = divide(at, quads);
     let line = divide(row, t.to_b);
     let n = divide(line, t.to_a);
-    let d = at - row * t.to_d;
+    let first = 4u * (at - row * quads);
     let b = row - line * t.to_b;
     let a = line - n * t.to_a;
-    let inside = b < t.from_a && a < t.from_b && d < t.from_d;
-    turned[at] = select(0.0, plain[select(0u, ((n * t.from_a + b) * t.from_b + a) * t.from_d + d, inside)], inside);
+    let from_row = ((n * t.from_a + b) * t.from_b + a) * t.from_d;
+    for (var d = first; d < min(first + 4u, t.to_d); d += 1u) {
+        let inside = b < t.from_a && a < t.from_b && d < t.from_d;
+        turned[row * t.to_d + d] = select(0.0, plain[select(0u, from_row + d, inside)], inside);
+    }
 }

@@ -219,6 +219,7 @@ fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
     let [n, from_a, from_b, from_d] = [n, a, b, d].map(|v| v as u32);
     let [to_a, to_b, to_d] = to.map(|v| v as u32);
     let params = Turn { n, from_a, from_b, from_d, to_a, to_b, to_d };
-    x.gpu().dispatch(&SHADER, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(y.count(), 64));
+    let quads = n as usize * to[0] * to[1] * to[2].div_ceil(4);
+    x.gpu().dispatch(&SHADER, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(quads, 64));
     y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, d]))])
 }
