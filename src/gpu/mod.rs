@@ -16,6 +16,7 @@ mod options;
 mod profile;
 mod record;
 mod rehearsal;
+mod shader;
 mod tuning;
 
 use std::cell::{Cell, RefCell};
@@ -28,11 +29,11 @@ use rustc_hash::FxHashMap;
 
 pub use adapter::{NONE_FOUND, adapters, every_adapter, find_adapter};
 pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
-pub use kernel::{EntryFacts, Override, Parsed, Shader, parse, shader};
 pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
 pub use record::GROUPS;
+pub use shader::{EntryFacts, Override, Parsed, Shader, parse, shader};
 pub use tuning::{Question, TUNING_SECONDS};
 
 use crate::error::{Error, Result};

@@ -1,0 +1,163 @@
+//! A WGSL file: `#import` resolved by appending, bindings and parameters found by reflection.
+
+use std::collections::BTreeMap;
+
+use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
+
+/// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
+#[derive(Clone, Debug)]
+pub struct Shader {
+    /// The file's stem; behind it, where it is not `tile`, what `tile` says.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
+    /// Which of `shaders/shared/` the line `#import tile` appends: `tile`, or what multiplies tiles by other means.
+    pub tile: &'static str,
+}
+
+/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", "cooperative16")` that of a
+/// file in tiles which are multiplied by `shaders/shared/cooperative16.wgsl`.
+#[macro_export]
+macro_rules! shader {
+    ($name:literal) => {
+        $crate::gpu::Shader {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            tile: "tile",
+        }
+    };
+    ($name:literal, $tile:literal) => {
+        $crate::gpu::Shader {
+            name: concat!($name, " ", $tile),
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            tile: $tile,
+        }
+    };
+}
+pub use shader;
+
+/// The files of `shaders/shared/`, which `#import` appends.
+const SHARED: [(&str, &str); 20] = [
+    ("adam_step", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/adam_step.wgsl"))),
+    ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
+    ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
+    ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
+    ("cooperative", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative.wgsl"))),
+    ("cooperative8", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative8.wgsl"))),
+    ("cooperative16", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative16.wgsl"))),
+    ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
+    ("group_walk", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/group_walk.wgsl"))),
+    ("lanes", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/lanes.wgsl"))),
+    ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
+    ("pairs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/pairs.wgsl"))),
+    ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
+    ("nearer", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/nearer.wgsl"))),
+    ("product", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/product.wgsl"))),
+    ("quads", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/quads.wgsl"))),
+    ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
+    ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
+    ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),
+    (
+        "winograd_transforms",
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_transforms.wgsl")),
+    ),
+];
+
+impl Shader {
+    /// The file's stem.
+    pub fn stem(&self) -> &'static str {
+        self.name.split(' ').next().unwrap_or(self.name)
+    }
+
+    /// The text with its `#import NAME` lines turned into comments and the named files (and theirs) appended once each,
+    /// so that line numbers stay those of the file. What they `enable` goes to the front, where WGSL wants it.
+    ///
+    /// # Panics
+    /// On an import of a file that `shaders/shared` does not have.
+    pub fn text(&self) -> String {
+        let (mut text, mut done) = (self.source.to_string(), Vec::new());
+        while let Some(at) = text.find("\n#import ") {
+            let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
+            let name = line["#import ".len()..].trim();
+            let name = if name == "tile" { self.tile } else { name };
+            text.replace_range(at + 1..at + 8, "//mport");
+            if !done.iter().any(|d| d == name) {
+                let shared = SHARED.iter().find(|(n, _)| *n == name);
+                let (_, shared) = shared.unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
+                text.push('\n');
+                text.push_str(shared);
+                done.push(name.to_string());
+            }
+        }
+        let mut enabled = String::new();
+        while let Some(at) = text.find("\nenable ") {
+            let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
+            enabled += &format!("{line} ");
+            text.replace_range(at + 1..at + 1 + "enable".len(), "//able");
+        }
+        enabled + &text
+    }
+}
+
+/// What reflection finds in one entry point.
+#[derive(Clone, Debug)]
+pub struct EntryFacts {
+    /// Bindings it uses in ascending order: number, name, and whether it writes.
+    pub bindings: Vec<(u32, String, bool)>,
+    /// Bytes of its immediates; 0 if it uses none.
+    pub immediates: u32,
+}
+
+/// A shader file parsed, validated and reflected.
+pub struct Parsed {
+    /// naga's form of the file.
+    pub module: naga::Module,
+    /// naga's validation result.
+    pub info: naga::valid::ModuleInfo,
+    /// Facts of each entry point.
+    pub entries: BTreeMap<String, EntryFacts>,
+}
+
+/// Parses and validates `shader`, imports resolved. Needs no device.
+///
+/// # Errors
+/// naga's message with file, line and column.
+pub fn parse(shader: &Shader) -> Result<Parsed, String> {
+    let text = shader.text();
+    let path = format!("shaders/{}.wgsl", shader.stem());
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
+    // Packed f16 is a probe's alone: no kernel needs it. The others are in kernels that only some adapters run.
+    let only_some = Capabilities::SUBGROUP
+        | Capabilities::SHADER_INT64
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::COOPERATIVE_MATRIX;
+    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | only_some;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
+    let entries = (0..module.entry_points.len())
+        .map(|i| (module.entry_points[i].name.clone(), reflect(&module, info.get_entry_point(i))))
+        .collect();
+    Ok(Parsed { module, info, entries })
+}
+
+fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFacts {
+    let (mut bindings, mut immediates) = (Vec::new(), 0);
+    for (handle, variable) in module.global_variables.iter() {
+        let used = info[handle];
+        if used.is_empty() {
+            continue;
+        }
+        if let Some(binding) = &variable.binding {
+            let writes = used.intersects(GlobalUse::WRITE | GlobalUse::ATOMIC);
+            bindings.push((binding.binding, variable.name.clone().unwrap_or_default(), writes));
+        } else if variable.space == naga::AddressSpace::Immediate {
+            immediates = module.types[variable.ty].inner.size(module.to_ctx());
+        }
+    }
+    bindings.sort();
+    EntryFacts { bindings, immediates }
+}
+
+/// An override constant: name and value.
+pub type Override = (&'static str, u32);
