@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::modes::rounds_to_f16;
 use super::{Case, Law, Output, Real, U};
-use crate::error::Error;
+use crate::error::{Error, panic_text};
 use crate::gpu::Gpu;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
@@ -107,11 +107,7 @@ pub fn guarded(run: impl FnOnce() -> Result<Outcome, String>) -> Outcome {
             Error::DeviceLost(what) => Outcome::failed(Verdict::Crash, what),
             other => Outcome::failed(Verdict::Fail, other.to_string()),
         },
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Outcome::failed(Verdict::Fail, format!("panic: {text}"))
-        }
+        Err(panic) => Outcome::failed(Verdict::Fail, format!("panic: {}", panic_text(&*panic))),
     }
 }
 

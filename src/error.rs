@@ -2,12 +2,19 @@
 //!
 //! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
 
+use std::any::Any;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a panic said that was caught.
+pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
 
 /// What the outside world did. Each variant has its own documented exit code ([`Error::exit_code`]).
 #[derive(Debug)]

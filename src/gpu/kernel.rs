@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::facts::IMMEDIATE_BYTES;
 use super::{EntryFacts, GpuOptions, Override, Shader, parse};
+use crate::error::panic_text;
 
 /// An entry point with its overrides, compiled or about to be.
 pub(super) struct Pipeline {
@@ -162,10 +163,7 @@ impl Kernels {
         };
         let job = move || {
             // What it holds of the device is gone before the pipeline is handed over: who has that may close the device.
-            let made = catch_unwind(AssertUnwindSafe(compile)).map_err(|panic| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_string()
-            });
+            let made = catch_unwind(AssertUnwindSafe(compile)).map_err(|panic| panic_text(&*panic).to_string());
             let _ = sender.send(made);
         };
         if self.threads {

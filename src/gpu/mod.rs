@@ -9,6 +9,7 @@
 
 mod adapter;
 mod cache;
+mod counters;
 mod facts;
 mod kernel;
 mod memory;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 pub use adapter::{NONE_FOUND, adapters, every_adapter, find_adapter};
+pub use counters::Counters;
 pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
 pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
@@ -46,33 +48,6 @@ use tuning::Tuning;
 
 /// The version of wgpu in this program; `tests/conformance.rs` compares it with `Cargo.lock`.
 pub const WGPU_VERSION: &str = "30.0.1";
-
-/// What the engine did so far; differences over a step show whether it is in steady state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Kernels dispatched.
-    pub dispatches: u64,
-    /// Submits.
-    pub submits: u64,
-    /// Waits for the GPU.
-    pub waits: u64,
-    /// Buffers created.
-    pub buffers: u64,
-    /// Bind groups created.
-    pub bind_groups: u64,
-    /// Pipelines compiled or about to be.
-    pub pipelines: u64,
-    /// Multiplications and additions of products, convolutions, attention and distances to codes.
-    pub flops: u64,
-    /// Bytes of GPU memory held now.
-    pub bytes: u64,
-    /// Those of them that a tensor lies in.
-    pub live_bytes: u64,
-    /// Bytes of GPU memory held at most.
-    pub peak_bytes: u64,
-    /// Bytes of all tensors ever made: what they would take without recycling.
-    pub taken_bytes: u64,
-}
 
 /// An open device. Clones share it.
 #[derive(Clone)]
@@ -111,6 +86,18 @@ pub fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|payload| {
         Err(*payload.downcast::<Error>().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
+}
+
+/// Runs `f` while `flag` is `value`; also where `f` leaves by unwinding, `flag` then is what it was.
+fn during<R>(flag: &Cell<bool>, value: bool, f: impl FnOnce() -> R) -> R {
+    struct Before<'a>(&'a Cell<bool>, bool);
+    impl Drop for Before<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let _before = Before(flag, flag.replace(value));
+    f()
 }
 
 /// Leaves by unwinding; see the module's head.
@@ -222,32 +209,6 @@ impl Gpu {
         self.0.cooperative
     }
 
-    /// What the engine did so far.
-    pub fn counters(&self) -> Counters {
-        let pool = self.0.pool.borrow();
-        let pipelines = u64::from(self.0.kernels.borrow().compiled);
-        Counters {
-            buffers: pool.created,
-            bytes: pool.bytes,
-            live_bytes: pool.live_bytes,
-            peak_bytes: pool.peak_bytes,
-            taken_bytes: pool.taken_bytes,
-            pipelines,
-            ..self.0.counters.get()
-        }
-    }
-
-    fn count(&self, add: impl FnOnce(&mut Counters)) {
-        let mut counters = self.0.counters.get();
-        add(&mut counters);
-        self.0.counters.set(counters);
-    }
-
-    /// Counts multiplications and additions that an op has recorded.
-    pub fn count_flops(&self, flops: usize) {
-        self.count(|c| c.flops += flops as u64);
-    }
-
     /// Most bytes of GPU memory that may be held; `None` where nothing but the driver knows.
     pub fn memory_limit(&self) -> Option<u64> {
         Some(self.0.memory_limit).filter(|&limit| limit < u64::MAX)
@@ -266,10 +227,7 @@ impl Gpu {
 
     /// Runs `f` without recording gradients: nothing is saved for a backward pass.
     pub fn no_grad<R>(&self, f: impl FnOnce() -> R) -> R {
-        let before = self.0.recording_gradients.replace(false);
-        let result = f();
-        self.0.recording_gradients.set(before);
-        result
+        during(&self.0.recording_gradients, false, f)
     }
 
     /// Memory for `elements` words of 4 bytes, its content undefined.

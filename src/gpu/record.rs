@@ -1,11 +1,10 @@
 //! Recording dispatches, submitting them, waiting, reading back.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use super::kernel::Pipeline;
-use super::{Buffer, Gpu, Override, Shader, raise};
+use super::{Buffer, Gpu, Override, Shader, during, raise};
 use crate::error::Error;
 
 /// Workgroups that a grid may have in each direction: WebGPU's smallest limit.
@@ -75,10 +74,7 @@ impl Gpu {
 
     /// Begins to compile what `f` dispatches, which is not run: its results are undefined.
     pub fn prepare(&self, f: impl FnOnce()) {
-        let before = self.0.preparing.replace(true);
-        let result = catch_unwind(AssertUnwindSafe(f));
-        self.0.preparing.set(before);
-        result.unwrap_or_else(|left| resume_unwind(left));
+        during(&self.0.preparing, true, f);
     }
 
     fn bind(&self, pipeline: &Pipeline, buffers: &[&Buffer], f: impl FnOnce(&wgpu::BindGroup)) {

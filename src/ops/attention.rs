@@ -90,8 +90,8 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     // Gradients are half of the matter, where they are wanted.
     let gradients = gpu.records_gradients() && q.wants_grad();
     let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
-    let shaders = [&[&SHADER, &BACKWARD, &super::softmax::SHADER][..], &super::matmul::MEASURED].concat();
-    let asked = Asked { op: "attention", shaders: &shaders, sizes: &sizes };
+    let own = [&SHADER, &BACKWARD, &super::softmax::SHADER];
+    let asked = Asked { op: "attention", shaders: &[&own, &super::matmul::MEASURED], sizes: &sizes };
     let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("products", by_products)] };
     let found = fastest(gpu, asked, ways, || {
         let shapes = [q, k, k].map(|x| x.shape());

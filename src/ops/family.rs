@@ -171,7 +171,7 @@ impl Family {
 /// For what the fastest way is looked for: an op, with kernels of `shaders`, at sizes in its own numbers.
 pub(super) struct Asked<'a> {
     pub op: &'static str,
-    pub shaders: &'a [&'static Shader],
+    pub shaders: &'a [&'a [&'static Shader]],
     pub sizes: &'a [u32],
 }
 
@@ -182,7 +182,7 @@ impl Asked<'_> {
         }
         let texts = || {
             let mut hasher = FxHasher::default();
-            self.shaders.iter().for_each(|shader| shader.text().hash(&mut hasher));
+            self.shaders.iter().copied().flatten().for_each(|shader| shader.text().hash(&mut hasher));
             hasher.finish()
         };
         let texts = TEXTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(texts));
@@ -215,7 +215,7 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     if !gpu.may_measure(&question) {
         return None;
     }
-    let measured = catch(|| {
+    let measured = if_room(|| {
         let run = make();
         let run = |name: &str| named(name).map_or_else(Vec::new, &run);
         let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
@@ -223,21 +223,23 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         gpu.prepare(|| names.iter().for_each(|name| drop(run(name))));
         let right = numbers(names[0]);
         let near = if gpu.cooperative().is_some() { NEAR_F16 } else { NEAR };
-        let agrees = |name: &str| match catch(|| Ok(numbers(name))) {
-            Ok(found) => Some(found.iter().zip(&right).all(|(found, right)| are_near(found, right, near))),
-            Err(Error::OutOfMemory(_)) => None,
-            Err(error) => std::panic::resume_unwind(Box::new(error)),
-        };
-        gpu.measure(&question, &names, &agrees, &|name| drop(run(name)));
-        Ok(gpu.answer(&question).and_then(|name| named(&name)))
+        let is_right =
+            |found: Vec<Vec<f32>>| found.iter().zip(&right).all(|(found, right)| are_near(found, right, near));
+        gpu.measure(&question, &names, &|name| if_room(|| numbers(name)).map(is_right), &|name| drop(run(name)));
+        gpu.answer(&question).and_then(|name| named(&name))
     });
-    match measured {
-        Ok(found) => found,
-        // What has no room beside the training goes by rule.
-        Err(Error::OutOfMemory(_)) => {
-            gpu.give_up(&question);
-            None
-        }
+    // What has no room beside the training goes by rule.
+    measured.unwrap_or_else(|| {
+        gpu.give_up(&question);
+        None
+    })
+}
+
+/// What `f` returns, or `None` if the adapter has no room for it. Other errors of the engine pass on.
+fn if_room<R>(f: impl FnOnce() -> R) -> Option<R> {
+    match catch(|| Ok(f())) {
+        Ok(result) => Some(result),
+        Err(Error::OutOfMemory(_)) => None,
         Err(error) => std::panic::resume_unwind(Box::new(error)),
     }
 }

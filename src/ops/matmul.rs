@@ -208,7 +208,7 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
         return product_by(by_rule, sizes, a, b, epilogue, trans);
     }
     let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
-    let asked = Asked { op: "matmul", shaders: &MEASURED, sizes: &asked };
+    let asked = Asked { op: "matmul", shaders: &[&MEASURED], sizes: &asked };
     let found = fastest(
         gpu,
         asked,

@@ -83,7 +83,7 @@ impl Params {
         };
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
         let own = [&VEC4, &LANES, &tiled[0], &tiled[2], &winograd::SHADER, &winograd::LANES];
-        let asked = Asked { op, shaders: &[&own[..], &MEASURED].concat(), sizes };
+        let asked = Asked { op, shaders: &[&own, &MEASURED], sizes };
         let found = fastest(gpu, asked, ways, || {
             let run = make();
             move |way| vec![run(way)]
