@@ -69,9 +69,10 @@ const ON_CPUS: [&str; 5] = ["adam", "attention", "group_norm", "group_norm_silu"
 /// Ops that a product may do most of.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
-const TILED: [&str; 6] = ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv_transpose2d"];
+const TILED: [&str; 7] =
+    ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv2d_residual", "conv_transpose2d"];
 /// Ops that Winograd's algorithm may do.
-const BY_WINOGRAD: [&str; 2] = ["conv2d", "conv_transpose2d"];
+const BY_WINOGRAD: [&str; 3] = ["conv2d", "conv2d_residual", "conv_transpose2d"];
 
 /// The modes in which `op` is run on an adapter.
 pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {

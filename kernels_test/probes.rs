@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::{Gpu, Shader};
 
 /// The kernels that look.
-pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl"), tile: "tile" };
+pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl"), instead: None };
 
 /// The one that packs f16.
-pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl"), tile: "tile" };
+pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl"), instead: None };
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

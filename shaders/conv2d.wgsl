@@ -1,4 +1,5 @@
-//! Convolution, channels last: y[n, p, q, o] = Σ_{i, j, c} x[n, s p + i − pad_h, s q + j − pad_w, c] w[i, j, c, o] + b[o].
+//! Convolution, channels last: y[n, p, q, o] = Σ_{i, j, c} x[n, s p + i − pad_h, s q + j − pad_w, c] w[i, j, c, o] + b[o],
+//! and a residual of its shape.
 //!   forward           one invocation: 4 pixels of a row of pixels x 4 output channels
 //!   backward_input    dx by gathering: the taps that reach an input pixel; 4 pixels of a phase x 4 input channels
 //!   backward_weight   dw[i, j, c, o] = Σ_pixels x dy: 4 input x 4 output channels, pixels split over y
@@ -13,6 +14,7 @@
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [n, out_h, out_w, o]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [n, h, w, c]
 @group(0) @binding(6) var<storage, read_write> dw: array<f32>; // [parts, kernel_h, kernel_w, c, o]
+@group(0) @binding(7) var<storage, read> residual: array<f32>; // as y
 
 // Block number -> (first row, first column) of a [rows, columns] matrix cut into 4 x 4 blocks.
 fn block_of(at: u32, columns: u32) -> vec2<u32> {
@@ -54,7 +56,12 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let out = array(sums.r0 + offset, sums.r1 + offset, sums.r2 + offset, sums.r3 + offset);
     for (var i = 0u; i < min(4u, pixels - first.x); i += 1u) {
         for (var j = 0u; j < min(4u, p.o - first.y); j += 1u) {
-            y[(first.x + i) * p.o + first.y + j] = out[i][j];
+            let to = (first.x + i) * p.o + first.y + j;
+            var sum = out[i][j];
+            if p.residual == 1u {
+                sum += residual[to];
+            }
+            y[to] = sum;
         }
     }
 }

@@ -12,8 +12,12 @@
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]; [c / 4] in backward_input
 @group(0) @binding(3) var<storage, read> dy: array<vec2<u64>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4], as x, or [parts] of rows as weight's
+@group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>; // as y
 
 fn finished(at: u32, sum: vec4<f32>) -> vec4<f32> {
+    if p.residual == 1u {
+        return sum + residual[at];
+    }
     return sum;
 }
 

@@ -8,6 +8,7 @@
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>; // as y
 
 fn left_along() -> bool {
     return true;
@@ -58,11 +59,15 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     if pixel >= pixel_count() || column >= p.o / 4u {
         return;
     }
-    var offset = vec4(0.0);
+    let to = pixel * (p.o / 4u) + column;
+    var out = sum;
     if p.bias == 1u {
-        offset = bias[column];
+        out += bias[column];
     }
-    y[pixel * (p.o / 4u) + column] = sum + offset;
+    if p.residual == 1u {
+        out += residual[to];
+    }
+    y[to] = out;
 }
 
 fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {

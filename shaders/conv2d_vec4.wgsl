@@ -11,6 +11,7 @@
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(6) var<storage, read_write> dw: array<vec4<f32>>; // [parts, kernel_h, kernel_w, c, o / 4]
+@group(0) @binding(7) var<storage, read> residual: array<vec4<f32>>; // as y
 
 // A parameter, not an override: one driver takes half a minute to compile a variant of these kernels.
 fn offset_of(column: u32) -> vec4<f32> {
@@ -56,7 +57,12 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let offset = offset_of(column);
     let out = array(s0.r0, s0.r1, s0.r2, s0.r3, s1.r0, s1.r1, s1.r2, s1.r3);
     for (var i = 0u; i < min(8u, pixels - 8u * block); i += 1u) {
-        y[(8u * block + i) * columns + column] = out[i] + offset;
+        let to = (8u * block + i) * columns + column;
+        var sum = out[i] + offset;
+        if p.residual == 1u {
+            sum += residual[to];
+        }
+        y[to] = sum;
     }
 }
 

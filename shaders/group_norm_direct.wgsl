@@ -3,9 +3,8 @@
 //!   backward_affine   their sums over the samples
 //! Grid: one invocation per (n, group); backward_affine: one per channel.
 #import group_walk
+#import ones
 
-alias Element = f32;
-alias Values = f32;
 const PER_ELEMENT = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, hw, c]
@@ -22,14 +21,6 @@ const PER_ELEMENT = 1u;
 @group(0) @binding(11) var<storage, read> parts_beta: array<f32>; // [n, c]
 @group(0) @binding(12) var<storage, read_write> dgamma: array<f32>; // [c]
 @group(0) @binding(13) var<storage, read_write> dbeta: array<f32>; // [c]
-
-fn values(v: f32) -> f32 {
-    return v;
-}
-
-fn element(v: f32) -> f32 {
-    return v;
-}
 
 fn total(v: f32) -> f32 {
     return v;

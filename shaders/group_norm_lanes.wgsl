@@ -2,7 +2,6 @@
 #import group_walk
 #import pairs
 
-alias Values = vec2<f32>;
 const PER_ELEMENT = 2u;
 
 @group(0) @binding(0) var<storage, read> x: array<u64>; // [n, hw, c / 2]

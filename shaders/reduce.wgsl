@@ -5,6 +5,7 @@
 //!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
 //! SQUARE sums x². The last row may be short: x has `count` elements. The host splits r so that no invocation loops more than 32,768 times.
 #import grid
+#import fours
 
 override SQUARE: bool = false;
 
@@ -12,8 +13,8 @@ struct Params { outer: u32, middle: u32, inner: u32, count: u32, scale: f32 }
 var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [outer, middle, inner]; [outer, inner] in spread
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // [outer, inner]; [outer, middle, inner] in spread
-@group(0) @binding(2) var<storage, read> x4: array<vec4<f32>>; // [outer, middle, inner / 4]
-@group(0) @binding(3) var<storage, read_write> y4: array<vec4<f32>>; // [outer, inner / 4]
+@group(0) @binding(2) var<storage, read> x4: array<Element>; // [outer, middle, inner / 4]
+@group(0) @binding(3) var<storage, read_write> y4: array<Element>; // [outer, inner / 4]
 var<workgroup> sh_sum: array<f32, 64>;
 
 // Rows from element `first` on of a matrix of `count` elements, `inner` a row; the last of all may be short.
@@ -54,10 +55,10 @@ fn fours(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: v
     let rows = rows_of(first, inner, p.count / 4u);
     var sum = vec4(0.0);
     for (var r = 0u; r < rows; r += 1u) {
-        let v = x4[first + r * inner];
+        let v = values(x4[first + r * inner]);
         sum += select(v, v * v, SQUARE);
     }
-    y4[at] = p.scale * sum;
+    y4[at] = element(p.scale * sum);
 }
 
 @compute @workgroup_size(64)

@@ -1,22 +1,26 @@
 //! Winograd's convolution of 3 x 3 taps and stride 1 in tiles of 4 x 4 outputs (Lavin & Gray 2016, F(4 x 4, 3 x 3)):
-//!   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ x B)] A      dw = Gᵀ [(Bᵀ x B) ⊙ (A dy Aᵀ)] G      dx: y of dy and the weight turned around
+//!   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ x B)] A    dx = B [(G w Gᵀ) ⊙ (A dy Aᵀ)] Bᵀ    dw = Gᵀ [(Bᵀ x B) ⊙ (A dy Aᵀ)] G
 //! with a sum over channels (over tiles in dw) in ⊙, so that it is 36 products of matrices, made by others: a quarter of the
-//! multiplications. A, B and G are those of shared/winograd_transforms.wgsl.
+//! multiplications. A, B and G are those of shared/winograd_transforms.wgsl. A tile of y sees six by six pixels of x; so
+//! many dx has from one, and where tiles' overlap their sum.
 //!   image            Bᵀ x B, x being zero outside of the image
-//!   weight           G w Gᵀ, of the weight turned by 180 degrees if TURNED
-//!   outputs          Aᵀ s A + bias of the products s
-//!   gradient         A dy Aᵀ
+//!   weight           G w Gᵀ
+//!   outputs          Aᵀ s A + bias + residual of the products s
+//!   inputs           B s Bᵀ + bias, the sum of all tiles
+//!   gradient         A dy Aᵀ, and the tiles' sums, for the gradient of the bias
 //!   weight_gradient  Gᵀ s G
 //! Grid: one invocation per tile and channel, or per input and output channel. Squares are [36, tiles or c, channels].
 #import winograd
+#import ones
 
-alias Element = f32;
 alias Row = mat2x3<f32>; // mat3x2 is not a plain matrix in HLSL
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, h, w, channels], or a weight [3, 3, rows, channels]
 @group(0) @binding(1) var<storage, read> squares: array<f32>; // [36, rows, channels]
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [channels]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // as x, or as squares
+@group(0) @binding(4) var<storage, read_write> sums: array<f32>; // [tiles, channels]
+@group(0) @binding(5) var<storage, read> residual: array<f32>; // [n, h, w, channels]
 
 fn row_of(v0: f32, v1: f32, v2: f32, v3: f32, v4: f32, v5: f32) -> Row {
     return Row(v0, v1, v2, v3, v4, v5);
@@ -44,6 +48,10 @@ fn element4(row: Row) -> f32 {
 
 fn element5(row: Row) -> f32 {
     return row[1].z;
+}
+
+fn sum_of(row: Row) -> f32 {
+    return dot(row[0] + row[1], vec3(1.0));
 }
 
 // Columns as rows.

@@ -8,6 +8,8 @@ alias Row = mat3x4<f32>; // of both channels
 @group(0) @binding(1) var<storage, read> squares: array<u64>; // [36, rows, channels / 2]
 @group(0) @binding(2) var<storage, read> bias: array<u64>; // [channels / 2]
 @group(0) @binding(3) var<storage, read_write> y: array<u64>; // as x, or as squares
+@group(0) @binding(4) var<storage, read_write> sums: array<u64>; // [tiles, channels / 2]
+@group(0) @binding(5) var<storage, read> residual: array<u64>; // [n, h, w, channels / 2]
 
 fn row_of(v0: u64, v1: u64, v2: u64, v3: u64, v4: u64, v5: u64) -> Row {
     return Row(vec4(values(v0), values(v1)), vec4(values(v2), values(v3)), vec4(values(v4), values(v5)));
@@ -35,6 +37,11 @@ fn element4(row: Row) -> u64 {
 
 fn element5(row: Row) -> u64 {
     return element(row[2].zw);
+}
+
+fn sum_of(row: Row) -> u64 {
+    let sums = row[0] + row[1] + row[2];
+    return element(sums.xy + sums.zw);
 }
 
 // Columns as rows.

@@ -71,7 +71,7 @@ fn results_under_the_profiler_are_the_same() {
     let x = Tensor::from_slice(&gpu, &[1.0, 2.0, 3.0], [3]);
     assert_eq!(ops::affine(&x, 2.0, 0.0).to_vec(), [2.0, 4.0, 6.0]);
     assert_eq!(ops::affine(&x, 3.0, 0.0).to_vec(), [3.0, 6.0, 9.0]);
-    assert_eq!(gpu.profile().expect("profiling")["elementwise/unary"].count, 2);
+    assert_eq!(gpu.profile().expect("profiling")["elementwise/unary_each"].count, 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The structs that cross from Rust to WGSL as immediates agree: same fields, in the same places, of the same types.
 //!
-//! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says `shader!("stem")`.
+//! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says `shader!("stem")`, `forms!` or `tiled!`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -115,7 +115,7 @@ fn immediates_are_the_same_on_both_sides() {
     let shared = structs(&files.iter().find(|(path, _)| path.ends_with("random.rs")).expect("it is there").1);
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for shader in ops::shaders() {
-        let says = ["shader", "tiled"].map(|with| format!("{with}!(\"{}\")", shader.stem()));
+        let says = ["shader", "forms", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));
         let (path, text) = files
             .iter()
             .find(|(_, text)| says.iter().any(|s| text.contains(s)))

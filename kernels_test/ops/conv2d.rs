@@ -60,6 +60,18 @@ const PLAIN: &[Sizes] = &[
     [8, 93, 95, 4, 4, 1, 1, 1, 0, 0, 0],
 ];
 
+/// With residuals: by each of the kernels.
+const RESIDUAL: &[Sizes] = &[
+    [2, 5, 4, 3, 5, 3, 3, 1, 1, 1, 1],
+    [3, 6, 5, 4, 4, 1, 1, 1, 0, 0, 0],
+    [1, 21, 21, 3, 32, 4, 4, 2, 1, 1, 1],
+    [1, 21, 21, 32, 3, 3, 3, 1, 1, 1, 1],
+    [2, 9, 7, 36, 68, 1, 1, 1, 0, 0, 1],
+    [2, 9, 7, 36, 68, 3, 3, 1, 1, 1, 1],
+    [3, 9, 7, 16, 20, 3, 2, 3, 2, 0, 0],
+    [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 0],
+];
+
 const MASKED: &[(Sizes, Mask)] = &[
     ([2, 6, 5, 3, 5, 3, 3, 1, 1, 1, 1], Mask::A),
     ([2, 6, 5, 4, 8, 3, 3, 1, 1, 1, 1], Mask::A),
@@ -83,6 +95,7 @@ const MASKED: &[(Sizes, Mask)] = &[
 pub fn cases(list: &mut Vec<Case>) {
     list.extend(PLAIN.iter().map(|&sizes| case(sizes, None)));
     list.extend(MASKED.iter().map(|&(sizes, mask)| case(sizes, Some(mask))));
+    list.extend(RESIDUAL.iter().map(|&sizes| with_residual(sizes)));
     // As many rounds as an invocation may do, and a sum of whole numbers that f32 holds exactly: a bound on rounding
     // would hide what a driver drops.
     list.push(Case::new(
@@ -118,6 +131,24 @@ fn case(sizes: Sizes, mask: Option<Mask>) -> Case {
         inputs,
         move |_, x| ops::conv2d(&x[0], &x[1], x.get(2), conv),
         move |x| convolution(x, sizes, mask),
+    )
+}
+
+/// With a residual of the output's shape.
+fn with_residual(sizes: Sizes) -> Case {
+    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = sizes;
+    let conv = Conv { stride, padding: [pad_h, pad_w], mask: None };
+    let out = [(h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1];
+    let mut inputs = vec![Input::normal(&[n, out[0], out[1], o]), Input::normal(&[n, h, w, c])];
+    inputs.push(Input::normal(&[kh, kw, c, o]));
+    inputs.extend((bias == 1).then(|| Input::normal(&[o])));
+    let bias = if bias == 1 { " bias" } else { "" };
+    Case::new(
+        "conv2d_residual",
+        format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}"),
+        inputs,
+        move |_, x| ops::conv2d_residual(&x[1], &x[2], x.get(3), conv, &x[0]),
+        move |x| convolution(&x[1..], sizes, None).into_iter().zip(&x[0]).map(|(y, r)| y + *r).collect(),
     )
 }
 

@@ -9,6 +9,7 @@ struct Params {
     taps: u32, // of the kernel's, in raster order: under a mask not all
     part: u32, // pixels a part, backward_weight
     bias: u32, // 1: add it
+    residual: u32, // 1: add it to y
 }
 var<immediate> p: Params;
 

@@ -1,5 +1,5 @@
-// Group normalisation by invocations that walk over a whole group, for files that say what an Element of memory is, one
-// channel or several, and what its Values are to count with; see group_norm_direct.wgsl.
+// Group normalisation by invocations that walk over a whole group, for files that import what an Element of memory is, one
+// channel or several; see group_norm_direct.wgsl.
 #import grid
 #import accurate
 

@@ -66,3 +66,19 @@ fn times_a(s: Square) -> Square {
     let far_odd = R * s.r1 + 2.0 * R * s.r3;
     return Square(s.r0, even + odd, even - odd, far_even + far_odd, far_even - far_odd, s.r3);
 }
+
+// B s, of which only four rows stay, after the last row of the square before and before the first of the one behind: the sum
+// of squares that overlap by two rows.
+fn overlaid(s: Square, before: Row, behind: Row) -> Square {
+    let even = s.r1 + s.r2;
+    let odd = s.r1 - s.r2;
+    let far_even = s.r3 + s.r4;
+    let far_odd = s.r3 - s.r4;
+    return Square(
+        (before + s.r5) - (R * odd + S * far_odd),
+        -2.5 * s.r0 - (2.0 * even + 0.5 * far_even),
+        (S * odd + R * far_odd) - 2.5 * s.r5,
+        (s.r0 + behind) + (even + far_even),
+        Row(), Row(),
+    );
+}

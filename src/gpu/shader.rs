@@ -7,48 +7,66 @@ use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 /// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
 #[derive(Clone, Debug)]
 pub struct Shader {
-    /// The file's stem; behind it, where it is not `tile`, what `tile` says.
+    /// The file's stem; behind it what stands in for one of its imports.
     pub name: &'static str,
     /// The file's text.
     pub source: &'static str,
-    /// Which of `shaders/shared/` the line `#import tile` appends: `tile`, or what multiplies tiles by other means.
-    pub tile: &'static str,
+    /// A file of `shaders/shared/` that it imports, and which takes its place.
+    pub instead: Option<(&'static str, &'static str)>,
 }
 
-/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", "cooperative16")` that of a
-/// file in tiles which are multiplied by `shaders/shared/cooperative16.wgsl`.
+/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", tile: "cooperative16")` that of a
+/// file which imports `tile`, with `shaders/shared/cooperative16.wgsl` instead.
 #[macro_export]
 macro_rules! shader {
     ($name:literal) => {
         $crate::gpu::Shader {
             name: $name,
             source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
-            tile: "tile",
+            instead: None,
         }
     };
-    ($name:literal, $tile:literal) => {
+    ($name:literal, $import:ident: $instead:literal) => {
         $crate::gpu::Shader {
-            name: concat!($name, " ", $tile),
+            name: concat!($name, " ", $instead),
             source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
-            tile: $tile,
+            instead: Some((stringify!($import), $instead)),
         }
     };
 }
 pub use shader;
 
+/// `forms!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for adapters whose kernels are
+/// called lanes, with `quads`; `forms!("layout", "ones")` has a third with `ones`, for sizes that do not divide by four.
+#[macro_export]
+macro_rules! forms {
+    ($name:literal) => {
+        [$crate::gpu::shader!($name), $crate::gpu::shader!($name, fours: "quads")]
+    };
+    ($name:literal, $each:literal) => {
+        [
+            $crate::gpu::shader!($name),
+            $crate::gpu::shader!($name, fours: "quads"),
+            $crate::gpu::shader!($name, fours: $each),
+        ]
+    };
+}
+pub use forms;
+
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 20] = [
-    ("adam_step", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/adam_step.wgsl"))),
+const SHARED: [(&str, &str); 22] = [
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
     ("cooperative", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative.wgsl"))),
     ("cooperative8", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative8.wgsl"))),
     ("cooperative16", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative16.wgsl"))),
+    ("fours", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/fours.wgsl"))),
     ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
     ("group_walk", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/group_walk.wgsl"))),
     ("lanes", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/lanes.wgsl"))),
     ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
+    ("ones", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/ones.wgsl"))),
     ("pairs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/pairs.wgsl"))),
     ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
     ("nearer", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/nearer.wgsl"))),
@@ -57,6 +75,7 @@ const SHARED: [(&str, &str); 20] = [
     ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
     ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
     ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),
+    ("winograd_places", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_places.wgsl"))),
     (
         "winograd_transforms",
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_transforms.wgsl")),
@@ -79,7 +98,7 @@ impl Shader {
         while let Some(at) = text.find("\n#import ") {
             let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
             let name = line["#import ".len()..].trim();
-            let name = if name == "tile" { self.tile } else { name };
+            let name = self.instead.filter(|(import, _)| *import == name).map_or(name, |(_, instead)| instead);
             text.replace_range(at + 1..at + 8, "//mport");
             if !done.iter().any(|d| d == name) {
                 let shared = SHARED.iter().find(|(n, _)| *n == name);

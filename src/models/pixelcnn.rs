@@ -113,10 +113,11 @@ impl Layer {
         let above = self.vertical.forward_first(&above, [reach, self.kernel]);
         let left = ops::pad(&ops::crop(horizontal, [0, 0, 0, late]), [0, 0, half, 0]);
         let left = self.horizontal.forward_first(&left, [1, reach]);
-        let both = ops::add(&left, &self.to_horizontal.forward(&above));
-        let out = self.out.forward(&ops::gated(&ops::add(&both, &class)));
+        let both = self.to_horizontal.forward_residual(&above, &left);
+        let gated = ops::gated(&ops::add(&both, &class));
         // The first layer's horizontal stack gets the code itself, which must not pass on.
-        let horizontal = if self.first { out } else { ops::add(&out, horizontal) };
+        let horizontal =
+            if self.first { self.out.forward(&gated) } else { self.out.forward_residual(&gated, horizontal) };
         (ops::gated(&ops::add(&above, &class)), horizontal)
     }
 }

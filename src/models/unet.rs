@@ -211,7 +211,7 @@ impl Block {
             h = ops::dropout(&h, self.dropout, Stream { stream: DROPOUT + self.number, ..stream });
         }
         let shortcut = self.shortcut.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x));
-        ops::add(&self.conv2.forward(&h), &shortcut)
+        self.conv2.forward_residual(&h, &shortcut)
     }
 }
 
@@ -244,7 +244,7 @@ impl SelfAttention {
         let split = |layer: &Linear| layer.forward(&normed).reshape([n, h * w, self.heads, c / self.heads]);
         let attended =
             ops::attention(&split(&self.query), &split(&self.key), &split(&self.value), Attention::default());
-        ops::add(&self.out.forward(&attended.reshape([n, h, w, c])), x)
+        self.out.forward_residual(&attended.reshape([n, h, w, c]), x)
     }
 }
 

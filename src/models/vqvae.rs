@@ -201,7 +201,7 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        ops::add(&self.conv2.forward(&ops::relu(&self.conv1.forward(&ops::relu(x)))), x)
+        self.conv2.forward_residual(&ops::relu(&self.conv1.forward(&ops::relu(x))), x)
     }
 }
 

@@ -58,6 +58,11 @@ impl Conv2d {
         ops::conv2d(x, &self.weight, Some(&self.bias), self.conv)
     }
 
+    /// The convolution plus a `residual` of its shape.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Tensor {
+        ops::conv2d_residual(x, &self.weight, Some(&self.bias), self.conv, residual)
+    }
+
     /// The convolution with the kernel's first taps in raster order alone, which form a kernel of the size `kernel`.
     pub fn forward_first(&self, x: &Tensor, kernel: [usize; 2]) -> Tensor {
         let [h, w, c, o] = self.weight.dims();

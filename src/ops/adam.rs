@@ -3,11 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{grid, squared_norm};
-use crate::gpu::{Buffer, Gpu, Shader, shader};
+use crate::gpu::{Buffer, Gpu, Shader, forms};
 use crate::tensor::Tensor;
 
-pub(super) static SHADER: Shader = shader!("adam");
-pub(super) static LANES: Shader = shader!("adam_lanes");
+pub(super) static FORMS: [Shader; 2] = forms!("adam");
 
 /// Gradients that one `collect` dispatch copies: 8 storage buffers less the arena.
 const SOURCES: usize = 7;
@@ -39,7 +38,7 @@ pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
         let first = buffers[0];
         buffers.resize(SOURCES, first);
         buffers.push(arena.buffer());
-        gpu.dispatch(&SHADER, "collect", &[], &buffers, &params, grid(params.total as usize, 64));
+        gpu.dispatch(&FORMS[0], "collect", &[], &buffers, &params, grid(params.total as usize, 64));
     }
 }
 
@@ -60,7 +59,7 @@ pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
     collect(gpu, &squares, &parts);
     let result = Tensor::uninit(gpu, [2]);
     let params = ClipParams { parts: arenas.len() as u32, limit };
-    gpu.dispatch(&SHADER, "clip", &[], &[squares.buffer(), result.buffer()], &params, [1, 1, 1]);
+    gpu.dispatch(&FORMS[0], "clip", &[], &[squares.buffer(), result.buffer()], &params, [1, 1, 1]);
     Clip(result)
 }
 
@@ -108,7 +107,7 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
     assert!(same, "adam: arenas of different sizes, weights {:?} and gradients {:?}", weight.shape(), grad.shape());
     assert_eq!(count % 4, 0, "adam: {:?} is not of whole vec4s", weight.shape());
     let power = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.step as i32))) as f32;
-    let (shader, elements) = if grad.gpu().has_lanes() { (&LANES, count / 4) } else { (&SHADER, count / 4) };
+    let elements = count / 4;
     let params = AdamParams {
         count: elements as u32,
         lr: step.lr,
@@ -121,7 +120,7 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
         ema: step.ema,
     };
     let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
-    grad.gpu().dispatch(shader, "adam", &[], &buffers, &params, grid(elements, 64));
+    grad.gpu().dispatch(grad.gpu().form(&FORMS), "adam", &[], &buffers, &params, grid(elements, 64));
 }
 
 /// decay · a + (1 − decay) · b; has no gradient.
@@ -139,6 +138,6 @@ pub fn ema(a: &Tensor, b: &Tensor, decay: f32) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "ema: shapes of both sides");
     let y = Tensor::uninit(a.gpu(), a.shape());
     let params = EmaParams { count: a.count() as u32, decay };
-    a.gpu().dispatch(&SHADER, "ema", &[], &[a.buffer(), b.buffer(), y.buffer()], &params, grid(a.count(), 64));
+    a.gpu().dispatch(&FORMS[0], "ema", &[], &[a.buffer(), b.buffer(), y.buffer()], &params, grid(a.count(), 64));
     y
 }

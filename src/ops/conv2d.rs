@@ -9,8 +9,9 @@ use super::layout::widen;
 use super::matmul::{Trans, product_with_bias};
 use super::reduce::sum_middle;
 use super::unfold::unfold_rows;
-use super::{LOOPS, narrow, pad};
-use crate::gpu::{Gpu, Prefer, Shader, shader};
+use super::winograd::Squares;
+use super::{LOOPS, add, narrow, pad};
+use crate::gpu::{Buffer, Gpu, Prefer, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) use kernels::{backward_input, backward_weight, forward};
@@ -71,6 +72,26 @@ pub(super) struct Params {
     pub taps: u32,
     pub part: u32,
     pub bias: u32,
+    pub residual: u32,
+}
+
+/// What is added to a convolution in the same pass: a bias `[o]`, and a residual of y's shape.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Added<'a> {
+    pub bias: Option<&'a Tensor>,
+    pub residual: Option<&'a Tensor>,
+}
+
+impl<'a> Added<'a> {
+    /// Both buffers, `other`'s where there is none.
+    pub fn buffers(&self, other: &'a Tensor) -> [&'a Buffer; 2] {
+        [self.bias, self.residual].map(|added| added.unwrap_or(other).buffer())
+    }
+
+    /// Which of them there are.
+    pub fn flags(&self) -> [u32; 2] {
+        [self.bias, self.residual].map(|added| u32::from(added.is_some()))
+    }
 }
 
 impl Params {
@@ -147,8 +168,24 @@ impl Params {
 /// a sum of more than some 60,000 terms (240,000 where all channels are multiples of four; see [`LOOPS`]).
 #[track_caller]
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
-    let params = params(x, weight, bias, conv);
+    convolved(x, weight, Added { bias, residual: None }, conv)
+}
+
+/// [`conv2d`] with `residual` [n, out_h, out_w, o] added in the same pass.
+///
+/// # Panics
+/// As [`conv2d`], or if the residual has another shape than y.
+#[track_caller]
+pub fn conv2d_residual(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv, residual: &Tensor) -> Tensor {
+    convolved(x, weight, Added { bias, residual: Some(residual) }, conv)
+}
+
+#[track_caller]
+fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
+    let params = params(x, weight, added, conv);
+    let Added { bias, residual } = added;
     let [c, o] = [params.c, params.o].map(|d| d as usize);
+    let and_residual = |y: Tensor| residual.map_or_else(|| y.clone(), |residual| add(&y, residual));
     if conv.mask.is_none() && few(x.gpu(), c, o) {
         let (rows, matrix) = (unfold_rows(x, params), as_rows(weight));
         let y = product_with_bias(
@@ -158,30 +195,27 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
             Trans::default(),
         );
         let y = y.reshape(params.shapes()[2]);
-        return y.noted(&[&[weight], bias.as_slice()].concat());
+        return and_residual(y.noted(&[&[weight], bias.as_slice()].concat()));
     }
     if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
         let bias = bias.map(|bias| widen(bias, to));
-        return narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
+        return and_residual(narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o));
     }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
-    let y = forward(x, weight, bias, params, Gradient::Neither);
+    let squares = Squares::default();
+    let y = forward(x, weight, added, params, Gradient::Neither, &squares);
     let (saved_x, saved_w) = (x.detach(), weight.detach());
-    let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
-        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left));
-        let (dw, db) = want_w.then(|| backward_weight([&saved_x, dy], params, Gradient::Right, want_b)).unzip();
+    // Stands for what is not there: wants no gradient.
+    let none = x.detach();
+    let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];
+    let y = y.with_vjp(inputs, move |dy, [want_x, want_w, want_b, want_residual]| {
+        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left, &squares));
+        let dw = want_w.then(|| backward_weight([&saved_x, dy], params, Gradient::Right, &squares, want_b));
+        let (dw, db) = dw.unzip();
         let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
-        [dx, dw, db.flatten().or_else(|| want_b.then(sum))]
-    };
-    match bias {
-        Some(bias) => y.with_vjp([x, weight, bias], backward).noted(&[weight, bias]),
-        None => y
-            .with_vjp([x, weight], move |dy, [want_x, want_w]| {
-                let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
-                [dx, dw]
-            })
-            .noted(&[weight]),
-    }
+        [dx, dw, db.flatten().or_else(|| want_b.then(sum)), want_residual.then(|| dy.clone())]
+    });
+    y.noted(&[&[weight], bias.as_slice()].concat())
 }
 
 /// Whether a convolution from (to) `few` channels to (from) `many` is faster as a product with [`unfold`]ed rows.
@@ -237,11 +271,15 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize
 }
 
 #[track_caller]
-fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Params {
+fn params(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Params {
     let ([.., c], [kernel_h, kernel_w, from, o]) = (x.dims::<4>(), weight.dims());
     assert_eq!(c, from, "conv2d: channels of x {:?} and of weight {:?}", x.shape(), weight.shape());
-    if let Some(bias) = bias {
+    if let Some(bias) = added.bias {
         assert_eq!(bias.dims(), [o], "conv2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
     }
-    Params { o: o as u32, ..Params::of(x.dims(), [kernel_h, kernel_w], conv) }
+    let params = Params { o: o as u32, ..Params::of(x.dims(), [kernel_h, kernel_w], conv) };
+    if let Some(residual) = added.residual {
+        assert_eq!(params.shapes()[2], residual.shape(), "conv2d: shapes of y and of the residual");
+    }
+    params
 }

@@ -2,12 +2,13 @@
 
 use bytemuck::Zeroable;
 
-use super::conv2d::{Fours, Params, as_rows, backward_input, backward_weight, few, forward};
+use super::conv2d::{Added, Fours, Params, as_rows, backward_input, backward_weight, few, forward};
 use super::family::Gradient;
 use super::layout::widen;
 use super::matmul::{Trans, matmul};
 use super::reduce::sum_middle;
 use super::unfold::fold_rows;
+use super::winograd::Squares;
 use super::{add, narrow};
 use crate::tensor::Tensor;
 
@@ -54,12 +55,13 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
         return narrow(&conv_transpose2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
     }
     params.check_rounds("conv_transpose2d", if x.wants_grad() { c.max(o) } else { c });
-    let y = backward_input(x, weight, bias, params, Gradient::Neither);
+    let y = backward_input(x, weight, bias, params, Gradient::Neither, &Squares::default());
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
+        let squares = Squares::default();
         [
-            want_x.then(|| forward(dy, &saved_w, None, params, Gradient::Left)),
-            want_w.then(|| backward_weight([dy, &saved_x], params, Gradient::Left, false).0),
+            want_x.then(|| forward(dy, &saved_w, Added::default(), params, Gradient::Left, &squares)),
+            want_w.then(|| backward_weight([dy, &saved_x], params, Gradient::Left, &squares, false).0),
             want_b.then(|| sum_middle(dy, [1, params.pixels(), o], 1.0, false).reshape([o])),
         ]
     };

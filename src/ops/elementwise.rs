@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{grid, sum_to};
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Gpu, Shader, forms};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static SHADER: Shader = shader!("elementwise");
+pub(super) static FORMS: [Shader; 2] = forms!("elementwise");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -31,16 +31,31 @@ enum Unary {
     Sigmoid,
 }
 
+/// What is dispatched for `count` numbers: of two entry points the one for sizes that divide by four, or that for others.
+fn kernel(
+    gpu: &Gpu,
+    size: usize,
+    count: usize,
+    [fours, each]: [&'static str; 2],
+) -> (&'static Shader, &'static str, [u32; 3]) {
+    match size.is_multiple_of(4) {
+        true => (gpu.form(&FORMS), fours, grid(count / 4, 64)),
+        false => (&FORMS[0], each, grid(count, 64)),
+    }
+}
+
 fn unary(x: &Tensor, op: Unary, scale: f32, shift: f32) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
-    let params = Params { count: x.count() as u32, scale, shift };
-    let groups = grid(x.count().div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, "unary", &[("OP", op as u32)], &[x.buffer(), y.buffer()], &params, groups);
+    let count = x.count();
+    let params = Params { count: count as u32, scale, shift };
+    let (shader, entry, groups) = kernel(x.gpu(), count, count, ["unary", "unary_each"]);
+    x.gpu().dispatch(shader, entry, &[("OP", op as u32)], &[x.buffer(), y.buffer()], &params, groups);
     let saved = x.detach();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
+        let (shader, entry, groups) = kernel(dy.gpu(), count, count, ["unary_backward", "unary_backward_each"]);
         let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&SHADER, "unary_backward", &[("OP", op as u32)], &buffers, &params, groups);
+        dy.gpu().dispatch(shader, entry, &[("OP", op as u32)], &buffers, &params, groups);
         [Some(dx)]
     })
 }
@@ -161,24 +176,20 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     let Some(shape) = a.shape().broadcast(&b.shape()) else {
         panic!("{op:?} of shapes {:?} and {:?}, which do not broadcast", a.shape(), b.shape())
     };
-    let y = Tensor::uninit(a.gpu(), shape);
-    let buffers = [a.buffer(), b.buffer(), y.buffer()];
-    let groups = grid(shape.count().div_ceil(4), 64);
+    let (gpu, y, count) = (a.gpu(), Tensor::uninit(a.gpu(), shape), shape.count());
     let overrides = [("OP", op as u32)];
-    if a.shape() == b.shape() {
-        a.gpu().dispatch(
-            &SHADER,
-            "binary_same",
-            &overrides,
-            &buffers,
-            &Params { count: shape.count() as u32, scale: 1.0, shift: 0.0 },
-            groups,
-        );
+    // As fours and, for operands that do not run on along a row, one by one.
+    let buffers = [a.buffer(), b.buffer(), y.buffer(), a.buffer(), b.buffer()];
+    if a.shape() == b.shape() && count.is_multiple_of(4) {
+        let params = Params { count: count as u32, scale: 1.0, shift: 0.0 };
+        let groups = grid(count / 4, 64);
+        gpu.dispatch(gpu.form(&FORMS), "binary_same", &overrides, &buffers[..3], &params, groups);
         return y;
     }
     let params = strides(shape, a.shape(), b.shape());
-    let overrides = [overrides[0], ("FOURS", u32::from(params.sizes[3].is_multiple_of(4)))];
-    a.gpu().dispatch(&SHADER, "binary", &overrides, &buffers, &params, groups);
+    let (shader, entry, groups) = kernel(gpu, params.sizes[3] as usize, count, ["binary", "binary_each"]);
+    let buffers = if entry == "binary" { &buffers[..] } else { &buffers[..3] };
+    gpu.dispatch(shader, entry, &overrides, buffers, &params, groups);
     y
 }
 

@@ -40,8 +40,8 @@ macro_rules! tiled {
     ($name:literal) => {
         [
             $crate::gpu::shader!($name),
-            $crate::gpu::shader!($name, "cooperative8"),
-            $crate::gpu::shader!($name, "cooperative16"),
+            $crate::gpu::shader!($name, tile: "cooperative8"),
+            $crate::gpu::shader!($name, tile: "cooperative16"),
         ]
     };
 }

@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Shader, forms};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static SHADER: Shader = shader!("layout");
+pub(super) static FORMS: [Shader; 3] = forms!("layout", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -40,7 +40,7 @@ pub fn transpose(x: &Tensor) -> Tensor {
     let y = Tensor::uninit(x.gpu(), dims);
     let params = Transpose { batch: batch as u32, rows: rows as u32, columns: columns as u32 };
     let groups = grid(batch * rows.div_ceil(4) * columns.div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, "transpose_blocks", &[], &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(&FORMS[0], "transpose_blocks", &[], &[x.buffer(), y.buffer()], &params, groups);
     y.with_vjp([x], |dy, _| [Some(transpose(dy))])
 }
 
@@ -68,9 +68,11 @@ pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
     let shape = with_last(a.shape(), c1 + c2);
     assert_eq!(shape, with_last(b.shape(), c1 + c2), "concat: {:?} and {:?}", a.shape(), b.shape());
     let (y, rows) = (Tensor::uninit(a.gpu(), shape), a.count() / c1);
-    let params = Row { rows: rows as u32, c: c1 as u32, out_c: (c1 + c2) as u32, start: 0 };
+    let (shader, each) = a.gpu().form_of(&FORMS, &[c1, c2]);
+    let [c, out_c] = [c1, c1 + c2].map(|c| (c / each) as u32);
+    let params = Row { rows: rows as u32, c, out_c, start: 0 };
     let buffers = [a.buffer(), b.buffer(), y.buffer()];
-    a.gpu().dispatch(&SHADER, "concat", &[], &buffers, &params, grid(rows * (c1 + c2).div_ceil(4), 64));
+    a.gpu().dispatch(shader, "concat", &[], &buffers, &params, grid(y.count() / each, 64));
     y.with_vjp([a, b], move |dy, [want_a, want_b]| {
         [want_a.then(|| window(dy, 0, c1)), want_b.then(|| window(dy, c1 as isize, c2))]
     })
@@ -100,8 +102,10 @@ pub(super) fn widen(x: &Tensor, to: usize) -> Tensor {
 fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();
     let (y, rows) = (Tensor::uninit(x.gpu(), with_last(x.shape(), length)), x.count() / c);
-    let params = Row { rows: rows as u32, c: c as u32, out_c: length as u32, start: start as u32 };
-    x.gpu().dispatch(&SHADER, "window", &[], &[x.buffer(), y.buffer()], &params, grid(rows * length.div_ceil(4), 64));
+    let (shader, each) = x.gpu().form_of(&FORMS, &[c, length, start.unsigned_abs()]);
+    let [c, out_c] = [c, length].map(|c| (c / each) as u32);
+    let params = Row { rows: rows as u32, c, out_c, start: (start / each as isize) as u32 };
+    x.gpu().dispatch(shader, "window", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
     y
 }
 

@@ -40,7 +40,7 @@ pub use bilinear::bilinear;
 pub use ceiling::{copy, fma_chain};
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
-pub use conv2d::{Conv, Mask, conv1d, conv2d};
+pub use conv2d::{Conv, Mask, conv1d, conv2d, conv2d_residual};
 pub use dropout::dropout;
 pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
 pub use film::film_silu;
@@ -70,8 +70,6 @@ pub const LOOPS: usize = 60_000;
 /// Shaders of all ops with their file names, for checks that need no device.
 pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let list = [
-        &adam::SHADER,
-        &adam::LANES,
         &attention::SHADER,
         &attention::BACKWARD,
         &batch_norm::SHADER,
@@ -83,7 +81,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &conv2d::LANES,
         &conv2d::UNFOLD,
         &dropout::SHADER,
-        &elementwise::SHADER,
         &film::SHADER,
         &gated::SHADER,
         &gather::SHADER,
@@ -92,7 +89,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &group_norm::LANES,
         &half::SHADER,
         &kl::SHADER,
-        &layout::SHADER,
         &matmul::SHADER,
         &matmul::VEC4,
         &matmul::LANES,
@@ -103,13 +99,12 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &ou_step::SHADER,
         &pool::SHADER,
         &random::SHADER,
-        &reduce::SHADER,
         &resample::SHADER,
         &softmax::SHADER,
         &winograd::SHADER,
         &winograd::LANES,
-        &crate::tensor::ACCUMULATE,
     ];
-    let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT];
-    list.into_iter().chain(tiled.into_iter().flatten()).collect()
+    let forms = [&adam::FORMS[..], &elementwise::FORMS, &layout::FORMS, &reduce::FORMS, &crate::tensor::ACCUMULATE];
+    let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT].map(|tiled| &tiled[..]);
+    list.into_iter().chain(forms.into_iter().chain(tiled).flatten()).collect()
 }

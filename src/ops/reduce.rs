@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Shader, forms};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static SHADER: Shader = shader!("reduce");
+pub(super) static FORMS: [Shader; 2] = forms!("reduce");
 
 /// Most terms that one invocation sums: one driver silently ends all loops of an invocation after 65,535 rounds.
 const PART: usize = 32_768;
@@ -45,9 +45,9 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (entry, invocations) = if fours { ("fours", outputs / 4) } else { ("serial", outputs) };
-        x.gpu().dispatch(&SHADER, entry, &overrides, &buffers, &params, grid(invocations, 64));
+        x.gpu().dispatch(x.gpu().form(&FORMS), entry, &overrides, &buffers, &params, grid(invocations, 64));
     } else {
-        x.gpu().dispatch(&SHADER, "tree", &overrides, &buffers, &params, grid(outputs, 1));
+        x.gpu().dispatch(&FORMS[0], "tree", &overrides, &buffers, &params, grid(outputs, 1));
     }
     y
 }
@@ -116,7 +116,7 @@ fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: 
     let dx = Tensor::uninit(dy.gpu(), shape);
     let params =
         Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, count: dy.count() as u32, scale };
-    dy.gpu().dispatch(&SHADER, "spread", &[], &[dy.buffer(), dx.buffer()], &params, grid(dx.count(), 64));
+    dy.gpu().dispatch(&FORMS[0], "spread", &[], &[dy.buffer(), dx.buffer()], &params, grid(dx.count(), 64));
     dx
 }
 

@@ -1,12 +1,15 @@
 //! Convolutions of 3 x 3 taps and stride 1 by Winograd's algorithm, a quarter of the multiplications: see
 //! `shaders/winograd.wgsl`.
 
+use std::cell::OnceCell;
+
 use bytemuck::{Pod, Zeroable};
 
-use super::conv2d::Params as ConvParams;
+use super::conv2d::{Added, Params as ConvParams};
 use super::family::SMALL;
 use super::grid;
 use super::matmul::{Epilogue, Trans, uncounted};
+use super::reduce::sum_middle;
 use crate::gpu::{Buffer, Gpu, Override, Prefer, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
@@ -44,24 +47,45 @@ impl Params {
     }
 
     /// [36, rows, channels] of `x`.
-    fn squares(self, entry: &'static str, x: &Tensor, overrides: &[Override]) -> Tensor {
+    fn squares(self, entry: &'static str, x: &Tensor) -> Tensor {
         let squares = Tensor::uninit(x.gpu(), [SQUARE, self.rows as usize, self.channels as usize]);
-        self.dispatch(x.gpu(), entry, overrides, &[x.buffer(), squares.buffer()]);
+        self.dispatch(x.gpu(), entry, &[], &[x.buffer(), squares.buffer()]);
         squares
     }
 
     /// Images [n, h, w, channels] of the products [36, rows, channels].
-    fn outputs(self, products: &Tensor, shape: Shape, bias: Option<&Tensor>) -> Tensor {
+    fn images(self, entry: &'static str, products: &Tensor, shape: Shape, added: Added) -> Tensor {
         let y = Tensor::uninit(products.gpu(), shape);
-        let buffers = [products.buffer(), bias.unwrap_or(products).buffer(), y.buffer()];
-        self.dispatch(y.gpu(), "outputs", &[("BIAS", u32::from(bias.is_some()))], &buffers);
+        let [has_bias, has_residual] = added.flags();
+        let overrides = [("BIAS", has_bias), ("RESIDUAL", has_residual)];
+        let [bias, residual] = added.buffers(products);
+        self.dispatch(y.gpu(), entry, &overrides, &[products.buffer(), bias, y.buffer(), residual]);
         y
     }
 }
 
-/// [36, c, o] of a weight [3, 3, c, o], turned by 180 degrees or not.
-fn weight_squares(weight: &Tensor, turned: bool) -> Tensor {
-    Params::of_weight(weight.dims()).squares("weight", weight, &[("TURNED", u32::from(turned))])
+/// What the directions of one convolution have in common: squares of the weight [36, c, o] and of dy [36, tiles, o], with
+/// the tiles' sums [tiles, o]. Whoever keeps it keeps them.
+#[derive(Default)]
+pub(super) struct Squares {
+    weight: OnceCell<Tensor>,
+    dy: OnceCell<[Tensor; 2]>,
+}
+
+impl Squares {
+    fn of_weight(&self, weight: &Tensor) -> &Tensor {
+        self.weight.get_or_init(|| Params::of_weight(weight.dims()).squares("weight", weight))
+    }
+
+    fn of_dy(&self, dy: &Tensor, conv: ConvParams) -> &[Tensor; 2] {
+        self.dy.get_or_init(|| {
+            let (gpu, tiles) = (dy.gpu(), conv.tiles(conv.o));
+            let [rows, o] = [tiles.rows, tiles.channels].map(|size| size as usize);
+            let (squares, sums) = (Tensor::uninit(gpu, [SQUARE, rows, o]), Tensor::uninit(gpu, [rows, o]));
+            tiles.dispatch(gpu, "gradient", &[], &[dy.buffer(), squares.buffer(), sums.buffer()]);
+            [squares, sums]
+        })
+    }
 }
 
 impl ConvParams {
@@ -107,25 +131,36 @@ impl ConvParams {
 }
 
 /// y of `x`.
-pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvParams) -> Tensor {
-    let seen = conv.tiles(conv.c).squares("image", x, &[]);
-    let products = uncounted(&seen, &weight_squares(weight, false), Epilogue::default(), Trans::default());
-    conv.tiles(conv.o).outputs(&products, conv.shapes()[2], bias)
+pub(super) fn forward(x: &Tensor, weight: &Tensor, added: Added, conv: ConvParams, squares: &Squares) -> Tensor {
+    let (seen, weight) = (conv.tiles(conv.c).squares("image", x), squares.of_weight(weight));
+    let products = uncounted(&seen, weight, Epilogue::default(), Trans::default());
+    conv.tiles(conv.o).images("outputs", &products, conv.shapes()[2], added)
 }
 
-/// dx of `dy`: the convolution of it with the weight turned around.
-pub(super) fn backward_input(dy: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvParams) -> Tensor {
-    let seen = conv.tiles(conv.o).squares("image", dy, &[]);
-    let products = uncounted(&seen, &weight_squares(weight, true), Epilogue::default(), Trans { a: false, b: true });
-    conv.tiles(conv.c).outputs(&products, conv.shapes()[0], bias)
+/// dx of `dy`.
+pub(super) fn backward_input(
+    dy: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    conv: ConvParams,
+    squares: &Squares,
+) -> Tensor {
+    let ([gradient, _], weight) = (squares.of_dy(dy, conv), squares.of_weight(weight));
+    let products = uncounted(gradient, weight, Epilogue::default(), Trans { a: false, b: true });
+    conv.tiles(conv.c).images("inputs", &products, conv.shapes()[0], Added { bias, residual: None })
 }
 
-/// dw of `x` and `dy`.
-pub(super) fn backward_weight([x, dy]: [&Tensor; 2], conv: ConvParams) -> Tensor {
-    let (seen, gradient) =
-        (conv.tiles(conv.c).squares("image", x, &[]), conv.tiles(conv.o).squares("gradient", dy, &[]));
-    let products = uncounted(&seen, &gradient, Epilogue::default(), Trans { a: true, b: false });
+/// dw of `x` and `dy`, and db `[o]`, if it is wanted.
+pub(super) fn backward_weight(
+    [x, dy]: [&Tensor; 2],
+    conv: ConvParams,
+    squares: &Squares,
+    want_b: bool,
+) -> (Tensor, Option<Tensor>) {
+    let (seen, [gradient, sums]) = (conv.tiles(conv.c).squares("image", x), squares.of_dy(dy, conv));
+    let products = uncounted(&seen, gradient, Epilogue::default(), Trans { a: true, b: false });
     let dw = Tensor::uninit(x.gpu(), conv.shapes()[1]);
     Params::of_weight(dw.dims()).dispatch(x.gpu(), "weight_gradient", &[], &[products.buffer(), dw.buffer()]);
-    dw
+    let [tiles, o] = sums.dims();
+    (dw, want_b.then(|| sum_middle(sums, [1, tiles, o], 1.0, false).reshape([o])))
 }

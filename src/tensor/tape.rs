@@ -11,9 +11,9 @@ use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 use super::Tensor;
-use crate::gpu::{GROUPS, Shader, shader};
+use crate::gpu::{GROUPS, Shader, forms};
 
-pub(crate) static SHADER: Shader = shader!("accumulate");
+pub(crate) static FORMS: [Shader; 3] = forms!("accumulate", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -185,14 +185,15 @@ fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Ten
 /// `a + b`, in `a`'s memory if nobody else holds it (a rule may hand one tensor to two inputs).
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
-    let groups = crate::tensor::grid(a.count().div_ceil(4), 64);
-    let params = Params { count: a.count() as u32 };
+    let (shader, each) = a.gpu().form_of(&FORMS, &[a.count()]);
+    let params = Params { count: (a.count() / each) as u32 };
+    let groups = grid(a.count() / each, 64);
     if a.is_unique() {
-        a.gpu().dispatch(&SHADER, "in_place", &[], &[b.buffer(), a.buffer()], &params, groups);
+        a.gpu().dispatch(shader, "in_place", &[], &[b.buffer(), a.buffer()], &params, groups);
         return a.clone();
     }
     let sum = Tensor::uninit(a.gpu(), a.shape());
-    a.gpu().dispatch(&SHADER, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &params, groups);
+    a.gpu().dispatch(shader, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &params, groups);
     sum
 }
 

@@ -11,7 +11,10 @@ pub const FAULTS: &[Faults] = &[
     Faults {
         shader: "accumulate",
         ops: &["accumulate"],
-        faults: &[("y[i] = a[i] + b[i];", "y[i] = a[i] - b[i];"), ("y[i] += b[i];", "y[i] = b[i];")],
+        faults: &[
+            ("values(a[i]) + values(b[i])", "values(a[i]) - values(b[i])"),
+            ("values(y[i]) + values(b[i])", "values(b[i])"),
+        ],
     },
     Faults {
         shader: "adam",
@@ -102,12 +105,13 @@ pub const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "conv2d",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             ("let left = t.inside * vec4(x[", "let left = vec4(x["),
             ("at_weight += vec4(p.o);", "at_weight += vec4(1u);"),
             ("return vec4(bias[channels.x],", "return vec4(bias[channels.y],"),
             ("let left = t.inside * vec4(dy[", "let left = vec4(dy["),
+            ("sum += residual[to];", "sum -= residual[to];"),
             ("let w = at_weight + vec4(o);", "let w = at_weight + vec4(p.o - 1u - o);"),
             ("select(begin, min(begin + p.part, ", "select(begin, min(begin + p.part - 1u, "),
             ("rank_one(sums, f32(t.y) * vec4", "rank_one(sums, vec4"),
@@ -117,7 +121,7 @@ pub const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "conv2d_vec4",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             // A tile of the weight shifted by one row; not turned; the last block of pixels left out.
             ("mat4x4(weight[w], weight[w + columns],", "mat4x4(weight[w + columns], weight[w],"),
@@ -126,10 +130,11 @@ pub const FAULTS: &[Faults] = &[
                 "mat4x4(weight[w], weight[w + depth], weight[w + 2u * depth], weight[w + 3u * depth])",
             ),
             (
-                "i < min(8u, pixels - 8u * block); i += 1u) {\n        y[",
-                "i < min(7u, pixels - 8u * block); i += 1u) {\n        y[",
+                "i < min(8u, pixels - 8u * block); i += 1u) {\n        let to",
+                "i < min(7u, pixels - 8u * block); i += 1u) {\n        let to",
             ),
             ("f32(t.y) * x[t.x / 4u + c], dy[k * columns + o]", "f32(t.y) * x[t.x / 4u + c], dy[k * columns]"),
+            ("if p.residual == 1u {", "if p.residual == 0u {"),
             ("dx[place * columns + column] = out[i] + offset;", "dx[place * columns + column] = out[i];"),
             // The taps of another phase; the pixels of another block.
             ("var kw = (phase.y + p.pad_w) % p.stride;", "var kw = phase.y % p.stride;"),
@@ -151,20 +156,17 @@ pub const FAULTS: &[Faults] = &[
         ops: &["silu", "gelu", "elu", "tanh", "affine", "add", "sub", "div"],
         faults: &[
             ("return silu_slope(v);", "return accurate_sigmoid(v);"),
-            ("y[i] = dy[i] * derivative(x[i]);", "y[i] = dy[i] + derivative(x[i]);"),
+            ("element(values(dy[i]) * vec4(", "element(values(dy[i]) + vec4("),
             ("case 8u: { return accurate_tanh(v); }", "case 8u: { return accurate_tanh(v * 1.000002); }"),
-            // The last element stays unwritten.
-            (
-                "i < min(first + 4u, p.count); i += 1u) {\n        y[i] = dy",
-                "i + 1u < min(first + 4u, p.count); i += 1u) {\n        y[i] = dy",
-            ),
+            // The last numbers stay unwritten.
+            ("if i < p.count {\n        y_each[i] = dy", "if i + 1u < p.count {\n        y_each[i] = dy"),
+            ("if i < p.count / 4u {\n        y[i]", "if i + 1u < p.count / 4u {\n        y[i]"),
             // Values are right, but memory behind the tensor is written.
-            (
-                "i < min(first + 4u, p.count); i += 1u) {\n        y[i] = dy",
-                "i < first + 4u; i += 1u) {\n        y[i] = dy",
-            ),
+            ("if i < p.count {\n        y_each[i] = dy", "if i <= p.count {\n        y_each[i] = dy"),
             ("at_b += r * broadcast.b[dim];", "at_b += r * broadcast.a[dim];"),
-            ("(i - first) * broadcast.b[3]", "(i - first) * broadcast.a[3]"),
+            ("right = values(b[at.y / 4u]);", "right = values(b[at.x / 4u]);"),
+            ("if broadcast.a[3] == 1u {", "if broadcast.b[3] == 1u {"),
+            ("vec4(b_each[at.y])).x", "vec4(b_each[at.x])).x"),
         ],
     },
     Faults {
@@ -226,9 +228,9 @@ pub const FAULTS: &[Faults] = &[
         faults: &[
             ("store(to.y, rows, block[1]);", "store(to.y, rows, block[2]);"),
             ("let image = n * t.rows * t.columns;", "let image = 0u;"),
-            ("(p.out_c - p.c) + (i - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - i)"),
+            ("(p.out_c - p.c) + (to.y - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - to.y)"),
             // The gradient of a part is not zero beside it.
-            ("= select(0.0, x[to.x * p.c", "= select(1.0, x[to.x * p.c"),
+            ("select(Element(), x[to.x * p.c", "select(Element(1.0), x[to.x * p.c"),
         ],
     },
     Faults {
@@ -345,7 +347,7 @@ pub const FAULTS: &[Faults] = &[
             ("(var r = lid; r < terms; r += 64u)", "(var r = lid; r + 1u < terms; r += 64u)"),
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
-            ("y4[at] = p.scale * sum;", "y4[at] = sum;"),
+            ("y4[at] = element(p.scale * sum);", "y4[at] = element(sum);"),
             ("sum += select(v, v * v, SQUARE);", "sum += v;"),
             ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
         ],

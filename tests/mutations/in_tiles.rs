@@ -28,10 +28,11 @@ pub const IN_TILES: &[Faults] = &[
     },
     Faults {
         shader: "conv2d_tiled",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             ("x[k.z], x[k.w])), t.inside);", "x[k.z], x[k.w])), vec4(1.0));"),
             ("if p.bias == 1u {", "if p.bias == 0u {"),
+            ("out += residual[to];", "out -= residual[to];"),
             ("(t.at + term - tap * p.c) / 4u", "(t.at + term % 4u) / 4u"),
             ("0u, p.taps * p.c)", "0u, p.taps * p.c - 4u)"),
             ("if pixel >= pixel_count()", "if pixel + 1u >= pixel_count()"),
@@ -39,7 +40,7 @@ pub const IN_TILES: &[Faults] = &[
     },
     Faults {
         shader: "conv2d_tiled_input",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             ("dy[k.z], dy[k.w])), t.inside);", "dy[k.z], dy[k.w])), vec4(1.0));"),
             ("if tap >= p.taps {", "if tap > p.taps {"),
@@ -51,7 +52,7 @@ pub const IN_TILES: &[Faults] = &[
     },
     Faults {
         shader: "conv2d_tiled_weight",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             ("select(vec4(0.0), t.inside, counts)", "t.inside"),
             (" & vec4(source.tap < p.taps);", ";"),

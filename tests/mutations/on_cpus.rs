@@ -37,7 +37,7 @@ pub const ON_CPUS: &[Faults] = &[
 /// Faults in kernels that are run on adapters with subgroups of eight lanes only.
 pub const ON_LANES: &[Faults] = &[
     Faults {
-        shader: "adam_lanes",
+        shader: "adam quads",
         ops: &["adam"],
         faults: &[
             ("second_moment[i] = element(v);", "second_moment[i] = element(v.yxzw);"),
@@ -70,12 +70,13 @@ pub const ON_LANES: &[Faults] = &[
     },
     Faults {
         shader: "conv2d_lanes",
-        ops: &["conv2d", "conv_transpose2d"],
+        ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
             ("t.inside.x * values(x[k.x])", "values(x[k.x])"),
             ("t.inside.x * values(dy[k.x]), t.inside.y", "t.inside.x * values(dy[k.x]), t.inside.x"),
             ("let near = transpose(tile_of(", "let near = (tile_of("),
             ("far = tile_of(w + at.far, columns);", "far = tile_of(w + at.near, columns);"),
+            ("return sum + residual[at];", "return sum - residual[at];"),
             ("k < select(last, 0u, of_dw); k += 1u)", "k < select(last, 0u, of_dw); k += 2u)"),
             ("columns, dy_near, dy_far);", "columns, dy_near, dy_near);"),
             ("select(vec4(OUTSIDE), own, own < vec4(pixels))", "own"),

@@ -1,11 +1,12 @@
 //! The three directions of a convolution, each by one of several kernels.
 
-use super::{LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
-use crate::gpu::{ALIGN, GROUPS, Gpu, Override, Shader};
+use super::{Added, LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
+use crate::gpu::{ALIGN, Buffer, GROUPS, Gpu, Override, Shader};
 use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, fastest, noise};
 use crate::ops::matmul::MEASURED;
 use crate::ops::reduce::sum_middle;
-use crate::ops::{LOOPS, grid, winograd};
+use crate::ops::winograd::{self, Squares};
+use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
 
 /// Channels up to which a subgroup's block is half as wide.
@@ -22,6 +23,14 @@ const PARTIAL: usize = 1 << 24;
 enum Way {
     Winograd,
     Direct(Family),
+}
+
+impl Family {
+    /// Of a backward kernel's buffers all but the last, which is where those for lanes, that write all directions alike, would
+    /// find a residual.
+    fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
+        if self == Family::Lanes { all } else { &all[..all.len() - 1] }
+    }
 }
 
 /// What is dispatched.
@@ -96,9 +105,10 @@ impl Params {
 pub(in crate::ops) fn forward(
     x: &Tensor,
     weight: &Tensor,
-    bias: Option<&Tensor>,
+    added: Added,
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
 ) -> Tensor {
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
@@ -107,24 +117,27 @@ pub(in crate::ops) fn forward(
     let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
         let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |way| forward_by(way, &x, &weight, None, params, gradient)
+        move |way| forward_by(way, &x, &weight, Added::default(), params, gradient, &Squares::default())
     });
-    forward_by(way, x, weight, bias, params, gradient)
+    forward_by(way, x, weight, added, params, gradient, squares)
 }
 
 fn forward_by(
     way: Way,
     x: &Tensor,
     weight: &Tensor,
-    bias: Option<&Tensor>,
+    added: Added,
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
 ) -> Tensor {
-    let Way::Direct(family) = way else { return winograd::forward(x, weight, bias, params) };
+    let Way::Direct(family) = way else { return winograd::forward(x, weight, added, params, squares) };
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
     let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
-    let buffers = [x.buffer(), weight.buffer(), bias.unwrap_or(weight).buffer(), y.buffer()];
-    let params = Params { bias: u32::from(bias.is_some()), ..params };
+    let [bias, residual] = added.buffers(weight);
+    let buffers = [x.buffer(), weight.buffer(), bias, y.buffer(), residual];
+    let [bias, residual] = added.flags();
+    let params = Params { bias, residual, ..params };
     x.gpu().dispatch(shader, family.entry("forward"), &overrides, &buffers, &params, groups);
     y
 }
@@ -136,6 +149,7 @@ pub(in crate::ops) fn backward_input(
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
 ) -> Tensor {
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
@@ -143,9 +157,9 @@ pub(in crate::ops) fn backward_input(
     let way = params.way(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |way| backward_input_by(way, &dy, &weight, None, params, gradient)
+        move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &Squares::default())
     });
-    backward_input_by(way, dy, weight, bias, params, gradient)
+    backward_input_by(way, dy, weight, bias, params, gradient, squares)
 }
 
 fn backward_input_by(
@@ -155,17 +169,19 @@ fn backward_input_by(
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
 ) -> Tensor {
-    let Way::Direct(family) = way else { return winograd::backward_input(dy, weight, bias, params) };
+    let Way::Direct(family) = way else { return winograd::backward_input(dy, weight, bias, params, squares) };
     let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
     // Phase by phase of the stride: see the WGSL.
     let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
     let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
     let Plan { shader, overrides, groups } =
         Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c, gradient);
-    let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer()];
+    let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer(), weight.buffer()];
+    let buffers = family.backward_buffers(&buffers);
     let params = Params { bias: u32::from(bias.is_some()), ..params };
-    dy.gpu().dispatch(shader, family.entry("backward_input"), &overrides, &buffers, &params, groups);
+    dy.gpu().dispatch(shader, family.entry("backward_input"), &overrides, buffers, &params, groups);
     dx
 }
 
@@ -174,6 +190,7 @@ pub(in crate::ops) fn backward_weight(
     [x, dy]: [&Tensor; 2],
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
     let gpu = x.gpu();
@@ -182,9 +199,9 @@ pub(in crate::ops) fn backward_weight(
     let way = params.way(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
         let [x, _, dy] = params.shapes();
         let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |way| backward_weight_by(way, [&x, &dy], params, gradient, false).0
+        move |way| backward_weight_by(way, [&x, &dy], params, gradient, &Squares::default(), false).0
     });
-    backward_weight_by(way, [x, dy], params, gradient, want_b)
+    backward_weight_by(way, [x, dy], params, gradient, squares, want_b)
 }
 
 fn backward_weight_by(
@@ -192,9 +209,10 @@ fn backward_weight_by(
     [x, dy]: [&Tensor; 2],
     params: Params,
     gradient: Gradient,
+    squares: &Squares,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let Way::Direct(family) = way else { return (winograd::backward_weight([x, dy], params), None) };
+    let Way::Direct(family) = way else { return winograd::backward_weight([x, dy], params, squares, want_b) };
     let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
     let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
     let [c, o] = [params.c, params.o].map(|d| d as usize);
@@ -221,10 +239,11 @@ fn backward_weight_by(
     let groups = if with_bias { groups + o.div_ceil(columns) } else { groups };
     let numbers = if with_bias { count + o } else { count };
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
-    let buffers = [x.buffer(), dy.buffer(), partial.buffer()];
+    let buffers = [x.buffer(), dy.buffer(), partial.buffer(), x.buffer()];
+    let buffers = family.backward_buffers(&buffers);
     let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
     let entry = family.entry("backward_weight");
-    x.gpu().dispatch(shader, entry, &overrides, &buffers, &params, [groups as u32, parts as u32, 1]);
+    x.gpu().dispatch(shader, entry, &overrides, buffers, &params, [groups as u32, parts as u32, 1]);
     let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
     let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
     let dw = Tensor::from_buffer(x.gpu(), slice(0, count), shape);

@@ -1,0 +1,11 @@
+// Four numbers as an element.
+alias Element = vec4<f32>;
+alias Values = vec4<f32>;
+
+fn values(v: Element) -> Values {
+    return v;
+}
+
+fn element(v: Values) -> Element {
+    return v;
+}
