@@ -204,7 +204,7 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let squares = Squares::default();
     let y = forward(x, weight, added, params, Gradient::Neither, &squares);
-    let (saved_x, saved_w) = (x.detach(), weight.detach());
+    let (saved_x, saved_w, squares) = (x.detach(), weight.detach(), squares.for_backward(x.gpu()));
     // Stands for what is not there: wants no gradient.
     let none = x.detach();
     let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];

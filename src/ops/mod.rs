@@ -99,12 +99,18 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &ou_step::SHADER,
         &pool::SHADER,
         &random::SHADER,
-        &resample::SHADER,
         &softmax::SHADER,
         &winograd::SHADER,
         &winograd::LANES,
     ];
-    let forms = [&adam::FORMS[..], &elementwise::FORMS, &layout::FORMS, &reduce::FORMS, &crate::tensor::ACCUMULATE];
+    let forms = [
+        &adam::FORMS[..],
+        &elementwise::FORMS,
+        &layout::FORMS,
+        &reduce::FORMS,
+        &resample::FORMS,
+        &crate::tensor::ACCUMULATE,
+    ];
     let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT].map(|tiled| &tiled[..]);
     list.into_iter().chain(forms.into_iter().chain(tiled).flatten()).collect()
 }

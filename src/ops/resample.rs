@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Shader, forms};
 use crate::tensor::Tensor;
 
-pub(super) static SHADER: Shader = shader!("resample");
+pub(super) static FORMS: [Shader; 3] = forms!("resample", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -26,8 +26,9 @@ struct Params {
 fn resampled(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) -> Tensor {
     let (n, c) = (params.batch as usize, params.c as usize);
     let y = Tensor::uninit(x.gpu(), [n, h, w, c]);
-    let groups = grid(n * h * w * c.div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, entry, &[], &[x.buffer(), y.buffer()], &params, groups);
+    let (shader, each) = x.gpu().form_of(&FORMS, &[c]);
+    let params = Params { c: (c / each) as u32, ..params };
+    x.gpu().dispatch(shader, entry, &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
     y
 }
 

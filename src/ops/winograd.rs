@@ -73,6 +73,11 @@ pub(super) struct Squares {
 }
 
 impl Squares {
+    /// What backward finds of the forward pass: on a GPU nothing, which makes squares sooner than it has memory for them.
+    pub(super) fn for_backward(self, gpu: &Gpu) -> Squares {
+        if gpu.facts().is_cpu() { self } else { Squares::default() }
+    }
+
     fn of_weight(&self, weight: &Tensor) -> &Tensor {
         self.weight.get_or_init(|| Params::of_weight(weight.dims()).squares("weight", weight))
     }

@@ -359,7 +359,10 @@ pub const FAULTS: &[Faults] = &[
             ("divide(to.column, p.scale)", "to.column % p.w"),
             ("for (var b = 0u; b < p.scale;", "for (var b = 1u; b < p.scale;"),
             ("let column = to.column - p.left;", "let column = to.column - p.top;"),
-            ("y[to.at + i] = select(0.0, x[source + i], inside);", "y[to.at + i] = x[source + i];"),
+            (
+                "y[at] = select(Element(), x[select(0u, source, inside)], inside);",
+                "y[at] = x[select(0u, source, inside)];",
+            ),
         ],
     },
     Faults {
