@@ -16,6 +16,10 @@ fn uninterrupted(preset: &str, folder: &Path, steps: u64) -> (PathBuf, Duration)
     let output = training(preset, &run, steps, 1).output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(checkpoint(&run).0, steps);
+    let sessions = std::fs::read_to_string(run.join("sessions.jsonl")).expect("a run says what trained it");
+    let session: serde_json::Value = serde_json::from_str(&sessions).expect("it was trained by one");
+    assert_eq!((&session["step"], &session["precision"]), (&0.into(), &"f32".into()));
+    assert_eq!((&session["command"][0], &session["command"][1]), (&"train".into(), &preset.into()));
     (run, begin.elapsed())
 }
 

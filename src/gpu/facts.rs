@@ -96,6 +96,11 @@ impl Cooperative {
 }
 
 impl AdapterFacts {
+    /// The driver and its version: `llvmpipe Mesa 22.3.6`.
+    pub fn driver_version(&self) -> String {
+        format!("{} {}", self.driver, self.driver_info).trim().into()
+    }
+
     /// Whether a CPU plays the GPU: barriers are dear there, and few invocations keep it busy.
     pub fn is_cpu(&self) -> bool {
         self.kind == "cpu"

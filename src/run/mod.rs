@@ -5,6 +5,7 @@ pub mod bench;
 mod cache;
 pub mod conformance;
 pub mod data;
+mod date;
 mod download;
 pub mod export;
 pub mod fid;

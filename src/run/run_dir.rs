@@ -1,15 +1,17 @@
-//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, TensorBoard's event files, and a lock that
-//! keeps two runs apart.
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, TensorBoard's event files, and
+//! a lock that keeps two runs apart.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::date;
 use super::tensorboard::Events;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
 use crate::nn::checkpoint;
 
 /// A run directory, locked while this lives.
@@ -61,6 +63,27 @@ impl RunDir {
     /// [`Error::Io`].
     pub fn write_config(&self, config: &str) -> Result<()> {
         write(&self.path.join("config.toml"), config.as_bytes())
+    }
+
+    /// Appends a line to `sessions.jsonl`: what trains from `step` on, on which adapter, by which command.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log_session(&self, step: u64, gpu: &Gpu) -> Result<()> {
+        let facts = gpu.facts();
+        let command: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let line = json!({
+            "step": step,
+            "date": date::now(),
+            "command": command,
+            "program": format!("{} {}", env!("CARGO_PKG_VERSION"), option_env!("DBVQ_REVISION").unwrap_or_default()).trim(),
+            "adapter": facts.name,
+            "driver": facts.driver_version(),
+            "precision": if gpu.cooperative().is_some() { "f16" } else { "f32" },
+        });
+        let file = self.path.join("sessions.jsonl");
+        let mut out = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
+        out.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&file))
     }
 
     /// Appends one line to `metrics.jsonl`, and its numbers to the event file.
@@ -207,7 +230,6 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn line(step: u64, name: &str, value: f64) -> Map<String, Value> {
         Map::from_iter([("step".to_string(), json!(step)), (name.to_string(), json!(value))])

@@ -163,6 +163,7 @@ impl<T: Task> Session<T> {
         }
         let parameters = self.task.parameters();
         eprintln!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
+        self.dir.log_session(first, &self.gpu)?;
         let mut progress = Progress::new("train", first, steps);
         let begin = Instant::now();
         let mut steady: Option<(u64, Counters, Instant)> = None;

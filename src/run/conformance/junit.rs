@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{AdapterReport, CaseReport, Report, driver};
+use super::report::{AdapterReport, CaseReport, Report};
 use crate::kernels_test::Verdict;
 
 /// The XML file.
@@ -29,7 +29,7 @@ fn suite(report: &Report, adapter: &AdapterReport) -> String {
     let facts = &adapter.facts;
     let known = [
         ("adapter", facts.name.clone()),
-        ("driver", driver(facts)),
+        ("driver", facts.driver_version()),
         ("version", report.version.clone()),
         ("revision", report.revision.clone()),
         ("wgpu", report.wgpu.clone()),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{AdapterReport, Report, driver};
+use super::report::{AdapterReport, Report};
 use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 use crate::run::table::{escaped, markdown as table};
@@ -48,7 +48,7 @@ fn adapters(columns: &[Column]) -> String {
         vec![
             column.name.clone(),
             format!("{} ({})", facts.name, facts.kind),
-            driver(facts),
+            facts.driver_version(),
             report.system.clone(),
             report.wgpu.clone(),
             format!("{} {}", report.version, report.revision),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
 use crate::kernels_test::{Outcome, Verdict};
 use crate::ops;
-use crate::run::run_dir;
+use crate::run::{date, run_dir};
 
 /// Counts up when a key changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -104,7 +104,7 @@ impl Report {
             revision: option_env!("DBVQ_REVISION").unwrap_or("unknown").into(),
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            date: date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
+            date: date::now(),
             shaders: shaders.map(|shader| (shader.name.to_string(), hash(shader))).collect(),
             adapters: Vec::new(),
         }
@@ -183,32 +183,6 @@ pub fn label(facts: &AdapterFacts) -> String {
     format!("{}/{}", facts.backend, facts.name.split('(').next().unwrap_or_default().trim())
 }
 
-/// `llvmpipe Mesa 22.3.6`: the driver and its version text.
-pub fn driver(facts: &AdapterFacts) -> String {
-    format!("{} {}", facts.driver, facts.driver_info).trim().into()
-}
-
-/// Seconds since 1970 as `2022-07-17T12:00:00Z`.
-fn date(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let (mut year, mut day) = (1970, days);
-    while day >= 365 + u64::from(leap(year)) {
-        day -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 0;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        month += 1;
-        if day < length {
-            break;
-        }
-        day -= length;
-    }
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -249,19 +223,6 @@ pub(super) mod tests {
             seconds: 12.5,
         });
         report
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_658_059_199, "2022-07-17T11:59:59Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(date(seconds), text);
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the terminal shows at the end of a run.
 
-use super::report::{AdapterReport, CaseReport, driver};
+use super::report::{AdapterReport, CaseReport};
 use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 use crate::kernels_test::probes::Fact;
@@ -35,7 +35,7 @@ pub fn adapter(report: &AdapterReport, timeout: Option<f64>, width: usize) -> St
 
 fn head(report: &AdapterReport) -> String {
     let facts = &report.facts;
-    format!("{} {}: {} / {}, driver {}", facts.index, facts.name, facts.backend, facts.kind, driver(facts))
+    format!("{} {}: {} / {}, driver {}", facts.index, facts.name, facts.backend, facts.kind, facts.driver_version())
 }
 
 fn ops(list: &[OpSummary], width: usize) -> String {
