@@ -64,7 +64,7 @@ const HALVES: [Mode; 4] = [
     Mode::f16("f16, fewest subgroups", false, 2),
 ];
 
-/// Ops with kernels for CPU drivers.
+/// Ops with kernels for CPU drivers; where those have lanes, all may have some.
 const ON_CPUS: [&str; 5] = ["adam", "attention", "group_norm", "group_norm_silu", "layer_norm"];
 /// Ops that a product may do most of.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
@@ -80,7 +80,7 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     if TILED.contains(&op) {
         modes.push(PORTABLE);
         modes.extend(TILES);
-    } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) {
+    } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) || adapter.has_lanes() {
         modes.push(PORTABLE);
     }
     if BY_WINOGRAD.contains(&op) {

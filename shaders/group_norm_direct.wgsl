@@ -5,7 +5,6 @@
 #import group_walk
 #import ones
 
-const PER_ELEMENT = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [n, hw, c]
 @group(0) @binding(1) var<storage, read> gamma: array<f32>; // [c]

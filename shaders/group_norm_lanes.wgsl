@@ -2,7 +2,6 @@
 #import group_walk
 #import pairs
 
-const PER_ELEMENT = 2u;
 
 @group(0) @binding(0) var<storage, read> x: array<u64>; // [n, hw, c / 2]
 @group(0) @binding(1) var<storage, read> gamma: array<u64>; // [c / 2]

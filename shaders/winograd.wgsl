@@ -1,8 +1,8 @@
 //! Winograd's convolution of 3 x 3 taps and stride 1 in tiles of 4 x 4 outputs (Lavin & Gray 2016, F(4 x 4, 3 x 3)):
 //!   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ x B)] A    dx = B [(G w Gᵀ) ⊙ (A dy Aᵀ)] Bᵀ    dw = Gᵀ [(Bᵀ x B) ⊙ (A dy Aᵀ)] G
 //! with a sum over channels (over tiles in dw) in ⊙, so that it is 36 products of matrices, made by others: a quarter of the
-//! multiplications. A, B and G are those of shared/winograd_transforms.wgsl. A tile of y sees six by six pixels of x; so
-//! many dx has from one, and where tiles' overlap their sum.
+//! multiplications. A, B and G are those of shared/winograd_transforms.wgsl. A tile of y sees six by six pixels of x, and
+//! of dy reaches as many of dx, which is the sum where these overlap.
 //!   image            Bᵀ x B, x being zero outside of the image
 //!   weight           G w Gᵀ
 //!   outputs          Aᵀ s A + bias + residual of the products s

@@ -119,37 +119,40 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 fn case(sizes: Sizes, mask: Option<Mask>) -> Case {
-    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = sizes;
-    let conv = Conv { stride, padding: [pad_h, pad_w], mask };
-    let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, c, o])];
-    inputs.extend((bias == 1).then(|| Input::normal(&[o])));
-    let bias = if bias == 1 { " bias" } else { "" };
-    let mask_name = mask.map_or(String::new(), |mask| format!(" mask {mask:?}"));
+    let (conv, inputs, name) = described(sizes, mask);
     Case::new(
         "conv2d",
-        format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}{mask_name}"),
+        name,
         inputs,
         move |_, x| ops::conv2d(&x[0], &x[1], x.get(2), conv),
         move |x| convolution(x, sizes, mask),
     )
 }
 
-/// With a residual of the output's shape.
+/// With a residual of the output's shape, the first of the inputs.
 fn with_residual(sizes: Sizes) -> Case {
-    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = sizes;
-    let conv = Conv { stride, padding: [pad_h, pad_w], mask: None };
-    let out = [(h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1];
-    let mut inputs = vec![Input::normal(&[n, out[0], out[1], o]), Input::normal(&[n, h, w, c])];
-    inputs.push(Input::normal(&[kh, kw, c, o]));
-    inputs.extend((bias == 1).then(|| Input::normal(&[o])));
-    let bias = if bias == 1 { " bias" } else { "" };
+    let [n, h, w, _, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
+    let (conv, rest, name) = described(sizes, None);
+    let mut inputs = vec![Input::normal(&[n, (h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1, o])];
+    inputs.extend(rest);
     Case::new(
         "conv2d_residual",
-        format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}"),
+        name,
         inputs,
         move |_, x| ops::conv2d_residual(&x[1], &x[2], x.get(3), conv, &x[0]),
         move |x| convolution(&x[1..], sizes, None).into_iter().zip(&x[0]).map(|(y, r)| y + *r).collect(),
     )
+}
+
+/// Parameters, inputs and name of a case.
+fn described(sizes: Sizes, mask: Option<Mask>) -> (Conv, Vec<Input>, String) {
+    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, bias] = sizes;
+    let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, c, o])];
+    inputs.extend((bias == 1).then(|| Input::normal(&[o])));
+    let bias = if bias == 1 { " bias" } else { "" };
+    let mask_name = mask.map_or(String::new(), |mask| format!(" mask {mask:?}"));
+    let name = format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}{mask_name}");
+    (Conv { stride, padding: [pad_h, pad_w], mask }, inputs, name)
 }
 
 /// Whether a mask leaves tap (i, j): rows above the centre, and what is left of it.

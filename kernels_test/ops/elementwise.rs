@@ -68,7 +68,7 @@ fn unary(list: &mut Vec<Case>, (op, (low, high), run, define): Unary) {
 }
 
 /// Pairs of shapes: equal, trailing, leading, inner, both sides, scalar.
-const SHAPES: [(&[usize], &[usize]); 8] = [
+const SHAPES: [(&[usize], &[usize]); 9] = [
     (&[5, 7], &[5, 7]),
     (&[21, 21, 3], &[3]),
     (&[3, 5, 4], &[3, 1, 4]),
@@ -76,6 +76,7 @@ const SHAPES: [(&[usize], &[usize]); 8] = [
     (&[2, 3, 4, 5], &[3, 1, 5]),
     (&[1], &[37]),
     (&[6, 1], &[6, 129]),
+    (&[6, 129], &[6, 1]),
     (&[], &[2, 2]),
 ];
 

@@ -1,6 +1,7 @@
 // Four numbers as an element.
 alias Element = vec4<f32>;
 alias Values = vec4<f32>;
+const PER_ELEMENT = 4u;
 
 fn values(v: Element) -> Values {
     return v;

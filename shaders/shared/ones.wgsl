@@ -1,6 +1,7 @@
 // A number as an element.
 alias Element = f32;
 alias Values = f32;
+const PER_ELEMENT = 1u;
 
 fn values(v: Element) -> Values {
     return v;

@@ -1,6 +1,7 @@
 // Two numbers as an element of 64 bits.
 alias Element = u64;
 alias Values = vec2<f32>;
+const PER_ELEMENT = 2u;
 
 fn values(v: Element) -> Values {
     return bitcast<vec2<f32>>(vec2(u32(v), u32(v >> 32u)));

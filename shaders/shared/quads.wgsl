@@ -1,6 +1,7 @@
 // As fours.wgsl, of twice 64 bits: for drivers that load and store lane by lane, 64 bits as fast as 32.
 alias Element = vec2<u64>;
 alias Values = vec4<f32>;
+const PER_ELEMENT = 4u;
 
 fn values(v: Element) -> Values {
     return bitcast<vec4<f32>>(vec4(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));

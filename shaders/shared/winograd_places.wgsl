@@ -6,7 +6,7 @@ override BIAS: bool = false;
 override RESIDUAL: bool = false;
 
 struct Params {
-    h: u32, w: u32, // of the images, which are x, y or dy
+    h: u32, w: u32, // of the images, which are x, y, dx or dy
     tiles_h: u32, tiles_w: u32, // an image
     rows: u32, // of a matrix: tiles of all images, or input channels
     channels: u32, // in elements

@@ -92,13 +92,16 @@ impl Shader {
     /// so that line numbers stay those of the file. What they `enable` goes to the front, where WGSL wants it.
     ///
     /// # Panics
-    /// On an import of a file that `shaders/shared` does not have.
+    /// On an import of a file that `shaders/shared` does not have, or if nothing is imported for which another stands in.
     pub fn text(&self) -> String {
         let (mut text, mut done) = (self.source.to_string(), Vec::new());
+        let mut stands_in = self.instead.is_none();
         while let Some(at) = text.find("\n#import ") {
             let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
             let name = line["#import ".len()..].trim();
-            let name = self.instead.filter(|(import, _)| *import == name).map_or(name, |(_, instead)| instead);
+            let instead = self.instead.filter(|(import, _)| *import == name);
+            stands_in |= instead.is_some();
+            let name = instead.map_or(name, |(_, instead)| instead);
             text.replace_range(at + 1..at + 8, "//mport");
             if !done.iter().any(|d| d == name) {
                 let shared = SHARED.iter().find(|(n, _)| *n == name);
@@ -108,6 +111,7 @@ impl Shader {
                 done.push(name.to_string());
             }
         }
+        assert!(stands_in, "shaders/{}.wgsl does not import what {:?} says", self.stem(), self.instead);
         let mut enabled = String::new();
         while let Some(at) = text.find("\nenable ") {
             let line = text[at + 1..].lines().next().unwrap_or_default().to_string();

@@ -185,7 +185,10 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     let params = params(x, weight, added, conv);
     let Added { bias, residual } = added;
     let [c, o] = [params.c, params.o].map(|d| d as usize);
-    let and_residual = |y: Tensor| residual.map_or_else(|| y.clone(), |residual| add(&y, residual));
+    let and_residual = |y: Tensor| match residual {
+        Some(residual) => add(&y, residual),
+        None => y,
+    };
     if conv.mask.is_none() && few(x.gpu(), c, o) {
         let (rows, matrix) = (unfold_rows(x, params), as_rows(weight));
         let y = product_with_bias(
@@ -204,14 +207,15 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let squares = Squares::default();
     let y = forward(x, weight, added, params, Gradient::Neither, &squares);
-    let (saved_x, saved_w, squares) = (x.detach(), weight.detach(), squares.for_backward(x.gpu()));
+    let (saved_x, saved_w, squares) = (x.detach(), weight.detach(), squares.for_backward(x));
     // Stands for what is not there: wants no gradient.
     let none = x.detach();
     let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];
     let y = y.with_vjp(inputs, move |dy, [want_x, want_w, want_b, want_residual]| {
-        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left, &squares));
+        // Before dx, which may need squares of the weight too.
         let dw = want_w.then(|| backward_weight([&saved_x, dy], params, Gradient::Right, &squares, want_b));
         let (dw, db) = dw.unzip();
+        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left, &squares));
         let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
         [dx, dw, db.flatten().or_else(|| want_b.then(sum)), want_residual.then(|| dy.clone())]
     });

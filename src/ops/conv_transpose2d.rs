@@ -58,10 +58,9 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
     let y = backward_input(x, weight, bias, params, Gradient::Neither, &Squares::default());
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
-        let squares = Squares::default();
         [
-            want_x.then(|| forward(dy, &saved_w, Added::default(), params, Gradient::Left, &squares)),
-            want_w.then(|| backward_weight([dy, &saved_x], params, Gradient::Left, &squares, false).0),
+            want_x.then(|| forward(dy, &saved_w, Added::default(), params, Gradient::Left, &Squares::default())),
+            want_w.then(|| backward_weight([dy, &saved_x], params, Gradient::Left, &Squares::default(), false).0),
             want_b.then(|| sum_middle(dy, [1, params.pixels(), o], 1.0, false).reshape([o])),
         ]
     };

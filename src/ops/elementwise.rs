@@ -7,6 +7,7 @@ use crate::gpu::{Gpu, Shader, forms};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static FORMS: [Shader; 2] = forms!("elementwise");
+pub(super) static ARITHMETIC: [Shader; 3] = forms!("arithmetic", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -31,14 +32,9 @@ enum Unary {
     Sigmoid,
 }
 
-/// What is dispatched for `count` numbers: of two entry points the one for sizes that divide by four, or that for others.
-fn kernel(
-    gpu: &Gpu,
-    size: usize,
-    count: usize,
-    [fours, each]: [&'static str; 2],
-) -> (&'static Shader, &'static str, [u32; 3]) {
-    match size.is_multiple_of(4) {
+/// What is dispatched for `count` numbers: of two entry points the one for a count that divides by four, or that for others.
+fn kernel(gpu: &Gpu, count: usize, [fours, each]: [&'static str; 2]) -> (&'static Shader, &'static str, [u32; 3]) {
+    match count.is_multiple_of(4) {
         true => (gpu.form(&FORMS), fours, grid(count / 4, 64)),
         false => (&FORMS[0], each, grid(count, 64)),
     }
@@ -48,12 +44,12 @@ fn unary(x: &Tensor, op: Unary, scale: f32, shift: f32) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let count = x.count();
     let params = Params { count: count as u32, scale, shift };
-    let (shader, entry, groups) = kernel(x.gpu(), count, count, ["unary", "unary_each"]);
+    let (shader, entry, groups) = kernel(x.gpu(), count, ["unary", "unary_each"]);
     x.gpu().dispatch(shader, entry, &[("OP", op as u32)], &[x.buffer(), y.buffer()], &params, groups);
     let saved = x.detach();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
-        let (shader, entry, groups) = kernel(dy.gpu(), count, count, ["unary_backward", "unary_backward_each"]);
+        let (shader, entry, groups) = kernel(dy.gpu(), count, ["unary_backward", "unary_backward_each"]);
         let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
         dy.gpu().dispatch(shader, entry, &[("OP", op as u32)], &buffers, &params, groups);
         [Some(dx)]
@@ -163,6 +159,12 @@ pub fn div(a: &Tensor, b: &Tensor) -> Tensor {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
+struct Same {
+    count: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 struct Broadcast {
     sizes: [u32; 4],
     a: [u32; 4],
@@ -178,18 +180,18 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     };
     let (gpu, y, count) = (a.gpu(), Tensor::uninit(a.gpu(), shape), shape.count());
     let overrides = [("OP", op as u32)];
-    // As fours and, for operands that do not run on along a row, one by one.
+    // In elements and, for operands that do not run on along a row, one by one.
     let buffers = [a.buffer(), b.buffer(), y.buffer(), a.buffer(), b.buffer()];
-    if a.shape() == b.shape() && count.is_multiple_of(4) {
-        let params = Params { count: count as u32, scale: 1.0, shift: 0.0 };
-        let groups = grid(count / 4, 64);
-        gpu.dispatch(gpu.form(&FORMS), "binary_same", &overrides, &buffers[..3], &params, groups);
+    if a.shape() == b.shape() {
+        let (shader, each) = gpu.form_of(&ARITHMETIC, &[count]);
+        let params = Same { count: (count / each) as u32 };
+        gpu.dispatch(shader, "same", &overrides, &buffers[..3], &params, grid(count / each, 64));
         return y;
     }
     let params = strides(shape, a.shape(), b.shape());
-    let (shader, entry, groups) = kernel(gpu, params.sizes[3] as usize, count, ["binary", "binary_each"]);
-    let buffers = if entry == "binary" { &buffers[..] } else { &buffers[..3] };
-    gpu.dispatch(shader, entry, &overrides, buffers, &params, groups);
+    let (shader, each) = gpu.form_of(&ARITHMETIC, &[params.sizes[3] as usize]);
+    let params = Broadcast { count: (count / each) as u32, ..params };
+    gpu.dispatch(shader, "broadcast", &overrides, &buffers, &params, grid(count / each, 64));
     y
 }
 

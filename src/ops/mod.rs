@@ -106,6 +106,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     let forms = [
         &adam::FORMS[..],
         &elementwise::FORMS,
+        &elementwise::ARITHMETIC,
         &layout::FORMS,
         &reduce::FORMS,
         &resample::FORMS,

@@ -44,8 +44,9 @@ pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: 
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
-        let (entry, invocations) = if fours { ("fours", outputs / 4) } else { ("serial", outputs) };
-        x.gpu().dispatch(x.gpu().form(&FORMS), entry, &overrides, &buffers, &params, grid(invocations, 64));
+        let (shader, entry, invocations) =
+            if fours { (x.gpu().form(&FORMS), "fours", outputs / 4) } else { (&FORMS[0], "serial", outputs) };
+        x.gpu().dispatch(shader, entry, &overrides, &buffers, &params, grid(invocations, 64));
     } else {
         x.gpu().dispatch(&FORMS[0], "tree", &overrides, &buffers, &params, grid(outputs, 1));
     }

@@ -73,9 +73,10 @@ pub(super) struct Squares {
 }
 
 impl Squares {
-    /// What backward finds of the forward pass: on a GPU nothing, which makes squares sooner than it has memory for them.
-    pub(super) fn for_backward(self, gpu: &Gpu) -> Squares {
-        if gpu.facts().is_cpu() { self } else { Squares::default() }
+    /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on GPUs, where making them again
+    /// takes little and keeping them four times the weight. By the adapter's facts, so that a rehearsal takes as much memory.
+    pub(super) fn for_backward(self, x: &Tensor) -> Squares {
+        if x.gpu().facts().is_cpu() && x.wants_grad() { self } else { Squares::default() }
     }
 
     fn of_weight(&self, weight: &Tensor) -> &Tensor {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::date;
 use super::tensorboard::Events;
+use super::{REVISION, date};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -65,7 +65,8 @@ impl RunDir {
         write(&self.path.join("config.toml"), config.as_bytes())
     }
 
-    /// Appends a line to `sessions.jsonl`: what trains from `step` on, on which adapter, by which command.
+    /// Appends a line to `sessions.jsonl`: what trains from `step` on, on which adapter, by which command. A training begun
+    /// anew adds to it too.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -76,7 +77,7 @@ impl RunDir {
             "step": step,
             "date": date::now(),
             "command": command,
-            "program": format!("{} {}", env!("CARGO_PKG_VERSION"), option_env!("DBVQ_REVISION").unwrap_or_default()).trim(),
+            "program": format!("{} {REVISION}", env!("CARGO_PKG_VERSION")),
             "adapter": facts.name,
             "driver": facts.driver_version(),
             "precision": if gpu.cooperative().is_some() { "f16" } else { "f32" },

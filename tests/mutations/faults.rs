@@ -153,20 +153,38 @@ pub const FAULTS: &[Faults] = &[
     },
     Faults {
         shader: "elementwise",
-        ops: &["silu", "gelu", "elu", "tanh", "affine", "add", "sub", "div"],
+        ops: &["silu", "gelu", "elu", "tanh", "affine"],
         faults: &[
             ("return silu_slope(v);", "return accurate_sigmoid(v);"),
             ("element(values(dy[i]) * vec4(", "element(values(dy[i]) + vec4("),
             ("case 8u: { return accurate_tanh(v); }", "case 8u: { return accurate_tanh(v * 1.000002); }"),
             // The last numbers stay unwritten.
             ("if i < p.count {\n        y_each[i] = dy", "if i + 1u < p.count {\n        y_each[i] = dy"),
-            ("if i < p.count / 4u {\n        y[i]", "if i + 1u < p.count / 4u {\n        y[i]"),
+            (
+                "if i < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
+                "if i + 1u < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
+            ),
             // Values are right, but memory behind the tensor is written.
             ("if i < p.count {\n        y_each[i] = dy", "if i <= p.count {\n        y_each[i] = dy"),
-            ("at_b += r * broadcast.b[dim];", "at_b += r * broadcast.a[dim];"),
-            ("right = values(b[at.y / 4u]);", "right = values(b[at.x / 4u]);"),
-            ("if broadcast.a[3] == 1u {", "if broadcast.b[3] == 1u {"),
-            ("vec4(b_each[at.y])).x", "vec4(b_each[at.x])).x"),
+        ],
+    },
+    Faults {
+        shader: "arithmetic",
+        ops: &["add", "sub", "div"],
+        faults: &[
+            ("if i < p.count {\n        y[i]", "if i + 1u < p.count {\n        y[i]"),
+            ("at_b += r * broad.b[dim];", "at_b += r * broad.a[dim];"),
+            ("right = values(b[at.y / PER_ELEMENT]);", "right = values(b[at.x / PER_ELEMENT]);"),
+            ("if broad.a[3] == 1u {", "if broad.b[3] == 1u {"),
+        ],
+    },
+    Faults {
+        shader: "arithmetic ones",
+        ops: &["add", "sub", "div"],
+        faults: &[
+            ("if i < p.count {\n        y[i]", "if i <= p.count {\n        y[i]"),
+            ("right = Values(b_each[at.y]);", "right = Values(b_each[at.x]);"),
+            ("right = values(b[at.y / PER_ELEMENT]);", "right = values(b[at.x / PER_ELEMENT]);"),
         ],
     },
     Faults {

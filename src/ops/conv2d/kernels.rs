@@ -26,8 +26,8 @@ enum Way {
 }
 
 impl Family {
-    /// Of a backward kernel's buffers all but the last, which is where those for lanes, that write all directions alike, would
-    /// find a residual.
+    /// Kernels for lanes write all directions by one function, which names the residual, so their backward entry points bind it
+    /// too, last; the others do not.
     fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
         if self == Family::Lanes { all } else { &all[..all.len() - 1] }
     }

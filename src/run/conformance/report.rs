@@ -12,7 +12,7 @@ use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
 use crate::kernels_test::{Outcome, Verdict};
 use crate::ops;
-use crate::run::{date, run_dir};
+use crate::run::{REVISION, date, run_dir};
 
 /// Counts up when a key changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -101,7 +101,7 @@ impl Report {
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
-            revision: option_env!("DBVQ_REVISION").unwrap_or("unknown").into(),
+            revision: REVISION.into(),
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             date: date::now(),
