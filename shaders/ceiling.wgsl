@@ -30,8 +30,11 @@ fn fma_chain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gri
     if i >= p.count {
         return;
     }
-    let a = vec4(p.a);
-    let b = vec4(p.b);
+    // No number has that index, but compilers see factors that are not everybody's, and keep them in registers of each lane; those
+    // that are, some copy there before every link.
+    let nobody = i == 0xffffffffu;
+    let a = vec4(select(p.a, p.b, nobody));
+    let b = vec4(select(p.b, p.a, nobody));
     let start = x[i] + vec4(0.0, 0.125, 0.25, 0.375);
     var c = Chains(start, start + 0.5, start + 1.0);
     for (var round = 0u; round < p.rounds; round += 1u) {

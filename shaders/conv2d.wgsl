@@ -38,7 +38,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         return;
     }
     let columns = min(vec4(first.y) + LANES, vec4(p.o - 1u));
-    let at = pixels_at(first.x + LANES, pixels, p.out_h, p.out_w);
+    let at = sites_of(pixels_at(first.x + LANES, pixels, p.out_h, p.out_w));
     var sums = Block();
     var at_weight = columns;
     var tap = vec2(0u);
@@ -78,6 +78,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let first = 4u * (at - block * across);
     let columns = min(vec4(first) + LANES, vec4(p.c - 1u));
     let pixels = pixels_of_phase(phase, phase.z + LANES);
+    let sites = reverse_sites_of(pixels);
     var sums = Block();
     for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
         for (var kw = (phase.y + p.pad_w) % p.stride; kw < p.kernel_w; kw += p.stride) {
@@ -85,7 +86,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             if tap >= p.taps {
                 break;
             }
-            let t = reverse_taps_of(pixels, kh, kw);
+            let t = reverse_taps_of(sites, kh / p.stride, kw / p.stride);
             let at_weight = (tap * p.c + columns) * p.o;
             for (var o = 0u; o < p.o; o += 1u) {
                 let w = at_weight + vec4(o);

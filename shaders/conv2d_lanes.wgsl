@@ -33,7 +33,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let group = linear_index(wid, grid, 0u, 1u);
     let at = columns_of(group, lane, columns);
     let own = 32u * block_of_rows(group, columns) + lane + 8u * LANES;
-    let start = pixels_at(own, pixels, p.out_h, p.out_w);
+    let start = sites_of(pixels_at(own, pixels, p.out_h, p.out_w));
     var sums = Sums();
     if p.bias == 1u {
         sums = begin_with_bias(at);
@@ -73,13 +73,14 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let own = phase.z + lane + 8u * LANES;
     let start = pixels_of_phase(phase, own);
+    let sites = reverse_sites_of(start);
     var sums = Sums();
     if p.bias == 1u {
         sums = begin_with_bias(at);
     }
     for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
         for (var kw = (phase.y + p.pad_w) % p.stride; kw < p.kernel_w && kh * p.kernel_w + kw < p.taps; kw += p.stride) {
-            let t = reverse_taps_of(start, kh, kw);
+            let t = reverse_taps_of(sites, kh / p.stride, kw / p.stride);
             let w = (kh * p.kernel_w + kw) * p.c * depth;
             for (var o = 0u; o < depth; o += 1u) {
                 let k = t.at / 4u + o;

@@ -21,8 +21,8 @@ fn right_along() -> bool {
 // The tile's first pixel and first channel quad.
 struct Place { pixel: u32, quad: u32 }
 
-// The pixels, or the channel quad.
-struct Source { pixels: Pixels, quad: u32 }
+// The pixels' sites, or the channel quad.
+struct Source { sites: Sites, quad: u32 }
 
 fn pixel_count() -> u32 {
     return p.batch * p.out_h * p.out_w;
@@ -30,16 +30,16 @@ fn pixel_count() -> u32 {
 
 fn source_of(load: Load, place: Place) -> Source {
     let pixels = pixels_at(place.pixel + 4u * load.quad + LANES, pixel_count(), p.out_h, p.out_w);
-    return Source(pixels, min(place.quad + load.quad, p.o / 4u - 1u));
+    return Source(sites_of(pixels), min(place.quad + load.quad, p.o / 4u - 1u));
 }
 
 fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     if load.left {
         let tap = divide(term / 4u, p.c / 4u);
         let kh = tap / p.kernel_w;
-        let t = taps_of(source.pixels, kh, tap - kh * p.kernel_w);
+        let t = taps_of(source.sites, kh, tap - kh * p.kernel_w);
         let k = (t.at + term - tap * p.c) / 4u;
-        return Loaded(transpose(mat4x4(x[k.x], x[k.y], x[k.z], x[k.w])), t.inside);
+        return Loaded(mat4x4(x[k.x], x[k.y], x[k.z], x[k.w]), t.inside);
     }
     let step = p.o / 4u;
     let at = term * step + source.quad;
@@ -47,10 +47,8 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
 }
 
 // Of pixels outside the image nothing.
-fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
-    let f = got.factors;
-    let b = got.block;
-    return mat4x4(f * b[0], f * b[1], f * b[2], f * b[3]);
+fn counted(got: Loaded) -> mat4x4<f32> {
+    return by_factors(got);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

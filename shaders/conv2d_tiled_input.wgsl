@@ -21,12 +21,12 @@ fn right_along() -> bool {
 // and column of the kernel, and how many columns.
 struct Place { phase: vec3<u32>, quad: u32, taps: vec3<u32> }
 
-// The pixels, or where the weight of the first channel begins.
-struct Source { pixels: Pixels, at: u32 }
+// The pixels' sites, or where the weight of the first channel begins.
+struct Source { sites: Sites, at: u32 }
 
 fn source_of(load: Load, place: Place) -> Source {
     let pixels = pixels_of_phase(place.phase, place.phase.z + 4u * load.quad + LANES);
-    return Source(pixels, min(place.quad + load.quad, p.c / 4u - 1u) * p.o);
+    return Source(reverse_sites_of(pixels), min(place.quad + load.quad, p.c / 4u - 1u) * p.o);
 }
 
 fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
@@ -34,27 +34,21 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     let number = divide(term / 4u, step);
     let quad = term / 4u - number * step;
     let line = number / place.taps.z;
-    let kh = place.taps.x + p.stride * line;
-    let kw = place.taps.y + p.stride * (number - line * place.taps.z);
-    let tap = kh * p.kernel_w + kw;
-    // A masked tap carries nothing.
-    if tap >= p.taps {
-        return Loaded();
-    }
+    let column = number - line * place.taps.z;
+    let tap = (place.taps.x + p.stride * line) * p.kernel_w + place.taps.y + p.stride * column;
     if load.left {
-        let t = reverse_taps_of(source.pixels, kh, kw);
+        let t = reverse_taps_of(source.sites, line, column);
         let k = t.at / 4u + quad;
-        return Loaded(transpose(mat4x4(dy[k.x], dy[k.y], dy[k.z], dy[k.w])), t.inside);
+        // A masked tap carries nothing.
+        return Loaded(mat4x4(dy[k.x], dy[k.y], dy[k.z], dy[k.w]), select(vec4(0.0), t.inside, tap < p.taps));
     }
-    let at = tap * p.c * step + source.at + quad;
-    return Loaded(transpose(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step])), vec4(1.0));
+    let at = min(tap, p.taps - 1u) * p.c * step + source.at + quad;
+    return Loaded(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]), vec4(1.0));
 }
 
 // Of pixels outside the image nothing.
-fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
-    let f = got.factors;
-    let b = got.block;
-    return mat4x4(f * b[0], f * b[1], f * b[2], f * b[3]);
+fn counted(got: Loaded) -> mat4x4<f32> {
+    return by_factors(got);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

@@ -43,7 +43,7 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
         let p1 = next_pixel(p0);
         let p2 = next_pixel(p1);
         let kh = source.tap / p.kernel_w;
-        let t = taps_of(Pixels(p0, p1, p2, next_pixel(p2)), kh, source.tap - kh * p.kernel_w);
+        let t = taps_of(sites_of(Pixels(p0, p1, p2, next_pixel(p2))), kh, source.tap - kh * p.kernel_w);
         let counts = (term + LANES < vec4(place.end)) & vec4(source.tap < p.taps);
         let scale = select(vec4(0.0), t.inside, counts);
         let k = select(vec4(0u), t.at / 4u, counts) + source.quad;
@@ -54,10 +54,8 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
 }
 
 // Of pixels outside the image or the part, and of masked taps, nothing.
-fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
-    let f = got.factors;
-    let b = got.block;
-    return mat4x4(f.x * b[0], f.y * b[1], f.z * b[2], f.w * b[3]);
+fn counted(got: Loaded) -> mat4x4<f32> {
+    return by_factors(got);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

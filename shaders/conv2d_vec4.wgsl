@@ -31,8 +31,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     if 8u * block >= pixels {
         return;
     }
-    let low = pixels_at(8u * block + LANES, pixels, p.out_h, p.out_w);
-    let high = pixels_at(8u * block + 4u + LANES, pixels, p.out_h, p.out_w);
+    let low = sites_of(pixels_at(8u * block + LANES, pixels, p.out_h, p.out_w));
+    let high = sites_of(pixels_at(8u * block + 4u + LANES, pixels, p.out_h, p.out_w));
     var s0 = Block();
     var s1 = Block();
     var w = column;
@@ -79,6 +79,8 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let low = pixels_of_phase(phase, phase.z + LANES);
     let high = pixels_of_phase(phase, phase.z + 4u + LANES);
+    let low_sites = reverse_sites_of(low);
+    let high_sites = reverse_sites_of(high);
     var s0 = Block();
     var s1 = Block();
     for (var kh = (phase.x + p.pad_h) % p.stride; kh < p.kernel_h; kh += p.stride) {
@@ -87,8 +89,8 @@ fn backward_input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             if tap >= p.taps {
                 break;
             }
-            let t = reverse_taps_of(low, kh, kw);
-            let u = reverse_taps_of(high, kh, kw);
+            let t = reverse_taps_of(low_sites, kh / p.stride, kw / p.stride);
+            let u = reverse_taps_of(high_sites, kh / p.stride, kw / p.stride);
             let first = (tap * p.c + 4u * column) * depth;
             for (var o = 0u; o < depth; o += 1u) {
                 let w = first + o;

@@ -45,17 +45,17 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
             let step = p.a_k / 4u;
             return Loaded(mat4x4(a[at.x], a[at.x + step], a[at.x + 2u * step], a[at.x + 3u * step]), vec4(1.0));
         }
-        return Loaded(transpose(mat4x4(a[at.x], a[at.y], a[at.z], a[at.w])), vec4(1.0));
+        return Loaded(mat4x4(a[at.x], a[at.y], a[at.z], a[at.w]), vec4(1.0));
     }
     let at = source.at + term * p.b_k / 4u;
     if B_COLUMNS {
         let step = p.b_k / 4u;
         return Loaded(mat4x4(b[at.x], b[at.x + step], b[at.x + 2u * step], b[at.x + 3u * step]), vec4(1.0));
     }
-    return Loaded(transpose(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w])), vec4(1.0));
+    return Loaded(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]), vec4(1.0));
 }
 
-fn counted(load: Load, got: Loaded) -> mat4x4<f32> {
+fn counted(got: Loaded) -> mat4x4<f32> {
     return got.block;
 }
 

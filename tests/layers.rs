@@ -17,8 +17,9 @@ const LEAVES: [(&str, &[&str]); 6] = [
 /// What the conformance suite, which is compiled into the library, may use.
 const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "error", "philox", "kernels_test"];
 /// A word, and the modules or files that may say it.
-const TOOLS: [(&str, &[&str]); 7] = [
+const TOOLS: [(&str, &[&str]); 8] = [
     ("wgpu::", &["gpu"]),
+    ("ash::", &["gpu"]),
     (".dispatch(", &["ops", "tensor/tape.rs"]),
     ("println!", &["run", "main"]),
     ("eprintln!", &["run", "main"]),

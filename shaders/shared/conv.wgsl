@@ -20,8 +20,10 @@ fn pixel_of(at: u32, h: u32, w: u32) -> vec3<u32> {
     return vec3(n, line - n * h, at - line * w);
 }
 
-// Four pixels in a row, and where a tap of each reads: the element, and whether it is inside the image (1) or not (0).
+// Four pixels; where their taps lie: row and column of the first, which wrap above and left of the image, and its element;
+// and what one tap of each reads: the element, and whether it is inside the image (1) or not (0).
 struct Pixels { p0: vec3<u32>, p1: vec3<u32>, p2: vec3<u32>, p3: vec3<u32> }
+struct Sites { row: vec4<u32>, column: vec4<u32>, at: vec4<u32> }
 struct Taps { at: vec4<u32>, inside: vec4<f32> }
 
 // Pixels `numbers` of images of height h and width w; beyond the last it repeats.
@@ -30,8 +32,25 @@ fn pixels_at(numbers: vec4<u32>, pixels: u32, h: u32, w: u32) -> Pixels {
     return Pixels(pixel_of(at.x, h, w), pixel_of(at.y, h, w), pixel_of(at.z, h, w), pixel_of(at.w, h, w));
 }
 
-fn taps(t0: vec2<u32>, t1: vec2<u32>, t2: vec2<u32>, t3: vec2<u32>) -> Taps {
-    return Taps(vec4(t0.x, t1.x, t2.x, t3.x), vec4<f32>(vec4(t0.y, t1.y, t2.y, t3.y)));
+// Pixels moved to rows and columns of images of a size (height, width, channels).
+fn sites(pixels: Pixels, row: vec4<u32>, column: vec4<u32>, size: vec3<u32>) -> Sites {
+    let n = vec4(pixels.p0.x, pixels.p1.x, pixels.p2.x, pixels.p3.x);
+    return Sites(row, column, ((n * size.x + row) * size.y + column) * size.z);
+}
+
+// Taps so many rows down and columns to the right, which may wrap too. Costs no multiplication a pixel.
+fn taps_at(first: Sites, down: u32, right: u32, size: vec3<u32>) -> Taps {
+    let inside = (first.row + down < vec4(size.x)) & (first.column + right < vec4(size.y));
+    let at = first.at + (down * size.y + right) * size.z;
+    return Taps(select(vec4(0u), at, inside), select(vec4(0.0), vec4(1.0), inside));
+}
+
+fn rows_of_pixels(at: Pixels) -> vec4<u32> {
+    return vec4(at.p0.y, at.p1.y, at.p2.y, at.p3.y);
+}
+
+fn columns_of_pixels(at: Pixels) -> vec4<u32> {
+    return vec4(at.p0.z, at.p1.z, at.p2.z, at.p3.z);
 }
 
 // Which element of x tap (kh, kw) of output pixel `at` reads, and whether it is inside.
@@ -43,8 +62,14 @@ fn tap_of(at: vec3<u32>, kh: u32, kw: u32) -> vec2<u32> {
     return select(vec2(0u), vec2(((at.x * p.h + row) * p.w + column) * p.c, 1u), hit);
 }
 
-fn taps_of(at: Pixels, kh: u32, kw: u32) -> Taps {
-    return taps(tap_of(at.p0, kh, kw), tap_of(at.p1, kh, kw), tap_of(at.p2, kh, kw), tap_of(at.p3, kh, kw));
+// The sites in x of output pixels.
+fn sites_of(at: Pixels) -> Sites {
+    let row = rows_of_pixels(at) * p.stride - p.pad_h;
+    return sites(at, row, columns_of_pixels(at) * p.stride - p.pad_w, vec3(p.h, p.w, p.c));
+}
+
+fn taps_of(at: Sites, kh: u32, kw: u32) -> Taps {
+    return taps_at(at, kh, kw, vec3(p.h, p.w, p.c));
 }
 
 // Input pixels whose rows and columns leave the same remainders by the stride are a phase: the same taps reach them.
@@ -91,11 +116,15 @@ fn reverse_tap_of(at: vec3<u32>, kh: u32, kw: u32) -> vec2<u32> {
     return select(vec2(0u), vec2(((at.x * p.out_h + row) * p.out_w + column) * p.o, 1u), hit);
 }
 
-fn reverse_taps_of(at: Pixels, kh: u32, kw: u32) -> Taps {
-    return taps(
-        reverse_tap_of(at.p0, kh, kw), reverse_tap_of(at.p1, kh, kw),
-        reverse_tap_of(at.p2, kh, kw), reverse_tap_of(at.p3, kh, kw),
-    );
+// The sites in dy of input pixels of a phase, for the first tap of the phase.
+fn reverse_sites_of(at: Pixels) -> Sites {
+    let row = (rows_of_pixels(at) + p.pad_h) / p.stride;
+    return sites(at, row, (columns_of_pixels(at) + p.pad_w) / p.stride, vec3(p.out_h, p.out_w, p.o));
+}
+
+// The tap so many of the phase's rows and columns further in the kernel, so that many back in dy: (kh, kw) / stride.
+fn reverse_taps_of(at: Sites, up: u32, left: u32) -> Taps {
+    return taps_at(at, 0u - up, 0u - left, vec3(p.out_h, p.out_w, p.o));
 }
 
 // The tap (kh, kw) after `tap`.

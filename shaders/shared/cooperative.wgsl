@@ -54,16 +54,17 @@ fn along_k(at: u32) -> vec2<u32> {
     return vec2(8u * (rest / (DEPTH / 8u)) + at / 2u % 8u, 2u * (rest % (DEPTH / 8u)) + at % 2u);
 }
 
-fn put(load: Load, got: Loaded) {
-    let scale = select(1.0, GRADIENT_SCALE, select(RIGHT_GRADIENT, LEFT_GRADIENT, load.left));
-    let block = scale * counted(load, got);
+// Puts a block into its place, or zeros unless it is `inside`.
+fn put(load: Load, got: Loaded, inside: bool) {
     if load.on && load.left {
+        let block = select(1.0, GRADIENT_SCALE, LEFT_GRADIENT) * rows_of(got, left_along(), inside);
         let at = 4u * load.k * left_pitch() + load.quad;
         sh_left[at] = vec4<f16>(block[0]);
         sh_left[at + left_pitch()] = vec4<f16>(block[1]);
         sh_left[at + 2u * left_pitch()] = vec4<f16>(block[2]);
         sh_left[at + 3u * left_pitch()] = vec4<f16>(block[3]);
     } else if load.on {
+        let block = select(1.0, GRADIENT_SCALE, RIGHT_GRADIENT) * rows_of(got, right_along(), inside);
         let at = 4u * load.k * right_pitch() + load.quad;
         sh_right[at] = vec4<f16>(block[0]);
         sh_right[at + right_pitch()] = vec4<f16>(block[1]);
@@ -103,18 +104,21 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     let s3 = source_of(l3, place);
     let left = 2u * EDGE / 4u * (subgroup / ACROSS);
     let right = EDGE * (subgroup % ACROSS);
-    var next0 = loaded(l0, s0, place, work.begin, end);
+    var next0 = Loaded();
     var next1 = Loaded();
     var next2 = Loaded();
     var next3 = Loaded();
-    if count > 1u {
-        next1 = loaded(l1, s1, place, work.begin, end);
-    }
-    if count > 2u {
-        next2 = loaded(l2, s2, place, work.begin, end);
-    }
-    if count > 3u {
-        next3 = loaded(l3, s3, place, work.begin, end);
+    if work.begin < end {
+        next0 = loaded(l0, s0, place, work.begin, end);
+        if count > 1u {
+            next1 = loaded(l1, s1, place, work.begin, end);
+        }
+        if count > 2u {
+            next2 = loaded(l2, s2, place, work.begin, end);
+        }
+        if count > 3u {
+            next3 = loaded(l3, s3, place, work.begin, end);
+        }
     }
     // Written out, as naga knows no arrays of matrices.
     var c00 = Sum();
@@ -127,15 +131,15 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     var c13 = Sum();
     for (var k = work.begin; k < end; ) {
         workgroupBarrier();
-        put(l0, next0);
+        put(l0, next0, first_term(l0, k) < end);
         if count > 1u {
-            put(l1, next1);
+            put(l1, next1, first_term(l1, k) < end);
         }
         if count > 2u {
-            put(l2, next2);
+            put(l2, next2, first_term(l2, k) < end);
         }
         if count > 3u {
-            put(l3, next3);
+            put(l3, next3, first_term(l3, k) < end);
         }
         workgroupBarrier();
         k += DEPTH;

@@ -7,10 +7,10 @@
 //   left_along(), right_along()      whether an operand's numbers lie along K in memory, else across it
 //   Source, source_of(load, place)   what a load needs at all terms
 //   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, and by what they count
-//   counted(load, block)             the block as it counts
+//   counted(block)                   the vec4s as they count
 //   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
-// and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), and along_k(at): quad and
-// four terms of block `at` of an operand along K.
+// and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), invocations(), and
+// along_k(at): quad and four terms of block `at` of an operand along K.
 #import block
 
 // A tile and its terms `begin` up to `end` (both multiples of four, or `block_of` knows); nothing to do unless `on`.
@@ -40,17 +40,42 @@ fn load_of(number: u32) -> Load {
     let quads = select(tile_quads(), tile_rows() / 4u, left);
     let along = select(right_along(), left_along(), left);
     let place = select(vec2(at % quads, at / quads), along_k(at), vec2(along));
-    return Load(left, place.x, place.y, number < load_count());
+    // Written so that compilers see where there is nothing to decide.
+    return Load(left, place.x, place.y, load_count() % invocations() == 0u || number < load_count());
 }
 
-// What was loaded: rows along K, and factors for what is not there. They are multiplied when the block is used: where it is
-// loaded, the multiplication would wait for memory.
+// What was loaded: four vec4s as they lie in memory, and a factor of each for what is not there. They are multiplied and
+// transposed when they are used: where they are loaded, that would wait for memory.
 struct Loaded { block: mat4x4<f32>, factors: vec4<f32> }
 
-fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> Loaded {
-    let term = k + 4u * load.k;
-    if load.on && term < end {
-        return block_of(load, source, place, term);
+// The vec4s times their factors.
+fn by_factors(got: Loaded) -> mat4x4<f32> {
+    let f = got.factors;
+    let b = got.block;
+    return mat4x4(f.x * b[0], f.y * b[1], f.z * b[2], f.w * b[3]);
+}
+
+// The block's rows along K, none unless `inside`; `along` as `left_along()` says.
+fn rows_of(got: Loaded, along: bool, inside: bool) -> mat4x4<f32> {
+    if !inside {
+        return mat4x4<f32>();
     }
-    return Loaded();
+    let block = counted(got);
+    if along {
+        return transpose(block);
+    }
+    return block;
+}
+
+// The block of the step from `k`; beyond `end`, which is not 0, it is the last once more, and `rows_of` leaves it out: what may
+// or may not have been loaded compilers copy, and for that they wait for memory.
+fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> Loaded {
+    if !load.on {
+        return Loaded();
+    }
+    return block_of(load, source, place, min(first_term(load, k), (end - 1u) / 4u * 4u));
+}
+
+fn first_term(load: Load, k: u32) -> u32 {
+    return k + 4u * load.k;
 }

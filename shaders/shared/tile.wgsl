@@ -22,6 +22,10 @@ fn tile_quads() -> u32 {
     return SIDE * COLUMNS / 4u;
 }
 
+fn invocations() -> u32 {
+    return ROWS * COLUMNS;
+}
+
 fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
 }
@@ -30,17 +34,18 @@ fn along_k(at: u32) -> vec2<u32> {
     return vec2(at / 4u, at % 4u);
 }
 
-// Puts a block into its place.
-fn put(load: Load, got: Loaded) {
-    let block = counted(load, got);
+// Puts a block into its place, or zeros unless it is `inside`.
+fn put(load: Load, got: Loaded, inside: bool) {
     let quads = select(SIDE * COLUMNS, SIDE * ROWS, load.left) / 4u;
     let at = slot(4u * load.k, load.quad, quads);
     if load.on && load.left {
+        let block = rows_of(got, left_along(), inside);
         sh_left[at] = block[0];
         sh_left[at + quads] = block[1];
         sh_left[at + 2u * quads] = block[2];
         sh_left[at + 3u * quads] = block[3];
     } else if load.on {
+        let block = rows_of(got, right_along(), inside);
         sh_right[at] = block[0];
         sh_right[at + quads] = block[1];
         sh_right[at + 2u * quads] = block[2];
@@ -51,22 +56,37 @@ fn put(load: Load, got: Loaded) {
 // An invocation's outputs: rows 4 y .. and columns 4 x .. of the tile; of its right, lower and opposite half.
 struct Sums { near: Block, right: Block, below: Block, far: Block }
 
-// Adds the product of the two tiles in workgroup memory.
+// Adds the product of a row along K, whose operands lie at `at`: quads of left and right, and those half a tile further.
+fn add_row(sums: Sums, at: vec4<u32>) -> Sums {
+    var s = sums;
+    let left = sh_left[at.x];
+    let right = sh_right[at.y];
+    s.near = rank_one(s.near, left, right);
+    if SIDE == 8u {
+        let below = sh_left[at.z];
+        let beside = sh_right[at.w];
+        s.right = rank_one(s.right, left, beside);
+        s.below = rank_one(s.below, below, right);
+        s.far = rank_one(s.far, below, beside);
+    }
+    return s;
+}
+
+// Adds the product of the two tiles in workgroup memory, four rows along K a turn: their slots are a row apart. Compilers
+// leave loops over single rows as they are, where slots and branches would be a quarter of the work.
 fn add_tiles(sums: Sums, local: vec2<u32>) -> Sums {
     let rows = SIDE * ROWS / 4u;
     let columns = SIDE * COLUMNS / 4u;
+    let row = vec4(rows, columns, rows, columns);
     var s = sums;
-    for (var k = 0u; k < DEPTH; k += 1u) {
-        let left = sh_left[slot(k, local.y, rows)];
-        let right = sh_right[slot(k, local.x, columns)];
-        s.near = rank_one(s.near, left, right);
-        if SIDE == 8u {
-            let below = sh_left[slot(k, local.y + ROWS, rows)];
-            let beside = sh_right[slot(k, local.x + COLUMNS, columns)];
-            s.right = rank_one(s.right, left, beside);
-            s.below = rank_one(s.below, below, right);
-            s.far = rank_one(s.far, below, beside);
-        }
+    for (var k = 0u; k < DEPTH; k += 4u) {
+        let left = vec2(slot(k, local.y, rows), slot(k, local.y + ROWS, rows));
+        let right = vec2(slot(k, local.x, columns), slot(k, local.x + COLUMNS, columns));
+        let at = vec4(left.x, right.x, left.y, right.y);
+        s = add_row(s, at);
+        s = add_row(s, at + row);
+        s = add_row(s, at + 2u * row);
+        s = add_row(s, at + 3u * row);
     }
     return s;
 }
@@ -79,20 +99,23 @@ fn multiply(work: Work, local: vec2<u32>) {
     let first = load_of(number);
     let source = source_of(first, place);
     // More blocks than invocations: those take two.
-    let two = load_count() > ROWS * COLUMNS;
-    let second = load_of(number + ROWS * COLUMNS);
+    let two = load_count() > invocations();
+    let second = load_of(number + invocations());
     let source_two = source_of(second, place);
-    var block = loaded(first, source, place, work.begin, end);
+    var block = Loaded();
     var block_two = Loaded();
-    if two {
-        block_two = loaded(second, source_two, place, work.begin, end);
+    if work.begin < end {
+        block = loaded(first, source, place, work.begin, end);
+        if two {
+            block_two = loaded(second, source_two, place, work.begin, end);
+        }
     }
     var sums = Sums();
     for (var k = work.begin; k < end; ) {
         workgroupBarrier();
-        put(first, block);
+        put(first, block, first_term(first, k) < end);
         if two {
-            put(second, block_two);
+            put(second, block_two, first_term(second, k) < end);
         }
         workgroupBarrier();
         k += DEPTH;

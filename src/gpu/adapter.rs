@@ -116,9 +116,9 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
 }
 
 /// Opens a device with WebGPU's default limits, except sizes of buffers, which are the adapter's own, and with
-/// cooperative matrices what these need.
+/// cooperative matrices what these need. Unless kernels are to be `checked`, the driver does not check bounds either.
 #[expect(unsafe_code, reason = "wgpu marks features that are not finished as unsafe")]
-pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool) -> Result<(wgpu::Device, wgpu::Queue)> {
+pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool, checked: bool) -> Result<(wgpu::Device, wgpu::Queue)> {
     let offered = adapter.limits();
     let mut wanted = wgpu::Features::IMMEDIATES
         | wgpu::Features::SUBGROUP
@@ -151,6 +151,10 @@ pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool) -> Result<(wgpu::
         experimental_features,
         ..Default::default()
     };
+    #[cfg(any(windows, target_os = "linux", target_os = "android"))]
+    if let Some(opened) = (!checked).then(|| super::vulkan::open(adapter, &descriptor)).flatten() {
+        return Ok(opened);
+    }
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
         Error::Adapter(format!(
             "{} does not open: {e}; update its driver or choose another --adapter",

@@ -19,6 +19,8 @@ mod record;
 mod rehearsal;
 mod shader;
 mod tuning;
+#[cfg(any(windows, target_os = "linux", target_os = "android"))]
+mod vulkan;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -127,7 +129,7 @@ impl Gpu {
                 facts.name
             )));
         }
-        let (device, queue) = adapter::open(&adapter, halves)?;
+        let (device, queue) = adapter::open(&adapter, halves, options.checked)?;
         Ok(Gpu::on(device, queue, facts, options, None))
     }
 

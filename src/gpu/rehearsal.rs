@@ -24,7 +24,7 @@ impl Gpu {
     /// [`Error::Adapter`](crate::error::Error::Adapter) if wgpu has no such device.
     pub fn rehearsal(facts: Option<&AdapterFacts>, memory_limit: u64) -> Result<Gpu> {
         let (nothing, own) = adapter::nothing()?;
-        let (device, queue) = adapter::open(&nothing, false)?;
+        let (device, queue) = adapter::open(&nothing, false, true)?;
         let memory = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("rehearsal"),
             size: 4,

@@ -12,7 +12,7 @@ pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 /// Those among which measuring chooses.
-pub(super) static MEASURED: [&Shader; 4] = [&VEC4, &LANES, &TILED[0], &TILED[2]];
+pub(super) static MEASURED: [&Shader; 5] = [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2]];
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;

@@ -79,6 +79,18 @@ impl Squares {
         if x.gpu().facts().is_cpu() && x.wants_grad() { self } else { Squares::default() }
     }
 
+    /// Those of `dy`.
+    pub(super) fn of(dy: &Tensor, conv: ConvParams) -> Squares {
+        let squares = Squares::default();
+        squares.of_dy(dy, conv);
+        squares
+    }
+
+    /// The same squares of dy, none of the weight.
+    pub(super) fn of_dy_alone(&self) -> Squares {
+        Squares { dy: self.dy.clone(), ..Squares::default() }
+    }
+
     fn of_weight(&self, weight: &Tensor) -> &Tensor {
         self.weight.get_or_init(|| Params::of_weight(weight.dims()).squares("weight", weight))
     }

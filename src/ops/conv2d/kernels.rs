@@ -91,7 +91,7 @@ impl Params {
             direct.chain(self.allows_winograd(gpu).then_some(("winograd", Way::Winograd))).collect()
         };
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
-        let own = [&VEC4, &LANES, &tiled[0], &tiled[2], &winograd::SHADER, &winograd::LANES];
+        let own = [&VEC4, &LANES, &tiled[0], &tiled[1], &tiled[2], &winograd::SHADER, &winograd::LANES];
         let asked = Asked { op, shaders: &[&own, &MEASURED], sizes };
         let found = fastest(gpu, asked, ways, || {
             let run = make();
@@ -157,7 +157,12 @@ pub(in crate::ops) fn backward_input(
     let way = params.way(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &Squares::default())
+        // They are part of what the weight's gradient takes.
+        let of_dy = params.allows_winograd(gpu).then(|| Squares::of(&dy, params));
+        move |way| {
+            let squares = of_dy.as_ref().map(Squares::of_dy_alone).unwrap_or_default();
+            backward_input_by(way, &dy, &weight, None, params, gradient, &squares)
+        }
     });
     backward_input_by(way, dy, weight, bias, params, gradient, squares)
 }

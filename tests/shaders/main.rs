@@ -1,5 +1,8 @@
 //! All shaders without a device: they parse, fit WebGPU's default limits, and every entry point with every value of
-//! its overrides translates to SPIR-V (checked by `spirv-val` where installed), MSL, HLSL and GLSL.
+//! its overrides translates to SPIR-V (checked by `spirv-val` where installed), MSL, HLSL and GLSL, and by AMD's compiler.
+
+#[cfg(target_os = "linux")]
+mod amd;
 
 use std::collections::BTreeSet;
 use std::path::Path;

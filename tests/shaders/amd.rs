@@ -1,0 +1,206 @@
+//! Every kernel through the compiler of a GPU that is not there: Mesa's driver for AMD makes pipelines for any GPU that
+//! `RADV_FORCE_FAMILY` names, and says what each needs. Nothing runs. Mesa 26 has no such variable any more.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ash::{Entry, khr, vk};
+use naga::back::spv;
+use naga::valid::ModuleInfo;
+use naga::{AddressSpace, Module, ShaderStage};
+
+use super::{MATRICES, WORDS, each_variant};
+
+/// RDNA 2, and the eldest with the instructions of the MI series.
+const FAMILIES: [&str; 2] = ["navi21", "vega20"];
+/// In the environment of the process that is the GPU's.
+const FAMILY: &str = "RADV_FORCE_FAMILY";
+/// What it says where there is none of the family.
+const ABSENT: &str = "no GPU of the family";
+
+#[test]
+fn no_kernel_spills_registers_on_amd() {
+    if std::env::var_os(FAMILY).is_some() {
+        return compile_all();
+    }
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+    let names = ["radeon_icd.x86_64.json", "radeon_icd.json"];
+    let mut files = folders.iter().flat_map(|folder| names.iter().map(move |name| PathBuf::from(folder).join(name)));
+    let Some(driver) = files.find(|file| file.exists()) else {
+        return eprintln!("skipped: Mesa's Vulkan driver for AMD is not installed");
+    };
+    let start = |family| {
+        Command::new(std::env::current_exe().expect("this program has a path"))
+            .args(["--exact", "amd::no_kernel_spills_registers_on_amd", "--nocapture"])
+            .env(FAMILY, family)
+            .env("VK_DRIVER_FILES", &driver)
+            .env("VK_ICD_FILENAMES", &driver)
+            .env("MESA_SHADER_CACHE_DISABLE", "true")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("this program starts")
+    };
+    for (family, child) in FAMILIES.map(|family| (family, start(family))) {
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if said.contains(ABSENT) {
+            eprintln!("skipped: this Mesa makes no pipelines for an absent {family}");
+        } else {
+            println!("{family}\n{said}");
+            assert!(output.status.success(), "{family}: {said}");
+        }
+    }
+}
+
+/// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails if one spills.
+#[expect(unsafe_code, reason = "Vulkan is unsafe")]
+fn compile_all() {
+    // SAFETY: all handles come from the calls above them and are given back never: the process ends.
+    let gpu = unsafe { AbsentGpu::open() };
+    let Some(gpu) = gpu else { return println!("{ABSENT}") };
+    let mut needs: BTreeMap<String, Needs> = BTreeMap::new();
+    each_variant(|module, info, entry, name| {
+        let stem = name.split(".wgsl").next().unwrap_or_default();
+        // For CPU drivers, or of an extension that older drivers lack.
+        if WORDS.iter().any(|words| stem.ends_with(words)) || stem.contains(MATRICES) {
+            return Ok(());
+        }
+        // SAFETY: the SPIR-V is naga's.
+        let need = unsafe { gpu.compile(module, info, entry) }?;
+        let most = needs.entry(format!("{stem}.wgsl, {entry}")).or_default();
+        if need.registers >= most.registers {
+            *most = need;
+        }
+        if need.spilled + need.scratch > 0 {
+            return Err(format!("{} registers spilled, {} bytes of scratch memory", need.spilled, need.scratch));
+        }
+        Ok(())
+    });
+    assert!(needs.len() > 80, "only {} entry points", needs.len());
+    for (name, Needs { registers, instructions, shared, .. }) in needs {
+        println!("{registers:4} registers {instructions:6} instructions {shared:6} bytes shared  {name}");
+    }
+}
+
+/// What a pipeline takes.
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    registers: u64,
+    instructions: u64,
+    shared: u64,
+    spilled: u64,
+    scratch: u64,
+}
+
+struct AbsentGpu {
+    device: ash::Device,
+    statistics: khr::pipeline_executable_properties::Device,
+    /// Loaded for as long as the device is.
+    _entry: Entry,
+}
+
+#[expect(unsafe_code, reason = "Vulkan is unsafe")]
+impl AbsentGpu {
+    /// The GPU of the family, with what the kernels use; `None` if the driver has none.
+    unsafe fn open() -> Option<AbsentGpu> {
+        // SAFETY: see `compile_all`.
+        unsafe {
+            let entry = Entry::load().ok()?;
+            let about = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
+            let instance =
+                entry.create_instance(&vk::InstanceCreateInfo::default().application_info(&about), None).ok()?;
+            let physical = instance.enumerate_physical_devices().ok()?.into_iter().find(|&gpu| {
+                let name = instance.get_physical_device_properties(gpu).device_name;
+                CStr::from_ptr(name.as_ptr()).to_string_lossy().contains("RADV")
+            })?;
+            let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
+            let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
+            let core = vk::PhysicalDeviceFeatures::default().shader_int64(true);
+            let mut statistics =
+                vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
+            let info = vk::DeviceCreateInfo::default()
+                .queue_create_infos(&queues)
+                .enabled_extension_names(&extensions)
+                .enabled_features(&core)
+                .push_next(&mut statistics);
+            let device = instance.create_device(physical, &info, None).ok()?;
+            let statistics = khr::pipeline_executable_properties::Device::new(&instance, &device);
+            Some(AbsentGpu { device, statistics, _entry: entry })
+        }
+    }
+
+    /// What `entry` needs, compiled without run-time checks.
+    unsafe fn compile(&self, module: &Module, info: &ModuleInfo, entry: &str) -> Result<Needs, String> {
+        let options = spv::Options {
+            lang_version: (1, 3),
+            flags: spv::WriterFlags::empty(),
+            zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+            force_loop_bounding: false,
+            ..Default::default()
+        };
+        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+        let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
+        let storage = module.global_variables.iter().filter_map(|(_, variable)| {
+            let binding = matches!(variable.space, AddressSpace::Storage { .. }).then_some(variable.binding.as_ref()?);
+            Some(binding?.binding)
+        });
+        let bindings: Vec<_> = storage
+            .map(|binding| {
+                vk::DescriptorSetLayoutBinding::default()
+                    .binding(binding)
+                    .descriptor_count(1)
+                    .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
+                    .stage_flags(vk::ShaderStageFlags::COMPUTE)
+            })
+            .collect();
+        let device = &self.device;
+        let name = std::ffi::CString::new(entry).map_err(|e| e.to_string())?;
+        // SAFETY: see `compile_all`.
+        let made = || unsafe {
+            let set = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+            let sets = [device.create_descriptor_set_layout(&set, None)?];
+            let immediates = [vk::PushConstantRange::default()
+                .stage_flags(vk::ShaderStageFlags::COMPUTE)
+                .size(dbvq_wgpu::gpu::IMMEDIATE_BYTES)];
+            let layout = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets).push_constant_ranges(&immediates);
+            let layout = device.create_pipeline_layout(&layout, None)?;
+            let shader = device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
+            let stage = vk::PipelineShaderStageCreateInfo::default()
+                .stage(vk::ShaderStageFlags::COMPUTE)
+                .module(shader)
+                .name(&name);
+            let info = vk::ComputePipelineCreateInfo::default()
+                .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR)
+                .stage(stage)
+                .layout(layout);
+            let pipelines = device.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
+            let pipeline = pipelines.map_err(|(_, error)| error)?[0];
+            let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
+            let statistics = self.statistics.get_pipeline_executable_statistics(&executable);
+            device.destroy_pipeline(pipeline, None);
+            device.destroy_shader_module(shader, None);
+            device.destroy_pipeline_layout(layout, None);
+            device.destroy_descriptor_set_layout(sets[0], None);
+            statistics
+        };
+        let statistics = made().map_err(|e| format!("no pipeline: {e}"))?;
+        let number = |wanted: &str| {
+            let named = |s: &&vk::PipelineExecutableStatisticKHR| {
+                s.name_as_c_str().is_ok_and(|name| name.to_string_lossy() == wanted)
+            };
+            // SAFETY: all that the driver counts are u64.
+            let value = statistics.iter().find(named).map(|s| unsafe { s.value.u64 });
+            value.ok_or_else(|| format!("the driver says nothing of '{wanted}'"))
+        };
+        Ok(Needs {
+            registers: number("VGPRs")?,
+            instructions: number("Instructions")?,
+            shared: number("LDS size")?,
+            spilled: number("Spilled VGPRs")?,
+            scratch: number("Scratch size")?,
+        })
+    }
+}
