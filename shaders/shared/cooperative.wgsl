@@ -19,12 +19,12 @@ override RIGHT_GRADIENT: bool = false;
 const GRADIENT_SCALE = 8192.0;
 
 const DEPTH = 2u * EDGE;
-// What keeps rows of workgroup memory off each other's banks, in vec4.
-const APART = 2u;
+// A row (column) in workgroup memory, in vec4: its terms, and two more to keep rows off each other's banks, and at 16 bytes.
+const PITCH = DEPTH / 4u + 2u;
 
-// Rows along K.
-var<workgroup> sh_left: array<vec4<f16>, DEPTH * (DOWN * EDGE / 2 + APART)>;
-var<workgroup> sh_right: array<vec4<f16>, DEPTH * (ACROSS * EDGE + APART)>;
+// Rows of the left operand and columns of the right, their terms side by side, as GPUs want them in registers.
+var<workgroup> sh_left: array<vec4<f16>, 2 * DOWN * EDGE * PITCH>;
+var<workgroup> sh_right: array<vec4<f16>, 4 * ACROSS * EDGE * PITCH>;
 // One matrix of outputs of each subgroup.
 var<workgroup> sh_sums: array<vec4<f32>, DOWN * ACROSS * EDGE * EDGE / 4>;
 
@@ -40,36 +40,28 @@ fn invocations() -> u32 {
     return SUBGROUP * DOWN * ACROSS;
 }
 
-fn left_pitch() -> u32 {
-    return tile_rows() / 4u + APART;
-}
-
-fn right_pitch() -> u32 {
-    return tile_quads() + APART;
-}
-
-// Blocks along K: neighbours load 32 bytes of a row, and store to other banks.
-fn along_k(at: u32) -> vec2<u32> {
+// Neighbours load 32 bytes of a row where it lies along K, else 128, and store to other banks.
+fn block_at(at: u32, quads: u32, along: bool) -> vec2<u32> {
     let rest = at / 16u;
-    return vec2(8u * (rest / (DEPTH / 8u)) + at / 2u % 8u, 2u * (rest % (DEPTH / 8u)) + at % 2u);
+    let place = select(vec2(at % 8u, at / 8u % 2u), vec2(at / 2u % 8u, at % 2u), along);
+    return place + vec2(8u * (rest / (DEPTH / 8u)), 2u * (rest % (DEPTH / 8u)));
 }
 
 // Puts a block into its place, or zeros unless it is `inside`.
 fn put(load: Load, got: Loaded, inside: bool) {
+    let at = 4u * load.quad * PITCH + load.k;
     if load.on && load.left {
-        let block = select(1.0, GRADIENT_SCALE, LEFT_GRADIENT) * rows_of(got, left_along(), inside);
-        let at = 4u * load.k * left_pitch() + load.quad;
-        sh_left[at] = vec4<f16>(block[0]);
-        sh_left[at + left_pitch()] = vec4<f16>(block[1]);
-        sh_left[at + 2u * left_pitch()] = vec4<f16>(block[2]);
-        sh_left[at + 3u * left_pitch()] = vec4<f16>(block[3]);
+        let rows = select(1.0, GRADIENT_SCALE, LEFT_GRADIENT) * rows_of(got, !left_along(), inside);
+        sh_left[at] = vec4<f16>(rows[0]);
+        sh_left[at + PITCH] = vec4<f16>(rows[1]);
+        sh_left[at + 2u * PITCH] = vec4<f16>(rows[2]);
+        sh_left[at + 3u * PITCH] = vec4<f16>(rows[3]);
     } else if load.on {
-        let block = select(1.0, GRADIENT_SCALE, RIGHT_GRADIENT) * rows_of(got, right_along(), inside);
-        let at = 4u * load.k * right_pitch() + load.quad;
-        sh_right[at] = vec4<f16>(block[0]);
-        sh_right[at + right_pitch()] = vec4<f16>(block[1]);
-        sh_right[at + 2u * right_pitch()] = vec4<f16>(block[2]);
-        sh_right[at + 3u * right_pitch()] = vec4<f16>(block[3]);
+        let columns = select(1.0, GRADIENT_SCALE, RIGHT_GRADIENT) * rows_of(got, !right_along(), inside);
+        sh_right[at] = vec4<f16>(columns[0]);
+        sh_right[at + PITCH] = vec4<f16>(columns[1]);
+        sh_right[at + 2u * PITCH] = vec4<f16>(columns[2]);
+        sh_right[at + 3u * PITCH] = vec4<f16>(columns[3]);
     }
 }
 
@@ -94,16 +86,16 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     let end = work.end;
     // Up to four blocks an invocation.
     let count = (load_count() + invocations() - 1u) / invocations();
-    let l0 = load_of(number);
-    let l1 = load_of(number + invocations());
-    let l2 = load_of(number + 2u * invocations());
-    let l3 = load_of(number + 3u * invocations());
+    let l0 = load_of(number, 0u);
+    let l1 = load_of(number, 1u);
+    let l2 = load_of(number, 2u);
+    let l3 = load_of(number, 3u);
     let s0 = source_of(l0, place);
     let s1 = source_of(l1, place);
     let s2 = source_of(l2, place);
     let s3 = source_of(l3, place);
-    let left = 2u * EDGE / 4u * (subgroup / ACROSS);
-    let right = EDGE * (subgroup % ACROSS);
+    let left = 2u * EDGE * PITCH * (subgroup / ACROSS);
+    let right = 4u * EDGE * PITCH * (subgroup % ACROSS);
     var next0 = Loaded();
     var next1 = Loaded();
     var next2 = Loaded();
@@ -154,14 +146,14 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
             next3 = loaded(l3, s3, place, k, end);
         }
         for (var step = 0u; step < DEPTH; step += EDGE) {
-            let from_left = step * left_pitch() + left;
-            let from_right = step * right_pitch() + right;
-            let a0 = coopLoad<Left>(&sh_left[from_left], left_pitch());
-            let a1 = coopLoad<Left>(&sh_left[from_left + EDGE / 4u], left_pitch());
-            let b0 = coopLoadT<Right>(&sh_right[from_right], right_pitch());
-            let b1 = coopLoadT<Right>(&sh_right[from_right + EDGE / 4u], right_pitch());
-            let b2 = coopLoadT<Right>(&sh_right[from_right + 2u * EDGE / 4u], right_pitch());
-            let b3 = coopLoadT<Right>(&sh_right[from_right + 3u * EDGE / 4u], right_pitch());
+            let from_left = left + step / 4u;
+            let from_right = right + step / 4u;
+            let a0 = coopLoadT<Left>(&sh_left[from_left], PITCH);
+            let a1 = coopLoadT<Left>(&sh_left[from_left + EDGE * PITCH], PITCH);
+            let b0 = coopLoad<Right>(&sh_right[from_right], PITCH);
+            let b1 = coopLoad<Right>(&sh_right[from_right + EDGE * PITCH], PITCH);
+            let b2 = coopLoad<Right>(&sh_right[from_right + 2u * EDGE * PITCH], PITCH);
+            let b3 = coopLoad<Right>(&sh_right[from_right + 3u * EDGE * PITCH], PITCH);
             c00 = coopMultiplyAdd(a0, b0, c00);
             c01 = coopMultiplyAdd(a0, b1, c01);
             c02 = coopMultiplyAdd(a0, b2, c02);

@@ -10,7 +10,7 @@
 //   counted(block)                   the vec4s as they count
 //   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
 // and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), invocations(), and
-// along_k(at): quad and four terms of block `at` of an operand along K.
+// block_at(at, quads, along): quad, and which four terms, of block `at` of an operand that is so many quads wide.
 #import block
 
 // A tile and its terms `begin` up to `end` (both multiples of four, or `block_of` knows); nothing to do unless `on`.
@@ -32,15 +32,16 @@ fn load_count() -> u32 {
     return (tile_rows() / 4u + tile_quads()) * (DEPTH / 4u);
 }
 
-// Block `number`. Neighbours load side by side.
-fn load_of(number: u32) -> Load {
+// The block that invocation `own` loads in this round. Neighbours load side by side. Written so that compilers see where all
+// invocations load of one operand, or have something to load, and there is nothing to decide.
+fn load_of(own: u32, round: u32) -> Load {
+    let number = round * invocations() + own;
     let of_left = tile_rows() / 4u * (DEPTH / 4u);
-    let left = number < of_left;
+    let left = select(number, round * invocations(), of_left % invocations() == 0u) < of_left;
     let at = select(number - of_left, number, left);
     let quads = select(tile_quads(), tile_rows() / 4u, left);
     let along = select(right_along(), left_along(), left);
-    let place = select(vec2(at % quads, at / quads), along_k(at), vec2(along));
-    // Written so that compilers see where there is nothing to decide.
+    let place = block_at(at, quads, along);
     return Load(left, place.x, place.y, load_count() % invocations() == 0u || number < load_count());
 }
 
@@ -55,13 +56,13 @@ fn by_factors(got: Loaded) -> mat4x4<f32> {
     return mat4x4(f.x * b[0], f.y * b[1], f.z * b[2], f.w * b[3]);
 }
 
-// The block's rows along K, none unless `inside`; `along` as `left_along()` says.
-fn rows_of(got: Loaded, along: bool, inside: bool) -> mat4x4<f32> {
+// The block, transposed if `turned`; zeros unless `inside`.
+fn rows_of(got: Loaded, turned: bool, inside: bool) -> mat4x4<f32> {
     if !inside {
         return mat4x4<f32>();
     }
     let block = counted(got);
-    if along {
+    if turned {
         return transpose(block);
     }
     return block;

@@ -30,8 +30,9 @@ fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
 }
 
-fn along_k(at: u32) -> vec2<u32> {
-    return vec2(at / 4u, at % 4u);
+// Neighbours load side by side.
+fn block_at(at: u32, quads: u32, along: bool) -> vec2<u32> {
+    return select(vec2(at % quads, at / quads), vec2(at / 4u, at % 4u), along);
 }
 
 // Puts a block into its place, or zeros unless it is `inside`.
@@ -96,11 +97,11 @@ fn multiply(work: Work, local: vec2<u32>) {
     let place = work.place;
     let end = work.end;
     let number = local.y * COLUMNS + local.x;
-    let first = load_of(number);
+    let first = load_of(number, 0u);
     let source = source_of(first, place);
     // More blocks than invocations: those take two.
     let two = load_count() > invocations();
-    let second = load_of(number + invocations());
+    let second = load_of(number, 1u);
     let source_two = source_of(second, place);
     var block = Loaded();
     var block_two = Loaded();

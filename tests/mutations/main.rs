@@ -65,10 +65,11 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
 fn broken(faults: &Faults, number: usize) -> Shader {
     let whole = ops::shaders().into_iter().find(|s| s.name == faults.shader).expect("it is listed");
     let (from, to) = faults.faults[number];
-    // Perhaps it stands in what the file imports.
-    let text = if whole.source.contains(from) { whole.source.to_string() } else { whole.text() };
+    // Perhaps it stands in what the file imports, or in what does so instead; then nothing is left to import.
+    let own = whole.source.contains(from);
+    let (text, instead) = if own { (whole.source.to_string(), whole.instead) } else { (whole.text(), None) };
     assert_eq!(text.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
-    let shader = Shader { source: Box::leak(text.replacen(from, to, 1).into_boxed_str()), ..whole.clone() };
+    let shader = Shader { source: Box::leak(text.replacen(from, to, 1).into_boxed_str()), instead, ..whole.clone() };
     if let Err(e) = parse(&shader) {
         panic!("a fault must still be WGSL: {e}");
     }
