@@ -18,7 +18,7 @@ use crate::tensor::{Codes, Tensor};
 
 pub use check::{Expectation, Outcome, Shares, Verdict, check, compare, guarded};
 pub use known_failures::{KnownFailure, known_failures, with_known_failures};
-pub use modes::{CHECKED, Mode, UNCHECKED, modes, modes_of_f32, over_modes};
+pub use modes::{CHECKED, Mode, PROBED, modes, modes_of_f32, over_modes};
 pub use ops::cases;
 pub use real::{Real, U};
 

@@ -12,6 +12,8 @@ pub struct Mode {
     pub name: &'static str,
     /// With WebGPU's run-time checks in kernels.
     pub checked: bool,
+    /// With the driver's bounds checks where there are none in kernels.
+    pub driver_checks: bool,
     /// Which kernels, where an op has several.
     pub prefer: Prefer,
     /// What products are made of.
@@ -20,7 +22,7 @@ pub struct Mode {
 
 impl Mode {
     const fn new(name: &'static str, checked: bool, prefer: Prefer) -> Mode {
-        Mode { name, checked, prefer, precision: Precision::F32 }
+        Mode { name, checked, driver_checks: false, prefer, precision: Precision::F32 }
     }
 
     const fn f16(name: &'static str, checked: bool, tile: usize) -> Mode {
@@ -29,8 +31,9 @@ impl Mode {
 
     /// How a device of this mode is opened.
     pub fn options(self, adapter: impl Display, poison: bool) -> GpuOptions {
-        let Mode { checked, prefer, precision, .. } = self;
-        GpuOptions { adapter: Some(adapter.to_string()), checked, prefer, precision, poison, ..GpuOptions::default() }
+        let Mode { checked, driver_checks, prefer, precision, .. } = self;
+        let adapter = Some(adapter.to_string());
+        GpuOptions { adapter, checked, driver_checks, prefer, precision, poison, ..GpuOptions::default() }
     }
 }
 
@@ -38,6 +41,8 @@ impl Mode {
 pub const CHECKED: Mode = Mode::new("checked", true, Prefer::Rule);
 /// As release builds do.
 pub const UNCHECKED: Mode = Mode::new("unchecked", false, Prefer::Rule);
+/// For probes, which reach outside of bindings to see what the driver does.
+pub const PROBED: Mode = Mode { driver_checks: true, ..UNCHECKED };
 /// As release builds do on adapters that have no kernels of their own.
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
 /// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as debug builds do too.

@@ -10,6 +10,9 @@
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>; // as y
 
+// Of pixels outside the image nothing counts.
+const HAS_FACTORS = true;
+
 fn left_along() -> bool {
     return true;
 }
@@ -44,11 +47,6 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     let step = p.o / 4u;
     let at = term * step + source.quad;
     return Loaded(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]), vec4(1.0));
-}
-
-// Of pixels outside the image nothing.
-fn counted(got: Loaded) -> mat4x4<f32> {
-    return by_factors(got);
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

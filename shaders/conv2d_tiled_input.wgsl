@@ -9,6 +9,9 @@
 @group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
 
+// Of pixels outside the image nothing counts.
+const HAS_FACTORS = true;
+
 fn left_along() -> bool {
     return true;
 }
@@ -46,11 +49,6 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     return Loaded(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]), vec4(1.0));
 }
 
-// Of pixels outside the image nothing.
-fn counted(got: Loaded) -> mat4x4<f32> {
-    return by_factors(got);
-}
-
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     let size = phase_size();
     let number = place.phase.z + row;
@@ -77,5 +75,6 @@ fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     // Rows and columns of the kernel that reach this phase: those from `start` in steps of the stride.
     let reach = (max(vec2(p.kernel_h, p.kernel_w), start) - start + p.stride - 1u) / p.stride;
     let place = Place(phase, tile.y, vec3(start, reach.y));
-    return Work(phase.x < p.stride, place, 0u, reach.x * reach.y * p.o);
+    // Under a mask there may be no tap at all.
+    return Work(phase.x < p.stride, place, 0u, select(reach.x * reach.y * p.o, 0u, p.taps == 0u));
 }

@@ -15,6 +15,8 @@ override B_COLUMNS: bool = false;
 // The tile's first row and first column quad, the matrix of the batch, and the first row of y's plane.
 struct Place { row: u32, quad: u32, z: u32, plane: u32 }
 
+const HAS_FACTORS = false;
+
 fn left_along() -> bool {
     return !A_ROWS;
 }
@@ -53,10 +55,6 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
         return Loaded(mat4x4(b[at.x], b[at.x + step], b[at.x + 2u * step], b[at.x + 3u * step]), vec4(1.0));
     }
     return Loaded(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]), vec4(1.0));
-}
-
-fn counted(got: Loaded) -> mat4x4<f32> {
-    return got.block;
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {

@@ -7,7 +7,7 @@
 //   left_along(), right_along()      whether an operand's numbers lie along K in memory, else across it
 //   Source, source_of(load, place)   what a load needs at all terms
 //   block_of(load, source, place, term)   four rows (columns) at terms term .. + 3, and by what they count
-//   counted(block)                   the vec4s as they count
+//   HAS_FACTORS                      whether blocks count by factors that are not 1
 //   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
 // and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), invocations(), and
 // block_at(at, quads, along): quad, and which four terms, of block `at` of an operand that is so many quads wide.
@@ -61,7 +61,10 @@ fn rows_of(got: Loaded, turned: bool, inside: bool) -> mat4x4<f32> {
     if !inside {
         return mat4x4<f32>();
     }
-    let block = counted(got);
+    var block = got.block;
+    if HAS_FACTORS {
+        block = by_factors(got);
+    }
     if turned {
         return transpose(block);
     }

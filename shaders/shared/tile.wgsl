@@ -30,7 +30,6 @@ fn slot(k: u32, quad: u32, quads: u32) -> u32 {
     return k * quads + (quad ^ (2u * (k / 4u)));
 }
 
-// Neighbours load side by side.
 fn block_at(at: u32, quads: u32, along: bool) -> vec2<u32> {
     return select(vec2(at % quads, at / quads), vec2(at / 4u, at % 4u), along);
 }

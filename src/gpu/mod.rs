@@ -129,7 +129,7 @@ impl Gpu {
                 facts.name
             )));
         }
-        let (device, queue) = adapter::open(&adapter, halves, options.checked)?;
+        let (device, queue) = adapter::open(&adapter, halves, options.checked || options.driver_checks)?;
         Ok(Gpu::on(device, queue, facts, options, None))
     }
 

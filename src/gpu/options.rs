@@ -11,6 +11,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// WebGPU's run-time checks in kernels; by default those of the build profile.
     pub checked: bool,
+    /// The driver's bounds checks in kernels that run unchecked too: for what reaches outside on purpose.
+    pub driver_checks: bool,
     /// Which kernels ops take where they have several.
     pub prefer: Prefer,
     /// What products and convolutions are made of.
@@ -32,6 +34,7 @@ impl Default for GpuOptions {
         GpuOptions {
             adapter: None,
             checked: cfg!(debug_assertions),
+            driver_checks: false,
             prefer: Prefer::Rule,
             precision: Precision::F32,
             poison: false,

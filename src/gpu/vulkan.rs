@@ -8,27 +8,28 @@ use std::ffi::CStr;
 
 use ash::vk;
 use wgpu::hal::api::Vulkan;
-use wgpu::hal::{DeviceError, OpenDevice, vulkan};
+use wgpu::hal::{OpenDevice, vulkan};
 
-/// Opens `adapter` without robust access to buffers; `None` if that does not go, or it is no adapter of Vulkan.
+/// Opens `adapter` without robust access to buffers, for kernels without run-time checks alone: wgpu leaves those of buffers to
+/// the driver. `None` if that does not go, it is no adapter of Vulkan, or has less than is `wanted`, of which wgpu says what.
 #[expect(
     unsafe_code,
     reason = "wgpu has no way to leave the checks out but through Vulkan itself, whose functions are unsafe"
 )]
 pub(super) fn open(adapter: &wgpu::Adapter, wanted: &wgpu::DeviceDescriptor) -> Option<(wgpu::Device, wgpu::Queue)> {
+    if !wanted.required_limits.check_limits(&adapter.limits()) {
+        return None;
+    }
     // SAFETY: the device comes of this adapter, with the features of `wanted`; nothing else has it.
     unsafe {
-        let opened = device(&*adapter.as_hal::<Vulkan>()?, wanted).ok()?;
+        let opened = device(&*adapter.as_hal::<Vulkan>()?, wanted)?;
         adapter.create_device_from_hal(opened, wanted).ok()
     }
 }
 
 /// The device that wgpu would make, but for what it asks of bounds.
 #[expect(unsafe_code, reason = "see `open`")]
-unsafe fn device(
-    adapter: &vulkan::Adapter,
-    wanted: &wgpu::DeviceDescriptor,
-) -> Result<OpenDevice<Vulkan>, DeviceError> {
+unsafe fn device(adapter: &vulkan::Adapter, wanted: &wgpu::DeviceDescriptor) -> Option<OpenDevice<Vulkan>> {
     let (features, family) = (wanted.required_features, 0);
     let mut extensions = adapter.required_device_extensions(features);
     extensions.retain(|name| *name != ash::ext::robustness2::NAME);
@@ -39,10 +40,10 @@ unsafe fn device(
     let info = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names);
     let info = offered.add_to_device_create(info).enabled_features(&core);
     let (physical, hints) = (adapter.raw_physical_device(), &wanted.memory_hints);
-    // SAFETY: everything that `info` points to is alive, and the device is made as `device_from_raw` asks.
+    // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust access and its extension are
+    // missing, which only modules with run-time checks rely on.
     unsafe {
-        let raw = adapter.shared_instance().raw_instance().create_device(physical, &info, None);
-        let raw = raw.map_err(|_| DeviceError::Lost)?;
-        adapter.device_from_raw(raw, None, &extensions, features, &wanted.required_limits, hints, family, 0)
+        let raw = adapter.shared_instance().raw_instance().create_device(physical, &info, None).ok()?;
+        adapter.device_from_raw(raw, None, &extensions, features, &wanted.required_limits, hints, family, 0).ok()
     }
 }

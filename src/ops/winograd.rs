@@ -66,7 +66,7 @@ impl Params {
 
 /// What the directions of one convolution have in common: squares of the weight [36, c, o] and of dy [36, tiles, o], with
 /// the tiles' sums [tiles, o]. Whoever keeps it keeps them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Squares {
     weight: OnceCell<Tensor>,
     dy: OnceCell<[Tensor; 2]>,
@@ -86,9 +86,9 @@ impl Squares {
         squares
     }
 
-    /// The same squares of dy, none of the weight.
-    pub(super) fn of_dy_alone(&self) -> Squares {
-        Squares { dy: self.dy.clone(), ..Squares::default() }
+    /// Whether those of dy are at hand.
+    pub(super) fn have_dy(&self) -> bool {
+        self.dy.get().is_some()
     }
 
     fn of_weight(&self, weight: &Tensor) -> &Tensor {

@@ -60,7 +60,8 @@ pub const IN_TILES: &[Faults] = &[
         faults: &[
             ("select(vec4(0.0), t.inside, counts)", "t.inside"),
             (" & vec4(source.tap < p.taps);", ";"),
-            ("Source(tap, quad - tap * (p.c / 4u))", "Source(0u, quad - tap * (p.c / 4u))"),
+            ("Source(tap, kh, tap", "Source(tap, 0u, tap"),
+            ("vec3(0u, 0u, 2u)", "vec3(0u, 0u, 1u)"),
             ("dw[(place.plane + own)", "dw[(own)"),
             ("(wid.y + 1u) * p.part, p.batch", "(wid.y + 2u) * p.part, p.batch"),
         ],

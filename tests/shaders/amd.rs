@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::path::PathBuf;
 use std::process::Command;
 
 use ash::{Entry, khr, vk};
@@ -13,12 +12,14 @@ use naga::{AddressSpace, Module, ShaderStage};
 
 use super::{MATRICES, WORDS, each_variant};
 
-/// RDNA 2, and the eldest with the instructions of the MI series.
+/// RDNA 2, and GCN 5, from which the MI series comes.
 const FAMILIES: [&str; 2] = ["navi21", "vega20"];
 /// In the environment of the process that is the GPU's.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
-/// What it says where there is none of the family.
-const ABSENT: &str = "no GPU of the family";
+/// What it says before why there is no such GPU; the driver itself, if it knows none of the family.
+const ABSENT: [&str; 2] = ["no absent GPU: ", "Unknown family"];
+/// In each line of what it found.
+const FOUND: &str = " registers ";
 
 #[test]
 fn no_kernel_spills_registers_on_amd() {
@@ -26,14 +27,18 @@ fn no_kernel_spills_registers_on_amd() {
         return compile_all();
     }
     let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
-    let names = ["radeon_icd.x86_64.json", "radeon_icd.json"];
-    let mut files = folders.iter().flat_map(|folder| names.iter().map(move |name| PathBuf::from(folder).join(name)));
-    let Some(driver) = files.find(|file| file.exists()) else {
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let mut radeon = files
+        .map(|file| file.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("radeon_icd.")));
+    let Some(driver) = radeon.next() else {
         return eprintln!("skipped: Mesa's Vulkan driver for AMD is not installed");
     };
+    let thread = std::thread::current();
+    let own = thread.name().expect("tests run in threads of their names");
     let start = |family| {
         Command::new(std::env::current_exe().expect("this program has a path"))
-            .args(["--exact", "amd::no_kernel_spills_registers_on_amd", "--nocapture"])
+            .args(["--exact", own, "--nocapture"])
             .env(FAMILY, family)
             .env("VK_DRIVER_FILES", &driver)
             .env("VK_ICD_FILENAMES", &driver)
@@ -43,14 +48,14 @@ fn no_kernel_spills_registers_on_amd() {
             .spawn()
             .expect("this program starts")
     };
-    for (family, child) in FAMILIES.map(|family| (family, start(family))) {
-        let output = child.wait_with_output().expect("it ends");
+    let children = FAMILIES.map(|family| (family, start(family)));
+    for (family, output) in children.map(|(family, child)| (family, child.wait_with_output().expect("it ends"))) {
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        if said.contains(ABSENT) {
-            eprintln!("skipped: this Mesa makes no pipelines for an absent {family}");
+        if let Some(line) = said.lines().find(|line| ABSENT.iter().any(|words| line.contains(words))) {
+            eprintln!("skipped {family}: {line}");
         } else {
             println!("{family}\n{said}");
-            assert!(output.status.success(), "{family}: {said}");
+            assert!(output.status.success() && said.contains(FOUND), "{family} (see above)");
         }
     }
 }
@@ -58,9 +63,11 @@ fn no_kernel_spills_registers_on_amd() {
 /// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails if one spills.
 #[expect(unsafe_code, reason = "Vulkan is unsafe")]
 fn compile_all() {
-    // SAFETY: all handles come from the calls above them and are given back never: the process ends.
-    let gpu = unsafe { AbsentGpu::open() };
-    let Some(gpu) = gpu else { return println!("{ABSENT}") };
+    // SAFETY: all handles come from the calls above them; the device stays until the process ends.
+    let gpu = match unsafe { AbsentGpu::open() } {
+        Ok(gpu) => gpu,
+        Err(why) => return println!("{}{why}", ABSENT[0]),
+    };
     let mut needs: BTreeMap<String, Needs> = BTreeMap::new();
     each_variant(|module, info, entry, name| {
         let stem = name.split(".wgsl").next().unwrap_or_default();
@@ -81,7 +88,7 @@ fn compile_all() {
     });
     assert!(needs.len() > 80, "only {} entry points", needs.len());
     for (name, Needs { registers, instructions, shared, .. }) in needs {
-        println!("{registers:4} registers {instructions:6} instructions {shared:6} bytes shared  {name}");
+        println!("{registers:4}{FOUND}{instructions:6} instructions {shared:6} bytes shared  {name}");
     }
 }
 
@@ -104,41 +111,44 @@ struct AbsentGpu {
 
 #[expect(unsafe_code, reason = "Vulkan is unsafe")]
 impl AbsentGpu {
-    /// The GPU of the family, with what the kernels use; `None` if the driver has none.
-    unsafe fn open() -> Option<AbsentGpu> {
+    /// The GPU of the family, or why there is none.
+    unsafe fn open() -> Result<AbsentGpu, String> {
         // SAFETY: see `compile_all`.
         unsafe {
-            let entry = Entry::load().ok()?;
+            let entry = Entry::load().map_err(|e| e.to_string())?;
             let about = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
-            let instance =
-                entry.create_instance(&vk::InstanceCreateInfo::default().application_info(&about), None).ok()?;
-            let physical = instance.enumerate_physical_devices().ok()?.into_iter().find(|&gpu| {
+            let info = vk::InstanceCreateInfo::default().application_info(&about);
+            let instance = entry.create_instance(&info, None).map_err(|e| e.to_string())?;
+            let all = instance.enumerate_physical_devices().map_err(|e| e.to_string())?;
+            let is_absent = |&gpu: &vk::PhysicalDevice| {
                 let name = instance.get_physical_device_properties(gpu).device_name;
-                CStr::from_ptr(name.as_ptr()).to_string_lossy().contains("RADV")
-            })?;
+                CStr::from_ptr(name.as_ptr()).to_string_lossy().starts_with("Null hardware")
+            };
+            let physical = all.into_iter().find(is_absent).ok_or("this Mesa takes only GPUs that are there")?;
             let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
             let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
-            let core = vk::PhysicalDeviceFeatures::default().shader_int64(true);
             let mut statistics =
                 vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
+            let mut newer = vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(true);
             let info = vk::DeviceCreateInfo::default()
                 .queue_create_infos(&queues)
                 .enabled_extension_names(&extensions)
-                .enabled_features(&core)
-                .push_next(&mut statistics);
-            let device = instance.create_device(physical, &info, None).ok()?;
+                .push_next(&mut statistics)
+                .push_next(&mut newer);
+            let device = instance.create_device(physical, &info, None).map_err(|e| e.to_string())?;
             let statistics = khr::pipeline_executable_properties::Device::new(&instance, &device);
-            Some(AbsentGpu { device, statistics, _entry: entry })
+            Ok(AbsentGpu { device, statistics, _entry: entry })
         }
     }
 
-    /// What `entry` needs, compiled without run-time checks.
+    /// What `entry` needs, compiled as wgpu does for unchecked kernels.
     unsafe fn compile(&self, module: &Module, info: &ModuleInfo, entry: &str) -> Result<Needs, String> {
         let options = spv::Options {
-            lang_version: (1, 3),
+            lang_version: (1, 6),
             flags: spv::WriterFlags::empty(),
             zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
             force_loop_bounding: false,
+            emit_int_div_checks: false,
             ..Default::default()
         };
         let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
@@ -169,6 +179,7 @@ impl AbsentGpu {
             let layout = device.create_pipeline_layout(&layout, None)?;
             let shader = device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
             let stage = vk::PipelineShaderStageCreateInfo::default()
+                .flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE)
                 .stage(vk::ShaderStageFlags::COMPUTE)
                 .module(shader)
                 .name(&name);

@@ -138,7 +138,8 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
             "SIDE" => vec![4, 8],
             "DOWN" => vec![2, 4],
             "ACROSS" => vec![1, 2],
-            "SUBGROUP" => vec![32],
+            "SUBGROUP" if shader.ends_with("cooperative8") => vec![8, 32, 64],
+            "SUBGROUP" => vec![32, 64],
             _ => panic!("shaders/{shader}.wgsl: override {name} is new; tell this test its values"),
         };
         let with = |set: &Vec<(String, f64)>, v: i32| [set.as_slice(), &[(name.clone(), f64::from(v))]].concat();
@@ -147,6 +148,8 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     // Tiles are squares.
     let value = |set: &[(String, f64)], wanted: &str| set.iter().find(|(name, _)| name == wanted).map(|(_, v)| *v);
     all.retain(|set| value(set, "ROWS") == value(set, "COLUMNS"));
+    let number = |set: &[(String, f64)], wanted: &str| value(set, wanted).unwrap_or(1.0);
+    all.retain(|set| number(set, "DOWN") * number(set, "ACROSS") * number(set, "SUBGROUP") <= 256.0);
     // Of two operands one is a gradient at most.
     let both =
         |set: &[(String, f64)]| ["LEFT_GRADIENT", "RIGHT_GRADIENT"].iter().all(|name| value(set, name) == Some(1.0));

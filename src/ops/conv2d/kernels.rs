@@ -154,15 +154,14 @@ pub(in crate::ops) fn backward_input(
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.pixels().max(SMALL), params.c as usize];
-    let way = params.way(gpu, "conv2d backward input", &TILED_INPUT, outputs, || {
+    // Where the weight's gradient has dy's squares, it has paid for them.
+    let at_hand = squares.have_dy();
+    let op = if at_hand { "conv2d backward input beside weight" } else { "conv2d backward input" };
+    let way = params.way(gpu, op, &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        // They are part of what the weight's gradient takes.
-        let of_dy = params.allows_winograd(gpu).then(|| Squares::of(&dy, params));
-        move |way| {
-            let squares = of_dy.as_ref().map(Squares::of_dy_alone).unwrap_or_default();
-            backward_input_by(way, &dy, &weight, None, params, gradient, &squares)
-        }
+        let squares = if at_hand { Squares::of(&dy, params) } else { Squares::default() };
+        move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &squares.clone())
     });
     backward_input_by(way, dy, weight, bias, params, gradient, squares)
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::{
-    CHECKED, Case, Expectation, Mode, Outcome, UNCHECKED, Verdict, cases, modes, modes_of_f32, over_modes,
+    CHECKED, Case, Expectation, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes,
 };
 
 /// What a child is asked to do.
@@ -89,7 +89,7 @@ pub fn run(adapter: &str) -> Result<()> {
     });
     let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
     match jobs.first() {
-        Some(Job::Probe(_)) => devices.get(UNCHECKED, false)?,
+        Some(Job::Probe(_)) => devices.get(PROBED, false)?,
         _ => devices.get(CHECKED, true)?,
     };
     say(&Event::Opened)?;
@@ -111,7 +111,7 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
     let probe = &PROBES[number];
     say(&Event::Begins(Job::Probe(number), String::new()))?;
     fault(probe.name);
-    say(&Event::Found(probe.look(devices.get(UNCHECKED, false)?)))?;
+    say(&Event::Found(probe.look(devices.get(PROBED, false)?)))?;
     Ok(probe.isolated)
 }
 
