@@ -97,7 +97,7 @@ fn device(adapter: usize, mode: Mode) -> Result<&'static Gpu, Failed> {
     if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, mode)).copied()) {
         return Ok(gpu);
     }
-    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(adapter, true)).map_err(|e| e.to_string())?));
+    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(adapter)).map_err(|e| e.to_string())?));
     DEVICES.with_borrow_mut(|d| d.insert((adapter, mode), gpu));
     Ok(gpu)
 }

@@ -12,8 +12,9 @@ pub struct Mode {
     pub name: &'static str,
     /// With WebGPU's run-time checks in kernels.
     pub checked: bool,
-    /// With the driver's bounds checks where there are none in kernels.
-    pub driver_checks: bool,
+    /// For probes, which reach outside of bindings to see what the driver does: with its bounds checks, and no memory of cases
+    /// around that is poisoned and watched.
+    pub probes: bool,
     /// Which kernels, where an op has several.
     pub prefer: Prefer,
     /// What products are made of.
@@ -22,7 +23,7 @@ pub struct Mode {
 
 impl Mode {
     const fn new(name: &'static str, checked: bool, prefer: Prefer) -> Mode {
-        Mode { name, checked, driver_checks: false, prefer, precision: Precision::F32 }
+        Mode { name, checked, probes: false, prefer, precision: Precision::F32 }
     }
 
     const fn f16(name: &'static str, checked: bool, tile: usize) -> Mode {
@@ -30,9 +31,9 @@ impl Mode {
     }
 
     /// How a device of this mode is opened.
-    pub fn options(self, adapter: impl Display, poison: bool) -> GpuOptions {
-        let Mode { checked, driver_checks, prefer, precision, .. } = self;
-        let adapter = Some(adapter.to_string());
+    pub fn options(self, adapter: impl Display) -> GpuOptions {
+        let Mode { checked, probes, prefer, precision, .. } = self;
+        let (adapter, driver_checks, poison) = (Some(adapter.to_string()), probes, !probes);
         GpuOptions { adapter, checked, driver_checks, prefer, precision, poison, ..GpuOptions::default() }
     }
 }
@@ -41,8 +42,8 @@ impl Mode {
 pub const CHECKED: Mode = Mode::new("checked", true, Prefer::Rule);
 /// As release builds do.
 pub const UNCHECKED: Mode = Mode::new("unchecked", false, Prefer::Rule);
-/// For probes, which reach outside of bindings to see what the driver does.
-pub const PROBED: Mode = Mode { driver_checks: true, ..UNCHECKED };
+/// Of probes.
+pub const PROBED: Mode = Mode { probes: true, ..UNCHECKED };
 /// As release builds do on adapters that have no kernels of their own.
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
 /// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as debug builds do too.

@@ -47,7 +47,6 @@ fn block_at(at: u32, quads: u32, along: bool) -> vec2<u32> {
     return place + vec2(8u * (rest / (DEPTH / 8u)), 2u * (rest % (DEPTH / 8u)));
 }
 
-// Puts a block into its place, or zeros unless it is `inside`.
 fn put(load: Load, got: Loaded, inside: bool) {
     let at = 4u * load.quad * PITCH + load.k;
     if load.on && load.left {
@@ -84,33 +83,12 @@ fn keep(sum: Sum, place: Place, number: u32, subgroup: u32, row: u32, column: u3
 fn multiply(work: Work, number: u32, subgroup: u32) {
     let place = work.place;
     let end = work.end;
-    // Up to four blocks an invocation.
-    let count = (load_count() + invocations() - 1u) / invocations();
-    let l0 = load_of(number, 0u);
-    let l1 = load_of(number, 1u);
-    let l2 = load_of(number, 2u);
-    let l3 = load_of(number, 3u);
-    let s0 = source_of(l0, place);
-    let s1 = source_of(l1, place);
-    let s2 = source_of(l2, place);
-    let s3 = source_of(l3, place);
+    let loads = loads_of(number, place);
     let left = 2u * EDGE * PITCH * (subgroup / ACROSS);
     let right = 4u * EDGE * PITCH * (subgroup % ACROSS);
-    var next0 = Loaded();
-    var next1 = Loaded();
-    var next2 = Loaded();
-    var next3 = Loaded();
+    var step = Step();
     if work.begin < end {
-        next0 = loaded(l0, s0, place, work.begin, end);
-        if count > 1u {
-            next1 = loaded(l1, s1, place, work.begin, end);
-        }
-        if count > 2u {
-            next2 = loaded(l2, s2, place, work.begin, end);
-        }
-        if count > 3u {
-            next3 = loaded(l3, s3, place, work.begin, end);
-        }
+        step = step_at(loads, place, work.begin, end);
     }
     // Written out, as naga knows no arrays of matrices.
     var c00 = Sum();
@@ -123,31 +101,13 @@ fn multiply(work: Work, number: u32, subgroup: u32) {
     var c13 = Sum();
     for (var k = work.begin; k < end; ) {
         workgroupBarrier();
-        put(l0, next0, first_term(l0, k) < end);
-        if count > 1u {
-            put(l1, next1, first_term(l1, k) < end);
-        }
-        if count > 2u {
-            put(l2, next2, first_term(l2, k) < end);
-        }
-        if count > 3u {
-            put(l3, next3, first_term(l3, k) < end);
-        }
+        put_step(loads, step, k, end);
         workgroupBarrier();
         k += DEPTH;
-        next0 = loaded(l0, s0, place, k, end);
-        if count > 1u {
-            next1 = loaded(l1, s1, place, k, end);
-        }
-        if count > 2u {
-            next2 = loaded(l2, s2, place, k, end);
-        }
-        if count > 3u {
-            next3 = loaded(l3, s3, place, k, end);
-        }
-        for (var step = 0u; step < DEPTH; step += EDGE) {
-            let from_left = left + step / 4u;
-            let from_right = right + step / 4u;
+        step = step_at(loads, place, k, end);
+        for (var term = 0u; term < DEPTH; term += EDGE) {
+            let from_left = left + term / 4u;
+            let from_right = right + term / 4u;
             let a0 = coopLoadT<Left>(&sh_left[from_left], PITCH);
             let a1 = coopLoadT<Left>(&sh_left[from_left + EDGE * PITCH], PITCH);
             let b0 = coopLoad<Right>(&sh_right[from_right], PITCH);

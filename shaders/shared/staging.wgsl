@@ -10,7 +10,8 @@
 //   HAS_FACTORS                      whether blocks count by factors that are not 1
 //   keep_row(place, row, quad, sum)  takes four outputs, of row `row` and column quad `quad` of the tile
 // and tile.wgsl, or what stands in for it, the entry point `tiled`, DEPTH, tile_rows(), tile_quads(), invocations(), and
-// block_at(at, quads, along): quad, and which four terms, of block `at` of an operand that is so many quads wide.
+//   block_at(at, quads, along)       quad, and which four terms, of block `at` of an operand that is so many quads wide
+//   put(load, loaded, inside)        puts a block into its place in workgroup memory, or zeros unless it is `inside`
 #import block
 
 // A tile and its terms `begin` up to `end` (both multiples of four, or `block_of` knows); nothing to do unless `on`.
@@ -82,4 +83,50 @@ fn loaded(load: Load, source: Source, place: Place, k: u32, end: u32) -> Loaded 
 
 fn first_term(load: Load, k: u32) -> u32 {
     return k + 4u * load.k;
+}
+
+// What an invocation loads in every step, and has loaded of one: a block in each of up to four rounds.
+struct Loads { l0: Load, l1: Load, l2: Load, l3: Load, s0: Source, s1: Source, s2: Source, s3: Source }
+struct Step { b0: Loaded, b1: Loaded, b2: Loaded, b3: Loaded }
+
+fn rounds() -> u32 {
+    return (load_count() + invocations() - 1u) / invocations();
+}
+
+fn loads_of(own: u32, place: Place) -> Loads {
+    let l0 = load_of(own, 0u);
+    let l1 = load_of(own, 1u);
+    let l2 = load_of(own, 2u);
+    let l3 = load_of(own, 3u);
+    return Loads(l0, l1, l2, l3, source_of(l0, place), source_of(l1, place), source_of(l2, place), source_of(l3, place));
+}
+
+// The step from `k`; see `loaded`.
+fn step_at(loads: Loads, place: Place, k: u32, end: u32) -> Step {
+    var step = Step();
+    step.b0 = loaded(loads.l0, loads.s0, place, k, end);
+    if rounds() > 1u {
+        step.b1 = loaded(loads.l1, loads.s1, place, k, end);
+    }
+    if rounds() > 2u {
+        step.b2 = loaded(loads.l2, loads.s2, place, k, end);
+    }
+    if rounds() > 3u {
+        step.b3 = loaded(loads.l3, loads.s3, place, k, end);
+    }
+    return step;
+}
+
+// Puts the step from `k` into workgroup memory.
+fn put_step(loads: Loads, step: Step, k: u32, end: u32) {
+    put(loads.l0, step.b0, first_term(loads.l0, k) < end);
+    if rounds() > 1u {
+        put(loads.l1, step.b1, first_term(loads.l1, k) < end);
+    }
+    if rounds() > 2u {
+        put(loads.l2, step.b2, first_term(loads.l2, k) < end);
+    }
+    if rounds() > 3u {
+        put(loads.l3, step.b3, first_term(loads.l3, k) < end);
+    }
 }

@@ -34,7 +34,6 @@ fn block_at(at: u32, quads: u32, along: bool) -> vec2<u32> {
     return select(vec2(at % quads, at / quads), vec2(at / 4u, at % 4u), along);
 }
 
-// Puts a block into its place, or zeros unless it is `inside`.
 fn put(load: Load, got: Loaded, inside: bool) {
     let quads = select(SIDE * COLUMNS, SIDE * ROWS, load.left) / 4u;
     let at = slot(4u * load.k, load.quad, quads);
@@ -96,33 +95,18 @@ fn multiply(work: Work, local: vec2<u32>) {
     let place = work.place;
     let end = work.end;
     let number = local.y * COLUMNS + local.x;
-    let first = load_of(number, 0u);
-    let source = source_of(first, place);
-    // More blocks than invocations: those take two.
-    let two = load_count() > invocations();
-    let second = load_of(number, 1u);
-    let source_two = source_of(second, place);
-    var block = Loaded();
-    var block_two = Loaded();
+    let loads = loads_of(number, place);
+    var step = Step();
     if work.begin < end {
-        block = loaded(first, source, place, work.begin, end);
-        if two {
-            block_two = loaded(second, source_two, place, work.begin, end);
-        }
+        step = step_at(loads, place, work.begin, end);
     }
     var sums = Sums();
     for (var k = work.begin; k < end; ) {
         workgroupBarrier();
-        put(first, block, first_term(first, k) < end);
-        if two {
-            put(second, block_two, first_term(second, k) < end);
-        }
+        put_step(loads, step, k, end);
         workgroupBarrier();
         k += DEPTH;
-        block = loaded(first, source, place, k, end);
-        if two {
-            block_two = loaded(second, source_two, place, k, end);
-        }
+        step = step_at(loads, place, k, end);
         sums = add_tiles(sums, local);
     }
     keep_block(place, 4u * local.y, local.x, sums.near);

@@ -1,6 +1,6 @@
 //! Faults in Winograd's convolution.
 
-use crate::faults::Faults;
+use crate::Faults;
 
 /// Those of the files of `shaders/shared/` that it imports among them.
 pub const BY_WINOGRAD: &[Faults] = &[Faults {

@@ -1,6 +1,6 @@
 //! Faults in what GPUs run: products in tiles, and what is done by products.
 
-use crate::faults::Faults;
+use crate::Faults;
 
 /// The tile of the trials: one whose invocations have all four blocks, and load two.
 pub const TILE: usize = 1;
@@ -18,13 +18,13 @@ pub const IN_TILES: &[Faults] = &[
             ("if own >= p.m ||", "if own + 1u >= p.m ||"),
             ("min((share.part + 1u) * p.k_part, p.k)", "p.k"),
             ("share.plane * p.m", "share.matrix * p.m"),
-            ("        workgroupBarrier();\n        put(first, block,", "        put(first, block,"),
+            ("        workgroupBarrier();\n        put_step(", "        put_step("),
             ("        workgroupBarrier();\n        k += DEPTH;", "        k += DEPTH;"),
             ("if !inside {", "if false {"),
             ("sh_left[at.z]", "sh_left[at.x]"),
             ("add_row(s, at + 3u * row)", "add_row(s, at + 2u * row)"),
             ("keep_block(place, 4u * (local.y + ROWS), local.x, sums.below);", ""),
-            ("put(second, block_two, first_term(second, k) < end);", ""),
+            ("put(loads.l1, step.b1, first_term(loads.l1, k) < end);", ""),
         ],
     },
     Faults {

@@ -3,7 +3,8 @@
 //! Needs a GPU adapter.
 
 mod by_winograd;
-mod faults;
+mod in_arithmetic;
+mod in_layers;
 mod in_tiles;
 mod on_cpus;
 mod on_matrices;
@@ -12,11 +13,19 @@ use by_winograd::{BY_WINOGRAD, BY_WINOGRAD_ON_LANES};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions, Precision, Prefer, Shader, adapters, parse};
 use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
-use faults::{FAULTS, Faults};
+use in_arithmetic::IN_ARITHMETIC;
+use in_layers::IN_LAYERS;
 use in_tiles::{IN_TILES, TILE};
 use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
 use on_matrices::ON_MATRICES;
+
+/// A shader, the ops whose cases run it, and what in it is replaced by what; the first text must occur exactly once.
+pub struct Faults {
+    shader: &'static str,
+    ops: &'static [&'static str],
+    faults: &'static [(&'static str, &'static str)],
+}
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -28,10 +37,11 @@ fn main() {
     let matrices = adapter.and_then(|a| a.cooperative()).is_some_and(|matrices| matrices.edge == 8);
     let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
-    let on_any = FAULTS.iter().chain(IN_TILES).chain(BY_WINOGRAD);
+    let portable = IN_ARITHMETIC.len() + IN_LAYERS.len();
+    let on_any = IN_ARITHMETIC.iter().chain(IN_LAYERS).chain(IN_TILES).chain(BY_WINOGRAD);
     for (at, faults) in on_any.chain(on_cpus).chain(on_lanes).chain(winograd_on_lanes).chain(on_matrices).enumerate() {
         for number in 0..faults.faults.len() {
-            let name = format!("{}/{}", faults.shader, if at < FAULTS.len() { number } else { 100 + number });
+            let name = format!("{}/{}", faults.shader, if at < portable { number } else { 100 + number });
             trials.push(Trial::test(name, move || is_caught(faults, number)));
         }
     }
@@ -44,7 +54,7 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let is_of = |list: &[Faults]| list.iter().any(|of_list| std::ptr::eq(of_list, faults));
     let precision = if is_of(ON_MATRICES) { Precision::F16 } else { Precision::F32 };
     let prefer = match faults {
-        _ if is_of(FAULTS) => Prefer::Portable,
+        _ if is_of(IN_ARITHMETIC) || is_of(IN_LAYERS) => Prefer::Portable,
         _ if is_of(IN_TILES) => Prefer::Tiles(TILE),
         _ if is_of(BY_WINOGRAD) => Prefer::WinogradOnGpus,
         _ if is_of(BY_WINOGRAD_ON_LANES) => Prefer::Winograd,
@@ -80,6 +90,6 @@ fn broken(faults: &Faults, number: usize) -> Shader {
 
 fn every_op_is_known() -> Result<(), Failed> {
     let known: Vec<&str> = cases().iter().map(|case| case.op).collect();
-    let unknown = FAULTS.iter().flat_map(|f| f.ops).find(|op| !known.contains(op));
+    let unknown = IN_ARITHMETIC.iter().chain(IN_LAYERS).flat_map(|f| f.ops).find(|op| !known.contains(op));
     unknown.map_or(Ok(()), |op| Err(format!("no case is called {op}").into()))
 }

@@ -1,6 +1,6 @@
 //! Faults in what CPU adapters run.
 
-use crate::faults::Faults;
+use crate::Faults;
 
 /// Faults in kernels that are run on CPU adapters only, and one that a GPU may survive by luck, where the lanes of a
 /// workgroup run together.

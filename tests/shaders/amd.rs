@@ -8,7 +8,7 @@ use std::process::Command;
 use ash::{Entry, khr, vk};
 use naga::back::spv;
 use naga::valid::ModuleInfo;
-use naga::{AddressSpace, Module, ShaderStage};
+use naga::{Module, ShaderStage};
 
 use super::{MATRICES, WORDS, each_variant};
 
@@ -63,7 +63,7 @@ fn no_kernel_spills_registers_on_amd() {
 /// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails if one spills.
 #[expect(unsafe_code, reason = "Vulkan is unsafe")]
 fn compile_all() {
-    // SAFETY: all handles come from the calls above them; the device stays until the process ends.
+    // SAFETY: all handles come from the calls above them, and stay until the process ends.
     let gpu = match unsafe { AbsentGpu::open() } {
         Ok(gpu) => gpu,
         Err(why) => return println!("{}{why}", ABSENT[0]),
@@ -153,14 +153,12 @@ impl AbsentGpu {
         };
         let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
         let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
-        let storage = module.global_variables.iter().filter_map(|(_, variable)| {
-            let binding = matches!(variable.space, AddressSpace::Storage { .. }).then_some(variable.binding.as_ref()?);
-            Some(binding?.binding)
-        });
+        // Nothing but storage has bindings.
+        let storage = module.global_variables.iter().filter_map(|(_, variable)| variable.binding.as_ref());
         let bindings: Vec<_> = storage
-            .map(|binding| {
+            .map(|at| {
                 vk::DescriptorSetLayoutBinding::default()
-                    .binding(binding)
+                    .binding(at.binding)
                     .descriptor_count(1)
                     .descriptor_type(vk::DescriptorType::STORAGE_BUFFER)
                     .stage_flags(vk::ShaderStageFlags::COMPUTE)
@@ -190,12 +188,7 @@ impl AbsentGpu {
             let pipelines = device.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
             let pipeline = pipelines.map_err(|(_, error)| error)?[0];
             let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
-            let statistics = self.statistics.get_pipeline_executable_statistics(&executable);
-            device.destroy_pipeline(pipeline, None);
-            device.destroy_shader_module(shader, None);
-            device.destroy_pipeline_layout(layout, None);
-            device.destroy_descriptor_set_layout(sets[0], None);
-            statistics
+            self.statistics.get_pipeline_executable_statistics(&executable)
         };
         let statistics = made().map_err(|e| format!("no pipeline: {e}"))?;
         let number = |wanted: &str| {

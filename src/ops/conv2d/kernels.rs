@@ -161,6 +161,7 @@ pub(in crate::ops) fn backward_input(
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
         let squares = if at_hand { Squares::of(&dy, params) } else { Squares::default() };
+        // A copy a run: squares of the weight are made in each, as they are in training.
         move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &squares.clone())
     });
     backward_input_by(way, dy, weight, bias, params, gradient, squares)

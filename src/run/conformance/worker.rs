@@ -51,19 +51,19 @@ fn say(event: &Event) -> Result<()> {
     out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"))
 }
 
-/// Devices of one adapter by (mode, poison). Never closed: closing is one more thing that drivers get wrong.
+/// Devices of one adapter by mode. Never closed: closing is one more thing that drivers get wrong.
 struct Devices<'a> {
     adapter: &'a str,
-    open: HashMap<(Mode, bool), &'static Gpu>,
+    open: HashMap<Mode, &'static Gpu>,
 }
 
 impl Devices<'_> {
-    fn get(&mut self, mode: Mode, poison: bool) -> Result<&'static Gpu> {
-        if let Some(gpu) = self.open.get(&(mode, poison)) {
+    fn get(&mut self, mode: Mode) -> Result<&'static Gpu> {
+        if let Some(gpu) = self.open.get(&mode) {
             return Ok(gpu);
         }
-        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(self.adapter, poison))?));
-        self.open.insert((mode, poison), gpu);
+        let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(self.adapter))?));
+        self.open.insert(mode, gpu);
         Ok(gpu)
     }
 }
@@ -89,8 +89,8 @@ pub fn run(adapter: &str) -> Result<()> {
     });
     let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
     match jobs.first() {
-        Some(Job::Probe(_)) => devices.get(PROBED, false)?,
-        _ => devices.get(CHECKED, true)?,
+        Some(Job::Probe(_)) => devices.get(PROBED)?,
+        _ => devices.get(CHECKED)?,
     };
     say(&Event::Opened)?;
     for job in &jobs {
@@ -111,7 +111,7 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
     let probe = &PROBES[number];
     say(&Event::Begins(Job::Probe(number), String::new()))?;
     fault(probe.name);
-    say(&Event::Found(probe.look(devices.get(PROBED, false)?)))?;
+    say(&Event::Found(probe.look(devices.get(PROBED)?)))?;
     Ok(probe.isolated)
 }
 
@@ -136,10 +136,10 @@ fn all_modes(
     check: &dyn Fn(&Gpu) -> Outcome,
 ) -> Result<bool> {
     let mut outcomes = Vec::new();
-    for mode in modes(devices.get(CHECKED, true)?.facts(), op) {
+    for mode in modes(devices.get(CHECKED)?.facts(), op) {
         say(&Event::Begins(job.clone(), mode.name.into()))?;
         fault(name);
-        outcomes.push((mode.name, check(devices.get(mode, true)?)));
+        outcomes.push((mode.name, check(devices.get(mode)?)));
         // A lost device would only repeat itself.
         if outcomes.last().is_some_and(|(_, o)| spoils_the_device(o.verdict)) {
             break;
