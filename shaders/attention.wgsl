@@ -1,17 +1,12 @@
 //! Attention, y = softmax(scale q kᵀ) v, in tiles (Dao et al. 2022): the len_q x len_k matrix never reaches memory.
 //!   forward   keeps a running maximum and sum of each query; saves lse = log Σ exp(scale q kᵀ)
-//!   turn      positions and heads change places, all sizes cut or with zeros behind (kernels read whole vec4s)
 //! Grid: one workgroup per block of 256 / across queries of one sample and head, walking over the keys in tiles of
 //! 4 across. Of a tile a lane makes 4 x 4 scores; of the sums it owns 4 queries x 8 columns, 16 if WIDE.
 #import attention
 #import accurate
 
-struct Turn { n: u32, from_a: u32, from_b: u32, from_d: u32, to_a: u32, to_b: u32, to_d: u32 }
-var<immediate> t: Turn;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [n, len_q, heads, vectors]
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>; // [n, len_q, heads]
-@group(0) @binding(6) var<storage, read> plain: array<f32>; // [n, from_a, from_b, from_d]
-@group(0) @binding(7) var<storage, read_write> turned: array<f32>; // [n, to_a, to_b, to_d]: element [n, b, a, d] of `plain`
 var<workgroup> sh_weight: array<vec4<f32>, 256>; // [key of the tile, groups]: of four queries each
 var<workgroup> sh_lane: array<vec4<f32>, 64>; // [across, groups]
 
@@ -80,26 +75,5 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
         if at.column == 0u {
             lse[row] = top[i] + accurate_log(total[i]);
         }
-    }
-}
-
-@compute @workgroup_size(64)
-fn turn(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    // Four elements of a row: divisions cost more than they do.
-    let at = linear_index(wid, grid, lid, 64u);
-    let quads = (t.to_d + 3u) / 4u;
-    if at >= t.n * t.to_a * t.to_b * quads {
-        return;
-    }
-    let row = divide(at, quads);
-    let line = divide(row, t.to_b);
-    let n = divide(line, t.to_a);
-    let first = 4u * (at - row * quads);
-    let b = row - line * t.to_b;
-    let a = line - n * t.to_a;
-    let from_row = ((n * t.from_a + b) * t.from_b + a) * t.from_d;
-    for (var d = first; d < min(first + 4u, t.to_d); d += 1u) {
-        let inside = b < t.from_a && a < t.from_b && d < t.from_d;
-        turned[row * t.to_d + d] = select(0.0, plain[select(0u, from_row + d, inside)], inside);
     }
 }

@@ -4,6 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::family::{Asked, fastest, noise};
+use super::layout::{fit, turn};
 use super::matmul::Trans;
 use super::softmax::softmax_of_seen;
 use super::{LOOPS, grid};
@@ -45,18 +46,6 @@ struct Params {
     scale: f32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Turn {
-    n: u32,
-    from_a: u32,
-    from_b: u32,
-    from_d: u32,
-    to_a: u32,
-    to_b: u32,
-    to_d: u32,
-}
-
 /// y = softmax(scale · q kᵀ) v for each sample and head (Vaswani et al. 2017), in tiles (Dao et al. 2022).
 /// `q` [n, len_q, heads, d]; `k`, `v` [n, len_k, heads, d]; y [n, len_q, heads, d].
 ///
@@ -90,7 +79,7 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     // Gradients are half of the matter, where they are wanted.
     let gradients = gpu.records_gradients() && q.wants_grad();
     let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
-    let own = [&SHADER, &BACKWARD, &super::softmax::SHADER];
+    let own = [&SHADER, &BACKWARD, &super::softmax::FORMS[0], &super::layout::FORMS[0]];
     let asked = Asked { op: "attention", shaders: &[&own, &super::matmul::MEASURED], sizes: &sizes };
     let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("products", by_products)] };
     let found = fastest(gpu, asked, ways, || {
@@ -200,26 +189,4 @@ impl Params {
     fn grid(&self) -> [u32; 3] {
         grid((self.slabs * self.blocks) as usize, 1)
     }
-}
-
-/// `x` with rows of another width: cut, or with zeros behind.
-fn fit(x: &Tensor, to: usize) -> Tensor {
-    let [n, length, heads, from] = x.dims();
-    let rows = n * length * heads;
-    turn(&x.reshape([rows, 1, 1, from]), [1, 1, to]).reshape([n, length, heads, to])
-}
-
-/// `y[n, b, a, d] = x[n, a, b, d]`, of sizes `to` behind the first dimension: cut, or with zeros behind.
-fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
-    let [n, a, b, d] = x.dims();
-    if to == [b, a, d] && (a == 1 || b == 1) {
-        return x.reshape([n, b, a, d]);
-    }
-    let y = Tensor::uninit(x.gpu(), [n, to[0], to[1], to[2]]);
-    let [n, from_a, from_b, from_d] = [n, a, b, d].map(|v| v as u32);
-    let [to_a, to_b, to_d] = to.map(|v| v as u32);
-    let params = Turn { n, from_a, from_b, from_d, to_a, to_b, to_d };
-    let quads = n as usize * to[0] * to[1] * to[2].div_ceil(4);
-    x.gpu().dispatch(&SHADER, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(quads, 64));
-    y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, d]))])
 }

@@ -5,7 +5,7 @@ mod kernels;
 use bytemuck::{Pod, Zeroable};
 
 use super::family::{Gradient, SMALL, Tiled, tiled};
-use super::layout::widen;
+use super::layout::fit;
 use super::matmul::{Trans, product_with_bias};
 use super::reduce::sum_middle;
 use super::unfold::unfold_rows;
@@ -201,8 +201,8 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
         return and_residual(y.noted(&[&[weight], bias.as_slice()].concat()));
     }
     if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
-        let bias = bias.map(|bias| widen(bias, to));
-        return and_residual(narrow(&conv2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o));
+        let bias = bias.map(|bias| fit(bias, to));
+        return and_residual(narrow(&conv2d(&fit(x, from), &weight, bias.as_ref(), conv), 0, o));
     }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let squares = Squares::default();
@@ -255,7 +255,7 @@ impl Fours {
             return None;
         }
         let [h, w, ..] = weight.dims::<4>();
-        let wide = widen(weight, to).reshape([h * w, 1, c, to]);
+        let wide = fit(weight, to).reshape([h * w, 1, c, to]);
         Some(Fours { weight: pad(&wide, [0, 0, 0, from - c]).reshape([h, w, from, to]), from, to })
     }
 }

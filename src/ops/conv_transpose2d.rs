@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 
 use super::conv2d::{Added, Fours, Params, as_rows, backward_input, backward_weight, few, forward};
 use super::family::Gradient;
-use super::layout::widen;
+use super::layout::fit;
 use super::matmul::{Trans, matmul};
 use super::reduce::sum_middle;
 use super::unfold::fold_rows;
@@ -51,8 +51,8 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
     }
     // The weight is [kernel_h, kernel_w, o, c] here.
     if let Some(Fours { weight, from: to, to: from }) = Fours::of(weight, o, c) {
-        let bias = bias.map(|bias| widen(bias, to));
-        return narrow(&conv_transpose2d(&widen(x, from), &weight, bias.as_ref(), conv), 0, o);
+        let bias = bias.map(|bias| fit(bias, to));
+        return narrow(&conv_transpose2d(&fit(x, from), &weight, bias.as_ref(), conv), 0, o);
     }
     params.check_rounds("conv_transpose2d", if x.wants_grad() { c.max(o) } else { c });
     let y = backward_input(x, weight, bias, params, Gradient::Neither, &Squares::default());

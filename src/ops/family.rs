@@ -187,7 +187,8 @@ impl Asked<'_> {
         };
         let texts = TEXTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(texts));
         let mut hasher = FxHasher::default();
-        (self.op, texts, gpu.is_checked(), gpu.cooperative().is_some()).hash(&mut hasher);
+        let program = env!("CARGO_PKG_VERSION");
+        (self.op, texts, program, gpu.is_checked(), gpu.cooperative().is_some()).hash(&mut hasher);
         let digest = hasher.finish();
         let mut sizes = [0; 16];
         sizes[..self.sizes.len()].copy_from_slice(self.sizes);

@@ -25,6 +25,18 @@ struct Row {
     start: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Turn {
+    n: u32,
+    from_a: u32,
+    from_b: u32,
+    from_c: u32,
+    to_a: u32,
+    to_b: u32,
+    to_c: u32,
+}
+
 /// `x` [.., a, b] with its last two dimensions swapped → [.., b, a].
 ///
 /// # Panics
@@ -89,8 +101,8 @@ pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
     window(x, start as isize, length).with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
 }
 
-/// `x` [.., c] with zeros behind its last dimension → [.., to].
-pub(super) fn widen(x: &Tensor, to: usize) -> Tensor {
+/// `x` [.., c] with another last dimension: cut, or with zeros behind → [.., to].
+pub(super) fn fit(x: &Tensor, to: usize) -> Tensor {
     let c = x.shape().last();
     if to == c {
         return x.clone();
@@ -107,6 +119,22 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let params = Row { rows: rows as u32, c, out_c, start: (start / each as isize) as u32 };
     x.gpu().dispatch(shader, "window", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
     y
+}
+
+/// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros behind.
+pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
+    let ([n, a, b, c], [to_a, to_b, to_c]) = (x.dims(), to);
+    if to_c == c && ([a, to_b] == [1, 1] || [b, to_a] == [1, 1]) {
+        // Nothing changes places.
+        return fit(&x.reshape([n, a * b * c]), to_a * to_b * to_c).reshape([n, to_a, to_b, to_c]);
+    }
+    let y = Tensor::uninit(x.gpu(), [n, to_a, to_b, to_c]);
+    let (shader, each) = x.gpu().form_of(&FORMS, &[c, to_c]);
+    let [n, from_a, from_b, from_c] = [n, a, b, c / each].map(|size| size as u32);
+    let [to_a, to_b, to_c] = [to_a, to_b, to_c / each].map(|size| size as u32);
+    let params = Turn { n, from_a, from_b, from_c, to_a, to_b, to_c };
+    x.gpu().dispatch(shader, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
+    y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, c]))])
 }
 
 /// `shape` with another last dimension.

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::family::{Asked, Family, Gradient, Tiled, fastest, noise, tiled};
-use super::reduce::sum_middle;
+use super::reduce::{FORMS, sum_middle};
 use crate::gpu::{GROUPS, Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
@@ -11,8 +11,8 @@ pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
-/// Those among which measuring chooses.
-pub(super) static MEASURED: [&Shader; 5] = [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2]];
+/// Those among which measuring chooses, and the sums of their parts.
+pub(super) static MEASURED: [&Shader; 6] = [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &FORMS[0]];
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;

@@ -99,7 +99,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &ou_step::SHADER,
         &pool::SHADER,
         &random::SHADER,
-        &softmax::SHADER,
         &winograd::SHADER,
         &winograd::LANES,
     ];
@@ -110,6 +109,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &layout::FORMS,
         &reduce::FORMS,
         &resample::FORMS,
+        &softmax::FORMS,
         &crate::tensor::ACCUMULATE,
     ];
     let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT].map(|tiled| &tiled[..]);

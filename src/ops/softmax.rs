@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{LOOPS, add, grid};
-use crate::gpu::{Shader, shader};
+use crate::gpu::{Buffer, Gpu, Shader, forms};
 use crate::tensor::{Codes, Tensor};
 
-pub(super) static SHADER: Shader = shader!("softmax");
+pub(super) static FORMS: [Shader; 2] = forms!("softmax");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -48,8 +48,8 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, Params::of(x, scale), true)
 }
 
-/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If `causal` row i sees its first
-/// i + 1 entries at most.
+/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k], k a multiple of four. If `causal`
+/// row i sees its first i + 1 entries at most.
 #[track_caller]
 pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
     let ([_, rows, _], all) = (x.dims(), Params::of(x, scale));
@@ -60,12 +60,16 @@ pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool)
 fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
-    x.gpu().dispatch(&SHADER, "forward", &overrides, &[x.buffer(), y.buffer()], &params, groups);
+    let fours = params.k.is_multiple_of(4);
+    let kernel = move |gpu: &Gpu, [one, four]: [&'static str; 2], buffers: &[&Buffer]| {
+        let (shader, entry) = if fours { (gpu.form(&FORMS), four) } else { (&FORMS[0], one) };
+        gpu.dispatch(shader, entry, &overrides, buffers, &params, groups);
+    };
+    kernel(x.gpu(), ["forward", "forward_fours"], &[x.buffer(), y.buffer()]);
     let saved = y.clone();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
-        let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&SHADER, "backward", &overrides, &buffers, &params, groups);
+        kernel(dy.gpu(), ["backward", "backward_fours"], &[saved.buffer(), dy.buffer(), dx.buffer()]);
         [Some(dx)]
     })
 }
@@ -80,12 +84,12 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     assert_eq!(target.count(), n, "cross_entropy: logits {:?} and targets {:?}", logits.shape(), target.shape());
     let (loss, groups) = (Tensor::uninit(logits.gpu(), [n]), grid(n, 64));
     let buffers = [logits.buffer(), target.buffer(), loss.buffer()];
-    logits.gpu().dispatch(&SHADER, "cross_entropy", &[], &buffers, &params, groups);
+    logits.gpu().dispatch(&FORMS[0], "cross_entropy", &[], &buffers, &params, groups);
     let (saved, target) = (logits.detach(), target.clone());
     loss.with_vjp([logits], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), saved.shape());
         let buffers = [saved.buffer(), dy.buffer(), target.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&SHADER, "cross_entropy_backward", &[], &buffers, &params, groups);
+        dy.gpu().dispatch(&FORMS[0], "cross_entropy_backward", &[], &buffers, &params, groups);
         [Some(dx)]
     })
 }

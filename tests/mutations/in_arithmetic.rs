@@ -178,12 +178,16 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         ops: &["softmax", "log_softmax", "cross_entropy"],
         faults: &[
             (
-                "for (var i = 0u; i < entries; i += 1u) {\n        sum +=",
-                "for (var i = 1u; i < entries; i += 1u) {\n        sum +=",
+                "for (var i = 0u; i < p.k; i += 1u) {\n        sum +=",
+                "for (var i = 1u; i < p.k; i += 1u) {\n        sum +=",
             ),
             ("let log_y = (p.scale * x[first + i] - norm.x) - norm.y;", "let log_y = p.scale * x[first + i] - norm.y;"),
             ("return vec2(top, accurate_log(sum));", "return vec2(top, sum);"),
             ("y[i] = p.scale * (x[i] * (dy[i] - sum));", "y[i] = p.scale * x[i] * dy[i];"),
+            ("let top = max(max(tops.x, tops.y), max(tops.z, tops.w));", "let top = tops.x - 90.0;"),
+            ("(sums.x + sums.y) + (sums.z + sums.w));", "(sums.x + sums.y) + (sums.z + sums.z));"),
+            ("(values(dy4[i]) - sum)", "values(dy4[i])"),
+            ("sums += values(dy4[i])", "sums = values(dy4[i])"),
         ],
     },
     Faults {

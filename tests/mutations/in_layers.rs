@@ -13,7 +13,6 @@ pub const IN_LAYERS: &[Faults] = &[
             ("out[4u * i + j] / total[i]", "out[4u * i + j] / total[0]"),
             ("lse[row] = top[i] +", "lse[row] = top[i] -"),
             ("sh_weight[slot + 192u] = e3;", "sh_weight[slot + 192u] = e2;"),
-            ("d < t.from_d;", "d <= t.from_d;"),
         ],
     },
     Faults {

@@ -23,19 +23,25 @@ pub const ON_CPUS: &[Faults] = &[
             ("sum_gamma += values(parts_gamma", "sum_gamma = values(parts_gamma"),
         ],
     },
-    Faults {
-        shader: "softmax",
-        ops: &["attention"],
-        faults: &[
-            ("* p.period + p.reach);", "* p.period + p.reach + 1u);"),
-            ("return min(p.seen, ", "return min(p.k, "),
-            ("        y[first + i] = 0.0;", "        y[first + i] = 0.001;"),
-        ],
-    },
 ];
 
 /// Faults in kernels that are run on adapters with subgroups of eight lanes only.
 pub const ON_LANES: &[Faults] = &[
+    Faults {
+        shader: "softmax quads",
+        ops: &["attention"],
+        faults: &[
+            ("* p.period + p.reach);", "* p.period + p.reach + 1u);"),
+            ("= min(p.seen, ", "= min(p.k, "),
+            ("y4[first + i] = Element();", "y4[first + i] = element(vec4(0.001));"),
+        ],
+    },
+    Faults {
+        shader: "layout quads",
+        ops: &["attention"],
+        faults: &[("u.from_b + a)", "u.from_b + b)"), ("b < u.from_a &&", "b <= u.from_a &&")],
+    },
+    Faults { shader: "layout ones", ops: &["attention"], faults: &[("c < u.from_c;", "c <= u.from_c;")] },
     Faults {
         shader: "adam quads",
         ops: &["adam"],
