@@ -21,6 +21,8 @@ pub use step::{Multistep, Step};
 
 /// Below this ᾱ_T the factor 1/√ᾱ_T of the z_0 estimate has no meaning in the kernels' f32 any more.
 const SMALLEST_ALPHA_BAR: f64 = 1e-30;
+/// Most steps T: far more than any schedule has, few enough for tables of all of them.
+const MOST_STEPS: usize = 1_000_000;
 
 /// z_t given z_0: `z* + signal (z_0 − z*) + noise ε`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,14 +88,14 @@ impl Bridge {
     /// [`Error::Config`] if `steps` is 0, ϑ or η not above 0, a number not finite, a β outside (0, 1), or when
     /// ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
     pub fn new(theta: f64, eta: f64, target: Target, steps: usize, spacing: Spacing) -> Result<Bridge> {
-        if steps == 0 {
-            return refuse("the bridge has steps = 0, but needs at least 1".into());
+        if !(1..=MOST_STEPS).contains(&steps) {
+            return refuse(format!("the bridge has steps = {steps}, but needs 1 to {MOST_STEPS}"));
         }
         positive("theta", theta)?;
         positive("eta", eta)?;
         positive("the stationary variance eta^2 / (2 theta)", eta * eta / (2.0 * theta))?;
         if !target.is_finite() {
-            return refuse(format!("target = {target:?} must be one finite number, or one for each channel"));
+            return refuse(format!("target = {target} must be one finite number, or one for each channel"));
         }
         let beta = spacing.betas(theta, steps)?;
         let mut log_alpha_bar = vec![0.0];

@@ -29,7 +29,7 @@ use conformance::ConformanceFlags;
 /// Exit codes, printed below the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
-10 loss not finite, 11 run directory in use, 12 not conformant, 101 a bug, 130 and 143 interrupted after saving.\n\
+10 loss not finite, 11 run directory in use, 12 not conformant, 101 a bug, 129, 130 and 143 interrupted after saving.\n\
 DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
 
 /// Diffusion bridges vector quantized VAE on any GPU.
@@ -113,7 +113,7 @@ struct DeviceFlags {
     #[arg(long, env = "DBVQ_ADAPTER")]
     adapter: Option<String>,
     /// Most GPU memory to use, MiB.
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     gpu_memory: Option<u64>,
     /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at the first use of a shape.
     #[arg(long)]
@@ -172,10 +172,10 @@ struct TrainFlags {
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     steps: Option<u64>,
     /// Seed, short for --set seed=N.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Change one value of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
@@ -221,7 +221,7 @@ struct FigureFlags {
     #[arg(long)]
     out: PathBuf,
     /// Seed of what is drawn.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     #[command(flatten)]
     device: DeviceFlags,
@@ -265,11 +265,20 @@ impl From<TrainFlags> for TrainArgs {
         let TrainFlags { stage, data, skip_broken, resize, from, device, .. } = flags;
         let broken = if skip_broken { Broken::Skip } else { Broken::Error };
         let (stage, device) = (stage.map(Stage::from), device.into());
-        let section = stage.map_or_else(|| "train".to_string(), |s| format!("stages.{}", s.name()));
-        sets.extend(steps.map(|n| format!("{section}.steps={n}")));
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, sets, stage, data, broken, resize, from, resume, allow_bad_terminal, device }
+        TrainArgs { preset, out, steps, sets, stage, data, broken, resize, from, resume, allow_bad_terminal, device }
     }
+}
+
+/// Most samples of one command.
+const MOST: usize = 10_000_000;
+
+/// `--count` of samples or fillings.
+fn count_of(value: Option<usize>) -> Result<Option<usize>> {
+    if let Some(count) = value.filter(|&count| count > MOST) {
+        return Err(Error::Usage(format!("--count {count}: at most {MOST} at once; give more runs a --seed each")));
+    }
+    at_least_one("--count", value)
 }
 
 fn at_least_one(flag: &str, value: Option<usize>) -> Result<Option<usize>> {

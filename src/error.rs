@@ -51,7 +51,7 @@ pub enum Error {
     Locked(PathBuf),
     /// Cases of the conformance suite failed. Exit code 12.
     Conformance(String),
-    /// Stopped by SIGINT (130) or SIGTERM (143) after the state was saved.
+    /// Stopped by SIGHUP (129), SIGINT (130) or SIGTERM (143) after the state was saved.
     Interrupted {
         /// 128 + the signal's number.
         code: u8,
@@ -123,6 +123,9 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; choose another place, or change its permissions"
         }
+        ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
+        ErrorKind::NotFound => "; check the name",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => "; choose another name",
         _ => "",
     }
 }

@@ -34,6 +34,9 @@
 //! Follow one training step: [`run::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] → [`gpu`]. To add a kernel,
 //! write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`, and name it in the two `mod.rs` files.
 
+// What prints goes on where nobody reads: `say!` and `note!` of `run`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod bridge;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The program: parse, run, print the error, exit with its code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,11 +9,13 @@ use dbvq_wgpu::gpu;
 
 fn main() -> ExitCode {
     quiet_device_selection();
+    outlive_large_files();
     let cli = Cli::parse();
     match gpu::catch(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dbvq-wgpu: {error}");
+            // Nobody may be there to read it.
+            _ = writeln!(std::io::stderr(), "dbvq-wgpu: {error}");
             ExitCode::from(error.exit_code())
         }
     }
@@ -24,4 +27,11 @@ fn main() -> ExitCode {
 fn quiet_device_selection() {
     // SAFETY: the first statement of `main`.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") }
+}
+
+/// A file over the limit on the size of files (`ulimit -f`) is to be an error that says so, not the end of the program.
+fn outlive_large_files() {
+    #[cfg(unix)]
+    // Where no handler can be installed, the limit still ends the program.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }

@@ -66,11 +66,19 @@ fn wrong_usage_is_2() {
     fails(sample(&["--sampler", "euler"]), 2, &["euler", "ancestral", "dpmpp2m"]);
     fails(sample(&["--sampler", "ddim", "--sampling-steps", "51"]), 2, &["--sampling-steps", "50"]);
     fails(sample(&["--sampler", "paper-literal", "--sampling-steps", "10"]), 2, &["paper-literal", "50"]);
-    for known in ["", "0", "5=0", "0=8", "0=0,0=1", "a=b"] {
+    for (known, word) in [
+        ("", "POSITION=CODE"),
+        ("0", "POSITION=CODE"),
+        ("5=0", "0 to 4"),
+        ("0=8", "0 to 7"),
+        ("0=0,0=1", "position 0 is given twice"),
+        ("a=b", "POSITION=CODE"),
+    ] {
         let mut command = with(&["inpaint", "--known", known]);
         command.arg("--out").arg(&out).arg(&run);
-        fails(command, 2, &["--known", "POSITION=CODE"]);
+        fails(command, 2, &["--known", word]);
     }
+    fails(add(training("toy", &dir.path().join("new"), 6, 2), &["--skip-broken"]), 2, &["is a toy"]);
     fails(with(&["schedule", "toy", "--beta-end", "0.1"]), 2, &["--beta-end"]);
     fails(with(&["train"]), 2, &["Usage"]);
 }
@@ -93,10 +101,18 @@ fn wrong_configuration_is_3() {
     fails(set("train.batch=0"), 3, &["train.batch"]);
     fails(set("bridge.thetta=1"), 3, &["`bridge.thetta`", "`bridge.theta`"]);
     fails(set("bridge.total_time=0.01"), 3, &["prior", "--allow-bad-terminal"]);
+    fails(with(&["schedule", "--theta", "-1"]), 3, &["theta = -1"]);
+    fails(with(&["schedule", "--steps", "99999999999"]), 3, &["steps"]);
+    std::fs::write(&file, "[vqvae]\ncodes = 64\n").expect("a temporary file");
+    fails(with(&["presets", name]), 3, &["is a file, not a preset"]);
     assert!(!out.exists(), "a wrong configuration leaves nothing behind");
     // A run goes on only as the run it was.
     let run = trained(dir.path());
-    fails(add(training("toy", &run, 6, 2), &["--resume", "--set", "denoiser.channels=8"]), 3, &["channels", "--out"]);
+    fails(
+        add(training("toy", &run, 6, 2), &["--resume", "--set", "denoiser.channels=8"]),
+        3,
+        &["denoiser.channels", "--out"],
+    );
 }
 
 #[test]
@@ -271,7 +287,7 @@ fn signals_save_and_say_so() {
     let dir = folder();
     let run = dir.path().join("run");
     let mut last = 0;
-    for (resume, signal, code) in [(false, "-INT", 130), (true, "-TERM", 143)] {
+    for (resume, signal, code) in [(false, "-INT", 130), (true, "-TERM", 143), (true, "-HUP", 129)] {
         let child = endless(&run, resume);
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is installed");
         assert!(sent.success());
@@ -284,6 +300,48 @@ fn signals_save_and_say_so() {
         assert_eq!(logged_steps(&run), (1..=step).collect::<Vec<_>>(), "every step once");
         last = step;
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let dir = folder();
+    let run = dir.path().join("run");
+    let mut command = Command::new("sh");
+    let training = training("toy", &run, 1_000_000, 5);
+    // As `nohup` does.
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(training.get_program()).args(training.get_args());
+    command.stderr(Stdio::null());
+    let mut child = command.spawn().expect("a shell is installed");
+    let await_step = |least: u64| {
+        let begin = Instant::now();
+        while !run.join("checkpoint.safetensors").exists() || checkpoint(&run).0 < least {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no step {least} in a minute");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        checkpoint(&run).0
+    };
+    let step = await_step(5);
+    assert!(
+        Command::new("kill").args(["-HUP", &child.id().to_string()]).status().expect("kill is installed").success()
+    );
+    await_step(step + 10);
+    assert!(child.try_wait().expect("a child can be waited for").is_none(), "it goes on");
+    drop(stop(child));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_is_9_and_leaves_nothing_half_written() {
+    let dir = folder();
+    let run = dir.path().join("run");
+    let (mut command, training) = (Command::new("sh"), training("toy", &run, 6, 2));
+    command.args(["-c", "ulimit -f 16; exec \"$@\"", "sh"]).arg(training.get_program()).args(training.get_args());
+    command.env("XDG_CACHE_HOME", dir.path().join("cache"));
+    fails(command, 9, &["checkpoint", "ulimit -f"]);
+    let names = std::fs::read_dir(&run).expect("the run").map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name.contains("checkpoint")), "{names:?}");
 }
 
 #[test]
@@ -316,6 +374,16 @@ fn a_reader_who_stops_early_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Nor is one who reads nothing at all, of a training or of what comes of it.
+    let dir = folder();
+    let (run, out) = (dir.path().join("run"), dir.path().join("out"));
+    for mut command in [training("toy", &run, 6, 2), sampling(&run, &out)] {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().expect("it ends").success(), "{command:?}");
+    }
+    assert_eq!(checkpoint(&run).0, 6);
+    assert!(out.join("samples.png").exists());
 }
 
 #[test]

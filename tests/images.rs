@@ -225,11 +225,16 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(small, 8, "its images are 32 x 32");
     fails(train("vqvae", &out("no-data"), &out("f"), 2), 8, "is no folder");
     let mut nothing = program();
-    nothing.args(["train", "cifar10-small", "--out"]).arg(out("g"));
+    nothing.args(["train", "cifar10-small", "--steps", "3", "--out"]).arg(out("g"));
     fails(nothing, 2, "--stage");
     let mut toy = program();
     toy.args(["train", "toy", "--stage", "prior", "--out"]).arg(out("h"));
     fails(toy, 2, "is a toy");
+    // The directory of a run is no place for another's pictures, nor are other pictures for a run.
+    fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in --data");
+    let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 2);
+    other.arg("--resume");
+    fails(other, 8, "not the pictures that the run began with");
     // A prior is no VQ-VAE to build on.
     let prior = out("prior");
     from(train("prior", &data, &prior, 2), &vqvae).assert().success();
@@ -238,4 +243,12 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     let pixelcnn = out("pixelcnn");
     from(train("pixelcnn", &data, &pixelcnn, 2), &vqvae).assert().success();
     fails(from(train("joint", &data, &out("k"), 2), &pixelcnn), 7, "is neither a VQ-VAE nor a prior of this preset");
+    // A damaged checkpoint leaves the one before it to build on.
+    let longer = out("longer");
+    train("vqvae", &data, &longer, 4).assert().success();
+    std::fs::write(longer.join("checkpoint.safetensors"), "damaged").expect("a checkpoint");
+    from(train("prior", &data, &out("m"), 2), &longer)
+        .assert()
+        .success()
+        .stderr(contains("the checkpoint before it, step 2"));
 }

@@ -7,7 +7,7 @@ use dbvq_wgpu::bridge::{Bridge, ReverseVariance};
 use dbvq_wgpu::config::Config;
 use dbvq_wgpu::data::toy::{self, CHAINS, DIM, LENGTH, NOISE_STD, Reached};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
-use dbvq_wgpu::models::sampler::{Known, Process, Sampler, eps_from_z0};
+use dbvq_wgpu::models::sampler::{Known, Process, Sampler};
 use dbvq_wgpu::ops::{self, Trans};
 use dbvq_wgpu::tensor::{Shape, Tensor};
 
@@ -46,8 +46,8 @@ impl Exact {
             ops::add(&ops::affine(a, by_a as f32, 0.0), &ops::affine(b, by_b as f32, 0.0))
         };
         let z0 = add(&mean, 1.0 - pull * marginal.signal, &flat, pull);
-        let eps = eps_from_z0(&self.bridge, t);
-        add(&flat, eps.z, &z0, eps.net).reshape(shape)
+        // ε = (z_t − √ᾱ ẑ_0) / √(v (1 − ᾱ)), z* being 0.
+        add(&flat, 1.0 / marginal.noise, &z0, -marginal.signal / marginal.noise).reshape(shape)
     }
 
     /// z_0 of `count` samples.

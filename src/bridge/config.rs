@@ -4,6 +4,7 @@ use super::{positive, refuse};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
+use std::fmt;
 
 /// How the noise is spread over the T steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,10 +41,20 @@ impl Spacing {
             Spacing::Cosine {} => (1..=steps).map(|t| cosine_beta(t, steps)).collect(),
         };
         match betas.iter().position(|beta| !(*beta > 0.0 && *beta < 1.0)) {
-            Some(i) => {
-                refuse(format!("beta = {} at step {} of {steps} is outside (0, 1), by {self:?}", betas[i], i + 1))
-            }
+            Some(i) => refuse(format!("beta = {} at step {} of {steps} is outside (0, 1), by {self}", betas[i], i + 1)),
             None => Ok(betas),
+        }
+    }
+}
+
+impl fmt::Display for Spacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Spacing::Constant { total_time } => write!(f, "a constant schedule of total_time = {total_time}"),
+            Spacing::Linear { beta_start, beta_end } => {
+                write!(f, "a linear schedule of beta_start = {beta_start}, beta_end = {beta_end}")
+            }
+            Spacing::Cosine {} => f.write_str("the cosine schedule"),
         }
     }
 }
@@ -84,6 +95,15 @@ impl Target {
         match self {
             Target::Scalar(value) => value.is_finite(),
             Target::PerChannel(values) => !values.is_empty() && values.iter().all(|value| value.is_finite()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Scalar(value) => write!(f, "{value}"),
+            Target::PerChannel(values) => write!(f, "{values:?}"),
         }
     }
 }

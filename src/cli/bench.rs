@@ -23,7 +23,7 @@ pub(super) struct BenchFlags {
     #[arg(long)]
     large: bool,
     /// Begin no case later than this, seconds.
-    #[arg(long, value_name = "S", default_value_t = 120.0)]
+    #[arg(long, value_name = "S", default_value_t = 120.0, allow_negative_numbers = true)]
     limit: f64,
     #[command(flatten)]
     device: DeviceFlags,

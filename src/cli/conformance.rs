@@ -32,7 +32,7 @@ pub struct ConformanceFlags {
     #[arg(long, conflicts_with_all = ["op", "case", "grad", "vectors"])]
     probes: bool,
     /// Longest that a case may take, seconds [default: 120].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<f64>,
     /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
     #[arg(long, value_name = "FILE")]

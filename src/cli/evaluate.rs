@@ -37,37 +37,37 @@ pub(super) struct EvaluateFlags {
     #[arg(long, value_enum, value_delimiter = ',')]
     metrics: Vec<MetricName>,
     /// Samples of each run, and encodings of held-out pictures (M of section 4.3).
-    #[arg(long, default_value_t = 1000, value_name = "M")]
+    #[arg(long, default_value_t = 1000, value_name = "M", allow_negative_numbers = true)]
     count: usize,
     /// Diffusion priors: the sampler; dpmpp2m by default.
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
     /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     /// nll: held-out pictures.
-    #[arg(long, default_value_t = NllSettings::default().images, value_name = "N")]
+    #[arg(long, default_value_t = NllSettings::default().images, value_name = "N", allow_negative_numbers = true)]
     nll_images: usize,
     /// nll: other held-out pictures, on which the temperature is fitted.
-    #[arg(long, default_value_t = NllSettings::default().fit, value_name = "N")]
+    #[arg(long, default_value_t = NllSettings::default().fit, value_name = "N", allow_negative_numbers = true)]
     nll_fit: usize,
     /// nll: fillings of each hole.
-    #[arg(long, default_value_t = NllSettings::default().samples, value_name = "S")]
+    #[arg(long, default_value_t = NllSettings::default().samples, value_name = "S", allow_negative_numbers = true)]
     nll_samples: usize,
     /// nll: ancestral steps of a filling by a diffusion prior.
-    #[arg(long, default_value_t = NllSettings::default().steps, value_name = "N")]
+    #[arg(long, default_value_t = NllSettings::default().steps, value_name = "N", allow_negative_numbers = true)]
     nll_steps: usize,
     /// nll: passes over each level.
-    #[arg(long, default_value_t = NllSettings::default().resample, value_name = "U")]
+    #[arg(long, default_value_t = NllSettings::default().resample, value_name = "U", allow_negative_numbers = true)]
     nll_resample: usize,
     /// fid: weights of Inception-v3, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
     /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
-    #[arg(long, default_value_t = 8.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 8.0, value_name = "SECONDS", allow_negative_numbers = true)]
     time_budget: f64,
     /// Seed of the samples.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Print evaluation.json instead of tables.
     #[arg(long)]

@@ -21,7 +21,7 @@ pub(super) struct ReconstructFlags {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     images: Vec<PathBuf>,
     /// Most pictures of the data set; 32 by default.
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "data", allow_negative_numbers = true)]
     count: Option<usize>,
     /// Directory for reconstructions.png, reconstructions.safetensors, summary.json.
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(super) struct ChainFlags {
     /// A run directory of a diffusion prior.
     run: PathBuf,
     /// The level t where the pictures begin; 500 by default, T/2 if that is less.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     from_step: Option<usize>,
     /// Pictures: with --mask what surrounds the hole, without the chains start from their noised latents.
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
@@ -53,13 +53,13 @@ pub(super) struct ChainFlags {
     #[arg(long, value_name = "SHAPE")]
     mask: Option<MaskShape>,
     /// Steps from T to 0; 100 by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     /// Chains, without --known; 4 by default.
-    #[arg(long, conflicts_with = "known")]
+    #[arg(long, conflicts_with = "known", allow_negative_numbers = true)]
     count: Option<usize>,
     /// Seed of the noise.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Directory for chain.png, chain-animated.png, chain.safetensors, summary.json.
     #[arg(long)]

@@ -1,14 +1,15 @@
 //! Flags of `inpaint`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::sample::ClassFlags;
-use super::{DeviceFlags, at_least_one};
+use super::{DeviceFlags, at_least_one, count_of};
 use crate::error::Result;
 use crate::run::images::mask::MaskShape;
-use crate::run::inpaint::{self, InpaintArgs, PriorKind};
+use crate::run::inpaint::{self, Filling, InpaintArgs, PriorKind};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PriorName {
@@ -24,7 +25,7 @@ pub(super) struct InpaintFlags {
     run: PathBuf,
     /// What is known: of the toy POSITION=CODE,POSITION=CODE, of image runs picture files.
     #[arg(long, required = true, num_args = 1.., value_name = "KNOWN")]
-    known: Vec<String>,
+    known: Vec<OsString>,
     /// Image runs: the hole in cells of the latent grid (a cell is 4 × 4 pixels): centre:N, topleft:N, left, right, or a PNG file
     /// of the image's or the grid's size, white where the hole is.
     #[arg(long, value_name = "SHAPE")]
@@ -34,18 +35,18 @@ pub(super) struct InpaintFlags {
     prior: Option<PriorName>,
     /// Toy and diffusion priors: passes over each level; 1 is plain replacement, more let both parts agree. 10 on the toy,
     /// 5 on images.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     resample: Option<usize>,
     /// Diffusion priors: steps; 100 by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     /// Sequences of the toy (1024 by default), or fillings of each picture (6 by default).
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
     #[command(flatten)]
     class: ClassFlags,
     /// Seed of the noise.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Directory for samples.safetensors, inpainting.png, summary.json.
     #[arg(long)]
@@ -61,8 +62,9 @@ impl InpaintFlags {
             PriorName::Diffusion => PriorKind::Diffusion,
             PriorName::Pixelcnn => PriorKind::PixelCnn,
         });
-        let (resample, count) = (at_least_one("--resample", resample)?, at_least_one("--count", self.count)?);
+        let (resample, count) = (at_least_one("--resample", resample)?, count_of(self.count)?);
         let (images, device) = (self.class.check()?, self.device.into());
-        inpaint::run(&InpaintArgs { run, known, mask, prior, resample, steps, count, images, seed, out, device })
+        let filling = Filling { resample, steps, images, seed };
+        inpaint::run(&InpaintArgs { run, known, mask, prior, count, filling, out, device })
     }
 }

@@ -33,27 +33,27 @@ pub(super) struct ReproduceFlags {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The toy: trainings, of seeds 0, 1, …
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", allow_negative_numbers = true)]
     seeds: u64,
     /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the end-to-end model 256 with
     /// --small).
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     samples: Option<usize>,
     /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps among them; 512 by
     /// default, 64 with --small.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     steps_samples: Option<usize>,
     /// Images: held-out pictures of the likelihoods; 64 by default, 16 with --small.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     nll_images: Option<usize>,
     /// Images: fillings of each hole; 32 by default, 8 with --small.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     nll_samples: Option<usize>,
     /// Images: weights of Inception-v3 for FID and KID, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
     /// Images: seconds for the time of each sampler, about; 20 by default, 8 with --small.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     time_budget: Option<f64>,
     /// Change one value of the configuration of every training; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{DeviceFlags, at_least_one};
+use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
 use crate::models::pixelcnn::raster::Way;
 use crate::models::sampler::Sampler;
 use crate::run::images::sample::ImageFlags;
-use crate::run::sample::{self, SampleArgs};
+use crate::run::sample::{self, Drawing, SampleArgs};
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(super) enum SamplerName {
@@ -55,16 +55,16 @@ enum WayName {
 #[derive(Args, Debug)]
 pub(super) struct ClassFlags {
     /// Image runs with classes: the class to sample.
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", allow_negative_numbers = true)]
     class: Option<u32>,
     /// Diffusion priors with classes: scale of classifier-free guidance, 1 for none.
-    #[arg(long, value_name = "W", requires = "class")]
+    #[arg(long, value_name = "W", requires = "class", allow_negative_numbers = true)]
     guidance: Option<f64>,
     /// Diffusion priors: how latents become codes; nearest by default.
     #[arg(long, value_enum)]
     codes: Option<CodesName>,
     /// Diffusion priors: the temperature τ of --codes softmax, 1 by default.
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     temperature: Option<f64>,
     /// PixelCNN runs: how codes are computed.
     #[arg(long, value_enum, hide = true)]
@@ -91,29 +91,26 @@ impl ClassFlags {
     }
 }
 
-/// Most samples of one command.
-const MOST: usize = 10_000_000;
-
 #[derive(Args, Debug)]
 pub(super) struct SampleFlags {
     /// A run directory.
     run: PathBuf,
     /// Samples; 1024 sequences of the toy, 32 images.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
     /// The sampler of the toy (ancestral by default) and of diffusion priors (dpmpp2m by default).
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
     /// Toy and diffusion priors, --sampler ddim: share of the bridge's noise, 0..1; 0 by default.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     kappa: Option<f64>,
     /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m on images.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     #[command(flatten)]
     class: ClassFlags,
     /// Seed of the noise.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Directory for samples.safetensors, samples.png, summary.json.
     #[arg(long)]
@@ -137,10 +134,8 @@ impl SampleFlags {
         }
         let sampler = self.sampler.map(|name| name.sampler(kappa));
         let SampleFlags { run, count, sampling_steps: steps, class, seed, out, device, .. } = self;
-        let (count, images) = (at_least_one("--count", count)?, class.check()?);
-        if let Some(count) = count.filter(|&count| count > MOST) {
-            return Err(Error::Usage(format!("--count {count}: at most {MOST} at once; give more runs a --seed each")));
-        }
-        Ok(SampleArgs { run, count, sampler, steps, images, seed, out, device: device.into() })
+        let (count, images) = (count_of(count)?, class.check()?);
+        let drawing = Drawing { count, sampler, steps, images, seed };
+        Ok(SampleArgs { run, drawing, out, device: device.into() })
     }
 }

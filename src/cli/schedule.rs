@@ -19,28 +19,28 @@ pub(super) struct ScheduleFlags {
     /// A preset or configuration file; flags below change its numbers. Without: theta 1, eta sqrt 2, T 1000, linear.
     preset: Option<String>,
     /// Rate of return ϑ.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     theta: Option<f64>,
     /// Noise η.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     eta: Option<f64>,
     /// Target z*, a number or several separated by commas.
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     target: Option<Vec<f64>>,
     /// Steps T.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// How the noise is spread over the steps.
     #[arg(long)]
     schedule: Option<Schedule>,
     /// Σδ of the constant schedule.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     total_time: Option<f64>,
     /// β_1 of the linear schedule.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     beta_start: Option<f64>,
     /// β_T of the linear schedule.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     beta_end: Option<f64>,
     /// Print a schedule whose end is far from the prior all the same.
     #[arg(long)]

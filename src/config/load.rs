@@ -7,6 +7,9 @@ use toml::{Table, Value};
 use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, PRESETS, StagesConfig, TOTAL_TIME, TrainConfig};
 use crate::error::{Error, Result};
 
+/// Most sequences or pictures of a step.
+const MOST_BATCH: usize = 1 << 16;
+
 /// What a preset or file describes.
 pub enum Experiment {
     /// The toy of section 4.1.
@@ -22,8 +25,7 @@ impl Experiment {
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Experiment> {
         let (text, whose) = find(name)?;
-        let has_images = text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"));
-        Ok(match has_images {
+        Ok(match has_images(&text) {
             true => Experiment::Images(Box::new(ImagesConfig::parse(&text, &whose, sets)?)),
             false => Experiment::Toy(Box::new(Config::parse(&text, &whose, sets)?)),
         })
@@ -31,6 +33,14 @@ impl Experiment {
 }
 
 impl Experiment {
+    /// Whether the preset or TOML file `name` describes images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is neither, [`Error::Io`] if the file cannot be read.
+    pub fn is_of_images(name: &str) -> Result<bool> {
+        Ok(has_images(&find(name)?.0))
+    }
+
     /// Its bridge.
     pub fn bridge(&self) -> &BridgeConfig {
         match self {
@@ -38,6 +48,11 @@ impl Experiment {
             Experiment::Images(config) => &config.bridge,
         }
     }
+}
+
+/// Whether a configuration describes images.
+fn has_images(text: &str) -> bool {
+    text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"))
 }
 
 /// The text of the preset or TOML file `name`, and what to call it.
@@ -50,7 +65,10 @@ fn find(name: &str) -> Result<(String, String)> {
 
 /// `text` with `sets` on top, every key being one of `known`.
 fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known: &[String]) -> Result<T> {
-    let mut table: Table = text.parse().map_err(|e| Error::Config(format!("{whose}: {e}")))?;
+    let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(0, |at| text[..at.start].lines().count().max(1));
+        Error::Config(format!("{whose}, line {line}: {}", in_one_line(e.message())))
+    })?;
     check_keys(&table, "", known, whose)?;
     for set in sets {
         let (key, value) =
@@ -62,12 +80,22 @@ fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known:
         if key.trim() == "bridge.schedule" {
             forget_spacing(&mut table, value.trim());
         }
+        if let Some(section) = key.trim().strip_suffix(".levels.law") {
+            forget_levels(&mut table, section);
+        }
         put(&mut table, key.trim(), parse_value(value.trim()))?;
         check_keys(&table, "", known, &format!("--set {set}"))?;
     }
+    if table.contains_key("vqvae") {
+        complete_bridge(&mut table);
+    }
     complete_spacing(&mut table);
     complete_stages(&mut table);
-    table.try_into().map_err(|e| Error::Config(format!("{whose}: {}", e.to_string().trim())))
+    table.try_into().map_err(|e: toml::de::Error| Error::Config(format!("{whose}: {}", in_one_line(&e.to_string()))))
+}
+
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 impl ImagesConfig {
@@ -132,6 +160,15 @@ impl Config {
                 "train.accumulate is for image presets; the toy's batches go through the network whole".into(),
             );
         }
+        let sizes = [
+            ("kernel", d.kernel, 31),
+            ("channels", d.channels, 1024),
+            ("features", d.features, 1024),
+            ("blocks", d.blocks, 256),
+        ];
+        if let Some((name, size, most)) = sizes.into_iter().find(|(_, size, most)| size > most) {
+            return wrong(format!("denoiser.{name} = {size} is over {most}"));
+        }
         if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
             return wrong(format!("denoiser.kernel must be odd (is {}), channels and features at least 1", d.kernel));
         }
@@ -154,6 +191,9 @@ impl TrainConfig {
         let t = self;
         if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
             return Some("batch, steps, checkpoint_every and log_every must be at least 1".into());
+        }
+        if t.batch > MOST_BATCH {
+            return Some(format!("batch = {} is over {MOST_BATCH}", t.batch));
         }
         if t.accumulate == 0 || !t.batch.is_multiple_of(t.accumulate) {
             return Some(format!("accumulate = {} must divide batch = {}", t.accumulate, t.batch));
@@ -197,6 +237,14 @@ fn forget_spacing(table: &mut Table, schedule: &str) {
     }
 }
 
+/// Another law of the levels leaves the numbers of the old one behind.
+fn forget_levels(table: &mut Table, section: &str) {
+    let section = section.split('.').try_fold(table, |table, name| table.get_mut(name)?.as_table_mut());
+    if let Some(levels) = section.and_then(|section| section.get_mut("levels")?.as_table_mut()) {
+        levels.retain(|key, _| key == "law");
+    }
+}
+
 /// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
 fn complete_spacing(table: &mut Table) {
     let Some(Value::Table(bridge)) = table.get_mut("bridge") else { return };
@@ -208,6 +256,19 @@ fn complete_spacing(table: &mut Table) {
     };
     for (key, value) in numbers {
         bridge.entry(*key).or_insert(Value::Float(*value));
+    }
+}
+
+/// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not the toy's. Another schedule has
+/// numbers of its own.
+fn complete_bridge(table: &mut Table) {
+    let Some(Value::Table(given)) = table.get_mut("bridge") else { return };
+    let default = Table::try_from(ImagesConfig::default().bridge).expect("a configuration is a TOML table");
+    let same = given.get("schedule").is_none_or(|schedule| Some(schedule) == default.get("schedule"));
+    for (key, value) in default {
+        if same || !matches!(key.as_str(), "schedule" | "beta_start" | "beta_end") {
+            given.entry(key).or_insert(value);
+        }
     }
 }
 
@@ -321,6 +382,7 @@ mod tests {
             ("unet.multipliers=[]", "unet.multipliers"),
             ("unet.heads=5", "unet.heads"),
             ("unet.base=1024", "unet.heads"),
+            ("unet.attention=[7]", "unet.attention"),
             ("pixelcnn.kernel=2", "pixelcnn.kernel"),
             ("stages.prior.batch=0", "stages.prior.batch"),
             ("stages.prior.lr=-1", "stages.prior.lr"),
@@ -350,6 +412,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_left_out_of_an_image_bridge_takes_the_images_default() {
+        let bridge = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
+            ImagesConfig::parse("[vqvae]\n", "t", &sets).expect("valid").bridge
+        };
+        let default = ImagesConfig::default().bridge;
+        assert_eq!(bridge(&["bridge.steps=500"]), BridgeConfig { steps: 500, ..default.clone() });
+        let spacing = Spacing::Linear { beta_start: 1e-3, beta_end: 0.02 };
+        assert_eq!(bridge(&["bridge.beta_start=1e-3"]), BridgeConfig { spacing, ..default.clone() });
+        let cosine = bridge(&["bridge.schedule=cosine"]);
+        assert_eq!(cosine, BridgeConfig { spacing: Spacing::Cosine {}, ..default });
+    }
+
+    #[test]
     fn set_reaches_every_kind_of_value() {
         let sets =
             ["seed=7", "train.lr=1e-3", "train.loss=simple", "bridge.schedule=cosine", "train.levels={law='uniform'}"];
@@ -368,6 +444,30 @@ mod tests {
         assert_eq!(cosine.bridge.spacing, Spacing::Cosine {});
         let error = Config::load("toy", &["codes.lr=0.1".into()]).expect_err("no codes").to_string();
         assert!(error.contains("toy-joint"), "{error}");
+    }
+
+    #[test]
+    fn set_changes_the_law_of_the_levels() {
+        let uniform = Config::load("toy", &["train.levels.law=uniform".into()]).expect("the old numbers go");
+        assert_eq!(uniform.train.levels, Levels::Uniform {});
+    }
+
+    #[test]
+    fn errors_of_a_file_say_the_line_in_one_line() {
+        let error = Config::parse("seed = 1\n[train]\nsteps = = 3\n", "x.toml", &[]).expect_err("not TOML").to_string();
+        assert!(error.starts_with("x.toml, line 3: ") && !error.contains('\n'), "{error}");
+        let error = Config::parse("[train]\nsteps = 'many'\n", "x.toml", &[]).expect_err("no number").to_string();
+        assert!(error.contains("train.steps") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn sizes_beyond_reason_are_refused() {
+        for set in
+            ["train.batch=99999999999", "denoiser.kernel=99999", "denoiser.blocks=100000", "bridge.steps=100000000"]
+        {
+            let error = Config::load("toy", &[set.into()]).expect_err(set).to_string();
+            assert!(error.contains(set.split(['.', '=']).nth(1).unwrap_or_default()), "{error}");
+        }
     }
 
     #[test]

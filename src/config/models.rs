@@ -204,6 +204,11 @@ impl UNetConfig {
             return Some(what);
         }
         let widths = self.widths();
+        if let Some(level) = self.attention.iter().find(|level| **level >= widths.len()) {
+            let what =
+                format!("has {level}, but the levels are 0 to {}, as unet.multipliers has them", widths.len() - 1);
+            return Some(format!("unet.attention {what}"));
+        }
         let attends = |i: usize| self.attention.contains(&i) || i + 1 == widths.len();
         let mut attending = widths.iter().enumerate().filter(|(i, _)| attends(*i));
         let unfit = |width: usize| !width.is_multiple_of(self.heads) || width / self.heads > HEAD;

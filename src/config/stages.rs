@@ -13,7 +13,7 @@ pub struct StagesConfig {
     /// Held-out images looked at.
     pub evaluate_images: usize,
     /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each VQ-VAE and 10 GiB in all.
-    /// They are the same to the bit as without.
+    /// They are the same to the bit as without where the same kernels are chosen.
     pub latent_cache: bool,
     /// The VQ-VAE.
     pub vqvae: TrainConfig,

@@ -2,7 +2,8 @@
 //!
 //! A class is a folder below the root and has the pictures of all folders inside it. With a folder `train` in the root,
 //! `train`, `val` and `test` are roots of their own, and nothing else may hold pictures. Names that begin with a dot and files of other kinds are passed by.
-//! Pictures are in the order of their paths, classes in that of their names.
+//! Classes are in the order of their names. They take turns, each with its pictures in the order of their paths: whoever looks at
+//! the first pictures of a set, or at any that follow each other, sees all classes by their shares.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,26 @@ impl Tree {
         if flat > 0 {
             tree.classes.push(root.file_name().map_or("all".into(), |name| name.to_string_lossy().into_owned()));
         }
-        if tree.files.is_empty() { Err(tree.nothing()) } else { Ok(tree) }
+        if tree.files.is_empty() {
+            return Err(tree.nothing());
+        }
+        tree.take_turns();
+        Ok(tree)
+    }
+
+    /// Spreads each class evenly over the whole: picture i of n comes at (i + ½) / n.
+    fn take_turns(&mut self) {
+        let mut counts = vec![0u64; self.classes.len()];
+        self.files.iter().for_each(|(_, class)| counts[*class as usize] += 1);
+        let mut ranks = vec![0u64; self.classes.len()];
+        let mut places = Vec::with_capacity(self.files.len());
+        for (path, class) in self.files.drain(..) {
+            let (rank, count) = (&mut ranks[class as usize], counts[class as usize]);
+            places.push(((2 * *rank + 1) as f64 / count as f64, class, path));
+            *rank += 1;
+        }
+        places.sort_by(|(a, class_a, _), (b, class_b, _)| a.total_cmp(b).then(class_a.cmp(class_b)));
+        self.files = places.into_iter().map(|(_, class, path)| (path, class)).collect();
     }
 
     /// Takes the pictures of `folder`; with a class, those of the folders inside it too.

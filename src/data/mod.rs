@@ -103,7 +103,8 @@ pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits>
     }
 }
 
-fn find(dir: &Path) -> Kind {
+/// The kind of the data set in `dir`.
+pub fn find(dir: &Path) -> Kind {
     match () {
         () if cifar10::folder(dir).is_some() => Kind::Cifar10,
         () if mini_imagenet::is_one(dir) => Kind::MiniImageNet,

@@ -42,6 +42,22 @@ fn shades(set: &ImageSet) -> Vec<u8> {
 const SKIP: Reading = Reading { size: None, broken: Broken::Skip, memory: 1 << 20, progress: None };
 
 #[test]
+fn the_first_pictures_of_folders_are_of_all_classes() {
+    let dir = folder();
+    for (class, count) in [("a", 6), ("b", 3), ("c", 6)] {
+        (0..count).for_each(|i| _ = paint(dir.path(), &format!("{class}/{i}.png"), [2, 2], i));
+    }
+    let set = open(dir.path(), None, &Reading::default()).expect("a data set").train;
+    let [third, rest] =
+        [&set.labels[..5], &set.labels[5..]].map(|part| [0, 1, 2].map(|c| part.iter().filter(|l| **l == c).count()));
+    assert_eq!((third, rest), ([2, 1, 2], [4, 2, 4]), "{:?}", set.labels);
+    let paths = |class: u32| {
+        shades(&set).into_iter().zip(&set.labels).filter(|(_, l)| **l == class).map(|(s, _)| s).collect::<Vec<_>>()
+    };
+    assert_eq!((paths(0), paths(1)), (vec![0, 1, 2, 3, 4, 5], vec![0, 1, 2]), "in the order of their paths");
+}
+
+#[test]
 fn folders_are_classes_with_all_below_them() {
     let dir = folder();
     let dir = dir.path();
@@ -56,7 +72,7 @@ fn folders_are_classes_with_all_below_them() {
     let set = &splits.train;
     assert_eq!((splits.kind, set.height, set.width), (Kind::Folder, 4, 6));
     assert_eq!(set.classes, ["ant", "cat"], "a folder without pictures is no class");
-    assert_eq!((&set.labels[..], shades(set)), (&[0, 1, 1, 1][..], vec![0, 1, 2, 3]));
+    assert_eq!((&set.labels[..], shades(set)), (&[1, 0, 1, 1][..], vec![1, 0, 2, 3]), "classes take turns");
     assert_eq!(set.images.len(), 4 * 4 * 6 * 3);
     assert!(splits.val.is_none() && splits.test.is_none());
 }

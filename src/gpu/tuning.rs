@@ -1,6 +1,7 @@
 //! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between runs in one JSON file an
 //! adapter.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -68,8 +69,9 @@ pub(super) struct Tuning {
     answers: FxHashMap<Key, Answer>,
     /// Questions that there was no memory for.
     given_up: FxHashSet<Key>,
-    /// How many were found in this run, and in what time.
+    /// How many were found in this run, how many of these the file has, and in what time.
     found: usize,
+    kept: Cell<usize>,
     spent: Duration,
 }
 
@@ -184,9 +186,9 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) if the file cannot be written.
-    pub(super) fn save_answers(&self) -> Result<()> {
+    pub fn save_answers(&self) -> Result<()> {
         let tuning = self.0.tuning.borrow();
-        let Some(file) = tuning.file.as_ref().filter(|_| tuning.found > 0) else { return Ok(()) };
+        let Some(file) = tuning.file.as_ref().filter(|_| tuning.found > tuning.kept.get()) else { return Ok(()) };
         // Another program may have written meanwhile.
         let mut all = read(file);
         all.extend(tuning.answers.clone());
@@ -196,6 +198,8 @@ impl Gpu {
         let (adapter, driver) = (name.clone(), format!("{driver} {driver_info}"));
         let all = File { adapter, driver, wgpu: WGPU_VERSION.into(), answers };
         let text = serde_json::to_string_pretty(&all).expect("plain data") + "\n";
-        super::cache::write(file, &[text.as_bytes()])
+        super::cache::write(file, &[text.as_bytes()])?;
+        tuning.kept.set(tuning.found);
+        Ok(())
     }
 }

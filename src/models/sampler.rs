@@ -2,7 +2,7 @@
 //!
 //! A sampler needs ε_θ only as a function of (z_t, t): the trained network, or the exact one in tests.
 
-use crate::bridge::{Affine, Bridge, Prediction, ReverseVariance, Step};
+use crate::bridge::{Bridge, Prediction, ReverseVariance, Step};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops;
@@ -127,7 +127,8 @@ impl Process<'_> {
             Sampler::Ancestral if s + 1 == t => self.bridge.ancestral(t, self.variance),
             Sampler::Ancestral => self.bridge.ddim(s, t, 1.0),
             Sampler::Ddim { kappa } => self.bridge.ddim(s, t, kappa),
-            Sampler::PaperLiteral | Sampler::Dpmpp2m => self.bridge.paper_literal(t),
+            Sampler::PaperLiteral => self.bridge.paper_literal(t),
+            Sampler::Dpmpp2m => unreachable!("DPM-Solver++(2M) takes no single steps"),
         }
     }
 
@@ -188,10 +189,4 @@ impl Process<'_> {
 pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
     let distances = ops::affine(&ops::distances(latents, codebook), (1.0 / temperature) as f32, 0.0);
     ops::argmin(&ops::sub(&distances, &ops::gumbel(latents.gpu(), distances.shape(), stream)))
-}
-
-/// The coefficients with which an estimate ẑ_0 becomes ε: ε = `z` (z_t − z*) + `net` (ẑ_0 − z*).
-pub fn eps_from_z0(bridge: &Bridge, t: usize) -> Affine {
-    let marginal = bridge.forward(t);
-    Affine { z: 1.0 / marginal.noise, net: -marginal.signal / marginal.noise }
 }

@@ -53,7 +53,7 @@ impl Regularising {
         if self.kind == Regulariser::Off {
             return None;
         }
-        let ([k, d], n) = (codebook.dims(), t.count());
+        let ([_, d], n) = (codebook.dims(), t.count());
         let zt = zt();
         let zt = zt.reshape([n, zt.count() / (n * d), d]);
         let tau = |t: usize| annealed(self.tau_first, self.tau_last, t as f64, steps as f64);
@@ -68,9 +68,8 @@ impl Regularising {
             return Some(ops::affine(&ops::mean_all(&squares), d as f32, 0.0));
         }
         let distances = ops::affine(&ops::distances(&zt, codebook), -self.scale as f32, 0.0);
-        let log_q = ops::log_softmax(&distances, 1.0 / self.tau as f32);
-        let log_p = ops::log_softmax(&ops::mul(&distances, &table(&|t| 1.0 / tau(t))), 1.0);
-        let terms = ops::mul(&ops::exp(&log_q), &ops::sub(&log_q, &log_p));
-        Some(ops::affine(&ops::mean_all(&terms), k as f32, 0.0))
+        let q = ops::affine(&distances, 1.0 / self.tau as f32, 0.0);
+        let p = ops::mul(&distances, &table(&|t| 1.0 / tau(t)));
+        Some(ops::mean_all(&ops::kl_divergence(&q, &p)))
     }
 }

@@ -137,10 +137,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if let Some(file) = &args.out {
         let picture = figures::roofline(&bench.adapter, [bench.fma_gflops, bench.copy_gbs], &marks);
         figures::save(file, &picture, &[("Software", "dbvq-wgpu bench".into()), ("adapter", bench.adapter.clone())])?;
-        eprintln!("{}", file.display());
+        note!("{}", file.display());
     }
     if args.json {
-        left_out.iter().for_each(|line| eprintln!("left out: {line}"));
+        left_out.iter().for_each(|line| note!("left out: {line}"));
         return print_document(&(serde_json::to_string_pretty(&bench).expect("plain data") + "\n"));
     }
     print_document(&text::page(&bench, &left_out, table::terminal_width()))

@@ -79,7 +79,7 @@ pub fn run(args: &ConformanceArgs) -> Result<()> {
     print_document(&shown.collect::<Vec<_>>().join("\n"))?;
     if let Some(file) = &args.report {
         let files = report.write(file)?;
-        eprintln!("wrote {}", files.map(|file| file.display().to_string()).join(", "));
+        note!("wrote {}", files.map(|file| file.display().to_string()).join(", "));
     }
     conclusion(&report)
 }
@@ -134,7 +134,7 @@ fn adapters(args: &ConformanceArgs) -> Result<Vec<AdapterFacts>> {
     let (usable, not): (Vec<_>, Vec<_>) = every_adapter().into_iter().partition(|facts| facts.usable.is_ok());
     for facts in not {
         let why = facts.usable.err().unwrap_or_default();
-        eprintln!("{} {}: left out, as it {why}", facts.index, facts.name);
+        note!("{} {}: left out, as it {why}", facts.index, facts.name);
     }
     if usable.is_empty() { Err(Error::Adapter(NONE_FOUND.into())) } else { Ok(usable) }
 }

@@ -39,20 +39,20 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         return Err(Error::Usage(what));
     }
     let config = run_dir::text(&args.run)?;
-    let (found, note) = checkpoint::newest(&args.run)?;
-    if let Some(note) = note {
-        eprintln!("warning: {note}");
-    }
+    let found = run_dir::newest(&args.run)?;
     let entries = weights(&found, args.raw);
     let kind = if args.raw { "raw" } else { "averaged" };
     let metadata = [("format", "pt".to_string()), ("weights", kind.to_string()), ("step", found.step.to_string())];
     let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_string(), value)).into();
     let bytes = checkpoint::serialise(&entries, metadata).map_err(|e| Error::checkpoint(&found.path, e))?;
+    if let Some(folder) = args.out.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
     run_dir::write(&args.out, &bytes)?;
     run_dir::write(&beside, config.as_bytes())?;
     let (tensors, numbers) = (entries.len(), entries.iter().map(|(_, shape, _)| shape.count()).sum::<usize>());
     let (step, out, config) = (found.step, args.out.display(), beside.display());
-    eprintln!("{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}");
+    note!("{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B). Here the toy; image runs are passed
 //! on.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,25 +24,32 @@ pub struct InpaintArgs {
     /// A run directory.
     pub run: PathBuf,
     /// What is known: of the toy `POSITION=CODE,POSITION=CODE`, of an image run picture files.
-    pub known: Vec<String>,
+    pub known: Vec<OsString>,
     /// The hole in pictures.
     pub mask: Option<MaskShape>,
     /// What an image run's prior must be.
     pub prior: Option<PriorKind>,
-    /// Passes over each level; `None`: what suits the run.
-    pub resample: Option<usize>,
-    /// Steps of an image run's diffusion prior; `None`: what suits it.
-    pub steps: Option<usize>,
     /// Sequences, or fillings of each picture; `None`: as many as suits the run.
     pub count: Option<usize>,
-    /// What only image runs can be told.
-    pub images: ImageFlags,
-    /// Seed of the noise.
-    pub seed: u64,
+    /// How they are drawn.
+    pub filling: Filling,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
     pub device: Device,
+}
+
+/// How what is missing is drawn.
+#[derive(Clone, Debug, Default)]
+pub struct Filling {
+    /// Passes over each level; `None`: what suits the run.
+    pub resample: Option<usize>,
+    /// Steps of an image run's diffusion prior; `None`: what suits it.
+    pub steps: Option<usize>,
+    /// What only image runs can be told.
+    pub images: ImageFlags,
+    /// Seed of the noise.
+    pub seed: u64,
 }
 
 /// A kind of prior on codes.
@@ -74,14 +82,14 @@ impl Wanted {
         let [known] = &args.known[..] else {
             return Err(Error::Usage("--known: the toy takes one list POSITION=CODE,POSITION=CODE".into()));
         };
-        let known = parse_known(known)?;
-        only_for_images(&args.run, &args.images)?;
-        if args.mask.is_some() || args.prior.is_some() || args.steps.is_some() {
+        let known = parse_known(&known.to_string_lossy())?;
+        only_for_images(&args.run, &args.filling.images)?;
+        if args.mask.is_some() || args.prior.is_some() || args.filling.steps.is_some() {
             let what = "--mask, --prior and --sampling-steps of inpaint are for image runs";
             return Err(Error::Usage(format!("{} is a run of the toy; {what}", args.run.display())));
         }
-        let (resample, count) = (args.resample.unwrap_or(RESAMPLE), args.count.unwrap_or(COUNT));
-        Ok(Wanted { known, resample, count, seed: args.seed })
+        let (resample, count) = (args.filling.resample.unwrap_or(RESAMPLE), args.count.unwrap_or(COUNT));
+        Ok(Wanted { known, resample, count, seed: args.filling.seed })
     }
 }
 
@@ -92,7 +100,9 @@ impl Wanted {
 pub fn parse_known(text: &str) -> Result<Vec<(usize, u32)>> {
     let wrong = |part: &str| {
         Error::Usage(format!(
-            "--known {text}: `{part}` is not POSITION=CODE with a position in 0..{LENGTH} and a code in 0..{CODES}"
+            "--known {text}: `{part}` is not POSITION=CODE with a position of 0 to {} and a code of 0 to {}",
+            LENGTH - 1,
+            CODES - 1
         ))
     };
     let mut known = Vec::new();
@@ -101,8 +111,11 @@ pub fn parse_known(text: &str) -> Result<Vec<(usize, u32)>> {
         let (Ok(position), Ok(code)) = (position.trim().parse::<usize>(), code.trim().parse::<u32>()) else {
             return Err(wrong(part));
         };
-        if position >= LENGTH || code as usize >= CODES || known.iter().any(|&(p, _)| p == position) {
+        if position >= LENGTH || code as usize >= CODES {
             return Err(wrong(part));
+        }
+        if known.iter().any(|&(p, _)| p == position) {
+            return Err(Error::Usage(format!("--known {text}: position {position} is given twice")));
         }
         known.push((position, code));
     }
@@ -138,21 +151,21 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
     let picture = picture(&wanted, &codes, &z0);
     let facts = [
-        ("seed", args.seed.to_string()),
+        ("seed", args.filling.seed.to_string()),
         ("resample", wanted.resample.to_string()),
         ("run", args.run.display().to_string()),
     ];
     figures::save(&args.out.join("inpainting.png"), &picture, &facts)?;
-    println!(
+    say!(
         "{:.2} % of {} fillings are valid chains, by {} resampling passes",
         100.0 * consistent,
         wanted.count,
         wanted.resample
     );
     for (filling, share) in fillings.iter().zip(&shares) {
-        println!("  {filling:?}  {:.2} %", 100.0 * share);
+        say!("  {filling:?}  {:.2} %", 100.0 * share);
     }
-    println!("{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}", args.out.display());
+    say!("{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}", args.out.display());
     keep_caches(&trained.gpu);
     Ok(())
 }

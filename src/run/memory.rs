@@ -56,7 +56,7 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
     let needs = needs(Some(gpu.facts()), config, stage, limit).map_err(|e| advise(gpu, config, stage, limit, e))?;
     let (batch, work) = (config.stage(stage).batch, needs.peak.saturating_sub(needs.held).max(1));
-    eprintln!(
+    note!(
         "a step of batch {batch} takes about {} MiB of GPU memory, {} of them for tensors of {} in all ({:.1} times as much)",
         mib(needs.peak),
         mib(work),
@@ -79,9 +79,9 @@ pub fn explain(gpu: &Gpu, config: &ImagesConfig, stage: Stage, f: impl FnOnce() 
 /// `error`, with the estimate and the batch that fits if memory is what it is about.
 fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Error) -> Error {
     let Error::OutOfMemory(why) = error else { return error };
-    let estimate = match needs(None, config, stage, u64::MAX) {
-        Ok(needs) => needs.peak,
-        Err(error) => return error,
+    let takes = match needs(None, config, stage, u64::MAX) {
+        Ok(needs) => format!("takes about {} MiB of GPU memory", mib(needs.peak)),
+        Err(_) => "fits on no GPU".into(),
     };
     let (name, batch) = (stage.name(), config.stage(stage).batch);
     // Batches are of whole parts.
@@ -97,10 +97,7 @@ fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Err
         most => format!("a batch of {most} fits: --set stages.{name}.batch={most}"),
     };
     let why = why.split(';').next().unwrap_or_default();
-    Error::OutOfMemory(format!(
-        "a step of stage {name} with batch {batch} takes about {} MiB of GPU memory: {why}; {remedy}",
-        mib(estimate)
-    ))
+    Error::OutOfMemory(format!("a step of stage {name} with batch {batch} {takes}: {why}; {remedy}"))
 }
 
 /// Bytes in whole MiB, rounded up.

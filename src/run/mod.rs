@@ -1,5 +1,21 @@
 //! What the commands do. The only module that prints, and the only one that looks at the clock.
 
+/// A line for whoever reads standard output: one who has gone, or a full disk behind it, is no failure of the command.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// The same on standard error.
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 pub mod adapters;
 pub mod bench;
 mod cache;
@@ -90,7 +106,7 @@ impl Device {
             )));
         }
         if gpu.prefers() == Prefer::Measured && gpu.is_unmeasured() {
-            eprintln!(
+            note!(
                 "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"
             );
         }
@@ -110,25 +126,32 @@ fn print_document(text: &str) -> Result<()> {
     }
 }
 
+/// Keeps which kernels this run has measured to be the fastest; a cache that cannot be written is no failure of the command.
+fn keep_answers(gpu: &Gpu) {
+    if let Err(error) = gpu.save_answers() {
+        note!("note: which kernels are the fastest is not kept for the next run ({error})");
+    }
+}
+
 /// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of the command.
 pub fn keep_caches(gpu: &Gpu) {
     if let Err(error) = gpu.save_caches() {
-        eprintln!("note: compiled kernels are not kept for the next run ({error})");
+        note!("note: compiled kernels are not kept for the next run ({error})");
     }
     let (shapes, seconds, wrong) = gpu.measured();
     if shapes > 0 {
-        eprintln!(
+        note!(
             "measured in {seconds:.1} s which kernels are the fastest for {shapes} shapes; --no-tune chooses by rules"
         );
     }
     for what in wrong {
-        eprintln!("warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more");
+        note!("warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more");
     }
 }
 
 /// Prints GPU time per kernel, under `DBVQ_PROFILE=1`.
 pub fn print_profile(gpu: &Gpu) {
     if let Some(kernels) = gpu.profile() {
-        eprintln!("\n{}", crate::gpu::profile_table(&kernels));
+        note!("\n{}", crate::gpu::profile_table(&kernels));
     }
 }

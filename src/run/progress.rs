@@ -46,7 +46,7 @@ impl Progress {
             self.said = Instant::now();
             let rate = (done - self.first) as f64 / self.begin.elapsed().as_secs_f64();
             let left = (self.total - done) as f64 / rate.max(1e-9);
-            eprintln!("{} {done}/{} {rate:.1}/s {left:.0} s left {}", self.what, self.total, message());
+            note!("{} {done}/{} {rate:.1}/s {left:.0} s left {}", self.what, self.total, message());
         }
     }
 
@@ -59,7 +59,7 @@ impl Progress {
     pub fn note(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 

@@ -102,6 +102,7 @@ impl ReproduceArgs {
         TrainArgs {
             preset: preset.into(),
             out: PathBuf::new(),
+            steps: None,
             sets,
             resume: false,
             allow_bad_terminal: false,

@@ -2,7 +2,7 @@
 //! a lock that keeps two runs apart.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use super::{REVISION, date};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::nn::checkpoint;
+use crate::nn::checkpoint::{self, Checkpoint};
 
 /// A run directory, locked while this lives.
 pub struct RunDir {
@@ -178,15 +178,26 @@ pub fn text(path: &Path) -> Result<String> {
     }
 }
 
-/// The whole lines of `metrics.jsonl`; one cut off by a kill is left out.
+/// The whole lines of `metrics.jsonl`; one cut off by a kill, or damaged, is left out.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
     let file = path.join("metrics.jsonl");
-    let lines = BufReader::new(File::open(&file).map_err(Error::io(&file))?).lines();
-    let lines: Vec<String> = lines.collect::<std::io::Result<_>>().map_err(Error::io(&file))?;
-    Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// The newest checkpoint of `run` that is whole.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if there is none.
+pub fn newest(run: &Path) -> Result<Checkpoint> {
+    let (found, note) = checkpoint::newest(run)?;
+    if let Some(note) = note {
+        note!("warning: {note}");
+    }
+    Ok(found)
 }
 
 /// The number `name` of the log's lines that have it, each with its step.

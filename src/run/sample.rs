@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::dbvq::Toy;
 use crate::models::sampler::{Process, Sampler};
-use crate::nn::checkpoint;
 use crate::ops;
 use crate::tensor::{Shape, Tensor};
 
@@ -30,6 +29,17 @@ const CHUNK: usize = 16_384;
 pub struct SampleArgs {
     /// A run directory.
     pub run: PathBuf,
+    /// What is drawn.
+    pub drawing: Drawing,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// How samples are drawn.
+#[derive(Clone, Debug, Default)]
+pub struct Drawing {
     /// Samples; `None`: as many as suits the run.
     pub count: Option<usize>,
     /// The sampler; `None`: what suits the run.
@@ -40,10 +50,6 @@ pub struct SampleArgs {
     pub images: ImageFlags,
     /// Seed of the noise.
     pub seed: u64,
-    /// Where the files go.
-    pub out: PathBuf,
-    /// The adapter.
-    pub device: Device,
 }
 
 /// A trained model, its averaged weights loaded.
@@ -67,10 +73,7 @@ impl Trained {
     /// [`Error::Checkpoint`] if there is none that fits.
     pub fn load(run: &Path, device: &Device) -> Result<Trained> {
         let config = run_dir::config(run)?;
-        let (found, note) = checkpoint::newest(run)?;
-        if let Some(note) = note {
-            eprintln!("warning: {note}");
-        }
+        let found = run_dir::newest(run)?;
         if found.model != config.model_text() {
             return Err(Error::checkpoint(&found.path, "is of another configuration than the config.toml beside it"));
         }
@@ -120,13 +123,13 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     if run_dir::is_of_images(&args.run)? {
         return images::run(args);
     }
-    only_for_images(&args.run, &args.images)?;
+    only_for_images(&args.run, &args.drawing.images)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    let steps = args.steps.unwrap_or(trained.model.bridge.steps());
-    let (count, sampler) = (args.count.unwrap_or(COUNT), args.sampler.unwrap_or(Sampler::Ancestral));
+    let steps = args.drawing.steps.unwrap_or(trained.model.bridge.steps());
+    let (count, sampler) = (args.drawing.count.unwrap_or(COUNT), args.drawing.sampler.unwrap_or(Sampler::Ancestral));
     let begin = Instant::now();
-    let (codes, z0) = draw(&trained, args.seed, count, sampler, steps)?;
+    let (codes, z0) = draw(&trained, args.drawing.seed, count, sampler, steps)?;
     let seconds = begin.elapsed().as_secs_f64();
     write_samples(&args.out.join("samples.safetensors"), count, &codes, &z0)?;
     // Learnt codes come in an order of their own: chains are judged by the nearest true centroid.
@@ -135,7 +138,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let adapter = trained.gpu.facts().name.clone();
     let name = sampler_name(sampler);
     let summary = json!({
-        "sampler": name, "steps": steps, "samples": count, "seed": args.seed, "training_steps": trained.step,
+        "sampler": name, "steps": steps, "samples": count, "seed": args.drawing.seed, "training_steps": trained.step,
         "valid": reached.valid, "total_variation": reached.total_variation, "distinct": reached.distinct,
         "seconds": seconds, "adapter": adapter,
     });
@@ -144,8 +147,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let caption = caption(name, steps, &reached);
     let picture = figures::samples_overview(&toy::centroids(), &pairs(&z0), &caption, &histogram(&truth));
     figures::save(&args.out.join("samples.png"), &picture, &metadata(args, &trained, name, steps))?;
-    println!("{caption}");
-    println!(
+    say!("{caption}");
+    say!(
         "{:.1} s on {adapter}; wrote samples.safetensors, samples.png and summary.json to {}",
         seconds,
         args.out.display()
@@ -163,7 +166,7 @@ pub(super) fn only_for_images(run: &Path, flags: &ImageFlags) -> Result<()> {
     if *flags == ImageFlags::default() {
         return Ok(());
     }
-    let what = "--class, --guidance, --codes, --temperature and --pixelcnn-sampler are for image runs";
+    let what = "--class, --guidance, --codes and --temperature are for image runs";
     Err(Error::Usage(format!("{} is a run of the toy; {what}", run.display())))
 }
 
@@ -185,8 +188,7 @@ pub(super) fn draw(
     let (mut codes, mut z0, mut done) = (Vec::new(), Vec::new(), 0);
     for chunk in 0..chunks {
         let n = CHUNK.min(count - chunk * CHUNK);
-        // Each chunk has a seed of its own: its noise starts at index 0 again.
-        let seed = seed ^ (chunk as u64) << 40;
+        let seed = chunk_seed(seed, chunk);
         let z = process.sample(Shape::from([n, LENGTH, DIM]), sampler, steps, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
@@ -196,6 +198,11 @@ pub(super) fn draw(
     }
     progress.finish();
     Ok((codes, z0))
+}
+
+/// The seed of a chunk of samples: its noise starts at index 0 again.
+pub(super) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
+    seed ^ (chunk as u64) << 40
 }
 
 pub(super) fn caption(name: &str, steps: usize, reached: &Reached) -> String {
@@ -210,7 +217,7 @@ pub(super) fn caption(name: &str, steps: usize, reached: &Reached) -> String {
 
 fn metadata(args: &SampleArgs, trained: &Trained, name: &str, steps: usize) -> Vec<(&'static str, String)> {
     vec![
-        ("seed", args.seed.to_string()),
+        ("seed", args.drawing.seed.to_string()),
         ("sampler", name.to_string()),
         ("steps", steps.to_string()),
         ("run", args.run.display().to_string()),

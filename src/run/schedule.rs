@@ -110,12 +110,18 @@ pub fn check_terminal(bridge: &Bridge, allow: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Config(format!(
-        "the schedule ends {kl:.3} nats per dimension (unit-variance data) from the prior N(z*, v) it is sampled from, \
-         more than {MAX_TERMINAL_KL}: the prior is not where the forward process ends (alpha_bar_T = {:.3}, v = {:.4}); \
+        "the schedule ends {} nats per dimension (unit-variance data) from the prior N(z*, v) it is sampled from, \
+         more than {MAX_TERMINAL_KL}: the prior is not where the forward process ends (alpha_bar_T = {:.3}, v = {}); \
          raise steps, beta or total_time, or pass --allow-bad-terminal",
+        short(kl),
         bridge.alpha_bar(bridge.steps()),
-        bridge.stationary_variance(),
+        short(bridge.stationary_variance()),
     )))
+}
+
+/// A number as people read it, however large or small.
+fn short(value: f64) -> String {
+    if (1e-3..1e6).contains(&value) { format!("{value:.4}") } else { format!("{value:.3e}") }
 }
 
 /// A column of the text: its head, its value, and how early it is given up when the terminal is narrow (0: never).

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use super::keep_answers;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
 use crate::config::{Levels, TrainConfig};
@@ -88,14 +89,32 @@ pub struct Session<T: Task> {
     pub step: u64,
     /// Wall seconds that earlier parts of a resumed run took.
     pub seconds: f64,
-    /// Set by SIGINT and SIGTERM to the exit code.
+    /// Set by signals to the exit code.
     pub stop: Arc<AtomicUsize>,
 }
 
 /// The signals that stop a program, and the exit code of each.
-pub const SIGNALS: [(i32, usize); 2] = [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)];
+pub fn signals() -> Vec<(i32, usize)> {
+    let mut signals = vec![(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)];
+    #[cfg(unix)]
+    if !hangup_is_ignored() {
+        signals.push((signal_hook::consts::SIGHUP, 129));
+    }
+    signals
+}
 
-/// The one flag of this process that SIGINT and SIGTERM set to the exit code. `dir` is named in errors.
+/// Whether SIGHUP is ignored, as `nohup` has it.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "no library in use asks what is done about a signal without changing it")]
+fn hangup_is_ignored() -> bool {
+    // SAFETY: an all-zero `sigaction` is a valid one, and with a null action the call only writes the old one there.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// The one flag of this process that SIGINT, SIGTERM and SIGHUP set to the exit code. `dir` is named in errors.
 ///
 /// # Errors
 /// [`Error::Io`] if the handlers cannot be installed.
@@ -105,7 +124,7 @@ pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
         return Ok(flag.clone());
     }
     let flag = FLAG.get_or_init(Arc::default).clone();
-    for (signal, code) in SIGNALS {
+    for (signal, code) in signals() {
         signal_hook::flag::register_usize(signal, flag.clone(), code).map_err(Error::io(dir))?;
     }
     Ok(flag)
@@ -125,10 +144,7 @@ impl<T: Task> Session<T> {
     }
 
     fn restore(&mut self) -> Result<()> {
-        let (found, note) = checkpoint::newest(&self.dir.path)?;
-        if let Some(note) = note {
-            eprintln!("warning: {note}");
-        }
+        let found = run_dir::newest(&self.dir.path)?;
         if found.model != self.model || found.seed != self.seed {
             return Err(Error::checkpoint(&found.path, "is of another configuration; give the same preset and --set"));
         }
@@ -148,6 +164,8 @@ impl<T: Task> Session<T> {
         if let Some((name, ..)) = entries.iter().find(|(_, _, values)| values.iter().any(|v| !v.is_finite())) {
             return Err(self.diverged(&format!("{name} is not finite")));
         }
+        // Before the checkpoint: who goes on from it after a kill takes the same kernels.
+        keep_answers(&self.gpu);
         checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)
     }
 
@@ -158,11 +176,11 @@ impl<T: Task> Session<T> {
     pub fn run(&mut self) -> Result<()> {
         let (steps, first) = (self.train.steps, self.step);
         if first >= steps {
-            eprintln!("{}: complete at step {first}", self.dir.path.display());
+            note!("{}: complete at step {first}", self.dir.path.display());
             return Ok(());
         }
         let parameters = self.task.parameters();
-        eprintln!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
+        note!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
         self.dir.log_session(first, &self.gpu)?;
         let mut progress = Progress::new("train", first, steps);
         let begin = Instant::now();
@@ -199,7 +217,7 @@ impl<T: Task> Session<T> {
         }
         progress.finish();
         let seconds = begin.elapsed().as_secs_f64();
-        eprintln!("{} steps in {seconds:.1} s, {:.2} ms each", steps - first, 1e3 * seconds / (steps - first) as f64);
+        note!("{} steps in {seconds:.1} s, {:.2} ms each", steps - first, 1e3 * seconds / (steps - first) as f64);
         self.print_steady(steady);
         Ok(())
     }
@@ -248,11 +266,11 @@ impl<T: Task> Session<T> {
         }
         let wall = begin.elapsed().as_secs_f64() * 1e3 / steps as f64;
         let gpu = kernels.values().map(|k| k.time.as_secs_f64()).sum::<f64>() * 1e3 / steps as f64;
-        eprintln!(
+        note!(
             "steady state over {steps} steps: {:.1} dispatches a step",
             (now.dispatches - before.dispatches) as f64 / steps as f64
         );
-        eprintln!(
+        note!(
             "created meanwhile: {} buffers, {} bind groups, {} pipelines; {} submits, {} waits",
             now.buffers - before.buffers,
             now.bind_groups - before.bind_groups,
@@ -260,7 +278,7 @@ impl<T: Task> Session<T> {
             now.submits - before.submits,
             now.waits - before.waits
         );
-        eprintln!(
+        note!(
             "{wall:.2} ms a step, {gpu:.2} ms of it in kernels ({:.0} %); {} KiB of GPU memory",
             100.0 * gpu / wall,
             now.peak_bytes >> 10

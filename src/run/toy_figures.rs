@@ -36,7 +36,7 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     let save = |name: &str, picture: &image::RgbImage| {
         let file = args.out.join(name);
         figures::save(&file, picture, &facts)?;
-        println!("{}", file.display());
+        say!("{}", file.display());
         Ok(())
     };
     save("figure-2-data.png", &samples_of_data(args.seed))?;
@@ -45,11 +45,11 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     if trained.config.codes.is_some() {
         save("figure-11-codes.png", &codes(&trained, args.seed)?)?;
         let found = recovered(&trained.codebook());
-        println!("{found} of {} centroids have one code of their own within {RECOVERED}", toy::CODES);
+        say!("{found} of {} centroids have one code of their own within {RECOVERED}", toy::CODES);
     }
     save("training.png", &curves(&args.run)?)?;
-    print!("\n  t  nearest centroids (Table 4)\n");
-    table4(&reverse).iter().for_each(|(t, codes)| println!("{t:>3}  {codes:?}"));
+    say!("\n  t  nearest centroids (Table 4)");
+    table4(&reverse).iter().for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
     Ok(())
 }
 

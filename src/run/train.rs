@@ -23,6 +23,8 @@ pub struct TrainArgs {
     pub preset: String,
     /// The run directory.
     pub out: PathBuf,
+    /// Training steps instead of the preset's.
+    pub steps: Option<u64>,
     /// `key.path=value`, over the preset.
     pub sets: Vec<String>,
     /// Go on where the run directory's checkpoint stands.
@@ -51,7 +53,16 @@ const SEQUENCES: u32 = 0x100;
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let experiment = Experiment::load(&args.preset, &args.sets)?;
+    let mut sets = args.sets.clone();
+    if let Some(steps) = args.steps {
+        let section = match args.stage {
+            Some(stage) => format!("stages.{}", stage.name()),
+            None if Experiment::is_of_images(&args.preset)? => return Err(images::no_stage(args)),
+            None => "train".to_string(),
+        };
+        sets.push(format!("{section}.steps={steps}"));
+    }
+    let experiment = Experiment::load(&args.preset, &sets)?;
     schedule::check_terminal(&experiment.bridge().build()?, args.allow_bad_terminal)?;
     if !args.resume && checkpoint::exists(&args.out) {
         let what = format!("{} holds a run already; go on with --resume, or choose another --out", args.out.display());
@@ -67,8 +78,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 }
 
 fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
-    if args.stage.is_some() || args.data.is_some() || args.from.is_some() {
-        return Err(Error::Usage(format!("{} is a toy: it has no --stage, --data nor --from", args.preset)));
+    let broken = args.broken == Broken::Skip;
+    if args.stage.is_some() || args.data.is_some() || args.from.is_some() || broken || args.resize {
+        let what = "is a toy: it has no --stage, --data, --from, --skip-broken nor --resize";
+        return Err(Error::Usage(format!("{} {what}", args.preset)));
     }
     let dir = RunDir::open(&args.out)?;
     if args.resume && args.out.join("config.toml").exists() {
@@ -81,9 +94,9 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let stop = session::stop_flag(&dir.path)?;
     let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
-    session.run()?;
+    let ended = session.run();
     keep_caches(&session.gpu);
-    Ok(())
+    ended
 }
 
 /// A resumed run must be the same run: `stored` and `wanted` are configurations as TOML.
@@ -96,12 +109,21 @@ pub fn agree(stored: &str, wanted: &str) -> Result<()> {
     }
 }
 
-/// The first lines in which two configurations as TOML differ; `None` if they are the same.
-pub fn difference<'a>(stored: &'a str, wanted: &'a str) -> Option<(&'a str, &'a str)> {
+/// The first lines in which two configurations as TOML differ, with their section; `None` if they are the same.
+pub fn difference(stored: &str, wanted: &str) -> Option<(String, String)> {
     if stored == wanted {
         return None;
     }
-    stored.lines().zip(wanted.lines()).find(|(a, b)| a != b).or(Some(("a section more or less", "")))
+    let mut section = String::new();
+    for (a, b) in stored.lines().zip(wanted.lines()) {
+        if a != b {
+            return Some([a, b].map(|line| format!("{section}{line}")).into());
+        }
+        if let Some(name) = a.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            section = format!("{name}.");
+        }
+    }
+    Some(("a section more or less".into(), String::new()))
 }
 
 /// Algorithm 1 on the toy.

@@ -67,11 +67,11 @@ pub fn child(adapter: &str, cache: &Path) -> Result<()> {
     };
     let gpu = Gpu::open(options)?;
     ops::silu(&Tensor::from_slice(&gpu, &[1.0], [1])).to_vec();
-    println!("{}", MILESTONES[0]);
+    say!("{}", MILESTONES[0]);
     let mut step = training::step(&gpu, &Work::Train { preset: "toy".into(), stage: None })?;
     step(0)?;
     gpu.wait();
-    println!("{}", MILESTONES[1]);
+    say!("{}", MILESTONES[1]);
     keep_caches(&gpu);
     Ok(())
 }

@@ -164,7 +164,7 @@ const FAULT: &str = "DBVQ_CONFORMANCE_FAULT";
 /// Says that failures may be made up.
 pub fn announce_fault() {
     if let Ok(wanted) = std::env::var(FAULT) {
-        eprintln!("{FAULT}={wanted} is set: jobs crash or hang on purpose, a test of the command itself");
+        note!("{FAULT}={wanted} is set: jobs crash or hang on purpose, a test of the command itself");
     }
 }
 

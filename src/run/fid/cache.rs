@@ -23,7 +23,7 @@ impl Cache {
         match std::fs::create_dir_all(folder) {
             Ok(()) => Some(Cache(folder.to_path_buf())),
             Err(error) => {
-                eprintln!("note: features are not kept between runs ({}: {error})", folder.display());
+                note!("note: features are not kept between runs ({}: {error})", folder.display());
                 None
             }
         }

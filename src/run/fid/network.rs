@@ -42,7 +42,7 @@ impl FeatureNetwork {
         let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("it is no safetensors file ({e})")))?;
         let network = Inception::load(gpu, &mut |name, dims| numbers(&file, name, dims).map_err(wrong))?;
         let checksum = blake3::hash(&bytes).to_hex().to_string();
-        eprintln!("features: Inception-v3 of {}, blake3 {checksum}", weights.display());
+        note!("features: Inception-v3 of {}, blake3 {checksum}", weights.display());
         let (key, cache) = (key(gpu, &checksum), cache.and_then(Cache::open));
         Ok(FeatureNetwork { gpu: gpu.clone(), network, checksum, key, cache })
     }
@@ -106,7 +106,7 @@ impl FeatureNetwork {
     /// The cache is no condition of the work.
     fn keep(&self, name: &str, bytes: &[u8]) {
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep(name, bytes)) {
-            eprintln!("note: features are not kept for the next run ({error})");
+            note!("note: features are not kept for the next run ({error})");
         }
     }
 

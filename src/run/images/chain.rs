@@ -94,7 +94,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         ("images", vec![levels.len(), rows, 3, size, size], Values::F32(&all)),
     ];
     output.tensors("chain.safetensors", &tensors)?;
-    println!("{rows} chains, {kind}, at t = {levels:?}");
+    say!("{rows} chains, {kind}, at t = {levels:?}");
     output.finish(&trained, seconds, Map::from_iter([("levels".to_string(), json!(levels))]))
 }
 

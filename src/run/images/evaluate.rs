@@ -138,11 +138,7 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
         kl::draw(rows, &args.out.join("kl.png"), args)?;
     }
     print_document(&if json { text } else { tables::text(&evaluation) })?;
-    eprintln!(
-        "wrote evaluation.json{} to {}",
-        if evaluation.kl.is_some() { ", kl.png" } else { "" },
-        args.out.display()
-    );
+    note!("wrote evaluation.json{} to {}", if evaluation.kl.is_some() { ", kl.png" } else { "" }, args.out.display());
     Ok(())
 }
 
@@ -162,6 +158,16 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
     }
     let pictures = read(&args.data, Broken::Error, false, &first.config)?;
+    let wants = |metric: Metric| args.metrics.contains(&metric);
+    // Before anything slow.
+    let unlikely = runs.iter().filter(|run| wants(Metric::Nll) && !matches!(run.prior, Prior::None));
+    if let Some(error) = unlikely.filter_map(|run| nll::obstacle(run, pictures.held_out.len())).next() {
+        return Err(error);
+    }
+    let network = feature_network(&first.gpu, args)?;
+    if network.is_some() && args.count < 2 {
+        return Err(Error::Usage("--count 1: fid needs two samples at least; leave fid away or draw more".into()));
+    }
     let mut codes: Vec<DataCodes> = Vec::new();
     for trained in &runs {
         codes.push(DataCodes::new(trained, &pictures, args)?);
@@ -172,8 +178,6 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         step: trained.step,
         first_runs_codes: data.first == codes[0].first,
     };
-    let wants = |metric: Metric| args.metrics.contains(&metric);
-    let network = feature_network(&first.gpu, args)?;
     let mut evaluation = Evaluation {
         adapter: first.gpu.facts().name.clone(),
         data: args.data.display().to_string(),
@@ -220,7 +224,7 @@ fn feature_network(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<FeatureNetwo
         _ if !args.metrics.contains(&Metric::Fid) => Ok(None),
         Some(weights) => FeatureNetwork::open(gpu, weights, cache_folder().as_deref()).map(Some),
         None => {
-            eprintln!("{NO_WEIGHTS}");
+            note!("{NO_WEIGHTS}");
             Ok(None)
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::mask::Mask;
 use super::output::{Output, nchw};
-use super::sample::{Drawn, Facts, chunk_seed};
+use super::sample::{Drawn, Facts};
 use super::trained::{Prior, Trained};
 use super::{CHUNK, known, pictures};
 use crate::error::{Error, Result};
@@ -15,8 +15,9 @@ use crate::models::diffusion::Diffusion;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Given, Raster};
 use crate::models::sampler::Known;
-use crate::run::inpaint::{InpaintArgs, PriorKind};
+use crate::run::inpaint::{Filling, InpaintArgs, PriorKind};
 use crate::run::progress::Progress;
+use crate::run::sample::chunk_seed;
 use crate::run::samples_file::Values;
 use crate::tensor::Tensor;
 
@@ -72,16 +73,16 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     match (&trained.prior, args.prior) {
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
         (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),
-        (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.images.class.is_none() => {
+        (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.filling.images.class.is_none() => {
             return Err(trained.unfit("it wants to know the class of the pictures; add --class"));
         }
-        _ => trained.check_class(&args.images)?,
+        _ => trained.check_class(&args.filling.images)?,
     }
     let config = &trained.config.vqvae;
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
     let holed = Holed::new(&trained, &files, Mask::new(shape, config.size, config.grid())?)?;
     let (begin, count) = (Instant::now(), args.count.unwrap_or(COUNT));
-    let (drawn, facts) = fill(&trained, args, &holed, count)?;
+    let (drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
     let seconds = begin.elapsed().as_secs_f64();
     let facts = facts.into_iter().chain([("mask", json!(shape.to_string()))]).collect();
     let mut output = Output::new(&args.out, &trained, facts);
@@ -100,64 +101,59 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     ];
     drawn.write(&mut output, &trained, &more)?;
     let holes = holed.mask.hole.iter().filter(|&&hole| hole).count();
-    println!("{count} fillings of {holes} of {} cells, for each of {n} images", grid * grid);
-    let numbers = [("known", json!(args.known)), ("count", json!(count)), ("hole_cells", json!(holes))];
+    say!("{count} fillings of {holes} of {} cells, for each of {n} images", grid * grid);
+    let known: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    let numbers = [("known", json!(known)), ("count", json!(count)), ("hole_cells", json!(holes))];
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
-/// `count` fillings of each of the pictures, one after another. Of `args` only what says how is read.
+/// `count` fillings of each of the pictures, one after another.
 ///
 /// # Errors
 /// [`Error::Usage`] for flags that do not fit the run.
-pub(super) fn fill(trained: &Trained, args: &InpaintArgs, holed: &Holed, count: usize) -> Result<(Drawn, Facts)> {
+pub(super) fn fill(trained: &Trained, how: &Filling, holed: &Holed, count: usize) -> Result<(Drawn, Facts)> {
     let pictures = holed.originals.len() / trained.image();
     let rows: Vec<usize> = (0..pictures).flat_map(|i| std::iter::repeat_n(i, count)).collect();
     match &trained.prior {
         Prior::None => Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")),
-        Prior::PixelCnn(model) => raster(trained, model, args, holed, &rows),
-        Prior::Diffusion(model) => diffuse(trained, model, args, holed, &rows),
+        Prior::PixelCnn(model) => raster(trained, model, how, holed, &rows),
+        Prior::Diffusion(model) => diffuse(trained, model, how, holed, &rows),
     }
 }
 
 fn diffuse(
     trained: &Trained,
     model: &Diffusion,
-    args: &InpaintArgs,
+    how: &Filling,
     holed: &Holed,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let steps = args.steps.unwrap_or(STEPS.min(model.bridge.steps()));
-    let resample = args.resample.unwrap_or(RESAMPLE);
+    let steps = how.steps.unwrap_or(STEPS.min(model.bridge.steps()));
+    let resample = how.resample.unwrap_or(RESAMPLE);
     let (mask, latent) = (holed.known(trained), trained.latent());
     let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let latents: Vec<f32> = chunk.iter().flat_map(|&i| &holed.latents[i * latent..][..latent]).copied().collect();
         let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&latents)));
-        let (known, seed) = (Known { z0: &z0, mask: &mask, resample }, chunk_seed(args.seed, i));
-        let guidance = trained.guidance(&args.images, chunk.len());
+        let (known, seed) = (Known { z0: &z0, mask: &mask, resample }, chunk_seed(how.seed, i));
+        let guidance = trained.guidance(&how.images, chunk.len());
         let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
         let process = trained.process(model, &eps);
         let z = process.inpaint(&known, &process.levels(steps)?, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
         });
-        drawn.take_latents(trained, model, &z, &args.images, seed);
+        drawn.take_latents(trained, model, &z, &how.images, seed);
     }
     progress.finish();
-    let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
+    let facts = [("seed", json!(how.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
     let facts = facts.into_iter().chain([("resample", json!(resample))]);
-    Ok((drawn, facts.chain(args.images.facts()).collect()))
+    Ok((drawn, facts.chain(how.images.facts()).collect()))
 }
 
-fn raster(
-    trained: &Trained,
-    model: &PixelCnn,
-    args: &InpaintArgs,
-    holed: &Holed,
-    rows: &[usize],
-) -> Result<(Drawn, Facts)> {
-    if args.steps.is_some() || args.resample.is_some() || args.images.temperature.is_some() {
+fn raster(trained: &Trained, model: &PixelCnn, how: &Filling, holed: &Holed, rows: &[usize]) -> Result<(Drawn, Facts)> {
+    if how.steps.is_some() || how.resample.is_some() || how.images.temperature.is_some() {
         return Err(trained.unfit("it fills in raster order; leave --sampling-steps, --resample and --codes away"));
     }
     let grid = holed.mask.grid;
@@ -168,9 +164,9 @@ fn raster(
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let cells = grid * grid;
         let codes: Vec<u32> = chunk.iter().flat_map(|&i| &codes[i * cells..][..cells]).copied().collect();
-        let (class, given) = (trained.classes(&args.images, 0, chunk.len()), Given { codes: &codes, known: &known });
-        let seed = chunk_seed(args.seed, i);
-        let raster = Raster { size: [grid, grid], class: &class, given: Some(given), seed, way: args.images.way };
+        let (class, given) = (trained.classes(&how.images, 0, chunk.len()), Given { codes: &codes, known: &known });
+        let seed = chunk_seed(how.seed, i);
+        let raster = Raster { size: [grid, grid], class: &class, given: Some(given), seed, way: how.images.way };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));
@@ -178,6 +174,6 @@ fn raster(
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    let facts = [("seed", json!(args.seed)), ("sampler", json!("raster"))];
-    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+    let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
+    Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
 }

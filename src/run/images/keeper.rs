@@ -14,9 +14,11 @@ use crate::tensor::{Codes, Tensor};
 
 /// Philox stream: where dead code vectors go.
 const REVIVE: u32 = 0x111;
-/// What a checkpoint calls the hits of the epoch so far, and number, perplexity and codes used of the last whole one.
+/// What a checkpoint calls the hits of the epoch so far; number, perplexity and codes used of the last whole one; and what was
+/// revived since the last line of the log.
 const HITS: &str = "epoch.hits";
 const LAST: &str = "epoch.last";
+const REVIVED: &str = "revived";
 
 /// What is known of the codes' use.
 pub(super) struct Keeper {
@@ -105,6 +107,7 @@ impl Keeper {
         let mut entries: Vec<Entry> = model.codebook.state().map(entry).into();
         entries.push(entry((HITS, &self.hits)));
         entries.push((LAST.into(), [3].into(), self.epoch.to_vec()));
+        entries.push((REVIVED.into(), [1].into(), vec![self.revived as f32]));
         entries
     }
 
@@ -116,6 +119,8 @@ impl Keeper {
         let shape = self.hits.shape();
         self.hits = Tensor::from_slice(self.hits.gpu(), &found.tensor(HITS, shape)?, shape);
         self.epoch.copy_from_slice(&found.tensor(LAST, [3].into())?);
+        // Checkpoints of before have none.
+        self.revived = found.tensor(REVIVED, [1].into()).map_or(0, |revived| revived[0] as usize);
         Ok(())
     }
 }

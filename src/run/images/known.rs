@@ -15,7 +15,7 @@ pub(super) fn pictures(files: &[PathBuf], size: usize) -> Result<ImageSet> {
         let (picture, was) =
             data::square(file, size).map_err(|what| Error::Data(format!("{}: {what}", file.display())))?;
         if let Some([h, w]) = was {
-            eprintln!("{}: {w} x {h}, its middle is scaled to {size} x {size}", file.display());
+            note!("{}: {w} x {h}, its middle is scaled to {size} x {size}", file.display());
         }
         images.extend(picture.into_raw());
     }

@@ -1,7 +1,7 @@
 //! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known, and their moments.
 //!
-//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a latent depend on. Each
-//! picture has two slots, plain and mirrored, filled as training meets them. A slot begins with a checksum of its number and
+//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a latent depend on, but which
+//! kernels measuring has chosen. Each picture has two slots, plain and mirrored, filled as training meets them. A slot begins with a checksum of its number and
 //! its values: one that was never written, or only in part, counts as empty.
 
 use std::cell::RefCell;
@@ -64,7 +64,7 @@ impl Latents {
         if let Some(file) = cache.as_mut()
             && let Err(error) = file.keep(batch, &latents.to_vec())
         {
-            eprintln!("note: latents are not kept any more ({}: {error})", file.path.display());
+            note!("note: latents are not kept any more ({}: {error})", file.path.display());
             *cache = None;
         }
         latents
@@ -101,7 +101,7 @@ impl Cache {
         match open() {
             Ok(file) => Some(Cache { path, file, size, slots }),
             Err(error) => {
-                eprintln!("note: latents are not kept between runs ({}: {error})", path.display());
+                note!("note: latents are not kept between runs ({}: {error})", path.display());
                 None
             }
         }
@@ -160,8 +160,9 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
     let adapter = [&facts.name, &facts.driver, &facts.driver_info].map(String::as_str).join("\n");
     let program = if cfg!(debug_assertions) { "checked" } else { "unchecked" };
     let call = train.batch / train.accumulate;
-    let matrices = setting.gpu.cooperative();
-    let text = format!("{adapter}\n{program}\n{matrices:?}\n{call}\n{}", setting.config.model_text(Stage::VqVae));
+    let (matrices, prefers) = (setting.gpu.cooperative(), setting.gpu.prefers());
+    let text =
+        format!("{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}", setting.config.model_text(Stage::VqVae));
     hasher.update(text.as_bytes());
     ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
     vqvae.visit(&mut |path, tensor| {

@@ -28,12 +28,12 @@ use std::sync::{Arc, Mutex};
 use self::learner::Part;
 use self::sources::{Sources, freeze};
 use super::progress::Progress;
-use super::run_dir::RunDir;
+use super::run_dir::{self, RunDir};
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
 use super::{keep_caches, memory};
 use crate::config::{ImagesConfig, Stage};
-use crate::data::{self, Batch, Broken, Held, ImageSet, Loader, LoaderOptions, Reading};
+use crate::data::{self, Batch, Broken, Held, ImageSet, Kind, Loader, LoaderOptions, Reading};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::philox::Stream;
@@ -50,6 +50,21 @@ const HELD_OUT: f64 = 0.1;
 struct Pictures {
     train: Arc<ImageSet>,
     held_out: ImageSet,
+}
+
+/// What the run directory keeps of the pictures: how many there are, and their checksums.
+const DATA_FILE: &str = "data.txt";
+
+impl Pictures {
+    /// The text of [`DATA_FILE`].
+    fn facts(&self) -> String {
+        let line = |what: &str, set: &ImageSet| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&set.images).update(bytemuck::cast_slice(&set.labels));
+            format!("{what}: {} pictures of {}x{}, blake3 {}\n", set.len(), set.width, set.height, hasher.finalize())
+        };
+        line("train", &self.train) + &line("held out", &self.held_out)
+    }
 }
 
 /// What every stage is made from.
@@ -128,24 +143,34 @@ fn usage(args: &TrainArgs, what: &str) -> Error {
     Error::Usage(format!("{} is an image preset: {what}", args.preset))
 }
 
+/// The error of an image preset without --stage.
+pub(super) fn no_stage(args: &TrainArgs) -> Error {
+    usage(args, "choose what to train with --stage vqvae, prior, pixelcnn or joint")
+}
+
 /// `dbvq-wgpu train` of an image preset.
 ///
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
-    let choose = "choose what to train with --stage vqvae, prior, pixelcnn or joint";
-    let stage = args.stage.ok_or_else(|| usage(args, choose))?;
+    let stage = args.stage.ok_or_else(|| no_stage(args))?;
     let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
+    keep_apart(&args.out, folder)?;
     let pictures = read(folder, args.broken, args.resize, config)?;
     let dir = RunDir::open(&args.out)?;
     let text = text_of(stage, config);
     if args.resume && args.out.join("config.toml").exists() {
         agree(&stored(&args.out)?, &text)?;
     }
+    let data = pictures.facts();
+    if args.resume {
+        same_data(&args.out, folder, &data)?;
+    }
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
     dir.write_config(&text)?;
+    run_dir::write(&args.out.join(DATA_FILE), data.as_bytes())?;
     let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
     match stage {
         Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone())?),
@@ -158,6 +183,33 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
             go(args, &setting, dir, stage, pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?)
         }
         Stage::Joint => go(args, &setting, dir, stage, joint::JointTask::new(setting.clone(), sources)?),
+    }
+}
+
+/// An error if the run directory `out` lies in a folder of pictures, which would take the run's for its own.
+fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
+    let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let (Ok(out), Ok(folder)) = (absolute(out), absolute(folder)) else { return Ok(()) };
+    if !out.starts_with(&folder) || data::find(&folder) == Kind::Cifar10 {
+        return Ok(());
+    }
+    let what =
+        format!("--out {} lies in --data {}, which would read the run's pictures", out.display(), folder.display());
+    Err(Error::Usage(format!("{what}; choose another --out")))
+}
+
+/// An error if the run at `out` was begun on other pictures than those of `facts`.
+fn same_data(out: &Path, folder: &Path, facts: &str) -> Result<()> {
+    let file = out.join(DATA_FILE);
+    match std::fs::read_to_string(&file) {
+        Ok(before) if before != facts => Err(Error::Data(format!(
+            "{}: these are not the pictures that the run began with, as {} knows them; --resume needs the same --data and flags \
+             (--skip-broken, --resize), other pictures another --out",
+            folder.display(),
+            file.display()
+        ))),
+        // Runs from before there was the file have none.
+        _ => Ok(()),
     }
 }
 
@@ -177,9 +229,9 @@ fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, t
     let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir.path)?);
     let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
-    memory::explain(&setting.gpu, config, stage, || session.run())?;
+    let ended = memory::explain(&setting.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);
-    Ok(())
+    ended
 }
 
 /// Reads the data set, which must have the preset's image size.
@@ -203,7 +255,7 @@ fn read(folder: &Path, broken: Broken, resize: bool, config: &ImagesConfig) -> R
             folder.display()
         )));
     }
-    splits.skipped.iter().for_each(|what| eprintln!("left out: {what}"));
+    splits.skipped.iter().for_each(|what| note!("left out: {what}"));
     let (classes, found) = (config.classes, splits.train.classes.len());
     if classes > 0 && classes != found {
         let what = format!("its pictures are of {found} classes, the preset says {classes}; --set classes={found}");
@@ -219,6 +271,6 @@ fn read(folder: &Path, broken: Broken, resize: bool, config: &ImagesConfig) -> R
             (train, held_out)
         }
     };
-    eprintln!("{} images to train on, {} held out", train.len(), held_out.len());
+    note!("{} images to train on, {} held out", train.len(), held_out.len());
     Ok(Pictures { train: Arc::new(train), held_out })
 }

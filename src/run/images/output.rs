@@ -64,7 +64,7 @@ impl<'a> Output<'a> {
         let text = serde_json::to_string_pretty(&summary).expect("plain data");
         run_dir::write(&self.dir.join("summary.json"), text.as_bytes())?;
         self.written.push("summary.json");
-        println!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
+        say!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
         keep_caches(&trained.gpu);
         print_profile(&trained.gpu);
         Ok(())

@@ -8,7 +8,7 @@ use super::chain::{self, Start, Walk};
 use super::inpaint::{self, Holed};
 use super::mask::{Mask, MaskShape};
 use super::reconstruct::reconstructed;
-use super::sample::{self, ImageFlags};
+use super::sample;
 use super::trained::{Prior, Trained};
 use super::{pictures, read};
 use crate::config::ImagesConfig;
@@ -16,8 +16,8 @@ use crate::data::{Broken, ImageSet};
 use crate::error::Result;
 use crate::run::Device;
 use crate::run::figures::{Block, Row, gallery};
-use crate::run::inpaint::InpaintArgs;
-use crate::run::sample::SampleArgs;
+use crate::run::inpaint::Filling;
+use crate::run::sample::Drawing;
 
 /// Columns of samples.
 const COLUMNS: usize = 8;
@@ -89,11 +89,8 @@ impl Paper {
     }
 
     fn samples_of(&self, trained: &Trained, count: usize) -> Result<Vec<RgbImage>> {
-        let (run, out) = Default::default();
-        let (images, device) = (ImageFlags::default(), Device::default());
-        let (sampler, steps, seed) = (None, None, self.seed);
-        let args = SampleArgs { run, count: Some(count), sampler, steps, images, seed, out, device };
-        Ok(self.cells(&sample::draw(trained, &args)?.0.images))
+        let drawing = Drawing { count: Some(count), seed: self.seed, ..Drawing::default() };
+        Ok(self.cells(&sample::draw(trained, &drawing)?.0.images))
     }
 
     /// Figure 5: our samples above the PixelCNN's. Then others: figure 14, the PixelCNN's on the left and ours on the right
@@ -139,11 +136,8 @@ impl Paper {
             Prior::PixelCnn(_) => (None, None),
             _ => (Some(self.effort.steps), Some(self.effort.resample)),
         };
-        let (run, known, mask, prior, out) = Default::default();
-        let (images, device, seed) = (ImageFlags::default(), Device::default(), self.seed);
-        let args =
-            InpaintArgs { run, known, mask, prior, resample, steps, count: Some(count), images, seed, out, device };
-        Ok(self.cells(&inpaint::fill(trained, &args, &holed, count)?.0.images))
+        let filling = Filling { resample, steps, seed: self.seed, ..Filling::default() };
+        Ok(self.cells(&inpaint::fill(trained, &filling, &holed, count)?.0.images))
     }
 
     /// What the VQ-VAE makes of `originals`, whole and with the hole `shape` painted over.

@@ -51,7 +51,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     let psnr = picture::psnr(picture::mse(&originals, &images));
     let usage = Usage::of(&codes, config.codes);
-    println!(
+    say!(
         "{} images: PSNR {psnr:.2} dB, perplexity {:.1} ({} of {} codes)",
         indices.len(),
         usage.perplexity,

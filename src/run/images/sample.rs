@@ -15,14 +15,14 @@ use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::sampler::{Sampler, draw_codes};
 use crate::philox::Stream;
 use crate::run::progress::Progress;
-use crate::run::sample::{SampleArgs, sampler_name};
+use crate::run::sample::{Drawing, SampleArgs, chunk_seed, sampler_name};
 use crate::run::samples_file::Values;
 use crate::tensor::{Codes, Shape, Tensor};
 
 /// Images, sampler and its steps, unless the user says otherwise.
 const COUNT: usize = 32;
-pub(super) const SAMPLER: Sampler = Sampler::Dpmpp2m;
-pub(super) const STEPS: usize = 20;
+const SAMPLER: Sampler = Sampler::Dpmpp2m;
+const STEPS: usize = 20;
 /// Most images on the picture.
 const SHOWN: usize = 256;
 /// Philox stream of codes that are drawn from latents.
@@ -93,11 +93,6 @@ impl Drawn {
     }
 }
 
-/// The seed of a chunk: its noise starts at index 0 again.
-pub(super) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
-    seed ^ (chunk as u64) << 40
-}
-
 /// Samples.
 ///
 /// # Errors
@@ -107,29 +102,29 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
-    let (drawn, facts) = draw(&trained, args)?;
+    let (drawn, facts) = draw(&trained, &args.drawing)?;
     let seconds = begin.elapsed().as_secs_f64();
     let mut output = Output::new(&args.out, &trained, facts);
     let shown = drawn.images.len().min(SHOWN * trained.image());
     output.picture("samples.png", &pictures::grid(&drawn.images[..shown], trained.config.vqvae.size))?;
     drawn.write(&mut output, &trained, &[])?;
     let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
-    println!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
+    say!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
     let numbers = [("codes_used", json!(usage.used)), ("perplexity", json!(usage.perplexity))];
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
-/// Draws what `args` ask for, whose `run` and `out` play no role, and says how.
+/// Draws, and says how.
 ///
 /// # Errors
 /// [`Error::Usage`] for flags that do not fit the run.
-pub(super) fn draw(trained: &Trained, args: &SampleArgs) -> Result<(Drawn, Facts)> {
+pub(super) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
     match &trained.prior {
         Prior::None => {
             Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"))
         }
-        Prior::Diffusion(model) => diffuse(trained, model, args),
-        Prior::PixelCnn(model) => raster(trained, model, args),
+        Prior::Diffusion(model) => diffuse(trained, model, how),
+        Prior::PixelCnn(model) => raster(trained, model, how),
     }
 }
 
@@ -141,49 +136,54 @@ fn chunks(count: usize) -> Vec<usize> {
 /// What files say of how samples were made.
 pub(super) type Facts = Vec<(&'static str, Value)>;
 
-fn diffuse(trained: &Trained, model: &Diffusion, args: &SampleArgs) -> Result<(Drawn, Facts)> {
-    if args.images.way != Way::default() {
+/// The sampler and its steps where some of both are not given; `all` is T.
+pub(super) fn sampler_of(sampler: Option<Sampler>, steps: Option<usize>, all: usize) -> (Sampler, usize) {
+    let sampler = sampler.unwrap_or(SAMPLER);
+    (sampler, steps.unwrap_or(if sampler == SAMPLER { STEPS.min(all) } else { all }))
+}
+
+fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
+    if how.images.way != Way::default() {
         return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
     }
-    trained.check_class(&args.images)?;
-    let (chunks, sampler) = (chunks(args.count.unwrap_or(COUNT)), args.sampler.unwrap_or(SAMPLER));
-    let all = model.bridge.steps();
-    let steps = args.steps.unwrap_or(if sampler == SAMPLER { STEPS.min(all) } else { all });
+    trained.check_class(&how.images)?;
+    let chunks = chunks(how.count.unwrap_or(COUNT));
+    let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
     let config = &trained.config.vqvae;
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
-        let (seed, shape) = (chunk_seed(args.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
-        let guidance = trained.guidance(&args.images, n);
+        let (seed, shape) = (chunk_seed(how.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
+        let guidance = trained.guidance(&how.images, n);
         let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
         let z = trained.process(model, &eps).sample(shape, sampler, steps, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
         })?;
-        drawn.take_latents(trained, model, &z, &args.images, seed);
+        drawn.take_latents(trained, model, &z, &how.images, seed);
     }
     progress.finish();
-    let codes = args.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
+    let codes = how.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
     let name = json!(sampler_name(sampler));
-    let facts = [("seed", json!(args.seed)), ("sampler", name), ("steps", json!(steps)), ("codes", json!(codes))];
+    let facts = [("seed", json!(how.seed)), ("sampler", name), ("steps", json!(steps)), ("codes", json!(codes))];
     let kappa = if let Sampler::Ddim { kappa } = sampler { Some(("kappa", json!(kappa))) } else { None };
-    Ok((drawn, facts.into_iter().chain(kappa).chain(args.images.facts()).collect()))
+    Ok((drawn, facts.into_iter().chain(kappa).chain(how.images.facts()).collect()))
 }
 
-fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Drawn, Facts)> {
-    if args.sampler.is_some() || args.steps.is_some() || args.images.temperature.is_some() {
+fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
+    if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() {
         let what =
             "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
         return Err(trained.unfit(what));
     }
-    trained.check_class(&args.images)?;
-    let (chunks, grid) = (chunks(args.count.unwrap_or(COUNT)), trained.config.vqvae.grid());
+    trained.check_class(&how.images)?;
+    let (chunks, grid) = (chunks(how.count.unwrap_or(COUNT)), trained.config.vqvae.grid());
     let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
-        let class = trained.classes(&args.images, i * CHUNK, n);
-        let seed = chunk_seed(args.seed, i);
-        let raster = Raster { size: [grid, grid], class: &class, given: None, seed, way: args.images.way };
+        let class = trained.classes(&how.images, i * CHUNK, n);
+        let seed = chunk_seed(how.seed, i);
+        let raster = Raster { size: [grid, grid], class: &class, given: None, seed, way: how.images.way };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));
@@ -191,8 +191,8 @@ fn raster(trained: &Trained, model: &PixelCnn, args: &SampleArgs) -> Result<(Dra
         drawn.take_codes(trained, codes);
     }
     progress.finish();
-    let facts = [("seed", json!(args.seed)), ("sampler", json!("raster"))];
-    Ok((drawn, facts.into_iter().chain(args.images.facts()).collect()))
+    let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
+    Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
 }
 
 impl ImageFlags {

@@ -42,24 +42,27 @@ impl Sources {
                 }
                 Sources::frozen(&kept, config)
             }
-            (_, Some(run)) => Sources::frozen(&checkpoint::path(run), config),
+            (_, Some(run)) => Sources::of_vqvae(run_dir::newest(run)?, config),
             _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
         }
     }
 
     /// A VQ-VAE alone.
     pub fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
-        let found = checkpoint::load(file)?;
+        Sources::of_vqvae(checkpoint::load(file)?, config)
+    }
+
+    fn of_vqvae(found: Checkpoint, config: &ImagesConfig) -> Result<Sources> {
         if found.model != config.model_text(Stage::VqVae) {
             let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
-            return Err(Error::checkpoint(file, what));
+            return Err(Error::checkpoint(&found.path, what));
         }
         Ok(Sources { vqvae: Some(found), prior: None })
     }
 
     /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
     fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
-        let found = checkpoint::load(&checkpoint::path(run))?;
+        let found = run_dir::newest(run)?;
         if found.model == config.model_text(Stage::Prior) {
             return Ok(Sources { prior: Some(found), ..Sources::frozen(&run.join(VQVAE_FILE), config)? });
         }

@@ -13,7 +13,7 @@ use crate::models::diffusion::Diffusion;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::sampler::Process;
 use crate::models::vqvae::VqVae;
-use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::checkpoint::Checkpoint;
 use crate::nn::init::Init;
 use crate::run::{Device, run_dir};
 use crate::tensor::{Codes, Tensor};
@@ -46,10 +46,7 @@ impl Trained {
     /// [`Error::Checkpoint`] if there is none that fits.
     pub fn load(run: &Path, device: &Device) -> Result<Trained> {
         let (stage, config) = configuration(run)?;
-        let (found, note) = checkpoint::newest(run)?;
-        if let Some(note) = note {
-            eprintln!("warning: {note}");
-        }
+        let found = run_dir::newest(run)?;
         if found.model != config.model_text(stage) {
             return Err(Error::checkpoint(&found.path, "is of another configuration than the config.toml beside it"));
         }

@@ -97,7 +97,7 @@ impl Reproduction<'_> {
             captions,
         };
         images_report::of(&findings)?.write(out)?;
-        eprintln!("{}: {} in all", out.join("report.md").display(), duration(self.pipeline.seconds()));
+        note!("{}: {} in all", out.join("report.md").display(), duration(self.pipeline.seconds()));
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Pipeline {
         std::fs::create_dir_all(&kept).map_err(Error::io(&kept))?;
         session::stop_flag(out)?;
         let idle = Arc::new(AtomicBool::new(true));
-        for (signal, code) in session::SIGNALS {
+        for (signal, code) in session::signals() {
             // Files are written whole or not at all: only trainings have something to save first.
             signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
                 .map_err(Error::io(out))?;
@@ -89,7 +89,7 @@ impl Pipeline {
     /// Begins the next stage.
     pub fn next(&mut self, name: &str, what: &str) {
         self.stage += 1;
-        eprintln!("{}/{} {name}: {what}", self.stage, self.stages);
+        note!("{}/{} {name}: {what}", self.stage, self.stages);
     }
 
     /// The run directory `name`.
@@ -157,7 +157,7 @@ impl Pipeline {
         let kept = Kept { from: from.into(), files: files.to_vec(), result: json!(result) };
         let text = serde_json::to_string_pretty(&kept).expect("plain data");
         run_dir::write(&file, text.as_bytes())?;
-        eprintln!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());
+        note!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());
         Ok(result)
     }
 

@@ -54,7 +54,7 @@ pub fn write(
     FIGURES.iter().for_each(|(file, caption)| report.figure(file, caption));
     report.trainings(trainings);
     report.write(&args.out)?;
-    eprintln!("{}: {} s in all", args.out.join("report.md").display(), pipeline.seconds().round());
+    note!("{}: {} s in all", args.out.join("report.md").display(), pipeline.seconds().round());
     Ok(())
 }
 

@@ -8,13 +8,12 @@ use safetensors::SafeTensors;
 use super::EvaluateArgs;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
-use crate::models::sampler::Sampler;
-use crate::run::images::sample::{self, ImageFlags, chunk_seed};
+use crate::run::images::sample;
 use crate::run::images::trained::{Prior, Trained};
 use crate::run::images::{CHUNK, Pictures};
 use crate::run::progress::Progress;
 use crate::run::run_dir;
-use crate::run::sample::{SampleArgs, sampler_name};
+use crate::run::sample::{Drawing, chunk_seed, sampler_name};
 use crate::run::samples_file::{self, Values};
 
 /// Two draws of the data as codes, [count, h, w] each.
@@ -88,7 +87,10 @@ impl Draws {
             _ => (None, None),
         };
         let name = match trained.prior {
-            Prior::Diffusion(_) => described(trained, sampler, steps),
+            Prior::Diffusion(_) => {
+                let (sampler, steps) = sample::sampler_of(sampler, steps, trained.config.bridge.steps);
+                format!("{} {steps}", sampler_name(sampler))
+            }
             _ => "raster".to_string(),
         };
         let file = file(trained, &name, args)?;
@@ -102,12 +104,11 @@ impl Draws {
         let chunks = args.count.div_ceil(CHUNK);
         for chunk in codes.len() / cells / CHUNK..chunks {
             if chunk % 8 == 0 {
-                eprintln!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, args.count);
+                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, args.count);
             }
-            let (images, seed, begin) = (ImageFlags::default(), chunk_seed(args.seed, chunk), Instant::now());
-            let (run, out, device) = (PathBuf::new(), PathBuf::new(), args.device.clone());
-            let drawn = SampleArgs { run, count: Some(CHUNK), sampler, steps, images, seed, out, device };
-            codes.extend(sample::draw(trained, &drawn)?.0.codes);
+            let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
+            let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, ..Drawing::default() };
+            codes.extend(sample::draw(trained, &drawing)?.0.codes);
             seconds += begin.elapsed().as_secs_f64();
             let shape = vec![codes.len() / cells, cells];
             let (all, took) = (Values::U32(&codes), [seconds as f32]);
@@ -120,17 +121,11 @@ impl Draws {
     }
 }
 
-/// A sampler and its steps, as people read them.
-fn described(trained: &Trained, sampler: Option<Sampler>, steps: Option<usize>) -> String {
-    let all = trained.config.bridge.steps;
-    let sampler = sampler.unwrap_or(sample::SAMPLER);
-    let steps = steps.unwrap_or(if sampler == sample::SAMPLER { sample::STEPS.min(all) } else { all });
-    format!("{} {steps}", sampler_name(sampler))
-}
-
-/// Where samples of just these weights, sampler and seed are kept.
+/// Where samples of just these weights, sampler and seed are kept, made on this adapter in this precision.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
-    let fingerprint = run_dir::fingerprint(&[&trained.run], &format!("{sampler} {}", args.seed))?;
+    let (facts, gpu) = (trained.gpu.facts(), &trained.gpu);
+    let device = (&facts.name, &facts.driver, &facts.driver_info, gpu.cooperative(), gpu.prefers());
+    let fingerprint = run_dir::fingerprint(&[&trained.run], &format!("{sampler} {} {device:?}", args.seed))?;
     let folder = args.out.join("samples");
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &fingerprint[..16])))

@@ -1,22 +1,21 @@
 //! Negative log-likelihood of the codes under a mask: tables 2 and 3.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::EvaluateArgs;
 use super::draws::codes_of;
 use crate::config::Stage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
 use crate::models::pixelcnn::PixelCnn;
 use crate::ops;
 use crate::run::images::inpaint::{self, Holed};
 use crate::run::images::mask::{Mask, MaskShape};
-use crate::run::images::sample::{ImageFlags, chunk_seed};
+use crate::run::images::sample::ImageFlags;
 use crate::run::images::trained::{Prior, Trained};
 use crate::run::images::{CHUNK, Pictures};
-use crate::run::inpaint::InpaintArgs;
+use crate::run::inpaint::Filling;
+use crate::run::sample::chunk_seed;
 use crate::tensor::{Codes, Tensor};
 
 /// Pictures whose holes are filled side by side.
@@ -95,15 +94,23 @@ pub(in crate::run) fn holes(grid: usize) -> [MaskShape; 2] {
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
 }
 
+/// What keeps the likelihood of a run from being estimated on so many held-out pictures.
+pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<Error> {
+    if matches!(trained.prior, Prior::PixelCnn(_)) && trained.config.classes > 0 {
+        return Some(
+            trained.unfit("the likelihood of a PixelCNN that is told classes is not estimated; leave nll away"),
+        );
+    }
+    let few = "nll needs two held-out pictures, one to fit the temperature on and one to look at; there is one";
+    (held_out < 2 && matches!(trained.prior, Prior::Diffusion(_))).then(|| Error::Usage(few.into()))
+}
+
 /// All estimates of a run, with both of the paper's masks.
 pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<Vec<NllRow>> {
     let (size, grid) = (trained.config.vqvae.size, trained.config.vqvae.grid());
-    if matches!(trained.prior, Prior::PixelCnn(_)) && trained.config.classes > 0 {
-        return Err(trained.unfit("the likelihood of a PixelCNN that is told classes is not estimated; leave nll away"));
-    }
     let mut rows = Vec::new();
     for shape in holes(grid) {
-        let settings = fitting(args.nll, pictures.held_out.len());
+        let settings = fitting(args.nll, pictures.held_out.len(), trained.config.bridge.steps);
         let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, size, grid)? };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
@@ -114,10 +121,10 @@ pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) 
     Ok(rows)
 }
 
-/// With no more pictures than there are.
-fn fitting(settings: NllSettings, there: usize) -> NllSettings {
+/// With no more pictures than there are, two at least, and no more steps than the bridge has.
+fn fitting(settings: NllSettings, there: usize, steps: usize) -> NllSettings {
     let fit = settings.fit.min(there / 2).max(1);
-    NllSettings { fit, images: settings.images.min(there - fit).max(1), ..settings }
+    NllSettings { fit, images: settings.images.min(there - fit).max(1), steps: settings.steps.min(steps), ..settings }
 }
 
 /// Codes under a mask.
@@ -171,22 +178,14 @@ impl Hidden<'_> {
     }
 
     /// How the holes of group `group` are filled.
-    fn filling(&self, group: usize) -> InpaintArgs {
-        let steps = self.settings.steps.min(self.trained.config.bridge.steps);
+    fn filling(&self, group: usize) -> Filling {
         let diffuses = matches!(self.trained.prior, Prior::Diffusion(_));
-        InpaintArgs {
-            run: PathBuf::new(),
-            known: Vec::new(),
-            mask: None,
-            prior: None,
+        Filling {
             resample: diffuses.then_some(self.settings.resample),
-            steps: diffuses.then_some(steps),
-            count: Some(self.settings.samples),
+            steps: diffuses.then_some(self.settings.steps),
             images: ImageFlags::default(),
             // Apart from the seeds of chunks, which take the upper bits.
             seed: chunk_seed(self.args.seed, group << 12),
-            out: PathBuf::new(),
-            device: self.args.device.clone(),
         }
     }
 

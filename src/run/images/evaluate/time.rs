@@ -97,7 +97,7 @@ pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow
 }
 
 fn row(trained: &Trained, profiled: &Trained, args: &EvaluateArgs, how: How, steps: usize) -> Result<TimeRow> {
-    eprintln!("{}: time of {}, {steps} steps", trained.run.display(), how.name());
+    note!("{}: time of {}, {steps} steps", trained.run.display(), how.name());
     // The first batch compiles, the second says how many steps fit into the budget.
     let few = if how.divisible() { LEAST.min(steps) } else { steps };
     batch(trained, how, few, args)?;
