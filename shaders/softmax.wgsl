@@ -70,7 +70,7 @@ fn forward_fours(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups)
     for (var i = 0u; i < elements; i += 1u) {
         sums += select(vec4(0.0), exp(p.scale * values(x4[first + i]) - top), 4u * i + LANES < seen);
     }
-    let norm = accurate_log((sums.x + sums.y) + (sums.z + sums.w));
+    let norm = accurate_log(total(sums));
     for (var i = 0u; i < elements; i += 1u) {
         let log_y = (p.scale * values(x4[first + i]) - top) - norm;
         y4[first + i] = element(select(vec4(0.0), select(exp(log_y), log_y, LOG), 4u * i + LANES < seen));
@@ -112,7 +112,7 @@ fn backward_fours(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     for (var i = first; i < end; i += 1u) {
         sums += values(dy4[i]) * select(values(x4[i]), vec4(1.0), LOG);
     }
-    let sum = (sums.x + sums.y) + (sums.z + sums.w);
+    let sum = total(sums);
     for (var i = first; i < end; i += 1u) {
         let saved = values(x4[i]);
         if LOG {

@@ -10,3 +10,7 @@ fn values(v: Element) -> Values {
 fn element(v: Values) -> Element {
     return v;
 }
+
+fn total(v: Values) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}

@@ -1,7 +1,6 @@
 // Group normalisation by invocations that walk over a whole group, for files that import what an Element of memory is, one
 // channel or several; see group_norm_direct.wgsl.
 #import grid
-#import accurate
 
 override SILU: bool = false;
 
@@ -25,6 +24,20 @@ fn width() -> u32 {
 // Mean over the group's positions and channels of sums over positions.
 fn group_mean(sums: Values) -> f32 {
     return total(sums) / f32(p.hw * width() * PER_ELEMENT);
+}
+
+// accurate_sigmoid of every channel of an element.
+fn sigmoid(u: Values) -> Values {
+    let e = exp(-abs(u));
+    return select(e, Values(1.0), u >= Values(0.0)) / (1.0 + e);
+}
+
+// silu_slope of every channel of an element.
+fn slope_of_silu(u: Values) -> Values {
+    let e = exp(-abs(u));
+    let up = select(e, Values(1.0), u >= Values(0.0)) / (1.0 + e);
+    let down = select(Values(1.0), e, u >= Values(0.0)) / (1.0 + e);
+    return up * (1.0 + u * down);
 }
 
 fn activation(u: Values) -> Values {

@@ -11,3 +11,7 @@ fn element(v: Values) -> Element {
     let bits = bitcast<vec2<u32>>(v);
     return u64(bits.x) | (u64(bits.y) << 32u);
 }
+
+fn total(v: Values) -> f32 {
+    return v.x + v.y;
+}

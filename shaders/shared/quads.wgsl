@@ -11,3 +11,7 @@ fn element(v: Values) -> Element {
     let bits = bitcast<vec4<u32>>(v);
     return vec2(u64(bits.x) | (u64(bits.y) << 32u), u64(bits.z) | (u64(bits.w) << 32u));
 }
+
+fn total(v: Values) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}

@@ -7,8 +7,12 @@ use crate::gpu::{Gpu, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("group_norm");
-pub(super) static DIRECT: Shader = shader!("group_norm_direct");
-pub(super) static LANES: Shader = shader!("group_norm_lanes");
+/// Without barriers: by channels, by two, by four.
+pub(super) static DIRECT: [Shader; 3] = [
+    shader!("group_norm_direct"),
+    shader!("group_norm_direct", ones: "pairs"),
+    shader!("group_norm_direct", ones: "quads"),
+];
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -70,11 +74,15 @@ fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32,
     })
 }
 
-/// The same by kernels without barriers, two channels at a time where that is faster and possible.
+/// The same by kernels without barriers, several channels at a time where that is faster and possible.
 fn normalise_direct(x: &Tensor, gamma: &Tensor, beta: &Tensor, params: Params, silu: bool) -> Tensor {
     let ([n, hw, c], overrides, slabs) = (x.dims(), [("SILU", u32::from(silu))], params.slabs());
-    let pairs = x.gpu().has_lanes() && (c / params.groups as usize).is_multiple_of(2);
-    let (shader, elements) = if pairs { (&LANES, c / 2) } else { (&DIRECT, c) };
+    let width = c / params.groups as usize;
+    let (shader, elements) = match x.gpu().has_lanes() {
+        true if width.is_multiple_of(4) => (&DIRECT[2], c / 4),
+        true if width.is_multiple_of(2) => (&DIRECT[1], c / 2),
+        _ => (&DIRECT[0], c),
+    };
     let params = Params { channels: elements as u32, ..params };
     let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [slabs, 2]));
     let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];

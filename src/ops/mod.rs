@@ -85,8 +85,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &gated::SHADER,
         &gather::SHADER,
         &group_norm::SHADER,
-        &group_norm::DIRECT,
-        &group_norm::LANES,
         &half::SHADER,
         &kl::SHADER,
         &matmul::SHADER,
@@ -104,6 +102,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     ];
     let forms = [
         &adam::FORMS[..],
+        &group_norm::DIRECT,
         &elementwise::FORMS,
         &elementwise::ARITHMETIC,
         &layout::FORMS,

@@ -185,7 +185,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
             ("return vec2(top, accurate_log(sum));", "return vec2(top, sum);"),
             ("y[i] = p.scale * (x[i] * (dy[i] - sum));", "y[i] = p.scale * x[i] * dy[i];"),
             ("let top = max(max(tops.x, tops.y), max(tops.z, tops.w));", "let top = tops.x - 90.0;"),
-            ("(sums.x + sums.y) + (sums.z + sums.w));", "(sums.x + sums.y) + (sums.z + sums.z));"),
+            ("accurate_log(total(sums))", "accurate_log(4.0 * sums.x)"),
             ("(values(dy4[i]) - sum)", "values(dy4[i])"),
             ("sums += values(dy4[i])", "sums = values(dy4[i])"),
         ],

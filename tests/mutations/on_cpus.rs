@@ -18,6 +18,7 @@ pub const ON_CPUS: &[Faults] = &[
             (" - mean_g - xhat", " + mean_g - xhat"),
             ("products += scaled * xhat;", "products += scaled;"),
             ("return dy * slope_of_silu(u);", "return dy * sigmoid(u);"),
+            ("let down = select(Values(1.0), e, u", "let down = select(e, Values(1.0), u"),
             ("g_xhat += g * xhat;", "g_xhat += scale * g * xhat;"),
             ("part_beta[sample + own.first + c] = element(g_sum);", "part_beta[sample + own.first] = element(g_sum);"),
             ("sum_gamma += values(parts_gamma", "sum_gamma = values(parts_gamma"),
@@ -51,14 +52,21 @@ pub const ON_LANES: &[Faults] = &[
         ],
     },
     Faults {
-        shader: "group_norm_lanes",
+        shader: "group_norm_direct pairs",
         ops: &["group_norm", "layer_norm", "group_norm_silu"],
         faults: &[
             ("const PER_ELEMENT = 2u;", "const PER_ELEMENT = 1u;"),
             ("return v.x + v.y;", "return v.x + v.x;"),
-            ("vec2(accurate_sigmoid(u.x), accurate_sigmoid(u.y))", "vec2(accurate_sigmoid(u.x))"),
-            ("vec2(silu_slope(u.x), silu_slope(u.y))", "vec2(silu_slope(u.y))"),
             ("vec2(u32(v), u32(v >> 32u))", "vec2(u32(v >> 32u), u32(v))"),
+        ],
+    },
+    Faults {
+        shader: "group_norm_direct quads",
+        ops: &["group_norm", "layer_norm", "group_norm_silu"],
+        faults: &[
+            ("const PER_ELEMENT = 4u;", "const PER_ELEMENT = 2u;"),
+            ("return (v.x + v.y) + (v.z + v.w);", "return (v.x + v.y) + (v.z + v.z);"),
+            ("first = width() * (i - n * p.groups)", "first = (i - n * p.groups)"),
         ],
     },
     Faults {

@@ -17,7 +17,7 @@ use naga::{AddressSpace, Module, ShaderStage};
 
 /// In the names of shaders that load two numbers as an integer of 64 bits, which CPU drivers under Vulkan run alone, and what
 /// naga says of those in GLSL.
-const WORDS: [&str; 2] = ["_lanes", " quads"];
+const WORDS: [&str; 3] = ["_lanes", " pairs", " quads"];
 const NO_WORDS: &str = "unsupported width was requested: Scalar { kind: Uint, width: 8 }";
 /// In the names of shaders on cooperative matrices, which run under Vulkan alone.
 const MATRICES: &str = " cooperative";
