@@ -153,7 +153,7 @@ impl From<DeviceFlags> for Device {
 struct TrainFlags {
     /// A preset (see `presets`) or a TOML file.
     preset: String,
-    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, event files for TensorBoard.
+    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs, event files for TensorBoard.
     #[arg(long)]
     out: PathBuf,
     /// Image presets: what to train.

@@ -232,6 +232,8 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(toy, 2, "is a toy");
     // The directory of a run is no place for another's pictures, nor are other pictures for a run.
     fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in --data");
+    std::fs::create_dir(out("empty")).expect("a folder");
+    fails(train("vqvae", &out("empty"), &out("empty/../beside"), 2), 8, "no pictures here");
     let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 2);
     other.arg("--resume");
     fails(other, 8, "not the pictures that the run began with");
@@ -251,4 +253,11 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
         .assert()
         .success()
         .stderr(contains("the checkpoint before it, step 2"));
+    let mut again = from(train("prior", &data, &out("m"), 2), &longer);
+    again.arg("--resume").assert().success();
+    // What the pictures were is not guessed.
+    std::fs::write(vqvae.join("data.txt"), [0xff]).expect("a file");
+    let mut unknown = train("vqvae", &data, &vqvae, 2);
+    unknown.arg("--resume");
+    fails(unknown, 9, "data.txt");
 }

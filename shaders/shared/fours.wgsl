@@ -1,7 +1,7 @@
 // Four numbers as an element.
+#import vec4s
+
 alias Element = vec4<f32>;
-alias Values = vec4<f32>;
-const PER_ELEMENT = 4u;
 
 fn values(v: Element) -> Values {
     return v;
@@ -9,8 +9,4 @@ fn values(v: Element) -> Values {
 
 fn element(v: Values) -> Element {
     return v;
-}
-
-fn total(v: Values) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
 }

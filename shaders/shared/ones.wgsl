@@ -14,3 +14,12 @@ fn element(v: Values) -> Element {
 fn total(v: Values) -> f32 {
     return v;
 }
+
+fn largest(v: Values) -> f32 {
+    return v;
+}
+
+// Whether number `at` of a row is among its first `count`.
+fn among(at: u32, count: u32) -> bool {
+    return at < count;
+}

@@ -66,7 +66,7 @@ fn find(name: &str) -> Result<(String, String)> {
 /// `text` with `sets` on top, every key being one of `known`.
 fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known: &[String]) -> Result<T> {
     let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(0, |at| text[..at.start].lines().count().max(1));
+        let line = e.span().map_or(1, |at| text[..at.start].matches('\n').count() + 1);
         Error::Config(format!("{whose}, line {line}: {}", in_one_line(e.message())))
     })?;
     check_keys(&table, "", known, whose)?;
@@ -77,11 +77,8 @@ fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known:
             let what = format!("--set {set}: {whose} has no [codes]; start from the preset toy-joint");
             return Err(Error::Config(what));
         }
-        if key.trim() == "bridge.schedule" {
-            forget_spacing(&mut table, value.trim());
-        }
-        if let Some(section) = key.trim().strip_suffix(".levels.law") {
-            forget_levels(&mut table, section);
+        if let Some((section, tag)) = key.trim().rsplit_once('.') {
+            forget_numbers(&mut table, section, tag, value.trim());
         }
         put(&mut table, key.trim(), parse_value(value.trim()))?;
         check_keys(&table, "", known, &format!("--set {set}"))?;
@@ -226,22 +223,17 @@ fn read(file: &str) -> Result<String> {
     })
 }
 
-/// Another schedule than the file's leaves the old one's numbers behind.
-fn forget_spacing(table: &mut Table, schedule: &str) {
-    if let Some(Value::Table(bridge)) = table.get_mut("bridge")
-        && bridge.get("schedule").and_then(Value::as_str) != Some(schedule.trim_matches(['"', '\'']))
-    {
-        for key in ["total_time", "beta_start", "beta_end"] {
-            bridge.remove(key);
-        }
-    }
-}
-
-/// Another law of the levels leaves the numbers of the old one behind.
-fn forget_levels(table: &mut Table, section: &str) {
+/// Another schedule of the bridge, or law of the levels, than the file's leaves the old one's numbers behind.
+fn forget_numbers(table: &mut Table, section: &str, tag: &str, value: &str) {
+    let numbers = match (section.rsplit('.').next(), tag) {
+        (Some("bridge"), "schedule") => ["total_time", "beta_start", "beta_end"],
+        (Some("levels"), "law") => ["centre", "width", "floor"],
+        _ => return,
+    };
     let section = section.split('.').try_fold(table, |table, name| table.get_mut(name)?.as_table_mut());
-    if let Some(levels) = section.and_then(|section| section.get_mut("levels")?.as_table_mut()) {
-        levels.retain(|key, _| key == "law");
+    let is_new = |table: &&mut Table| table.get(tag).and_then(Value::as_str) != Some(value.trim_matches(['"', '\'']));
+    if let Some(section) = section.filter(is_new) {
+        numbers.iter().for_each(|key| _ = section.remove(*key));
     }
 }
 
@@ -450,12 +442,17 @@ mod tests {
     fn set_changes_the_law_of_the_levels() {
         let uniform = Config::load("toy", &["train.levels.law=uniform".into()]).expect("the old numbers go");
         assert_eq!(uniform.train.levels, Levels::Uniform {});
+        let bump = ["train.levels.width=0.2", "train.levels.law=bump"].map(String::from);
+        let again = Config::load("toy", &bump).expect("the same law keeps its numbers").train.levels;
+        assert!(matches!(again, Levels::Bump { width: 0.2, .. }), "{again:?}");
     }
 
     #[test]
     fn errors_of_a_file_say_the_line_in_one_line() {
         let error = Config::parse("seed = 1\n[train]\nsteps = = 3\n", "x.toml", &[]).expect_err("not TOML").to_string();
         assert!(error.starts_with("x.toml, line 3: ") && !error.contains('\n'), "{error}");
+        let error = Config::parse("seed = 1\nseed = 2\n", "x.toml", &[]).expect_err("twice").to_string();
+        assert!(error.starts_with("x.toml, line 2: "), "{error}");
         let error = Config::parse("[train]\nsteps = 'many'\n", "x.toml", &[]).expect_err("no number").to_string();
         assert!(error.contains("train.steps") && !error.contains('\n'), "{error}");
     }

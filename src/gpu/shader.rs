@@ -54,7 +54,7 @@ macro_rules! forms {
 pub use forms;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 22] = [
+const SHARED: [(&str, &str); 23] = [
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
@@ -74,6 +74,7 @@ const SHARED: [(&str, &str); 22] = [
     ("quads", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/quads.wgsl"))),
     ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
     ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
+    ("vec4s", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/vec4s.wgsl"))),
     ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),
     ("winograd_places", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_places.wgsl"))),
     (

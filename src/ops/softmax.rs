@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{LOOPS, add, grid};
-use crate::gpu::{Buffer, Gpu, Shader, forms};
+use crate::gpu::{Shader, forms};
 use crate::tensor::{Codes, Tensor};
 
-pub(super) static FORMS: [Shader; 2] = forms!("softmax");
+pub(super) static FORMS: [Shader; 3] = forms!("softmax", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -48,8 +48,8 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, Params::of(x, scale), true)
 }
 
-/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k], k a multiple of four. If `causal`
-/// row i sees its first i + 1 entries at most.
+/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If `causal` row i sees its first
+/// i + 1 entries at most.
 #[track_caller]
 pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
     let ([_, rows, _], all) = (x.dims(), Params::of(x, scale));
@@ -60,16 +60,13 @@ pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool)
 fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
-    let fours = params.k.is_multiple_of(4);
-    let kernel = move |gpu: &Gpu, [one, four]: [&'static str; 2], buffers: &[&Buffer]| {
-        let (shader, entry) = if fours { (gpu.form(&FORMS), four) } else { (&FORMS[0], one) };
-        gpu.dispatch(shader, entry, &overrides, buffers, &params, groups);
-    };
-    kernel(x.gpu(), ["forward", "forward_fours"], &[x.buffer(), y.buffer()]);
+    let (shader, _) = x.gpu().form_of(&FORMS, &[params.k as usize]);
+    x.gpu().dispatch(shader, "forward", &overrides, &[x.buffer(), y.buffer()], &params, groups);
     let saved = y.clone();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
-        kernel(dy.gpu(), ["backward", "backward_fours"], &[saved.buffer(), dy.buffer(), dx.buffer()]);
+        let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
+        dy.gpu().dispatch(shader, "backward", &overrides, &buffers, &params, groups);
         [Some(dx)]
     })
 }

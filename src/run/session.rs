@@ -95,12 +95,11 @@ pub struct Session<T: Task> {
 
 /// The signals that stop a program, and the exit code of each.
 pub fn signals() -> Vec<(i32, usize)> {
-    let mut signals = vec![(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)];
     #[cfg(unix)]
-    if !hangup_is_ignored() {
-        signals.push((signal_hook::consts::SIGHUP, 129));
-    }
-    signals
+    let hangup = (!hangup_is_ignored()).then_some((signal_hook::consts::SIGHUP, 129));
+    #[cfg(not(unix))]
+    let hangup = None;
+    [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)].into_iter().chain(hangup).collect()
 }
 
 /// Whether SIGHUP is ignored, as `nohup` has it.

@@ -8,7 +8,7 @@ use super::{Device, images, keep_caches, schedule};
 use crate::config::{Config, Experiment, Stage};
 use crate::data::{Broken, toy};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{self, Gpu};
 use crate::models::dbvq::Toy;
 use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
@@ -55,10 +55,10 @@ const SEQUENCES: u32 = 0x100;
 pub fn run(args: &TrainArgs) -> Result<()> {
     let mut sets = args.sets.clone();
     if let Some(steps) = args.steps {
-        let section = match args.stage {
-            Some(stage) => format!("stages.{}", stage.name()),
-            None if Experiment::is_of_images(&args.preset)? => return Err(images::no_stage(args)),
-            None => "train".to_string(),
+        let section = match (Experiment::is_of_images(&args.preset)?, args.stage) {
+            (false, _) => "train".to_string(),
+            (true, Some(stage)) => format!("stages.{}", stage.name()),
+            (true, None) => return Err(images::no_stage(args)),
         };
         sets.push(format!("{section}.steps={steps}"));
     }
@@ -94,7 +94,7 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let stop = session::stop_flag(&dir.path)?;
     let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop };
     session.begin(args.resume)?;
-    let ended = session.run();
+    let ended = gpu::catch(|| session.run());
     keep_caches(&session.gpu);
     ended
 }

@@ -34,7 +34,7 @@ pub const ON_LANES: &[Faults] = &[
         faults: &[
             ("* p.period + p.reach);", "* p.period + p.reach + 1u);"),
             ("= min(p.seen, ", "= min(p.k, "),
-            ("y4[first + i] = Element();", "y4[first + i] = element(vec4(0.001));"),
+            ("law[first + i] = Element();", "law[first + i] = element(vec4(0.001));"),
         ],
     },
     Faults {

@@ -188,9 +188,10 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
 
 /// An error if the run directory `out` lies in a folder of pictures, which would take the run's for its own.
 fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
-    let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
-    let (Ok(out), Ok(folder)) = (absolute(out), absolute(folder)) else { return Ok(()) };
-    if !out.starts_with(&folder) || data::find(&folder) == Kind::Cifar10 {
+    // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the empty path.
+    let there = |path: &Path| if path == Path::new("") { Path::new(".") } else { path }.canonicalize().ok();
+    let (Some(nearest), Some(folder)) = (out.ancestors().find_map(there), there(folder)) else { return Ok(()) };
+    if !nearest.starts_with(&folder) || data::find(&folder) == Kind::Cifar10 {
         return Ok(());
     }
     let what =
@@ -209,6 +210,7 @@ fn same_data(out: &Path, folder: &Path, facts: &str) -> Result<()> {
             file.display()
         ))),
         // Runs from before there was the file have none.
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&file)(e)),
         _ => Ok(()),
     }
 }

@@ -33,9 +33,8 @@ impl Sources {
             // Its checkpoint has everything.
             (Stage::Joint, None) if resumes => Ok(Sources::default()),
             (_, from) if resumes && kept.exists() => {
-                let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
                 if let Some(run) = from
-                    && read(&checkpoint::path(run))? != read(&kept)?
+                    && !is_newest_of(run, &kept)?
                 {
                     let what = format!("--from {} is not the VQ-VAE that this run began with", run.display());
                     return Err(usage(args, &format!("{what}; leave --from away, the run keeps its own")));
@@ -75,10 +74,15 @@ impl Sources {
     }
 }
 
+/// Whether `file` is a copy of the newest checkpoint of `run` that is whole, which stages build on.
+fn is_newest_of(run: &Path, file: &Path) -> Result<bool> {
+    let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
+    Ok(read(&run_dir::newest(run)?.path)? == read(file)?)
+}
+
 /// An error unless the run `run` builds on the VQ-VAE of the run `vqvae`.
 pub(in crate::run) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
-    let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
-    if read(&run.join(VQVAE_FILE))? == read(&checkpoint::path(vqvae))? {
+    if is_newest_of(vqvae, &run.join(VQVAE_FILE))? {
         return Ok(());
     }
     let what = format!("builds on another VQ-VAE than {}; move it away to have it trained again", vqvae.display());
