@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod images;
 mod inpaint;
+mod reading;
 mod reproduce;
 mod sample;
 mod schedule;
@@ -16,7 +17,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Stage;
-use crate::data::Broken;
 use crate::error::{Error, Result};
 use crate::gpu::{Precision, Prefer};
 use crate::run::bench::{startup, worker as peer};
@@ -25,6 +25,7 @@ use crate::run::toy_figures::{self, FigureArgs};
 use crate::run::train::{self, TrainArgs};
 use crate::run::{Device, adapters, presets, summary};
 use conformance::ConformanceFlags;
+use reading::ReadingFlags;
 
 /// Exit codes, printed below the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
@@ -159,15 +160,14 @@ struct TrainFlags {
     /// Image presets: what to train.
     #[arg(long, value_enum)]
     stage: Option<StageName>,
-    /// Image presets: the folder of the data set.
+    /// Image presets: a folder of images, CIFAR-10 or mini-ImageNet; the kind is recognised.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Image presets: leave broken images out instead of stopping at the first.
-    #[arg(long)]
-    skip_broken: bool,
-    /// Image presets: squash every image of a folder to the preset's size.
-    #[arg(long)]
-    resize: bool,
+    /// Image presets: train on images of N×N; every image is squashed to that, or cut with --crop.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    size: Option<u32>,
+    #[command(flatten)]
+    reading: ReadingFlags,
     /// Image presets: the run of the stage vqvae on which prior and pixelcnn build; joint starts from it or from a prior.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
@@ -262,11 +262,11 @@ impl Cli {
 impl From<TrainFlags> for TrainArgs {
     fn from(flags: TrainFlags) -> TrainArgs {
         let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, .. } = flags;
-        let TrainFlags { stage, data, skip_broken, resize, from, device, .. } = flags;
-        let broken = if skip_broken { Broken::Skip } else { Broken::Error };
+        let TrainFlags { stage, data, size, reading, from, device, .. } = flags;
+        let reading = reading.into();
         let (stage, device) = (stage.map(Stage::from), device.into());
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, steps, sets, stage, data, broken, resize, from, resume, allow_bad_terminal, device }
+        TrainArgs { preset, out, steps, sets, stage, data, size, reading, from, resume, allow_bad_terminal, device }
     }
 }
 

@@ -7,7 +7,7 @@ mod load;
 mod models;
 mod stages;
 
-pub use images::{Activations, ImagesConfig};
+pub use images::{Activations, DataConfig, ImagesConfig, Resize};
 pub use joint::JointConfig;
 pub use load::Experiment;
 pub(crate) use load::nearest;

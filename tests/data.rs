@@ -29,10 +29,11 @@ fn pictures() -> TempDir {
 #[test]
 fn a_folder_is_counted_and_drawn() {
     let dir = pictures();
-    let sheet = dir.path().join("sheet.png");
+    let beside = tempfile::tempdir().expect("a temporary folder");
+    let sheet = beside.path().join("sheet.png");
     let mut command = data("folder", dir.path(), &["--out"]);
     let mut outcome = command.arg(&sheet).assert().success();
-    for words in ["3 pictures of 8×6, 2 classes", "cat 2, dog 1", "red    mean 0.39", "wrote"] {
+    for words in ["3 images of 8×6, 2 classes", "cat 2, dog 1", "red    mean 0.39", "wrote"] {
         outcome = outcome.stdout(contains(words));
     }
     assert!(std::fs::read(&sheet).expect("it is there").starts_with(b"\x89PNG"));
@@ -46,8 +47,16 @@ fn broken_files_are_8_or_skipped() {
     std::fs::write(dir.path().join("dog/4.png"), "no picture").expect("a temporary file");
     data("folder", dir.path(), &[]).assert().code(8).stderr(contains("4.png").and(contains("--skip-broken")));
     let outcome = data("folder", dir.path(), &["--skip-broken"]).assert().success();
-    outcome.stdout(contains("1 broken pictures left out").and(contains("4.png")).and(contains("cat 2, dog 1")));
-    data("folder", dir.path(), &["--memory", "0"]).assert().code(8).stderr(contains("--memory"));
+    outcome.stdout(contains("1 left out:").and(contains("4.png")).and(contains("cat 2, dog 1")));
+    // What does not fit into memory is packed; without a cache directory that is refused.
+    let cache = dir.path().join(".cache");
+    let mut packed = data("folder", dir.path(), &["--skip-broken", "--memory", "0"]);
+    packed.env("XDG_CACHE_HOME", &cache).assert().success().stdout(contains("read from disk as they are needed"));
+    assert_eq!(std::fs::read_dir(cache.join("dbvq-wgpu/images")).expect("the cache").count(), 1);
+    std::fs::write(dir.path().join("file"), "x").expect("a file");
+    let mut nowhere = data("folder", dir.path(), &["--skip-broken", "--memory", "0"]);
+    nowhere.env("XDG_CACHE_HOME", dir.path().join("file"));
+    nowhere.assert().code(8).stderr(contains("--memory MIB").and(contains("XDG_CACHE_HOME")));
     for (kind, word) in [("cifar10", "data_batch_*.bin"), ("mini-imagenet", "splits/train.csv")] {
         data(kind, dir.path(), &[]).assert().code(8).stderr(contains(word));
     }
@@ -58,13 +67,20 @@ fn broken_files_are_8_or_skipped() {
 fn batches_are_told_from_the_official_ones() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(dir.path().join("data_batch_1.bin"), vec![1; 2 * 3073]).expect("a temporary file");
+    std::fs::write(dir.path().join("data_batch_5.bin"), vec![2; 3073]).expect("a temporary file");
     std::fs::write(dir.path().join("data_batch_9.bin"), vec![2; 3073]).expect("a temporary file");
     let mut outcome = data("cifar10", dir.path(), &[]).assert().success();
-    for words in ["2 records, shorter than the official", "not the official file (MD5", "not here: data_batch_2.bin"] {
+    for words in [
+        "2 records, shorter than the official",
+        "not read, by name no batch",
+        "data_batch_9.bin",
+        "not here: data_batch_2.bin",
+        "1 of them are copies",
+    ] {
         outcome = outcome.stdout(contains(words));
     }
-    std::fs::write(dir.path().join("data_batch_9.bin"), vec![2; 3072]).expect("a temporary file");
-    data("cifar10", dir.path(), &[]).assert().code(8).stderr(contains("data_batch_9.bin").and(contains("offset 0")));
+    std::fs::write(dir.path().join("data_batch_5.bin"), vec![2; 3072]).expect("a temporary file");
+    data("cifar10", dir.path(), &[]).assert().code(8).stderr(contains("data_batch_5.bin").and(contains("offset 0")));
 }
 
 #[test]
@@ -75,4 +91,25 @@ fn downloads_without_a_network_or_a_source_say_what_to_do() {
     assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "nothing is left behind");
     data("folder", dir.path(), &["--download"]).assert().code(2).stderr(contains("cifar10"));
     data("folder", dir.path(), &["--size", "0"]).assert().code(2).stderr(contains("--size"));
+}
+
+#[test]
+fn a_sheet_among_the_images_is_refused() {
+    let dir = pictures();
+    for out in ["sheet.png", "cat/sheet.png", "new/sheet.png", "cat/../sheet.png"] {
+        let out = dir.path().join(out);
+        let mut command = data("folder", dir.path(), &["--out"]);
+        command.arg(&out).assert().code(2).stderr(contains("lies in the images").and(contains("--out")));
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn any_data_set_can_be_resized() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(dir.path().join("data_batch_1.bin"), vec![1; 2 * 3073]).expect("a temporary file");
+    data("cifar10", dir.path(), &["--size", "28"]).assert().success().stdout(contains("2 images of 28×28"));
+    let dir = pictures();
+    data("folder", dir.path(), &["--size", "4", "--crop"]).assert().success().stdout(contains("4×4"));
+    data("folder", dir.path(), &["--crop"]).assert().code(2).stderr(contains("--size"));
 }

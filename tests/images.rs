@@ -222,7 +222,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(from(train("vqvae", &data, &out("d"), 2), &vqvae), 2, "without --from");
     let mut small = train("vqvae", &data, &out("e"), 2);
     small.args(["--set", "vqvae.size=84"]);
-    fails(small, 8, "its images are 32 x 32");
+    fails(small, 8, "its images are 32×32");
     fails(train("vqvae", &out("no-data"), &out("f"), 2), 8, "is no folder");
     let mut nothing = program();
     nothing.args(["train", "cifar10-small", "--steps", "3", "--out"]).arg(out("g"));
@@ -231,12 +231,12 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     toy.args(["train", "toy", "--stage", "prior", "--out"]).arg(out("h"));
     fails(toy, 2, "is a toy");
     // The directory of a run is no place for another's pictures, nor are other pictures for a run.
-    fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in --data");
+    fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in the images of");
     std::fs::create_dir(out("empty")).expect("a folder");
-    fails(train("vqvae", &out("empty"), &out("empty/../beside"), 2), 8, "no pictures here");
+    fails(train("vqvae", &out("empty"), &out("empty/../beside"), 2), 8, "no images here");
     let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 2);
     other.arg("--resume");
-    fails(other, 8, "not the pictures that the run began with");
+    fails(other, 8, "not the images that the run began with");
     // A prior is no VQ-VAE to build on.
     let prior = out("prior");
     from(train("prior", &data, &prior, 2), &vqvae).assert().success();

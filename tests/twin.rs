@@ -164,7 +164,7 @@ fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
     export(&start, &folder.join(format!("{stage}-start.safetensors")), &["--raw"]).assert().success();
     export(&ground.path(stage), &folder.join(format!("{stage}-end.safetensors")), &[]).assert().success();
     let (config, mut batches) = (ground.config(), ground.batches());
-    let images = (0..STEPS as u64).flat_map(|step| batches.at(step).images).collect();
+    let images = (0..STEPS as u64).flat_map(|step| batches.at(step).expect("in memory").images).collect();
     let side = config.vqvae.grid();
     let mut entries = vec![
         entry("images", &[STEPS, BATCH, SIZE, SIZE, 3], images),
@@ -180,7 +180,7 @@ fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
             // The moments of the latents are those of the whole set.
             let set = data::open(&ground.path("data"), None, &Reading::default()).expect("pictures").train;
             let all: Vec<u32> = (0..set.len() as u32).collect();
-            entries.push(entry("measured", &[all.len(), SIZE, SIZE, 3], set.floats(&all)));
+            entries.push(entry("measured", &[all.len(), SIZE, SIZE, 3], set.floats(&all).expect("in memory")));
         }
         "joint" => {
             let kept = checkpoint_of(&ground.path("vqvae"), &["codebook.counts", "codebook.sums"]);
@@ -240,7 +240,8 @@ fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
         let shape = model.codebook.vectors.shape();
         let vectors = found.tensor("codebook.vectors", shape).expect("code vectors");
         model.codebook.vectors = Tensor::from_slice(&gpu, &vectors, shape);
-        let images = Tensor::from_slice(&gpu, &ground.batches().at(7).images, [BATCH, SIZE, SIZE, 3]);
+        let images =
+            Tensor::from_slice(&gpu, &ground.batches().at(7).expect("in memory").images, [BATCH, SIZE, SIZE, 3]);
         let latents = model.encode(&images);
         let codes = model.quantise(&latents);
         let decoded = model.decode(&model.look_up(&codes));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::data::{Broken, Kind};
+use crate::data::{Broken, Fit, Kind, MEMORY};
 use crate::error::{Error, Result};
 use crate::run::data::{self, DataArgs};
 
@@ -14,7 +14,7 @@ enum KindName {
     Cifar10,
     /// mini-ImageNet: train, val and test with a folder for each class, and splits/*.csv.
     MiniImagenet,
-    /// A folder for each class, or pictures without classes: PNG, JPEG, WebP.
+    /// A folder for each class, or images without classes: PNG, JPEG, WebP, GIF, BMP, TIFF.
     Folder,
 }
 
@@ -25,14 +25,17 @@ pub(super) struct DataFlags {
     /// The folder with the data.
     #[arg(long)]
     dir: PathBuf,
-    /// Leave broken pictures out instead of stopping at the first.
+    /// Leave out images that cannot be read, and list them, instead of stopping at the first.
     #[arg(long)]
     skip_broken: bool,
-    /// Squash every picture to N×N.
+    /// Squash every image to N×N.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     size: Option<u32>,
-    /// Most memory for decoded pictures, MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    /// With --size: scale the middle square of every image instead.
+    #[arg(long, requires = "size")]
+    crop: bool,
+    /// Most memory for decoded images, MiB; a larger set is packed into a file of the user's cache directory.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY >> 20)]
     memory: u64,
     /// Fetch the official CIFAR-10 (162 MiB) into the folder first, or the rest of it.
     #[arg(long)]
@@ -40,7 +43,7 @@ pub(super) struct DataFlags {
     /// Another address of the official archive.
     #[arg(long, hide = true)]
     url: Option<String>,
-    /// Draw some pictures of every class of the training set into this PNG file.
+    /// Draw some images of every class of the training set into this PNG file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -61,6 +64,7 @@ impl DataFlags {
             dir: self.dir,
             broken: if self.skip_broken { Broken::Skip } else { Broken::Error },
             size: self.size.map(|side| [side as usize; 2]),
+            fit: if self.crop { Fit::Crop } else { Fit::Squash },
             memory: self.memory.saturating_mul(1 << 20),
             download: self.download,
             url: self.url,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::DeviceFlags;
+use super::reading::ReadingFlags;
 use super::sample::SamplerName;
 use crate::error::{Error, Result};
 use crate::run::images::evaluate::{self, EvaluateArgs, Metric, NllSettings};
@@ -33,6 +34,8 @@ pub(super) struct EvaluateFlags {
     /// Folder of the data set.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    reading: ReadingFlags,
     /// What is measured; everything by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     metrics: Vec<MetricName>,
@@ -112,6 +115,7 @@ impl EvaluateFlags {
         Ok(EvaluateArgs {
             runs: self.runs,
             data: self.data,
+            reading: self.reading.into(),
             metrics: if metrics.is_empty() { Metric::ALL.into() } else { metrics },
             count: self.count,
             sampler: self.sampler.map(|name| name.sampler(0.0)),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::reading::ReadingFlags;
 use super::{DeviceFlags, at_least_one};
 use crate::error::Result;
 use crate::run::images::chain::{self, ChainArgs};
@@ -20,6 +21,8 @@ pub(super) struct ReconstructFlags {
     /// Pictures; their middle squares are taken.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingFlags,
     /// Most pictures of the data set; 32 by default.
     #[arg(long, requires = "data", allow_negative_numbers = true)]
     count: Option<usize>,
@@ -32,9 +35,9 @@ pub(super) struct ReconstructFlags {
 
 impl ReconstructFlags {
     pub(super) fn run(self) -> Result<()> {
-        let ReconstructFlags { run, data, images, count, out, device } = self;
+        let ReconstructFlags { run, data, reading, images, count, out, device } = self;
         let count = at_least_one("--count", count)?.unwrap_or(32);
-        let args = ReconstructArgs { run, data, images, count, out, device: device.into() };
+        let args = ReconstructArgs { run, data, reading: reading.into(), images, count, out, device: device.into() };
         reconstruct::run(&args.check()?)
     }
 }

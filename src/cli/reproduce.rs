@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::reading::ReadingFlags;
 use super::{DeviceFlags, at_least_one};
 use crate::error::{Error, Result};
 use crate::run::reproduce::{self, ReproduceArgs, Which};
@@ -29,6 +30,8 @@ pub(super) struct ReproduceFlags {
     /// Images: the folder of the data set.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingFlags,
     /// Directory for report.md, report.json, figures, and the run directories in runs/; what is there is taken or gone on with.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -75,12 +78,13 @@ impl ReproduceFlags {
         if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
             return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
         }
-        let ReproduceFlags { small, data, seeds, inception, time_budget, sets, out, device, .. } = self;
+        let ReproduceFlags { small, data, reading, seeds, inception, time_budget, sets, out, device, .. } = self;
         let device = device.into();
         reproduce::run(&ReproduceArgs {
             which,
             small,
             data,
+            reading: reading.into(),
             seeds,
             samples,
             steps_samples,

@@ -20,6 +20,8 @@ pub struct ImagesConfig {
     pub classes: usize,
     /// Share of labels that the U-Net's training drops, which classifier-free guidance needs.
     pub class_dropout: f64,
+    /// How the data set is read.
+    pub data: DataConfig,
     /// The Ornstein-Uhlenbeck bridge, on standardised latents.
     pub bridge: BridgeConfig,
     /// Encoder, codebook, decoder.
@@ -39,10 +41,56 @@ impl Default for ImagesConfig {
         let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
         let bridge =
             BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
-        let (vqvae, unet, pixelcnn, joint, stages) = Default::default();
+        let (data, vqvae, unet, pixelcnn, joint, stages) = Default::default();
         let activations = Activations::Keep;
         let (classes, class_dropout) = (0, 0.1);
-        ImagesConfig { seed: 0, activations, classes, class_dropout, bridge, vqvae, unet, pixelcnn, joint, stages }
+        ImagesConfig {
+            seed: 0,
+            activations,
+            classes,
+            class_dropout,
+            data,
+            bridge,
+            vqvae,
+            unet,
+            pixelcnn,
+            joint,
+            stages,
+        }
+    }
+}
+
+/// How a data set is read. The folder is no part of it: a set may move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// How images get the model's size.
+    pub resize: Resize,
+    /// Leave out images that cannot be read, instead of stopping at the first.
+    pub skip_broken: bool,
+}
+
+/// How images get the model's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// Not at all: all must have it.
+    #[default]
+    Off,
+    /// All of an image, squashed.
+    Squash,
+    /// The middle square of an image, scaled.
+    Crop,
+}
+
+impl Resize {
+    /// As in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resize::Off => "off",
+            Resize::Squash => "squash",
+            Resize::Crop => "crop",
+        }
     }
 }
 

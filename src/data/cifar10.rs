@@ -1,11 +1,22 @@
 //! CIFAR-10 in its original binary form: records of a label byte and 3,072 pixel bytes, `[3, 32, 32]`.
 //!
-//! The batches that are there are read, and as many records of each as it has: a set cut down for a test is as good as
-//! the whole. `test_batch.bin` is the held-out set.
+//! The batches that are there under their official names are read, and as many records of each as it has: a set cut down for a
+//! test is as good as the whole. `test_batch.bin` is the held-out set. Other files beside them are named and not read: a copy
+//! such as `data_batch_1 (1).bin` would put images into training twice, or into both halves of a hold-out.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{ImageSet, Kind, Reading, Splits, check_memory, reserve};
+use image::RgbImage;
+
+use super::decode::is_picture;
+use super::entries::{Entry, What, entries, name_of};
+use super::layout;
+use super::load::{Reader, Source, from_pixels};
+use super::passed::shown;
+use super::store::{Batch, Place, Store, digest, read_at};
+use super::{ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
 
 /// Pixels to a side.
@@ -32,7 +43,12 @@ const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "d
 
 /// Where the batches lie: `dir`, or the folder of the archive inside it.
 pub fn folder(dir: &Path) -> Option<PathBuf> {
-    [dir.to_path_buf(), dir.join(FOLDER)].into_iter().find(|dir| batches(dir).is_ok_and(|files| !files.is_empty()))
+    [dir.to_path_buf(), dir.join(FOLDER)].into_iter().find(|dir| is_one(dir))
+}
+
+/// Whether batches lie in `dir`.
+pub(super) fn is_one(dir: &Path) -> bool {
+    batches(dir).is_ok_and(|files| !files.is_empty())
 }
 
 /// The batches in `dir`, by name.
@@ -40,69 +56,220 @@ pub fn folder(dir: &Path) -> Option<PathBuf> {
 /// # Errors
 /// [`Error::Io`].
 pub fn batches(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
-        let path = entry.map_err(Error::io(dir))?.path();
-        if is_train(&path) || path.ends_with("test_batch.bin") {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+    Ok(files(dir)?.into_iter().filter(|path| is_official(path)).collect())
 }
 
-fn is_train(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("data_batch_") && name.ends_with(".bin")
-}
-
-/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it.
+/// Files in `dir` that look like batches and have no official name: copies, other languages' versions, batches of one's own.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is no whole number of records or has a label over 9, if
-/// `batches.meta.txt` does not name ten classes, or if another size than 32 is asked for. [`Error::Io`].
+/// [`Error::Io`].
+pub fn strangers(dir: &Path) -> Result<Vec<PathBuf>> {
+    let looks = |path: &PathBuf| {
+        let name = name_of(path).to_lowercase();
+        (name.contains("batch") && !name.starts_with("batches.meta")) || name.ends_with(".bin")
+    };
+    Ok(files(dir)?.into_iter().filter(|path| !is_official(path) && looks(path)).collect())
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    Ok(entries(dir)?.into_iter().filter(|entry| !entry.is_folder()).map(|entry| entry.path).collect())
+}
+
+fn is_official(path: &Path) -> bool {
+    OFFICIAL.iter().any(|(name, _)| path.ends_with(name))
+}
+
+/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. Where they are too many for memory, and no other size
+/// is asked for, images are read from the batches as they are needed.
+///
+/// # Errors
+/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is no whole number of records or has a label over 9, or if
+/// `batches.meta.txt` does not name ten classes. [`Error::Io`].
 pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
-    if reading.size.is_some_and(|size| size != [SIDE; 2]) {
-        return Err(Error::Data("CIFAR-10's pictures stay 32×32; leave --size out".into()));
-    }
+    let (dir, entered) = layout::enter(dir)?;
     let missing = || {
         Error::Data(format!(
-            "{}: neither here nor in {FOLDER} lies a data_batch_*.bin of CIFAR-10's binary version; name the folder that has \
-             them, or let `dbvq-wgpu data cifar10 --download` fetch them",
+            "{}: neither here nor in {FOLDER} lies a data_batch_*.bin (1 to 5) of CIFAR-10's binary version; name the \
+             folder that has them, or let `dbvq-wgpu data cifar10 --dir DIR --download` fetch them",
             dir.display()
         ))
     };
-    let dir = folder(dir).ok_or_else(missing)?;
-    let (train, test): (Vec<_>, Vec<_>) = batches(&dir)?.into_iter().partition(|path| is_train(path));
+    let folder = folder(&dir).ok_or_else(missing)?;
+    let (test, train): (Vec<_>, Vec<_>) =
+        batches(&folder)?.into_iter().partition(|path| path.ends_with("test_batch.bin"));
     if train.is_empty() {
         return Err(missing());
     }
-    let names = names(&dir)?;
-    let records = |files: &[PathBuf]| files.iter().map(|file| records(file)).sum::<Result<usize>>();
-    let total = records(&train)? + records(&test)?;
-    check_memory(&dir, total, PIXELS, 0, reading.memory)?;
-    let mut done = 0;
-    let mut split = |name: &str, files: &[PathBuf]| -> Result<ImageSet> {
-        let mut set = empty(name, &names, reserve(&dir, records(files)? * PIXELS)?);
-        for file in files {
-            append(&mut set, file)?;
-            if let Some(progress) = reading.progress {
-                progress((done + set.len()) as u64, total as u64);
-            }
+    let names = names(&folder)?;
+    let mut notes: Vec<String> = entered.into_iter().collect();
+    let strange: Vec<String> = strangers(&folder)?.iter().map(|path| name_of(path)).collect();
+    if !strange.is_empty() {
+        notes.push(format!("{} not read, by name no batch of CIFAR-10: {}", strange.len(), strange.join(", ")));
+    }
+    notes.extend(beside(&dir, &folder)?);
+    let train = Batches::open(&folder, train)?;
+    let test = if test.is_empty() { None } else { Some(Batches::open(&folder, test)?) };
+    let splits = [("cifar10 train", Some(train)), ("cifar10 test", test)];
+    let total: usize = splits.iter().filter_map(|(_, batches)| batches.as_ref()).map(Source::len).sum();
+    let mut sets = Vec::new();
+    if reading.size.is_some_and(|size| size != [SIDE; 2]) {
+        let sources: Vec<&dyn Source> =
+            splits.iter().flat_map(|(_, batches)| batches).map(|b| b as &dyn Source).collect();
+        let mut reader = Reader::new(&sources, reading)?;
+        for (name, batches) in &splits {
+            let set = batches.as_ref().map(|batches| reader.read(batches, (*name).into(), names.clone()));
+            sets.push(set.transpose()?);
         }
-        if set.len() * PIXELS != set.images.len() {
-            return Err(Error::Data(format!("{}: a batch of it changed while it was read; try again", dir.display())));
+    } else {
+        let on_disk = total as u128 * PIXELS as u128 > u128::from(reading.memory);
+        let mut done = 0;
+        for (name, batches) in splits {
+            let Some(batches) = batches else {
+                sets.push(None);
+                continue;
+            };
+            let count = batches.len();
+            let mut tick = |n: usize| reading.progress.iter().for_each(|p| p((done + n) as u64, total as u64));
+            let (store, labels) = batches.into_store(on_disk, &mut tick)?;
+            done += count;
+            sets.push(Some(ImageSet::from_store(name.into(), [SIDE; 2], store, labels, names.clone())));
         }
-        done += set.len();
-        Ok(set)
-    };
-    let train = split("cifar10 train", &train)?;
-    let test = if test.is_empty() { None } else { Some(split("cifar10 test", &test)?) };
-    Ok(Splits { kind: Kind::Cifar10, train, val: None, test, skipped: Vec::new(), notes: Vec::new() })
+    }
+    let [train, test] = <[_; 2]>::try_from(sets).expect("two splits go in");
+    let train = train.expect("there is a training batch");
+    Ok(Splits { kind: Kind::Cifar10, train, val: None, test, skipped: Vec::new(), notes })
 }
 
-fn empty(name: &str, classes: &[String], images: Vec<u8>) -> ImageSet {
-    ImageSet { name: name.into(), height: SIDE, width: SIDE, images, labels: Vec::new(), classes: classes.into() }
+/// A note on images and folders that lie in `dir` beside the batches in `folder`: somebody may have meant those.
+fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
+    let mut names = Vec::new();
+    for entry in entries(dir)? {
+        if entry.path != folder && (entry.is_folder() || is_picture(&entry.path)) {
+            names.push(entry.name());
+        }
+    }
+    Ok((!names.is_empty()).then(|| format!("beside the batches of CIFAR-10 and not read: {}", shown(&names))))
+}
+
+/// The batches of a split.
+struct Batches {
+    dir: PathBuf,
+    files: Vec<Batch>,
+    /// The label of each record.
+    labels: Vec<u8>,
+    /// Lengths and times of change.
+    stamps: Vec<u64>,
+}
+
+impl Batches {
+    /// Opens `paths` and reads their labels.
+    fn open(dir: &Path, paths: Vec<PathBuf>) -> Result<Batches> {
+        let (mut files, mut labels, mut stamps) = (Vec::new(), Vec::new(), Vec::new());
+        for path in paths {
+            let first = labels.len();
+            let count = records(&path)?;
+            let file = File::open(&path).map_err(Error::io(&path))?;
+            if let What::File { stamp } = Entry::at(path.clone()).what {
+                stamps.push(stamp);
+            }
+            let batch = Batch { path, file, first };
+            for i in 0..count {
+                labels.push(label(&batch, i)?);
+            }
+            files.push(batch);
+        }
+        Ok(Batches { dir: dir.to_path_buf(), files, labels, stamps })
+    }
+
+    /// The images as they are: in memory, or in the batches.
+    fn into_store(self, on_disk: bool, tick: &mut dyn FnMut(usize)) -> Result<(Store, Vec<u32>)> {
+        let mut images = super::reserve(&self.dir, if on_disk { 0 } else { self.labels.len() * PIXELS })?;
+        let mut digests = Vec::with_capacity(self.labels.len());
+        for batch in &self.files {
+            let mut reader =
+                BufReader::with_capacity(1 << 20, File::open(&batch.path).map_err(Error::io(&batch.path))?);
+            let mut record = vec![0; RECORD];
+            let end =
+                self.files.iter().map(|b| b.first).find(|first| *first > batch.first).unwrap_or(self.labels.len());
+            for i in batch.first..end {
+                reader.read_exact(&mut record).map_err(Error::io(&batch.path))?;
+                if record[0] != self.labels[i] {
+                    return Err(Error::Data(format!("{}: changed while it was read; try again", batch.path.display())));
+                }
+                let pixels = interleaved(&record[1..]);
+                digests.push(digest(&pixels));
+                if !on_disk {
+                    images.extend_from_slice(&pixels);
+                }
+                if i.is_multiple_of(1000) {
+                    tick(i);
+                }
+            }
+        }
+        tick(self.labels.len());
+        let labels = self.labels.iter().map(|&label| u32::from(label)).collect();
+        let place = if on_disk { Place::Records(self.files) } else { Place::Memory(images) };
+        Ok((Store { bytes: PIXELS, digests, place }, labels))
+    }
+}
+
+impl Source for Batches {
+    fn root(&self) -> &Path {
+        &self.dir
+    }
+
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn label(&self, i: usize) -> u32 {
+        u32::from(self.labels[i])
+    }
+
+    fn name(&self, i: usize) -> String {
+        let batch = &self.files[self.files.partition_point(|batch| batch.first <= i) - 1];
+        format!("record {} of {}", i - batch.first, batch.path.display())
+    }
+
+    fn decode(&self, i: usize, reading: &Reading) -> Result<RgbImage, String> {
+        let batch = &self.files[self.files.partition_point(|batch| batch.first <= i) - 1];
+        let mut record = vec![0; RECORD];
+        let offset = ((i - batch.first) * RECORD) as u64;
+        read_at(&batch.file, &mut record, offset).map_err(|e| format!("cannot be read ({e})"))?;
+        let image = RgbImage::from_raw(SIDE as u32, SIDE as u32, interleaved(&record[1..]));
+        Ok(from_pixels(image.expect("three bytes a pixel"), reading))
+    }
+
+    fn identify(&self, hasher: &mut blake3::Hasher) {
+        for (batch, stamp) in self.files.iter().zip(&self.stamps) {
+            hasher.update(batch.path.as_os_str().as_encoded_bytes()).update(&stamp.to_le_bytes());
+        }
+    }
+}
+
+/// The label of record `i` of `batch`.
+fn label(batch: &Batch, i: usize) -> Result<u8> {
+    let mut label = [0];
+    let offset = (i * RECORD) as u64;
+    read_at(&batch.file, &mut label, offset).map_err(Error::io(&batch.path))?;
+    if usize::from(label[0]) < CLASSES.len() {
+        return Ok(label[0]);
+    }
+    Err(Error::Data(format!(
+        "{}: the byte at offset {offset} is {}, and a CIFAR-10 label is at most 9; this is another format (the binary version of \
+         CIFAR-10 is wanted) or a damaged file",
+        batch.path.display(),
+        label[0]
+    )))
+}
+
+/// Pixels [32, 32, 3] of the planes [3, 32, 32] of a record.
+pub(super) fn interleaved(planes: &[u8]) -> Vec<u8> {
+    let mut pixels = vec![0; PIXELS];
+    for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+        pixel.copy_from_slice(&[planes[i], planes[i + SIDE * SIDE], planes[i + 2 * SIDE * SIDE]]);
+    }
+    pixels
 }
 
 /// The number of records of `file` by its size.
@@ -118,31 +285,6 @@ fn records(file: &Path) -> Result<usize> {
             whole * RECORD as u64
         )),
     }
-}
-
-/// Reads the records of `file` to where the pictures of `set` end.
-fn append(set: &mut ImageSet, file: &Path) -> Result<()> {
-    let bytes = std::fs::read(file).map_err(Error::io(file))?;
-    for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
-        let (&label, planes) = record.split_first().expect("a record begins with its label");
-        if usize::from(label) >= CLASSES.len() {
-            return Err(Error::Data(format!(
-                "{}: the byte at offset {} is {label}, and a CIFAR-10 label is at most 9; this is another format (the binary \
-                 version of CIFAR-10 is wanted) or a damaged file",
-                file.display(),
-                i * RECORD
-            )));
-        }
-        let at = set.labels.len() * PIXELS;
-        let Some(image) = set.images.get_mut(at..at + PIXELS) else {
-            return Err(Error::Data(format!("{}: changed while it was read; try again", file.display())));
-        };
-        for (j, pixel) in image.chunks_exact_mut(3).enumerate() {
-            pixel.copy_from_slice(&[planes[j], planes[j + SIDE * SIDE], planes[j + 2 * SIDE * SIDE]]);
-        }
-        set.labels.push(u32::from(label));
-    }
-    Ok(())
 }
 
 /// The names in `batches.meta.txt`, or the ten known ones where it is missing.
@@ -198,8 +340,8 @@ mod tests {
         for dir in [dir.path(), &inner] {
             let splits = super::super::open(dir, None, &Reading::default()).expect("a data set");
             assert_eq!((splits.kind, &splits.train.labels[..]), (Kind::Cifar10, &[3, 9, 0][..]));
-            assert_eq!(splits.train.image(1)[..6], [1, 65, 129, 2, 66, 130]);
-            assert_eq!((splits.train.height, splits.train.width, splits.train.images.len()), (32, 32, 3 * PIXELS));
+            assert_eq!(splits.train.image(1).expect("in memory")[..6], [1, 65, 129, 2, 66, 130]);
+            assert_eq!((splits.train.height, splits.train.width, splits.train.len()), (32, 32, 3));
             assert_eq!(splits.train.classes[3], "cat");
             assert_eq!(splits.test.map(|set| set.labels), Some(vec![7]));
         }
@@ -231,12 +373,57 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_limits_hold_here_too() {
+    fn images_are_the_same_in_memory_on_disk_and_packed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let cache = dir.path().join("cache");
+        write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
+        write(dir.path(), "data_batch_3.bin", &batch(&[3, 4, 5]));
+        let whole = open(dir.path(), &Reading::default()).expect("it fits").train;
+        let disk = open(dir.path(), &Reading { memory: 5 * PIXELS as u64 - 1, ..Reading::default() }).expect("on disk");
+        assert!(disk.train.is_on_disk() && !whole.is_on_disk());
+        let all = [0, 1, 2, 3, 4];
+        assert_eq!(disk.train.floats(&all).expect("it reads"), whole.floats(&all).expect("in memory"));
+        assert_eq!((disk.train.labels.clone(), disk.train.checksum()), (whole.labels.clone(), whole.checksum()));
+        assert_eq!(disk.train.moments().expect("it reads"), whole.moments().expect("in memory"));
+        let small = Reading { size: Some([16, 8]), ..Reading::default() };
+        let small_whole = open(dir.path(), &small).expect("it is resized").train;
+        let packed = Reading { memory: 0, cache: Some(cache.clone()), ..small };
+        for _ in 0..2 {
+            let packed = open(dir.path(), &packed).expect("it is packed").train;
+            assert!(packed.is_on_disk());
+            assert_eq!((packed.height, packed.width), (16, 8));
+            assert_eq!(packed.floats(&all).expect("it reads"), small_whole.floats(&all).expect("in memory"));
+        }
+        assert_eq!(std::fs::read_dir(cache).expect("the cache").count(), 1, "packed once");
+        let said = open(dir.path(), &Reading { memory: 0, ..small }).expect_err("no cache").to_string();
+        assert!(said.contains("--memory") && said.contains("cache"), "{said}");
+    }
+
+    #[test]
+    fn a_batch_that_changes_while_it_is_in_use_is_told() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
-        let said = |reading| open(dir.path(), &reading).expect_err("refused").to_string();
-        assert!(said(Reading { size: Some([16, 16]), ..Reading::default() }).contains("--size"));
-        assert!(said(Reading { memory: 6143, ..Reading::default() }).contains("--memory"));
-        open(dir.path(), &Reading { memory: 6144, size: Some([32; 2]), ..Reading::default() }).expect("it fits");
+        let set = open(dir.path(), &Reading { memory: 0, ..Reading::default() }).expect("on disk").train;
+        let mut bytes = batch(&[1, 2]);
+        bytes[RECORD + 7] ^= 1;
+        write(dir.path(), "data_batch_1.bin", &bytes);
+        assert!(set.image(0).is_ok());
+        let said = set.image(1).expect_err("it changed").to_string();
+        assert!(said.contains("data_batch_1.bin changed"), "{said}");
+        write(dir.path(), "data_batch_1.bin", &bytes[..RECORD]);
+        assert_eq!(set.floats(&[1]).expect_err("it is cut off").exit_code(), 9);
+    }
+
+    #[test]
+    fn only_official_names_are_read_and_the_rest_named() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
+        let others =
+            ["data_batch_1 (1).bin", "data_batch_1.bin.bak", "data_batch_6.bin", "test_batch copy.bin", "data_batch_1"];
+        others.iter().for_each(|name| write(dir.path(), name, &batch(&[1, 2])));
+        let splits = open(dir.path(), &Reading::default()).expect("a data set");
+        assert_eq!((splits.train.len(), splits.test.is_none()), (2, true));
+        let notes = splits.notes.join("; ");
+        assert!(others.iter().all(|name| notes.contains(name)), "{notes}");
     }
 }

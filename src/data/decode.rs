@@ -1,7 +1,8 @@
-//! One picture from its file: PNG, JPEG or WebP by content, to 8-bit RGB.
+//! One image from its file, by content, to 8-bit RGB.
 //!
-//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, and a photograph is turned as its
-//! EXIF orientation says. A file that claims to be gigantic is refused before its pixels are unpacked.
+//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, a photograph is turned as its EXIF
+//! orientation says, and of an animation the first frame is taken. A file that claims to be gigantic is refused before its
+//! pixels are unpacked.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -9,51 +10,73 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-/// File names that are taken for pictures end so, in small letters or capitals.
-pub const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+use super::jpeg;
+
+/// File names that are taken for images end so, in small letters or capitals.
+pub const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff"];
+/// What is read, for messages.
+pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
 /// Most pixels to a side.
 const SIDE: u32 = 16_384;
-/// Most bytes of a file, and of a picture while it is decoded.
+/// Most bytes of a file, and of an image while it is decoded.
 const BYTES: u64 = 256 << 20;
 
-/// Whether `path` is named as a picture.
+/// How an image gets a size that it does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// All of it, squashed.
+    #[default]
+    Squash,
+    /// The largest part in its middle that has the shape, scaled.
+    Crop,
+}
+
+/// Whether `path` is named as an image.
 pub fn is_picture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     EXTENSIONS.contains(&extension.as_str())
 }
 
-/// The picture in `path`, squashed to `size` ([height, width]) if that is given.
+/// The image in `path`, brought to the size ([height, width]) that is given.
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
-pub fn picture(path: &Path, size: Option<[usize; 2]>) -> Result<RgbImage, String> {
+pub fn picture(path: &Path, size: Option<([usize; 2], Fit)>) -> Result<RgbImage, String> {
     let picture = guarded(path)?;
     Ok(match size {
-        Some(size) if size != size_of(&picture) => resized(&picture, size),
-        _ if picture.dimensions() == (1, 1) && size.is_none() => {
-            return Err(
-                "is a single pixel (a placeholder?); take it away, or resize all with --size (of train: --resize)"
-                    .into(),
-            );
-        }
-        _ => picture,
+        Some((size, fit)) => fitted(picture, size, fit),
+        None => picture,
     })
 }
 
-/// The middle square of the picture in `path`, `side` × `side`, and its own [height, width] if that was another.
+/// The image in `path` at `side` × `side`, and its own [height, width] if that was another.
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
-pub fn square(path: &Path, side: usize) -> Result<(RgbImage, Option<[usize; 2]>), String> {
+pub fn square(path: &Path, side: usize, fit: Fit) -> Result<(RgbImage, Option<[usize; 2]>), String> {
     let picture = guarded(path)?;
+    let was = size_of(&picture);
+    let changed = (was != [side, side]).then_some(was);
+    Ok((fitted(picture, [side, side], fit), changed))
+}
+
+/// `picture` at `size`, [height, width].
+pub(super) fn fitted(picture: RgbImage, size: [usize; 2], fit: Fit) -> RgbImage {
     let [height, width] = size_of(&picture);
-    if [height, width] == [side, side] {
-        return Ok((picture, None));
+    if [height, width] == size {
+        return picture;
     }
-    let short = height.min(width);
-    let [top, left] = [height, width].map(|length| ((length - short) / 2) as u32);
-    let middle = image::imageops::crop_imm(&picture, left, top, short as u32, short as u32).to_image();
-    Ok((resized(&middle, [side, side]), Some([height, width])))
+    match fit {
+        Fit::Squash => resized(&picture, size),
+        Fit::Crop => {
+            // The largest height and width that stand in the ratio of `size`.
+            let rows = height.min((width * size[0] / size[1]).max(1));
+            let columns = width.min((height * size[1] / size[0]).max(1));
+            let [top, left] = [(height - rows) / 2, (width - columns) / 2].map(|length| length as u32);
+            let middle = image::imageops::crop_imm(&picture, left, top, columns as u32, rows as u32).to_image();
+            if size_of(&middle) == size { middle } else { resized(&middle, size) }
+        }
+    }
 }
 
 /// Averages over the source pixels when it shrinks; no ringing.
@@ -78,7 +101,7 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
         return Err(if length == 0 { "is empty".into() } else { format!("is over {} MiB", BYTES >> 20) });
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let foreign = "is damaged or of another format than PNG, JPEG and WebP";
+    let foreign = format!("is damaged or no {FORMATS}");
     // Some decoders end their words with a line.
     let broken = |e: image::ImageError| format!("{foreign} ({})", e.to_string().trim());
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| e.to_string())?;
@@ -92,32 +115,13 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
         let most = format!("{SIDE} pixels to a side and {} MiB", BYTES >> 20);
         return Err(format!("has {width}×{height} pixels, over the limit of {most}; scale it down"));
     }
-    if format == Some(ImageFormat::Jpeg) && !reaches_its_end(&bytes) {
-        return Err("is cut off (a JPEG without its end marker)".into());
+    if format == Some(ImageFormat::Jpeg) {
+        jpeg::check(&bytes)?;
     }
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
     Ok(if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() })
-}
-
-/// Whether the JPEG has its end marker. Its decoder is content without, and paints grey what is missing.
-fn reaches_its_end(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[mark, code]) = bytes.get(at..at + 2) {
-        at += match (mark, code) {
-            (0xFF, 0xD9) => return true,
-            // Compressed data, stuffed bytes and restart markers in it, fill bytes.
-            (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => 2,
-            (0xFF, 0xFF) => 1,
-            (0xFF, _) => match bytes.get(at + 2..at + 4) {
-                Some(&[high, low]) => 2 + usize::from(u16::from_be_bytes([high, low])),
-                _ => return false,
-            },
-            _ => 1,
-        };
-    }
-    false
 }
 
 fn on_white(image: &DynamicImage) -> RgbImage {
@@ -150,7 +154,8 @@ mod tests {
     #[test]
     fn every_format_and_colour_becomes_rgb() {
         let rgb = RgbImage::from_fn(5, 4, |x, y| Rgb([x as u8 * 40, y as u8 * 60, 128]));
-        for name in ["a.png", "a.PNG", "a.webp"] {
+        for name in ["a.png", "a.PNG", "a.webp", "a.bmp", "a.TIF", "a.gif"] {
+            assert!(is_picture(Path::new(name)), "{name}");
             assert_eq!(through(name, rgb.clone()).expect(name), rgb, "{name}");
         }
         let jpeg = through("a.jpeg", rgb).expect("a JPEG");
@@ -182,7 +187,7 @@ mod tests {
         let path = dir.path().join("a.png");
         RgbImage::from_fn(8, 2, |x, _| Rgb([if x < 4 { 0 } else { 200 }; 3])).save(&path).expect("a temporary file");
         assert_eq!(size_of(&picture(&path, None).expect("as it is")), [2, 8]);
-        let squashed = picture(&path, Some([2, 2])).expect("squashed");
+        let squashed = picture(&path, Some(([2, 2], Fit::Squash))).expect("squashed");
         assert_eq!(size_of(&squashed), [2, 2]);
         assert!(squashed.get_pixel(0, 0).0[0] < 30 && squashed.get_pixel(1, 1).0[0] > 170, "{squashed:?}");
     }
@@ -193,19 +198,10 @@ mod tests {
         let path = dir.path().join("a.png");
         let bands = RgbImage::from_fn(12, 4, |x, _| Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3]));
         bands.save(&path).expect("a temporary file");
-        let (middle, was) = square(&path, 2).expect("a picture");
+        let (middle, was) = square(&path, 2, Fit::Crop).expect("a picture");
         assert_eq!((middle, was), (RgbImage::from_pixel(2, 2, Rgb([200; 3])), Some([4, 12])));
         RgbImage::new(3, 3).save(&path).expect("a temporary file");
-        assert_eq!(square(&path, 3).expect("as it is"), (RgbImage::new(3, 3), None));
-    }
-
-    #[test]
-    fn a_single_pixel_is_no_picture_unless_resized() {
-        let dir = folder();
-        let path = dir.path().join("a.png");
-        RgbImage::new(1, 1).save(&path).expect("a temporary file");
-        assert!(picture(&path, None).expect_err("refused").contains("single pixel"));
-        assert!(picture(&path, Some([2, 2])).is_ok() && picture(&path, Some([1, 1])).is_ok());
+        assert_eq!(square(&path, 3, Fit::Crop).expect("as it is"), (RgbImage::new(3, 3), None));
     }
 
     #[test]
@@ -224,8 +220,8 @@ mod tests {
             std::fs::write(&path, &bytes).expect("a temporary file");
             assert!(picture(&path, None).is_ok(), "{name}");
         }
-        std::fs::write(&path, b"GIF89a, or whatever").expect("a temporary file");
-        assert!(picture(&path, None).expect_err("refused").contains("another format"));
+        std::fs::write(&path, b"RIFF, or whatever").expect("a temporary file");
+        assert!(picture(&path, None).expect_err("refused").contains("no PNG, JPEG"));
     }
 
     #[test]
@@ -246,10 +242,41 @@ mod tests {
                 }
                 std::fs::write(&path, &bytes).expect("a temporary file");
                 assert!(
-                    picture(&path, Some([4, 4])).is_ok_and(|p| size_of(&p) == [4, 4]) || picture(&path, None).is_err()
+                    picture(&path, Some(([4, 4], Fit::Squash))).is_ok_and(|p| size_of(&p) == [4, 4])
+                        || picture(&path, None).is_err()
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_jpeg_cut_off_with_an_end_marker_is_damaged() {
+        let dir = folder();
+        let path = dir.path().join("a.jpg");
+        let noise = RgbImage::from_fn(128, 128, |x, y| Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8]));
+        noise.save(&path).expect("a temporary file");
+        let whole = std::fs::read(&path).expect("it was written");
+        for percent in [20, 40, 50, 66, 80, 95, 99] {
+            let mut bytes = whole[..whole.len() * percent / 100].to_vec();
+            bytes.extend([0xFF, 0xD9]);
+            std::fs::write(&path, &bytes).expect("a temporary file");
+            let said = picture(&path, None).map(drop).expect_err("refused");
+            assert!(said.contains("damaged"), "{percent} %: {said}");
+        }
+        // What comes after the end is of no harm.
+        std::fs::write(&path, [&whole[..], b"a maker's note"].concat()).expect("a temporary file");
+        assert!(picture(&path, None).is_ok());
+    }
+
+    #[test]
+    fn crops_keep_the_shape_of_things() {
+        let picture = RgbImage::from_fn(12, 6, |x, _| Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3]));
+        assert_eq!(size_of(&fitted(picture.clone(), [6, 4], Fit::Crop)), [6, 4]);
+        assert_eq!(fitted(picture.clone(), [6, 4], Fit::Crop), RgbImage::from_pixel(4, 6, Rgb([200; 3])));
+        assert_eq!(size_of(&fitted(picture.clone(), [3, 12], Fit::Crop)), [3, 12]);
+        assert_eq!(fitted(picture.clone(), [6, 12], Fit::Crop), picture);
+        assert_eq!(size_of(&fitted(picture, [1, 1], Fit::Squash)), [1, 1]);
+        assert_eq!(size_of(&fitted(RgbImage::new(1, 9), [4, 1], Fit::Crop)), [4, 1]);
     }
 
     #[test]

@@ -1,69 +1,184 @@
-//! Trees of pictures (PNG, JPEG, WebP): a folder for each class, or one folder without classes.
+//! Trees of images: a folder for each class, or one folder without classes.
 //!
-//! A class is a folder below the root and has the pictures of all folders inside it. With a folder `train` in the root,
-//! `train`, `val` and `test` are roots of their own, and nothing else may hold pictures. Names that begin with a dot and files of other kinds are passed by.
-//! Classes are in the order of their names. They take turns, each with its pictures in the order of their paths: whoever looks at
-//! the first pictures of a set, or at any that follow each other, sees all classes by their shares.
+//! A class is a folder below the root and has the images of all folders inside it. With a folder `train` in the root (or
+//! `Training`, `train2017`, …), that and those of validation and test are roots of their own, and nothing else may hold images;
+//! with a list `train.csv` beside the images, the lists say which image is in which split and class. A single folder around all
+//! that is entered. Whatever is not read is counted and told ([`Splits::notes`]); what cannot be looked at is an error, or skipped.
+//! Classes are in the order of their names. They take turns, each with its images in the order of their paths: whoever looks at
+//! the first images of a set, or at any that follow each other, sees all classes by their shares.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use image::RgbImage;
 
-use super::decode::{EXTENSIONS, is_picture, picture, size_of};
-use super::{Broken, ImageSet, Kind, Reading, Splits, check_memory, reserve};
+use super::decode::{EXTENSIONS, is_picture};
+use super::entries::{Entry, What, entries, name_of};
+use super::layout::{self, Layout, SPLITS, split_of};
+use super::lists::List;
+use super::load::{Reader, Source, from_file};
+use super::passed::{Passed, shown};
+use super::{Broken, Kind, Reading, Splits, mini_imagenet};
 use crate::error::{Error, Result};
 
-const SPLITS: [&str; 3] = ["train", "val", "test"];
-
-/// The pictures below a root, not yet read.
+/// The images below a root, not yet read.
 pub(super) struct Tree {
     pub root: PathBuf,
     pub classes: Vec<String>,
-    /// Path and class of each picture.
-    pub files: Vec<(PathBuf, u32)>,
-    /// A file that is no picture, to be named where there are no others.
+    pub files: Vec<Image>,
+    /// What cannot be looked at, and why.
+    unreadable: Vec<(PathBuf, String)>,
+    passed: Passed,
+    /// A file that is no image, to be named where there are no others.
     other: Option<PathBuf>,
 }
 
-/// Reads the tree at `dir`, or those at its `train`, `val` and `test`.
-///
-/// # Errors
-/// [`Error::Data`] if there is no picture, one is broken (unless skipped) or of another size than the first, pictures lie
-/// beside folders of classes, or all together take too much memory. [`Error::Io`] if a folder cannot be read.
-pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
-    if dir.join("train").is_dir() {
-        return read_splits(Kind::Folder, dir, scan_splits(dir)?, reading);
-    }
-    read_splits(Kind::Folder, dir, [Some(Tree::scan(dir)?), None, None], reading)
+/// An image of a tree.
+pub(super) struct Image {
+    pub path: PathBuf,
+    pub class: u32,
+    /// Changes when the file does.
+    stamp: u64,
 }
 
-/// The trees of `train`, which must be there, `val` and `test`.
-pub(super) fn scan_splits(dir: &Path) -> Result<[Option<Tree>; 3]> {
-    let scan = |name: &str| {
-        let root = dir.join(name);
-        (name == "train" || root.is_dir()).then(|| Tree::scan(&root)).transpose()
+/// Reads the data set at `dir`.
+///
+/// # Errors
+/// [`Error::Data`] if there is no image, one is broken (unless skipped) or of another size than the first, something cannot be
+/// looked at (unless skipped), images lie beside folders of classes, or splits cannot be told apart. [`Error::Io`] if a
+/// folder cannot be listed.
+pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
+    let (root, entered) = layout::enter(dir)?;
+    let (layout, notes) = layout::find(&root)?;
+    let mut notes: Vec<String> = entered.into_iter().chain(notes).collect();
+    let trees = match &layout {
+        Layout::Classes => [Some(Tree::scan(&root)?), None, None],
+        Layout::Splits(folders) => {
+            let trees = scan_splits(&root, folders)?;
+            notes.extend(mini_imagenet::unused(&root)?);
+            trees
+        }
+        Layout::Lists(lists) => listed(&root, lists, &mut notes)?,
     };
+    let mut splits = read_splits(Kind::Folder, &root, trees, reading)?;
+    splits.notes.splice(0..0, notes);
+    Ok(splits)
+}
+
+/// The trees of the folders of the splits, the first of which is there.
+pub(super) fn scan_splits(root: &Path, folders: &[Option<PathBuf>; 3]) -> Result<[Option<Tree>; 3]> {
     // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in silence.
-    for other in folders(dir)?.iter().filter(|path| !SPLITS.iter().any(|split| path.ends_with(split))) {
-        if Tree::holds_pictures(other)? {
+    for other in entries(root)?.iter().filter(|entry| entry.is_folder() && split_of(&entry.name()).is_none()) {
+        if Tree::holds_images(&other.path)? {
+            let train = folders[0].as_deref().map(name_of).unwrap_or_default();
             return Err(Error::Data(format!(
-                "{} holds pictures beside train, and is neither val nor test; rename it or move it away (or rename train, if \
-                 that is a class)",
-                other.display()
+                "{} holds images beside {train}, and is no split by its name (train, val, test); rename it or move it away, or \
+                 rename {train} if that is a class",
+                other.path.display()
             )));
         }
     }
-    let [train, mut val, mut test] = [scan("train")?, scan("val")?, scan("test")?];
+    let scan = |folder: &Option<PathBuf>| folder.as_deref().map(Tree::scan).transpose();
+    let [mut train, mut val, mut test] = [scan(&folders[0])?, scan(&folders[1])?, scan(&folders[2])?];
+    if let Some(train) = &mut train {
+        // What lies beside the splits is told with the first of them.
+        let mut beside = Tree::new(root);
+        beside.enter(root, None, &mut HashSet::new())?;
+        train.passed.beside = beside.files.iter().map(|image| name_of(&image.path)).collect();
+        train.unreadable.append(&mut beside.unreadable);
+    }
     for tree in [&mut val, &mut test].into_iter().flatten() {
         tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
     }
     Ok([train, val, test])
 }
 
-/// Reads the pictures of `train`, `val` and `test`.
+/// The trees that lists make of the images beside them.
+fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) -> Result<[Option<Tree>; 3]> {
+    let folder = layout::listed_images(root)?;
+    let mut all = Tree::new(&folder);
+    all.enter(&folder, Some(0), &mut HashSet::new())?;
+    let mut images: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, image) in all.files.iter().enumerate() {
+        let below = image.path.strip_prefix(&folder).unwrap_or(&image.path).to_string_lossy().replace('\\', "/");
+        let name = name_of(&image.path);
+        if name != below {
+            images.entry(name).or_default().push(i);
+        }
+        images.entry(below).or_default().push(i);
+    }
+    let mut owner: Vec<Option<usize>> = vec![None; all.files.len()];
+    let mut trees = [None, None, None];
+    for (split, path) in lists.iter().enumerate() {
+        let Some(path) = path else { continue };
+        let list = List::read(path)?;
+        let mut tree = Tree::new(&folder);
+        let mut classes: Vec<String> = list.entries.iter().map(|(_, class)| class.clone()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let numbers: HashMap<&str, u32> = (0..).zip(&classes).map(|(i, class)| (class.as_str(), i)).collect();
+        let mut missing = 0;
+        for (name, class) in &list.entries {
+            let i = match images.get(name.trim_start_matches("./")).map(Vec::as_slice) {
+                Some(&[i]) => i,
+                Some(several) => {
+                    let first = all.files[several[0]].path.display();
+                    let second = all.files[several[1]].path.display();
+                    return Err(Error::Data(format!(
+                        "{}: {name} may be {first} or {second}; write its path below {}",
+                        path.display(),
+                        folder.display()
+                    )));
+                }
+                None => {
+                    missing += 1;
+                    continue;
+                }
+            };
+            if let Some(before) = owner[i].replace(split) {
+                let image = all.files[i].path.display();
+                let other =
+                    if before == split { "twice".into() } else { format!("in the list of {} too", SPLITS[before]) };
+                return Err(Error::Data(format!("{}: {image} is listed {other}; list it once", path.display())));
+            }
+            let image = &all.files[i];
+            tree.files.push(Image { path: image.path.clone(), class: numbers[class.as_str()], stamp: image.stamp });
+        }
+        if missing > 0 {
+            let listed = list.entries.len();
+            notes.push(format!("{} of the {listed} images of {} are here", listed - missing, path.display()));
+        }
+        tree.classes = classes;
+        if tree.files.is_empty() {
+            return Err(Error::Data(format!(
+                "{}: none of its {} images lies below {}; move them there",
+                path.display(),
+                list.entries.len(),
+                folder.display()
+            )));
+        }
+        tree.take_turns();
+        trees[split] = Some(tree);
+    }
+    let unlisted = owner.iter().filter(|split| split.is_none()).count();
+    if unlisted > 0 {
+        let first = owner.iter().position(Option::is_none).expect("one is not listed");
+        let image = all.files[first].path.display();
+        notes.push(format!("{unlisted} images are in no list and are not read, as {image}"));
+    }
+    let [train, mut val, mut test] = trees;
+    let mut train: Option<Tree> = train;
+    for tree in [&mut val, &mut test].into_iter().flatten() {
+        tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
+    }
+    if let Some(train) = &mut train {
+        train.unreadable = all.unreadable;
+        train.passed = all.passed;
+    }
+    Ok([train, val, test])
+}
+
+/// Reads the images of the trees; that of train must be there.
 pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], reading: &Reading) -> Result<Splits> {
     let name = match kind {
         Kind::MiniImageNet => Some("mini-imagenet".to_string()),
@@ -71,81 +186,138 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
     };
     let name = name.as_deref().unwrap_or("folder");
     let alone = trees.iter().flatten().count() == 1 && kind == Kind::Folder;
-    let total = trees.iter().flatten().map(|tree| tree.files.len() as u64).sum();
-    let done = AtomicU64::new(0);
-    let tick = || {
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        reading.progress.iter().for_each(|progress| progress(done, total));
-    };
-    let mut state = State { reading, tick: &tick, first: None, taken: 0, skipped: Vec::new() };
+    let (mut notes, mut skipped) = (Vec::new(), Vec::new());
+    for tree in trees.iter().flatten() {
+        for (path, why) in &tree.unreadable {
+            if reading.broken == Broken::Error {
+                let path = path.display();
+                return Err(Error::Data(format!(
+                    "{path} {why}; mend or remove it, or leave out all such files with --skip-broken"
+                )));
+            }
+            skipped.push(format!("{} {why}", path.display()));
+        }
+        notes.extend(tree.passed.notes(&name_of(&tree.root)));
+        if tree.files.is_empty() {
+            return Err(tree.nothing());
+        }
+    }
+    let sources: Vec<&dyn Source> = trees.iter().flatten().map(|tree| tree as &dyn Source).collect();
+    let mut reader = Reader::new(&sources, reading)?;
     let mut sets = Vec::new();
-    for (tree, split) in trees.into_iter().zip(SPLITS) {
+    for (tree, split) in trees.iter().zip(SPLITS) {
+        let Some(tree) = tree else {
+            sets.push(None);
+            continue;
+        };
         let name = if alone { name.into() } else { format!("{name} {split}") };
-        sets.push(tree.map(|tree| state.read(tree, name)).transpose()?);
+        sets.push(Some(reader.read(tree, name, tree.classes.clone())?));
     }
     let [train, val, test] = <[_; 3]>::try_from(sets).expect("three splits go in");
     let train = train.expect("every caller has a training split");
-    Ok(Splits { kind, train, val, test, skipped: state.skipped, notes: Vec::new() })
+    skipped.extend(reader.skipped);
+    Ok(Splits { kind, train, val, test, skipped, notes })
+}
+
+impl Source for Tree {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn label(&self, i: usize) -> u32 {
+        self.files[i].class
+    }
+
+    fn name(&self, i: usize) -> String {
+        self.files[i].path.display().to_string()
+    }
+
+    fn decode(&self, i: usize, reading: &Reading) -> Result<RgbImage, String> {
+        from_file(&self.files[i].path, reading)
+    }
+
+    fn identify(&self, hasher: &mut blake3::Hasher) {
+        for image in &self.files {
+            hasher.update(image.path.as_os_str().as_encoded_bytes());
+            hasher.update(&image.stamp.to_le_bytes());
+        }
+    }
 }
 
 impl Tree {
     fn new(root: &Path) -> Tree {
-        Tree { root: root.into(), classes: Vec::new(), files: Vec::new(), other: None }
+        Tree {
+            root: root.into(),
+            classes: Vec::new(),
+            files: Vec::new(),
+            unreadable: Vec::new(),
+            passed: Passed::default(),
+            other: None,
+        }
     }
 
-    fn holds_pictures(root: &Path) -> Result<bool> {
+    /// Whether an image lies below `root`, or something that cannot be looked at.
+    pub fn holds_images(root: &Path) -> Result<bool> {
         let mut tree = Tree::new(root);
         tree.enter(root, Some(0), &mut HashSet::new())?;
-        Ok(!tree.files.is_empty())
+        Ok(!tree.files.is_empty() || !tree.unreadable.is_empty())
     }
 
-    /// Finds the pictures below `root`.
+    /// Finds the images below `root`. There may be none, if something cannot be looked at.
     pub fn scan(root: &Path) -> Result<Tree> {
         let mut tree = Tree::new(root);
         let mut seen = HashSet::new();
         tree.enter(root, None, &mut seen)?;
         let flat = tree.files.len();
-        for folder in folders(root)? {
+        for folder in entries(root)?.into_iter().filter(Entry::is_folder) {
             let before = tree.files.len();
             let class = tree.classes.len() as u32;
-            tree.enter(&folder, Some(class), &mut seen)?;
+            tree.enter(&folder.path, Some(class), &mut seen)?;
             if tree.files.len() > before {
-                tree.classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                tree.classes.push(folder.name());
+                no_splits_in(&folder.path)?;
+            } else {
+                tree.passed.empty.push(folder.name());
             }
         }
-        if let (true, Some(class), Some((file, _))) = (flat > 0, tree.classes.first(), tree.files.first()) {
+        if let (true, Some(class), Some(file)) = (flat > 0, tree.classes.first(), tree.files.first()) {
             let root = root.display();
             return Err(Error::Data(format!(
-                "{} lies beside folders of pictures ({class}); move it into one of them, or the folders out of {root}",
-                file.display()
+                "{} lies beside folders of images ({class}); move it into one of them, or the folders out of {root}",
+                file.path.display()
             )));
         }
         if flat > 0 {
             tree.classes.push(root.file_name().map_or("all".into(), |name| name.to_string_lossy().into_owned()));
         }
-        if tree.files.is_empty() {
+        if tree.files.is_empty() && tree.unreadable.is_empty() {
             return Err(tree.nothing());
         }
         tree.take_turns();
         Ok(tree)
     }
 
-    /// Spreads each class evenly over the whole: picture i of n comes at (i + ½) / n.
+    /// Spreads each class evenly over the whole: image i of n comes at (i + ½) / n.
     fn take_turns(&mut self) {
         let mut counts = vec![0u64; self.classes.len()];
-        self.files.iter().for_each(|(_, class)| counts[*class as usize] += 1);
+        self.files.iter().for_each(|image| counts[image.class as usize] += 1);
         let mut ranks = vec![0u64; self.classes.len()];
         let mut places = Vec::with_capacity(self.files.len());
-        for (path, class) in self.files.drain(..) {
-            let (rank, count) = (&mut ranks[class as usize], counts[class as usize]);
-            places.push(((2 * *rank + 1) as f64 / count as f64, class, path));
+        for image in self.files.drain(..) {
+            let class = image.class as usize;
+            let (rank, count) = (&mut ranks[class], counts[class]);
+            places.push(((2 * *rank + 1) as f64 / count as f64, image));
             *rank += 1;
         }
-        places.sort_by(|(a, class_a, _), (b, class_b, _)| a.total_cmp(b).then(class_a.cmp(class_b)));
-        self.files = places.into_iter().map(|(_, class, path)| (path, class)).collect();
+        places.sort_by(|(a, image), (b, other)| a.total_cmp(b).then(image.class.cmp(&other.class)));
+        self.files = places.into_iter().map(|(_, image)| image).collect();
     }
 
-    /// Takes the pictures of `folder`; with a class, those of the folders inside it too.
+    /// Takes the images of `folder`; with a class, those of the folders inside it too.
     fn enter(&mut self, folder: &Path, class: Option<u32>, seen: &mut HashSet<PathBuf>) -> Result<()> {
         if !seen.insert(folder.canonicalize().map_err(Error::io(folder))?) {
             let path = folder.display();
@@ -153,14 +325,34 @@ impl Tree {
                 "{path} is reached twice; a link in the data leads back into it, remove it"
             )));
         }
-        for path in visible(folder)?.into_iter().filter(|path| path.is_file()) {
-            match is_picture(&path) {
-                true => self.files.push((path, class.unwrap_or(0))),
-                false => self.other = Some(path),
+        let listed = match entries(folder) {
+            Ok(listed) => listed,
+            Err(Error::Io { path, source }) => {
+                self.unreadable.push((path, format!("cannot be listed ({source})")));
+                return Ok(());
+            }
+            Err(other) => return Err(other),
+        };
+        for entry in &listed {
+            match &entry.what {
+                What::Folder => {}
+                What::File { stamp } if is_picture(&entry.path) => {
+                    let (path, class) = (entry.path.clone(), class.unwrap_or(0));
+                    self.files.push(Image { path, class, stamp: *stamp });
+                }
+                What::File { .. } => {
+                    self.passed.file(&entry.path);
+                    self.other = Some(entry.path.clone());
+                }
+                What::Junk => self.passed.junk(&entry.path),
+                What::Special => self.passed.special(&entry.path),
+                What::Unreadable(why) => self.unreadable.push((entry.path.clone(), why.clone())),
             }
         }
-        for inner in folders(folder)?.iter().filter(|_| class.is_some()) {
-            self.enter(inner, class, seen)?;
+        if class.is_some() {
+            for inner in listed.iter().filter(|entry| entry.is_folder()) {
+                self.enter(&inner.path, class, seen)?;
+            }
         }
         Ok(())
     }
@@ -168,7 +360,7 @@ impl Tree {
     fn nothing(&self) -> Error {
         let other = self.other.iter().map(|path| format!(" (there are others, as {})", path.display()));
         Error::Data(format!(
-            "{}: no pictures here or in folders below; files that end in .{} are looked for{}",
+            "{}: no images here or in folders below; files that end in .{} are looked for{}",
             self.root.display(),
             EXTENSIONS.join(", ."),
             other.collect::<String>()
@@ -179,142 +371,22 @@ impl Tree {
     fn share_classes(&mut self, train: &[String]) {
         let places = self.classes.iter().map(|class| train.iter().position(|c| c == class));
         if let Some(places) = places.collect::<Option<Vec<usize>>>() {
-            self.files.iter_mut().for_each(|(_, label)| *label = places[*label as usize] as u32);
+            self.files.iter_mut().for_each(|image| image.class = places[image.class as usize] as u32);
             self.classes = train.into();
         }
     }
 }
 
-/// The entries of `folder` in order, without hidden ones.
-fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            entries.push(entry.path());
-        }
+/// An error if the folder of a class holds splits of its own: its test images would be trained on.
+fn no_splits_in(class: &Path) -> Result<()> {
+    let folders: Vec<String> = entries(class)?.iter().filter(|entry| entry.is_folder()).map(Entry::name).collect();
+    let splits: Vec<usize> = folders.iter().filter_map(|name| split_of(name)).collect();
+    if splits.contains(&0) && splits.iter().any(|&split| split > 0) {
+        let (class, name) = (class.display(), name_of(class));
+        return Err(Error::Data(format!(
+            "{class} would be a class, but holds splits ({}); put the splits above the classes, as in train/{name} and test/{name}",
+            shown(&folders)
+        )));
     }
-    entries.sort_unstable();
-    Ok(entries)
-}
-
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    Ok(visible(folder)?.into_iter().filter(|path| path.is_dir()).collect())
-}
-
-/// What the splits of one data set share while they are read.
-struct State<'a> {
-    reading: &'a Reading<'a>,
-    tick: &'a (dyn Fn() + Sync),
-    /// The first picture and its [height, width].
-    first: Option<(PathBuf, [usize; 2])>,
-    taken: u64,
-    skipped: Vec<String>,
-}
-
-/// Why a picture is not in the set.
-enum Unfit {
-    Broken(String),
-    Size([usize; 2]),
-}
-
-impl State<'_> {
-    fn read(&mut self, tree: Tree, name: String) -> Result<ImageSet> {
-        let Tree { root, classes, files, .. } = tree;
-        let (first, size) = self.size(&root, &files)?;
-        let bytes = size[0] * size[1] * 3;
-        check_memory(&root, files.len(), bytes, self.taken, self.reading.memory)?;
-        let mut images = reserve(&root, files.len() * bytes)?;
-        let unfit = self.decode(&files, size, &mut images);
-        for (i, why) in &unfit {
-            let file = &files[*i].0;
-            match why {
-                Unfit::Broken(why) if self.reading.broken == Broken::Skip => {
-                    self.skipped.push(format!("{} {why}", file.display()));
-                }
-                Unfit::Broken(why) => return Err(broken(file, why)),
-                Unfit::Size(other) => return Err(unequal([(file, *other), (&first, size)])),
-            }
-        }
-        let gaps: HashSet<usize> = unfit.iter().map(|(i, _)| *i).collect();
-        let kept: Vec<usize> = (0..files.len()).filter(|i| !gaps.contains(i)).collect();
-        for (to, &from) in kept.iter().enumerate().filter(|(to, from)| to < *from) {
-            images.copy_within(from * bytes..(from + 1) * bytes, to * bytes);
-        }
-        images.truncate(kept.len() * bytes);
-        let labels: Vec<u32> = kept.iter().map(|&i| files[i].1).collect();
-        if labels.is_empty() {
-            return Err(all_broken(&root, files.len()));
-        }
-        self.taken += images.len() as u64;
-        Ok(ImageSet { name, height: size[0], width: size[1], images, labels, classes })
-    }
-
-    /// The size of every picture, and a picture that has it: the first of all splits that is whole.
-    fn size(&mut self, root: &Path, files: &[(PathBuf, u32)]) -> Result<(PathBuf, [usize; 2])> {
-        for (file, _) in files {
-            if let Some(first) = &self.first {
-                return Ok(first.clone());
-            }
-            match picture(file, self.reading.size) {
-                Ok(picture) => self.first = Some((file.clone(), size_of(&picture))),
-                Err(why) if self.reading.broken == Broken::Error => return Err(broken(file, &why)),
-                Err(_) => {}
-            }
-        }
-        self.first.clone().ok_or_else(|| all_broken(root, files.len()))
-    }
-
-    /// Decodes all `files` into `images`; those that are unfit, in order. Ends at the first if that is an error anyway.
-    fn decode(&self, files: &[(PathBuf, u32)], size: [usize; 2], images: &mut [u8]) -> Vec<(usize, Unfit)> {
-        let work = Mutex::new(files.iter().zip(images.chunks_exact_mut(size[0] * size[1] * 3)).enumerate());
-        let (unfit, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-        // What is taken is also decoded, so the first failure of all is among those found.
-        let next = || match stop.load(Ordering::Relaxed) {
-            true => None,
-            false => work.lock().expect("no thread panics with it").next(),
-        };
-        let worker = || {
-            while let Some((i, ((file, _), place))) = next() {
-                let why = match picture(file, self.reading.size) {
-                    Ok(picture) if size_of(&picture) == size => {
-                        place.copy_from_slice(RgbImage::as_raw(&picture));
-                        None
-                    }
-                    Ok(picture) => Some(Unfit::Size(size_of(&picture))),
-                    Err(why) => Some(Unfit::Broken(why)),
-                };
-                if let Some(why) = why {
-                    let fatal = matches!(why, Unfit::Size(_)) || self.reading.broken == Broken::Error;
-                    stop.fetch_or(fatal, Ordering::Relaxed);
-                    unfit.lock().expect("no thread panics with it").push((i, why));
-                }
-                (self.tick)();
-            }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len());
-        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(worker))));
-        let mut unfit = unfit.into_inner().expect("no thread panics with it");
-        unfit.sort_unstable_by_key(|(i, _)| *i);
-        unfit
-    }
-}
-
-fn broken(file: &Path, why: &str) -> Error {
-    Error::Data(format!("{} {why}; mend or remove it, or leave out all such files with --skip-broken", file.display()))
-}
-
-fn all_broken(root: &Path, count: usize) -> Error {
-    let root = root.display();
-    Error::Data(format!("{root}: all {count} pictures are broken; without --skip-broken it is said how"))
-}
-
-/// Two files of different [height, width], the second the one that counts.
-fn unequal([(file, [height, width]), (first, [rows, columns])]: [(&Path, [usize; 2]); 2]) -> Error {
-    Error::Data(format!(
-        "{} has {width}×{height} pixels, but {} has {columns}×{rows}; all must have one size: --size N (of train: --resize) squashes \
-         each to N×N",
-        file.display(),
-        first.display(),
-    ))
+    Ok(())
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
+use rayon::prelude::*;
+
 use super::ImageSet;
 use super::image_set::float;
 use crate::error::{Error, Result};
@@ -77,7 +79,7 @@ impl Batch {
 
 /// Makes batches ahead of the steps that take them.
 pub struct Loader {
-    batches: Option<Receiver<Batch>>,
+    batches: Option<Receiver<Result<Batch>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -97,9 +99,12 @@ impl Loader {
 
     /// The next step's batch; waits until it is made.
     ///
+    /// # Errors
+    /// Those of [`ImageSet::image`].
+    ///
     /// # Panics
     /// If the thread panicked, which nothing in a checked set can cause.
-    pub fn next(&self) -> Batch {
+    pub fn next(&self) -> Result<Batch> {
         let batches = self.batches.as_ref().expect("only `drop` takes it");
         batches.recv().expect("the loader makes batches as long as they are taken")
     }
@@ -135,8 +140,11 @@ impl Batches {
         Ok(Batches { set, options, epoch: None, order: Vec::new() })
     }
 
-    /// The batch of `step`.
-    pub fn at(&mut self, step: u64) -> Batch {
+    /// The batch of `step`. Images are read and converted on all cores.
+    ///
+    /// # Errors
+    /// Those of [`ImageSet::image`].
+    pub fn at(&mut self, step: u64) -> Result<Batch> {
         let LoaderOptions { batch, seed, flip, .. } = self.options;
         let n = self.set.len() as u64;
         let mut indices = Vec::with_capacity(batch);
@@ -145,19 +153,28 @@ impl Batches {
             indices.push(self.order[(place % n) as usize]);
         }
         let mirrors = Stream { seed, step: step as u32, stream: MIRROR, first: 0 };
-        let row = self.set.width * 3;
-        let mut images = Vec::with_capacity(batch * self.set.height * row);
         let mirrored: Vec<bool> = (0..batch as u32).map(|i| flip && mirrors.below(i, 2) == 1).collect();
-        for (&index, &mirrored) in indices.iter().zip(&mirrored) {
-            for row in self.set.image(index as usize).chunks_exact(row) {
-                match mirrored {
-                    true => images.extend(row.chunks_exact(3).rev().flatten().map(|&value| float(value))),
-                    false => images.extend(row.iter().map(|&value| float(value))),
-                }
+        let pixels = self.set.height * self.set.width * 3;
+        let mut images = vec![0.0; batch * pixels];
+        let work = images.par_chunks_exact_mut(pixels).zip(indices.par_iter().zip(&mirrored));
+        work.try_for_each(|(to, (&index, &mirrored))| self.put(to, index, mirrored))?;
+        let labels = indices.iter().map(|&i| self.set.labels[i as usize]).collect();
+        Ok(Batch { step, indices, mirrored, images, labels })
+    }
+
+    /// Writes image `index` to `to`.
+    fn put(&self, to: &mut [f32], index: u32, mirrored: bool) -> Result<()> {
+        let row = self.set.width * 3;
+        let image = self.set.image(index as usize)?;
+        for (to, from) in to.chunks_exact_mut(row).zip(image.chunks_exact(row)) {
+            if mirrored {
+                let values = from.chunks_exact(3).rev().flatten();
+                to.iter_mut().zip(values).for_each(|(to, &value)| *to = float(value));
+            } else {
+                to.iter_mut().zip(from).for_each(|(to, &value)| *to = float(value));
             }
         }
-        let labels = indices.iter().map(|&i| self.set.labels[i as usize]).collect();
-        Batch { step, indices, mirrored, images, labels }
+        Ok(())
     }
 
     /// Puts the order of `epoch` into `self.order` (Fisher and Yates).
@@ -182,7 +199,7 @@ mod tests {
         let images = (0..n).flat_map(|i| (0..18).map(move |at| (i * 18 + at) as u8)).collect();
         let classes = vec!["even".into(), "odd".into()];
         let labels = (0..n).map(|i| i % 2).collect();
-        Arc::new(ImageSet { name: "test".into(), height: 2, width: 3, images, labels, classes })
+        Arc::new(ImageSet::from_pixels("test", [2, 3], images, labels, classes))
     }
 
     fn options(batch: usize) -> LoaderOptions {
@@ -191,7 +208,7 @@ mod tests {
 
     fn taken(set: &Arc<ImageSet>, options: LoaderOptions, count: usize) -> Vec<Batch> {
         let loader = Loader::start(set.clone(), options).expect("it starts");
-        (0..count).map(|_| loader.next()).collect()
+        (0..count).map(|_| loader.next().expect("in memory")).collect()
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
         // Which picture comes first, over many epochs: 400 times each, σ = 18.
         let mut batches = Batches::new(set(6), options(6)).expect("a set");
         let mut firsts = [0i32; 6];
-        (0..2400).for_each(|step| firsts[batches.at(step).indices[0] as usize] += 1);
+        (0..2400).for_each(|step| firsts[batches.at(step).expect("in memory").indices[0] as usize] += 1);
         assert!(firsts.iter().all(|count| (count - 400).abs() < 75), "{firsts:?}");
     }
 
@@ -245,7 +262,7 @@ mod tests {
             let pictures = batch.indices.iter().zip(pictures).zip(&batch.labels).zip(&batch.mirrored);
             for (((&index, picture), &label), &told) in pictures {
                 assert_eq!(label, index % 2);
-                let plain = set.floats(&[index]);
+                let plain = set.floats(&[index]).expect("in memory");
                 let mirror: Vec<f32> =
                     plain.chunks_exact(9).flat_map(|r| [&r[6..], &r[3..6], &r[..3]].concat()).collect();
                 assert!(picture == plain || picture == mirror, "{picture:?}");
@@ -255,7 +272,8 @@ mod tests {
         }
         assert!((70..130).contains(&mirrored), "{mirrored} of 200 mirrored");
         let still = LoaderOptions { flip: false, ..options(5) };
-        assert!(taken(&set, still, 8).iter().all(|batch| batch.images == set.floats(&batch.indices)));
+        let plain = |batch: &Batch| set.floats(&batch.indices).expect("in memory");
+        assert!(taken(&set, still, 8).iter().all(|batch| batch.images == plain(batch)));
     }
 
     #[test]

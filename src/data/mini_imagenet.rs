@@ -1,19 +1,25 @@
 //! mini-ImageNet as folders: `train`, `val` and `test` with a folder for each class, and `splits/*.csv`.
 //!
 //! The folders say what is there. The lists (`filename,label`; `train.csv` is the whole split, `subset_train.csv` a choice
-//! from it) say what belongs there: a picture in the wrong split or class would spoil every comparison, so it is an
-//! error. Pictures that are listed and not there are only told. The classes of the splits are different ones.
+//! from it) say what belongs there: an image in the wrong split or class would spoil every comparison, so it is an
+//! error. Images that are listed and not there are only told. The classes of the splits are different ones.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::entries::{is_file, is_folder, name_of};
 use super::image_folder::{Tree, read_splits, scan_splits};
+use super::layout::{self, SPLITS};
+use super::lists::List;
 use super::{Kind, Reading, Splits};
 use crate::error::{Error, Result};
 
 /// Whether `dir` has a training split and a list of it.
-pub(super) fn is_one(dir: &Path) -> bool {
-    dir.join("train").is_dir() && ["train", "subset_train"].iter().any(|list| dir.join(file(list)).is_file())
+///
+/// # Errors
+/// [`Error::Data`] if one of them is there and cannot be looked at.
+pub(super) fn is_one(dir: &Path) -> Result<bool> {
+    let list = is_file(&dir.join(file("train")))? || is_file(&dir.join(file("subset_train")))?;
+    Ok(list && is_folder(&dir.join("train"))?)
 }
 
 fn file(list: &str) -> String {
@@ -22,74 +28,74 @@ fn file(list: &str) -> String {
 
 /// Reads the splits, after each file was looked up in its list.
 pub(super) fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
-    if !is_one(dir) {
+    let (dir, entered) = layout::enter(dir)?;
+    if !is_one(&dir)? {
         return Err(Error::Data(format!(
             "{}: no mini-ImageNet here; the folder train and the list {} (filename,label) are looked for",
             dir.display(),
             file("train")
         )));
     }
-    let trees = scan_splits(dir)?;
-    let mut notes = Vec::new();
-    for (tree, split) in trees.iter().zip(["train", "val", "test"]) {
+    let folder = |split: &str| -> Result<Option<PathBuf>> {
+        let path = dir.join(split);
+        Ok(is_folder(&path)?.then_some(path))
+    };
+    let trees = scan_splits(&dir, &[folder("train")?, folder("val")?, folder("test")?])?;
+    let mut notes: Vec<String> = entered.into_iter().collect();
+    for (tree, split) in trees.iter().zip(SPLITS) {
         if let Some(tree) = tree {
-            notes.extend(check(dir, split, tree)?);
+            notes.extend(check(&dir, split, tree)?);
         }
     }
-    Ok(Splits { notes, ..read_splits(Kind::MiniImageNet, dir, trees, reading)? })
+    let mut splits = read_splits(Kind::MiniImageNet, &dir, trees, reading)?;
+    splits.notes.splice(0..0, notes);
+    Ok(splits)
 }
 
-/// Looks up the pictures of `tree` in the lists of `split`; what is to be told.
+/// Looks up the images of `tree` in the lists of `split`; what is to be told.
 fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    for list in [split.to_string(), format!("subset_{split}")] {
-        let path = dir.join(file(&list));
-        if !path.is_file() {
+    for name in [split.to_string(), format!("subset_{split}")] {
+        let path = dir.join(file(&name));
+        if !is_file(&path)? {
             continue;
         }
-        let listed = read(&path)?;
+        let list = List::read(&path)?;
+        let listed = list.by_name();
         let (mut here, mut strange) = (0, None);
-        for (picture, label) in &tree.files {
-            let name = picture.file_name().unwrap_or_default().to_string_lossy();
-            let class = &tree.classes[*label as usize];
-            match listed.get(name.as_ref()) {
+        for image in &tree.files {
+            let class = &tree.classes[image.class as usize];
+            match listed.get(name_of(&image.path).as_str()) {
                 Some(right) if right == class => here += 1,
                 Some(right) => {
-                    let (picture, path) = (picture.display(), path.display());
-                    return Err(Error::Data(format!("{picture} lies in class {class}, but {path} has it in {right}")));
+                    let (image, path) = (image.path.display(), path.display());
+                    return Err(Error::Data(format!("{image} lies in class {class}, but {path} has it in {right}")));
                 }
-                None => strange = strange.or(Some(picture)),
+                None => strange = strange.or(Some(&image.path)),
             }
         }
-        // A list of a subset need not know of a picture that was added from the whole split.
-        if let (Some(picture), true) = (strange, list == split) {
-            let (picture, path) = (picture.display(), path.display());
+        // A list of a subset need not know of an image that was added from the whole split.
+        if let (Some(image), true) = (strange, name == split) {
+            let (image, path) = (image.display(), path.display());
             return Err(Error::Data(format!(
-                "{picture} is not in {path}, so it does not belong in {split}; move it out"
+                "{image} is not in {path}, so it does not belong in {split}; move it out"
             )));
         }
         if here < listed.len() {
-            notes.push(format!("{here} of the {} pictures of {} are here", listed.len(), file(&list)));
+            notes.push(format!("{here} of the {} pictures of {} are here", listed.len(), file(&name)));
         }
     }
     Ok(notes)
 }
 
-/// File name to class.
-fn read(path: &Path) -> Result<HashMap<String, String>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    let mut listed = HashMap::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match line.trim().split_once(',') {
-            Some(("filename", "label")) if i == 0 => {}
-            Some((name, class)) if !class.is_empty() && !class.contains(',') => {
-                listed.insert(name.into(), class.into());
-            }
-            _ => {
-                let path = path.display();
-                return Err(Error::Data(format!("{path}: line {}: `{line}` is not `filename,label`", i + 1)));
-            }
+/// A note for each list beside splits that are folders: these have the say.
+pub(super) fn unused(dir: &Path) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for split in SPLITS {
+        let list = dir.join(format!("{split}.csv"));
+        if is_file(&list)? {
+            notes.push(format!("{} is not read: the folders say what is in which split", list.display()));
         }
     }
-    Ok(listed)
+    Ok(notes)
 }

@@ -1,23 +1,32 @@
 //! Data sets; host only.
 //!
-//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of pictures into [`ImageSet`]s, all of it checked and decoded
-//! before the first step; [`Loader`] turns a set into batches that depend on the seed and the step alone.
+//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of images into [`ImageSet`]s, every image of it checked and decoded
+//! once before the first step; what is too large for memory lies decoded in a file of the cache directory, and images are read from
+//! there. [`Loader`] turns a set into batches that depend on the seed and the step alone.
 
 pub mod cifar10;
 mod decode;
+mod entries;
 pub mod image_folder;
 mod image_set;
+mod jpeg;
+mod layout;
+mod lists;
+mod load;
 pub mod loader;
 mod mini_imagenet;
+mod pack;
+mod passed;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod toy;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-pub use decode::{picture, square};
+pub use decode::{Fit, picture, square};
 pub use image_set::{Held, ImageSet, hold_out};
 pub use loader::{Batch, Loader, LoaderOptions};
 
@@ -32,7 +41,7 @@ pub enum Kind {
     Folder,
 }
 
-/// What happens to a picture that cannot be decoded.
+/// What happens to a image that cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Broken {
     /// Nothing is read: an error names it.
@@ -43,24 +52,41 @@ pub enum Broken {
 }
 
 /// How a data set is read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Reading<'a> {
-    /// Squash every picture to [height, width]. Without, all must have one size.
+    /// Give every image this [height, width]. Without, all must have one size.
     pub size: Option<[usize; 2]>,
-    /// What happens to broken pictures.
+    /// How they get it.
+    pub fit: Fit,
+    /// What happens to broken images.
     pub broken: Broken,
-    /// Most bytes of decoded pictures, all splits together.
+    /// Most bytes of decoded images in memory, all splits together; what takes more is packed into a file of `cache`.
     pub memory: u64,
-    /// Called with how many pictures are decoded, and of how many; from several threads.
+    /// The folder of packed files.
+    pub cache: Option<PathBuf>,
+    /// Called with how many images are decoded, and of how many; from several threads.
     pub progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
+    /// How the caller has images resized, for messages: its flags.
+    pub resizing: &'static str,
 }
 
 impl Default for Reading<'_> {
-    /// No resizing, no skipping, 8 GiB.
+    /// No resizing, no skipping, 4 GiB of memory, no cache.
     fn default() -> Self {
-        Reading { size: None, broken: Broken::Error, memory: 8 << 30, progress: None }
+        Reading {
+            size: None,
+            fit: Fit::Squash,
+            broken: Broken::Error,
+            memory: MEMORY,
+            cache: None,
+            progress: None,
+            resizing: "have them resized",
+        }
     }
 }
+
+/// Bytes of decoded images that are kept in memory if the user says nothing else.
+pub const MEMORY: u64 = 4 << 30;
 
 /// A data set as it was read.
 #[derive(Debug)]
@@ -73,7 +99,7 @@ pub struct Splits {
     pub val: Option<ImageSet>,
     /// To report.
     pub test: Option<ImageSet>,
-    /// Broken pictures that were left out: each file and why.
+    /// Images that were left out: each file and why.
     pub skipped: Vec<String>,
     /// What a user may want to know of the files, a sentence each.
     pub notes: Vec<String>,
@@ -93,10 +119,14 @@ impl Splits {
 /// [`Error::Data`] if there is none, or a file of it is damaged, foreign, of another size than the others; or if it takes
 /// more memory than `reading` allows. [`Error::Io`] if a file cannot be read.
 pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits> {
-    if !dir.is_dir() {
+    if !entries::is_folder(dir)? {
         return Err(Error::Data(format!("{} is no folder; name the folder that holds the data", dir.display())));
     }
-    match kind.unwrap_or_else(|| find(dir)) {
+    let kind = match kind {
+        Some(kind) => kind,
+        None => find(dir)?,
+    };
+    match kind {
         Kind::Cifar10 => cifar10::open(dir, reading),
         Kind::MiniImageNet => mini_imagenet::open(dir, reading),
         Kind::Folder => image_folder::open(dir, reading),
@@ -104,40 +134,24 @@ pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits>
 }
 
 /// The kind of the data set in `dir`.
-pub fn find(dir: &Path) -> Kind {
-    match () {
-        () if cifar10::folder(dir).is_some() => Kind::Cifar10,
-        () if mini_imagenet::is_one(dir) => Kind::MiniImageNet,
-        () => Kind::Folder,
+///
+/// # Errors
+/// [`Error::Data`] and [`Error::Io`] if it cannot be looked at.
+pub fn find(dir: &Path) -> Result<Kind> {
+    let (dir, _) = layout::enter(dir)?;
+    if cifar10::folder(&dir).is_some() {
+        return Ok(Kind::Cifar10);
     }
+    Ok(if mini_imagenet::is_one(&dir)? { Kind::MiniImageNet } else { Kind::Folder })
 }
 
-/// An error if `count` pictures of `pixels` bytes, beside `taken` bytes of other splits, are over the limit.
-fn check_memory(dir: &Path, count: usize, pixels: usize, taken: u64, limit: u64) -> Result<()> {
-    let needed = count as u128 * pixels as u128 + u128::from(taken);
-    if needed <= u128::from(limit) && count <= u32::MAX as usize {
-        return Ok(());
-    }
-    let gib = |bytes: u128| bytes as f64 / f64::from(1 << 30);
-    Err(Error::Data(format!(
-        "{}: decoded, its pictures take {:.2} GiB of memory, over the limit of {:.2} GiB; make them smaller (--size), take \
-         fewer, or raise the limit (--memory)",
-        dir.display(),
-        gib(needed),
-        gib(u128::from(limit))
-    )))
-}
-
-/// `bytes` zeros, or an error where the machine has no room for them.
+/// Room for `bytes` bytes, or an error where the machine has none.
 fn reserve(dir: &Path, bytes: usize) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(bytes).map_err(|_| {
         let gib = bytes as f64 / f64::from(1 << 30);
-        Error::Data(format!(
-            "{}: no room for {gib:.2} GiB of decoded pictures; make them smaller (--size)",
-            dir.display()
-        ))
+        let dir = dir.display();
+        Error::Data(format!("{dir}: no memory for {gib:.2} GiB of decoded images; allow less with --memory MIB"))
     })?;
-    buffer.resize(bytes, 0);
     Ok(buffer)
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
+use super::images::dataset::{keep_apart, pack_folder};
 use super::progress::Progress;
 use super::{download, figures, print_document};
-use crate::data::{Broken, ImageSet, Kind, Reading, Splits, cifar10, open};
+use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits, cifar10, open};
 use crate::error::{Error, Result};
 
 /// What `dbvq-wgpu data` is asked for.
@@ -22,6 +23,8 @@ pub struct DataArgs {
     pub broken: Broken,
     /// `--size`, [height, width].
     pub size: Option<[usize; 2]>,
+    /// `--crop`, or not.
+    pub fit: Fit,
     /// `--memory`, bytes.
     pub memory: u64,
     /// `--download`.
@@ -45,6 +48,9 @@ pub fn run(args: &DataArgs) -> Result<()> {
     if args.download {
         download::cifar10(&args.dir, args.url.as_deref())?;
     }
+    if let Some(out) = &args.out {
+        keep_apart(out, &args.dir)?;
+    }
     let begin = Instant::now();
     let splits = read(args)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -52,9 +58,9 @@ pub fn run(args: &DataArgs) -> Result<()> {
     if let (Kind::Cifar10, Some(folder)) = (args.kind, cifar10::folder(&args.dir)) {
         text += &batches(&folder)?;
     }
-    text += &report(&splits);
+    text += &report(&splits)?;
     if let Some(out) = &args.out {
-        let sheet = figures::contact_sheet(&splits.train);
+        let sheet = figures::contact_sheet(&splits.train)?;
         figures::save(out, &sheet, &[("Software", "dbvq-wgpu".into()), ("Title", splits.train.name.clone())])?;
         let _ = writeln!(text, "wrote {}", out.display());
     } else {
@@ -69,7 +75,15 @@ fn read(args: &DataArgs) -> Result<Splits> {
         let mut bar = bar.lock().expect("no thread panics with it");
         bar.get_or_insert_with(|| Progress::new("read", 0, total)).at(done, String::new);
     };
-    let reading = Reading { size: args.size, broken: args.broken, memory: args.memory, progress: Some(&progress) };
+    let reading = Reading {
+        size: args.size,
+        fit: args.fit,
+        broken: args.broken,
+        memory: args.memory,
+        cache: pack_folder(),
+        progress: Some(&progress),
+        resizing: "--size N squashes each to N×N, with --crop its middle square",
+    };
     let splits = open(&args.dir, Some(args.kind), &reading);
     bar.lock().expect("no thread panics with it").iter().for_each(Progress::finish);
     splits
@@ -102,23 +116,41 @@ fn batches(folder: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn report(splits: &Splits) -> String {
+fn report(splits: &Splits) -> Result<String> {
     let mut text = String::new();
     for (split, set) in splits.each() {
         let (count, classes) = (thousands(set.len()), set.classes.len());
         let plural = if classes == 1 { "class" } else { "classes" };
-        let _ = writeln!(text, "{split}: {count} pictures of {}×{}, {classes} {plural}", set.width, set.height);
+        let place = if set.is_on_disk() { ", read from disk as they are needed" } else { "" };
+        let _ = writeln!(text, "{split}: {count} images of {}×{}, {classes} {plural}{place}", set.width, set.height);
         text += &class_counts(set);
-        for ([mean, std], channel) in set.moments().into_iter().zip(["red", "green", "blue"]) {
+        text += &equal_images(split, set, splits);
+        for ([mean, std], channel) in set.moments()?.into_iter().zip(["red", "green", "blue"]) {
             let _ = writeln!(text, "    {channel:6} mean {mean:.4}, standard deviation {std:.4}");
         }
     }
     text.extend(splits.notes.iter().map(|note| format!("note: {note}\n")));
     if !splits.skipped.is_empty() {
-        let _ = writeln!(text, "{} broken pictures left out:", thousands(splits.skipped.len()));
+        let _ = writeln!(text, "{} left out:", thousands(splits.skipped.len()));
         text.extend(splits.skipped.iter().take(LISTED).map(|what| format!("    {what}\n")));
         if let Some(more @ 1..) = splits.skipped.len().checked_sub(LISTED) {
             let _ = writeln!(text, "    and {more} more");
+        }
+    }
+    Ok(text)
+}
+
+/// Lines on images that are there more than once, if there are any.
+fn equal_images(split: &str, set: &ImageSet, splits: &Splits) -> String {
+    let mut text = String::new();
+    let repeats = set.repeats();
+    if repeats > 0 {
+        let _ = writeln!(text, "    {} of them are copies of others", thousands(repeats));
+    }
+    if split != "train" {
+        let shared = set.shared_with(&splits.train);
+        if shared > 0 {
+            let _ = writeln!(text, "    {} of them are also in train", thousands(shared));
         }
     }
     text
@@ -192,13 +224,8 @@ mod tests {
 
     #[test]
     fn counts_are_short_where_they_are_equal() {
-        let set = |labels: Vec<u32>, classes: Vec<String>| ImageSet {
-            name: "test".into(),
-            height: 1,
-            width: 1,
-            images: vec![0; 3 * labels.len()],
-            labels,
-            classes,
+        let set = |labels: Vec<u32>, classes: Vec<String>| {
+            ImageSet::from_pixels("test", [1, 1], vec![0; 3 * labels.len()], labels, classes)
         };
         assert_eq!(class_counts(&set(vec![0, 1], vec!["a".into(), "b".into()])), "    1 of a, b\n");
         assert_eq!(class_counts(&set(vec![0, 1, 1], vec!["a".into(), "b".into()])), "    a 1, b 2\n");

@@ -28,7 +28,7 @@ pub struct Needs {
 pub fn rehearse(gpu: &Gpu, make: impl FnOnce() -> Result<Box<dyn Task>>) -> Result<(Box<dyn Task>, Needs)> {
     gpu::catch(|| {
         let mut task = make()?;
-        task.start();
+        task.start()?;
         let held = gpu.counters().live_bytes;
         let mut before = gpu.counters();
         for step in 0..STEPS {

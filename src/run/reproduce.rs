@@ -17,9 +17,9 @@ mod verdicts;
 use std::path::PathBuf;
 
 use super::Device;
+use super::images::dataset::ReadingFlags;
 use super::train::TrainArgs;
 use crate::config::Stage;
-use crate::data::Broken;
 use crate::error::{Error, Result};
 
 /// An experiment of the paper.
@@ -42,6 +42,8 @@ pub struct ReproduceArgs {
     pub small: bool,
     /// Folder of the images.
     pub data: Option<PathBuf>,
+    /// How they are read.
+    pub reading: ReadingFlags,
     /// Seeds of the toy.
     pub seeds: u64,
     /// Samples of each image prior; `None`: as many as suits.
@@ -108,8 +110,8 @@ impl ReproduceArgs {
             allow_bad_terminal: false,
             stage,
             data: self.data.clone(),
-            broken: Broken::Error,
-            resize: false,
+            reading: self.reading,
+            size: None,
             from,
             device: self.device.clone(),
         }

@@ -42,7 +42,12 @@ pub trait Task {
     }
 
     /// Prepares what a new training needs and a resumed one finds in its checkpoint.
-    fn start(&mut self) {}
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    fn start(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Step number `step`, from 0: recorded, not waited for.
     ///
@@ -138,7 +143,7 @@ impl<T: Task> Session<T> {
         if resume && checkpoint::exists(&self.dir.path) {
             return self.restore();
         }
-        self.task.start();
+        self.task.start()?;
         self.dir.rewind(0)
     }
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::images::dataset::ReadingFlags;
 use super::run_dir::{self, RunDir};
 use super::session::{self, Report, Session, Task, averaging, cumulative, draw_levels, half_cosine, learning_rate};
 use super::{Device, images, keep_caches, schedule};
-use crate::config::{Config, Experiment, Stage};
-use crate::data::{Broken, toy};
+use crate::config::{Config, Experiment, Resize, Stage};
+use crate::data::toy;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
 use crate::models::dbvq::Toy;
@@ -35,10 +36,10 @@ pub struct TrainArgs {
     pub stage: Option<Stage>,
     /// Folder of the images.
     pub data: Option<PathBuf>,
-    /// What happens to broken images.
-    pub broken: Broken,
-    /// Squash images to the preset's size.
-    pub resize: bool,
+    /// How they are read.
+    pub reading: ReadingFlags,
+    /// Side of the images, instead of the preset's.
+    pub size: Option<u32>,
     /// The run whose weights this stage starts from.
     pub from: Option<PathBuf>,
     /// The adapter.
@@ -62,6 +63,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         };
         sets.push(format!("{section}.steps={steps}"));
     }
+    if Experiment::is_of_images(&args.preset)? {
+        sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
+        // At another size images are squashed, unless they are to be cut.
+        let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
+        sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
+        sets.extend(args.reading.skip_broken.then(|| "data.skip_broken=true".to_string()));
+    }
     let experiment = Experiment::load(&args.preset, &sets)?;
     schedule::check_terminal(&experiment.bridge().build()?, args.allow_bad_terminal)?;
     if !args.resume && checkpoint::exists(&args.out) {
@@ -78,9 +86,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 }
 
 fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
-    let broken = args.broken == Broken::Skip;
-    if args.stage.is_some() || args.data.is_some() || args.from.is_some() || broken || args.resize {
-        let what = "is a toy: it has no --stage, --data, --from, --skip-broken nor --resize";
+    let of_images = args.reading.are_given() || args.size.is_some() || args.data.is_some();
+    if args.stage.is_some() || args.from.is_some() || of_images {
+        let what = "is a toy: it has no --stage, --from, --data, --size, --resize, --crop, --skip-broken nor --memory";
         return Err(Error::Usage(format!("{} {what}", args.preset)));
     }
     let dir = RunDir::open(&args.out)?;

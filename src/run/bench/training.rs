@@ -27,7 +27,7 @@ pub fn step(gpu: &Gpu, work: &Work) -> Result<Box<dyn FnMut(u64) -> Result<()>>>
                 (Experiment::Images(config), Some(stage)) => rehearsal::on_noise(gpu, &config, (*stage).into())?,
                 _ => return Err(Error::Usage(format!("{preset} has no such training step"))),
             };
-            task.start();
+            task.start()?;
             Ok(Box::new(move |number| task.step(number).map(drop)))
         }
         _ => Err(Error::Usage(format!("{} is no training step", work.op()))),

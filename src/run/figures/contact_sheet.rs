@@ -5,6 +5,7 @@ use image::imageops::FilterType;
 
 use super::plot::{Canvas, Ink, SCALE, Type, text_width};
 use crate::data::ImageSet;
+use crate::error::Result;
 use crate::run::data::thousands;
 
 /// Real pixels of the longer side of a picture on the sheet, roughly: small ones are magnified by whole numbers.
@@ -30,7 +31,10 @@ const COUNT: Type = Type { size: 10.0, ink: Ink::GREY, ..NAME };
 ///
 /// Many classes stand in several blocks side by side; classes after the 120th are left out. A set with one class gets ten
 /// rows.
-pub fn contact_sheet(set: &ImageSet) -> RgbImage {
+///
+/// # Errors
+/// Those of [`ImageSet::image`].
+pub fn contact_sheet(set: &ImageSet) -> Result<RgbImage> {
     let rows = rows(set);
     let (blocks, columns) = match rows.len() {
         0..=16 => (1, 12),
@@ -56,17 +60,17 @@ pub fn contact_sheet(set: &ImageSet) -> RgbImage {
         canvas.text([name, middle - 7.0], &row.name, NAME);
         canvas.text([name, middle + 8.0], &row.count, COUNT);
         for (j, &picture) in spread(&row.pictures, columns).iter().enumerate() {
-            canvas.picture([left + j as f32 * width, top], &scaled(set, picture));
+            canvas.picture([left + j as f32 * width, top], &scaled(set, picture)?);
         }
     }
-    canvas.finish()
+    Ok(canvas.finish())
 }
 
 fn title(set: &ImageSet) -> String {
     let (height, width, classes) = (set.height, set.width, set.classes.len());
     let shown = if classes > CLASSES { format!(", {CLASSES} of them here") } else { String::new() };
     let plural = if classes == 1 { "class" } else { "classes" };
-    format!("{}: {} pictures of {width}×{height}, {classes} {plural}{shown}", set.name, thousands(set.len()))
+    format!("{}: {} images of {width}×{height}, {classes} {plural}{shown}", set.name, thousands(set.len()))
 }
 
 /// A row of the sheet: its texts, and the pictures it may choose from.
@@ -118,12 +122,12 @@ fn cell(size: [usize; 2]) -> [usize; 2] {
     }
 }
 
-fn scaled(set: &ImageSet, picture: usize) -> RgbImage {
+fn scaled(set: &ImageSet, picture: usize) -> Result<RgbImage> {
     let [height, width] = cell([set.height, set.width]);
-    let bytes = set.image(picture).to_vec();
+    let bytes = set.image(picture)?.into_owned();
     let picture = RgbImage::from_raw(set.width as u32, set.height as u32, bytes).expect("three bytes per pixel");
     let filter = if width > set.width { FilterType::Nearest } else { FilterType::Triangle };
-    image::imageops::resize(&picture, width as u32, height as u32, filter)
+    Ok(image::imageops::resize(&picture, width as u32, height as u32, filter))
 }
 
 #[cfg(test)]
@@ -133,7 +137,7 @@ mod tests {
     fn set(size: [usize; 2], labels: Vec<u32>, classes: usize) -> ImageSet {
         let images = vec![200; labels.len() * size[0] * size[1] * 3];
         let classes = (0..classes).map(|c| format!("class {c}")).collect();
-        ImageSet { name: "test".into(), height: size[0], width: size[1], images, labels, classes }
+        ImageSet::from_pixels("test", size, images, labels, classes)
     }
 
     #[test]
@@ -146,13 +150,13 @@ mod tests {
     fn any_set_has_a_sheet() {
         for classes in [1, 2, 17, 64, 130] {
             let labels = (0..200).map(|i| i % classes).collect();
-            let sheet = contact_sheet(&set([2, 3], labels, classes as usize));
+            let sheet = contact_sheet(&set([2, 3], labels, classes as usize)).expect("in memory");
             assert!(sheet.width() > 500 && sheet.pixels().any(|p| p.0 == [200; 3]), "{classes}");
         }
-        contact_sheet(&set([2, 3], Vec::new(), 3));
-        contact_sheet(&set([2, 3], Vec::new(), 1));
-        contact_sheet(&set([2, 3], Vec::new(), 0));
-        contact_sheet(&set([300, 3], vec![1], 3));
+        contact_sheet(&set([2, 3], Vec::new(), 3)).expect("in memory");
+        contact_sheet(&set([2, 3], Vec::new(), 1)).expect("in memory");
+        contact_sheet(&set([2, 3], Vec::new(), 0)).expect("in memory");
+        contact_sheet(&set([300, 3], vec![1], 3)).expect("in memory");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
+use super::dataset::keep_out_of_images;
 use super::inpaint::{Holed, RESAMPLE, STEPS};
 use super::mask::{Mask, MaskShape};
 use super::output::Output;
@@ -60,6 +61,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     if args.mask.is_some() && args.known.is_empty() {
         return Err(Error::Usage("--mask cuts a hole into a picture; name it with --known".into()));
     }
+    keep_out_of_images(&args.out, &args.run)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let Prior::Diffusion(model) = &trained.prior else {
@@ -127,8 +129,8 @@ fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
     if args.known.is_empty() {
         return Ok(Start::Noise(args.count));
     }
-    let set = known::pictures(&args.known, config.size)?;
-    Ok(Start::Pictures(set.floats(&(0..set.len() as u32).collect::<Vec<_>>())))
+    let set = known::pictures(&args.known, &trained.config)?;
+    Ok(Start::Pictures(set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?))
 }
 
 /// How chains go on.

@@ -22,10 +22,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use self::draws::{DataCodes, Draws};
-use super::read;
+use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
 use super::trained::{Prior, Trained};
 use crate::config::Stage;
-use crate::data::Broken;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::sampler::Sampler;
@@ -62,6 +61,8 @@ pub struct EvaluateArgs {
     pub runs: Vec<PathBuf>,
     /// Folder of the data set.
     pub data: PathBuf,
+    /// How it is read.
+    pub reading: ReadingFlags,
     /// What is measured.
     pub metrics: Vec<Metric>,
     /// Samples of each run, and encodings of held-out pictures.
@@ -130,6 +131,7 @@ pub struct Evaluation {
 /// # Errors
 /// As [`evaluate`], and [`Error::Io`] for the files.
 pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
+    args.runs.iter().try_for_each(|run| keep_out_of_images(&args.out, run))?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let evaluation = evaluate(args)?;
     let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
@@ -157,7 +159,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     if let Some(other) = runs.iter().find(|other| sizes(other) != sizes(first)) {
         return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
     }
-    let pictures = read(&args.data, Broken::Error, false, &first.config)?;
+    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
     let wants = |metric: Metric| args.metrics.contains(&metric);
     // Before anything slow.
     let unlikely = runs.iter().filter(|run| wants(Metric::Nll) && !matches!(run.prior, Prior::None));

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
+use super::dataset::keep_out_of_images;
 use super::mask::Mask;
 use super::output::{Output, nchw};
 use super::sample::{Drawn, Facts};
@@ -38,8 +39,8 @@ pub(super) struct Holed {
 impl Holed {
     /// The pictures `files` of a run with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<Holed> {
-        let set = known::pictures(files, trained.config.vqvae.size)?;
-        Ok(Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>()), mask))
+        let set = known::pictures(files, &trained.config)?;
+        Ok(Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?, mask))
     }
 
     /// `originals` [m, size, size, 3] with the hole `mask`.
@@ -68,6 +69,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         let what = "an image run needs --mask centre:N, topleft:N, left, right or FILE.png";
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
+    keep_out_of_images(&args.out, &args.run)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     match (&trained.prior, args.prior) {

@@ -50,7 +50,7 @@ impl JointTask {
         let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
             usize::from(path.starts_with("vqvae."))
         });
-        let (held_out, keeper) = (setting.held_out(), Keeper::new(&setting, Stage::Joint));
+        let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::Joint));
         Ok(JointTask { learner, has_moments: sources.prior.is_some(), held_out, keeper, setting })
     }
 
@@ -70,10 +70,11 @@ impl Task for JointTask {
         model.parameters() + if follows { model.vqvae.codebook.vectors.count() } else { 0 }
     }
 
-    fn start(&mut self) {
+    fn start(&mut self) -> Result<()> {
         if !self.has_moments {
-            self.standardise_by(measure(&self.setting, &self.learner.model.vqvae));
+            self.standardise_by(measure(&self.setting, &self.learner.model.vqvae)?);
         }
+        Ok(())
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {

@@ -1,24 +1,31 @@
-//! Pictures that a user names, at the size of the model.
+//! Images that a user names, at the size of the model.
 
 use std::path::PathBuf;
 
-use crate::data::{self, ImageSet};
+use crate::config::{ImagesConfig, Resize};
+use crate::data::{self, Fit, ImageSet};
 use crate::error::{Error, Result};
 
-/// The middle squares of `files`, `size` × `size`, with a word for each that had another size.
+/// The images `files` at the size of the model, with a word for each that had another: squashed where the run's training
+/// squashed its images, else their middle squares.
 ///
 /// # Errors
-/// [`Error::Data`] naming the file that is no picture.
-pub(super) fn pictures(files: &[PathBuf], size: usize) -> Result<ImageSet> {
+/// [`Error::Data`] naming the file that is no image.
+pub(super) fn pictures(files: &[PathBuf], config: &ImagesConfig) -> Result<ImageSet> {
+    let size = config.vqvae.size;
+    let (fit, how) = match config.data.resize {
+        Resize::Squash => (Fit::Squash, "it is squashed"),
+        Resize::Crop | Resize::Off => (Fit::Crop, "its middle is scaled"),
+    };
     let mut images = Vec::new();
     for file in files {
         let (picture, was) =
-            data::square(file, size).map_err(|what| Error::Data(format!("{}: {what}", file.display())))?;
-        if let Some([h, w]) = was {
-            note!("{}: {w} x {h}, its middle is scaled to {size} x {size}", file.display());
+            data::square(file, size, fit).map_err(|what| Error::Data(format!("{}: {what}", file.display())))?;
+        if let Some([height, width]) = was {
+            note!("{}: {width}×{height}, {how} to {size}×{size}", file.display());
         }
         images.extend(picture.into_raw());
     }
-    let (name, classes) = ("named pictures".to_string(), vec!["picture".to_string()]);
-    Ok(ImageSet { name, height: size, width: size, images, labels: vec![0; files.len()], classes })
+    let labels = vec![0; files.len()];
+    Ok(ImageSet::from_pixels("named images", [size, size], images, labels, vec!["image".into()]))
 }

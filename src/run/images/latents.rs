@@ -168,17 +168,20 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
     vqvae.visit(&mut |path, tensor| {
         hasher.update(path.as_bytes()).update(bytemuck::cast_slice(&tensor.to_vec()));
     });
-    hasher.update(&set.images);
+    hasher.update(set.checksum().as_bytes());
     hasher.finalize().to_hex()[..32].to_string()
 }
 
 /// Mean and standard deviation of every channel of the latents, from the first images of the data set.
-pub(super) fn measure(setting: &Setting, vqvae: &VqVae) -> [Tensor; 2] {
+///
+/// # Errors
+/// Trouble with the data.
+pub(super) fn measure(setting: &Setting, vqvae: &VqVae) -> Result<[Tensor; 2]> {
     let (set, d) = (&setting.pictures.train, setting.config.vqvae.dim);
     let (mut count, mut sums, mut squares) = (0.0, vec![0.0; d], vec![0.0; d]);
     let indices: Vec<u32> = (0..MEASURED.min(set.len()) as u32).collect();
     for chunk in indices.chunks(CHUNK) {
-        let images = tensor(&setting.gpu, set, chunk);
+        let images = tensor(&setting.gpu, set, chunk)?;
         for latent in setting.gpu.no_grad(|| vqvae.encode(&images)).to_vec().chunks_exact(d) {
             count += 1.0;
             for (i, &z) in latent.iter().enumerate() {
@@ -190,7 +193,7 @@ pub(super) fn measure(setting: &Setting, vqvae: &VqVae) -> [Tensor; 2] {
     let mean: Vec<f64> = sums.iter().map(|s| s / count).collect();
     let std = squares.iter().zip(&mean).map(|(s, m)| (s / count - m * m).max(1e-12).sqrt() as f32).collect();
     let moments: [Vec<f32>; 2] = [mean.iter().map(|&m| m as f32).collect(), std];
-    moments.map(|values| Tensor::from_slice(&setting.gpu, &values, [d]))
+    Ok(moments.map(|values| Tensor::from_slice(&setting.gpu, &values, [d])))
 }
 
 /// What the moments are called in a checkpoint.

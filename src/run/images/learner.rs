@@ -70,7 +70,7 @@ impl<M: Module> Learner<M> {
             Some(loader) => loader,
             None => self.setting.loader(self.stage, step)?,
         };
-        let batch = self.loader.insert(loader).next();
+        let batch = self.loader.insert(loader).next()?;
         debug_assert_eq!(batch.step, step, "steps come one after another");
         let size = batch.len() / self.train().accumulate;
         let stream = |i: usize| Stream { first: (i * size) as u32, ..self.setting.stream(step, 0) };

@@ -1,6 +1,7 @@
 //! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
 
 pub mod chain;
+pub mod dataset;
 pub mod evaluate;
 pub mod inpaint;
 mod joint;
@@ -23,17 +24,16 @@ mod vqvae;
 
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
+use self::dataset::Pictures;
 use self::learner::Part;
 use self::sources::{Sources, freeze};
-use super::progress::Progress;
-use super::run_dir::{self, RunDir};
+use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};
 use super::{keep_caches, memory};
 use crate::config::{ImagesConfig, Stage};
-use crate::data::{self, Batch, Broken, Held, ImageSet, Kind, Loader, LoaderOptions, Reading};
+use crate::data::{Batch, ImageSet, Loader, LoaderOptions};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::philox::Stream;
@@ -43,29 +43,6 @@ use crate::tensor::{Codes, Tensor};
 const CHUNK: usize = 32;
 /// Philox stream of the classes that training drops.
 const DROP_CLASS: u32 = 0x112;
-/// Share of the pictures held out where a data set has no split of its own.
-const HELD_OUT: f64 = 0.1;
-
-/// Pictures to train on and to look at, and where they come from.
-struct Pictures {
-    train: Arc<ImageSet>,
-    held_out: ImageSet,
-}
-
-/// What the run directory keeps of the pictures: how many there are, and their checksums.
-const DATA_FILE: &str = "data.txt";
-
-impl Pictures {
-    /// The text of [`DATA_FILE`].
-    fn facts(&self) -> String {
-        let line = |what: &str, set: &ImageSet| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&set.images).update(bytemuck::cast_slice(&set.labels));
-            format!("{what}: {} pictures of {}x{}, blake3 {}\n", set.len(), set.width, set.height, hasher.finalize())
-        };
-        line("train", &self.train) + &line("held out", &self.held_out)
-    }
-}
 
 /// What every stage is made from.
 struct Setting {
@@ -82,7 +59,7 @@ impl Setting {
     }
 
     /// Held-out images that evaluations look at, in [−1, 1], in chunks.
-    fn held_out(&self) -> Vec<Tensor> {
+    fn held_out(&self) -> Result<Vec<Tensor>> {
         let chunk = |indices: &[u32]| tensor(&self.gpu, &self.pictures.held_out, indices);
         self.held_out_indices().chunks(CHUNK).map(chunk).collect()
     }
@@ -135,8 +112,8 @@ impl Setting {
 }
 
 /// The pictures `indices` of a set on the GPU, [n, h, w, 3].
-fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Tensor {
-    Tensor::from_slice(gpu, &set.floats(indices), [indices.len(), set.height, set.width, 3])
+fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Result<Tensor> {
+    Ok(Tensor::from_slice(gpu, &set.floats(indices)?, [indices.len(), set.height, set.width, 3]))
 }
 
 fn usage(args: &TrainArgs, what: &str) -> Error {
@@ -156,21 +133,25 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     let stage = args.stage.ok_or_else(|| no_stage(args))?;
     let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
-    keep_apart(&args.out, folder)?;
-    let pictures = read(folder, args.broken, args.resize, config)?;
+    dataset::keep_apart(&args.out, folder)?;
+    let mut config = config.clone();
+    if args.resume && args.out.join("config.toml").exists() {
+        let (_, before) = trained::configuration(&args.out)?;
+        config.data = args.reading.over(before.data);
+        let before = ImagesConfig { data: config.data, ..before };
+        agree(&text_of(stage, &before), &text_of(stage, &config))?;
+    }
+    let config = &config;
+    let pictures = Pictures::read(folder, config, &args.reading)?;
     let dir = RunDir::open(&args.out)?;
     let text = text_of(stage, config);
-    if args.resume && args.out.join("config.toml").exists() {
-        agree(&stored(&args.out)?, &text)?;
-    }
-    let data = pictures.facts();
     if args.resume {
-        same_data(&args.out, folder, &data)?;
+        pictures.are_those_of(&args.out, folder)?;
     }
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
     dir.write_config(&text)?;
-    run_dir::write(&args.out.join(DATA_FILE), data.as_bytes())?;
+    pictures.keep_facts(&args.out, folder)?;
     let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
     match stage {
         Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone())?),
@@ -183,35 +164,6 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
             go(args, &setting, dir, stage, pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?)
         }
         Stage::Joint => go(args, &setting, dir, stage, joint::JointTask::new(setting.clone(), sources)?),
-    }
-}
-
-/// An error if the run directory `out` lies in a folder of pictures, which would take the run's for its own.
-fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
-    // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the empty path.
-    let there = |path: &Path| if path == Path::new("") { Path::new(".") } else { path }.canonicalize().ok();
-    let (Some(nearest), Some(folder)) = (out.ancestors().find_map(there), there(folder)) else { return Ok(()) };
-    if !nearest.starts_with(&folder) || data::find(&folder) == Kind::Cifar10 {
-        return Ok(());
-    }
-    let what =
-        format!("--out {} lies in --data {}, which would read the run's pictures", out.display(), folder.display());
-    Err(Error::Usage(format!("{what}; choose another --out")))
-}
-
-/// An error if the run at `out` was begun on other pictures than those of `facts`.
-fn same_data(out: &Path, folder: &Path, facts: &str) -> Result<()> {
-    let file = out.join(DATA_FILE);
-    match std::fs::read_to_string(&file) {
-        Ok(before) if before != facts => Err(Error::Data(format!(
-            "{}: these are not the pictures that the run began with, as {} knows them; --resume needs the same --data and flags \
-             (--skip-broken, --resize), other pictures another --out",
-            folder.display(),
-            file.display()
-        ))),
-        // Runs from before there was the file have none.
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&file)(e)),
-        _ => Ok(()),
     }
 }
 
@@ -234,45 +186,4 @@ fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, t
     let ended = memory::explain(&setting.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);
     ended
-}
-
-/// Reads the data set, which must have the preset's image size.
-fn read(folder: &Path, broken: Broken, resize: bool, config: &ImagesConfig) -> Result<Pictures> {
-    let progress = Arc::new(Mutex::new(None::<Progress>));
-    let shared = progress.clone();
-    let report = move |done: u64, of: u64| {
-        let mut progress = shared.lock().unwrap_or_else(|e| e.into_inner());
-        progress.get_or_insert_with(|| Progress::new("reading", 0, of)).at(done, String::new);
-    };
-    let size = resize.then_some([config.vqvae.size; 2]);
-    let reading = Reading { size, broken, progress: Some(&report), ..Reading::default() };
-    let splits = data::open(folder, None, &reading)?;
-    if let Some(progress) = progress.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
-        progress.finish();
-    }
-    let (h, w, size) = (splits.train.height, splits.train.width, config.vqvae.size);
-    if [h, w] != [size, size] {
-        return Err(Error::Data(format!(
-            "{}: its images are {h} x {w}, the preset wants {size} x {size}; choose another preset, --resize or --set vqvae.size={h}",
-            folder.display()
-        )));
-    }
-    splits.skipped.iter().for_each(|what| note!("left out: {what}"));
-    let (classes, found) = (config.classes, splits.train.classes.len());
-    if classes > 0 && classes != found {
-        let what = format!("its pictures are of {found} classes, the preset says {classes}; --set classes={found}");
-        return Err(Error::Data(format!("{}: {what}", folder.display())));
-    }
-    // A model that is told classes knows only those it has learnt: mini-ImageNet's splits have others.
-    let fits = |set: &ImageSet| classes == 0 || set.classes == splits.train.classes;
-    let split = [splits.test, splits.val].into_iter().flatten().find(fits);
-    let (train, held_out) = match split {
-        Some(held_out) => (splits.train, held_out),
-        None => {
-            let [train, held_out] = data::hold_out(&splits.train, Held::Share(HELD_OUT))?;
-            (train, held_out)
-        }
-    };
-    note!("{} images to train on, {} held out", train.len(), held_out.len());
-    Ok(Pictures { train: Arc::new(train), held_out })
 }

@@ -5,14 +5,15 @@ use std::path::Path;
 use image::RgbImage;
 
 use super::chain::{self, Start, Walk};
+use super::dataset::{Pictures, ReadingFlags};
 use super::inpaint::{self, Holed};
 use super::mask::{Mask, MaskShape};
+use super::pictures;
 use super::reconstruct::reconstructed;
 use super::sample;
 use super::trained::{Prior, Trained};
-use super::{pictures, read};
 use crate::config::ImagesConfig;
-use crate::data::{Broken, ImageSet};
+use crate::data::ImageSet;
 use crate::error::Result;
 use crate::run::Device;
 use crate::run::figures::{Block, Row, gallery};
@@ -65,10 +66,16 @@ impl Paper {
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) for the runs, [`Error::Data`](crate::error::Error::Data) for
     /// the pictures.
-    pub fn open(runs: &Path, data: &Path, config: &ImagesConfig, effort: Effort, device: &Device) -> Result<Paper> {
+    pub fn open(
+        runs: &Path,
+        (data, reading): (&Path, &ReadingFlags),
+        config: &ImagesConfig,
+        effort: Effort,
+        device: &Device,
+    ) -> Result<Paper> {
         let [prior, pixelcnn, joint] = ["prior", "pixelcnn", "joint"].map(|run| Trained::load(&runs.join(run), device));
         let (prior, pixelcnn, joint) = (prior?, pixelcnn?, joint?);
-        let held_out = read(data, Broken::Error, false, config)?.held_out;
+        let held_out = Pictures::read(data, config, reading)?.held_out;
         let levels = config.bridge.steps;
         let effort = Effort { steps: effort.steps.min(levels), ..effort };
         Ok(Paper { prior, pixelcnn, joint, held_out, effort, seed: config.seed })
@@ -114,7 +121,7 @@ impl Paper {
     /// Figures 13 and 15: originals above what the VQ-VAE makes of them.
     pub fn reconstructions(&self) -> Result<RgbImage> {
         let count = self.held_out.len().min(2 * COLUMNS);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>());
+        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
         let (_, images) = reconstructed(&self.prior, &originals);
         let [originals, images] = [&originals, &images].map(|images| self.cells(images));
         let mut rows = Vec::new();
@@ -151,7 +158,7 @@ impl Paper {
     /// right the VQ-VAE's reconstruction, between them independent fillings.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
         let (count, fillings) = (PICTURES.min(self.held_out.len()), self.effort.fillings);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>());
+        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, shape)?;
         let ours = self.filled(&self.prior, &originals, shape, fillings)?;
         let theirs = self.filled(&self.pixelcnn, &originals, shape, fillings)?;
@@ -171,7 +178,7 @@ impl Paper {
     /// Figure 17: the right half sampled given the left one.
     pub fn halves(&self) -> Result<RgbImage> {
         let (count, shape) = (COLUMNS.min(self.held_out.len()), MaskShape::Right);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>());
+        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
         let theirs = self.filled(&self.pixelcnn, &originals, &shape, 2)?;
@@ -194,7 +201,7 @@ impl Paper {
             .take(CLASSES)
             .collect();
         let all: Vec<u32> = shown.iter().flat_map(|(_, pictures)| pictures).copied().collect();
-        let originals = set.floats(&all);
+        let originals = set.floats(&all)?;
         let [_, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
         let theirs = self.filled(&self.pixelcnn, &originals, &shape, 1)?;
@@ -219,7 +226,7 @@ impl Paper {
         let start = match shape {
             None => Start::Noise(count),
             Some(shape) => {
-                let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>());
+                let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
                 Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?))
             }
         };

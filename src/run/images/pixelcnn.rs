@@ -45,7 +45,7 @@ impl PixelCnnTask {
         let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
         let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![config.stage(Stage::PixelCnn).lr], |_| 0);
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
-        let held_out = setting.held_out().iter().map(codes).zip(setting.held_out_classes()).collect();
+        let held_out = setting.held_out()?.iter().map(codes).zip(setting.held_out_classes()).collect();
         let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
         Ok(PixelCnnTask { latents, learner, held_out, setting })
     }

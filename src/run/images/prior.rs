@@ -43,11 +43,12 @@ impl PriorTask {
         Ok(PriorTask { latents, learner, held_out: Vec::new(), setting })
     }
 
-    fn standardise_by(&mut self, moments: [Tensor; 2]) {
+    fn standardise_by(&mut self, moments: [Tensor; 2]) -> Result<()> {
         (self.learner.model.moments, self.learner.averaged.moments) = (moments.clone(), moments);
         let (setting, vqvae, model) = (&self.setting, self.latents.vqvae(), &self.learner.model);
         let z0 = |images: &Tensor| setting.gpu.no_grad(|| model.standardise(&vqvae.encode(images)));
-        self.held_out = setting.held_out().iter().map(z0).zip(setting.held_out_classes()).collect();
+        self.held_out = setting.held_out()?.iter().map(z0).zip(setting.held_out_classes()).collect();
+        Ok(())
     }
 }
 
@@ -100,8 +101,8 @@ impl Task for PriorTask {
         &mut self.learner.model
     }
 
-    fn start(&mut self) {
-        self.standardise_by(measure(&self.setting, self.latents.vqvae()));
+    fn start(&mut self) -> Result<()> {
+        self.standardise_by(measure(&self.setting, self.latents.vqvae())?)
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
@@ -123,8 +124,7 @@ impl Task for PriorTask {
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.learner.import(found)?;
-        self.standardise_by(import_moments(&self.learner.model, found)?);
-        Ok(())
+        self.standardise_by(import_moments(&self.learner.model, found)?)
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
+use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
 use super::output::{Output, nchw};
 use super::trained::Trained;
 use super::vqvae::Usage;
-use super::{CHUNK, known, pictures, read};
-use crate::data::Broken;
+use super::{CHUNK, known, pictures};
 use crate::error::{Error, Result};
 use crate::metrics::picture;
 use crate::run::Device;
@@ -22,6 +22,8 @@ pub struct ReconstructArgs {
     pub run: PathBuf,
     /// A data set, whose held-out pictures are taken.
     pub data: Option<PathBuf>,
+    /// How the data set is read.
+    pub reading: ReadingFlags,
     /// Pictures, if no data set is given.
     pub images: Vec<PathBuf>,
     /// Most pictures of the data set.
@@ -37,16 +39,17 @@ pub struct ReconstructArgs {
 /// # Errors
 /// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures, [`Error::Io`] for the files.
 pub fn run(args: &ReconstructArgs) -> Result<()> {
+    keep_out_of_images(&args.out, &args.run)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let config = &trained.config.vqvae;
     let (set, count) = match &args.data {
-        Some(folder) => (read(folder, Broken::Error, false, &trained.config)?.held_out, args.count),
-        None => (known::pictures(&args.images, config.size)?, args.images.len()),
+        Some(folder) => (Pictures::read(folder, &trained.config, &args.reading)?.held_out, args.count),
+        None => (known::pictures(&args.images, &trained.config)?, args.images.len()),
     };
     let begin = Instant::now();
     let indices: Vec<u32> = (0..count.min(set.len()) as u32).collect();
-    let originals = set.floats(&indices);
+    let originals = set.floats(&indices)?;
     let (codes, images) = reconstructed(&trained, &originals);
     let seconds = begin.elapsed().as_secs_f64();
     let psnr = picture::psnr(picture::mse(&originals, &images));

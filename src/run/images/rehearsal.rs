@@ -4,8 +4,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::dataset::Pictures;
 use super::sources::Sources;
-use super::{Pictures, Setting, joint, pixelcnn, prior, vqvae};
+use super::{Setting, joint, pixelcnn, prior, vqvae};
 use crate::config::{ImagesConfig, Stage};
 use crate::data::ImageSet;
 use crate::error::Result;
@@ -57,12 +58,6 @@ fn make(
 /// `count` pictures of those bytes.
 fn pictures(config: &ImagesConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
     let size = config.vqvae.size;
-    ImageSet {
-        name: "nothing".into(),
-        height: size,
-        width: size,
-        images: (0..(count * size * size * 3) as u32).map(byte).collect(),
-        labels: vec![0; count],
-        classes: vec!["nothing".into()],
-    }
+    let images = (0..(count * size * size * 3) as u32).map(byte).collect();
+    ImageSet::from_pixels("nothing", [size, size], images, vec![0; count], vec!["nothing".into()])
 }

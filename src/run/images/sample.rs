@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use super::dataset::keep_out_of_images;
 use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
@@ -99,6 +100,7 @@ impl Drawn {
 /// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run, and
 /// [`Error::Io`] for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
+    keep_out_of_images(&args.out, &args.run)?;
     let trained = Trained::load(&args.run, &args.device)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();

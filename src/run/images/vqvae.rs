@@ -38,7 +38,7 @@ impl VqVaeTask {
         averaged.codebook = model.codebook.clone();
         let learner =
             Learner::new(&setting, Stage::VqVae, [model, averaged], vec![config.stage(Stage::VqVae).lr], |_| 0);
-        let (held_out, keeper) = (setting.held_out(), Keeper::new(&setting, Stage::VqVae));
+        let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::VqVae));
         Ok(VqVaeTask { setting, learner, held_out, keeper })
     }
 }

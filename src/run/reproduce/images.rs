@@ -130,7 +130,7 @@ impl Reproduction<'_> {
     ) -> Result<&'p Paper> {
         let opened = match paper.take() {
             Some(paper) => paper,
-            None => Paper::open(&args.out.join("runs"), data, config, effort, &args.device)?,
+            None => Paper::open(&args.out.join("runs"), (data, &args.reading), config, effort, &args.device)?,
         };
         Ok(paper.insert(opened))
     }

@@ -126,6 +126,7 @@ impl Reproduction<'_> {
             evaluate(&EvaluateArgs {
                 runs,
                 data: data.to_path_buf(),
+                reading: args.reading,
                 metrics: metrics.to_vec(),
                 count: *count.min(&held_out),
                 sampler: wanted.by.map(|(sampler, _)| sampler),

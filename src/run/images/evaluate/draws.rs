@@ -41,27 +41,30 @@ impl DataCodes {
             )));
         }
         let range = |first: usize| (first..first + count).map(|i| i as u32).collect::<Vec<_>>();
-        let first = codes_of(trained, held_out, &range(0));
+        let first = codes_of(trained, held_out, &range(0))?;
         if held_out.len() >= 2 * count {
-            let second = codes_of(trained, held_out, &range(count));
+            let second = codes_of(trained, held_out, &range(count))?;
             return Ok(DataCodes { first, second, second_name: "other held-out pictures" });
         }
         let spread: Vec<u32> = (0..count).map(|i| (i * train.len() / count) as u32).collect();
-        Ok(DataCodes { first, second: codes_of(trained, train, &spread), second_name: "training pictures" })
+        Ok(DataCodes { first, second: codes_of(trained, train, &spread)?, second_name: "training pictures" })
     }
 }
 
 /// The codes [n, h, w] of the pictures `indices` of a set.
-pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Vec<u32> {
+///
+/// # Errors
+/// Those of [`ImageSet::image`].
+pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Result<Vec<u32>> {
     let mut progress = Progress::new("encode", 0, indices.len() as u64);
     let mut codes = Vec::new();
     for (i, chunk) in indices.chunks(CHUNK).enumerate() {
-        let latents = trained.latents(&trained.encode(&set.floats(chunk)));
+        let latents = trained.latents(&trained.encode(&set.floats(chunk)?));
         codes.extend(trained.gpu.no_grad(|| trained.vqvae.quantise(&latents)).to_vec());
         progress.at((i * CHUNK + chunk.len()) as u64, String::new);
     }
     progress.finish();
-    codes
+    Ok(codes)
 }
 
 /// Samples of a run.

@@ -55,11 +55,11 @@ pub(super) fn row(
         let codes = &drawn.codes[range.start * cells..range.end * cells];
         let decode =
             |codes: &[u32]| trained.decode(&Codes::from_slice(&trained.gpu, codes, [codes.len() / cells, grid, grid]));
-        codes.chunks(CHUNK * cells).flat_map(decode).collect()
+        Ok(codes.chunks(CHUNK * cells).flat_map(decode).collect())
     })?;
     let pictures = |range: std::ops::Range<usize>| held_out.floats(&range.map(|i| i as u32).collect::<Vec<_>>());
     let data = features(trained, network, count, pictures)?;
-    let kept = features(trained, network, count, |range| reconstructed(trained, &pictures(range)).1)?;
+    let kept = features(trained, network, count, |range| Ok(reconstructed(trained, &pictures(range)?).1))?;
     let of = network.statistics(&samples)?;
     let fid = |other: &Features| frechet_distance(&of, &network.statistics(other)?);
     let size = SUBSET_SIZE.min(count);
@@ -87,12 +87,12 @@ fn features(
     trained: &Trained,
     network: &FeatureNetwork,
     count: usize,
-    images: impl Fn(std::ops::Range<usize>) -> Vec<f32>,
+    images: impl Fn(std::ops::Range<usize>) -> Result<Vec<f32>>,
 ) -> Result<Features> {
     let mut progress = Progress::new("features", 0, count as u64);
     let (mut values, mut width) = (Vec::new(), 0);
     for first in (0..count).step_by(BLOCK) {
-        let block = images(first..count.min(first + BLOCK));
+        let block = images(first..count.min(first + BLOCK))?;
         let found = network.features(&block, trained.config.vqvae.size, &mut |done| {
             progress.at((first + done) as u64, String::new);
         })?;

@@ -170,11 +170,12 @@ impl Hidden<'_> {
     }
 
     /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid, grid].
-    fn holed(&self, first: usize, n: usize) -> (Holed, Vec<u32>) {
+    fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
         let mask = Mask { grid: self.mask.grid, hole: self.mask.hole.clone() };
-        let originals = self.pictures.held_out.floats(&indices);
-        (Holed::of(self.trained, originals, mask), codes_of(self.trained, &self.pictures.held_out, &indices))
+        let originals = self.pictures.held_out.floats(&indices)?;
+        let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
+        Ok((Holed::of(self.trained, originals, mask), codes))
     }
 
     /// How the holes of group `group` are filled.
@@ -242,7 +243,7 @@ impl Hidden<'_> {
     /// The holes of `n` pictures from `first` on, filled by the diffusion prior.
     fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
         let (trained, samples) = (self.trained, self.settings.samples);
-        let (holed, truth) = self.holed(first, n);
+        let (holed, truth) = self.holed(first, n)?;
         let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?.0.z0;
         let (d, k) = (trained.config.vqvae.dim, trained.config.vqvae.codes);
         let hole = self.mask.hole.iter().cycle();
@@ -265,7 +266,7 @@ impl Hidden<'_> {
         let (mut joint, mut single) = (Vec::new(), Vec::new());
         for (group, first) in (0..images).step_by(GROUP).enumerate() {
             let n = GROUP.min(images - first);
-            let (holed, truth) = self.holed(first, n);
+            let (holed, truth) = self.holed(first, n)?;
             let filled = inpaint::fill(self.trained, &self.filling(group + 1), &holed, samples)?.0.codes;
             let hidden = self.inside(&truth);
             for i in 0..n {

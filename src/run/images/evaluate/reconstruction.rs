@@ -26,7 +26,7 @@ pub struct ReconstructionRow {
 
 pub(super) fn row(trained: &Trained, held_out: &ImageSet, args: &EvaluateArgs) -> Result<ReconstructionRow> {
     let count = args.count.min(held_out.len());
-    let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>());
+    let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
     let (_, images) = reconstructed(trained, &originals);
     let (size, image) = (trained.config.vqvae.size, trained.image());
     let pairs = originals.chunks_exact(image).zip(images.chunks_exact(image));
