@@ -19,7 +19,7 @@ mod wrong;
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
-pub use check::{Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded};
+pub use check::{Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded, spoil};
 pub use known_failures::{
     Id, KnownFailure, in_the_light_of, known_failures, parse_known_failures, with_known_failures,
 };

@@ -293,6 +293,55 @@ fn a_folder_for_dumps_must_be_empty() {
     command.arg(folder.path()).assert().code(2).stderr(contains("is not empty"));
 }
 
+#[test]
+fn a_wrong_number_is_told_with_all_that_finds_it_and_dumped() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (dump, file) = (folder.path().join("dump"), folder.path().join("r.json"));
+    let mut command =
+        conformance(&["--op", "conv2d", "--case", "[2, 5, 4, 3] -> 5, 3x3 stride 1 pad 1,1 bias", "--dump"]);
+    command.arg(&dump).arg("--report").arg(&file).env("DBVQ_CONFORMANCE_FAULT", "wrong:conv2d/");
+    let (outcome, stdout, stderr) = output(command);
+    assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");
+    let report = report(&file);
+    let said = report["adapters"][0]["cases"][0]["detail"].as_str().expect("a detail").to_string();
+    for what in [
+        "checked",
+        ": output element 199 ([1, 4, 3, 4] of [2, 5, 4, 5]): got ",
+        " (0x",
+        ", expected ",
+        " times the bound; ",
+        "1 of 200 elements wrong",
+        "; made from input 0 [",
+        " and 9 more",
+        "; input 1 [",
+        "; input 2 [4] = ",
+        "; kernels: conv2d",
+        "; dumped to ",
+    ] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    let cases: Vec<_> = std::fs::read_dir(&dump).expect("the dump").flatten().map(|entry| entry.path()).collect();
+    assert_eq!(cases.len(), 1, "{cases:?}");
+    let mode = cases[0].join("checked");
+    let files = std::fs::read_dir(&mode).expect("the mode").flatten();
+    let files: Vec<String> = files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let ends = |ending: &str| files.iter().any(|file| file.ends_with(ending));
+    assert!(ends("tensors.safetensors") && ends(".wgsl"), "{files:?}");
+    assert_eq!(ends(".spv"), cfg!(any(windows, target_os = "linux", target_os = "android")), "{files:?}");
+    assert!(!ends(".error.txt"), "{files:?}");
+
+    // And of a vector, in the file's order.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden/conv2d_1x1.safetensors");
+    let mut command = conformance(&["--vectors"]);
+    command.arg(&golden).env("DBVQ_CONFORMANCE_FAULT", "wrong:");
+    let (outcome, stdout, stderr) = output(command);
+    assert_eq!(outcome.status.code(), Some(12), "{stdout}{stderr}");
+    assert!(stderr.contains("not conformant") && !stderr.contains("vector file"), "{stderr}");
+    let what = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(what.contains("out.y element 119 ([1, 4, 2, 3] of [2, 5, 3, 4]): the GPU has"), "{stdout}");
+    assert!(what.contains("1 of 120 elements wrong; made from in.x [") && what.contains("kernels: conv2d"), "{stdout}");
+}
+
 /// A signal, as Ctrl-C sends it, leaves a report of what was done.
 #[cfg(unix)]
 #[test]

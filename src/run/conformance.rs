@@ -204,7 +204,7 @@ impl Run<'_> {
         let error = supervisor.run(self.jobs, &mut each).err();
         let left = self.jobs.len() - probes.len() - cases.len();
         let error = error.map(|what| format!("{what}; {left} of {} jobs were not done", self.jobs.len()));
-        if let Some(what) = &error {
+        if let Some(what) = error.as_ref().filter(|_| self.stop.load(Ordering::Relaxed) == 0) {
             progress.note(&format!("{name} is given up: {what}"));
         }
         progress.at(done + self.jobs.len() as u64, || name.clone());

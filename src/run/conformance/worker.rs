@@ -17,7 +17,7 @@ use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::vectors;
 use crate::kernels_test::{
-    CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes,
+    CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes, spoil,
 };
 
 /// What a child is asked to do.
@@ -187,16 +187,18 @@ pub fn provoked() -> Option<String> {
 /// Says that failures may be made up.
 pub fn announce_fault() {
     if let Some(wanted) = provoked() {
-        note!("{FAULT}={wanted} is set: jobs crash or hang on purpose, a test of the command itself");
+        note!("{FAULT}={wanted} is set: jobs crash, hang or go wrong on purpose, a test of the command itself");
     }
 }
 
-/// Crashes or hangs on purpose, so that tests see what a user would: `DBVQ_CONFORMANCE_FAULT=abort:relu/` does at every
-/// job whose name begins with `relu/`.
+/// Crashes, hangs or computes a wrong number on purpose, so that tests see what a user would: `abort:relu/`, `hang:relu/` or
+/// `wrong:relu/` as `DBVQ_CONFORMANCE_FAULT` does so at every job whose name begins with `relu/`.
 fn fault(name: &str) {
+    spoil(false);
     let Ok(wanted) = std::env::var(FAULT) else { return };
     match wanted.split_once(':') {
         Some(("abort", start)) if name.starts_with(start) => std::process::abort(),
+        Some(("wrong", start)) if name.starts_with(start) => spoil(true),
         Some(("hang", start)) if name.starts_with(start) => loop {
             std::thread::park();
         },
