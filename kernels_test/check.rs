@@ -1,27 +1,26 @@
 //! Running one case on one adapter: forward against f64, each input's gradient in a random direction, equal bits on a
 //! second run, and no write beside a tensor.
 
+pub(super) mod tell;
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 
 use super::modes::rounds_to_f16;
+use super::slopes::{CARRIED, UNITS};
+use super::wrong::{Tally, Wrong, times};
 use super::{Case, Law, Output, Real, U};
 use crate::error::{Error, panic_text};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Launch};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
 /// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as an error.
 pub(super) const FLOOR: f64 = 1.2e-38;
-
-/// Rounding of the gradient check, in units of u and relative to the sizes of the summed terms: an op's gradient
-/// is itself a few sums and products, whose errors partly cancel in the product with a random direction.
-pub(super) const GRADIENT_UNITS: f64 = 64.0;
 
 /// Elements of an input from which on its ends are looked at by themselves, and how many of them on either side.
 const LARGE: usize = 4096;
@@ -59,6 +58,33 @@ pub struct Outcome {
     pub gradient: Option<f64>,
     /// What differs, where, by how much; empty for [`Verdict::Pass`].
     pub detail: String,
+    /// What is wrong if it fails.
+    #[serde(default)]
+    pub fault: Fault,
+    /// The numbers, where some are wrong: stays in the process that has them.
+    #[serde(skip)]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// On which side a failure is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The adapter and its driver, or our kernels.
+    #[default]
+    Adapter,
+    /// A vector's file, which cannot be used or says what its op's definition does not.
+    File,
+    /// The list of known failures, which names a case that passes.
+    List,
+}
+
+/// What a case with wrong numbers had and made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Name, dimensions, numbers.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f64>)>,
+    /// The kernels that ran.
+    pub kernels: Vec<Launch>,
 }
 
 /// Errors as shares of both bounds.
@@ -79,7 +105,8 @@ impl Shares {
 impl Outcome {
     /// A case that did not come to its numbers.
     pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
-        Outcome { verdict, forward: 0.0, gradient: None, detail: detail.into() }
+        let (fault, evidence) = (Fault::Adapter, None);
+        Outcome { verdict, forward: 0.0, gradient: None, detail: detail.into(), fault, evidence }
     }
 
     pub(super) fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
@@ -91,7 +118,7 @@ impl Outcome {
                 format!("the error is {:.2} of what is likely, within the specification", worst.likely),
             ),
         };
-        Outcome { verdict, forward: forward.bound, gradient: gradient.map(|g| g.bound), detail }
+        Outcome { forward: forward.bound, gradient: gradient.map(|g| g.bound), ..Outcome::failed(verdict, detail) }
     }
 }
 
@@ -182,18 +209,23 @@ impl<'a> Expectation<'a> {
         let first = run(gpu, self.case, &self.numbers, self.of_f16)?;
         let second = run(gpu, self.case, &self.numbers, self.of_f16)?;
         if bits(&first.values) != bits(&second.values) {
-            return Err("two runs gave different bits".into());
+            return Err(tell::differing("output", &first.values, &second.values, &first.kernels[0]));
         }
-        let forward = compare(&first.values, &self.forward)?;
+        let forward = match judge(&first.values, &self.forward)? {
+            Ok(shares) => shares,
+            Err(wrong) => return Ok(tell::output(self, &first, wrong)),
+        };
         let mut gradient = None;
         if let (Some(a), Some(b)) = (&first.grads, &second.grads) {
-            if a.iter().map(|g| bits(g)).ne(b.iter().map(|g| bits(g))) {
-                return Err("two backward passes gave different bits".into());
+            if let Some(input) = (0..a.len()).find(|&i| bits(&a[i]) != bits(&b[i])) {
+                let what = format!("gradient of input {input}");
+                return Err(tell::differing(&what, &a[input], &b[input], &first.kernels[1]));
             }
             for (input, direction, expected) in &self.gradients {
-                let share = compare_gradient(&a[*input], direction, expected, self.of_f16);
-                let share = share.map_err(|what| format!("gradient of input {input}: {what}"))?;
-                gradient = Some(share.worst(gradient.unwrap_or_default()));
+                match compare_gradient(&a[*input], direction, expected, self.of_f16) {
+                    Ok(share) => gradient = Some(share.worst(gradient.unwrap_or_default())),
+                    Err(what) => return Ok(tell::gradient(self, &first, *input, &what)),
+                }
             }
         }
         gpu.check_guards()?;
@@ -201,10 +233,33 @@ impl<'a> Expectation<'a> {
     }
 }
 
+thread_local! {
+    static SPOIL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the last number of every result on this thread is off from now on: how a test of the command sees what it says
+/// of wrong numbers, without a broken driver.
+pub fn spoil(wrong: bool) {
+    SPOIL.set(wrong);
+}
+
+/// A result as [`spoil`] wants it.
+pub(super) fn spoiled(mut values: Vec<f32>) -> Vec<f32> {
+    if let Some(last) = values.last_mut().filter(|_| SPOIL.get()) {
+        *last += 1.0;
+    }
+    values
+}
+
 struct Results {
     values: Vec<f32>,
+    dims: Vec<usize>,
+    /// Whether `values` are halves of codes.
+    codes: bool,
     /// Gradients of Σ cotangent · output for every input, empty where none is wanted.
     grads: Option<Vec<Vec<f32>>>,
+    /// Of the forward and the backward pass.
+    kernels: [Vec<Launch>; 2],
 }
 
 fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Results, String> {
@@ -212,18 +267,20 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
         case.inputs.iter().zip(numbers).map(|(input, x)| Tensor::from_slice(gpu, x, &input.dims[..])).collect();
     let leaves: Vec<Tensor> =
         case.inputs.iter().zip(tensors).map(|(input, t)| if input.wants_grad { t.leaf() } else { t }).collect();
-    let output = match (case.run)(gpu, &leaves) {
+    let (output, forward) = gpu.launches(|| (case.run)(gpu, &leaves));
+    let output = match output {
         Output::Codes(codes) => {
-            return Ok(Results { values: halves(codes.to_vec()), grads: None });
+            let (values, dims) = (halves(codes.to_vec()), codes.shape().dims().to_vec());
+            return Ok(Results { values, dims, codes: true, grads: None, kernels: [forward, Vec::new()] });
         }
         Output::Tensor(tensor) => tensor,
     };
-    let values = output.to_vec();
+    let (values, dims) = (spoiled(output.to_vec()), output.shape().dims().to_vec());
     if !case.inputs.iter().any(|i| i.wants_grad) {
-        return Ok(Results { values, grads: None });
+        return Ok(Results { values, dims, codes: false, grads: None, kernels: [forward, Vec::new()] });
     }
     let weights: Vec<f32> = (0..values.len() as u32).map(|i| cotangent(i, of_f16)).collect();
-    let grads = output.backward_from(Tensor::from_slice(gpu, &weights, output.shape()));
+    let (grads, backward) = gpu.launches(|| output.backward_from(Tensor::from_slice(gpu, &weights, output.shape())));
     let mut all = Vec::new();
     for (i, (input, leaf)) in case.inputs.iter().zip(&leaves).enumerate() {
         all.push(match grads.get(leaf) {
@@ -232,7 +289,7 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
             None => Vec::new(),
         });
     }
-    Ok(Results { values, grads: Some(all) })
+    Ok(Results { values, dims, codes: false, grads: Some(all), kernels: [forward, backward] })
 }
 
 /// Worst errors as shares of the bounds.
@@ -240,26 +297,19 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
 /// # Errors
 /// If lengths differ, a number on either side or its bound is not finite, or an error is over its bound.
 pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
+    judge(values, expected)?.map_err(|wrong| tell::wrong("", values, expected, &[], wrong))
+}
+
+/// The same, with the worst element where one is wrong.
+fn judge(values: &[f32], expected: &[Real]) -> Result<Result<Shares, Wrong>, String> {
     if values.len() != expected.len() {
         return Err(format!("{} results where the definition has {}", values.len(), expected.len()));
     }
-    let mut worst = Shares::default();
-    for (i, (&got, want)) in values.iter().zip(expected).enumerate() {
-        // By bit pattern on the host: drivers may fold a comparison with NaN.
-        if !got.is_finite() || !want.value.is_finite() || !want.bound.is_finite() {
-            return Err(format!("element {i}: got {got}, expected {} ± {}", want.value, want.bound));
-        }
-        let error = (f64::from(got) - want.value).abs();
-        let share = error / (want.bound + FLOOR);
-        if share > 1.0 {
-            return Err(format!(
-                "element {i}: got {got}, expected {} ± {:.3e}; the error is {share:.3} of the bound",
-                want.value, want.bound
-            ));
-        }
-        worst = worst.worst(Shares { bound: share, likely: error / (want.likely + FLOOR) });
+    let mut tally = Tally::default();
+    for (&got, want) in values.iter().zip(expected) {
+        tally.add((f64::from(got) - want.value).abs(), want.bound, want.likely);
     }
-    Ok(worst)
+    Ok(tally.end())
 }
 
 /// ⟨cotangent, J direction⟩ of the definition against ⟨Jᵀ cotangent, direction⟩ of the GPU.
@@ -280,13 +330,13 @@ fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real], of_f16: 
         right += f64::from(g) * d;
         size += (f64::from(g) * d).abs();
     }
-    let (error, own) = ((left - right).abs(), GRADIENT_UNITS * U * size + FLOOR);
+    let (error, own) = ((left - right).abs(), UNITS * U * size + FLOOR);
     // What saved results are off by is carried into the gradient, but no further than their own size.
-    let share = error / (own + bound.min(1e-5 * size));
+    let share = error / (own + bound.min(CARRIED * size));
     if share.is_nan() || share > 1.0 {
-        return Err(format!("along a random direction got {right:.9e}, expected {left:.9e}; {share:.3} of the bound"));
+        return Err(format!("along a random direction got {right:.9e}, expected {left:.9e}, {}", times(share)));
     }
-    Ok(Shares { bound: share, likely: error / (own + likely.min(1e-5 * size)) })
+    Ok(Shares { bound: share, likely: error / (own + likely.min(CARRIED * size)) })
 }
 
 /// Codes as (high, low) halves, each of which f32 holds exactly.

@@ -4,10 +4,13 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::{Outcome, Verdict};
+use super::{Fault, Outcome, Verdict};
 use crate::gpu::AdapterFacts;
 
 const LIST: &str = include_str!("known_failures.toml");
+
+/// Where [`LIST`] stands.
+const BUILT_IN: &str = "kernels_test/known_failures.toml";
 
 /// One entry of the list. Every pattern is optional, and fits anything where it is absent.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,9 +19,12 @@ pub struct KnownFailure {
     /// Part of the backend's name.
     #[serde(default)]
     pub backend: String,
-    /// Part of the PCI vendor as `0x10de`.
+    /// The PCI vendor: part of it as `0x10de`, or the number.
     #[serde(default)]
-    pub vendor: String,
+    pub vendor: Id,
+    /// The PCI device, in the same way.
+    #[serde(default)]
+    pub device: Id,
     /// Part of the adapter's name.
     #[serde(default)]
     pub adapter: String,
@@ -33,6 +39,37 @@ pub struct KnownFailure {
     pub case: String,
     /// What the driver does, and how that was seen.
     pub reason: String,
+    /// The file that the entry is in.
+    #[serde(skip)]
+    pub file: String,
+}
+
+/// A PCI vendor or device: hexadecimal after `0x`, of which a part is enough, or a number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Id {
+    /// As `0x10de` or `4318`.
+    Text(String),
+    /// As 4318.
+    Number(u32),
+}
+
+impl Default for Id {
+    fn default() -> Id {
+        Id::Text(String::new())
+    }
+}
+
+impl Id {
+    fn fits(&self, id: u32) -> bool {
+        match self {
+            Id::Number(number) => *number == id,
+            Id::Text(text) => {
+                let hexadecimal = format!("{id:#06x}").contains(&text.trim().to_lowercase());
+                hexadecimal || text.trim().parse() == Ok(id)
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -42,50 +79,67 @@ struct File {
     failure: Vec<KnownFailure>,
 }
 
-fn parse(text: &str) -> Result<Vec<KnownFailure>, String> {
-    let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
-    match file.failure.iter().find(|f| f.reason.trim().is_empty()) {
-        Some(entry) => Err(format!("an entry without a reason: {entry:?}")),
-        None => Ok(file.failure),
+/// The entries of a list, `file` being the name by which messages call it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_known_failures(text: &str, file: &str) -> Result<Vec<KnownFailure>, String> {
+    let parsed: File = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_string())?;
+    match parsed.failure.iter().position(|entry| entry.reason.trim().is_empty()) {
+        Some(at) => Err(format!("entry {} has no reason; say what the driver does", at + 1)),
+        None => Ok(parsed.failure.into_iter().map(|entry| KnownFailure { file: file.into(), ..entry }).collect()),
     }
 }
 
-/// The list.
+/// The list in the program.
 ///
 /// # Panics
 /// If the file in the program is damaged, which a test would have seen.
 pub fn known_failures() -> &'static [KnownFailure] {
     static PARSED: OnceLock<Vec<KnownFailure>> = OnceLock::new();
-    PARSED.get_or_init(|| parse(LIST).unwrap_or_else(|e| panic!("kernels_test/known_failures.toml: {e}")))
+    PARSED.get_or_init(|| parse_known_failures(LIST, BUILT_IN).unwrap_or_else(|e| panic!("{BUILT_IN}: {e}")))
 }
 
 impl KnownFailure {
-    fn fits(&self, facts: &AdapterFacts, op: &str, case: &str) -> bool {
+    /// Whether it is about an adapter.
+    pub fn is_of(&self, facts: &AdapterFacts) -> bool {
         let part = |text: &str, pattern: &str| text.to_lowercase().contains(&pattern.to_lowercase());
         part(&facts.backend, &self.backend)
-            && part(&format!("{:#06x}", facts.vendor), &self.vendor)
+            && self.vendor.fits(facts.vendor)
+            && self.device.fits(facts.device)
             && part(&facts.name, &self.adapter)
             && part(&format!("{} {}", facts.driver, facts.driver_info), &self.driver)
-            && (self.op.is_empty() || self.op == op)
-            && case.contains(&self.case)
+    }
+
+    /// Whether it is about a case.
+    pub fn names(&self, op: &str, case: &str) -> bool {
+        (self.op.is_empty() || self.op == op) && case.contains(&self.case)
+    }
+
+    fn fits(&self, facts: &AdapterFacts, op: &str, case: &str) -> bool {
+        self.is_of(facts) && self.names(op, case)
     }
 }
 
-/// The outcome of a case in the light of the list: a listed failure is a [`Verdict::KnownFailure`] with the entry's
-/// reason, and a listed case that passes is a [`Verdict::Fail`], since the entry is out of date.
+/// The outcome of a case in the light of the list in the program.
 pub fn with_known_failures(facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
     in_the_light_of(known_failures(), facts, op, case, outcome)
 }
 
-fn in_the_light_of(list: &[KnownFailure], facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
+/// The outcome of a case in the light of a list: a listed failure is a [`Verdict::KnownFailure`] with the entry's
+/// reason, and a listed case that passes is a [`Verdict::Fail`], since the entry is out of date.
+pub fn in_the_light_of(list: &[KnownFailure], facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
     let Some(entry) = list.iter().find(|entry| entry.fits(facts, op, case)) else { return outcome };
     match outcome.verdict {
         Verdict::Pass | Verdict::QualityWarning => Outcome {
             verdict: Verdict::Fail,
-            detail: format!("passes unexpectedly: take it off kernels_test/known_failures.toml ({})", entry.reason),
+            fault: Fault::List,
+            detail: format!("passes unexpectedly: take it off {} ({})", entry.file, entry.reason),
             ..outcome
         },
         Verdict::NotSupported | Verdict::KnownFailure => outcome,
+        // A wrong file is nothing that a driver does.
+        Verdict::Fail if outcome.fault == Fault::File => outcome,
         Verdict::Fail | Verdict::ResourceError | Verdict::Crash | Verdict::Timeout => Outcome {
             verdict: Verdict::KnownFailure,
             detail: format!("{} (now: {})", entry.reason, outcome.detail),
@@ -97,6 +151,10 @@ fn in_the_light_of(list: &[KnownFailure], facts: &AdapterFacts, op: &str, case: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Vec<KnownFailure>, String> {
+        parse_known_failures(text, "my.toml")
+    }
 
     fn facts() -> AdapterFacts {
         let text = r#"{"index": 0, "name": "llvmpipe (LLVM 15)", "backend": "vulkan", "kind": "cpu", "driver": "llvmpipe",
@@ -131,13 +189,19 @@ mod tests {
             assert!(!fits(other, "relu", "[3]"), "{other}");
         }
         assert!(!fits("case = '[4]'", "relu", "[3]"));
+        for same in ["'0x10005'", "'0X10005'", "'65541'", "65541", "0x10005", "'0x1000'"] {
+            assert!(fits(&format!("vendor = {same}"), "relu", "[3]"), "{same}");
+        }
+        assert!(
+            fits("device = 0", "relu", "") && !fits("device = 1", "relu", "") && !fits("vendor = 6554", "relu", "")
+        );
     }
 
     #[test]
     fn mistakes_in_the_list_are_named() {
         assert!(parse("[[failure]]\nop = 'relu'").is_err_and(|e| e.contains("reason")));
         assert!(parse("[[failure]]\nopp = 'relu'\nreason = 'x'").is_err_and(|e| e.contains("opp")));
-        assert!(parse("[[failure]]\nreason = ' '").is_err());
+        assert!(parse("[[failure]]\nreason = ' '").is_err_and(|e| e.contains("entry 1 has no reason")));
     }
 
     #[test]
@@ -153,7 +217,10 @@ mod tests {
             assert!(outcome.detail.contains("rounds up") && outcome.detail.contains("element 3"));
         }
         let passed = judge("relu", Verdict::Pass);
-        assert!(passed.verdict == Verdict::Fail && passed.detail.contains("take it off"));
+        assert!(passed.verdict == Verdict::Fail && passed.detail.contains("take it off my.toml"));
+        assert_eq!(passed.fault, Fault::List);
+        let unreadable = Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, "no vector") };
+        assert_eq!(in_the_light_of(&list, &facts(), "relu", "[3]", unreadable).verdict, Verdict::Fail);
         assert_eq!(judge("relu", Verdict::NotSupported).verdict, Verdict::NotSupported);
         assert_eq!(judge("silu", Verdict::Fail).verdict, Verdict::Fail);
     }

@@ -70,7 +70,8 @@ fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
     let facts = adapter.clone();
     Trial::test(format!("{}/golden/{stem}", prefix(adapter)), move || {
         let vector: Vector = vectors::load(&file)?;
-        run(&facts, modes_of_f32(&facts, &vector.op), &vector.op, &vector.name, |gpu| vector.check(gpu))
+        let prepared = vector.prepared();
+        run(&facts, modes_of_f32(&facts, &vector.op), &vector.op, &vector.name, |gpu| vector.check(&prepared, gpu))
     })
 }
 

@@ -11,13 +11,18 @@ mod modes;
 mod ops;
 pub mod probes;
 mod real;
+mod slopes;
+mod tape;
 pub mod vectors;
+mod wrong;
 
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
-pub use check::{Expectation, Outcome, Shares, Verdict, check, compare, guarded};
-pub use known_failures::{KnownFailure, known_failures, with_known_failures};
+pub use check::{Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded, spoil};
+pub use known_failures::{
+    Id, KnownFailure, in_the_light_of, known_failures, parse_known_failures, with_known_failures,
+};
 pub use modes::{CHECKED, Mode, PROBED, modes, modes_of_f32, over_modes};
 pub use ops::cases;
 pub use real::{Real, U};

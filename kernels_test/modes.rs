@@ -131,26 +131,37 @@ impl Verdict {
     }
 }
 
-/// The worse verdict, the worse shares, and every detail with its mode before it, unless all modes say the same.
+/// The worse verdict, the worse shares, and every detail with the modes that gave it before it.
 ///
 /// # Panics
 /// Without outcomes.
 pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
-    let same = outcomes.iter().all(|(_, outcome)| outcome.detail == outcomes[0].1.detail);
-    let worse = |a: Outcome, b: Outcome| Outcome {
-        verdict: a.verdict.max(b.verdict),
-        forward: a.forward.max(b.forward),
-        gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
-        detail: match same {
-            true => a.detail,
-            false => [a.detail, b.detail].into_iter().filter(|d| !d.is_empty()).collect::<Vec<_>>().join("; "),
-        },
-    };
-    let named = outcomes.into_iter().map(|(mode, outcome)| match same || outcome.detail.is_empty() {
-        true => outcome,
-        false => Outcome { detail: format!("{mode}: {}", outcome.detail), ..outcome },
+    let mut details: Vec<(Vec<&str>, String)> = Vec::new();
+    for (mode, outcome) in outcomes.iter().filter(|(_, outcome)| !outcome.detail.is_empty()) {
+        match details.iter_mut().find(|(_, detail)| *detail == outcome.detail) {
+            Some((modes, _)) => modes.push(mode),
+            None => details.push((vec![mode], outcome.detail.clone())),
+        }
+    }
+    let count = outcomes.len();
+    let told = details.into_iter().map(|(modes, detail)| match modes.len() {
+        all if all == count && count > 1 => format!("in all {count} modes: {detail}"),
+        _ => format!("{}: {detail}", modes.join(", ")),
     });
-    named.reduce(worse).expect("a case is run in at least one mode")
+    let detail = told.collect::<Vec<_>>().join("; ");
+    let worse = |a: Outcome, b: Outcome| {
+        let fault = if b.verdict > a.verdict { b.fault } else { a.fault };
+        Outcome {
+            verdict: a.verdict.max(b.verdict),
+            forward: a.forward.max(b.forward),
+            gradient: a.gradient.into_iter().chain(b.gradient).reduce(f64::max),
+            fault,
+            ..a
+        }
+    };
+    let all =
+        outcomes.into_iter().map(|(_, outcome)| outcome).reduce(worse).expect("a case is run in at least one mode");
+    Outcome { detail, ..all }
 }
 
 #[cfg(test)]
@@ -159,8 +170,11 @@ mod tests {
 
     #[test]
     fn the_worse_mode_counts() {
-        let outcome =
-            |verdict, forward, gradient, detail: &str| Outcome { verdict, forward, gradient, detail: detail.into() };
+        let outcome = |verdict, forward, gradient, detail: &str| Outcome {
+            forward,
+            gradient,
+            ..Outcome::failed(verdict, detail)
+        };
         let checked = outcome(Verdict::Pass, 0.5, Some(0.1), "");
         let unchecked = outcome(Verdict::Fail, 0.25, None, "element 3");
         let both = over_modes(vec![("checked", checked.clone()), ("unchecked", unchecked)]);
@@ -169,7 +183,13 @@ mod tests {
         assert_eq!(over_modes(vec![("checked", checked)]).verdict, Verdict::Pass);
         let panic = || Outcome::failed(Verdict::Fail, "panic: shapes");
         let both = over_modes(vec![("checked", panic()), ("unchecked", panic())]);
-        assert_eq!(both, panic());
+        assert_eq!(both.detail, "in all 2 modes: panic: shapes");
+        let three = over_modes(vec![
+            ("checked", panic()),
+            ("portable", Outcome::failed(Verdict::Fail, "other")),
+            ("unchecked", panic()),
+        ]);
+        assert_eq!(three.detail, "checked, unchecked: panic: shapes; portable: other");
     }
 
     #[test]

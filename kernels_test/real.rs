@@ -12,6 +12,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::tape::{self, Partial};
+
 /// Unit roundoff of WGSL's `+ - *`, which round correctly but in either direction.
 pub const U: f64 = 1.0 / (1 << 23) as f64;
 
@@ -29,12 +31,17 @@ pub struct Real {
     pub bound: f64,
     /// What f32 with independent roundings is off by at most.
     pub likely: f64,
+    /// The size of what it is summed from: |value| where nothing cancels, else more. A relative error of every term by u
+    /// makes one of u times this.
+    pub size: f64,
+    /// Its number on the tape that records derivatives; 0 of constants and where none does.
+    pub(super) node: u32,
 }
 
 impl Real {
     /// An exact constant.
     pub fn constant(value: f64) -> Real {
-        Real { value, ..Real::default() }
+        Real { value, size: value.abs(), ..Real::default() }
     }
 
     /// A constant that f32 holds rounded, such as a coefficient the host computed in f64.
@@ -49,32 +56,45 @@ impl Real {
 
     /// A value that is off by `bound` at most, which is likely too.
     pub fn within(value: f64, bound: f64) -> Real {
-        Real { value, tangent: 0.0, bound, likely: bound }
+        Real { bound, likely: bound, ..Real::constant(value) }
     }
 
     /// The input x of a case, with its part of the direction.
     pub fn input(value: f64, tangent: f64) -> Real {
-        Real { value, tangent, ..Real::default() }
+        Real { tangent, ..Real::constant(value) }
     }
 
-    /// A result with the errors that were `carried` into it and its `own` rounding.
-    fn new(value: f64, tangent: f64, carried: Real, own: f64) -> Real {
-        Real { value, tangent, bound: carried.bound + own, likely: carried.likely + own }
+    /// The same as an input of the tape that records, if one does.
+    pub(super) fn leaf(self) -> Real {
+        Real { node: tape::leaf(), ..self }
     }
 
-    /// Only the bounds of `self`, times `factor`.
-    fn errors(self, factor: f64) -> Real {
-        Real { bound: factor * self.bound, likely: factor * self.likely, ..Real::default() }
+    /// The same as a constant: for what a result does not depend on, such as the maximum that softmax subtracts.
+    pub fn detached(self) -> Real {
+        Real { tangent: 0.0, node: 0, ..self }
     }
 
-    /// f(self) with derivative `slope`, `own` being the error that computing f adds.
-    fn map(self, value: f64, slope: f64, own: f64) -> Real {
-        Real::new(value, slope * self.tangent, self.errors(slope.abs()), own)
+    /// What its size adds to its value.
+    fn excess(self) -> f64 {
+        (self.size - self.value.abs()).max(0.0)
+    }
+
+    /// f(self) with this derivative, `own` being the error that computing f adds.
+    fn map(self, value: f64, slope: Partial, own: f64) -> Real {
+        let steep = slope.value.abs();
+        Real {
+            value,
+            tangent: slope.value * self.tangent,
+            bound: steep * self.bound + own,
+            likely: steep * self.likely + own,
+            size: value.abs() + steep * self.excess(),
+            node: tape::node([(self.node, slope)]),
+        }
     }
 
     /// Σ of `terms`, in whatever order the kernel adds them: γ_n Σ|term|.
     pub fn sum(terms: impl IntoIterator<Item = Real>) -> Real {
-        let (mut n, mut size, mut total) = (0.0, 0.0, Real::default());
+        let (mut n, mut size, mut total, mut nodes) = (0.0, 0.0, Real::default(), Vec::new());
         for term in terms {
             n += 1.0;
             size += term.value.abs();
@@ -82,28 +102,44 @@ impl Real {
             total.tangent += term.tangent;
             total.bound += term.bound;
             total.likely += term.likely;
+            total.size += term.size;
+            if term.node != 0 {
+                nodes.push(term.node);
+            }
         }
         let gamma = n * U / (1.0 - n * U);
         let likely = gamma.min(LAMBDA * n.sqrt() * U);
-        Real { bound: total.bound + gamma * size, likely: total.likely + likely * size, ..total }
+        let node = tape::sum(&nodes);
+        Real { bound: total.bound + gamma * size, likely: total.likely + likely * size, node, ..total }
     }
 
     /// eˣ: 3 + 2|x| ULP.
     pub fn exp(self) -> Real {
         let y = self.value.exp();
-        self.map(y, y, (3.0 + 2.0 * self.value.abs()) * U * y)
+        let own = (3.0 + 2.0 * self.value.abs()) * U * y;
+        // Its own derivative, error and all.
+        self.map(y, Partial { value: y, bound: y * self.bound + own, size: y + y * self.excess() }, own)
     }
 
     /// ln x by `accurate_log`: 3 ULP, and the rounding of e · ln 2 where the result is large.
     pub fn ln(self) -> Real {
-        let y = self.value.ln();
-        self.map(y, 1.0 / self.value, 3.0 * U * y.abs() + 1e-9)
+        let (y, slope) = (self.value.ln(), 1.0 / self.value);
+        let relative = slope.abs() * self.bound;
+        let partial = Partial { value: slope, bound: slope.abs() * relative, size: slope * slope * self.size };
+        self.map(y, partial, 3.0 * U * y.abs() + 1e-9)
     }
 
     /// √x: 1/inverseSqrt(x), 2 and 2.5 ULP.
     pub fn sqrt(self) -> Real {
         let y = self.value.sqrt();
-        self.map(y, 0.5 / y, 5.0 * U * y)
+        let (slope, own) = (0.5 / y, 5.0 * U * y);
+        let relative = slope * self.bound / y;
+        let partial = Partial {
+            value: slope,
+            bound: slope * (relative + 5.0 * U),
+            size: slope * (1.0 + slope * self.excess() / y),
+        };
+        self.map(y, partial, own)
     }
 
     /// σ(x) by `accurate_sigmoid`.
@@ -111,7 +147,10 @@ impl Real {
         let y = 1.0 / (1.0 + (-self.value).exp());
         let e = (-self.value.abs()).exp();
         let slope = e / (1.0 + e).powi(2);
-        self.map(y, slope, U * ((3.0 + 2.0 * self.value.abs()) * slope + 4.0 * y))
+        // σ(x) σ(−x), of which only the exponential is off by more than some roundings.
+        let relative = (3.0 + 2.0 * self.value.abs() + 8.0) * U + self.bound;
+        let partial = Partial { value: slope, bound: slope * relative, size: slope * (1.0 + self.excess()) };
+        self.map(y, partial, U * ((3.0 + 2.0 * self.value.abs()) * slope + 4.0 * y))
     }
 
     /// tanh x by `accurate_tanh`.
@@ -119,42 +158,80 @@ impl Real {
         let y = self.value.tanh();
         let e = (-2.0 * self.value.abs()).exp();
         let slope = 4.0 * e / (1.0 + e).powi(2);
-        self.map(y, slope, U * (8.0 * y.abs() + (3.0 + 4.0 * self.value.abs()) * slope * 0.5))
+        // sech² through one exponential.
+        let relative = (3.0 + 4.0 * self.value.abs() + 10.0) * U + 2.0 * self.bound;
+        let partial = Partial { value: slope, bound: slope * relative, size: slope * (1.0 + 2.0 * self.excess()) };
+        self.map(y, partial, U * (8.0 * y.abs() + (3.0 + 4.0 * self.value.abs()) * slope * 0.5))
     }
 
     /// erf x by `accurate_erf`.
     pub fn erf(self) -> Real {
         let (x, y) = (self.value, erf(self.value));
         let slope = 2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp();
-        self.map(y, slope, U * (6.0 * y.abs() + (3.0 + 2.0 * x * x) * (1.0 - y.abs())))
+        // x² is rounded before its exponential is taken.
+        let relative = (3.0 + 4.0 * x * x + 4.0) * U + 2.0 * x.abs() * self.bound;
+        let size = slope * (1.0 + 2.0 * x.abs() * self.excess());
+        let partial = Partial { value: slope, bound: slope * relative, size };
+        self.map(y, partial, U * (6.0 * y.abs() + (3.0 + 2.0 * x * x) * (1.0 - y.abs())))
+    }
+
+    /// max(x, 0), whose derivative is 0 up to 0 and at it.
+    pub fn relu(self) -> Real {
+        let slope = f64::from(u8::from(self.value > 0.0));
+        // Where f32 may have the number on the other side of the kink, or flush it to 0, both slopes are right.
+        let kink = self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
+        let partial = match kink {
+            true => Partial { value: slope, bound: 1.0, size: 1.0 / U },
+            false => Partial::exact(slope),
+        };
+        let Real { bound, likely, .. } = self;
+        Real { bound, likely, ..self.map(self.value.max(0.0), partial, 0.0) }
     }
 
     /// max(x, y).
     pub fn max(self, other: Real) -> Real {
         if self.value >= other.value { self } else { other }
     }
+
+    /// self + sign · b.
+    fn plus(self, b: Real, sign: f64) -> Real {
+        let value = self.value + sign * b.value;
+        let own = U * value.abs();
+        Real {
+            value,
+            tangent: self.tangent + sign * b.tangent,
+            bound: self.bound + b.bound + own,
+            likely: self.likely + b.likely + own,
+            size: self.size + b.size,
+            node: tape::node([(self.node, Partial::exact(1.0)), (b.node, Partial::exact(sign))]),
+        }
+    }
+
+    /// As a factor of the derivative with respect to another.
+    fn factor(self) -> Partial {
+        Partial { value: self.value, bound: self.bound, size: self.size }
+    }
 }
 
 impl Add for Real {
     type Output = Real;
     fn add(self, b: Real) -> Real {
-        let value = self.value + b.value;
-        let carried = Real { bound: self.bound + b.bound, likely: self.likely + b.likely, ..Real::default() };
-        Real::new(value, self.tangent + b.tangent, carried, U * value.abs())
+        self.plus(b, 1.0)
     }
 }
 
 impl Sub for Real {
     type Output = Real;
     fn sub(self, b: Real) -> Real {
-        self + -b
+        self.plus(b, -1.0)
     }
 }
 
 impl Neg for Real {
     type Output = Real;
     fn neg(self) -> Real {
-        Real { value: -self.value, tangent: -self.tangent, ..self }
+        let node = tape::node([(self.node, Partial::exact(-1.0))]);
+        Real { value: -self.value, tangent: -self.tangent, node, ..self }
     }
 }
 
@@ -162,10 +239,17 @@ impl Mul for Real {
     type Output = Real;
     fn mul(self, b: Real) -> Real {
         let value = self.value * b.value;
-        let tangent = self.value * b.tangent + b.value * self.tangent;
-        let carried = |a: f64, c: f64| self.value.abs() * c + b.value.abs() * a + a * c;
-        let (bound, likely) = (carried(self.bound, b.bound), carried(self.likely, b.likely));
-        Real::new(value, tangent, Real { bound, likely, ..Real::default() }, U * value.abs())
+        let (left, right) = (self.value.abs(), b.value.abs());
+        let carried = |a: f64, c: f64| left * c + right * a + a * c;
+        let own = U * value.abs();
+        Real {
+            value,
+            tangent: self.value * b.tangent + b.value * self.tangent,
+            bound: carried(self.bound, b.bound) + own,
+            likely: carried(self.likely, b.likely) + own,
+            size: value.abs() + left * b.excess() + right * self.excess(),
+            node: tape::node([(self.node, b.factor()), (b.node, self.factor())]),
+        }
     }
 }
 
@@ -173,10 +257,30 @@ impl Div for Real {
     type Output = Real;
     fn div(self, b: Real) -> Real {
         let value = self.value / b.value;
-        let tangent = (self.tangent - value * b.tangent) / b.value;
-        let carried = |a: f64, c: f64| (a + value.abs() * c) / (b.value.abs() - c).max(f64::MIN_POSITIVE);
-        let (bound, likely) = (carried(self.bound, b.bound), carried(self.likely, b.likely));
-        Real::new(value, tangent, Real { bound, likely, ..Real::default() }, 2.5 * U * value.abs())
+        let whole = b.value.abs();
+        let carried = |a: f64, c: f64| (a + value.abs() * c) / (whole - c).max(f64::MIN_POSITIVE);
+        let own = 2.5 * U * value.abs();
+        let (bound, size) =
+            (carried(self.bound, b.bound) + own, value.abs() + (self.excess() + value.abs() * b.excess()) / whole);
+        let left = Partial {
+            value: 1.0 / b.value,
+            bound: (b.bound / whole + 2.5 * U) / whole,
+            size: b.size / (whole * whole),
+        };
+        // −y / b.
+        let right = Partial {
+            value: -value / b.value,
+            bound: (bound + value.abs() * b.bound / whole) / whole,
+            size: (size + value.abs() * b.excess() / whole) / whole,
+        };
+        Real {
+            value,
+            tangent: (self.tangent - value * b.tangent) / b.value,
+            bound,
+            likely: carried(self.likely, b.likely) + own,
+            size,
+            node: tape::node([(self.node, left), (b.node, right)]),
+        }
     }
 }
 

@@ -319,8 +319,8 @@ def _(draw):
 # Functions of an element -------------------------------------------------------------------------------------------
 
 
-def unary(name, function, numbers):
-    @case(name, name)
+def unary(name, function, numbers, op=None):
+    @case(name, op or name)
     def make(draw):
         return {"x": numbers(draw)}, *simple(lambda x: function(x))
 
@@ -361,6 +361,115 @@ binary("add", torch.add, (3, 4, 5), (4, 1))
 binary("sub", torch.sub, (1, 5), (3, 1, 5))
 binary("mul", torch.mul, (3, 1, 5), (4, 1))
 binary("div", torch.div, (4, 5), (3, 1, 5))
+
+# Gradients that are 0, or a small difference of large numbers ------------------------------------------------------------
+
+
+@case("relu_zeros", "relu")
+def _(draw):
+    x = draw.normal(6, 7)
+    x[::2, ::3] = 0.0
+    x[1, 1] = -0.0
+    return {"x": x}, *simple(lambda x: F.relu(x))
+
+
+attention("attention_one_key", (2, 2, 6, 8), 1)
+attention("attention_causal_first", (1, 2, 1, 16), 1, causal=True)
+
+
+@case("attention_one_hot", "attention", scale=12.0)
+def _(draw):
+    inputs = {"q": draw.normal(1, 2, 5, 8), "k": draw.normal(1, 2, 9, 8), "v": draw.normal(1, 2, 9, 8)}
+    return inputs, *simple(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=12.0))
+
+
+@case("group_norm_constant_group", "group_norm", groups=2)
+def _(draw):
+    x = draw.normal(2, 6, 5, 4)
+    x[0, :3] = 3.7
+    x[:, 3:] = -0.3
+    x = x.astype(np.float32).astype(np.float64)
+    return affine(draw, x, 6), *simple(lambda x, gamma, beta: F.group_norm(x, 2, gamma, beta))
+
+
+@case("group_norm_silu_constant_group", "group_norm", groups=2, silu=True)
+def _(draw):
+    x = draw.normal(2, 4, 9)
+    x[:, :2] = 100.0
+    return affine(draw, x, 4), *simple(lambda x, gamma, beta: F.silu(F.group_norm(x, 2, gamma, beta)))
+
+
+@case("layer_norm_constant_row", "layer_norm")
+def _(draw):
+    x = draw.normal(4, 33)
+    x[1] = 0.7
+    x = x.astype(np.float32).astype(np.float64)
+    return affine(draw, x, 33), *simple(lambda x, gamma, beta: F.layer_norm(x, (33,), gamma, beta))
+
+
+@case("layer_norm_one_channel", "layer_norm")
+def _(draw):
+    return affine(draw, draw.normal(7, 1), 1), *simple(lambda x, gamma, beta: F.layer_norm(x, (1,), gamma, beta))
+
+
+def one_hot(draw, rows, k):
+    """Logits of which one stands far above the others; in the last row they are equal."""
+    x = draw.normal(rows, k)
+    x[np.arange(rows), draw.codes(k, rows)] += 40.0
+    x[-1] = 2.5
+    return x.astype(np.float32).astype(np.float64)
+
+
+@case("softmax_one_hot", "softmax")
+def _(draw):
+    return {"x": one_hot(draw, 6, 11)}, *simple(lambda x: F.softmax(x, -1))
+
+
+@case("softmax_one_entry", "softmax")
+def _(draw):
+    return {"x": draw.normal(5, 1)}, *simple(lambda x: F.softmax(x, -1))
+
+
+@case("log_softmax_one_hot", "log_softmax")
+def _(draw):
+    return {"x": one_hot(draw, 6, 11)}, *simple(lambda x: F.log_softmax(x, -1))
+
+
+@case("cross_entropy_certain", "cross_entropy")
+def _(draw):
+    logits = one_hot(draw, 8, 10)
+    inputs = {"logits": logits, "target": logits.argmax(1)}
+    return inputs, lambda logits, target: {"loss": F.cross_entropy(logits, target).reshape(1)}, ()
+
+
+@case("gumbel_softmax_one_hot", "gumbel_softmax", tau=0.05)
+def _(draw):
+    inputs = {"logits": draw.normal(6, 8, scale=3.0), "uniform": draw.uniform(0.02, 0.98, 6, 8)}
+    return inputs, *simple(lambda logits, uniform: F.softmax((logits - (-uniform.log()).log()) / 0.05, -1), "uniform")
+
+
+@case("kl_divergence_equal_laws", "kl_divergence")
+def _(draw):
+    def divergence(p, q):
+        log_p, log_q = F.log_softmax(p, -1), F.log_softmax(q, -1)
+        return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+
+    p = draw.normal(4, 9, scale=3.0)
+    return {"p": p, "q": p.copy()}, *simple(divergence)
+
+
+@case("mse_equal", "mse")
+def _(draw):
+    a = draw.normal(5, 6)
+    return {"a": a, "b": a.copy()}, *simple(lambda a, b: F.mse_loss(a, b).reshape(1))
+
+
+unary("tanh_saturated", torch.tanh, lambda draw: draw.uniform(-40, 40, 50), "tanh")
+unary("sigmoid_saturated", torch.sigmoid, lambda draw: draw.uniform(-80, 80, 50), "sigmoid")
+unary("gelu_saturated", F.gelu, lambda draw: draw.uniform(-12, 12, 60), "gelu")
+# Around where the slope is 0.
+unary("silu_lowest", F.silu, lambda draw: draw.uniform(-1.2785, -1.2783, 40), "silu")
+unary("gelu_lowest", F.gelu, lambda draw: draw.uniform(-0.7520, -0.7515, 40), "gelu")
 
 # Reductions and layout ---------------------------------------------------------------------------------------------
 

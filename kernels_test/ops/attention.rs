@@ -60,7 +60,8 @@ pub(crate) fn define(
         let q = row(0, len_q, b, i, h);
         let dot = |j| Real::sum(q.iter().zip(row(1, len_k, b, j, h)).map(|(&q, &k)| q * k));
         let scores: Vec<Real> = (0..keys).map(|j| scale * dot(j)).collect();
-        let top = scores.iter().copied().fold(scores[0], Real::max);
+        // No result depends on it.
+        let top = scores.iter().copied().fold(scores[0], Real::max).detached();
         let weights: Vec<Real> = scores.iter().map(|&s| (s - top).exp()).collect();
         let total = Real::sum(weights.iter().copied()) * rescaled(keys);
         y.extend((0..d).map(|c| {

@@ -14,7 +14,7 @@ pub(crate) const UNARY: [Unary; 11] = [
     ("square", (-3.0, 3.0), ops::square, |x| x * x),
     ("silu", (-30.0, 30.0), ops::silu, |x| x * x.sigmoid()),
     ("gelu", (-5.0, 5.0), ops::gelu, gelu),
-    ("relu", (-2.0, 2.0), ops::relu, |x| x.max(Real::constant(0.0))),
+    ("relu", (-2.0, 2.0), ops::relu, Real::relu),
     ("elu", (-3.0, 3.0), ops::elu, |x| if x.value > 0.0 { x } else { x.exp() - Real::constant(1.0) }),
     ("tanh", (-3.0, 3.0), ops::tanh, Real::tanh),
     ("tanh", (-200.0, 200.0), ops::tanh, Real::tanh),
@@ -37,6 +37,17 @@ pub fn cases(list: &mut Vec<Case>) {
     }
     for of in BINARY {
         binary(list, of);
+    }
+    // The kink itself, from either side, with numbers on all remainders modulo four: the derivative there is 0.
+    for count in [1, 4, 7, 260] {
+        let numbers = (0..count).map(|i| [0.0, -0.0, 1.5, 0.0, -2.0][i % 5]).collect();
+        list.push(Case::new(
+            "relu",
+            format!("zeros [{count}]"),
+            vec![Input { wants_grad: true, ..Input::given(&[count], numbers) }],
+            |_, x| ops::relu(&x[0]),
+            |x| x[0].iter().map(|&v| v.relu()).collect(),
+        ));
     }
     // Four gradients meet at x: `accumulate.wgsl`, in place and not.
     for count in [1, 3, 255, 256, 257, 4099] {

@@ -31,7 +31,7 @@ pub(crate) fn divergence(a: &[Real], b: &[Real]) -> Real {
 }
 
 fn log_law(logits: &[Real]) -> impl Iterator<Item = Real> {
-    let top = logits.iter().copied().fold(logits[0], Real::max);
+    let top = logits.iter().copied().fold(logits[0], Real::max).detached();
     let sum = Real::sum(logits.iter().map(|&x| (x - top).exp())).ln();
     logits.iter().map(move |&x| (x - top) - sum)
 }

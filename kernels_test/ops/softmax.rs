@@ -67,10 +67,10 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// For each entry of a row: (scaled logit − maximum, log Σ exp of those).
+/// For each entry of a row: (scaled logit − maximum, log Σ exp of those). Of their difference the maximum is no part.
 pub(crate) fn centred(row: &[Real], scale: Real) -> Vec<(Real, Real)> {
     let scaled: Vec<Real> = row.iter().map(|&x| x * scale).collect();
-    let top = scaled.iter().copied().fold(scaled[0], Real::max);
+    let top = scaled.iter().copied().fold(scaled[0], Real::max).detached();
     let sum = Real::sum(scaled.iter().map(|&x| (x - top).exp())).ln();
     scaled.iter().map(|&x| (x - top, sum)).collect()
 }

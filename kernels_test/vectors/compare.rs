@@ -1,7 +1,11 @@
 //! One vector on one adapter: the GPU, the definition in f64 and the file, each against the others.
 
-use super::super::check::{FLOOR, GRADIENT_UNITS};
-use super::super::{Outcome, Output, Real, Shares, U};
+mod told;
+
+use super::super::check::{Fault, spoiled};
+use super::super::slopes::{CARRIED, DOUBLE, Slope, Traced, UNITS};
+use super::super::wrong::{Tally, Wrong, place as in_place};
+use super::super::{Outcome, Output, Real, Shares, U, Verdict, guarded};
 use super::Vector;
 use super::file::Numbers;
 use super::plan::{Place, Plan};
@@ -9,42 +13,37 @@ use crate::gpu::Gpu;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// Agreement of two computations in f64, relative to the sizes of the summed terms.
-const DOUBLE: f64 = 1e-9;
-/// Entries of the Jacobian up to which every one is computed; above, the gradient is checked along one direction.
-const ENTRIES: usize = 40_000_000;
-
-/// How the vector goes on `gpu`.
-pub fn check(vector: &Vector, gpu: &Gpu) -> Result<Outcome, String> {
-    let plan = vector.plan()?;
-    let side = Side::new(vector, &plan);
-    let expected = side.define(&plan, |_, _| 0.0);
-    let (tensors, results) = side.run(&plan, gpu);
-    let mut forward = Shares::default();
-    for (i, place) in plan.outputs.iter().enumerate() {
-        let Some(array) = vector.tensors.get(&format!("out.{}", place.name)) else { continue };
-        let got: Vec<f64> = match &results[i] {
-            Output::Tensor(tensor) => tensor.to_vec().into_iter().map(f64::from).collect(),
-            Output::Codes(codes) => codes.to_vec().into_iter().flat_map(halves).collect(),
-        };
-        let file = File::new(place, &array.numbers, matches!(results[i], Output::Codes(_)))?;
-        forward = forward.worst(compare_output(place, &got, &expected[i], &file)?);
-    }
-    let gradient = match side.weights(&plan) {
-        Some((output, weights)) => {
-            let Output::Tensor(result) = &results[output] else { unreachable!("weights are of numbers") };
-            let single: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
-            let grads = result.backward_from(Tensor::from_slice(gpu, &single, result.shape()));
-            let of = |i: usize| grads.get(&tensors[i]).map(Tensor::to_vec);
-            Some(compare_gradients(&side, &plan, output, &weights, of)?)
-        }
-        None => None,
-    };
-    gpu.check_guards()?;
-    Ok(Outcome::of(forward, gradient))
+/// A vector with all that does not depend on the adapter: what its definition gives, and how that agrees with the file.
+pub struct Prepared {
+    plan: Plan,
+    inputs: Vec<Vec<f64>>,
+    expected: Vec<Vec<Real>>,
+    /// Of each output what the file has, if it has it.
+    outputs: Vec<Option<File>>,
+    gradient: Option<Gradient>,
+    /// What the file has that the definition does not.
+    disagreement: Option<String>,
 }
 
-/// A result in the file, in the engine's order.
+/// What is known of gradients.
+struct Gradient {
+    /// The output that they are of, and its weights.
+    output: usize,
+    weights: Vec<f64>,
+    /// Of each input what the file has, and what the definition gives.
+    inputs: Vec<Option<(File, Sides)>>,
+}
+
+/// How a gradient is compared.
+enum Sides {
+    /// Element by element.
+    Each(Vec<Slope>),
+    /// Where there is too much to compute for that: along one random direction, with the derivative, Σ|terms|, and what
+    /// errors of the results carry into it.
+    Along(Vec<f64>, [f64; 3]),
+}
+
+/// A tensor of the file, in the engine's order.
 pub(super) struct File {
     pub values: Vec<f64>,
     pub single: bool,
@@ -61,6 +60,12 @@ impl File {
             _ => Err(format!("tensor out.{} is of indices; it must be F32 or F64", place.name)),
         }
     }
+
+    /// A tensor of numbers, if the file has it.
+    fn find(vector: &Vector, part: &str, place: &Place) -> Option<File> {
+        let array = vector.tensors.get(&format!("{part}.{}", place.name))?;
+        File::new(place, &array.numbers, false).ok()
+    }
 }
 
 /// A code as f32 holds it exactly.
@@ -68,188 +73,295 @@ fn halves(code: u32) -> [f64; 2] {
     Real::code(code).map(|half| half.value)
 }
 
-/// `one` and `other` apart by what share of `bound`.
-fn apart(at: &str, [one, other]: [(&str, f64); 2], bound: f64) -> Result<f64, String> {
-    let share = (one.1 - other.1).abs() / (bound + FLOOR);
-    if share <= 1.0 {
-        return Ok(share);
-    }
-    Err(format!(
-        "{at}: {} {:.9e}, {} {:.9e} ± {bound:.3e}; apart by {share:.3} of the bound",
-        one.0, one.1, other.0, other.1
-    ))
-}
-
-pub(super) fn compare_output(place: &Place, got: &[f64], expected: &[Real], file: &File) -> Result<Shares, String> {
-    if got.len() != expected.len() || got.len() != file.values.len() {
-        return Err(format!("out.{}: {} results, {} in the file", place.name, got.len(), file.values.len()));
-    }
-    let halves = got.len() / place.order.len();
-    let mut worst = Shares::default();
-    for (i, ((&got, want), &given)) in got.iter().zip(expected).zip(&file.values).enumerate() {
-        let at = format!("out.{} element {}", place.name, place.order[i / halves]);
-        if !got.is_finite() || !want.value.is_finite() || !want.bound.is_finite() {
-            return Err(format!("{at}: the GPU has {got}, the definition {} ± {}", want.value, want.bound));
+impl Prepared {
+    /// Runs the definition, once, and compares it with the file.
+    ///
+    /// # Errors
+    /// If the file does not fit its op.
+    pub fn of(vector: &Vector) -> Result<Prepared, String> {
+        let plan = vector.plan()?;
+        let inputs: Vec<Vec<f64>> = plan
+            .inputs
+            .iter()
+            .map(|place| File::find(vector, "in", place).map_or(Vec::new(), |file| file.values))
+            .collect();
+        let has_gradient = plan.inputs.iter().any(|place| vector.tensors.contains_key(&format!("grad.{}", place.name)));
+        let (expected, traced) = match has_gradient {
+            true => {
+                let mut traced = Traced::of(&reals(&inputs, |_, _| 0.0), |x| (plan.define)(x));
+                (std::mem::take(&mut traced.results), Some(traced))
+            }
+            false => ((plan.define)(&reals(&inputs, |_, _| 0.0)), None),
+        };
+        let mut outputs = Vec::new();
+        for (place, expected) in plan.outputs.iter().zip(&expected) {
+            let array = vector.tensors.get(&format!("out.{}", place.name));
+            // Codes come as two halves each.
+            let codes = expected.len() != place.order.len();
+            outputs.push(array.map(|array| File::new(place, &array.numbers, codes)).transpose()?);
         }
-        // The bound holds n u Σ|terms| and the like, so that bound/u is the size of what was summed.
-        let definition = match file.single {
-            false => DOUBLE * want.bound / U + 1e-12 * want.value.abs(),
-            true => want.bound + 0.5 * U * given.abs(),
+        let mut prepared = Prepared { plan, inputs, expected, outputs, gradient: None, disagreement: None };
+        prepared.gradient = traced.and_then(|traced| prepared.gradient(vector, &traced));
+        prepared.disagreement = prepared.agree().err();
+        Ok(prepared)
+    }
+
+    fn gradient(&self, vector: &Vector, traced: &Traced) -> Option<Gradient> {
+        let of = |(i, place)| Some((i, File::find(vector, "cot", place)?.values));
+        let (output, weights) = self.plan.outputs.iter().enumerate().find_map(of)?;
+        let nodes: Vec<u32> = self.expected[output].iter().map(|y| y.node).collect();
+        let mut slopes = traced.gradients_from(&nodes, &weights);
+        let side = |(i, place): (usize, &Place)| {
+            let file = File::find(vector, "grad", place)?;
+            let sides = match &mut slopes {
+                Some(slopes) => Sides::Each(std::mem::take(&mut slopes[i])),
+                None => self.along(i, output, &weights),
+            };
+            Some((file, sides))
         };
-        apart(&at, [("the definition has", want.value), ("the file", given)], definition)?;
-        let bound = apart(&at, [("the GPU has", got), ("the definition", want.value)], want.bound)?;
-        let to_file = apart(&at, [("the GPU has", got), ("the file", given)], want.bound + definition)?;
-        let likely = (got - want.value).abs() / (want.likely + FLOOR);
-        worst = worst.worst(Shares { bound: bound.max(to_file), likely });
-    }
-    Ok(worst)
-}
-
-/// Numbers of the file that go in.
-struct Side<'a> {
-    vector: &'a Vector,
-    inputs: Vec<Vec<f64>>,
-}
-
-impl<'a> Side<'a> {
-    fn new(vector: &'a Vector, plan: &Plan) -> Side<'a> {
-        let inputs =
-            plan.inputs.iter().map(|place| Self::numbers(vector, "in", place).map_or(Vec::new(), |f| f.values));
-        Side { vector, inputs: inputs.collect() }
+        let inputs = self.plan.inputs.iter().enumerate().map(side).collect();
+        Some(Gradient { output, weights, inputs })
     }
 
-    fn numbers(vector: &Vector, part: &str, place: &Place) -> Option<File> {
-        let array = vector.tensors.get(&format!("{part}.{}", place.name))?;
-        File::new(place, &array.numbers, false).ok()
+    /// The derivative along a random direction of one input.
+    fn along(&self, input: usize, output: usize, weights: &[f64]) -> Sides {
+        let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7, first: 0 };
+        let direction: Vec<f64> = (0..self.inputs[input].len() as u32).map(|j| stream.normal(j)).collect();
+        let results = (self.plan.define)(&reals(&self.inputs, |i, j| if i == input { direction[j] } else { 0.0 }));
+        let mut sums = [0.0; 3];
+        for (y, w) in results[output].iter().zip(weights) {
+            let term = w * y.tangent;
+            sums[0] += term;
+            sums[1] += term.abs();
+            // A result off by a part of itself, as one of exp is, is off by that part in its derivative.
+            sums[2] += term.abs() * (y.bound / y.value.abs().max(f64::MIN_POSITIVE)).min(CARRIED);
+        }
+        Sides::Along(direction, sums)
     }
 
-    /// The definition with the derivative along `direction` (input, element).
-    fn define(&self, plan: &Plan, direction: impl Fn(usize, usize) -> f64) -> Vec<Vec<Real>> {
-        let real = |i: usize, (j, &x): (usize, &f64)| {
-            // The GPU gets the number rounded to f32.
-            let rounding = Real::within(x, (f64::from(x as f32) - x).abs());
-            Real { tangent: direction(i, j), ..rounding }
+    /// Compares the definition with the file.
+    fn agree(&self) -> Result<(), String> {
+        for ((place, expected), file) in self.plan.outputs.iter().zip(&self.expected).zip(&self.outputs) {
+            if let Some(file) = file {
+                output_agrees(place, expected, file)?;
+            }
+        }
+        let inputs = self.gradient.iter().flat_map(|gradient| self.plan.inputs.iter().zip(&gradient.inputs));
+        for (place, given) in inputs {
+            match given {
+                Some((file, Sides::Each(slopes))) => gradient_agrees(place, slopes, file)?,
+                Some((file, Sides::Along(direction, [value, size, carried]))) => {
+                    let (given, size) = along(&file.values, direction, *size);
+                    let bound = UNITS * U * size + carried;
+                    let allowed = if file.single { bound + 0.5 * U * given.abs() } else { DOUBLE * size };
+                    if !within((value - given).abs(), allowed) {
+                        let name = place.name;
+                        return Err(format!(
+                            "grad.{name} along a random direction: the file has {given:.9e}, the definition {value:.9e} ± \
+                             {allowed:.3e}"
+                        ));
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares `gpu`, which should be opened with `poison`, with both.
+    pub fn check(&self, gpu: &Gpu) -> Outcome {
+        match &self.disagreement {
+            Some(what) => {
+                let what =
+                    format!("{what}; the file or its op's definition is wrong, not the adapter, which was not asked");
+                Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, what) }
+            }
+            None => guarded(|| self.compare(gpu)),
+        }
+    }
+
+    fn compare(&self, gpu: &Gpu) -> Result<Outcome, String> {
+        let ((tensors, results), forward_kernels) = gpu.launches(|| self.run(gpu));
+        let mut forward = Shares::default();
+        let mut got_all = Vec::new();
+        for (i, place) in self.plan.outputs.iter().enumerate() {
+            let got: Vec<f64> = match &results[i] {
+                Output::Tensor(tensor) => spoiled(tensor.to_vec()).into_iter().map(f64::from).collect(),
+                Output::Codes(codes) => codes.to_vec().into_iter().flat_map(halves).collect(),
+            };
+            if let Some(file) = &self.outputs[i] {
+                let wrong = match compare_output(&got, &self.expected[i], file) {
+                    Ok(Ok(shares)) => {
+                        forward = forward.worst(shares);
+                        None
+                    }
+                    Ok(Err(wrong)) => Some(wrong),
+                    Err(what) => return Err(format!("out.{}: {what}", place.name)),
+                };
+                if let Some(wrong) = wrong {
+                    return Ok(self.wrong_output(i, &got, wrong, forward_kernels));
+                }
+            }
+            got_all.push(got);
+        }
+        let mut worst = None;
+        if let Some(gradient) = &self.gradient {
+            let Output::Tensor(result) = &results[gradient.output] else { unreachable!("weights are of numbers") };
+            let single: Vec<f32> = gradient.weights.iter().map(|&w| w as f32).collect();
+            let (grads, kernels) =
+                gpu.launches(|| result.backward_from(Tensor::from_slice(gpu, &single, result.shape())));
+            for (i, place) in self.plan.inputs.iter().enumerate() {
+                let Some((file, sides)) = &gradient.inputs[i] else { continue };
+                let got = grads.get(&tensors[i]).map(Tensor::to_vec);
+                let got = got.ok_or_else(|| format!("grad.{}: the op gave no gradient", place.name))?;
+                match compare_gradient(&got, sides, file) {
+                    Ok(shares) => worst = Some(shares.worst(worst.unwrap_or_default())),
+                    Err(wrong) => return Ok(self.wrong_gradient(i, &got, sides, wrong, kernels)),
+                }
+            }
+        }
+        gpu.check_guards()?;
+        Ok(Outcome::of(forward, worst))
+    }
+
+    fn run(&self, gpu: &Gpu) -> (Vec<Tensor>, Vec<Output>) {
+        let wanted = |i: usize| self.gradient.as_ref().is_some_and(|gradient| gradient.inputs[i].is_some());
+        let tensor = |(i, (place, x)): (usize, (&Place, &Vec<f64>))| {
+            let tensor = Tensor::from_slice(gpu, &singles(x), &place.dims);
+            if wanted(i) { tensor.leaf() } else { tensor }
         };
-        let reals: Vec<Vec<Real>> =
-            self.inputs.iter().enumerate().map(|(i, x)| x.iter().enumerate().map(|e| real(i, e)).collect()).collect();
-        (plan.define)(&reals)
-    }
-
-    fn run(&self, plan: &Plan, gpu: &Gpu) -> (Vec<Tensor>, Vec<Output>) {
-        let tensor = |(place, x): (&Place, &Vec<f64>)| {
-            let single: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-            let tensor = Tensor::from_slice(gpu, &single, &place.dims);
-            if self.grad(place).is_some() { tensor.leaf() } else { tensor }
-        };
-        let tensors: Vec<Tensor> = plan.inputs.iter().zip(&self.inputs).map(tensor).collect();
-        let results = (plan.run)(gpu, &tensors);
+        let tensors: Vec<Tensor> = self.plan.inputs.iter().zip(&self.inputs).enumerate().map(tensor).collect();
+        let results = (self.plan.run)(gpu, &tensors);
         (tensors, results)
     }
-
-    fn grad(&self, place: &Place) -> Option<File> {
-        Self::numbers(self.vector, "grad", place)
-    }
-
-    /// The output that a gradient is of, and its weights; none if the file has no gradient.
-    fn weights(&self, plan: &Plan) -> Option<(usize, Vec<f64>)> {
-        plan.inputs.iter().find(|place| self.grad(place).is_some())?;
-        let weights = |(i, place)| Some((i, Self::numbers(self.vector, "cot", place)?.values));
-        plan.outputs.iter().enumerate().find_map(weights)
-    }
 }
 
-fn compare_gradients(
-    side: &Side,
-    plan: &Plan,
-    output: usize,
-    weights: &[f64],
-    of: impl Fn(usize) -> Option<Vec<f32>>,
-) -> Result<Shares, String> {
-    let mut worst = Shares::default();
-    for (i, place) in plan.inputs.iter().enumerate() {
-        let Some(file) = side.grad(place) else { continue };
-        let got = of(i).ok_or_else(|| format!("grad.{}: the op gave no gradient", place.name))?;
-        let got: Vec<f64> = got.into_iter().map(f64::from).collect();
-        if let Some(j) = got.iter().position(|g| !g.is_finite()) {
-            return Err(format!("grad.{} element {}: the GPU has {}", place.name, place.order[j], got[j]));
-        }
-        let share = match got.len() * weights.len() <= ENTRIES {
-            true => every_entry(side, plan, (i, output), weights, (&got, &file))?,
-            false => one_direction(side, plan, (i, output), weights, (&got, &file))?,
-        };
-        worst = worst.worst(share);
-    }
-    Ok(worst)
+/// Numbers as the GPU gets them, rounded to f32.
+fn singles(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&x| x as f32).collect()
 }
 
-/// Σ cot · derivative along a direction: its value, Σ|terms|, and what errors of the results carry into it.
-fn derivative(expected: &[Real], weights: &[f64]) -> [f64; 3] {
-    let mut sums = [0.0; 3];
-    for (e, w) in expected.iter().zip(weights) {
-        let term = w * e.tangent;
-        sums[0] += term;
-        sums[1] += term.abs();
-        // A result off by a part of itself, as one of exp is, is off by that part in its derivative.
-        sums[2] += term.abs() * (e.bound / e.value.abs().max(f64::MIN_POSITIVE)).min(1e-5);
-    }
-    sums
-}
-
-/// Each element of the gradient against its column of the Jacobian.
-fn every_entry(
-    side: &Side,
-    plan: &Plan,
-    (input, output): (usize, usize),
-    weights: &[f64],
-    (got, file): (&[f64], &File),
-) -> Result<Shares, String> {
-    let column = |j: usize| {
-        let expected = side.define(plan, |i, k| if (i, k) == (input, j) { 1.0 } else { 0.0 });
-        derivative(&expected[output], weights)
+/// Inputs of the definition, with the derivative along `direction` (input, element).
+fn reals(inputs: &[Vec<f64>], direction: impl Fn(usize, usize) -> f64) -> Vec<Vec<Real>> {
+    let real = |i: usize, (j, &x): (usize, &f64)| {
+        let rounding = Real::within(x, (f64::from(x as f32) - x).abs());
+        Real { tangent: direction(i, j), ..rounding }
     };
-    let columns: Vec<[f64; 3]> = (0..got.len()).map(column).collect();
-    // What elements share, such as the mean under a normalisation, has the size of an average element.
-    let shared = columns.iter().map(|c| c[1]).sum::<f64>() / columns.len() as f64;
-    let place = &plan.inputs[input];
-    let mut worst = Shares::default();
-    for (j, [value, size, carried]) in columns.into_iter().enumerate() {
-        let at = format!("grad.{} element {}", place.name, place.order[j]);
-        let bound = GRADIENT_UNITS * U * (size + shared) + carried;
-        let double = (!file.single).then_some(DOUBLE * (size + shared));
-        worst = worst.worst(triangle(&at, [got[j], value, file.values[j]], bound, double)?);
+    inputs.iter().enumerate().map(|(i, x)| x.iter().enumerate().map(|e| real(i, e)).collect()).collect()
+}
+
+/// A gradient along a direction, and the sizes of its terms added to `size`.
+fn along(gradient: &[f64], direction: &[f64], size: f64) -> (f64, f64) {
+    let terms = gradient.iter().zip(direction).map(|(g, d)| g * d);
+    (terms.clone().sum(), size + terms.map(f64::abs).sum::<f64>())
+}
+
+/// Also false where something is not a number, or the bound without end.
+fn within(error: f64, bound: f64) -> bool {
+    bound.is_finite() && error <= bound + super::super::check::FLOOR
+}
+
+/// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the like, so that bound/u is the
+/// size of what was summed.
+fn allowance(want: &Real, given: f64, single: bool) -> f64 {
+    match single {
+        false => DOUBLE * want.bound / U + 1e-12 * want.value.abs(),
+        true => want.bound + 0.5 * U * given.abs(),
     }
-    Ok(worst)
 }
 
-/// The gradient times one random direction.
-fn one_direction(
-    side: &Side,
-    plan: &Plan,
-    (input, output): (usize, usize),
-    weights: &[f64],
-    (got, file): (&[f64], &File),
-) -> Result<Shares, String> {
-    let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7, first: 0 };
-    let direction: Vec<f64> = (0..got.len() as u32).map(|j| stream.normal(j)).collect();
-    let expected = side.define(plan, |i, j| if i == input { direction[j] } else { 0.0 });
-    let [value, size, carried] = derivative(&expected[output], weights);
-    let along = |grad: &[f64]| grad.iter().zip(&direction).map(|(g, d)| g * d).sum::<f64>();
-    let size = size + got.iter().zip(&direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
-    let at = format!("grad.{} along a random direction", plan.inputs[input].name);
-    let bound = GRADIENT_UNITS * U * size + carried;
-    triangle(&at, [along(got), value, along(&file.values)], bound, (!file.single).then_some(DOUBLE * size))
+/// How near an element of a gradient of the definition and the file must be.
+fn slope_allowance(slope: &Slope, given: f64, single: bool) -> f64 {
+    if single { slope.bound + 0.5 * U * given.abs() } else { slope.double }
 }
 
-/// The GPU, the definition and the file against each other; `double` is how near the last two must be if both are in f64.
-pub(super) fn triangle(
-    at: &str,
-    [got, value, given]: [f64; 3],
-    bound: f64,
-    double: Option<f64>,
-) -> Result<Shares, String> {
-    let definition = double.unwrap_or(bound + 0.5 * U * given.abs());
-    apart(at, [("the definition has", value), ("the file", given)], definition)?;
-    let one = apart(at, [("the GPU has", got), ("the definition", value)], bound)?;
-    let other = apart(at, [("the GPU has", got), ("the file", given)], bound + definition)?;
-    Ok(Shares { bound: one.max(other), likely: one.max(other) })
+pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Result<(), String> {
+    if file.values.len() != expected.len() {
+        return Err(format!(
+            "out.{}: {} numbers, where the definition has {}",
+            place.name,
+            file.values.len(),
+            expected.len()
+        ));
+    }
+    let mut tally = Tally::default();
+    for (want, &given) in expected.iter().zip(&file.values) {
+        let allowed = allowance(want, given, file.single);
+        tally.add((want.value - given).abs(), allowed, allowed);
+    }
+    let per = expected.len() / place.order.len();
+    tally.end().map(|_| ()).map_err(|wrong| {
+        let (want, given) = (&expected[wrong.element], file.values[wrong.element]);
+        let element = in_place(place.order[wrong.element / per], &place.file_dims);
+        disagreement("out", place, &element, given, want.value, allowance(want, given, file.single), wrong)
+    })
+}
+
+fn gradient_agrees(place: &Place, slopes: &[Slope], file: &File) -> Result<(), String> {
+    let mut tally = Tally::default();
+    for (slope, &given) in slopes.iter().zip(&file.values) {
+        let allowed = slope_allowance(slope, given, file.single);
+        tally.add((slope.value - given).abs(), allowed, allowed);
+    }
+    tally.end().map(|_| ()).map_err(|wrong| {
+        let (slope, given) = (&slopes[wrong.element], file.values[wrong.element]);
+        let element = in_place(place.order[wrong.element], &place.file_dims);
+        disagreement("grad", place, &element, given, slope.value, slope_allowance(slope, given, file.single), wrong)
+    })
+}
+
+fn disagreement(part: &str, place: &Place, element: &str, given: f64, want: f64, allowed: f64, wrong: Wrong) -> String {
+    let name = place.name;
+    format!(
+        "{part}.{name} {element}: the file has {given:.12e}, the definition {want:.12e} ± {allowed:.3e}; {}",
+        wrong.extent()
+    )
+}
+
+/// The GPU's result against the definition and the file.
+///
+/// # Errors
+/// If they are not equally long.
+pub(super) fn compare_output(got: &[f64], expected: &[Real], file: &File) -> Result<Result<Shares, Wrong>, String> {
+    if got.len() != expected.len() || got.len() != file.values.len() {
+        return Err(format!("{} results, {} in the file", got.len(), file.values.len()));
+    }
+    let mut tally = Tally::default();
+    for ((&got, want), &given) in got.iter().zip(expected).zip(&file.values) {
+        let both = want.bound + allowance(want, given, file.single);
+        add(&mut tally, [got, want.value, given], [want.bound, both], want.likely);
+    }
+    Ok(tally.end())
+}
+
+/// The worse of the distances from the GPU's number to the two others.
+fn add(tally: &mut Tally, [got, value, given]: [f64; 3], [bound, both]: [f64; 2], likely: f64) {
+    let (one, other) = ((got - value).abs(), (got - given).abs());
+    if one.is_nan() || other.is_nan() || one * both >= other * bound {
+        tally.add(one, bound, likely);
+    } else {
+        // As far as the definition's error would be that is the same share of its own bound.
+        tally.add(other, both, likely);
+    }
+}
+
+/// The GPU's gradient against the definition and the file.
+fn compare_gradient(got: &[f32], sides: &Sides, file: &File) -> Result<Shares, Wrong> {
+    let mut tally = Tally::default();
+    match sides {
+        Sides::Each(slopes) => {
+            for ((&got, slope), &given) in got.iter().zip(slopes).zip(&file.values) {
+                let both = slope.bound + slope_allowance(slope, given, file.single);
+                add(&mut tally, [got.into(), slope.value, given], [slope.bound, both], slope.bound);
+            }
+        }
+        Sides::Along(direction, [value, size, carried]) => {
+            let wide: Vec<f64> = got.iter().map(|&g| g.into()).collect();
+            let ((got, size), (given, _)) = (along(&wide, direction, *size), along(&file.values, direction, 0.0));
+            let bound = UNITS * U * size + carried;
+            let both = bound + if file.single { bound + 0.5 * U * given.abs() } else { DOUBLE * size };
+            add(&mut tally, [got, *value, given], [bound, both], bound);
+        }
+    }
+    tally.end()
 }

@@ -43,7 +43,8 @@ pub struct Header {
 impl Header {
     /// The header of a file; none if it cannot be read.
     pub fn read(path: &Path) -> Option<Header> {
-        let mut file = std::fs::File::open(path).ok()?;
+        // A pipe would keep the reader waiting.
+        let mut file = path.is_file().then(|| std::fs::File::open(path).ok())??;
         let (mut length, mut header) = ([0; 8], Vec::new());
         file.read_exact(&mut length).ok()?;
         file.take(Some(u64::from_le_bytes(length)).filter(|&n| n <= LONGEST_HEADER)?).read_to_end(&mut header).ok()?;
@@ -58,7 +59,11 @@ impl Header {
 
 /// The vector in a file; the error does not name the file.
 pub fn read(path: &Path) -> Result<Vector, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("is no file; a vector is a file that ends in .safetensors".into());
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     parse(name, &bytes)
 }

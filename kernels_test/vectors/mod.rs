@@ -2,12 +2,14 @@
 //!
 //! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and turns it, by the parser
 //! that `ops` has for its op, into a plan: the op on the GPU and its definition in f64, which is the one that
-//! the table of cases uses. [`Vector::check`] then compares three ways (`compare`): the GPU with the file, the GPU with
-//! the definition, and the definition with the file.
+//! the table of cases uses. [`Prepared`] runs the definition, once for all devices, and compares it with the file;
+//! [`Prepared::check`] compares a GPU with both.
 
 mod args;
 mod compare;
 mod file;
+#[cfg(test)]
+mod foreign;
 mod ops;
 mod plan;
 #[cfg(test)]
@@ -18,12 +20,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Outcome;
+use super::{Fault, Outcome, Verdict};
 use crate::gpu::Gpu;
 use args::Args;
 use file::Array;
 use plan::Plan;
 
+pub use compare::Prepared;
 pub use file::Header;
 pub use ops::names as ops;
 
@@ -51,9 +54,22 @@ pub fn load(path: &Path) -> Result<Vector, String> {
 }
 
 impl Vector {
+    /// Runs the definition; what is the same for every device.
+    pub fn prepared(&self) -> Result<Prepared, Outcome> {
+        let mut prepared = None;
+        let outcome = super::guarded(|| {
+            prepared = Some(Prepared::of(self)?);
+            Ok(Outcome::failed(Verdict::Pass, ""))
+        });
+        prepared.ok_or(Outcome { fault: Fault::File, ..outcome })
+    }
+
     /// Compares `gpu`, which should be opened with `poison`, with the file.
-    pub fn check(&self, gpu: &Gpu) -> Outcome {
-        self.with_origin(super::guarded(|| compare::check(self, gpu)))
+    pub fn check(&self, prepared: &Result<Prepared, Outcome>, gpu: &Gpu) -> Outcome {
+        self.with_origin(match prepared {
+            Ok(prepared) => prepared.check(gpu),
+            Err(outcome) => outcome.clone(),
+        })
     }
 
     /// A failure may be the file's: says where its numbers come from.

@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::super::{Outcome, Real, Verdict};
-use super::compare::{File, compare_output, triangle};
+use super::compare::{File, compare_output, output_agrees};
 use super::plan::Place;
 use super::{Header, Vector, file};
 
@@ -128,7 +128,7 @@ fn the_target_of_a_step_has_one_number_a_channel_or_an_element() {
 fn a_failure_tells_the_note_and_a_header_the_op() {
     let mut vector = read("relu", "{}", simple(vec![])).expect("nothing is wrong");
     vector.note = Some("made by\nhand".into());
-    let outcome = |verdict| Outcome { verdict, forward: 0.0, gradient: None, detail: "off".into() };
+    let outcome = |verdict| Outcome::failed(verdict, "off");
     assert_eq!(vector.with_origin(outcome(Verdict::Fail)).detail, "off; the file's note: made by hand");
     assert_eq!(vector.with_origin(outcome(Verdict::Pass)).detail, "off");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
@@ -150,29 +150,23 @@ fn a_missing_file_is_named() {
 fn any_two_that_differ_fail() {
     let place = Place::new("y", &[2, 2]).permuted(&[1, 0]);
     let want = [1.0, 2.0, 3.0, 4.0].map(|value| Real::within(value, 1e-6));
-    let go = |got: [f64; 4], values: [f64; 4], single| {
-        compare_output(&place, &got, &want, &File { values: values.to_vec(), single })
-    };
+    let file = |values: [f64; 4], single| File { values: values.to_vec(), single };
+    let agrees = |values, single| output_agrees(&place, &want, &file(values, single));
+    let go = |got: [f64; 4]| compare_output(&got, &want, &file([1.0, 2.0, 3.0, 4.0], false)).expect("equally long");
     let right = [1.0, 2.0, 3.0, 4.0];
     let off = |by: f64| [1.0, 2.0 + by, 3.0, 4.0];
-    assert_eq!(go(right, right, false).map(|share| share.bound), Ok(0.0));
-    assert!(go(off(9e-7), right, false).is_ok_and(|share| share.bound > 0.8));
+    assert_eq!(go(right).map(|share| share.bound), Ok(0.0));
+    assert!(go(off(9e-7)).is_ok_and(|share| share.bound > 0.8));
+    let wrong = go(off(2e-6)).expect_err("the GPU is off");
+    assert_eq!((wrong.element, wrong.wrong, wrong.count), (1, 1, 4));
+    assert!(go([f64::NAN; 4]).is_err_and(|wrong| wrong.wrong == 4));
+    assert!(compare_output(&right[1..], &want, &file(right, false)).is_err());
+    assert!(agrees(right, false).is_ok());
     // The second in the engine's order is the third of the file.
-    let what = go(off(2e-6), right, false).expect_err("the GPU is off");
-    assert!(what.starts_with("out.y element 2: the GPU has 2.000002"), "{what}");
-    assert!(go(right, off(1e-8), false).expect_err("the file is off").contains("the definition has"));
-    assert!(go(right, off(1e-6), true).is_ok(), "a result in f32 may be off by the bound too");
-    assert!(go(right, off(3e-6), true).is_err());
-    assert!(go([f64::NAN; 4], right, false).is_err());
-}
-
-#[test]
-fn gradients_are_compared_with_both() {
-    let near = Some(1e-9);
-    assert!(triangle("g", [1.0, 1.0, 1.0], 1e-6, near).is_ok());
-    assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, near).is_err_and(|what| what.contains("the file")));
-    assert!(triangle("g", [1.0 + 2e-6, 1.0, 1.0], 1e-6, near).is_err_and(|what| what.contains("the GPU")));
-    assert!(triangle("g", [1.0, 1.0, 1.0 + 1e-8], 1e-6, None).is_ok());
+    let what = agrees(off(1e-8), false).expect_err("the file is off");
+    assert!(what.starts_with("out.y element 2 ([1, 0] of [2, 2]): the file has 2.00000001"), "{what}");
+    assert!(agrees(off(1e-6), true).is_ok(), "a result in f32 may be off by the bound too");
+    assert!(agrees(off(3e-6), true).is_err());
 }
 
 #[test]

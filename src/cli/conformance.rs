@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::run::conformance::{self, ConformanceArgs};
 
 /// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in for.
-const OF_A_RUN: [&str; 8] = ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors"];
+const OF_A_RUN: [&str; 11] =
+    ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors", "dump", "known_failures", "list"];
 
 /// What `conformance` takes.
 #[derive(Args, Debug)]
@@ -37,9 +38,18 @@ pub struct ConformanceFlags {
     /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Run only these files; with --op or --case, those cases as well. A folder of golden vectors, or one.
+    /// Run vectors from a file or folder instead of the built-in cases; with --op or --case, those cases as well.
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
+    /// Write numbers, WGSL and SPIR-V of each case that fails into this folder, which must be new or empty.
+    #[arg(long, value_name = "DIR", conflicts_with = "probes")]
+    dump: Option<PathBuf>,
+    /// A TOML file of failures that are known, beside the built-in list.
+    #[arg(long, value_name = "FILE")]
+    known_failures: Option<PathBuf>,
+    /// Run nothing: list the ops and cases that --op, --case, --grad and --vectors choose.
+    #[arg(long, conflicts_with_all = ["all", "probes", "timeout", "report", "dump", "known_failures"])]
+    list: bool,
     /// Run nothing: print the Markdown page of these reports.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = OF_A_RUN)]
     merge: Vec<PathBuf>,
@@ -51,13 +61,16 @@ impl ConformanceFlags {
     /// # Errors
     /// The command's own.
     pub fn run(self) -> Result<()> {
-        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, merge } = self;
+        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, .. } = self;
+        let ConformanceFlags { dump, known_failures, list, merge, .. } = self;
         if !merge.is_empty() {
             return conformance::merge(&merge);
         }
         if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
             return Err(Error::Usage("--timeout must be above 0 and at most 1000000 seconds".into()));
         }
-        conformance::run(&ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors })
+        let args =
+            ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors, dump, known_failures };
+        if list { conformance::list(&args) } else { conformance::run(&args) }
     }
 }

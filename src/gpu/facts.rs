@@ -23,9 +23,11 @@ pub struct AdapterFacts {
     pub driver: String,
     /// The driver's version text, e.g. `Mesa 22.3.6 (LLVM 15.0.6)`.
     pub driver_info: String,
-    /// PCI vendor.
+    /// PCI vendor; as JSON in hexadecimal, as vendors' own papers have it: `"0x10de"`.
+    #[serde(with = "hexadecimal")]
     pub vendor: u32,
-    /// PCI device.
+    /// PCI device, in the same way.
+    #[serde(with = "hexadecimal")]
     pub device: u32,
     /// Smallest and largest subgroup, lanes.
     pub subgroup: [u32; 2],
@@ -37,6 +39,33 @@ pub struct AdapterFacts {
     pub usable: Result<(), String>,
     /// Whether it is taken when `--adapter` is not given.
     pub default: bool,
+}
+
+/// Numbers as `"0x10de"`. Plain numbers are read too, as reports of earlier programs have them.
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Id {
+        Number(u32),
+        Text(String),
+    }
+
+    pub fn serialize<S: Serializer>(id: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{id:#06x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        match Id::deserialize(deserializer)? {
+            Id::Number(id) => Ok(id),
+            Id::Text(text) => {
+                let digits = text.strip_prefix("0x").ok_or_else(|| D::Error::custom("an id is hexadecimal: 0x10de"))?;
+                u32::from_str_radix(digits, 16).map_err(D::Error::custom)
+            }
+        }
+    }
 }
 
 /// Limits of an adapter that kernels meet.

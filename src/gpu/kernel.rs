@@ -177,15 +177,20 @@ impl Kernels {
         Pipeline { id: self.compiled, label, facts, layout, compiled, compiler, overrides, shader: shader.name, entry }
     }
 
+    /// What a test put in the place of `shader`, or the shader itself.
+    pub fn standing_for(&self, shader: &Shader) -> Shader {
+        self.stand_ins.iter().find(|s| s.name == shader.name).unwrap_or(shader).clone()
+    }
+
     fn module(&mut self, device: &wgpu::Device, shader: &'static Shader) -> Rc<Loaded> {
-        let checked = self.checked;
-        let load = || {
-            let stand_in = self.stand_ins.iter().find(|s| s.name == shader.name);
-            let parsed = parse(stand_in.unwrap_or(shader)).unwrap_or_else(|e| panic!("{e}"));
-            let raw = create_module(device, shader.name, parsed.module, checked);
-            Rc::new(Loaded { raw, entries: parsed.entries })
-        };
-        self.modules.entry(shader.name).or_insert_with(load).clone()
+        if let Some(loaded) = self.modules.get(shader.name) {
+            return loaded.clone();
+        }
+        let parsed = parse(&self.standing_for(shader)).unwrap_or_else(|e| panic!("{e}"));
+        let raw = create_module(device, shader.name, parsed.module, self.checked);
+        let loaded = Rc::new(Loaded { raw, entries: parsed.entries });
+        self.modules.insert(shader.name, loaded.clone());
+        loaded
     }
 }
 

@@ -12,6 +12,7 @@ mod cache;
 mod counters;
 mod facts;
 mod kernel;
+mod launches;
 mod memory;
 mod options;
 mod profile;
@@ -33,6 +34,7 @@ use rustc_hash::FxHashMap;
 pub use adapter::{NONE_FOUND, adapters, every_adapter, find_adapter};
 pub use counters::Counters;
 pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
+pub use launches::Launch;
 pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
@@ -66,6 +68,7 @@ struct Inner {
     bind_groups: RefCell<FxHashMap<BindKey, wgpu::BindGroup>>,
     staging: RefCell<BTreeMap<u64, Vec<wgpu::Buffer>>>,
     profile: Option<RefCell<Profile>>,
+    launches: RefCell<Option<Vec<Launch>>>,
     failure: Arc<Mutex<Option<Error>>>,
     counters: Cell<Counters>,
     memory_limit: u64,
@@ -161,6 +164,7 @@ impl Gpu {
             bind_groups: RefCell::default(),
             staging: RefCell::default(),
             profile: options.profile.then(|| RefCell::new(Profile::new(&device, &queue))),
+            launches: RefCell::default(),
             failure,
             counters: Cell::default(),
             memory_limit,

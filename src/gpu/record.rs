@@ -69,6 +69,7 @@ impl Gpu {
         assert!(groups.iter().all(|&g| g as usize <= GROUPS), "{}: a grid of {groups:?} workgroups", pipeline.label);
         self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
         self.count(|c| c.dispatches += 1);
+        self.note_launch(shader, entry, overrides, groups);
         self.time(&pipeline);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
 /// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shader {
     /// The file's stem; behind it what stands in for one of its imports.
     pub name: &'static str,

@@ -86,7 +86,7 @@ pub fn gelu(x: &Tensor) -> Tensor {
     unary(x, Unary::Gelu, 1.0, 0.0)
 }
 
-/// max(x, 0).
+/// max(x, 0); its derivative at 0 is 0.
 pub fn relu(x: &Tensor) -> Tensor {
     unary(x, Unary::Relu, 1.0, 0.0)
 }

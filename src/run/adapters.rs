@@ -4,17 +4,17 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, NONE_FOUND, adapters};
+use crate::gpu::{AdapterFacts, NONE_FOUND, every_adapter};
 
-/// Prints the list, as JSON for programs.
+/// Prints the list, OpenGL's adapters too, as JSON for programs.
 ///
 /// # Errors
 /// [`Error::Adapter`] if there is none; as JSON an empty list is printed first.
 pub fn run(json: bool) -> Result<()> {
-    let list = adapters();
+    let list = every_adapter();
     print_document(&match json {
         true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
-        false => list.iter().map(text).collect(),
+        false => list.iter().map(|facts| text(facts, list.iter().all(|facts| facts.backend == "gl"))).collect(),
     })?;
     match list.is_empty() {
         false => Ok(()),
@@ -22,11 +22,21 @@ pub fn run(json: bool) -> Result<()> {
     }
 }
 
-fn text(a: &AdapterFacts) -> String {
-    let mut out = format!("{} {}{}\n", a.index, a.name, if a.default { "  (default)" } else { "" });
+/// `alone`: whether there is nothing but OpenGL.
+fn text(a: &AdapterFacts, alone: bool) -> String {
+    let mark = match (a.default, a.backend == "gl" && !alone) {
+        (true, _) => "  (default)",
+        (_, true) => "  (OpenGL: a device again, taken only by --adapter)",
+        _ => "",
+    };
+    let mut out = format!("{} {}{mark}\n", a.index, a.name);
     let mib = |bytes: u64| bytes >> 20;
     let l = &a.limits;
-    let _ = writeln!(out, "    {} / {}, driver {} {}", a.backend, a.kind, a.driver, a.driver_info);
+    let _ = writeln!(
+        out,
+        "    {} / {}, driver {} {}, vendor {:#06x}, device {:#06x}",
+        a.backend, a.kind, a.driver, a.driver_info, a.vendor, a.device
+    );
     let _ = writeln!(
         out,
         "    binding up to {} MiB, buffer up to {} MiB",

@@ -49,11 +49,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions, Precision, Prefer, TUNING_SECONDS};
 use crate::ops;
 
-/// The commit that this program was built from.
-const REVISION: &str = match option_env!("DBVQ_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
+/// The commit that this program was built from; `build.rs` finds it.
+const REVISION: &str = env!("DBVQ_REVISION");
 
 /// What every command that computes needs to know.
 #[derive(Clone, Debug, Default)]

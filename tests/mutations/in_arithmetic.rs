@@ -45,8 +45,9 @@ pub const IN_ARITHMETIC: &[Faults] = &[
     },
     Faults {
         shader: "elementwise",
-        ops: &["silu", "gelu", "elu", "tanh", "affine"],
+        ops: &["silu", "gelu", "elu", "tanh", "affine", "relu"],
         faults: &[
+            ("select(0.0, 1.0, v > 0.0)", "select(0.0, 1.0, v >= 0.0)"),
             ("return silu_slope(v);", "return accurate_sigmoid(v);"),
             ("element(values(dy[i]) * vec4(", "element(values(dy[i]) + vec4("),
             ("case 8u: { return accurate_tanh(v); }", "case 8u: { return accurate_tanh(v * 1.000002); }"),

@@ -32,11 +32,18 @@ fn suite(report: &Report, adapter: &AdapterReport) -> String {
         ("driver", facts.driver_version()),
         ("version", report.version.clone()),
         ("revision", report.revision.clone()),
+        ("command", report.command.clone()),
         ("wgpu", report.wgpu.clone()),
         ("system", report.system.clone()),
     ];
+    let remarks = [
+        ("scope", report.scope.partial()),
+        ("stopped", report.stopped.clone()),
+        ("failures made up by DBVQ_CONFORMANCE_FAULT", report.provoked.clone()),
+    ];
+    let remarks = remarks.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let probes = adapter.probes.iter().map(|fact| (fact.name.as_str(), fact.found.clone()));
-    for (name, value) in known.into_iter().chain(probes) {
+    for (name, value) in known.into_iter().chain(remarks).chain(probes) {
         let _ = writeln!(out, "<property name=\"{}\" value=\"{}\"/>", escaped(name), escaped(&value));
     }
     out.push_str("</properties>\n");
@@ -55,7 +62,8 @@ fn test(case: &CaseReport) -> String {
         escaped(&case.case),
         case.seconds
     );
-    let (word, detail) = (case.verdict.word(), escaped(&case.detail));
+    let repeat = if case.repeat.is_empty() { String::new() } else { format!("; repeat with: {}", case.repeat) };
+    let (word, detail) = (case.verdict.word(), escaped(&format!("{}{repeat}", case.detail)));
     let inside = match case.verdict {
         Verdict::Pass => return format!("{head}/>\n"),
         Verdict::QualityWarning => format!("<system-out>{word}: {detail}</system-out>"),
@@ -108,6 +116,7 @@ mod tests {
         report.adapters[0].error = Some("does not open".into());
         let xml = text(&report);
         assert!(xml.contains("tests=\"10\" failures=\"1\" errors=\"4\""), "{xml}");
+        assert!(xml.contains("repeat with: dbvq-wgpu conformance --adapter 1 --op matmul"), "{xml}");
     }
 
     #[test]

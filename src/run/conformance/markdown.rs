@@ -14,11 +14,36 @@ pub fn text(reports: &[Report]) -> String {
     out.push_str(
         "A cell says how many cases pass, and the worst error as a share of its bound, forward and gradient.\n",
     );
+    out.push_str(&commands(reports));
     out.push_str(&adapters(&columns));
     out.push_str(&ops(&columns));
     out.push_str(&trouble(&columns));
     out.push_str(&probes(&columns));
     out
+}
+
+/// What was run, and whether that is all there is.
+fn commands(reports: &[Report]) -> String {
+    let mut out = String::new();
+    for report in reports {
+        if !report.command.is_empty() {
+            let _ = writeln!(out, "\nCommand: `{}`", report.command.replace('`', "'"));
+        }
+        let made_up =
+            report.provoked.as_ref().map(|fault| format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"));
+        for what in report.scope.partial().into_iter().chain(report.stopped.clone()).chain(made_up) {
+            let _ = writeln!(out, "\n**{}**", escaped(&capital(&what)));
+        }
+        for what in &report.unused {
+            let _ = writeln!(out, "\n{}", escaped(&capital(what)));
+        }
+    }
+    out
+}
+
+fn capital(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
 }
 
 /// An adapter of one of the reports, with a name that no other has.
@@ -53,10 +78,21 @@ fn adapters(columns: &[Column]) -> String {
             report.wgpu.clone(),
             format!("{} {}", report.version, report.revision),
             report.date.clone(),
-            format!("{} of {}", column.adapter.count(|case| case.passed()), column.adapter.cases.len()),
+            passed(column),
         ]
     };
     format!("\n## Adapters\n\n{}", table(&heads, &columns.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// `6 of 6`, and where the table has more, of how many.
+fn passed(column: &Column) -> String {
+    let count = format!("{} of {}", column.adapter.count(|case| case.passed()), column.adapter.cases.len());
+    match column.report.scope.partial() {
+        Some(_) => {
+            format!("{count} (a part: {} of the table's {})", column.report.scope.chosen, column.report.scope.table)
+        }
+        None => count,
+    }
 }
 
 /// A table op × adapter.
@@ -96,7 +132,9 @@ fn trouble(columns: &[Column]) -> String {
         }
         for case in column.adapter.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
             let (word, detail) = (case.verdict.word(), escaped(&case.detail));
-            let _ = writeln!(out, "* {}: {word}: `{}` `{}`: {detail}", column.name, case.op, case.case);
+            let repeat =
+                if case.repeat.is_empty() { String::new() } else { format!("; repeat with `{}`", case.repeat) };
+            let _ = writeln!(out, "* {}: {word}: `{}` `{}`: {detail}{repeat}", column.name, case.op, case.case);
         }
     }
     if out.is_empty() { out } else { format!("\n## What did not pass\n\n{out}") }
@@ -129,6 +167,7 @@ fn probes(columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::conformance::report::Scope;
     use crate::run::conformance::report::tests::example;
 
     #[test]
@@ -144,6 +183,25 @@ mod tests {
         assert!(page.contains("| vulkan/llvmpipe (2) |") && page.contains("| `conv2d` | quality warning 2/2, 0.300"));
         assert!(page.contains("**crash** 0/1"), "{page}");
         assert!(page.contains("a != a is &lt;false>"), "{page}");
+        assert!(page.contains("repeat with `dbvq-wgpu conformance --adapter 1 --op matmul"), "{page}");
+    }
+
+    #[test]
+    fn a_part_of_the_suite_says_so() {
+        let mut report = example();
+        report.command = "dbvq-wgpu conformance --op relu".into();
+        report.scope = Scope { flags: "--op relu".into(), chosen: 9, table: 700, vectors: 0 };
+        report.provoked = Some("hang:relu/".into());
+        let page = text(&[report]);
+        for what in [
+            "Command: `dbvq-wgpu conformance --op relu`",
+            "**Not the whole suite: 9 of 700 cases, chosen by --op relu**",
+            "3 of 9 (a part: 9 of the table's 700)",
+            "**Failures are made up",
+        ] {
+            assert!(page.contains(what), "{page}");
+        }
+        assert!(!text(&[example()]).contains("a part:"));
     }
 
     #[test]

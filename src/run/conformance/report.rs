@@ -10,7 +10,7 @@ use super::{junit, markdown};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
-use crate::kernels_test::{Outcome, Verdict};
+use crate::kernels_test::{Fault, Outcome, Verdict};
 use crate::ops;
 use crate::run::{REVISION, date, run_dir};
 
@@ -24,8 +24,23 @@ pub struct Report {
     pub schema: u32,
     /// Version of the program.
     pub version: String,
-    /// What `DBVQ_REVISION` said when the program was built, else `unknown`.
+    /// The commit that the program was built from, as far as that is known.
     pub revision: String,
+    /// The command, as it was typed.
+    #[serde(default)]
+    pub command: String,
+    /// What was run of the whole.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Why the run ended before its end, if it did.
+    #[serde(default)]
+    pub stopped: Option<String>,
+    /// What `DBVQ_CONFORMANCE_FAULT` was: failures are then made up.
+    #[serde(default)]
+    pub provoked: Option<String>,
+    /// Entries of lists of known failures that were of no use, and why.
+    #[serde(default)]
+    pub unused: Vec<String>,
     /// Version of wgpu.
     pub wgpu: String,
     /// Operating system and processor.
@@ -36,6 +51,31 @@ pub struct Report {
     pub shaders: BTreeMap<String, String>,
     /// What was found on each adapter.
     pub adapters: Vec<AdapterReport>,
+}
+
+/// What a run was asked for of the whole suite.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    /// The flags that chose; empty where nothing was left out.
+    pub flags: String,
+    /// Cases of the table that were chosen.
+    pub chosen: usize,
+    /// Cases that the table has.
+    pub table: usize,
+    /// Files of vectors.
+    pub vectors: usize,
+}
+
+impl Scope {
+    /// Where a pass is not a pass of the whole suite, what it is of.
+    pub fn partial(&self) -> Option<String> {
+        if self.flags.is_empty() {
+            return None;
+        }
+        let vectors = if self.vectors == 0 { String::new() } else { format!(" and {} vectors", self.vectors) };
+        let Scope { flags, chosen, table, .. } = self;
+        Some(format!("not the whole suite: {chosen} of {table} cases{vectors}, chosen by {flags}"))
+    }
 }
 
 /// One adapter.
@@ -68,6 +108,12 @@ pub struct CaseReport {
     pub gradient: Option<f64>,
     /// What is wrong; empty if nothing is.
     pub detail: String,
+    /// On which side, if it fails.
+    #[serde(default)]
+    pub fault: Fault,
+    /// The command that repeats it; empty if it passed.
+    #[serde(default)]
+    pub repeat: String,
     /// Wall time, opening the device and compiling the kernels included where this case was the first to need them.
     pub seconds: f64,
 }
@@ -83,6 +129,8 @@ impl CaseReport {
             forward: Some(outcome.forward).filter(|_| computed && outcome.verdict != Verdict::KnownFailure),
             gradient: outcome.gradient,
             detail: outcome.detail,
+            fault: outcome.fault,
+            repeat: String::new(),
             seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
         }
     }
@@ -102,6 +150,11 @@ impl Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
             revision: REVISION.into(),
+            command: String::new(),
+            scope: Scope::default(),
+            stopped: None,
+            provoked: None,
+            unused: Vec::new(),
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             date: date::now(),
@@ -172,9 +225,13 @@ impl AdapterReport {
 
     /// Whether something is wrong: the adapter was given up, a case failed, or not a single one passed.
     pub fn failed(&self) -> bool {
-        let nothing_right = !self.cases.is_empty() && self.count(CaseReport::passed) == 0;
+        self.error.is_some() || self.cases.iter().any(|c| c.verdict.is_failure()) || self.nothing_right()
+    }
+
+    /// Whether not a single case passed, though not all are known to fail.
+    pub fn nothing_right(&self) -> bool {
         let excused = self.cases.iter().all(|case| case.verdict == Verdict::KnownFailure);
-        self.error.is_some() || self.cases.iter().any(|c| c.verdict.is_failure()) || (nothing_right && !excused)
+        !self.cases.is_empty() && self.count(CaseReport::passed) == 0 && !excused
     }
 }
 
@@ -212,8 +269,10 @@ pub(super) mod tests {
         let case = |(i, (op, verdict)): (usize, (&str, Verdict))| {
             let detail = "unchecked: element 3: got 1, expected 0 ± 1e-7; a < b & \"c\" | d";
             let detail = if verdict == Verdict::Pass { "" } else { detail };
-            let outcome = Outcome { verdict, forward: 0.1 * i as f64, gradient: Some(0.5), detail: detail.into() };
-            CaseReport::new(op, &format!("[3, {i}]"), outcome, Duration::from_millis(1500))
+            let outcome = Outcome { forward: 0.1 * i as f64, gradient: Some(0.5), ..Outcome::failed(verdict, detail) };
+            let report = CaseReport::new(op, &format!("[3, {i}]"), outcome, Duration::from_millis(1500));
+            let repeat = format!("dbvq-wgpu conformance --adapter 1 --op {op} --case '[3, {i}]'");
+            CaseReport { repeat: if verdict == Verdict::Pass { String::new() } else { repeat }, ..report }
         };
         report.adapters.push(AdapterReport {
             facts,

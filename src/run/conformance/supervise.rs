@@ -2,17 +2,23 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::dump;
 use super::worker::{Event, Job};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::{Outcome, Verdict};
 
 /// After so many jobs in a row without an answer the adapter is given up: the rest would only wait as long.
 const UNANSWERED: u32 = 5;
+
+/// How often a signal is looked for.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What became of a job.
 pub enum Found {
@@ -51,9 +57,16 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    fn start<'a>(adapter: usize, jobs: impl Iterator<Item = &'a Job>) -> std::io::Result<Worker> {
+    fn start<'a>(by: &Supervisor, jobs: impl Iterator<Item = &'a Job>) -> std::io::Result<Worker> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["conformance-worker", &adapter.to_string()]);
+        command.args(["conformance-worker", &by.adapter.to_string()]);
+        match &by.dump {
+            Some(folder) => command.env(dump::VARIABLE, folder),
+            None => command.env_remove(dump::VARIABLE),
+        };
+        // Ctrl-C ends the child by its parent's hand, not as a crash.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.env("RUST_BACKTRACE", "0").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -89,47 +102,123 @@ impl Worker {
     }
 }
 
-/// Runs `jobs` on the adapter of this index; `each` gets what became of every one, in order, and how long it took.
-///
-/// # Errors
-/// Why the adapter was given up; the rest of the jobs was not done.
-pub fn run(
-    adapter: usize,
-    jobs: &[Job],
-    timeout: Duration,
-    each: &mut dyn FnMut(&Job, Found, Duration),
-) -> Result<(), String> {
-    let mut rest: VecDeque<&Job> = jobs.iter().collect();
-    let mut unanswered = 0;
-    while !rest.is_empty() {
-        let before = rest.len();
-        let worker = Worker::start(adapter, rest.iter().copied()).map_err(|e| format!("no child process: {e}"))?;
-        let (at, hangs) = follow(&worker, &mut rest, timeout, each);
-        if rest.len() < before {
-            unanswered = 0;
+/// How jobs are watched over.
+pub struct Supervisor<'a> {
+    /// Index of the adapter.
+    pub adapter: usize,
+    /// Longest that a job may take.
+    pub timeout: Duration,
+    /// Where children write what failed.
+    pub dump: Option<PathBuf>,
+    /// Set to another number than 0 by a signal, which ends the run.
+    pub stop: &'a AtomicUsize,
+}
+
+/// How it stands with a child.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// It has ended, or does nothing any more.
+    Ended,
+    /// It gives no answer.
+    Hangs,
+    /// A signal came.
+    Stopped,
+}
+
+impl Supervisor<'_> {
+    /// Runs `jobs`; `each` gets what became of every one, in order, and how long it took.
+    ///
+    /// # Errors
+    /// Why the adapter was given up; the rest of the jobs was not done.
+    pub fn run(&self, jobs: &[Job], each: &mut dyn FnMut(&Job, Found, Duration)) -> Result<(), String> {
+        let mut rest: VecDeque<&Job> = jobs.iter().collect();
+        let mut unanswered = 0;
+        let seconds = self.timeout.as_secs_f64();
+        while !rest.is_empty() {
+            let before = rest.len();
+            let worker = Worker::start(self, rest.iter().copied()).map_err(|e| format!("no child process: {e}"))?;
+            let (at, state) = self.follow(&worker, &mut rest, each);
+            if rest.len() < before {
+                unanswered = 0;
+            }
+            match (at, state) {
+                (_, State::Stopped) => return Err("a signal came".into()),
+                (Some(at), State::Hangs) => {
+                    unanswered += 1;
+                    let what = format!("no answer in {seconds} s");
+                    each(at.job, Found::bad(at.job, Verdict::Timeout, &at.mode, &what), at.since.elapsed());
+                    rest.pop_front();
+                }
+                (Some(at), State::Ended) => {
+                    let took = at.since.elapsed();
+                    let what = format!("the process died ({})", worker.last_words());
+                    each(at.job, Found::bad(at.job, Verdict::Crash, &at.mode, &what), took);
+                    rest.pop_front();
+                }
+                (None, State::Hangs) => return Err(format!("did not open in {seconds} s")),
+                (None, State::Ended) if rest.len() == before => {
+                    return Err(format!("does not open ({})", worker.last_words()));
+                }
+                (None, State::Ended) => {}
+            }
+            if unanswered >= UNANSWERED && !rest.is_empty() {
+                return Err(format!("{UNANSWERED} jobs in a row got no answer"));
+            }
         }
-        match (at, hangs) {
-            (Some(at), true) => {
-                unanswered += 1;
-                let what = format!("no answer in {} s", timeout.as_secs_f64());
-                each(at.job, Found::bad(at.job, Verdict::Timeout, &at.mode, &what), at.since.elapsed());
+        Ok(())
+    }
+
+    /// Takes finished jobs off `rest` until the child ends or hangs. Returns the job it was at.
+    fn follow<'a>(
+        &self,
+        worker: &Worker,
+        rest: &mut VecDeque<&'a Job>,
+        each: &mut dyn FnMut(&Job, Found, Duration),
+    ) -> (Option<At<'a>>, State) {
+        let (mut at, mut opening): (Option<At>, _) = (None, Instant::now());
+        while !rest.is_empty() {
+            let since = at.as_ref().map_or(opening, |at| at.since);
+            let event = match self.next(worker, since) {
+                Ok(event) => event,
+                Err(state) => return (at, state),
+            };
+            let found = match event {
+                Event::Opened => continue,
+                // A driver may hang in closing; nobody waits for that.
+                Event::Leaves => return (None, State::Ended),
+                Event::Begins(job, mode) => {
+                    // The time limit is the job's, over its modes.
+                    let since = at.as_ref().map_or_else(Instant::now, |at| at.since);
+                    at = rest.front().filter(|front| ***front == job).map(|job| At { job, mode, since });
+                    continue;
+                }
+                Event::Found(fact) => Found::Fact(fact),
+                Event::Ended(outcome) => Found::Outcome(outcome),
+            };
+            if let Some(At { job, since, .. }) = at.take() {
+                each(job, found, since.elapsed());
                 rest.pop_front();
             }
-            (Some(at), false) => {
-                let took = at.since.elapsed();
-                let what = format!("the process died ({})", worker.last_words());
-                each(at.job, Found::bad(at.job, Verdict::Crash, &at.mode, &what), took);
-                rest.pop_front();
-            }
-            (None, true) => return Err(format!("did not open in {} s", timeout.as_secs_f64())),
-            (None, false) if rest.len() == before => return Err(format!("does not open ({})", worker.last_words())),
-            (None, false) => {}
+            opening = Instant::now();
         }
-        if unanswered >= UNANSWERED && !rest.is_empty() {
-            return Err(format!("{UNANSWERED} jobs in a row got no answer"));
+        (None, State::Ended)
+    }
+
+    /// The next that a child says about what began at `since`.
+    fn next(&self, worker: &Worker, since: Instant) -> Result<Event, State> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) != 0 {
+                return Err(State::Stopped);
+            }
+            let left = self.timeout.saturating_sub(since.elapsed());
+            match worker.events.recv_timeout(left.min(LOOK)) {
+                Ok(event) => return Ok(event),
+                Err(RecvTimeoutError::Timeout) if left > LOOK => {}
+                Err(RecvTimeoutError::Timeout) => return Err(State::Hangs),
+                Err(RecvTimeoutError::Disconnected) => return Err(State::Ended),
+            }
         }
     }
-    Ok(())
 }
 
 /// The job that a child is at.
@@ -137,40 +226,4 @@ struct At<'a> {
     job: &'a Job,
     mode: String,
     since: Instant,
-}
-
-/// Takes finished jobs off `rest` until the child ends or hangs. Returns the job it was at, and whether it hangs.
-fn follow<'a>(
-    worker: &Worker,
-    rest: &mut VecDeque<&'a Job>,
-    timeout: Duration,
-    each: &mut dyn FnMut(&Job, Found, Duration),
-) -> (Option<At<'a>>, bool) {
-    let (mut at, mut opening): (Option<At>, _) = (None, Instant::now());
-    while !rest.is_empty() {
-        let since = at.as_ref().map_or(opening, |at| at.since);
-        let event = match worker.events.recv_timeout(timeout.saturating_sub(since.elapsed())) {
-            Ok(event) => event,
-            Err(reason) => return (at, reason == RecvTimeoutError::Timeout),
-        };
-        let found = match event {
-            Event::Opened => continue,
-            // A driver may hang in closing; nobody waits for that.
-            Event::Leaves => return (None, false),
-            Event::Begins(job, mode) => {
-                // The time limit is the job's, over its modes.
-                let since = at.as_ref().map_or_else(Instant::now, |at| at.since);
-                at = rest.front().filter(|front| ***front == job).map(|job| At { job, mode, since });
-                continue;
-            }
-            Event::Found(fact) => Found::Fact(fact),
-            Event::Ended(outcome) => Found::Outcome(outcome),
-        };
-        if let Some(At { job, since, .. }) = at.take() {
-            each(job, found, since.elapsed());
-            rest.pop_front();
-        }
-        opening = Instant::now();
-    }
-    (None, false)
 }

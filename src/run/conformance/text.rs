@@ -1,6 +1,7 @@
 //! What the terminal shows at the end of a run.
 
-use super::report::{AdapterReport, CaseReport};
+use super::ConformanceArgs;
+use super::report::{AdapterReport, CaseReport, Report};
 use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 use crate::kernels_test::probes::Fact;
@@ -10,7 +11,7 @@ use crate::run::table::{self, Column, wrapped};
 const SHOWN: usize = 20;
 
 /// The table of ops of an adapter, and what did not pass, in at most `width` columns as far as names and commands allow.
-pub fn adapter(report: &AdapterReport, timeout: Option<f64>, width: usize) -> String {
+pub fn adapter(whole: &Report, report: &AdapterReport, width: usize) -> String {
     let mut out = wrapped(&head(report), 0, width);
     if !report.cases.is_empty() {
         out.push_str(&ops(&report.ops(), width));
@@ -20,12 +21,18 @@ pub fn adapter(report: &AdapterReport, timeout: Option<f64>, width: usize) -> St
         let legend = "forward, gradient: worst error as a share of its bound";
         out.push_str(&wrapped(&format!("{passed} of {all} cases pass, {:.0} s; {legend}", report.seconds), 0, width));
     }
+    for what in whole.scope.partial().into_iter().chain(whole.stopped.clone()) {
+        out.push_str(&wrapped(&what, 0, width));
+    }
+    if let Some(fault) = &whole.provoked {
+        out.push_str(&wrapped(&format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"), 0, width));
+    }
     if let Some(what) = &report.error {
         out.push_str(&wrapped(&format!("given up: {what}"), 0, width));
     }
     let bad: Vec<&CaseReport> = report.cases.iter().filter(|case| case.verdict != Verdict::Pass).collect();
     for case in bad.iter().take(SHOWN) {
-        out.push_str(&trouble(report, case, timeout, width));
+        out.push_str(&trouble(case, width));
     }
     if bad.len() > SHOWN {
         out.push_str(&format!("and {} more; --report FILE has all\n", bad.len() - SHOWN));
@@ -50,28 +57,30 @@ fn ops(list: &[OpSummary], width: usize) -> String {
     table::text(&table::fit(columns, width))
 }
 
-fn trouble(report: &AdapterReport, case: &CaseReport, timeout: Option<f64>, width: usize) -> String {
+fn trouble(case: &CaseReport, width: usize) -> String {
     let mut out = wrapped(&format!("{}: {} {}", case.verdict.word(), case.op, case.case), 0, width);
     out.push_str(&wrapped(&case.detail, 4, width));
     if case.verdict.is_failure() {
-        out.push_str(&format!("    {}\n", command(report, case, timeout)));
+        out.push_str(&format!("    {}\n", case.repeat));
     }
     out
 }
 
-/// What repeats one case.
-fn command(report: &AdapterReport, case: &CaseReport, timeout: Option<f64>) -> String {
-    let timeout = timeout.map_or(String::new(), |seconds| format!(" --timeout {seconds}"));
-    let adapter = report.facts.index;
+/// The command that repeats one case.
+pub fn repeat(adapter: usize, case: &CaseReport, args: &ConformanceArgs) -> String {
+    let timeout = args.timeout.map_or(String::new(), |seconds| format!(" --timeout {seconds}"));
+    let known = args.known_failures.as_ref();
+    let known =
+        known.map_or(String::new(), |file| format!(" --known-failures {}", quoted(&file.display().to_string())));
     let what = match case.case.strip_prefix(super::VECTOR) {
         Some(file) => format!("--vectors {}", quoted(file)),
         None => format!("--op {} --case {}", case.op, quoted(&case.case)),
     };
-    format!("dbvq-wgpu conformance --adapter {adapter} {what}{timeout}")
+    format!("dbvq-wgpu conformance --adapter {adapter} {what}{timeout}{known}")
 }
 
 /// `word` as a POSIX shell takes it whole.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.into(),
@@ -91,13 +100,14 @@ pub fn probes(report: &AdapterReport, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::conformance::report::Scope;
     use crate::run::conformance::report::tests::example;
 
     #[test]
     fn narrow_and_wide_terminals_read_well() {
         let report = example();
         for width in [40, 60, 80, 200] {
-            let shown = adapter(&report.adapters[0], None, width) + &probes(&report.adapters[0], width);
+            let shown = adapter(&report, &report.adapters[0], width) + &probes(&report.adapters[0], width);
             let commands = |line: &&str| line.contains("dbvq-wgpu conformance");
             for line in shown.lines().filter(|line| !commands(line)) {
                 assert!(line.chars().count() <= width, "{width}: {line}");
@@ -112,17 +122,31 @@ mod tests {
     #[test]
     fn commands_can_be_typed() {
         let report = example();
-        let (report, case) = (&report.adapters[0], &report.adapters[0].cases[4]);
+        let case = &report.adapters[0].cases[4];
         let expected = "dbvq-wgpu conformance --adapter 1 --op group_norm_silu --case '[3, 4]'";
-        assert_eq!(command(report, case, None), expected);
-        assert_eq!(command(report, case, Some(2.5)), format!("{expected} --timeout 2.5"));
+        let mut args = ConformanceArgs::default();
+        assert_eq!(repeat(1, case, &args), expected);
+        (args.timeout, args.known_failures) = (Some(2.5), Some("my list.toml".into()));
+        assert_eq!(repeat(1, case, &args), format!("{expected} --timeout 2.5 --known-failures 'my list.toml'"));
         assert_eq!((quoted("a'b"), quoted("a.json")), ("'a'\\''b'".into(), "a.json".into()));
     }
 
     #[test]
+    fn a_part_of_the_suite_and_made_up_failures_are_said() {
+        let mut report = example();
+        report.scope = Scope { flags: "--op relu".into(), chosen: 9, table: 700, vectors: 0 };
+        report.stopped = Some("stopped by a signal after 9 of 12 jobs".into());
+        report.provoked = Some("abort:relu/".into());
+        let shown = adapter(&report, &report.adapters[0], 200);
+        for what in ["not the whole suite: 9 of 700 cases, chosen by --op relu", "9 of 12 jobs", "made up"] {
+            assert!(shown.contains(what), "{shown}");
+        }
+    }
+
+    #[test]
     fn a_driver_that_fails_everything_does_not_fill_the_screen() {
-        let mut report = example().adapters.remove(0);
-        report.cases = vec![report.cases[4].clone(); 300];
-        assert!(adapter(&report, None, 80).lines().count() < 100);
+        let mut report = example();
+        report.adapters[0].cases = vec![report.adapters[0].cases[4].clone(); 300];
+        assert!(adapter(&report, &report.adapters[0], 80).lines().count() < 120);
     }
 }

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::kernels_test::vectors::{Header, load};
-use crate::kernels_test::{Outcome, guarded};
+use crate::kernels_test::vectors::Header;
 
 /// What stands for the op of a file that cannot be read, or names none that is known.
 pub const UNREADABLE: &str = "unreadable";
@@ -44,9 +42,4 @@ fn all(place: &Path) -> Result<Vec<PathBuf>> {
 /// The op of a file, by its header alone: what else is in it may do harm, and only a child process may come to that.
 pub fn op(file: &Path) -> String {
     Header::read(file).and_then(|header| header.op).unwrap_or_else(|| UNREADABLE.into())
-}
-
-/// Runs the vector in `file`; one that cannot be read fails.
-pub fn check(gpu: &Gpu, file: &Path) -> Outcome {
-    guarded(|| Ok(load(file)?.check(gpu)))
 }

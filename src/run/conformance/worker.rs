@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::vectors;
+use super::dump;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
+use crate::kernels_test::vectors;
 use crate::kernels_test::{
-    CHECKED, Case, Expectation, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes,
+    CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes, spoil,
 };
 
 /// What a child is asked to do.
@@ -123,8 +124,13 @@ fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
 }
 
 fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
-    let op = crate::kernels_test::vectors::load(file).map(|vector| vector.op).unwrap_or_default();
-    all_modes(devices, job, modes_of_f32, &op, &file.display().to_string(), &|gpu| vectors::check(gpu, file))
+    let loaded = OnceCell::new();
+    let read = || loaded.get_or_init(|| vectors::load(file).map(|vector| (vector.prepared(), vector)));
+    let op = read().as_ref().map(|(_, vector)| vector.op.clone()).unwrap_or_default();
+    all_modes(devices, job, modes_of_f32, &op, &file.display().to_string(), &|gpu| match read() {
+        Ok((prepared, vector)) => vector.check(prepared, gpu),
+        Err(what) => Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, what) },
+    })
 }
 
 fn all_modes(
@@ -139,7 +145,9 @@ fn all_modes(
     for mode in modes(devices.get(CHECKED)?.facts(), op) {
         say(&Event::Begins(job.clone(), mode.name.into()))?;
         fault(name);
-        outcomes.push((mode.name, check(devices.get(mode)?)));
+        let mut outcome = check(devices.get(mode)?);
+        dumped(&mut outcome, name, mode);
+        outcomes.push((mode.name, outcome));
         // A lost device would only repeat itself.
         if outcomes.last().is_some_and(|(_, o)| spoils_the_device(o.verdict)) {
             break;
@@ -154,6 +162,16 @@ fn all_modes(
     Ok(fresh)
 }
 
+/// Writes the numbers of a case that failed, if somebody wants them, and says where.
+fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
+    let Some(evidence) = outcome.evidence.take() else { return };
+    let Some(folder) = std::env::var_os(dump::VARIABLE) else { return };
+    outcome.detail += &match dump::write(Path::new(&folder), name, mode, &outcome.detail, &evidence) {
+        Ok(place) => format!("; dumped to {}", place.display()),
+        Err(error) => format!("; not dumped: {error}"),
+    };
+}
+
 fn spoils_the_device(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Crash | Verdict::ResourceError | Verdict::Timeout)
 }
@@ -161,19 +179,26 @@ fn spoils_the_device(verdict: Verdict) -> bool {
 /// The variable that [`fault`] goes by.
 const FAULT: &str = "DBVQ_CONFORMANCE_FAULT";
 
+/// What failures are made up, if any are.
+pub fn provoked() -> Option<String> {
+    std::env::var(FAULT).ok()
+}
+
 /// Says that failures may be made up.
 pub fn announce_fault() {
-    if let Ok(wanted) = std::env::var(FAULT) {
-        note!("{FAULT}={wanted} is set: jobs crash or hang on purpose, a test of the command itself");
+    if let Some(wanted) = provoked() {
+        note!("{FAULT}={wanted} is set: jobs crash, hang or go wrong on purpose, a test of the command itself");
     }
 }
 
-/// Crashes or hangs on purpose, so that tests see what a user would: `DBVQ_CONFORMANCE_FAULT=abort:relu/` does at every
-/// job whose name begins with `relu/`.
+/// Crashes, hangs or computes a wrong number on purpose, so that tests see what a user would: `abort:relu/`, `hang:relu/` or
+/// `wrong:relu/` as `DBVQ_CONFORMANCE_FAULT` does so at every job whose name begins with `relu/`.
 fn fault(name: &str) {
+    spoil(false);
     let Ok(wanted) = std::env::var(FAULT) else { return };
     match wanted.split_once(':') {
         Some(("abort", start)) if name.starts_with(start) => std::process::abort(),
+        Some(("wrong", start)) if name.starts_with(start) => spoil(true),
         Some(("hang", start)) if name.starts_with(start) => loop {
             std::thread::park();
         },
