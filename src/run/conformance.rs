@@ -89,8 +89,13 @@ pub fn run(args: &ConformanceArgs) -> Result<()> {
 /// # Errors
 /// [`Error::Io`], or [`Error::Data`] if a file is no report.
 pub fn merge(files: &[PathBuf]) -> Result<()> {
+    print_document(&page(files)?)
+}
+
+/// The page of several reports.
+pub(super) fn page(files: &[PathBuf]) -> Result<String> {
     let reports = files.iter().map(|file| Report::read(file)).collect::<Result<Vec<_>>>()?;
-    print_document(&markdown::text(&reports))
+    Ok(markdown::text(&reports))
 }
 
 /// The probes, the cases that fit the flags, and the vectors.

@@ -25,8 +25,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+pub(super) use self::latents::count_filled;
 use self::learner::Part;
 use self::sources::{Sources, freeze};
+pub(super) use self::trained::configuration;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
 use super::session::{self, Session, Task};
