@@ -3,7 +3,7 @@
 //! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
 
 use std::any::Any;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,36 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Most characters of a message. A longer one carries foreign text, and loses characters from its middle: what to do
+/// stands at its end.
+const LONGEST: usize = 2000;
+/// Most characters of an [`excerpt`].
+const EXCERPT: usize = 80;
+
+/// The beginning of a foreign text, for a sentence about it.
+pub fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// `text` as one line of at most [`LONGEST`] characters. File names and file contents may hold line breaks and terminal
+/// escapes; they are written as escape sequences.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    let count = line.chars().count();
+    if count <= LONGEST {
+        return line;
+    }
+    let begin: String = line.chars().take(LONGEST / 2).collect();
+    let end: String = line.chars().skip(count - LONGEST / 2).collect();
+    format!("{begin}…{end}")
 }
 
 /// What the outside world did. Each variant has its own documented exit code ([`Error::exit_code`]).
@@ -93,6 +123,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text)?;
+        f.write_str(&one_line(&text))
+    }
+}
+
+impl Error {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Error::Usage(what)
             | Error::Config(what)
@@ -136,5 +174,26 @@ impl std::error::Error for Error {
             Error::Io { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_one_line_whatever_a_file_is_called_or_holds() {
+        let error = Error::checkpoint("a\nb\u{1b}[2J", "holds `\r\u{85}`; é ✓");
+        assert_eq!(error.to_string(), "a\\nb\\u{1b}[2J: holds `\\r\\u{85}`; é ✓");
+        let long = Error::Data(format!("begins; {}; use another file", "é".repeat(1 << 20))).to_string();
+        assert!(long.starts_with("begins; é") && long.ends_with("; use another file"), "{long}");
+        assert_eq!(long.chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn excerpts_end_between_characters() {
+        assert_eq!(excerpt("short"), "short");
+        assert_eq!(excerpt(&"é".repeat(EXCERPT)), "é".repeat(EXCERPT));
+        assert_eq!(excerpt(&"é".repeat(EXCERPT + 1)), "é".repeat(EXCERPT) + "…");
     }
 }

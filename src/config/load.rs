@@ -9,6 +9,10 @@ use crate::error::{Error, Result};
 
 /// Most sequences or pictures of a step.
 const MOST_BATCH: usize = 1 << 16;
+/// Most bytes of a configuration; it has a few thousand. TOML takes some hundred times its length in memory.
+const MOST_BYTES: usize = 1 << 20;
+/// Most bytes of a word that a similar one is looked for.
+const MOST_ALIKE: usize = 100;
 
 /// What a preset or file describes.
 pub enum Experiment {
@@ -52,7 +56,7 @@ impl Experiment {
 
 /// Whether a configuration describes images.
 fn has_images(text: &str) -> bool {
-    text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"))
+    text.len() <= MOST_BYTES && text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"))
 }
 
 /// The text of the preset or TOML file `name`, and what to call it.
@@ -65,8 +69,13 @@ fn find(name: &str) -> Result<(String, String)> {
 
 /// `text` with `sets` on top, every key being one of `known`.
 fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known: &[String]) -> Result<T> {
+    if text.len() > MOST_BYTES {
+        let what = format!("{} bytes are too many for a configuration ({MOST_BYTES} at most)", text.len());
+        return Err(Error::Config(format!("{whose}: {what}; name another file")));
+    }
     let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |at| text[..at.start].matches('\n').count() + 1);
+        let before = |at: usize| text.bytes().take(at).filter(|&byte| byte == b'\n').count();
+        let line = e.span().map_or(1, |at| before(at.start) + 1);
         Error::Config(format!("{whose}, line {line}: {}", in_one_line(e.message())))
     })?;
     check_keys(&table, "", known, whose)?;
@@ -309,7 +318,7 @@ fn check_keys(table: &Table, at: &str, known: &[String], whose: &str) -> Result<
 
 /// The candidate most like `word`, if any is.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |c: &str| strsim::jaro_winkler(word, c);
+    let score = |c: &str| if word.len() > MOST_ALIKE { 0.0 } else { strsim::jaro_winkler(word, c) };
     candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
 }
 

@@ -6,6 +6,14 @@ use crate::bridge::Prediction;
 
 /// Most channels of an attention head; that of `ops::attention`.
 const HEAD: usize = 256;
+/// Most pixels to a side of an image.
+const MOST_PIXELS: usize = 1 << 13;
+/// Most channels or code vectors.
+const MOST_CHANNELS: usize = 1 << 16;
+/// Most blocks or layers one after another.
+const MOST_BLOCKS: usize = 1 << 10;
+/// Largest kernel of a convolution.
+const MOST_KERNEL: usize = 31;
 
 /// The vector quantised autoencoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +84,17 @@ impl VqVaeConfig {
         }
         let sizes = [("channels", self.channels / 2), ("inner", self.inner), ("dim", self.dim), ("codes", self.codes)];
         if let Some(what) = too_small("vqvae", &sizes) {
+            return Some(what);
+        }
+        let sizes = [
+            ("size", self.size, MOST_PIXELS),
+            ("channels", self.channels, MOST_CHANNELS),
+            ("blocks", self.blocks, MOST_BLOCKS),
+            ("inner", self.inner, MOST_CHANNELS),
+            ("dim", self.dim, MOST_CHANNELS),
+            ("codes", self.codes, MOST_CHANNELS),
+        ];
+        if let Some(what) = too_large("vqvae", &sizes) {
             return Some(what);
         }
         if !(0.0..1.0).contains(&self.decay) {
@@ -192,7 +211,7 @@ impl UNetConfig {
     /// Channels of each level.
     pub fn widths(&self) -> Vec<usize> {
         let width = |c: &mut usize, m: &usize| {
-            *c *= m;
+            *c = c.saturating_mul(*m);
             Some(*c)
         };
         self.multipliers.iter().scan(self.base, width).collect()
@@ -204,6 +223,18 @@ impl UNetConfig {
             return Some(what);
         }
         let widths = self.widths();
+        if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {
+            return Some("unet.multipliers must not be empty nor have a 0, and unet.base be even".into());
+        }
+        let widest = widths.iter().copied().max().unwrap_or(0);
+        let sizes = [
+            ("multipliers: their number", widths.len(), MOST_BLOCKS),
+            ("base times its multipliers", widest, MOST_CHANNELS),
+            ("blocks", self.blocks, MOST_BLOCKS),
+        ];
+        if let Some(what) = too_large("unet", &sizes) {
+            return Some(what);
+        }
         if let Some(level) = self.attention.iter().find(|level| **level >= widths.len()) {
             let what =
                 format!("has {level}, but the levels are 0 to {}, as unet.multipliers has them", widths.len() - 1);
@@ -216,9 +247,6 @@ impl UNetConfig {
             let what =
                 format!("must divide the {width} channels of a level with attention into heads of at most {HEAD}");
             return Some(format!("unet.heads = {} {what}", self.heads));
-        }
-        if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {
-            return Some("unet.multipliers must not be empty nor have a 0, and unet.base be even".into());
         }
         (!(0.0..1.0).contains(&self.dropout)).then(|| format!("unet.dropout = {} must be in [0, 1)", self.dropout))
     }
@@ -252,8 +280,22 @@ impl PixelCnnConfig {
         let sizes = [("layers", self.layers), ("channels", self.channels), ("head", self.head)];
         let even = self.first_kernel.is_multiple_of(2) || self.kernel.is_multiple_of(2) || self.first_kernel < 3;
         let kernels = || "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".to_string();
-        too_small("pixelcnn", &sizes).or_else(|| even.then(kernels))
+        let limits = [
+            ("layers", self.layers, MOST_BLOCKS),
+            ("channels", self.channels, MOST_CHANNELS),
+            ("head", self.head, MOST_CHANNELS),
+            ("first_kernel", self.first_kernel, MOST_KERNEL),
+            ("kernel", self.kernel, MOST_KERNEL),
+        ];
+        let too_large = || too_large("pixelcnn", &limits);
+        too_small("pixelcnn", &sizes).or_else(|| even.then(kernels)).or_else(too_large)
     }
+}
+
+/// The first of the sizes of a section that is over its limit: (name, size, limit).
+fn too_large(section: &str, sizes: &[(&str, usize, usize)]) -> Option<String> {
+    let (name, size, most) = sizes.iter().find(|(_, size, most)| size > most)?;
+    Some(format!("{section}.{name} = {size} is over {most}"))
 }
 
 /// The first of the `sizes` of a section that is 0.

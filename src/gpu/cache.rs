@@ -32,16 +32,20 @@ pub(super) fn write(file: &Path, parts: &[&[u8]]) -> Result<()> {
     written.and_then(|()| out.commit()).map_err(Error::io(file))
 }
 
+/// What follows the checksum in a file's `bytes`, if it is what the checksum is of.
+pub(crate) fn verified(bytes: &[u8]) -> Option<&[u8]> {
+    let (sum, data) = bytes.split_at_checked(CHECKSUM)?;
+    (!data.is_empty() && blake3::hash(data).as_bytes()[..] == *sum).then_some(data)
+}
+
 /// The pipelines of an earlier run; an empty cache if there are none or the file is damaged.
 #[expect(
     unsafe_code,
     reason = "wgpu cannot prove that the bytes are those it gave out; a checksum and wgpu's own header do"
 )]
 pub(super) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
-    let bytes = std::fs::read(file)
-        .ok()
-        .filter(|b| b.len() > CHECKSUM && blake3::hash(&b[CHECKSUM..]).as_bytes() == &b[..CHECKSUM]);
-    let data = bytes.as_ref().map(|b| &b[CHECKSUM..]);
+    let bytes = std::fs::read(file).ok();
+    let data = bytes.as_deref().and_then(verified);
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
     // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the adapter.
     unsafe { device.create_pipeline_cache(&descriptor) }

@@ -42,6 +42,9 @@ pub use record::GROUPS;
 pub use shader::{EntryFacts, Override, Parsed, Shader, forms, parse, shader};
 pub use tuning::{Question, TUNING_SECONDS};
 
+pub(crate) use cache::verified;
+pub(crate) use tuning::count_answers;
+
 use crate::error::{Error, Result};
 use kernel::Kernels;
 use memory::Pool;

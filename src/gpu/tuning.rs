@@ -84,12 +84,21 @@ impl Tuning {
     }
 }
 
-/// The answers in `file`, of this version of wgpu.
+/// The answers in `file`; none if it cannot be read.
 fn read(file: &Path) -> FxHashMap<Key, Answer> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let known = serde_json::from_str(&text).ok().filter(|known: &File| known.wgpu == WGPU_VERSION);
+    parse(&std::fs::read(file).unwrap_or_default())
+}
+
+/// The answers in a file's bytes, of this version of wgpu.
+fn parse(bytes: &[u8]) -> FxHashMap<Key, Answer> {
+    let known = serde_json::from_slice(bytes).ok().filter(|known: &File| known.wgpu == WGPU_VERSION);
     let answers = known.map_or(Vec::new(), |known| known.answers);
     answers.into_iter().map(|a| ((a.digest, a.sizes), a)).collect()
+}
+
+/// How many answers the file of answers with these bytes has.
+pub(crate) fn count_answers(bytes: &[u8]) -> usize {
+    parse(bytes).len()
 }
 
 impl Gpu {

@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::Module;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::gpu::Gpu;
 use crate::tensor::{Shape, Tensor};
 
@@ -174,6 +174,15 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
         }
         Err(e) => return Err(Error::io(file)(e)),
     };
+    parse(file, &bytes)
+}
+
+/// Reads the `bytes` of the checkpoint `file`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] saying what is wrong with it.
+pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
+    let bad = |what: String| Error::checkpoint(file, what);
     let header = bytes.first_chunk::<8>().map_or(0, |h| u64::from_le_bytes(*h));
     if header > MAX_HEADER || header + 8 > bytes.len() as u64 {
         return Err(bad(format!(
@@ -181,8 +190,9 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
             bytes.len()
         )));
     }
-    let damaged = |e: safetensors::SafeTensorError| bad(format!("damaged ({e}); use another checkpoint"));
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let damaged =
+        |e: safetensors::SafeTensorError| bad(format!("damaged ({}); use another checkpoint", excerpt(&e.to_string())));
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let facts = metadata.metadata().clone().unwrap_or_default();
     let fact = |name: &str| {
         facts
@@ -191,12 +201,13 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
             .ok_or_else(|| bad(format!("has no `{name}` in its metadata: not a checkpoint of dbvq-wgpu")))
     };
     if fact("format")? != FORMAT {
-        return Err(bad(format!("is of format `{}`, this program reads `{FORMAT}`", fact("format")?)));
+        let format = fact("format")?;
+        return Err(bad(format!("is of format `{}`, this program reads `{FORMAT}`", excerpt(&format))));
     }
     let mut tensors = HashMap::new();
-    for (name, view) in SafeTensors::deserialize(&bytes).map_err(damaged)?.tensors() {
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(damaged)?.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(bad(format!("tensor {name} is {:?}, expected F32", view.dtype())));
+            return Err(bad(format!("tensor {} is {:?}, expected F32", excerpt(&name), view.dtype())));
         }
         tensors.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
     }

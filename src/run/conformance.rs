@@ -176,8 +176,13 @@ fn stopped(report: &Report, adapters: &[AdapterFacts], jobs: usize, signal: usiz
 /// # Errors
 /// [`Error::Io`], or [`Error::Data`] if a file is no report.
 pub fn merge(files: &[PathBuf]) -> Result<()> {
+    print_document(&page(files)?)
+}
+
+/// The page of several reports.
+pub(super) fn page(files: &[PathBuf]) -> Result<String> {
     let reports = files.iter().map(|file| Report::read(file)).collect::<Result<Vec<_>>>()?;
-    print_document(&markdown::text(&reports))
+    Ok(markdown::text(&reports))
 }
 
 impl Run<'_> {

@@ -172,11 +172,7 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, log_y: bool, series: &[
     let drawable = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!log_y || p.1 > 0.0);
     let series: Vec<(&str, Vec<(f64, f64)>)> =
         series.iter().map(|(name, points)| (*name, points.iter().filter(drawable).copied().collect())).collect();
-    let all = || series.iter().flat_map(|(_, points)| points);
-    let (x, y) = (span(all().map(|p| p.0)), span(all().map(|p| p.1)));
-    let y = if log_y { [y[0] / 1.15, y[1] * 1.15] } else { [y[0] - 0.05 * (y[1] - y[0]), y[1] + 0.05 * (y[1] - y[0])] };
-    let x = [x[0], x[1] + 0.015 * (x[1] - x[0])];
-    let axes = Axes::new([85.0, 45.0, 690.0, 390.0], x, y, log_y);
+    let axes = axes_for(series.iter().flat_map(|(_, points)| points), log_y);
     axes.grid(&mut canvas, true);
     for (i, (_, points)) in series.iter().enumerate() {
         let smooth = smoothed(points, log_y);
@@ -193,6 +189,21 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, log_y: bool, series: &[
     axes.names(&mut canvas, title, x_label, y_label);
     key(&mut canvas, &axes, &series);
     canvas.finish()
+}
+
+/// Axes that show all `points`, which are finite, and positive in y if `log_y`.
+fn axes_for<'a>(points: impl Iterator<Item = &'a (f64, f64)> + Clone, log_y: bool) -> Axes {
+    let x = span(points.clone().map(|p| p.0));
+    let y = span(points.map(|p| p.1));
+    let y = if log_y { [y[0] / 1.15, y[1] * 1.15] } else { [y[0] - 0.05 * (y[1] - y[0]), y[1] + 0.05 * (y[1] - y[0])] };
+    let x = [x[0], x[1] + 0.015 * (x[1] - x[0])];
+    Axes::new([85.0, 45.0, 690.0, 390.0], x, y, log_y)
+}
+
+/// How many numbers stand along the sides of a figure of `points`.
+pub(super) fn count_ticks(points: &[(f64, f64)], log_y: bool) -> usize {
+    let drawable = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!log_y || p.1 > 0.0);
+    axes_for(points.iter().filter(drawable), log_y).count_ticks()
 }
 
 /// The names of the curves, in the corner where the fewest measured points lie.

@@ -31,6 +31,8 @@ pub mod inpaint;
 mod memory;
 pub mod presets;
 pub mod progress;
+#[doc(hidden)]
+pub mod readers;
 pub mod reproduce;
 pub mod run_dir;
 pub mod sample;

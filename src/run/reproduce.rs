@@ -14,6 +14,8 @@ mod toy;
 mod toy_report;
 mod verdicts;
 
+pub(super) use pipeline::is_kept;
+
 use std::path::PathBuf;
 
 use super::Device;

@@ -184,8 +184,12 @@ pub fn text(path: &Path) -> Result<String> {
 /// [`Error::Io`].
 pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
     let file = path.join("metrics.jsonl");
-    let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
-    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(lines(&std::fs::read(&file).map_err(Error::io(&file))?))
+}
+
+/// The whole lines of a log's `bytes`.
+pub(super) fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
+    bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// The newest checkpoint of `run` that is whole.

@@ -31,9 +31,7 @@ impl Cache {
 
     /// What was kept under `key`.
     pub fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(self.0.join(key)).ok()?;
-        let (sum, rest) = bytes.split_at_checked(CHECKSUM)?;
-        (blake3::hash(rest).as_bytes()[..] == *sum).then(|| rest.to_vec())
+        std::fs::read(self.0.join(key)).ok().as_deref().and_then(verified).map(<[u8]>::to_vec)
     }
 
     /// Keeps `bytes` under `key`.
@@ -45,6 +43,12 @@ impl Cache {
     }
 }
 
+/// What follows the checksum in a file's `bytes`, if it is what the checksum is of.
+pub(in crate::run) fn verified(bytes: &[u8]) -> Option<&[u8]> {
+    let (sum, rest) = bytes.split_at_checked(CHECKSUM)?;
+    (blake3::hash(rest).as_bytes()[..] == *sum).then_some(rest)
+}
+
 /// Statistics as bytes: n, the mean, the covariance.
 pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
     let n = [statistics.n.unwrap_or(0) as f64];
@@ -52,7 +56,7 @@ pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
 }
 
 /// What [`pack`] packed, of `d` features.
-pub(super) fn unpack(bytes: &[u8], d: usize) -> Option<Statistics> {
+pub(in crate::run) fn unpack(bytes: &[u8], d: usize) -> Option<Statistics> {
     let numbers: Vec<f64> =
         bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect();
     if numbers.len() != 1 + d + d * d {

@@ -15,6 +15,9 @@ pub use network::{FeatureNetwork, cache_folder};
 pub use npz::{read_npz, write_npz};
 pub use statistics::{Statistics, frechet_distance};
 
+pub(super) use cache::{unpack, verified};
+pub(super) use network::{numbers, parse_weights};
+
 use crate::error::{Error, Result};
 
 /// Images below which a FID is known to be too large to be compared.

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::cache::{self, Cache};
 use super::{Features, Statistics};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::gpu::Gpu;
 use crate::models::inception::{FEATURES, Inception};
 use crate::ops;
@@ -39,7 +39,7 @@ impl FeatureNetwork {
             let remedy = "make the file from pytorch-fid's weights with tools/inception_weights.py";
             Error::checkpoint(weights, format!("{what}; {remedy}"))
         };
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("it is no safetensors file ({e})")))?;
+        let file = parse_weights(&bytes).map_err(wrong)?;
         let network = Inception::load(gpu, &mut |name, dims| numbers(&file, name, dims).map_err(wrong))?;
         let checksum = blake3::hash(&bytes).to_hex().to_string();
         note!("features: Inception-v3 of {}, blake3 {checksum}", weights.display());
@@ -127,8 +127,13 @@ fn eight_bits(v: f32) -> u8 {
     ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8
 }
 
+/// The tensors in a file's `bytes`, or what is wrong with it.
+pub(in crate::run) fn parse_weights(bytes: &[u8]) -> Result<SafeTensors<'_>, String> {
+    SafeTensors::deserialize(bytes).map_err(|e| format!("it is no safetensors file ({})", excerpt(&e.to_string())))
+}
+
 /// The numbers of a tensor of `file`, or what is wrong with it.
-fn numbers(file: &SafeTensors<'_>, name: &str, dims: &[usize]) -> Result<Vec<f32>, String> {
+pub(in crate::run) fn numbers(file: &SafeTensors<'_>, name: &str, dims: &[usize]) -> Result<Vec<f32>, String> {
     let tensor = file.tensor(name).map_err(|_| format!("tensor `{name}` is missing"))?;
     if tensor.dtype() != Dtype::F32 || tensor.shape() != dims {
         let (dtype, shape) = (tensor.dtype(), tensor.shape());

@@ -101,6 +101,11 @@ impl Axes {
         canvas.text([(left - numbers - 24.0).max(14.0), down], y, Type { upwards: true, ..Type::default() });
     }
 
+    /// How many numbers stand along both sides.
+    pub fn count_ticks(&self) -> usize {
+        self.x_ticks().len() + self.y_ticks().len() + self.small_ticks().len()
+    }
+
     /// The heights of 2, 3, … 9 times the powers of ten, where only the powers have numbers.
     fn small_ticks(&self) -> Vec<f32> {
         let [low, high] = self.y;
@@ -144,9 +149,9 @@ fn log_ticks([low, high]: [f64; 2], count: f32) -> Vec<(f64, String)> {
         .collect()
 }
 
-/// Ranges of no width, or without finite ends, become ones that can be drawn.
+/// Ranges of no width, or without finite ends or a finite width, become ones that can be drawn.
 fn widened([low, high]: [f64; 2]) -> [f64; 2] {
-    if !(low.is_finite() && high.is_finite()) {
+    if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
         [0.0, 1.0]
     } else if high - low > 1e-12 * low.abs().max(high.abs()) {
         [low, high]
@@ -163,8 +168,11 @@ fn round_step([low, high]: [f64; 2], count: f32) -> f64 {
     [1.0, 2.0, 5.0].map(|m| m * unit).into_iter().find(|step| *step >= 0.999 * rough).unwrap_or(10.0 * unit)
 }
 
-/// The multiples of `step` in a range, with their texts.
+/// The multiples of `step` in a range, with their texts; none where f64 has no such step.
 fn linear_ticks([low, high]: [f64; 2], step: f64) -> Vec<(f64, String)> {
+    if !step.is_normal() {
+        return Vec::new();
+    }
     let places = -(step.log10() + 1e-9).floor() as i32;
     let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
     (first..=last).map(|i| (i as f64 * step, decimal(i as f64 * step, places))).collect()
@@ -231,6 +239,10 @@ mod tests {
         for range in [[0.0, 0.0], [3.0, 3.0], [f64::NAN, 1.0], [f64::INFINITY, f64::NEG_INFINITY]] {
             let axes = Axes::new([0.0, 0.0, 100.0, 100.0], range, range, false);
             assert!(axes.at(0.0, 0.0).iter().all(|v| v.is_finite()));
+        }
+        for range in [[0.0, 5e-324], [-1e308, 1e308], [1e300, 1e308], [1e15, 1e15 + 1.0]] {
+            let axes = Axes::new([0.0, 0.0, 100.0, 100.0], range, range, false);
+            assert!(axes.count_ticks() < 30, "{range:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod tables;
 mod time;
 
 pub use codes::CodesRow;
+pub(in crate::run) use draws::parse as parse_draws;
 pub use fid::FidRow;
 pub use kl::KlRow;
 pub(in crate::run) use nll::holes;

@@ -140,6 +140,12 @@ impl Cache {
     }
 }
 
+/// How many of the `slots` in `file`, of `size` bytes of values each, are filled.
+pub(in crate::run) fn count_filled(file: File, size: usize, slots: u64) -> usize {
+    let mut cache = Cache { path: PathBuf::new(), file, size, slots };
+    (0..slots).filter(|&slot| cache.read(slot).is_some()).count()
+}
+
 /// The slot of each picture of a batch.
 fn slots(batch: &Batch) -> impl Iterator<Item = u64> + '_ {
     batch.indices.iter().zip(&batch.mirrored).map(|(&index, &mirrored)| 2 * u64::from(index) + u64::from(mirrored))

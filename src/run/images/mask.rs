@@ -51,7 +51,7 @@ impl FromStr for MaskShape {
 }
 
 /// The hole.
-pub(super) struct Mask {
+pub(in crate::run) struct Mask {
     /// Cells to a side.
     pub grid: usize,
     /// [grid, grid].

@@ -26,8 +26,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use self::dataset::Pictures;
+pub(super) use self::latents::count_filled;
 use self::learner::Part;
 use self::sources::{Sources, freeze};
+pub(super) use self::trained::configuration;
 use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
 use super::train::{TrainArgs, agree};

@@ -116,7 +116,7 @@ impl Trained {
 }
 
 /// The stage of a run and its configuration, whose text begins with the stage.
-pub(super) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
+pub(in crate::run) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
     let (file, text) = (run.join("config.toml"), run_dir::text(run)?);
     if !run_dir::is_of_images(run)? {
         return Err(Error::Usage(format!("{} is a run of the toy; this command serves image runs", run.display())));

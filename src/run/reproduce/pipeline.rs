@@ -167,7 +167,16 @@ impl Pipeline {
 }
 
 fn read(file: &Path) -> Option<Kept> {
-    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+    parse(&std::fs::read(file).ok()?)
+}
+
+fn parse(bytes: &[u8]) -> Option<Kept> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// Whether a file of these bytes is a kept result of the kind `T`.
+pub(in crate::run) fn is_kept<T: DeserializeOwned>(bytes: &[u8]) -> bool {
+    parse(bytes).is_some_and(|kept| serde_json::from_value::<T>(kept.result).is_ok())
 }
 
 /// An error if the run at `run` has another configuration than wanted.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 use super::EvaluateArgs;
 use crate::data::ImageSet;
@@ -98,7 +98,7 @@ impl Draws {
         };
         let file = file(trained, &name, args)?;
         let cells = trained.config.vqvae.grid().pow(2);
-        let (mut codes, mut seconds) = stored(&file).unwrap_or_default();
+        let (mut codes, mut seconds) = stored(&file, cells, trained.config.vqvae.codes).unwrap_or_default();
         // A last chunk that was cut short is drawn again, whole.
         codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
         if codes.is_empty() {
@@ -135,10 +135,19 @@ fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf
 }
 
 /// Codes and the seconds they took, if the file is there and whole.
-fn stored(file: &Path) -> Option<(Vec<u32>, f64)> {
-    let bytes = std::fs::read(file).ok()?;
-    let tensors = SafeTensors::deserialize(&bytes).ok()?;
-    let codes = bytemuck::pod_collect_to_vec(tensors.tensor("codes").ok()?.data());
-    let seconds: Vec<f32> = bytemuck::pod_collect_to_vec(tensors.tensor("seconds").ok()?.data());
-    Some((codes, f64::from(*seconds.first()?)))
+fn stored(file: &Path, cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
+    parse(&std::fs::read(file).ok()?, cells, most)
+}
+
+/// Codes below `most`, `cells` a sample, and the seconds they took, from a file's `bytes`.
+pub(in crate::run) fn parse(bytes: &[u8], cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let of_kind = |name: &str, dtype| tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype);
+    let codes = of_kind("codes", Dtype::U32)?;
+    let is_of_samples = matches!(codes.shape(), &[_, columns] if columns == cells);
+    let codes: Vec<u32> = bytemuck::pod_collect_to_vec(codes.data());
+    let seconds: Vec<f32> = bytemuck::pod_collect_to_vec(of_kind("seconds", Dtype::F32)?.data());
+    let seconds = f64::from(*seconds.first()?);
+    let fits = is_of_samples && codes.iter().all(|&code| (code as usize) < most) && seconds >= 0.0;
+    (fits && seconds.is_finite()).then_some((codes, seconds))
 }
