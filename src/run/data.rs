@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
+use super::product::{self, Form};
 use super::progress::Progress;
 use super::{download, figures, print_document};
 use crate::data::{Broken, ImageSet, Kind, Reading, Splits, cifar10, open};
@@ -42,6 +43,7 @@ const LINE: usize = 100;
 /// # Errors
 /// As [`open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
+    args.out.as_deref().map_or(Ok(()), |out| product::check(out, Form::Picture))?;
     if args.download {
         download::cifar10(&args.dir, args.url.as_deref())?;
     }
