@@ -63,6 +63,14 @@ impl Stored {
         }
     }
 
+    /// What must agree for a checkpoint to be this run's.
+    pub fn model_text(&self) -> String {
+        match self {
+            Stored::Toy(config) => config.model_text(),
+            Stored::Images(stage, config) => config.model_text(*stage),
+        }
+    }
+
     /// The section that [`Stored::train`] is.
     pub fn section(&self) -> String {
         match self {

@@ -44,13 +44,14 @@ fn head(file: &Path) -> Option<HashMap<String, String>> {
     let mut length = [0; 8];
     opened.read_exact(&mut length).ok()?;
     let header = u64::from_le_bytes(length);
-    let mut bytes = length.to_vec();
+    let mut bytes = Vec::new();
     if header > MAX_HEADER {
         return None;
     }
     opened.take(header).read_to_end(&mut bytes).ok()?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-    metadata.metadata().clone().filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
+    let mut head: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).ok()?;
+    let facts: HashMap<String, String> = serde_json::from_value(head.remove("__metadata__")?).ok()?;
+    Some(facts).filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
 }
 
 /// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does not keep a

@@ -25,6 +25,9 @@ const FILES: [&str; 8] = [
 /// What its pictures `NAME-STEP.png` begin with.
 const PICTURES: [&str; 2] = ["reconstructions-", "samples-"];
 
+/// What is said of a checkpoint that is not the run's.
+pub const OTHER: &str = "is of another configuration; give the same preset and --set";
+
 /// What is in a directory.
 enum Found {
     /// Nothing that a training would replace.
@@ -164,7 +167,11 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
     let (steps, Some(mut done)) = (wanted.train().steps, checkpoint::step(out)) else { return Ok(Start::Checkpoint) };
     if done >= steps {
         // The head of a damaged checkpoint may boast.
-        done = run_dir::newest(out)?.step;
+        let found = run_dir::newest(out)?;
+        if found.model != wanted.model_text() {
+            return Err(Error::checkpoint(&found.path, OTHER));
+        }
+        done = found.step;
     }
     let (section, shown) = (wanted.section(), out.display());
     if done > steps {

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::keep_answers;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
+use super::{claim, keep_answers};
 use crate::config::{Levels, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
@@ -149,7 +149,7 @@ impl<T: Task> Session<T> {
     fn restore(&mut self) -> Result<()> {
         let found = run_dir::newest(&self.dir.path)?;
         if found.model != self.model || found.seed != self.seed {
-            return Err(Error::checkpoint(&found.path, "is of another configuration; give the same preset and --set"));
+            return Err(Error::checkpoint(&found.path, claim::OTHER));
         }
         if found.path != checkpoint::path(&self.dir.path) {
             checkpoint::fall_back(&self.dir.path)?;

@@ -73,7 +73,9 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Usage`] if files of the user would be replaced, [`Error::Io`] if `out` cannot be made.
     pub fn new(out: &Path) -> Result<Pipeline> {
-        let folders = [Folder::open(out, &FILES, None)?, Folder::make(&out.join(KEPT))?];
+        let folder = Folder::open(out, &FILES, None)?;
+        // What lies inside goes first.
+        let folders = [Folder::make(&out.join(KEPT))?, folder];
         pictures_are_ours(out)?;
         session::stop_flag(out)?;
         let idle = Arc::new(AtomicBool::new(true));
