@@ -49,15 +49,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List the presets, or print one.
+    /// List the presets, or print one, or what a configuration file comes to.
     Presets {
-        /// The preset to print.
+        /// The preset or TOML file to print.
         name: Option<String>,
         /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead; of a TOML file too.
         #[arg(long, requires = "name")]
         summary: bool,
-        /// With --summary: change one value of the configuration; may be repeated.
-        #[arg(long = "set", value_name = "KEY.PATH=VALUE", requires = "summary")]
+        /// Change one value, and print what comes of it; may be repeated.
+        #[arg(long = "set", value_name = "KEY.PATH=VALUE", requires = "name")]
         sets: Vec<String>,
     },
     /// Print the bridge's schedule: levels, coefficients, variances, loss weights, terminal KL.
@@ -152,7 +152,7 @@ impl From<DeviceFlags> for Device {
 
 #[derive(Args, Debug)]
 struct TrainFlags {
-    /// A preset (see `presets`) or a TOML file.
+    /// A preset (see `presets`) or a TOML file, the config.toml of a run too.
     preset: String,
     /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs, event files for TensorBoard.
     #[arg(long)]
@@ -168,7 +168,8 @@ struct TrainFlags {
     size: Option<u32>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// Image presets: the run of the stage vqvae on which prior and pixelcnn build; joint starts from it or from a prior.
+    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from it or from a prior, vqvae and the toy
+    /// from its weights. Sizes and how images are read are those of that run.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
@@ -180,7 +181,8 @@ struct TrainFlags {
     /// Change one value of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
-    /// Go on from the run directory's checkpoint, to the same bits as without the interruption.
+    /// Go on from the run directory's checkpoint, to the same bits as without the interruption; with more --steps on from its
+    /// end (the learning rate follows the cosine of all steps).
     #[arg(long)]
     resume: bool,
     /// Train on a schedule whose end is far from the prior all the same.
@@ -236,7 +238,7 @@ impl Cli {
         match self.command {
             Command::Adapters { json } => adapters::run(json),
             Command::Presets { name: Some(name), summary: true, sets } => summary::run(&name, &sets),
-            Command::Presets { name, .. } => presets::run(name.as_deref()),
+            Command::Presets { name, sets, .. } => presets::run(name.as_deref(), &sets),
             Command::Schedule(flags) => flags.run(),
             Command::Data(flags) => flags.run(),
             Command::Train(flags) => train::run(&flags.into()),

@@ -3,23 +3,31 @@
 
 mod images;
 mod joint;
+mod keys;
 mod load;
 mod models;
+mod source;
 mod stages;
+mod stored;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use images::{Activations, DataConfig, ImagesConfig, Resize};
 pub use joint::JointConfig;
+pub(crate) use keys::nearest;
 pub use load::Experiment;
-pub(crate) use load::nearest;
 pub use models::{CodebookRule, Distance, GumbelConfig, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
 use serde::{Deserialize, Serialize};
+pub use source::{Kind, Source, decode};
 pub use stages::{Stage, StagesConfig};
+pub use stored::Stored;
 
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
 
 /// Presets in the program: name, what it is, its TOML.
-pub const PRESETS: [(&str, &str, &str); 7] = [
+pub const PRESETS: [(&str, &str, &str); 9] = [
     ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
     ("toy-quick", "the same, shortened to 2,500 steps", include_str!("../presets/toy-quick.toml")),
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
@@ -30,6 +38,12 @@ pub const PRESETS: [(&str, &str, &str); 7] = [
         "mini-imagenet-small",
         "mini-ImageNet at a size for two CPU cores",
         include_str!("../presets/mini-imagenet-small.toml"),
+    ),
+    ("images", "your own pictures, 32×32, at the sizes of cifar10", include_str!("../presets/images.toml")),
+    (
+        "images-small",
+        "your own pictures, 32×32, at a size for two CPU cores",
+        include_str!("../presets/images-small.toml"),
     ),
 ];
 

@@ -104,7 +104,8 @@ fn wrong_configuration_is_3() {
     fails(with(&["schedule", "--theta", "-1"]), 3, &["theta = -1"]);
     fails(with(&["schedule", "--steps", "99999999999"]), 3, &["steps"]);
     std::fs::write(&file, "[vqvae]\ncodes = 64\n").expect("a temporary file");
-    fails(with(&["presets", name]), 3, &["is a file, not a preset"]);
+    let printed = with(&["presets", name, "--set", "vqvae.size=64"]).assert().success();
+    printed.stdout(contains("codes = 64")).stdout(contains("size = 64")).stderr(contains("preset = \"images-small\""));
     assert!(!out.exists(), "a wrong configuration leaves nothing behind");
     // A run goes on only as the run it was.
     let run = trained(dir.path());

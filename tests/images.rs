@@ -218,8 +218,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(from(train("prior", &data, &out("b"), 2), &out("nowhere")), 7, "there is no checkpoint");
     let mut other = from(train("prior", &data, &out("c"), 2), &vqvae);
     other.args(["--set", "vqvae.codes=32"]);
-    fails(other, 7, "is no VQ-VAE of this preset");
-    fails(from(train("vqvae", &data, &out("d"), 2), &vqvae), 2, "without --from");
+    fails(other, 3, "`vqvae.codes = 32` is not what --from");
     let mut small = train("vqvae", &data, &out("e"), 2);
     small.args(["--set", "vqvae.size=84"]);
     fails(small, 8, "its images are 32×32");

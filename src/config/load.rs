@@ -1,24 +1,24 @@
 //! From a preset or file, with `--set` on top, to a checked configuration.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, PRESETS, StagesConfig, TOTAL_TIME, TrainConfig};
+use super::source::{Kind, Source};
+use super::table::{along, at, in_one_line, merge};
+use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, StagesConfig, TOTAL_TIME, TrainConfig, keys};
 use crate::error::{Error, Result};
 
 /// Most sequences or pictures of a step.
 const MOST_BATCH: usize = 1 << 16;
-/// Most bytes of a configuration; it has a few thousand. TOML takes some hundred times its length in memory.
-const MOST_BYTES: usize = 1 << 20;
-/// Most bytes of a word that a similar one is looked for.
-const MOST_ALIKE: usize = 100;
+/// Of a training that is made shorter the warm-up takes at most one step of so many.
+const WARMUP_SHARE: i64 = 10;
 
 /// What a preset or file describes.
+#[derive(Clone, Debug)]
 pub enum Experiment {
     /// The toy of section 4.1.
     Toy(Box<Config>),
-    /// Images, section 4.2: the file has a `[vqvae]`.
+    /// Images, section 4.2.
     Images(Box<ImagesConfig>),
 }
 
@@ -28,21 +28,7 @@ impl Experiment {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Experiment> {
-        let (text, whose) = find(name)?;
-        Ok(match has_images(&text) {
-            true => Experiment::Images(Box::new(ImagesConfig::parse(&text, &whose, sets)?)),
-            false => Experiment::Toy(Box::new(Config::parse(&text, &whose, sets)?)),
-        })
-    }
-}
-
-impl Experiment {
-    /// Whether the preset or TOML file `name` describes images.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if there is neither, [`Error::Io`] if the file cannot be read.
-    pub fn is_of_images(name: &str) -> Result<bool> {
-        Ok(has_images(&find(name)?.0))
+        Source::open(name)?.experiment(sets, &Table::new())
     }
 
     /// Its bridge.
@@ -52,56 +38,129 @@ impl Experiment {
             Experiment::Images(config) => &config.bridge,
         }
     }
-}
 
-/// Whether a configuration describes images.
-fn has_images(text: &str) -> bool {
-    text.len() <= MOST_BYTES && text.parse::<Table>().is_ok_and(|table| table.contains_key("vqvae"))
-}
+    /// Its values, all of them.
+    pub fn table(&self) -> Table {
+        let table = match self {
+            Experiment::Toy(config) => Table::try_from(config),
+            Experiment::Images(config) => Table::try_from(config),
+        };
+        table.expect("a configuration is a TOML table")
+    }
 
-/// The text of the preset or TOML file `name`, and what to call it.
-fn find(name: &str) -> Result<(String, String)> {
-    match PRESETS.iter().find(|(preset, ..)| *preset == name) {
-        Some((_, _, text)) => Ok(((*text).to_string(), format!("preset {name}"))),
-        None => Ok((read(name)?, name.to_string())),
+    /// As TOML that `train` takes, every value written out.
+    pub fn to_toml(&self) -> String {
+        match self {
+            Experiment::Toy(config) => format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml()),
+            Experiment::Images(config) => format!("kind = \"{}\"\n{}", Kind::Images.name(), config.to_toml()),
+        }
     }
 }
 
-/// `text` with `sets` on top, every key being one of `known`.
-fn resolve<T: DeserializeOwned>(text: &str, whose: &str, sets: &[String], known: &[String]) -> Result<T> {
-    if text.len() > MOST_BYTES {
-        let what = format!("{} bytes are too many for a configuration ({MOST_BYTES} at most)", text.len());
-        return Err(Error::Config(format!("{whose}: {what}; name another file")));
+impl Source {
+    /// The configuration: the preset, over it the sections `inherited`, the file, and `sets` (`key.path=value`).
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming file, key and what to write instead.
+    pub fn experiment(&self, sets: &[String], inherited: &Table) -> Result<Experiment> {
+        Ok(match self.kind {
+            Kind::Toy => Experiment::Toy(Box::new(self.toy(sets, inherited)?)),
+            Kind::Images => Experiment::Images(Box::new(self.images(sets, inherited)?)),
+        })
     }
-    let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let before = |at: usize| text.bytes().take(at).filter(|&byte| byte == b'\n').count();
-        let line = e.span().map_or(1, |at| before(at.start) + 1);
-        Error::Config(format!("{whose}, line {line}: {}", in_one_line(e.message())))
-    })?;
-    check_keys(&table, "", known, whose)?;
-    for set in sets {
+
+    fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
+        let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
+        let config: Config = self.resolve(sets, inherited, &keys::known(&full), complete_toy)?;
+        config.check(&self.whose)?;
+        Ok(config)
+    }
+
+    fn images(&self, sets: &[String], inherited: &Table) -> Result<ImagesConfig> {
+        // With the law of levels that has the most keys.
+        let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
+        let stages = StagesConfig { vqvae, prior, pixelcnn, joint, ..StagesConfig::default() };
+        let full = ImagesConfig { stages, ..ImagesConfig::default() };
+        let config: ImagesConfig = self.resolve(sets, inherited, &keys::known(&full), complete_images)?;
+        if let Some(what) = config.wrong() {
+            return Err(Error::Config(format!("{}: {what}", self.whose)));
+        }
+        config.bridge.build().map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))?;
+        Ok(config)
+    }
+
+    /// The values with `sets` on top, every key being one of `known`; `complete` puts in what is left out.
+    fn resolve<T: DeserializeOwned>(
+        &self,
+        sets: &[String],
+        inherited: &Table,
+        known: &[String],
+        complete: fn(&mut Table),
+    ) -> Result<T> {
+        keys::check(&self.file, "", known, &self.whose)?;
+        let mut base = self.preset.clone();
+        merge(&mut base, inherited.clone());
+        let (mut table, mut said) = (base.clone(), self.file.clone());
+        merge(&mut table, self.file.clone());
+        for set in sets {
+            let value = self.value(set, &table)?;
+            keys::check(&value, "", known, &format!("--set {set}"))?;
+            merge(&mut table, value.clone());
+            merge(&mut said, value);
+        }
+        complete(&mut base);
+        complete(&mut table);
+        shorten_warmups(&mut table, &base, &said);
+        let wrong = |e: toml::de::Error| Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())));
+        table.try_into().map_err(wrong)
+    }
+
+    /// What `set` says, as a table to lay over `table`.
+    fn value(&self, set: &str, table: &Table) -> Result<Table> {
         let (key, value) =
             set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
-        if key.trim().starts_with("codes.") && !table.contains_key("codes") {
-            let what = format!("--set {set}: {whose} has no [codes]; start from the preset toy-joint");
+        let key = key.trim();
+        if key.starts_with("codes.") && self.kind == Kind::Toy && !table.contains_key("codes") {
+            let what = format!("--set {set}: {} has no [codes]; start from the preset toy-joint", self.whose);
             return Err(Error::Config(what));
         }
-        if let Some((section, tag)) = key.trim().rsplit_once('.') {
-            forget_numbers(&mut table, section, tag, value.trim());
+        let mut section = table;
+        let parts: Vec<&str> = key.split('.').collect();
+        for part in &parts[..parts.len() - 1] {
+            match section.get(*part) {
+                Some(Value::Table(inner)) => section = inner,
+                Some(_) => return Err(Error::Config(format!("--set {set}: `{part}` is no section"))),
+                None => break,
+            }
         }
-        put(&mut table, key.trim(), parse_value(value.trim()))?;
-        check_keys(&table, "", known, &format!("--set {set}"))?;
+        let value = parse_value(value.trim());
+        if let (Some(Value::Table(_)), false) = (at(table, key), value.is_table()) {
+            return Err(Error::Config(format!("--set {set}: `{key}` is a section; set one of its keys")));
+        }
+        Ok(along(key, value))
     }
-    if table.contains_key("vqvae") {
-        complete_bridge(&mut table);
+
+    /// Whether file or `sets` say the value at `path` themselves.
+    pub fn says(&self, sets: &[String], path: &str) -> bool {
+        at(&self.file, path).is_some() || sets.iter().any(|set| set.split('=').next().map(str::trim) == Some(path))
     }
-    complete_spacing(&mut table);
-    complete_stages(&mut table);
-    table.try_into().map_err(|e: toml::de::Error| Error::Config(format!("{whose}: {}", in_one_line(&e.to_string()))))
 }
 
-fn in_one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
+/// The sections that say how something is trained.
+const TRAININGS: [&str; 5] = ["train", "stages.vqvae", "stages.prior", "stages.pixelcnn", "stages.joint"];
+
+/// Warms up for a tenth of the steps at most where the user (`said`) makes a training of `base` shorter and says nothing of
+/// its warm-up.
+fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
+    for training in TRAININGS {
+        let number = |of: &Table, key: &str| at(of, &format!("{training}.{key}")).and_then(Value::as_integer);
+        let (Some(steps), None) = (number(said, "steps"), number(said, "warmup")) else { continue };
+        let before = number(base, "steps").zip(number(base, "warmup"));
+        if let Some((_, warmup)) = before.filter(|(before, _)| steps < *before) {
+            let share = warmup.min((steps / WARMUP_SHARE).max(1));
+            merge(table, along(&format!("{training}.warmup"), Value::Integer(share)));
+        }
+    }
 }
 
 impl ImagesConfig {
@@ -110,16 +169,7 @@ impl ImagesConfig {
     /// # Errors
     /// [`Error::Config`], as [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<ImagesConfig> {
-        // With the law of levels that has the most keys.
-        let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
-        let stages = StagesConfig { vqvae, prior, pixelcnn, joint, ..StagesConfig::default() };
-        let full = ImagesConfig { stages, ..ImagesConfig::default() };
-        let config: ImagesConfig = resolve(text, whose, sets, &known_keys(&full))?;
-        if let Some(what) = config.wrong() {
-            return Err(Error::Config(format!("{whose}: {what}")));
-        }
-        config.bridge.build().map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))?;
-        Ok(config)
+        Source::parse(text, whose)?.images(sets, &Table::new())
     }
 }
 
@@ -129,8 +179,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Config> {
-        let (text, whose) = find(name)?;
-        Config::parse(&text, &whose, sets)
+        Source::open(name)?.toy(sets, &Table::new())
     }
 
     /// A configuration from TOML text; `whose` names it in messages.
@@ -138,10 +187,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`], as [`Config::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
-        let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
-        let config: Config = resolve(text, whose, sets, &known_keys(&full))?;
-        config.check(whose)?;
-        Ok(config)
+        Source::parse(text, whose)?.toy(sets, &Table::new())
     }
 
     /// This configuration as TOML, every value written out.
@@ -221,29 +267,23 @@ impl TrainConfig {
     }
 }
 
-fn read(file: &str) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| {
-        if e.kind() == std::io::ErrorKind::NotFound && !file.ends_with(".toml") {
-            let names = PRESETS.map(|(name, ..)| name);
-            let near = nearest(file, names.iter().copied()).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
-            return Error::Config(format!("'{file}' is neither a preset ({}) nor a file{near}", names.join(", ")));
+/// Puts into a toy's values what they leave out.
+fn complete_toy(table: &mut Table) {
+    complete_spacing(table);
+    let defaults = Table::try_from(TrainConfig::default()).expect("a configuration is a TOML table");
+    let section = table.entry("train").or_insert_with(|| Value::Table(Table::new()));
+    for key in ["steps", "warmup"] {
+        if let (Value::Table(section), Some(value)) = (&mut *section, defaults.get(key)) {
+            section.entry(key).or_insert(value.clone());
         }
-        Error::io(file)(e)
-    })
+    }
 }
 
-/// Another schedule of the bridge, or law of the levels, than the file's leaves the old one's numbers behind.
-fn forget_numbers(table: &mut Table, section: &str, tag: &str, value: &str) {
-    let numbers = match (section.rsplit('.').next(), tag) {
-        (Some("bridge"), "schedule") => ["total_time", "beta_start", "beta_end"],
-        (Some("levels"), "law") => ["centre", "width", "floor"],
-        _ => return,
-    };
-    let section = section.split('.').try_fold(table, |table, name| table.get_mut(name)?.as_table_mut());
-    let is_new = |table: &&mut Table| table.get(tag).and_then(Value::as_str) != Some(value.trim_matches(['"', '\'']));
-    if let Some(section) = section.filter(is_new) {
-        numbers.iter().for_each(|key| _ = section.remove(*key));
-    }
+/// Puts into the values of images what they leave out.
+fn complete_images(table: &mut Table) {
+    complete_bridge(table);
+    complete_spacing(table);
+    complete_stages(table);
 }
 
 /// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
@@ -276,211 +316,20 @@ fn complete_bridge(table: &mut Table) {
 /// A key that a section of `[stages]` leaves out takes that stage's default, not the toy's.
 fn complete_stages(table: &mut Table) {
     let defaults = Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
-    let Some(Value::Table(stages)) = table.get_mut("stages") else { return };
-    for (stage, keys) in defaults {
-        if let (Some(Value::Table(given)), Value::Table(keys)) = (stages.get_mut(&stage), keys) {
-            keys.into_iter().for_each(|(key, value)| _ = given.entry(key).or_insert(value));
+    let Value::Table(stages) = table.entry("stages").or_insert_with(|| Value::Table(Table::new())) else { return };
+    for (stage, value) in defaults {
+        match (stages.get_mut(&stage), value) {
+            (Some(Value::Table(given)), Value::Table(keys)) => {
+                keys.into_iter().for_each(|(key, value)| _ = given.entry(key).or_insert(value));
+            }
+            (Some(_), _) => {}
+            (None, value) => _ = stages.insert(stage, value),
         }
     }
-}
-
-/// All key paths that a configuration like `full` may have.
-fn known_keys(full: &impl Serialize) -> Vec<String> {
-    let mut keys = Vec::new();
-    collect_keys(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
-    keys.extend(["bridge.total_time", "bridge.beta_start", "bridge.beta_end"].map(String::from));
-    keys
-}
-
-fn collect_keys(table: &Table, at: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        keys.push(format!("{at}{key}"));
-        if let Value::Table(inner) = value {
-            collect_keys(inner, &format!("{at}{key}."), keys);
-        }
-    }
-}
-
-fn check_keys(table: &Table, at: &str, known: &[String], whose: &str) -> Result<()> {
-    for (key, value) in table {
-        let path = format!("{at}{key}");
-        if !known.contains(&path) {
-            let near = nearest(&path, known.iter().map(String::as_str));
-            let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-            return Err(Error::Config(format!("{whose}: unknown key `{path}`{hint}")));
-        }
-        if let Value::Table(inner) = value {
-            check_keys(inner, &format!("{path}."), known, whose)?;
-        }
-    }
-    Ok(())
-}
-
-/// The candidate most like `word`, if any is.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |c: &str| if word.len() > MOST_ALIKE { 0.0 } else { strsim::jaro_winkler(word, c) };
-    candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
 }
 
 /// A TOML value if `text` is one, else a string: `--set codes.regulariser=kl` needs no quotes.
 fn parse_value(text: &str) -> Value {
     let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
     parsed.unwrap_or_else(|| Value::String(text.to_string()))
-}
-
-fn put(table: &mut Table, path: &str, value: Value) -> Result<()> {
-    match path.split_once('.') {
-        None => {
-            table.insert(path.to_string(), value);
-            Ok(())
-        }
-        Some((head, rest)) => {
-            let inner = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
-            let Value::Table(inner) = inner else {
-                return Err(Error::Config(format!("--set {path}: `{head}` is no section")));
-            };
-            put(inner, rest, value)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bridge::Spacing;
-    use crate::config::LossWeight;
-
-    #[test]
-    fn presets_parse_and_write_themselves() {
-        for (name, _, text) in PRESETS {
-            match Experiment::load(name, &[]).expect(name) {
-                Experiment::Toy(config) => {
-                    assert_eq!(Config::parse(&config.to_toml(), name, &[]).expect(name), *config, "{name}");
-                }
-                Experiment::Images(config) => {
-                    assert_eq!(ImagesConfig::parse(&config.to_toml(), name, &[]).expect(name), *config, "{name}");
-                    assert!(text.contains("[stages.prior]"), "{name}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_names_the_nearest() {
-        let error = Config::parse("[train]\nstep = 3", "x.toml", &[]).expect_err("unknown").to_string();
-        assert!(
-            error.contains("x.toml") && error.contains("`train.step`") && error.contains("`train.steps`"),
-            "{error}"
-        );
-        let error = Config::load("toy", &["bridge.thetta=1".into()]).expect_err("unknown").to_string();
-        assert!(error.contains("`bridge.theta`"), "{error}");
-    }
-
-    #[test]
-    fn an_image_preset_that_makes_no_sense_names_the_key() {
-        for (set, key) in [
-            ("vqvae.size=30", "vqvae.size"),
-            ("unet.multipliers=[]", "unet.multipliers"),
-            ("unet.heads=5", "unet.heads"),
-            ("unet.base=1024", "unet.heads"),
-            ("unet.attention=[7]", "unet.attention"),
-            ("pixelcnn.kernel=2", "pixelcnn.kernel"),
-            ("stages.prior.batch=0", "stages.prior.batch"),
-            ("stages.prior.lr=-1", "stages.prior.lr"),
-            ("vqvae.decay=1", "vqvae.decay"),
-            ("vqvae.normaliser=0.1", "vqvae.normaliser"),
-            ("vqvae.quantiser=gumbel", "vqvae.codebook = \"gradient\""),
-            ("vqvae.gumbel.tau_end=0", "vqvae.gumbel.tau_end"),
-            ("vqvae.distance=manhattan", "manhattan"),
-            ("unet.prediction=z0", "z0"),
-            ("class_dropout=1", "class_dropout"),
-            ("stages.prior.loss=preconditioned", "stages.prior.loss"),
-            ("joint.reg_tau=0", "joint.reg_tau"),
-            ("stages.vqvae.accumulate=3", "stages.vqvae.accumulate"),
-        ] {
-            let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();
-            assert!(error.contains(key), "{set}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_key_left_out_of_a_stage_takes_the_stage_s_default() {
-        let text = "[vqvae]\n[stages.prior]\nsteps = 3";
-        let config = ImagesConfig::parse(text, "t", &["stages.vqvae.batch=8".into()]).expect("valid");
-        let defaults = StagesConfig::default();
-        assert_eq!(config.stages.prior, TrainConfig { steps: 3, ..defaults.prior });
-        assert_eq!(config.stages.vqvae, TrainConfig { batch: 8, ..defaults.vqvae });
-    }
-
-    #[test]
-    fn a_key_left_out_of_an_image_bridge_takes_the_images_default() {
-        let bridge = |sets: &[&str]| {
-            let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
-            ImagesConfig::parse("[vqvae]\n", "t", &sets).expect("valid").bridge
-        };
-        let default = ImagesConfig::default().bridge;
-        assert_eq!(bridge(&["bridge.steps=500"]), BridgeConfig { steps: 500, ..default.clone() });
-        let spacing = Spacing::Linear { beta_start: 1e-3, beta_end: 0.02 };
-        assert_eq!(bridge(&["bridge.beta_start=1e-3"]), BridgeConfig { spacing, ..default.clone() });
-        let cosine = bridge(&["bridge.schedule=cosine"]);
-        assert_eq!(cosine, BridgeConfig { spacing: Spacing::Cosine {}, ..default });
-    }
-
-    #[test]
-    fn set_reaches_every_kind_of_value() {
-        let sets =
-            ["seed=7", "train.lr=1e-3", "train.loss=simple", "bridge.schedule=cosine", "train.levels={law='uniform'}"];
-        let mut sets = sets.map(String::from).to_vec();
-        let text = "[bridge]\nsteps = 10\neta = 2.0\n";
-        let config = Config::parse(text, "t", &sets).expect("valid");
-        assert_eq!((config.seed, config.train.lr, config.train.loss), (7, 1e-3, LossWeight::Simple));
-        assert_eq!(config.train.levels, Levels::Uniform {});
-        sets.push("train".into());
-        assert!(Config::parse(text, "t", &sets).is_err());
-    }
-
-    #[test]
-    fn set_changes_the_schedule_but_turns_no_codes_on() {
-        let cosine = Config::load("toy", &["bridge.schedule=cosine".into()]).expect("the old numbers go");
-        assert_eq!(cosine.bridge.spacing, Spacing::Cosine {});
-        let error = Config::load("toy", &["codes.lr=0.1".into()]).expect_err("no codes").to_string();
-        assert!(error.contains("toy-joint"), "{error}");
-    }
-
-    #[test]
-    fn set_changes_the_law_of_the_levels() {
-        let uniform = Config::load("toy", &["train.levels.law=uniform".into()]).expect("the old numbers go");
-        assert_eq!(uniform.train.levels, Levels::Uniform {});
-        let bump = ["train.levels.width=0.2", "train.levels.law=bump"].map(String::from);
-        let again = Config::load("toy", &bump).expect("the same law keeps its numbers").train.levels;
-        assert!(matches!(again, Levels::Bump { width: 0.2, .. }), "{again:?}");
-    }
-
-    #[test]
-    fn errors_of_a_file_say_the_line_in_one_line() {
-        let error = Config::parse("seed = 1\n[train]\nsteps = = 3\n", "x.toml", &[]).expect_err("not TOML").to_string();
-        assert!(error.starts_with("x.toml, line 3: ") && !error.contains('\n'), "{error}");
-        let error = Config::parse("seed = 1\nseed = 2\n", "x.toml", &[]).expect_err("twice").to_string();
-        assert!(error.starts_with("x.toml, line 2: "), "{error}");
-        let error = Config::parse("[train]\nsteps = 'many'\n", "x.toml", &[]).expect_err("no number").to_string();
-        assert!(error.contains("train.steps") && !error.contains('\n'), "{error}");
-    }
-
-    #[test]
-    fn sizes_beyond_reason_are_refused() {
-        for set in
-            ["train.batch=99999999999", "denoiser.kernel=99999", "denoiser.blocks=100000", "bridge.steps=100000000"]
-        {
-            let error = Config::load("toy", &[set.into()]).expect_err(set).to_string();
-            assert!(error.contains(set.split(['.', '=']).nth(1).unwrap_or_default()), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_name_or_number_says_so() {
-        assert!(Config::load("toyy", &[]).expect_err("no such").to_string().contains("'toy'"));
-        assert!(Config::load("toy", &["bridge.theta=-1".into()]).is_err());
-        assert!(Config::load("toy", &["train.ema=1.0".into()]).expect_err("range").to_string().contains("train.ema"));
-        assert_eq!(Config::load("nowhere.toml", &[]).expect_err("missing").exit_code(), 9);
-    }
 }

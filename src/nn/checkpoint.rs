@@ -2,7 +2,7 @@
 //! written so that a kill at any moment leaves a whole file. The one before is kept beside it.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -31,6 +31,27 @@ pub fn previous(run: &Path) -> PathBuf {
 /// Whether `run` has a checkpoint, good or damaged.
 pub fn exists(run: &Path) -> bool {
     path(run).exists() || previous(run).exists()
+}
+
+/// The step of the newest checkpoint of `run` as its head says, the rest unread; `None` if there is none of ours.
+pub fn step(run: &Path) -> Option<u64> {
+    [path(run), previous(run)].iter().find_map(|file| head(file)?.get("step")?.parse().ok())
+}
+
+/// The metadata of a checkpoint of ours.
+fn head(file: &Path) -> Option<HashMap<String, String>> {
+    let mut opened = std::fs::File::open(file).ok()?;
+    let mut length = [0; 8];
+    opened.read_exact(&mut length).ok()?;
+    let header = u64::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    if header > MAX_HEADER {
+        return None;
+    }
+    opened.take(header).read_to_end(&mut bytes).ok()?;
+    let mut head: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).ok()?;
+    let facts: HashMap<String, String> = serde_json::from_value(head.remove("__metadata__")?).ok()?;
+    Some(facts).filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
 }
 
 /// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does not keep a

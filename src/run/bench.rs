@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::figures::{self, Reached};
+use super::product::{self, Form};
 use super::progress::Progress;
 use super::{Device, keep_caches, print_document, print_profile, table};
 use crate::error::{Error, Result};
@@ -104,6 +105,7 @@ impl Row {
 /// [`Error::Usage`] if nothing matches the filter; those of the adapter; [`Error::Io`] for the picture.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let (cases, starts) = chosen(args)?;
+    args.out.as_deref().map_or(Ok(()), |file| product::check(file, Form::Picture))?;
     let gpus = Gpus::open(&args.device)?;
     let mut progress = Progress::new("bench", 0, (cases.len() + usize::from(starts)) as u64);
     let ceilings = ceiling::measure(&gpus.kernels)?;

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::images::dataset::{keep_apart, pack_folder};
+use super::product::{self, Form};
 use super::progress::Progress;
 use super::{download, figures, print_document};
 use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits, cifar10, open};
@@ -45,6 +46,7 @@ const LINE: usize = 100;
 /// # Errors
 /// As [`open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
+    args.out.as_deref().map_or(Ok(()), |out| product::check(out, Form::Picture))?;
     if args.download {
         download::cifar10(&args.dir, args.url.as_deref())?;
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::product::{self, Folder, Form};
 use super::run_dir;
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
@@ -27,7 +28,7 @@ const BESIDE: [(&str, &str); 3] =
 /// Writes the weights, and the run's configuration beside them.
 ///
 /// # Errors
-/// [`Error::Usage`] for a name that does not end in .safetensors or is one of the run's own files, [`Error::Checkpoint`]
+/// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run or of the user, [`Error::Checkpoint`]
 /// if the run has none, [`Error::Io`] for files that cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let beside = args.out.with_extension("toml");
@@ -38,6 +39,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         let what = format!("--out would replace {}, a file of the run; choose another folder", file.display());
         return Err(Error::Usage(what));
     }
+    product::check(&args.out, Form::Tensors)?;
+    product::check(&beside, Form::Settings)?;
     let config = run_dir::text(&args.run)?;
     let found = run_dir::newest(&args.run)?;
     let entries = weights(&found, args.raw);
@@ -45,11 +48,9 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let metadata = [("format", "pt".to_string()), ("weights", kind.to_string()), ("step", found.step.to_string())];
     let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_string(), value)).into();
     let bytes = checkpoint::serialise(&entries, metadata).map_err(|e| Error::checkpoint(&found.path, e))?;
-    if let Some(folder) = args.out.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    run_dir::write(&args.out, &bytes)?;
-    run_dir::write(&beside, config.as_bytes())?;
+    let _folder = args.out.parent().map(Folder::make).transpose()?;
+    product::write(&args.out, Form::Tensors, &bytes)?;
+    product::write(&beside, Form::Settings, config.as_bytes())?;
     let (tensors, numbers) = (entries.len(), entries.iter().map(|(_, shape, _)| shape.count()).sum::<usize>());
     let (step, out, config) = (found.step, args.out.display(), beside.display());
     note!("{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}");

@@ -14,7 +14,7 @@ mod plot;
 mod roofline;
 
 pub use contact_sheet::contact_sheet;
-pub use file::{save, save_animation};
+pub use file::{save, save_animation, save_of_run};
 pub use gallery::{Block, Row, gallery};
 pub use heat::heat_maps;
 pub use roofline::{Reached, roofline};
@@ -122,7 +122,7 @@ pub fn inpainting(centroids: &[[f32; 2]], known: &[(usize, u32)], samples: &[Fra
             if given { (Shape::Square, color(1)) } else { (Shape::Disc, color(0)) }
         });
     }
-    let given: Vec<String> = known.iter().map(|(position, code)| format!("q_{} = {code}", position + 1)).collect();
+    let given: Vec<String> = known.iter().map(|(position, code)| format!("q_{position} = {code}")).collect();
     let given = format!("known: {}", given.join(", "));
     legend(&mut canvas, 450.0, &[(&given, Mark::Known(color(1))), ("sampled", Mark::Numbered(color(0)))]);
     canvas.finish()

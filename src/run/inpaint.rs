@@ -10,6 +10,7 @@ use serde_json::json;
 use super::images::inpaint as images;
 use super::images::mask::MaskShape;
 use super::images::sample::ImageFlags;
+use super::product::{self, Folder, Form};
 use super::progress::Progress;
 use super::sample::{COUNT, Trained, frames, only_for_images, sequences, write_samples};
 use super::{Device, figures, keep_caches, run_dir};
@@ -61,6 +62,9 @@ pub enum PriorKind {
     PixelCnn,
 }
 
+/// What is written.
+pub(super) const FILES: [(&str, Form); 3] =
+    [("samples.safetensors", Form::Tensors), ("inpainting.png", Form::Picture), ("summary.json", Form::Json)];
 /// Passes over each level, unless the user says otherwise.
 const RESAMPLE: usize = 10;
 
@@ -131,8 +135,8 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         return images::run(args);
     }
     let wanted = Wanted::new(args)?;
+    let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
     let z0 = fill(&trained, &wanted)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -148,7 +152,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         "adapter": trained.gpu.facts().name,
     });
     let text = serde_json::to_string_pretty(&summary).expect("plain data");
-    run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
+    product::write(&args.out.join("summary.json"), Form::Json, text.as_bytes())?;
     let picture = picture(&wanted, &codes, &z0);
     let facts = [
         ("seed", args.filling.seed.to_string()),

@@ -57,11 +57,10 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let needs = needs(Some(gpu.facts()), config, stage, limit).map_err(|e| advise(gpu, config, stage, limit, e))?;
     let (batch, work) = (config.stage(stage).batch, needs.peak.saturating_sub(needs.held).max(1));
     note!(
-        "a step of batch {batch} takes about {} MiB of GPU memory, {} of them for tensors of {} in all ({:.1} times as much)",
+        "A step of batch {batch} needs about {} MiB of GPU memory ({} for tensors; without reuse they would take {}).",
         mib(needs.peak),
         mib(work),
-        mib(needs.made),
-        needs.made as f64 / work as f64
+        mib(needs.made)
     );
     Ok(())
 }

@@ -19,6 +19,7 @@ macro_rules! note {
 pub mod adapters;
 pub mod bench;
 mod cache;
+mod claim;
 pub mod conformance;
 pub mod data;
 mod date;
@@ -27,9 +28,11 @@ pub mod export;
 pub mod fid;
 pub mod figures;
 pub mod images;
+mod inherited;
 pub mod inpaint;
 mod memory;
 pub mod presets;
+mod product;
 pub mod progress;
 #[doc(hidden)]
 pub mod readers;

@@ -1,23 +1,22 @@
 //! `dbvq-wgpu presets`: the configurations in the program.
 
 use super::print_document;
-use crate::config::{Experiment, PRESETS};
-use crate::error::{Error, Result};
+use crate::config::{PRESETS, Source};
+use crate::error::Result;
 
-/// Lists the presets, or prints the text of one.
+/// Lists the presets, or prints one as it stands, or with `sets` or of a file what comes of it.
 ///
 /// # Errors
-/// [`Error::Config`] if there is none of that name.
-pub fn run(name: Option<&str>) -> Result<()> {
+/// [`Error::Config`](crate::error::Error::Config) if it is wrong, or there is none of that name.
+pub fn run(name: Option<&str>, sets: &[String]) -> Result<()> {
     let Some(name) = name else {
         return print_document(&PRESETS.map(|(name, what, _)| format!("{name:<20} {what}\n")).concat());
     };
-    match PRESETS.iter().find(|(preset, ..)| *preset == name) {
-        Some((_, _, text)) => print_document(text),
-        // `load` knows how to say which name was meant.
-        None => {
-            Experiment::load(name, &[])?;
-            Err(Error::Config(format!("{name} is a file, not a preset; --summary says what is in it")))
-        }
+    let source = Source::open(name)?;
+    let text = PRESETS.iter().find(|(preset, ..)| *preset == name).map(|(_, _, text)| *text);
+    if let Some(text) = text.filter(|text| sets.is_empty() && !text.contains("\npreset = ")) {
+        return print_document(text);
     }
+    source.note.iter().for_each(|note| note!("note: {note}"));
+    print_document(&source.experiment(sets, &toml::Table::new())?.to_toml())
 }

@@ -1,15 +1,16 @@
 //! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of image runs `data.txt`,
-//! TensorBoard's event files, and a lock that keeps two runs apart.
+//! TensorBoard's event files, and a lock that keeps two runs apart. What may be trained into is told by [`super::claim`].
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::product::Folder;
 use super::tensorboard::Events;
 use super::{REVISION, date};
-use crate::config::Config;
+use crate::config::{Config, Stored, decode};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::nn::checkpoint::{self, Checkpoint};
@@ -21,8 +22,21 @@ pub struct RunDir {
     metrics: File,
     /// From [`RunDir::rewind`] on.
     events: Option<Events>,
-    _lock: File,
+    lock: File,
+    /// What this has made, while nothing is in it.
+    empty: Option<Empty>,
 }
+
+/// Files and folders that opening a run has made.
+struct Empty {
+    files: Vec<PathBuf>,
+    _folder: Folder,
+}
+
+/// The lock's file.
+pub const LOCK: &str = "run.lock";
+/// What it says once a checkpoint was saved: a log without checkpoint has then lost it.
+pub const SAVED: &[u8] = b"saved\n";
 
 /// A text that tells the checkpoints of `runs`, `settings` and this version from others.
 ///
@@ -38,14 +52,23 @@ pub fn fingerprint(runs: &[impl AsRef<Path>], settings: &dyn std::fmt::Display) 
     Ok(hash.finalize().to_hex().to_string())
 }
 
+impl Drop for Empty {
+    fn drop(&mut self) {
+        self.files.iter().for_each(|file| _ = std::fs::remove_file(file));
+    }
+}
+
 impl RunDir {
-    /// Creates or opens `path` and locks it.
+    /// Creates or opens `path` and locks it. What was made goes away again unless a configuration is written.
     ///
     /// # Errors
     /// [`Error::Locked`] if another process has it, [`Error::Io`] if it cannot be written.
     pub fn open(path: &Path) -> Result<RunDir> {
-        std::fs::create_dir_all(path).map_err(Error::io(path))?;
-        let file = path.join("run.lock");
+        let folder = Folder::make(path)?;
+        let missing = |name: &str| Some(path.join(name)).filter(|file| !file.exists());
+        let files = [LOCK, "metrics.jsonl"].into_iter().filter_map(missing).collect();
+        let empty = Some(Empty { files, _folder: folder });
+        let file = path.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(Error::io(&file))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -54,27 +77,38 @@ impl RunDir {
         }
         let file = path.join("metrics.jsonl");
         let metrics = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
-        Ok(RunDir { path: path.to_path_buf(), metrics, events: None, _lock: lock })
+        Ok(RunDir { path: path.to_path_buf(), metrics, events: None, lock, empty })
     }
 
-    /// Writes the resolved configuration, as TOML.
+    /// Writes the resolved configuration, as TOML, unless the run has it already.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_config(&self, config: &str) -> Result<()> {
-        write(&self.path.join("config.toml"), config.as_bytes())
+    pub fn write_config(&mut self, config: &Stored) -> Result<()> {
+        let text = config.to_toml();
+        if !stored(&self.path).is_ok_and(|stored| stored.to_toml() == text) {
+            write(&self.path.join(CONFIG), text.as_bytes())?;
+        }
+        self.empty.iter_mut().for_each(|empty| empty.files.clear());
+        Ok(())
     }
 
-    /// Appends a line to `sessions.jsonl`: what trains from `step` on, on which adapter, by which command. A training begun
+    /// Notes that a checkpoint was saved. Only a help: where it cannot be written, nothing is lost.
+    pub fn note_saved(&mut self) {
+        let _ = self.lock.seek(std::io::SeekFrom::Start(0)).and_then(|_| self.lock.write_all(SAVED));
+    }
+
+    /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter, by which command. A training begun
     /// anew adds to it too.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn log_session(&self, step: u64, gpu: &Gpu) -> Result<()> {
+    pub fn log_session(&self, step: u64, steps: u64, gpu: &Gpu) -> Result<()> {
         let facts = gpu.facts();
         let command: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         let line = json!({
             "step": step,
+            "steps": steps,
             "date": date::now(),
             "command": command,
             "program": format!("{} {REVISION}", env!("CARGO_PKG_VERSION")),
@@ -143,34 +177,48 @@ fn step_of(line: &Map<String, Value>) -> u64 {
     line.get("step").and_then(Value::as_u64).unwrap_or(u64::MAX)
 }
 
+/// The file of a run's configuration.
+pub const CONFIG: &str = "config.toml";
+
 /// The configuration of the toy's run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Config::parse`].
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Stored::parse`].
 pub fn config(path: &Path) -> Result<Config> {
-    if is_of_images(path)? {
-        let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
-        return Err(Error::Usage(format!("{} {what}", path.display())));
+    match stored(path)? {
+        Stored::Toy(config) => Ok(*config),
+        Stored::Images(..) => {
+            let what =
+                "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
+            Err(Error::Usage(format!("{} {what}", path.display())))
+        }
     }
-    Config::parse(&text(path)?, &path.join("config.toml").display().to_string(), &[])
 }
 
-/// Whether the run at `path` is of image models: its configuration begins with the stage.
+/// The configuration of the run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory.
+/// [`Error::Checkpoint`] if this is no run directory, else as [`Stored::parse`].
+pub fn stored(path: &Path) -> Result<Stored> {
+    Stored::parse(&text(path)?, &path.join(CONFIG).display().to_string())
+}
+
+/// Whether the run at `path` is of image models.
+///
+/// # Errors
+/// Those of [`stored`].
 pub fn is_of_images(path: &Path) -> Result<bool> {
-    Ok(text(path)?.starts_with("stage = "))
+    Ok(matches!(stored(path)?, Stored::Images(..)))
 }
 
 /// The text of the configuration of the run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory.
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Config`] if it is not in UTF-8.
 pub fn text(path: &Path) -> Result<String> {
-    let file = path.join("config.toml");
-    match std::fs::read_to_string(&file) {
-        Ok(text) => Ok(text),
+    let file = path.join(CONFIG);
+    match std::fs::read(&file) {
+        Ok(bytes) => decode(&bytes, &file.display().to_string()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::checkpoint(path, "is no run directory (it has no config.toml); name the --out of a training"))
         }

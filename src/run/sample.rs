@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::images::sample::{self as images, ImageFlags};
+use super::product::{self, Folder, Form};
 use super::progress::Progress;
 use super::samples_file::{self, Values};
 use super::{Device, figures, keep_caches, print_profile, run_dir};
@@ -21,6 +22,9 @@ use crate::tensor::{Shape, Tensor};
 
 /// Sequences, unless the user says otherwise.
 pub(super) const COUNT: usize = 1024;
+/// What is written.
+pub(super) const FILES: [(&str, Form); 3] =
+    [("samples.safetensors", Form::Tensors), ("samples.png", Form::Picture), ("summary.json", Form::Json)];
 /// Most sequences sampled side by side.
 const CHUNK: usize = 16_384;
 
@@ -124,8 +128,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         return images::run(args);
     }
     only_for_images(&args.run, &args.drawing.images)?;
+    let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let steps = args.drawing.steps.unwrap_or(trained.model.bridge.steps());
     let (count, sampler) = (args.drawing.count.unwrap_or(COUNT), args.drawing.sampler.unwrap_or(Sampler::Ancestral));
     let begin = Instant::now();
@@ -143,7 +147,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         "seconds": seconds, "adapter": adapter,
     });
     let text = serde_json::to_string_pretty(&summary).expect("plain data");
-    run_dir::write(&args.out.join("summary.json"), text.as_bytes())?;
+    product::write(&args.out.join("summary.json"), Form::Json, text.as_bytes())?;
     let caption = caption(name, steps, &reached);
     let picture = figures::samples_overview(&toy::centroids(), &pairs(&z0), &caption, &histogram(&truth));
     figures::save(&args.out.join("samples.png"), &picture, &metadata(args, &trained, name, steps))?;

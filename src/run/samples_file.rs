@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::run_dir;
+use super::product::{self, Form};
 use crate::error::{Error, Result};
 
 /// Numbers of one kind.
@@ -21,7 +21,7 @@ pub enum Values<'a> {
 /// bytes.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file.
+/// [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming the file.
 pub fn write(file: &Path, tensors: &[(&str, Vec<usize>, Values)], facts: &[(&str, String)]) -> Result<()> {
     let trouble = |e: safetensors::SafeTensorError| Error::io(file)(std::io::Error::other(e));
     let mut views = Vec::new();
@@ -35,5 +35,5 @@ pub fn write(file: &Path, tensors: &[(&str, Vec<usize>, Values)], facts: &[(&str
     let facts: BTreeMap<&str, &String> = facts.iter().map(|(name, text)| (*name, text)).collect();
     let text = serde_json::to_string(&facts).expect("texts are plain data");
     let metadata = HashMap::from([("made_by".to_string(), text)]);
-    run_dir::write(file, &safetensors::serialize(views, Some(metadata)).map_err(trouble)?)
+    product::write(file, Form::Tensors, &safetensors::serialize(views, Some(metadata)).map_err(trouble)?)
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::keep_answers;
 use super::progress::Progress;
 use super::run_dir::{self, RunDir};
+use super::{claim, keep_answers};
 use crate::config::{Levels, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
@@ -96,6 +96,8 @@ pub struct Session<T: Task> {
     pub seconds: f64,
     /// Set by signals to the exit code.
     pub stop: Arc<AtomicUsize>,
+    /// What the last look at held-out data found.
+    pub evaluation: Option<Map<String, Value>>,
 }
 
 /// The signals that stop a program, and the exit code of each.
@@ -141,7 +143,9 @@ impl<T: Task> Session<T> {
     /// [`Error::Checkpoint`] if it does not fit.
     pub fn begin(&mut self, resume: bool) -> Result<()> {
         if resume && checkpoint::exists(&self.dir.path) {
-            return self.restore();
+            self.restore()?;
+            self.dir.note_saved();
+            return Ok(());
         }
         self.task.start()?;
         self.dir.rewind(0)
@@ -150,7 +154,7 @@ impl<T: Task> Session<T> {
     fn restore(&mut self) -> Result<()> {
         let found = run_dir::newest(&self.dir.path)?;
         if found.model != self.model || found.seed != self.seed {
-            return Err(Error::checkpoint(&found.path, "is of another configuration; give the same preset and --set"));
+            return Err(Error::checkpoint(&found.path, claim::OTHER));
         }
         if found.path != checkpoint::path(&self.dir.path) {
             checkpoint::fall_back(&self.dir.path)?;
@@ -163,14 +167,16 @@ impl<T: Task> Session<T> {
     }
 
     /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
-    fn save(&self) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         let entries = self.task.export();
         if let Some((name, ..)) = entries.iter().find(|(_, _, values)| values.iter().any(|v| !v.is_finite())) {
             return Err(self.diverged(&format!("{name} is not finite")));
         }
         // Before the checkpoint: who goes on from it after a kill takes the same kernels.
         keep_answers(&self.gpu);
-        checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)
+        checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)?;
+        self.dir.note_saved();
+        Ok(())
     }
 
     /// Trains to the last step.
@@ -180,12 +186,12 @@ impl<T: Task> Session<T> {
     pub fn run(&mut self) -> Result<()> {
         let (steps, first) = (self.train.steps, self.step);
         if first >= steps {
-            note!("{}: complete at step {first}", self.dir.path.display());
             return Ok(());
         }
         let parameters = self.task.parameters();
         note!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
-        self.dir.log_session(first, &self.gpu)?;
+        self.dir.log_session(first, steps, &self.gpu)?;
+        warn_of_warmup(&self.train);
         let mut progress = Progress::new("train", first, steps);
         let begin = Instant::now();
         let mut steady: Option<(u64, Counters, Instant)> = None;
@@ -203,6 +209,7 @@ impl<T: Task> Session<T> {
             // Before the checkpoint: a kill in between has the evaluation done again, not left out.
             if let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)? {
                 line.insert("step".into(), json!(self.step));
+                self.evaluation = Some(line.clone());
                 self.dir.log(line)?;
                 self.dir.log_pictures(self.step)?;
             }
@@ -288,6 +295,19 @@ impl<T: Task> Session<T> {
             now.peak_bytes >> 10
         );
         super::print_profile(&self.gpu);
+    }
+}
+
+/// Warns of a training that ends before its learning rate has reached the peak.
+fn warn_of_warmup(t: &TrainConfig) {
+    if t.steps <= t.warmup && t.warmup > 1 {
+        note!(
+            "warning: the warm-up takes {} steps, the training {}: the learning rate never reaches lr = {}; train longer, or \
+             set a shorter warmup",
+            t.warmup,
+            t.steps,
+            t.lr
+        );
     }
 }
 

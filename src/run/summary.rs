@@ -8,7 +8,7 @@ use super::print_document;
 use super::session::Task;
 use super::table::{self, Column};
 use super::train::ToyTask;
-use crate::config::{Experiment, ImagesConfig, Stage};
+use crate::config::{Experiment, ImagesConfig, Source, Stage};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::nn::Module;
@@ -19,7 +19,9 @@ use crate::nn::Module;
 /// [`Error::Config`](crate::error::Error::Config) if it is wrong.
 pub fn run(name: &str, sets: &[String]) -> Result<()> {
     let width = table::terminal_width();
-    match Experiment::load(name, sets)? {
+    let source = Source::open(name)?;
+    source.note.iter().for_each(|note| note!("note: {note}"));
+    match source.experiment(sets, &toml::Table::new())? {
         Experiment::Toy(config) => {
             let gpu = Gpu::rehearsal(None, u64::MAX)?;
             let make = || Ok(Box::new(ToyTask::new(&gpu, &config)?) as Box<dyn Task>);
@@ -95,8 +97,9 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
         ("activations and work space", needs.peak.saturating_sub(needs.held)),
     ];
     let parts = parts.map(|(what, bytes)| format!("{what} {}", mib(bytes))).join(", ");
-    let parts = format!("{parts} (for tensors of {} in all)", mib(needs.made));
-    out + &table::wrapped(&format!("about {} MiB of GPU memory: {parts}", mib(needs.peak)), 0, width)
+    let work = format!("without reuse, the tensors of a step would take {}", mib(needs.made));
+    let all = format!("A step needs about {} MiB of GPU memory: {parts} ({work}).", mib(needs.peak));
+    out + &table::wrapped(&all, 0, width)
 }
 
 fn dims(dims: &[usize]) -> String {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::figures::{self, Frame};
+use super::product::{Folder, Form};
 use super::sample::{Trained, frames, pairs, sequences};
 use super::{Device, run_dir};
 use crate::data::toy::{self, DIM, LENGTH};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::dbvq::Toy;
 use crate::models::sampler::Sampler;
 use crate::philox::Stream;
@@ -30,8 +31,9 @@ pub struct FigureArgs {
 /// # Errors
 /// As [`Trained::load`], and [`Error::Io`] for the files.
 pub fn run(args: &FigureArgs) -> Result<()> {
+    let files = ["figure-2-data.png", "figure-3-paths.png", "figure-11-codes.png", "training.png"];
+    let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let facts = facts(&args.run, &trained, args.seed);
     let save = |name: &str, picture: &image::RgbImage| {
         let file = args.out.join(name);

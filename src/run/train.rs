@@ -1,18 +1,21 @@
 //! `dbvq-wgpu train`: Algorithm 1, with checkpoints that survive anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::claim::{self, Start};
 use super::images::dataset::ReadingFlags;
+use super::inherited::Inherited;
+use super::product::PROGRAM;
 use super::run_dir::{self, RunDir};
 use super::session::{self, Report, Session, Task, averaging, cumulative, draw_levels, half_cosine, learning_rate};
 use super::{Device, images, keep_caches, schedule};
-use crate::config::{Config, Experiment, Resize, Stage};
+use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
 use crate::data::toy;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
 use crate::models::dbvq::Toy;
 use crate::nn::Module;
-use crate::nn::checkpoint::{self, Checkpoint, Entry};
+use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::philox::Stream;
 use crate::tensor::Codes;
@@ -54,84 +57,85 @@ const SEQUENCES: u32 = 0x100;
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let mut sets = args.sets.clone();
-    if let Some(steps) = args.steps {
-        let section = match (Experiment::is_of_images(&args.preset)?, args.stage) {
-            (false, _) => "train".to_string(),
-            (true, Some(stage)) => format!("stages.{}", stage.name()),
-            (true, None) => return Err(images::no_stage(args)),
-        };
-        sets.push(format!("{section}.steps={steps}"));
+    let source = Source::open(&args.preset)?;
+    let stage = match source.kind {
+        Kind::Toy => None,
+        Kind::Images => Some(args.stage.or(source.stage).ok_or_else(|| images::no_stage(args))?),
+    };
+    let wanted = wanted(args, &source, stage)?;
+    let bridge = match &wanted {
+        Stored::Toy(config) => &config.bridge,
+        Stored::Images(_, config) => &config.bridge,
+    };
+    schedule::check_terminal(&bridge.build()?, args.allow_bad_terminal)?;
+    if let Start::Complete(steps) = claim::claim(&args.out, &wanted, &args.preset, args.resume)? {
+        let out = args.out.display();
+        note!("{out}: complete at step {steps}; --steps N with more than {steps} goes on with it");
+        return Ok(());
     }
-    if Experiment::is_of_images(&args.preset)? {
+    source.note.iter().for_each(|note| note!("note: {note}"));
+    match wanted {
+        Stored::Toy(config) => run_toy(args, *config),
+        Stored::Images(stage, config) => images::train(args, &config, stage),
+    }
+}
+
+/// The configuration of the training: that of `source`, with what the run that it starts from has, and the user's changes.
+fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
+    let section = stage.map_or("train".to_string(), |stage| format!("stages.{}", stage.name()));
+    let mut sets = args.sets.clone();
+    sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
+    if stage.is_some() {
         sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
         // At another size images are squashed, unless they are to be cut.
         let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
         sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
         sets.extend(args.reading.skip_broken.then(|| "data.skip_broken=true".to_string()));
     }
-    let experiment = Experiment::load(&args.preset, &sets)?;
-    schedule::check_terminal(&experiment.bridge().build()?, args.allow_bad_terminal)?;
-    if !args.resume && checkpoint::exists(&args.out) {
-        let what = format!("{} holds a run already; go on with --resume, or choose another --out", args.out.display());
-        return Err(Error::Usage(what));
+    let before = if args.resume { run_dir::stored(&args.out).ok() } else { None };
+    // A training that was made shorter, or goes on longer, keeps the warm-up that it began with.
+    let warmup = format!("{section}.warmup");
+    if let Some(before) = before.as_ref().filter(|before| before.section() == section && !source.says(&sets, &warmup)) {
+        sets.push(format!("{warmup}={}", before.train().warmup));
     }
-    if args.resume && !args.out.is_dir() {
-        return Err(Error::checkpoint(&args.out, "there is no run to resume; check --out"));
-    }
-    match experiment {
-        Experiment::Toy(config) => run_toy(args, *config),
-        Experiment::Images(config) => images::train(args, &config),
-    }
+    let inherited = Inherited::of(args, before, stage)?;
+    let experiment = source.experiment(&sets, inherited.values())?;
+    inherited.explain(source, &sets, &experiment)?;
+    Ok(Stored::new(experiment, stage).expect("images have a stage here"))
 }
 
 fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
-    let of_images = args.reading.are_given() || args.size.is_some() || args.data.is_some();
-    if args.stage.is_some() || args.from.is_some() || of_images {
-        let what = "is a toy: it has no --stage, --from, --data, --size, --resize, --crop, --skip-broken nor --memory";
+    if args.stage.is_some() || args.data.is_some() || args.size.is_some() || args.reading.are_given() {
+        let what = "is a toy: it has no --stage, --data, --size, --resize, --crop, --skip-broken nor --memory";
         return Err(Error::Usage(format!("{} {what}", args.preset)));
     }
-    let dir = RunDir::open(&args.out)?;
-    if args.resume && args.out.join("config.toml").exists() {
-        agree(&run_dir::config(&args.out)?.to_toml(), &config.to_toml())?;
-    }
+    let start = args.from.as_deref().map(start_of_toy).transpose()?;
+    let mut dir = RunDir::open(&args.out)?;
     let gpu = args.device.open()?;
-    let task = ToyTask::new(&gpu, &config)?;
-    dir.write_config(&config.to_toml())?;
+    let task = ToyTask::from(&gpu, &config, start.as_ref())?;
     let (train, seed, model) = (config.train.clone(), config.seed, config.model_text());
+    dir.write_config(&Stored::Toy(Box::new(config)))?;
     let stop = session::stop_flag(&dir.path)?;
-    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop };
+    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop, evaluation: None };
     session.begin(args.resume)?;
     let ended = gpu::catch(|| session.run());
     keep_caches(&session.gpu);
-    ended
+    ended?;
+    note!("next: {PROGRAM} sample {} --out {}", quoted(&args.out), quoted(&args.out.join("samples")));
+    Ok(())
 }
 
-/// A resumed run must be the same run: `stored` and `wanted` are configurations as TOML.
-pub fn agree(stored: &str, wanted: &str) -> Result<()> {
-    match difference(stored, wanted) {
-        None => Ok(()),
-        Some((a, b)) => Err(Error::Config(format!(
-            "--resume: the run has `{a}`, this command `{b}`; give the same preset and --set, or choose another --out"
-        ))),
-    }
+/// The newest checkpoint of the toy's run `run`, to start another one from.
+fn start_of_toy(run: &Path) -> Result<Checkpoint> {
+    run_dir::config(run)?;
+    run_dir::newest(run)
 }
 
-/// The first lines in which two configurations as TOML differ, with their section; `None` if they are the same.
-pub fn difference(stored: &str, wanted: &str) -> Option<(String, String)> {
-    if stored == wanted {
-        return None;
-    }
-    let mut section = String::new();
-    for (a, b) in stored.lines().zip(wanted.lines()) {
-        if a != b {
-            return Some([a, b].map(|line| format!("{section}{line}")).into());
-        }
-        if let Some(name) = a.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-            section = format!("{name}.");
-        }
-    }
-    Some(("a section more or less".into(), String::new()))
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Algorithm 1 on the toy.
@@ -145,7 +149,13 @@ pub(super) struct ToyTask {
 
 impl ToyTask {
     pub fn new(gpu: &Gpu, config: &Config) -> Result<ToyTask> {
+        ToyTask::from(gpu, config, None)
+    }
+
+    /// With the averaged weights of `start`.
+    fn from(gpu: &Gpu, config: &Config, start: Option<&Checkpoint>) -> Result<ToyTask> {
         let mut model = Toy::new(gpu, config)?;
+        start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
         // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| usize::from(path == "codebook"));
         let levels = cumulative(config.train.levels, model.bridge.steps());

@@ -12,7 +12,8 @@ use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
 use crate::kernels_test::{Fault, Outcome, Verdict};
 use crate::ops;
-use crate::run::{REVISION, date, run_dir};
+use crate::run::product::{self, Form};
+use crate::run::{REVISION, date};
 
 /// Counts up when a key changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -192,6 +193,9 @@ impl Report {
         if file.is_dir() || file.file_name().is_none() {
             return Err(Error::Usage(format!("--report {shown}: is a folder; it must be a file")));
         }
+        for (file, form) in files(file) {
+            product::check(&file, form)?;
+        }
         // Begins as `write` does and leaves off there.
         let begun = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
         begun.discard().map_err(Error::io(file))
@@ -202,14 +206,20 @@ impl Report {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, file: &Path) -> Result<[PathBuf; 3]> {
-        let files = [file.to_path_buf(), file.with_extension("xml"), file.with_extension("md")];
+        let files = files(file);
         let json = serde_json::to_string_pretty(self).expect("a report is plain data") + "\n";
         let texts = [json, junit::text(self), markdown::text(std::slice::from_ref(self))];
-        for (file, text) in files.iter().zip(texts) {
-            run_dir::write(file, text.as_bytes())?;
+        for ((file, form), text) in files.iter().zip(texts) {
+            product::write(file, *form, text.as_bytes())?;
         }
-        Ok(files)
+        Ok(files.map(|(file, _)| file))
     }
+}
+
+/// The files of a report whose JSON is `file`.
+fn files(file: &Path) -> [(PathBuf, Form); 3] {
+    let beside = |ending: &str| (file.with_extension(ending), Form::Page);
+    [(file.to_path_buf(), Form::Json), beside("xml"), beside("md")]
 }
 
 impl AdapterReport {

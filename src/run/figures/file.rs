@@ -5,6 +5,7 @@ use std::path::Path;
 use image::RgbImage;
 
 use crate::error::{Error, Result};
+use crate::run::product::{self, Form, PROGRAM};
 use crate::run::run_dir;
 
 /// Milliseconds of a frame of an animation, and of its last one.
@@ -14,7 +15,8 @@ const LAST_FRAME: u16 = 2000;
 /// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as text chunks.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path` if it cannot be written, or if a keyword is not 1–79 Latin-1 characters.
+/// [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming `path` if it cannot be written, or if a keyword is
+/// not 1–79 Latin-1 characters.
 pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Result<()> {
     save_animation(path, std::slice::from_ref(picture), metadata)
 }
@@ -25,6 +27,15 @@ pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Res
 /// As [`save`].
 pub fn save_animation(path: &Path, frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<()> {
     let png = encode(frames, metadata).map_err(|e| Error::io(path)(e.into()))?;
+    product::write(path, Form::Picture, &png)
+}
+
+/// Writes `picture` into a run directory, whose files are its training's to replace.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn save_of_run(path: &Path, picture: &RgbImage) -> Result<()> {
+    let png = encode(std::slice::from_ref(picture), &[]).map_err(|e| Error::io(path)(e.into()))?;
     run_dir::write(path, &png)
 }
 
@@ -40,7 +51,9 @@ fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, p
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: 11_811, yppu: 11_811, unit: png::Unit::Meter }));
-    for (keyword, text) in metadata {
+    let names_it = metadata.iter().any(|(keyword, _)| *keyword == "Software");
+    let program = (!names_it).then(|| ("Software", PROGRAM.to_string()));
+    for (keyword, text) in program.iter().chain(metadata) {
         let (keyword, text) = (keyword.to_string(), text.clone());
         // tEXt, which every tool reads, holds Latin-1 only.
         if text.chars().all(|c| u32::from(c) < 256) {

@@ -82,7 +82,7 @@ pub fn numbered(canvas: &mut Canvas, at: [f32; 2], shape: Shape, ink: Ink, numbe
     canvas.text(at, &number.to_string(), style);
 }
 
-/// Five points numbered 1 to 5 and joined in order; `look` gives the marker of position 0 to 4.
+/// Five points numbered 0 to 4 and joined in order; `look` gives the marker of each position.
 pub fn draw_sequence(canvas: &mut Canvas, axes: &Axes, points: &Frame, look: impl Fn(usize) -> (Shape, Ink)) {
     let at = points.map(|point| axes.point(point));
     for (i, ends) in at.windows(2).enumerate() {
@@ -91,7 +91,7 @@ pub fn draw_sequence(canvas: &mut Canvas, axes: &Axes, points: &Frame, look: imp
     }
     for (i, at) in at.into_iter().enumerate().filter(|(_, at)| finite(at)) {
         let (shape, ink) = look(i);
-        numbered(canvas, at, shape, ink, i + 1);
+        numbered(canvas, at, shape, ink, i);
     }
 }
 
@@ -108,7 +108,7 @@ pub fn draw_paths(canvas: &mut Canvas, axes: &Axes, frames: &[Frame]) {
         canvas.marker(axes.point(*point), Shape::Disc, 4.0, Ink::WHITE, edge);
     }
     for (i, point) in frames.first().into_iter().flatten().enumerate().filter(|(_, p)| finite(p)) {
-        numbered(canvas, axes.point(*point), Shape::Disc, Ink::viridis(0.0), i + 1);
+        numbered(canvas, axes.point(*point), Shape::Disc, Ink::viridis(0.0), i);
     }
 }
 

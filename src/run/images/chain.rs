@@ -15,10 +15,18 @@ use crate::error::{Error, Result};
 use crate::models::diffusion::Diffusion;
 use crate::models::sampler::{Known, Process, Sampler};
 use crate::run::Device;
+use crate::run::product::{Folder, Form};
 use crate::run::progress::Progress;
 use crate::run::samples_file::Values;
 use crate::tensor::{Shape, Tensor};
 
+/// What is written.
+const FILES: [(&str, Form); 4] = [
+    ("chain.safetensors", Form::Tensors),
+    ("chain.png", Form::Picture),
+    ("chain-animated.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
 /// Pictures of a chain.
 const SHOWN: usize = 9;
 /// The level where the pictures begin; noisier ones show nothing.
@@ -62,8 +70,9 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         return Err(Error::Usage("--mask cuts a hole into a picture; name it with --known".into()));
     }
     keep_out_of_images(&args.out, &args.run)?;
+    let mask = if let Some(MaskShape::File(file)) = &args.mask { Some(file.as_path()) } else { None };
+    let _folder = Folder::open(&args.out, &FILES, args.known.iter().map(PathBuf::as_path).chain(mask))?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let Prior::Diffusion(model) = &trained.prior else {
         return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
     };

@@ -30,7 +30,11 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::sampler::Sampler;
 use crate::run::fid::{FeatureNetwork, NO_WEIGHTS, cache_folder};
-use crate::run::{Device, print_document, run_dir};
+use crate::run::product::{self, Folder, Form};
+use crate::run::{Device, print_document};
+
+/// What is written, beside samples.
+const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +137,10 @@ pub struct Evaluation {
 /// As [`evaluate`], and [`Error::Io`] for the files.
 pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     args.runs.iter().try_for_each(|run| keep_out_of_images(&args.out, run))?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let _folder = Folder::open(&args.out, &FILES, None)?;
     let evaluation = evaluate(args)?;
     let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
-    run_dir::write(&args.out.join("evaluation.json"), text.as_bytes())?;
+    product::write(&args.out.join("evaluation.json"), Form::Json, text.as_bytes())?;
     if let Some(rows) = evaluation.kl.as_deref().filter(|rows| !rows.is_empty()) {
         kl::draw(rows, &args.out.join("kl.png"), args)?;
     }

@@ -1,12 +1,12 @@
 //! `dbvq-wgpu inpaint` of an image run: a hole in pictures filled by the prior (appendix B).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Map, json};
 
 use super::dataset::keep_out_of_images;
-use super::mask::Mask;
+use super::mask::{Mask, MaskShape};
 use super::output::{Output, nchw};
 use super::sample::{Drawn, Facts};
 use super::trained::{Prior, Trained};
@@ -16,7 +16,8 @@ use crate::models::diffusion::Diffusion;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Given, Raster};
 use crate::models::sampler::Known;
-use crate::run::inpaint::{Filling, InpaintArgs, PriorKind};
+use crate::run::inpaint::{FILES, Filling, InpaintArgs, PriorKind};
+use crate::run::product::Folder;
 use crate::run::progress::Progress;
 use crate::run::sample::chunk_seed;
 use crate::run::samples_file::Values;
@@ -70,8 +71,9 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
     keep_out_of_images(&args.out, &args.run)?;
+    let mask = if let MaskShape::File(file) = shape { Some(file.as_path()) } else { None };
+    let _folder = Folder::open(&args.out, &FILES, args.known.iter().map(Path::new).chain(mask))?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     match (&trained.prior, args.prior) {
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
         (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),

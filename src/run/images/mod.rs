@@ -1,6 +1,7 @@
 //! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
 
 pub mod chain;
+mod closing;
 pub mod dataset;
 pub mod evaluate;
 pub mod inpaint;
@@ -22,7 +23,6 @@ pub(super) mod sources;
 mod trained;
 mod vqvae;
 
-use std::path::Path;
 use std::rc::Rc;
 
 use self::dataset::Pictures;
@@ -32,9 +32,9 @@ use self::sources::{Sources, freeze};
 pub(super) use self::trained::configuration;
 use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
-use super::train::{TrainArgs, agree};
+use super::train::TrainArgs;
 use super::{keep_caches, memory};
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{ImagesConfig, Stage, Stored};
 use crate::data::{Batch, ImageSet, Loader, LoaderOptions};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -127,36 +127,27 @@ pub(super) fn no_stage(args: &TrainArgs) -> Error {
     usage(args, "choose what to train with --stage vqvae, prior, pixelcnn or joint")
 }
 
-/// `dbvq-wgpu train` of an image preset.
+/// `dbvq-wgpu train` of `stage` of an image preset.
 ///
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
-pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
-    let stage = args.stage.ok_or_else(|| no_stage(args))?;
+pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
     dataset::keep_apart(&args.out, folder)?;
-    let mut config = config.clone();
-    if args.resume && args.out.join("config.toml").exists() {
-        let (_, before) = trained::configuration(&args.out)?;
-        config.data = args.reading.over(before.data);
-        let before = ImagesConfig { data: config.data, ..before };
-        agree(&text_of(stage, &before), &text_of(stage, &config))?;
-    }
-    let config = &config;
+    let mut dir = RunDir::open(&args.out)?;
+    let gpu = args.device.open()?;
+    memory::check(&gpu, config, stage)?;
+    // Last, as it may take long.
     let pictures = Pictures::read(folder, config, &args.reading)?;
-    let dir = RunDir::open(&args.out)?;
-    let text = text_of(stage, config);
     if args.resume {
         pictures.are_those_of(&args.out, folder)?;
     }
-    let gpu = args.device.open()?;
-    memory::check(&gpu, config, stage)?;
-    dir.write_config(&text)?;
+    dir.write_config(&Stored::Images(stage, Box::new(config.clone())))?;
     pictures.keep_facts(&args.out, folder)?;
     let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
     match stage {
-        Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone())?),
+        Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone(), &sources)?),
         Stage::Prior => {
             let frozen = freeze(&setting, sources, &args.out)?;
             go(args, &setting, dir, stage, prior::PriorTask::new(setting.clone(), frozen)?)
@@ -169,23 +160,15 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig) -> Result<()> {
     }
 }
 
-/// What `config.toml` of a run says.
-pub(super) fn text_of(stage: Stage, config: &ImagesConfig) -> String {
-    format!("stage = \"{}\"\n{}", stage.name(), config.to_toml())
-}
-
-/// What that of the run at `run` says, with what has come since at its default.
-pub(super) fn stored(run: &Path) -> Result<String> {
-    let (stage, config) = trained::configuration(run)?;
-    Ok(text_of(stage, &config))
-}
-
 fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, task: T) -> Result<()> {
     let (gpu, config) = (setting.gpu.clone(), &setting.config);
     let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir.path)?);
-    let mut session = Session { gpu, task, train, dir, seed: config.seed, model, step: 0, seconds: 0.0, stop };
+    let (seed, evaluation) = (config.seed, None);
+    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop, evaluation };
     session.begin(args.resume)?;
     let ended = memory::explain(&setting.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);
-    ended
+    ended?;
+    closing::say(args, config, stage, session.evaluation.as_ref());
+    Ok(())
 }

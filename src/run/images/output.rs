@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::trained::Trained;
 use crate::error::Result;
+use crate::run::product::{self, Form};
 use crate::run::samples_file::{self, Values};
-use crate::run::{figures, keep_caches, print_profile, run_dir};
+use crate::run::{figures, keep_caches, print_profile};
 
 /// A directory for results, and the facts that go into each file.
 pub(super) struct Output<'a> {
@@ -62,7 +63,7 @@ impl<'a> Output<'a> {
         summary.extend(numbers);
         summary.extend([("seconds".to_string(), json!(seconds)), ("adapter".to_string(), json!(adapter))]);
         let text = serde_json::to_string_pretty(&summary).expect("plain data");
-        run_dir::write(&self.dir.join("summary.json"), text.as_bytes())?;
+        product::write(&self.dir.join("summary.json"), Form::Json, text.as_bytes())?;
         self.written.push("summary.json");
         say!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
         keep_caches(&trained.gpu);

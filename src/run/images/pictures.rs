@@ -68,7 +68,7 @@ pub(super) fn pairs(originals: &[f32], reconstructions: &[f32], size: usize, mos
     table(&both.flatten().collect::<Vec<_>>(), size, columns)
 }
 
-/// Writes a PNG, whole or not at all.
+/// Writes a PNG of a training, whole or not at all.
 pub(super) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
-    figures::save(file, picture, &[])
+    figures::save_of_run(file, picture)
 }

@@ -13,7 +13,15 @@ use super::{CHUNK, known, pictures};
 use crate::error::{Error, Result};
 use crate::metrics::picture;
 use crate::run::Device;
+use crate::run::product::{Folder, Form};
 use crate::run::samples_file::Values;
+
+/// What is written.
+const FILES: [(&str, Form); 3] = [
+    ("reconstructions.safetensors", Form::Tensors),
+    ("reconstructions.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
 
 /// Arguments of `reconstruct`.
 #[derive(Clone, Debug)]
@@ -40,8 +48,8 @@ pub struct ReconstructArgs {
 /// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures, [`Error::Io`] for the files.
 pub fn run(args: &ReconstructArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
+    let _folder = Folder::open(&args.out, &FILES, args.images.iter().map(PathBuf::as_path))?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let config = &trained.config.vqvae;
     let (set, count) = match &args.data {
         Some(folder) => (Pictures::read(folder, &trained.config, &args.reading)?.held_out, args.count),

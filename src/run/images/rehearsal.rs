@@ -48,7 +48,7 @@ fn make(
     let setting = Rc::new(Setting { gpu: gpu.clone(), config, pictures });
     let mut frozen = || VqVae::new(&mut init, &setting.config.vqvae);
     Ok(match stage {
-        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(setting)?),
+        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(setting, &Sources::default())?),
         Stage::Prior => Box::new(prior::PriorTask::new(setting.clone(), frozen())?),
         Stage::PixelCnn => Box::new(pixelcnn::PixelCnnTask::new(setting.clone(), frozen())?),
         Stage::Joint => Box::new(joint::JointTask::new(setting, Sources::default())?),

@@ -9,14 +9,15 @@ use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
 use super::{CHUNK, pictures};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::sampler::{Sampler, draw_codes};
 use crate::philox::Stream;
+use crate::run::product::Folder;
 use crate::run::progress::Progress;
-use crate::run::sample::{Drawing, SampleArgs, chunk_seed, sampler_name};
+use crate::run::sample::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
 use crate::run::samples_file::Values;
 use crate::tensor::{Codes, Shape, Tensor};
 
@@ -97,12 +98,12 @@ impl Drawn {
 /// Samples.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run, and
-/// [`Error::Io`] for the files.
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if the run has none that fits, [`Error::Usage`](crate::error::Error::Usage) for flags that do not fit the run, and
+/// [`Error::Io`](crate::error::Error::Io) for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
+    let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let begin = Instant::now();
     let (drawn, facts) = draw(&trained, &args.drawing)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -119,7 +120,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 /// Draws, and says how.
 ///
 /// # Errors
-/// [`Error::Usage`] for flags that do not fit the run.
+/// [`Error::Usage`](crate::error::Error::Usage) for flags that do not fit the run.
 pub(super) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
     match &trained.prior {
         Prior::None => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Setting, usage, vqvae};
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{self, Checkpoint};
@@ -13,6 +13,9 @@ use crate::run::train::TrainArgs;
 
 /// The frozen VQ-VAE in the directory of a run that builds on it.
 pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
+
+/// What the names of the VQ-VAE's averaged weights begin with in a run of joint training.
+const JOINT: &str = "ema.vqvae.";
 
 /// The trained models that a stage builds on.
 #[derive(Default)]
@@ -27,11 +30,11 @@ impl Sources {
         let resumes = args.resume && checkpoint::exists(&args.out);
         let kept = args.out.join(VQVAE_FILE);
         match (stage, &args.from) {
-            (Stage::VqVae, Some(_)) => Err(usage(args, "--stage vqvae starts from nothing, without --from")),
+            // Its checkpoint has everything.
+            (Stage::VqVae | Stage::Joint, _) if resumes => Ok(Sources::default()),
+            (Stage::VqVae, Some(run)) => Sources::start(run),
             (Stage::VqVae, None) => Ok(Sources::default()),
             (Stage::Joint, Some(run)) => Sources::warm(run, config),
-            // Its checkpoint has everything.
-            (Stage::Joint, None) if resumes => Ok(Sources::default()),
             (_, from) if resumes && kept.exists() => {
                 if let Some(run) = from
                     && !is_newest_of(run, &kept)?
@@ -56,6 +59,19 @@ impl Sources {
             let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
             return Err(Error::checkpoint(&found.path, what));
         }
+        Ok(Sources { vqvae: Some(found), prior: None })
+    }
+
+    /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are loaded.
+    fn start(run: &Path) -> Result<Sources> {
+        let found = match run_dir::stored(run) {
+            Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => checkpoint::load(&run.join(VQVAE_FILE))?,
+            Ok(Stored::Toy(_)) => {
+                let what = "is a run of the toy; name one of images with --from";
+                return Err(Error::checkpoint(checkpoint::path(run), what));
+            }
+            _ => run_dir::newest(run)?,
+        };
         Ok(Sources { vqvae: Some(found), prior: None })
     }
 
@@ -100,6 +116,12 @@ pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<
     let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
     load_vqvae(&mut model, &found, "ema.")?;
     Ok(model)
+}
+
+/// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of more.
+pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
+    let joint = found.tensors().any(|(name, ..)| name.starts_with(JOINT));
+    if joint { JOINT } else { "ema." }
 }
 
 /// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.

@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
-
 use super::latents::import_moments;
 use super::sources::{Sources, VQVAE_FILE, load_vqvae};
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::diffusion::Diffusion;
@@ -115,18 +113,14 @@ impl Trained {
     }
 }
 
-/// The stage of a run and its configuration, whose text begins with the stage.
+/// The stage of a run and its configuration.
 pub(in crate::run) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
-    let (file, text) = (run.join("config.toml"), run_dir::text(run)?);
-    if !run_dir::is_of_images(run)? {
-        return Err(Error::Usage(format!("{} is a run of the toy; this command serves image runs", run.display())));
+    match run_dir::stored(run)? {
+        Stored::Images(stage, config) => Ok((stage, *config)),
+        Stored::Toy(_) => {
+            Err(Error::Usage(format!("{} is a run of the toy; this command serves image runs", run.display())))
+        }
     }
-    let wrong = |what: &str| Error::Config(format!("{}: {what}", file.display()));
-    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    let stage = first.parse::<Table>().ok().and_then(|mut table| table.remove("stage"));
-    let stage = stage.and_then(|value: Value| value.try_into::<Stage>().ok());
-    let stage = stage.ok_or_else(|| wrong(&format!("`{first}` names no stage of an image preset")))?;
-    Ok((stage, ImagesConfig::parse(rest, &file.display().to_string(), &[])?))
 }
 
 /// The diffusion prior of a checkpoint, with the moments of its latents.

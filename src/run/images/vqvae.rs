@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::keeper::{Keeper, rows};
 use super::learner::{Learner, Part};
+use super::sources::{Sources, load_vqvae, prefix_of};
 use super::{Setting, pictures};
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
@@ -28,18 +29,24 @@ pub(super) struct VqVaeTask {
     learner: Learner<VqVae>,
     held_out: Vec<Tensor>,
     keeper: Keeper,
+    /// Whether the code vectors are those of a trained VQ-VAE.
+    has_codes: bool,
 }
 
 impl VqVaeTask {
-    pub fn new(setting: Rc<Setting>) -> Result<VqVaeTask> {
+    /// With the weights of `sources`, if there are some.
+    pub fn new(setting: Rc<Setting>, sources: &Sources) -> Result<VqVaeTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
+        let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
+        if let Some(found) = &sources.vqvae {
+            load_vqvae(&mut model, found, prefix_of(found))?;
+        }
         let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
         averaged.codebook = model.codebook.clone();
         let learner =
             Learner::new(&setting, Stage::VqVae, [model, averaged], vec![config.stage(Stage::VqVae).lr], |_| 0);
         let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::VqVae));
-        Ok(VqVaeTask { setting, learner, held_out, keeper })
+        Ok(VqVaeTask { setting, learner, held_out, keeper, has_codes: sources.vqvae.is_some() })
     }
 }
 
@@ -57,7 +64,7 @@ impl Task for VqVaeTask {
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
         let (setting, model) = (&self.setting, &self.learner.model);
-        if step == 0 {
+        if step == 0 && !self.has_codes {
             let latents = |part: &Part| setting.gpu.no_grad(|| model.encode(&setting.images(&part.batch)));
             let latents: Vec<Tensor> = parts.iter().map(latents).collect();
             let latents = rows(&latents);

@@ -11,10 +11,10 @@ use super::measure::Amounts;
 use super::pipeline::{Pipeline, Training, Wanted};
 use super::report::duration;
 use super::{ReproduceArgs, curves, evaluated};
-use crate::config::{Experiment, ImagesConfig, Stage};
+use crate::config::{Experiment, ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::run::images::paper::{Effort, Paper};
-use crate::run::images::{self, sources};
+use crate::run::images::sources;
 use crate::run::{figures, run_dir, schedule};
 
 /// Names of the runs, in the order of [`Stage::ALL`].
@@ -110,9 +110,8 @@ impl Reproduction<'_> {
                 Stage::Joint => Some(self.pipeline.run("prior")),
             };
             let args = self.args.training(self.args.preset(), self.args.sets.clone(), Some(stage), from);
-            let (config, steps) = (images::text_of(stage, &self.config), self.config.stage(stage).steps);
-            let name = stage.name().to_string();
-            trainings.push(self.pipeline.train(Wanted { name, args, config, steps, stored: images::stored })?);
+            let config = Stored::Images(stage, Box::new(self.config.clone()));
+            trainings.push(self.pipeline.train(Wanted { name: stage.name().to_string(), args, config })?);
             if let Stage::Prior | Stage::PixelCnn = stage {
                 sources::builds_on(&self.pipeline.run(stage.name()), &self.pipeline.run("vqvae"))?;
             }

@@ -9,13 +9,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::report::FILES;
+use crate::config::Stored;
 use crate::error::{Error, Result};
 use crate::nn::checkpoint;
+use crate::run::product::{self, Folder, Form};
 use crate::run::train::{self, TrainArgs};
-use crate::run::{run_dir, session};
+use crate::run::{claim, run_dir, session};
 
 /// Where kept results lie in the directory of a reproduction.
 const KEPT: &str = "kept";
+/// Pictures of a reproduction whose names do not begin with `figure-`.
+const OTHER_FIGURES: [&str; 5] =
+    ["samples.png", "steps.png", "training.png", "training-joint.png", "end-to-end-samples.png"];
 
 /// A trained run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,12 +40,8 @@ pub struct Wanted {
     pub name: String,
     /// How to train it; `out` and `resume` are the pipeline's to say.
     pub args: TrainArgs,
-    /// Its configuration as TOML.
-    pub config: String,
-    /// Its steps.
-    pub steps: u64,
-    /// Reads the configuration of a run that is there, as TOML.
-    pub stored: fn(&Path) -> Result<String>,
+    /// Its configuration.
+    pub config: Stored,
 }
 
 /// What stays of a stage.
@@ -61,16 +63,20 @@ pub struct Pipeline {
     begin: Instant,
     /// Whether a signal may end the process at once.
     idle: Arc<AtomicBool>,
+    /// Taken away at the end if nothing is in them.
+    _folders: [Folder; 2],
 }
 
 impl Pipeline {
     /// For a reproduction in the directory `out`; its number of stages is still to be said.
     ///
     /// # Errors
-    /// [`Error::Io`] if `out` cannot be made.
+    /// [`Error::Usage`] if files of the user would be replaced, [`Error::Io`] if `out` cannot be made.
     pub fn new(out: &Path) -> Result<Pipeline> {
-        let kept = out.join(KEPT);
-        std::fs::create_dir_all(&kept).map_err(Error::io(&kept))?;
+        let folder = Folder::open(out, &FILES, None)?;
+        // What lies inside goes first.
+        let folders = [Folder::make(&out.join(KEPT))?, folder];
+        pictures_are_ours(out)?;
         session::stop_flag(out)?;
         let idle = Arc::new(AtomicBool::new(true));
         for (signal, code) in session::signals() {
@@ -78,7 +84,7 @@ impl Pipeline {
             signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
                 .map_err(Error::io(out))?;
         }
-        Ok(Pipeline { out: out.into(), stage: 0, stages: 0, begin: Instant::now(), idle })
+        Ok(Pipeline { out: out.into(), stage: 0, stages: 0, begin: Instant::now(), idle, _folders: folders })
     }
 
     /// Seconds since the beginning.
@@ -102,11 +108,12 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Config`] if a run of another configuration lies there, else as [`train::run`].
     pub fn train(&mut self, wanted: Wanted) -> Result<Training> {
-        let Wanted { name, mut args, config, steps, stored } = wanted;
+        let Wanted { name, mut args, config } = wanted;
+        let steps = config.train().steps;
         let run = self.run(&name);
         let mut step = 0;
         if run.join("config.toml").exists() {
-            agree(&run, &stored(&run)?, &config)?;
+            agree(&run, &run_dir::stored(&run)?, &config)?;
             if checkpoint::exists(&run) {
                 step = checkpoint::newest(&run)?.0.step;
             }
@@ -156,7 +163,7 @@ impl Pipeline {
         let result = make()?;
         let kept = Kept { from: from.into(), files: files.to_vec(), result: json!(result) };
         let text = serde_json::to_string_pretty(&kept).expect("plain data");
-        run_dir::write(&file, text.as_bytes())?;
+        product::write(&file, Form::Json, text.as_bytes())?;
         note!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());
         Ok(result)
     }
@@ -164,6 +171,18 @@ impl Pipeline {
     fn has(&self, files: &[String]) -> bool {
         files.iter().all(|file| self.out.join(file).exists())
     }
+}
+
+/// An error if a figure of a reproduction would replace somebody else's picture.
+fn pictures_are_ours(out: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(out).map_err(Error::io(out))? {
+        let file = entry.map_err(Error::io(out))?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".png") && (name.starts_with("figure-") || OTHER_FIGURES.contains(&name.as_str())) {
+            product::check(&file, Form::Picture)?;
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Option<Kept> {
@@ -180,8 +199,13 @@ pub(in crate::run) fn is_kept<T: DeserializeOwned>(bytes: &[u8]) -> bool {
 }
 
 /// An error if the run at `run` has another configuration than wanted.
-fn agree(run: &Path, stored: &str, wanted: &str) -> Result<()> {
-    match train::difference(stored, wanted) {
+fn agree(run: &Path, stored: &Stored, wanted: &Stored) -> Result<()> {
+    let [stored, wanted] = [stored, wanted].map(|of| {
+        let mut table = of.decisive();
+        table.insert(format!("{}.steps", of.section()), (of.train().steps as i64).into());
+        table
+    });
+    match claim::difference(&stored, &wanted) {
         None => Ok(()),
         Some((has, wants)) => Err(Error::Config(format!(
             "{}: a run of another configuration lies there (it has `{has}`, this command `{wants}`); give the --set it was \

@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::pipeline::Training;
 use crate::error::Result;
-use crate::run::run_dir;
+use crate::run::product::{self, Form};
 use crate::run::table;
+
+/// What a report is written to.
+pub const FILES: [(&str, Form); 2] = [("report.json", Form::Json), ("report.md", Form::Page)];
 
 /// The report.
 pub struct Report {
@@ -87,8 +90,8 @@ impl Report {
     pub fn write(mut self, out: &Path) -> Result<()> {
         self.numbers.insert("figures".into(), Value::Array(self.figures));
         let text = serde_json::to_string_pretty(&self.numbers).expect("plain data") + "\n";
-        run_dir::write(&out.join("report.json"), text.as_bytes())?;
-        run_dir::write(&out.join("report.md"), self.page.as_bytes())
+        product::write(&out.join(FILES[0].0), Form::Json, text.as_bytes())?;
+        product::write(&out.join(FILES[1].0), Form::Page, self.page.as_bytes())
     }
 }
 

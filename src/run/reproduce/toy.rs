@@ -1,14 +1,12 @@
 //! The toy experiment: seeds of the bridge, a joint training, samplers and inpainting, figures 2, 3, 11, 12 and Table 4.
 
-use std::path::Path;
-
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::pipeline::{Pipeline, Training, Wanted};
 use super::{ReproduceArgs, toy_report};
-use crate::config::Config;
+use crate::config::{Config, Stored};
 use crate::data::toy::{self, Reached};
 use crate::error::{Error, Result};
 use crate::models::sampler::Sampler;
@@ -21,7 +19,7 @@ pub const SAMPLES: usize = 16_384;
 pub const FILLINGS: usize = 1024;
 const SAMPLE_SEED: u64 = 1;
 const FILL_SEED: u64 = 0;
-/// What figure 12 knows: q_1 = 0, q_5 = 4.
+/// What figure 12 knows: q_0 = 0, q_4 = 4.
 const KNOWN: [(usize, u32); 2] = [(0, 0), (4, 4)];
 /// Passes over each level of inpainting.
 const PASSES: [usize; 2] = [1, 10];
@@ -47,7 +45,7 @@ pub struct Sampled {
     pub seconds: f64,
 }
 
-/// Inpainting of q_1 = 0, q_5 = 4.
+/// Inpainting of q_0 = 0, q_4 = 4.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Filled {
     /// Passes over each level.
@@ -112,10 +110,8 @@ fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>>
             args.sets.iter().filter(|set| joint || !set.trim_start().starts_with("codes.")).cloned().collect();
         sets.push(format!("seed={}", if joint { 0 } else { seed }));
         let config = Config::load(preset, &sets)?;
-        let (steps, config) = (config.train.steps, config.to_toml());
         let args = args.training(preset, sets, None, None);
-        let stored = |run: &Path| Ok(run_dir::config(run)?.to_toml());
-        trainings.push(pipeline.train(Wanted { name, args, config, steps, stored })?);
+        trainings.push(pipeline.train(Wanted { name, args, config: Stored::Toy(Box::new(config)) })?);
     }
     Ok(trainings)
 }
@@ -171,7 +167,7 @@ pub const FIGURES: [(&str, &str); 7] = [
     ("figure-02-data.png", "Figure 2: the centroids and two samples of the data."),
     ("figure-03-paths.png", "Figure 3: one sample under noise, and one reverse path (ancestral)."),
     ("figure-11-codes.png", "Figure 11: the codes of the joint training before and after."),
-    ("figure-12-inpainting.png", "Figure 12: three fillings of q_1 = 0, q_5 = 4, by ten passes over each level."),
+    ("figure-12-inpainting.png", "Figure 12: three fillings of q_0 = 0, q_4 = 4, by ten passes over each level."),
     ("samples.png", "All sampled points of the ancestral sampler, and the share of each valid chain."),
     ("training.png", "Losses of the training of seed 0."),
     ("training-joint.png", "Losses of the joint training."),

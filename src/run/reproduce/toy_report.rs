@@ -105,7 +105,7 @@ fn samplers(report: &mut Report, seeds: &[Measured]) {
 }
 
 fn fillings(report: &mut Report, seeds: &[Measured]) {
-    report.heading("Inpainting q_1 = 0, q_5 = 4 (Figure 12)");
+    report.heading("Inpainting q_0 = 0, q_4 = 4 (Figure 12)");
     let mut rows = Vec::new();
     for (i, reference) in REFERENCE_FILLED.iter().enumerate() {
         let of = |path: Option<usize>| {

@@ -1,0 +1,83 @@
+//! The keys that a configuration may have, and what is meant by others.
+
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+/// What people write as keys and `train` takes as flags, or in its first place.
+const FLAGS: [(&str, &str); 9] = [
+    ("from", "name the run with train's --from"),
+    ("out", "name the run directory with train's --out"),
+    ("stage", "choose it with train's --stage"),
+    ("resume", "it is train's --resume"),
+    ("adapter", "choose it with train's --adapter"),
+    ("gpu_memory", "it is train's --gpu-memory"),
+    ("precision", "it is train's --precision"),
+    ("preset", "a file may say it at its head, or give it to train in place of the file"),
+    ("kind", "a file may say it at its head, a preset has one"),
+];
+/// Most bytes of a word that a similar one is looked for.
+const MOST_ALIKE: usize = 100;
+/// Most keys that a message names.
+const NAMED: usize = 4;
+
+/// All key paths that a configuration like `full` may have.
+pub(super) fn known(full: &impl Serialize) -> Vec<String> {
+    let mut keys = Vec::new();
+    collect(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
+    keys.extend(["bridge.total_time", "bridge.beta_start", "bridge.beta_end"].map(String::from));
+    keys
+}
+
+fn collect(table: &Table, at: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        keys.push(format!("{at}{key}"));
+        if let Value::Table(inner) = value {
+            collect(inner, &format!("{at}{key}."), keys);
+        }
+    }
+}
+
+/// An error unless every key of `table`, which stands at `at`, is one of `known`.
+pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> Result<()> {
+    for (key, value) in table {
+        let path = format!("{at}{key}");
+        if !known.contains(&path) {
+            return Err(Error::Config(format!("{whose}: unknown key `{path}`{}", hint(&path, known))));
+        }
+        if let Value::Table(inner) = value {
+            check(inner, &format!("{path}."), known, whose)?;
+        }
+    }
+    Ok(())
+}
+
+/// What may be meant by the key `path`: a flag, keys that end alike, else the one most alike.
+fn hint(path: &str, known: &[String]) -> String {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().replace('-', "_").to_lowercase();
+    if let Some((_, what)) = FLAGS.iter().find(|(flag, _)| *flag == last(path)).filter(|_| !path.contains('.')) {
+        return format!("; it is no key: {what}");
+    }
+    let alike: Vec<&str> = known.iter().map(String::as_str).filter(|key| last(key) == last(path)).collect();
+    match &alike[..] {
+        [] => {
+            nearest(path, known.iter().map(String::as_str)).map_or(String::new(), |n| format!("; did you mean `{n}`?"))
+        }
+        [all @ .., one] if all.len() < NAMED => {
+            let all: String = all.iter().map(|key| format!("`{key}`, ")).collect();
+            let all = all.strip_suffix(", ").map_or(String::new(), |all| format!("{all} or "));
+            format!("; did you mean {all}`{one}`?")
+        }
+        all => {
+            let some = all[..NAMED].iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            format!("; did you mean {some} or another that ends in {}?", last(path))
+        }
+    }
+}
+
+/// The candidate most like `word`, if any is.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let score = |c: &str| if word.len() > MOST_ALIKE { 0.0 } else { strsim::jaro_winkler(word, c) };
+    candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
+}

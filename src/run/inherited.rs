@@ -1,0 +1,105 @@
+//! What a training takes over from the run that it starts from, or that it is: a VQ-VAE is what it was trained as, whatever
+//! preset is named for the stage that builds on it.
+
+use toml::{Table, Value};
+
+use super::run_dir;
+use super::train::TrainArgs;
+use crate::config::{Experiment, Source, Stage, Stored, table};
+use crate::error::{Error, Result};
+
+/// Keys of `[vqvae]` that weights do not depend on: they may differ from those of the run.
+const OF_TRAINING: [&str; 2] = ["quantiser", "gumbel"];
+/// Keys of `[vqvae]` that weights to start from must have in common with the model.
+const OF_WEIGHTS: [&str; 7] = ["channels", "blocks", "inner", "dim", "codes", "distance", "codebook"];
+/// Most values that a note names.
+const NAMED: usize = 6;
+
+/// Sections of the configuration of a run.
+#[derive(Default)]
+pub(super) struct Inherited {
+    values: Table,
+    /// The run, if it is the one of --from, and what trains on it.
+    from: Option<(String, Option<Stage>)>,
+}
+
+impl Inherited {
+    /// Of the run that goes on, whose configuration is `before`, or that of --from.
+    pub fn of(args: &TrainArgs, before: Option<Stored>, stage: Option<Stage>) -> Result<Inherited> {
+        if let Some(before) = before {
+            return Ok(Inherited { values: sections(&before, stage), from: None });
+        }
+        let Some(run) = &args.from else { return Ok(Inherited::default()) };
+        if !run.join(run_dir::CONFIG).is_file() {
+            // What there is instead is said when its checkpoint is looked for.
+            return Ok(Inherited::default());
+        }
+        let stored = run_dir::stored(run)?;
+        let values = sections(&stored, stage);
+        Ok(Inherited { values, from: Some((run.display().to_string(), stage)) })
+    }
+
+    /// Sections to lay over those of a preset.
+    pub fn values(&self) -> &Table {
+        &self.values
+    }
+
+    /// Names what the user says otherwise than the run of --from has it, and tells what that run has otherwise than the preset.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn explain(&self, source: &Source, sets: &[String], experiment: &Experiment) -> Result<()> {
+        let Some((run, stage)) = &self.from else { return Ok(()) };
+        let mut taken = experiment.table();
+        taken.retain(|key, _| self.values.contains_key(key));
+        for (path, has, says) in table::differences(&self.values, &taken) {
+            if !may_differ(&path, *stage) {
+                let [has, says] = [has, says].map(|value| table::line(&path, value.as_ref()));
+                let what =
+                    format!("`{says}` is not what --from {run} has, `{has}`; leave it away, or name a run of that");
+                return Err(Error::Config(what));
+            }
+        }
+        let Ok(plain) = source.experiment(sets, &Table::new()) else { return Ok(()) };
+        let mut plain = plain.table();
+        plain.retain(|key, _| self.values.contains_key(key));
+        let told: Vec<String> = table::differences(&taken, &plain)
+            .into_iter()
+            .filter_map(|(path, has, plain)| Some(format!("{path} = {} (not {})", has?, plain?)))
+            .collect();
+        if !told.is_empty() {
+            let more = told.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            note!("note: as {run} was trained: {}{more}", told[..told.len().min(NAMED)].join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// Whether what the user says at `path` may differ from the run that `stage` starts from.
+fn may_differ(path: &str, stage: Option<Stage>) -> bool {
+    if path.starts_with("data.") {
+        return true;
+    }
+    let Some(key) = path.strip_prefix("vqvae.").and_then(|keys| keys.split('.').next()) else { return false };
+    match stage {
+        Some(Stage::VqVae) => !OF_WEIGHTS.contains(&key),
+        _ => OF_TRAINING.contains(&key),
+    }
+}
+
+/// The sections of the run `stored` that `stage` takes over.
+fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
+    let (names, table): (&[&str], _) = match (stage, stored) {
+        (None, Stored::Toy(config)) => (&["denoiser"], Table::try_from(config)),
+        (Some(Stage::Joint), Stored::Images(Stage::Prior | Stage::Joint, config)) => {
+            (&["vqvae", "unet", "bridge", "classes", "data"], Table::try_from(config))
+        }
+        (Some(_), Stored::Images(_, config)) => (&["vqvae", "data"], Table::try_from(config)),
+        // A toy for images, or the other way round, is refused by its checkpoint.
+        _ => return Table::new(),
+    };
+    let mut table = table.expect("a configuration is a TOML table");
+    table.retain(|key, _: &mut Value| names.contains(&key));
+    table
+}
