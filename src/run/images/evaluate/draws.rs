@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 use super::EvaluateArgs;
 use crate::data::ImageSet;
@@ -27,41 +27,39 @@ pub(super) struct DataCodes {
 }
 
 impl DataCodes {
-    /// Encodes `args.count` pictures twice.
+    /// Encodes `count` pictures twice; there are as many held-out ones.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there are fewer held-out pictures.
-    pub fn new(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<DataCodes> {
-        let (held_out, train, count) = (&pictures.held_out, &pictures.train, args.count);
-        if !(1..=held_out.len()).contains(&count) {
-            return Err(Error::Usage(format!(
-                "--count {count}: {} has {} held-out pictures; take at most those",
-                args.data.display(),
-                held_out.len()
-            )));
-        }
+    /// [`Error::Diverged`] if their latents are not finite.
+    pub fn new(trained: &Trained, pictures: &Pictures, count: usize) -> Result<DataCodes> {
+        let held_out = &pictures.held_out;
+        let train = &pictures.train;
         let range = |first: usize| (first..first + count).map(|i| i as u32).collect::<Vec<_>>();
-        let first = codes_of(trained, held_out, &range(0));
+        let first = codes_of(trained, held_out, &range(0))?;
         if held_out.len() >= 2 * count {
-            let second = codes_of(trained, held_out, &range(count));
+            let second = codes_of(trained, held_out, &range(count))?;
             return Ok(DataCodes { first, second, second_name: "other held-out pictures" });
         }
         let spread: Vec<u32> = (0..count).map(|i| (i * train.len() / count) as u32).collect();
-        Ok(DataCodes { first, second: codes_of(trained, train, &spread), second_name: "training pictures" })
+        let second = codes_of(trained, train, &spread)?;
+        Ok(DataCodes { first, second, second_name: "training pictures" })
     }
 }
 
 /// The codes [n, h, w] of the pictures `indices` of a set.
-pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Vec<u32> {
+///
+/// # Errors
+/// [`Error::Diverged`] if their latents are not finite.
+pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Result<Vec<u32>> {
     let mut progress = Progress::new("encode", 0, indices.len() as u64);
     let mut codes = Vec::new();
     for (i, chunk) in indices.chunks(CHUNK).enumerate() {
-        let latents = trained.latents(&trained.encode(&set.floats(chunk)));
+        let latents = trained.latents(&trained.encode(&set.floats(chunk))?);
         codes.extend(trained.gpu.no_grad(|| trained.vqvae.quantise(&latents)).to_vec());
         progress.at((i * CHUNK + chunk.len()) as u64, String::new);
     }
     progress.finish();
-    codes
+    Ok(codes)
 }
 
 /// Samples of a run.
@@ -77,11 +75,12 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    /// `args.count` samples of a run that has a prior, those of before among them.
+    /// `count` samples of a run that has a prior, those of before among them.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Io`] for the file.
-    pub fn of(trained: &Trained, args: &EvaluateArgs) -> Result<Draws> {
+    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if they are not finite, [`Error::Io`] for the
+    /// file.
+    pub fn of(trained: &Trained, args: &EvaluateArgs, count: usize) -> Result<Draws> {
         let (sampler, steps) = match trained.prior {
             Prior::Diffusion(_) => (args.sampler, args.steps),
             _ => (None, None),
@@ -95,16 +94,16 @@ impl Draws {
         };
         let file = file(trained, &name, args)?;
         let cells = trained.config.vqvae.grid().pow(2);
-        let (mut codes, mut seconds) = stored(&file).unwrap_or_default();
+        let (mut codes, mut seconds) = stored(&file, trained.config.vqvae.codes).unwrap_or_default();
         // A last chunk that was cut short is drawn again, whole.
         codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
         if codes.is_empty() {
             seconds = 0.0;
         }
-        let chunks = args.count.div_ceil(CHUNK);
+        let chunks = count.div_ceil(CHUNK);
         for chunk in codes.len() / cells / CHUNK..chunks {
             if chunk % 8 == 0 {
-                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, args.count);
+                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, count);
             }
             let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
             let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, ..Drawing::default() };
@@ -116,8 +115,8 @@ impl Draws {
             samples_file::write(&file, &tensors, &[("sampler", name.clone()), ("seed", args.seed.to_string())])?;
         }
         let seconds = seconds / (codes.len() / cells) as f64;
-        codes.truncate(args.count * cells);
-        Ok(Draws { sampler: name, count: args.count, codes, seconds })
+        codes.truncate(count * cells);
+        Ok(Draws { sampler: name, count, codes, seconds })
     }
 }
 
@@ -131,11 +130,13 @@ fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf
     Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &fingerprint[..16])))
 }
 
-/// Codes and the seconds they took, if the file is there and whole.
-fn stored(file: &Path) -> Option<(Vec<u32>, f64)> {
+/// Codes below `k` and the seconds they took, if the file is there and whole.
+fn stored(file: &Path, k: usize) -> Option<(Vec<u32>, f64)> {
     let bytes = std::fs::read(file).ok()?;
     let tensors = SafeTensors::deserialize(&bytes).ok()?;
-    let codes = bytemuck::pod_collect_to_vec(tensors.tensor("codes").ok()?.data());
-    let seconds: Vec<f32> = bytemuck::pod_collect_to_vec(tensors.tensor("seconds").ok()?.data());
-    Some((codes, f64::from(*seconds.first()?)))
+    let [codes, seconds] = [("codes", Dtype::U32), ("seconds", Dtype::F32)]
+        .map(|(name, dtype)| tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype));
+    let codes: Vec<u32> = bytemuck::pod_collect_to_vec(codes?.data());
+    let seconds: Vec<f32> = bytemuck::pod_collect_to_vec(seconds?.data());
+    codes.iter().all(|&code| (code as usize) < k).then_some((codes, f64::from(*seconds.first()?)))
 }

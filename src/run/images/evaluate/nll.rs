@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::EvaluateArgs;
 use super::draws::codes_of;
 use crate::config::Stage;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
 use crate::models::pixelcnn::PixelCnn;
 use crate::ops;
@@ -94,24 +94,26 @@ pub(in crate::run) fn holes(grid: usize) -> [MaskShape; 2] {
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
 }
 
-/// What keeps the likelihood of a run from being estimated on so many held-out pictures.
-pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<Error> {
-    if matches!(trained.prior, Prior::PixelCnn(_)) && trained.config.classes > 0 {
-        return Some(
-            trained.unfit("the likelihood of a PixelCNN that is told classes is not estimated; leave nll away"),
-        );
+/// Why the likelihood of a run cannot be estimated on so many held-out pictures, if it cannot.
+pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
+    match trained.prior {
+        Prior::PixelCnn(_) if trained.config.classes > 0 => {
+            Some("the likelihood of a PixelCNN that is told classes is not estimated".into())
+        }
+        Prior::Diffusion(_) if held_out < 2 => Some(
+            "it needs two held-out pictures, one to fit the temperature on and one to look at; there is one".into(),
+        ),
+        _ => None,
     }
-    let few = "nll needs two held-out pictures, one to fit the temperature on and one to look at; there is one";
-    (held_out < 2 && matches!(trained.prior, Prior::Diffusion(_))).then(|| Error::Usage(few.into()))
 }
 
 /// All estimates of a run, with both of the paper's masks.
 pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<Vec<NllRow>> {
-    let (size, grid) = (trained.config.vqvae.size, trained.config.vqvae.grid());
+    let grid = trained.config.vqvae.grid();
     let mut rows = Vec::new();
     for shape in holes(grid) {
         let settings = fitting(args.nll, pictures.held_out.len(), trained.config.bridge.steps);
-        let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, size, grid)? };
+        let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid)? };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
             Prior::Diffusion(_) => hidden.diffusion()?,
@@ -170,11 +172,12 @@ impl Hidden<'_> {
     }
 
     /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid, grid].
-    fn holed(&self, first: usize, n: usize) -> (Holed, Vec<u32>) {
+    fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
         let mask = Mask { grid: self.mask.grid, hole: self.mask.hole.clone() };
         let originals = self.pictures.held_out.floats(&indices);
-        (Holed::of(self.trained, originals, mask), codes_of(self.trained, &self.pictures.held_out, &indices))
+        let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
+        Ok((Holed::of(self.trained, originals, mask)?, codes))
     }
 
     /// How the holes of group `group` are filled.
@@ -213,6 +216,8 @@ impl Hidden<'_> {
         let (cells, NllSettings { images, fit, samples, steps, resample }) = (self.cells(), self.settings);
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
+        // Where every filling is the truth, any temperature is as good as another.
+        let nearest = if nearest > 0.0 { nearest } else { 1.0 };
         let range = [SOUGHT * nearest, nearest / SOUGHT];
         let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
         let mut tasks = Vec::new();
@@ -242,7 +247,7 @@ impl Hidden<'_> {
     /// The holes of `n` pictures from `first` on, filled by the diffusion prior.
     fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
         let (trained, samples) = (self.trained, self.settings.samples);
-        let (holed, truth) = self.holed(first, n);
+        let (holed, truth) = self.holed(first, n)?;
         let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?.0.z0;
         let (d, k) = (trained.config.vqvae.dim, trained.config.vqvae.codes);
         let hole = self.mask.hole.iter().cycle();
@@ -265,7 +270,7 @@ impl Hidden<'_> {
         let (mut joint, mut single) = (Vec::new(), Vec::new());
         for (group, first) in (0..images).step_by(GROUP).enumerate() {
             let n = GROUP.min(images - first);
-            let (holed, truth) = self.holed(first, n);
+            let (holed, truth) = self.holed(first, n)?;
             let filled = inpaint::fill(self.trained, &self.filling(group + 1), &holed, samples)?.0.codes;
             let hidden = self.inside(&truth);
             for i in 0..n {
