@@ -213,7 +213,7 @@ fn statistics_go_to_and_from_numpys_files() {
     let mut without = bytes.clone();
     let renamed = without.windows(9).enumerate().filter(|(_, w)| *w == b"sigma.npy").map(|(at, _)| at);
     renamed.collect::<Vec<_>>().into_iter().for_each(|at| without[at] = b'z');
-    refuses(&without, "array `sigma`");
+    refuses(&without, "it has no array `sigma`");
     assert_eq!(read_npz(&folder.path().join("none.npz")).expect_err("no file").exit_code(), 9);
 }
 

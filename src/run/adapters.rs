@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, NONE_FOUND, adapters};
+use crate::gpu::{AdapterFacts, adapters, none_found};
 
 /// Prints the list, as JSON for programs.
 ///
@@ -18,7 +18,7 @@ pub fn run(json: bool) -> Result<()> {
     })?;
     match list.is_empty() {
         false => Ok(()),
-        true => Err(Error::Adapter(NONE_FOUND.into())),
+        true => Err(Error::Adapter(none_found())),
     }
 }
 

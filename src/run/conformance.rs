@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::{print_document, table};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, NONE_FOUND, every_adapter, find_adapter};
+use crate::gpu::{AdapterFacts, every_adapter, find_adapter, none_found};
 use crate::kernels_test::probes::PROBES;
 use crate::kernels_test::{Case, Outcome, cases, with_known_failures};
 use report::{AdapterReport, CaseReport, Report, label};
@@ -136,7 +136,7 @@ fn adapters(args: &ConformanceArgs) -> Result<Vec<AdapterFacts>> {
         let why = facts.usable.err().unwrap_or_default();
         note!("{} {}: left out, as it {why}", facts.index, facts.name);
     }
-    if usable.is_empty() { Err(Error::Adapter(NONE_FOUND.into())) } else { Ok(usable) }
+    if usable.is_empty() { Err(Error::Adapter(none_found())) } else { Ok(usable) }
 }
 
 /// Runs the jobs on one adapter.
