@@ -75,7 +75,7 @@ pub enum Error {
         /// The operating system's word.
         source: std::io::Error,
     },
-    /// Training left the finite numbers. Exit code 10.
+    /// Training, or sampling, left the finite numbers. Exit code 10.
     Diverged(String),
     /// Another process works in the same run directory. Exit code 11.
     Locked(PathBuf),

@@ -39,9 +39,10 @@ pub(super) struct EvaluateFlags {
     /// What is measured; everything by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     metrics: Vec<MetricName>,
-    /// Samples of each run, and encodings of held-out pictures (M of section 4.3).
-    #[arg(long, default_value_t = 1000, value_name = "M", allow_negative_numbers = true)]
-    count: usize,
+    /// Samples of each run, and encodings of held-out pictures (M of section 4.3): 1000 by default, or all pictures that
+    /// are held out if they are fewer.
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    count: Option<usize>,
     /// Diffusion priors: the sampler; dpmpp2m by default.
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
@@ -66,6 +67,12 @@ pub(super) struct EvaluateFlags {
     /// fid: weights of Inception-v3, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
+    /// fid: statistics as pytorch-fid writes them (.npz with mu and sigma), which samples are compared with too.
+    #[arg(long, value_name = "FILE", requires = "inception")]
+    reference: Option<PathBuf>,
+    /// fid: write the statistics of the held-out pictures to this .npz file, for --reference or pytorch-fid.
+    #[arg(long, value_name = "FILE", requires = "inception")]
+    save_stats: Option<PathBuf>,
     /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
     #[arg(long, default_value_t = 8.0, value_name = "SECONDS", allow_negative_numbers = true)]
     time_budget: f64,
@@ -90,13 +97,13 @@ impl EvaluateFlags {
 
     fn check(self) -> Result<EvaluateArgs> {
         let numbers = [
-            ("--count", self.count),
             ("--nll-images", self.nll_images),
             ("--nll-fit", self.nll_fit),
             ("--nll-samples", self.nll_samples),
             ("--nll-steps", self.nll_steps),
             ("--nll-resample", self.nll_resample),
         ];
+        let count = super::count_of(self.count)?;
         for (flag, value) in numbers {
             super::at_least_one(flag, Some(value))?;
         }
@@ -112,12 +119,20 @@ impl EvaluateFlags {
             MetricName::Time => Metric::Time,
         };
         let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
+        let metrics = if metrics.is_empty() { Metric::ALL.into() } else { metrics };
+        if let Some(flag) = [("--reference", &self.reference), ("--save-stats", &self.save_stats)]
+            .into_iter()
+            .find_map(|(flag, file)| file.as_ref().map(|_| flag))
+            .filter(|_| !metrics.contains(&Metric::Fid))
+        {
+            return Err(Error::Usage(format!("{flag} goes with the metric fid; add it to --metrics")));
+        }
         Ok(EvaluateArgs {
             runs: self.runs,
             data: self.data,
             reading: self.reading.into(),
-            metrics: if metrics.is_empty() { Metric::ALL.into() } else { metrics },
-            count: self.count,
+            metrics,
+            count,
             sampler: self.sampler.map(|name| name.sampler(0.0)),
             steps: self.sampling_steps,
             nll: NllSettings {
@@ -128,6 +143,8 @@ impl EvaluateFlags {
                 resample: self.nll_resample,
             },
             inception: self.inception,
+            reference: self.reference,
+            save_stats: self.save_stats,
             time_budget: self.time_budget,
             seed: self.seed,
             out: self.out,

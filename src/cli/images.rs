@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::reading::ReadingFlags;
-use super::{DeviceFlags, at_least_one};
+use super::sample::{LookFlags, SamplerName, only_ancestral, scale_of};
+use super::{DeviceFlags, at_least_one, count_of};
 use crate::error::Result;
 use crate::run::images::chain::{self, ChainArgs};
 use crate::run::images::mask::MaskShape;
 use crate::run::images::reconstruct::{self, ReconstructArgs};
+use crate::run::images::sample::PictureFlags;
 
 #[derive(Args, Debug)]
 pub(super) struct ReconstructFlags {
@@ -26,6 +28,8 @@ pub(super) struct ReconstructFlags {
     /// Most pictures of the data set; 32 by default.
     #[arg(long, requires = "data", allow_negative_numbers = true)]
     count: Option<usize>,
+    #[command(flatten)]
+    look: LookFlags,
     /// Directory for reconstructions.png, reconstructions.safetensors, summary.json.
     #[arg(long)]
     out: PathBuf,
@@ -35,9 +39,10 @@ pub(super) struct ReconstructFlags {
 
 impl ReconstructFlags {
     pub(super) fn run(self) -> Result<()> {
-        let ReconstructFlags { run, data, reading, images, count, out, device } = self;
-        let count = at_least_one("--count", count)?.unwrap_or(32);
-        let args = ReconstructArgs { run, data, reading: reading.into(), images, count, out, device: device.into() };
+        let ReconstructFlags { run, data, reading, images, count, look, out, device } = self;
+        let (count, pictures) = (at_least_one("--count", count)?.unwrap_or(32), look.check()?);
+        let (reading, device) = (reading.into(), device.into());
+        let args = ReconstructArgs { run, data, reading, images, count, pictures, out, device };
         reconstruct::run(&args.check()?)
     }
 }
@@ -58,6 +63,12 @@ pub(super) struct ChainFlags {
     /// Steps from T to 0; 100 by default.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
+    /// Chains take ancestral steps: said instead of clap's guess at another flag.
+    #[arg(long, value_enum, hide = true)]
+    sampler: Option<SamplerName>,
+    /// Draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    scale: Option<usize>,
     /// Chains, without --known; 4 by default.
     #[arg(long, conflicts_with = "known", allow_negative_numbers = true)]
     count: Option<usize>,
@@ -74,7 +85,9 @@ pub(super) struct ChainFlags {
 impl ChainFlags {
     pub(super) fn run(self) -> Result<()> {
         let ChainFlags { run, from_step, known, mask, sampling_steps: steps, seed, out, device, .. } = self;
-        let count = at_least_one("--count", self.count)?.unwrap_or(4);
-        chain::run(&ChainArgs { run, from_step, known, mask, steps, count, seed, out, device: device.into() })
+        only_ancestral("chain", self.sampler)?;
+        let count = count_of(self.count)?.unwrap_or(4);
+        let pictures = PictureFlags { scale: scale_of(self.scale)?, separate: false };
+        chain::run(&ChainArgs { run, from_step, known, mask, steps, count, seed, pictures, out, device: device.into() })
     }
 }

@@ -8,8 +8,19 @@ use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
 use crate::models::pixelcnn::raster::Way;
 use crate::models::sampler::Sampler;
-use crate::run::images::sample::ImageFlags;
+use crate::run::images::sample::{ImageFlags, PictureFlags};
 use crate::run::sample::{self, Drawing, SampleArgs};
+
+/// `--sampler` of commands that always take ancestral steps.
+pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Result<()> {
+    match sampler {
+        None | Some(SamplerName::Ancestral) => Ok(()),
+        Some(_) => Err(Error::Usage(format!(
+            "--sampler: {command} takes ancestral steps of a diffusion prior and no others; leave it away, --sampling-steps sets \
+             how many"
+        ))),
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(super) enum SamplerName {
@@ -51,13 +62,17 @@ enum WayName {
     Cached,
 }
 
+/// Temperatures whose inverses, times any distance, are numbers of 32 bits.
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-20..=1e20;
+
 /// What only image runs can be told.
 #[derive(Args, Debug)]
 pub(super) struct ClassFlags {
     /// Image runs with classes: the class to sample.
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     class: Option<u32>,
-    /// Diffusion priors with classes: scale of classifier-free guidance, 1 for none.
+    /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the class, 0 the model that is
+    /// told none, more exaggerates what belongs to the class.
     #[arg(long, value_name = "W", requires = "class", allow_negative_numbers = true)]
     guidance: Option<f64>,
     /// Diffusion priors: how latents become codes; nearest by default.
@@ -71,6 +86,37 @@ pub(super) struct ClassFlags {
     pixelcnn_sampler: Option<WayName>,
 }
 
+/// How pictures of images are drawn.
+#[derive(Args, Debug)]
+pub(super) struct LookFlags {
+    /// Image runs: draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    scale: Option<usize>,
+    /// Image runs: write each image as a PNG file of its own too, in a folder beside the picture of all; of its own size, or
+    /// --scale times that.
+    #[arg(long)]
+    separate: bool,
+}
+
+/// Most pixels to a side for each of an image's.
+const MOST_SCALE: usize = 128;
+
+impl LookFlags {
+    pub(super) fn check(self) -> Result<PictureFlags> {
+        scale_of(self.scale).map(|scale| PictureFlags { scale, separate: self.separate })
+    }
+}
+
+/// `--scale`.
+pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
+    match value {
+        Some(scale) if !(1..=MOST_SCALE).contains(&scale) => {
+            Err(Error::Usage(format!("--scale {scale} must be 1 to {MOST_SCALE}")))
+        }
+        _ => Ok(value),
+    }
+}
+
 impl ClassFlags {
     pub(super) fn check(self) -> Result<ImageFlags> {
         let temperature = match (self.codes, self.temperature) {
@@ -78,10 +124,12 @@ impl ClassFlags {
             (_, None) => None,
             (_, Some(_)) => return Err(Error::Usage("--temperature goes with --codes softmax".into())),
         };
-        for (flag, value) in [("--temperature", temperature), ("--guidance", self.guidance)] {
-            if let Some(value) = value.filter(|v| !(*v > 0.0 && v.is_finite())) {
-                return Err(Error::Usage(format!("{flag} {value} must be a finite number above 0")));
-            }
+        if let Some(value) = temperature.filter(|tau| !TEMPERATURES.contains(tau)) {
+            let (low, high) = TEMPERATURES.into_inner();
+            return Err(Error::Usage(format!("--temperature {value} must be {low:e} to {high:e}")));
+        }
+        if let Some(value) = self.guidance.filter(|scale| !(*scale >= 0.0 && scale.is_finite())) {
+            return Err(Error::Usage(format!("--guidance {value} must be a finite number, 0 or above")));
         }
         let way = match self.pixelcnn_sampler {
             Some(WayName::Naive) => Way::Naive,
@@ -109,6 +157,8 @@ pub(super) struct SampleFlags {
     sampling_steps: Option<usize>,
     #[command(flatten)]
     class: ClassFlags,
+    #[command(flatten)]
+    look: LookFlags,
     /// Seed of the noise.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
@@ -133,9 +183,9 @@ impl SampleFlags {
             return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
         }
         let sampler = self.sampler.map(|name| name.sampler(kappa));
-        let SampleFlags { run, count, sampling_steps: steps, class, seed, out, device, .. } = self;
-        let (count, images) = (count_of(count)?, class.check()?);
+        let SampleFlags { run, count, sampling_steps: steps, class, look, seed, out, device, .. } = self;
+        let (count, images, pictures) = (count_of(count)?, class.check()?, look.check()?);
         let drawing = Drawing { count, sampler, steps, images, seed };
-        Ok(SampleArgs { run, drawing, out, device: device.into() })
+        Ok(SampleArgs { run, drawing, pictures, out, device: device.into() })
     }
 }

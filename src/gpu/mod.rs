@@ -7,6 +7,7 @@
 //! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by unwinding
 //! with an [`Error`] as its payload; `main` catches it. So ops need no `Result`.
 
+mod absence;
 mod adapter;
 mod cache;
 mod counters;
@@ -31,7 +32,7 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-pub use adapter::{NONE_FOUND, adapters, every_adapter, find_adapter};
+pub use adapter::{adapters, every_adapter, find_adapter, none_found};
 pub use counters::Counters;
 pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
 pub use launches::Launch;

@@ -1,5 +1,7 @@
 //! Distances between two sets of codes by their histograms. Codes are maps [n, h, w] below k, flat.
 
+use std::collections::BTreeMap;
+
 /// What is added to each count of the second histogram: Jeffreys' prior, without which one code that the samples miss
 /// would make the divergence infinite.
 const PSEUDO_COUNT: f64 = 0.5;
@@ -40,18 +42,26 @@ pub fn code_distance(a: &[u32], b: &[u32], k: usize) -> f64 {
 }
 
 /// Total variation between the laws of ordered pairs of neighbours, a code and the one right of it or below it (each
-/// direction by itself, the mean of both), on maps of `h` × `w`.
-pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2], k: usize) -> f64 {
-    let pairs = |codes: &[u32], step: [usize; 2]| {
-        let mut counts = vec![0.0; k * k];
-        for map in codes.chunks_exact(h * w) {
-            for at in (0..h * w).filter(|at| at / w + step[0] < h && at % w + step[1] < w) {
-                counts[map[at] as usize * k + map[at + step[0] * w + step[1]] as usize] += 1.0;
+/// direction by itself, the mean of both), on maps of `h` × `w`. Takes memory for the pairs that occur, not for all.
+///
+/// # Panics
+/// If the maps have no neighbours in one of the directions.
+pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2]) -> f64 {
+    assert!(h > 1 && w > 1, "pair_distance: codes of maps of {h} x {w} have no neighbours");
+    let of = |step: [usize; 2]| {
+        // How often a pair occurs in each set.
+        let mut counts = BTreeMap::<[u32; 2], [f64; 2]>::new();
+        for (set, codes) in [a, b].into_iter().enumerate() {
+            for map in codes.chunks_exact(h * w) {
+                for at in (0..h * w).filter(|at| at / w + step[0] < h && at % w + step[1] < w) {
+                    counts.entry([map[at], map[at + step[0] * w + step[1]]]).or_default()[set] += 1.0;
+                }
             }
         }
-        counts
+        let [of_a, of_b] = [0, 1].map(|set| counts.values().map(|pair| pair[set]).collect::<Vec<_>>());
+        total_variation(&of_a, &of_b)
     };
-    [[0, 1], [1, 0]].map(|step| total_variation(&pairs(a, step), &pairs(b, step))).iter().sum::<f64>() / 2.0
+    [[0, 1], [1, 0]].map(of).iter().sum::<f64>() / 2.0
 }
 
 #[cfg(test)]
@@ -90,9 +100,11 @@ mod tests {
         // The same codes in another order: as single codes equal, as pairs not.
         let (rows, columns) = ([0, 0, 1, 1], [0, 1, 0, 1]);
         assert_eq!(code_distance(&rows, &columns, 2), 0.0);
-        assert_eq!(pair_distance(&rows, &rows, [2, 2], 2), 0.0);
-        assert_eq!(pair_distance(&rows, &columns, [2, 2], 2), 1.0);
+        assert_eq!(pair_distance(&rows, &rows, [2, 2]), 0.0);
+        assert_eq!(pair_distance(&rows, &columns, [2, 2]), 1.0);
+        // Codes of any size: the pairs of all codes would not fit into memory.
+        assert_eq!(pair_distance(&[u32::MAX; 4], &[7; 4], [2, 2]), 1.0);
         // In each direction one of two pairs differs.
-        assert_eq!(pair_distance(&[0, 0, 0, 1], &[0, 0, 0, 0], [2, 2], 2), 0.5);
+        assert_eq!(pair_distance(&[0, 0, 0, 1], &[0, 0, 0, 0], [2, 2]), 0.5);
     }
 }

@@ -41,7 +41,7 @@ pub fn single_bits(log_p: &[f64], positions: usize) -> f64 {
     (0..positions).map(of).sum::<f64>() / (positions as f64 * LN_2)
 }
 
-/// The τ in `range` with the least `cost(τ)`: the best of a geometric grid, refined by golden section beside it.
+/// The τ in `range`, both of whose ends are above 0, with the least `cost(τ)`: the best of a geometric grid, refined by golden section beside it.
 pub fn fit_temperature(range: [f64; 2], cost: impl Fn(f64) -> f64) -> f64 {
     let count = ((range[1] / range[0]).ln() / GRID.ln()).ceil() as usize;
     let grid: Vec<f64> = (0..=count).map(|i| range[0] * GRID.powi(i as i32)).collect();

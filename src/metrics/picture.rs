@@ -2,8 +2,9 @@
 
 /// From the darkest value to the brightest.
 const RANGE: f64 = 2.0;
-/// Side of SSIM's window, and the standard deviation of its Gaussian.
-const WINDOW: usize = 11;
+/// Side of SSIM's window.
+pub const WINDOW: usize = 11;
+/// Standard deviation of its Gaussian.
 const SIGMA: f64 = 1.5;
 
 /// The mean squared difference.
@@ -11,20 +12,18 @@ pub fn mse(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / a.len() as f64
 }
 
-/// 10 log₁₀ (range² / MSE), dB.
-pub fn psnr(mse: f64) -> f64 {
-    10.0 * (RANGE * RANGE / mse).log10()
+/// 10 log₁₀ (range² / MSE), dB; `None` for equal pictures, whose ratio is infinite.
+pub fn psnr(mse: f64) -> Option<f64> {
+    (mse > 0.0).then(|| 10.0 * (RANGE * RANGE / mse).log10())
 }
 
 /// Structural similarity (Wang et al. 2004): Gaussian windows of 11 × 11 with σ = 1.5 that lie inside the picture, K₁ = .01,
-/// K₂ = .03, range 2, biased variances; the mean over windows and channels. 1 for equal pictures.
-///
-/// # Panics
-/// If `size` is below 11.
-pub fn ssim(a: &[f32], b: &[f32], size: usize) -> f64 {
-    assert!(size >= WINDOW, "ssim: pictures of {size} x {size} are smaller than its window of {WINDOW} x {WINDOW}");
+/// K₂ = .03, range 2, biased variances; the mean over windows and channels. 1 for equal pictures, `None` for pictures
+/// smaller than the window.
+pub fn ssim(a: &[f32], b: &[f32], size: usize) -> Option<f64> {
     let channel = |image: &[f32], c: usize| image.iter().skip(c).step_by(3).map(|&v| f64::from(v)).collect::<Vec<_>>();
-    (0..3).map(|c| ssim_of(&channel(a, c), &channel(b, c), size)).sum::<f64>() / 3.0
+    let of = |c: usize| ssim_of(&channel(a, c), &channel(b, c), size);
+    (size >= WINDOW).then(|| (0..3).map(of).sum::<f64>() / 3.0)
 }
 
 /// Of one channel.
@@ -62,14 +61,26 @@ mod tests {
         (0..SIZE * SIZE * 3).map(|i| f(i) as f32).collect()
     }
 
+    fn similarity(a: &[f32], b: &[f32]) -> f64 {
+        ssim(a, b, SIZE).expect("larger than the window")
+    }
+
+    #[test]
+    fn pictures_smaller_than_the_window_have_no_similarity() {
+        for size in 1..=WINDOW {
+            let picture = vec![0.5; size * size * 3];
+            assert_eq!(ssim(&picture, &picture, size).is_some(), size == WINDOW, "{size}");
+        }
+    }
+
     #[test]
     fn flat_pictures_have_closed_forms() {
         let (a, b) = (picture(|_| 0.5), picture(|_| -0.25));
         assert!((mse(&a, &b) - 0.5625).abs() < 1e-12);
-        assert!((psnr(0.04) - 20.0).abs() < 1e-9);
+        assert!(psnr(0.04).is_some_and(|db| (db - 20.0).abs() < 1e-9) && psnr(0.0).is_none());
         // Without variance only the means count.
         let c1 = 4e-4;
-        assert!((ssim(&a, &b, SIZE) - (2.0 * 0.5 * -0.25 + c1) / (0.25 + 0.0625 + c1)).abs() < 1e-9);
+        assert!((similarity(&a, &b) - (2.0 * 0.5 * -0.25 + c1) / (0.25 + 0.0625 + c1)).abs() < 1e-9);
     }
 
     #[test]
@@ -77,10 +88,10 @@ mod tests {
         // Alternating signs: each window's mean is nearly nothing, so the structure alone speaks.
         let a = picture(|i| if (i / 3 / SIZE + i / 3 % SIZE).is_multiple_of(2) { 0.8 } else { -0.8 });
         let negative: Vec<f32> = a.iter().map(|v| -v).collect();
-        assert!((ssim(&a, &a, SIZE) - 1.0).abs() < 1e-12);
+        assert!((similarity(&a, &a) - 1.0).abs() < 1e-12);
         let c2 = 0.0036;
         let wanted = (-2.0 * 0.64 + c2) / (2.0 * 0.64 + c2);
-        assert!((ssim(&a, &negative, SIZE) - wanted).abs() < 1e-3, "{}", ssim(&a, &negative, SIZE));
+        assert!((similarity(&a, &negative) - wanted).abs() < 1e-3, "{}", similarity(&a, &negative));
     }
 
     /// scikit-image 0.26, `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
@@ -89,7 +100,7 @@ mod tests {
     fn the_same_as_scikit_image() {
         let a = picture(|i| (0.7 * i as f64).sin());
         let b = picture(|i| 0.9 * (0.7 * i as f64 + 0.3).sin() + 0.1 * (1.3 * i as f64).cos());
-        let found = ssim(&a, &b, SIZE);
+        let found = similarity(&a, &b);
         assert!((found - GOLDEN).abs() < 1e-6, "{found}");
     }
 

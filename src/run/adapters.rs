@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, NONE_FOUND, every_adapter};
+use crate::gpu::{AdapterFacts, every_adapter, none_found};
 
 /// Prints the list, OpenGL's adapters too, as JSON for programs.
 ///
@@ -18,7 +18,7 @@ pub fn run(json: bool) -> Result<()> {
     })?;
     match list.is_empty() {
         false => Ok(()),
-        true => Err(Error::Adapter(NONE_FOUND.into())),
+        true => Err(Error::Adapter(none_found())),
     }
 }
 

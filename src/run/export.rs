@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::product::{self, Folder, Form};
 use super::run_dir;
+use super::samples_file::check_finite;
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
 use crate::tensor::Shape;
@@ -29,7 +30,7 @@ const BESIDE: [(&str, &str); 3] =
 ///
 /// # Errors
 /// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run or of the user, [`Error::Checkpoint`]
-/// if the run has none, [`Error::Io`] for files that cannot be written.
+/// if the run has none, [`Error::Diverged`] for weights that are not finite, [`Error::Io`] for files that cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let beside = args.out.with_extension("toml");
     if args.out.extension().is_none_or(|end| end != "safetensors") {
@@ -44,6 +45,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let config = run_dir::text(&args.run)?;
     let found = run_dir::newest(&args.run)?;
     let entries = weights(&found, args.raw);
+    entries.iter().try_for_each(|(name, _, values)| check_finite(&format!("numbers of `{name}`"), values))?;
     let kind = if args.raw { "raw" } else { "averaged" };
     let metadata = [("format", "pt".to_string()), ("weights", kind.to_string()), ("step", found.step.to_string())];
     let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_string(), value)).into();

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use super::images::inpaint as images;
 use super::images::mask::MaskShape;
-use super::images::sample::ImageFlags;
+use super::images::sample::{ImageFlags, PictureFlags};
 use super::product::{self, Folder, Form};
 use super::progress::Progress;
 use super::sample::{COUNT, Trained, frames, only_for_images, sequences, write_samples};
+use super::samples_file::check_finite;
 use super::{Device, figures, keep_caches, run_dir};
 use crate::data::toy::{self, CODES, DIM, LENGTH};
 use crate::error::{Error, Result};
@@ -34,6 +35,10 @@ pub struct InpaintArgs {
     pub count: Option<usize>,
     /// How they are drawn.
     pub filling: Filling,
+    /// Whether pixels of what is known are the picture's own, not the decoder's.
+    pub paste: bool,
+    /// How pictures of image runs are drawn.
+    pub pictures: PictureFlags,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
@@ -87,9 +92,9 @@ impl Wanted {
             return Err(Error::Usage("--known: the toy takes one list POSITION=CODE,POSITION=CODE".into()));
         };
         let known = parse_known(&known.to_string_lossy())?;
-        only_for_images(&args.run, &args.filling.images)?;
-        if args.mask.is_some() || args.prior.is_some() || args.filling.steps.is_some() {
-            let what = "--mask, --prior and --sampling-steps of inpaint are for image runs";
+        only_for_images(&args.run, &args.filling.images, &args.pictures)?;
+        if args.mask.is_some() || args.prior.is_some() || args.filling.steps.is_some() || args.paste {
+            let what = "--mask, --paste, --prior and --sampling-steps of inpaint are for image runs";
             return Err(Error::Usage(format!("{} is a run of the toy; {what}", args.run.display())));
         }
         let (resample, count) = (args.filling.resample.unwrap_or(RESAMPLE), args.count.unwrap_or(COUNT));
@@ -193,7 +198,9 @@ pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
         progress.at((steps - t) as u64, || format!("t = {t}"));
     });
     progress.finish();
-    Ok(filled.to_vec())
+    let filled = filled.to_vec();
+    check_finite("fillings", &filled)?;
+    Ok(filled)
 }
 
 /// Figure 12: the first three samples.

@@ -46,7 +46,7 @@ pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
 /// # Errors
 /// [`Error::Data`] for the file, [`Error::Usage`] if all of it is a hole, or nothing.
 pub fn mask(file: PathBuf) -> Result<usize> {
-    let mask = Mask::new(&MaskShape::File(file), 16, 4)?;
+    let mask = Mask::new(&MaskShape::File(file), 4)?;
     Ok(mask.hole.into_iter().filter(|&hole| hole).count())
 }
 

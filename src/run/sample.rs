@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::images::sample::{self as images, ImageFlags};
+use super::images::sample::{self as images, ImageFlags, PictureFlags};
 use super::product::{self, Folder, Form};
 use super::progress::Progress;
-use super::samples_file::{self, Values};
+use super::samples_file::{self, Values, check_finite};
 use super::{Device, figures, keep_caches, print_profile, run_dir};
 use crate::bridge::ReverseVariance;
 use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
@@ -35,6 +35,8 @@ pub struct SampleArgs {
     pub run: PathBuf,
     /// What is drawn.
     pub drawing: Drawing,
+    /// How pictures of image runs are drawn.
+    pub pictures: PictureFlags,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
@@ -127,10 +129,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     if run_dir::is_of_images(&args.run)? {
         return images::run(args);
     }
-    only_for_images(&args.run, &args.drawing.images)?;
+    only_for_images(&args.run, &args.drawing.images, &args.pictures)?;
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
     let steps = args.drawing.steps.unwrap_or(trained.model.bridge.steps());
+    trained.model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
     let (count, sampler) = (args.drawing.count.unwrap_or(COUNT), args.drawing.sampler.unwrap_or(Sampler::Ancestral));
     let begin = Instant::now();
     let (codes, z0) = draw(&trained, args.drawing.seed, count, sampler, steps)?;
@@ -166,18 +169,18 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Usage`].
-pub(super) fn only_for_images(run: &Path, flags: &ImageFlags) -> Result<()> {
-    if *flags == ImageFlags::default() {
+pub(super) fn only_for_images(run: &Path, flags: &ImageFlags, pictures: &PictureFlags) -> Result<()> {
+    if *flags == ImageFlags::default() && *pictures == PictureFlags::default() {
         return Ok(());
     }
-    let what = "--class, --guidance, --codes and --temperature are for image runs";
+    let what = "--class, --guidance, --codes, --temperature, --scale and --separate are for image runs";
     Err(Error::Usage(format!("{} is a run of the toy; {what}", run.display())))
 }
 
 /// Codes [n, 5] and z_0 [n, 5, 2].
 ///
 /// # Errors
-/// [`Error::Usage`] if `steps` do not fit.
+/// [`Error::Usage`] if `steps` do not fit, [`Error::Diverged`] if the samples are not finite.
 pub(super) fn draw(
     trained: &Trained,
     seed: u64,
@@ -201,6 +204,7 @@ pub(super) fn draw(
         z0.extend(z.to_vec());
     }
     progress.finish();
+    check_finite("samples", &z0)?;
     Ok((codes, z0))
 }
 

@@ -6,7 +6,7 @@ use super::worker::Job;
 use super::{ConformanceArgs, vectors};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, NONE_FOUND, every_adapter, find_adapter};
+use crate::gpu::{AdapterFacts, every_adapter, find_adapter, none_found};
 use crate::kernels_test::Case;
 use crate::kernels_test::probes::PROBES;
 
@@ -147,7 +147,7 @@ pub fn adapters(args: &ConformanceArgs) -> Result<Vec<AdapterFacts>> {
         let why = facts.usable.err().unwrap_or_default();
         note!("{} {}: left out, as it {why}", facts.index, facts.name);
     }
-    if usable.is_empty() { Err(Error::Adapter(NONE_FOUND.into())) } else { Ok(usable) }
+    if usable.is_empty() { Err(Error::Adapter(none_found())) } else { Ok(usable) }
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::philox::Stream;
 
 /// Subsets, and images in each, of published values.
-pub const SUBSETS: usize = 100;
+const SUBSETS: usize = 100;
 /// See [`SUBSETS`].
-pub const SUBSET_SIZE: usize = 1000;
+const SUBSET_SIZE: usize = 1000;
 /// Philox stream of the images of a subset: of the first set, then of the second.
 const DRAW: u32 = 0x5000;
 
@@ -19,10 +19,20 @@ const DRAW: u32 = 0x5000;
 pub struct Kid {
     /// Mean of the subsets' values.
     pub mean: f64,
-    /// Their standard deviation (over n, not n − 1).
-    pub std: f64,
+    /// Their standard deviation (over n, not n − 1); one subset has none.
+    pub std: Option<f64>,
     /// Images in a subset.
     pub size: usize,
+}
+
+/// Subsets, and images in each, where each set has `count` images: the published 100 of 1,000 where there are more images
+/// than that, else 100 of half the images, and a single subset, the whole set, where half of it is no subset.
+pub fn subsets(count: usize) -> [usize; 2] {
+    match count {
+        0..=3 => [1, count],
+        4..=SUBSET_SIZE => [SUBSETS, count / 2],
+        _ => [SUBSETS, SUBSET_SIZE],
+    }
 }
 
 /// Mean and standard deviation over `subsets` of [`mmd2`] between `size` images of each set, drawn without replacement.
@@ -56,7 +66,7 @@ pub fn kid(
     }
     let mean = values.iter().sum::<f64>() / subsets as f64;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / subsets as f64;
-    Ok(Kid { mean, std: variance.sqrt(), size })
+    Ok(Kid { mean, std: (subsets > 1).then(|| variance.sqrt()), size })
 }
 
 /// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its unbiased estimator:
@@ -126,11 +136,25 @@ mod tests {
         let (a, b) = (features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]), features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]));
         let mut told = Vec::new();
         let found = kid(&a, &b, 4, 3, 9, &mut |n| told.push(n)).expect("subsets");
-        assert!((found.mean - mmd2(&a, &b).expect("a number")).abs() < 1e-12 && found.std < 1e-12);
+        assert!(
+            (found.mean - mmd2(&a, &b).expect("a number")).abs() < 1e-12 && found.std.is_some_and(|std| std < 1e-12)
+        );
         assert_eq!(told, [1, 2, 3, 4]);
         let smaller = kid(&a, &b, 50, 2, 9, &mut |_| ()).expect("subsets");
-        assert!(smaller.std > 0.0 && smaller != kid(&a, &b, 50, 2, 10, &mut |_| ()).expect("subsets"));
+        assert!(
+            smaller.std.is_some_and(|std| std > 0.0)
+                && smaller != kid(&a, &b, 50, 2, 10, &mut |_| ()).expect("subsets")
+        );
         assert!(kid(&a, &b, 1, 4, 0, &mut |_| ()).is_err());
+        assert_eq!(kid(&a, &b, 1, 3, 0, &mut |_| ()).expect("one subset").std, None, "one value has no spread");
+    }
+
+    #[test]
+    fn the_number_of_subsets_follows_from_the_number_of_images() {
+        for (count, rule) in [(2, [1, 2]), (3, [1, 3]), (4, [100, 2]), (16, [100, 8]), (1000, [100, 500])] {
+            assert_eq!(subsets(count), rule);
+        }
+        assert_eq!([1001, 50_000].map(subsets), [[100, 1000]; 2]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod network;
 mod npz;
 mod statistics;
 
-pub use kid::{Kid, SUBSET_SIZE, SUBSETS, kid, mmd2};
+pub use kid::{Kid, kid, mmd2, subsets};
 pub use network::{FeatureNetwork, cache_folder};
 pub use npz::{read_npz, write_npz};
 pub use statistics::{Statistics, frechet_distance};

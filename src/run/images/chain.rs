@@ -8,16 +8,19 @@ use serde_json::{Map, json};
 use super::dataset::keep_out_of_images;
 use super::inpaint::{Holed, RESAMPLE, STEPS};
 use super::mask::{Mask, MaskShape};
-use super::output::Output;
+use super::output::{Output, counted};
+use super::pictures::Page;
+use super::sample::PictureFlags;
 use super::trained::{Prior, Trained};
 use super::{known, pictures};
 use crate::error::{Error, Result};
 use crate::models::diffusion::Diffusion;
 use crate::models::sampler::{Known, Process, Sampler};
 use crate::run::Device;
+use crate::run::figures::Row;
 use crate::run::product::{Folder, Form};
 use crate::run::progress::Progress;
-use crate::run::samples_file::Values;
+use crate::run::samples_file::{Values, check_finite};
 use crate::tensor::{Shape, Tensor};
 
 /// What is written.
@@ -54,6 +57,8 @@ pub struct ChainArgs {
     pub count: usize,
     /// Seed of the noise.
     pub seed: u64,
+    /// How the pictures are drawn.
+    pub pictures: PictureFlags,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
@@ -79,6 +84,8 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let (steps, from) = levels_of(model, args)?;
     let begin = Instant::now();
     let start = start(&trained, args)?;
+    let size = trained.config.vqvae.size;
+    let shown = args.pictures.fits(size, SHOWN, start.count(&trained))?;
     let (levels, frames) = walk(&trained, model, &start, &Walk { steps, resample: RESAMPLE, from, seed: args.seed })?;
     let seconds = begin.elapsed().as_secs_f64();
     let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
@@ -90,13 +97,17 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let facts = facts.into_iter().chain([("from_step", json!(from)), ("chain", json!(kind))]);
     let facts = facts.chain(args.mask.as_ref().map(|shape| ("mask", json!(shape.to_string()))));
     let mut output = Output::new(&args.out, &trained, facts.collect());
-    let (size, image) = (trained.config.vqvae.size, trained.image());
+    let (image, zoom) = (trained.image(), args.pictures.zoom(size));
     let rows = frames[0].len() / image;
-    let strip: Vec<f32> =
-        (0..rows).flat_map(|row| frames.iter().flat_map(move |f| &f[row * image..][..image])).copied().collect();
-    output.picture("chain.png", &pictures::table(&strip, size, frames.len()))?;
-    let stills: Vec<_> = frames.iter().map(|frame| pictures::grid(frame, size)).collect();
-    output.animation("chain-animated.png", &stills)?;
+    let row = |row: usize| {
+        let cells = frames.iter().flat_map(|frame| pictures::each(&frame[row * image..][..image], size, zoom));
+        Row { cells: cells.collect(), ..Row::default() }
+    };
+    let heads = levels.iter().map(|t| (1, format!("t = {t}"))).collect();
+    output.picture("chain.png", &Page { heads, rows: (0..shown).map(row).collect() }.draw())?;
+    let columns = pictures::columns(shown);
+    let still = |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
+    output.animation("chain-animated.png", &frames.iter().map(still).collect::<Vec<_>>())?;
     let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
     let all: Vec<f32> =
         frames.iter().flat_map(|frame| super::output::nchw(frame, size)).map(|v| v.clamp(-1.0, 1.0)).collect();
@@ -105,7 +116,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         ("images", vec![levels.len(), rows, 3, size, size], Values::F32(&all)),
     ];
     output.tensors("chain.safetensors", &tensors)?;
-    say!("{rows} chains, {kind}, at t = {levels:?}");
+    say!("{}, {kind}, at t = {levels:?}", counted(rows, "chain"));
     output.finish(&trained, seconds, Map::from_iter([("levels".to_string(), json!(levels))]))
 }
 
@@ -116,7 +127,9 @@ fn levels_of(model: &Diffusion, args: &ChainArgs) -> Result<(usize, usize)> {
     if !(1..=all).contains(&from) {
         return Err(Error::Usage(format!("--from-step {from}: the run's levels are 1 to {all}")));
     }
-    Ok((args.steps.unwrap_or(STEPS.min(all)), from))
+    let steps = args.steps.unwrap_or(STEPS.min(all));
+    model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+    Ok((steps, from))
 }
 
 /// Where chains begin.
@@ -129,11 +142,22 @@ pub(super) enum Start {
     Holed(Holed),
 }
 
+impl Start {
+    /// Chains.
+    fn count(&self, trained: &Trained) -> usize {
+        match self {
+            Start::Noise(count) => *count,
+            Start::Pictures(images) => images.len() / trained.image(),
+            Start::Holed(holed) => holed.originals.len() / trained.image(),
+        }
+    }
+}
+
 /// What `args` say of it.
 fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
     let config = &trained.config.vqvae;
     if let Some(shape) = &args.mask {
-        return Ok(Start::Holed(Holed::new(trained, &args.known, Mask::new(shape, config.size, config.grid())?)?));
+        return Ok(Start::Holed(Holed::new(trained, &args.known, Mask::new(shape, config.grid())?)?));
     }
     if args.known.is_empty() {
         return Ok(Start::Noise(args.count));
@@ -155,6 +179,9 @@ pub(super) struct Walk {
 }
 
 /// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3] each.
+///
+/// # Errors
+/// [`Error::Usage`] for steps that do not fit, [`Error::Diverged`] if latents or images are not finite.
 pub(super) fn walk(
     trained: &Trained,
     model: &Diffusion,
@@ -168,12 +195,18 @@ pub(super) fn walk(
     let most = SHOWN.min(last.len());
     let shown: Vec<usize> = (0..most).map(|i| last[i * (last.len() - 1) / (most - 1)]).collect();
     let mut progress = Progress::new("chain", 0, levels.len() as u64);
-    let (mut frames, mut done) = (Vec::new(), 0);
+    let mut done = 0;
+    let mut frames = Vec::new();
+    let frame = |z: &Tensor| {
+        let latents = model.restore(z);
+        check_finite("latents of the chains", &latents.to_vec())?;
+        trained.decode(&trained.vqvae.quantise(&latents))
+    };
     let mut seen = |t: usize, z: &Tensor| {
         done += 1;
         progress.at(done, || format!("t = {t}"));
         if shown.contains(&t) {
-            frames.push(trained.decode(&trained.vqvae.quantise(&model.restore(z))));
+            frames.push(frame(z));
         }
     };
     let config = &trained.config.vqvae;
@@ -189,12 +222,12 @@ pub(super) fn walk(
             process.denoise(&z, &levels, Sampler::Ancestral, seed, &mut seen);
         }
         Start::Pictures(images) => {
-            let z = process.noised(&standardised(&trained.encode(images)), from, seed);
+            let z = process.noised(&standardised(&trained.encode(images)?), from, seed);
             process.denoise(&z, &last, Sampler::Ancestral, seed, &mut seen);
         }
     }
     progress.finish();
-    Ok((shown, frames))
+    Ok((shown, frames.into_iter().collect::<Result<_>>()?))
 }
 
 /// The levels of `steps` steps, and `from` among them.

@@ -4,6 +4,7 @@ mod codes;
 mod draws;
 mod fid;
 mod kl;
+mod missing;
 mod nll;
 mod reconstruction;
 mod tables;
@@ -13,23 +14,24 @@ pub use codes::CodesRow;
 pub(in crate::run) use draws::parse as parse_draws;
 pub use fid::FidRow;
 pub use kl::KlRow;
+pub use missing::Missing;
+pub(in crate::run) use missing::sentences;
 pub(in crate::run) use nll::holes;
 pub use nll::{Law, NllRow, NllSettings};
 pub use reconstruction::ReconstructionRow;
 pub use time::TimeRow;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use self::draws::{DataCodes, Draws};
+use self::fid::Distances;
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
 use super::trained::{Prior, Trained};
 use crate::config::Stage;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::models::sampler::Sampler;
-use crate::run::fid::{FeatureNetwork, NO_WEIGHTS, cache_folder};
 use crate::run::product::{self, Folder, Form};
 use crate::run::{Device, print_document};
 
@@ -57,7 +59,22 @@ impl Metric {
     /// All of them, cheap ones first.
     pub const ALL: [Metric; 6] =
         [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Fid, Metric::Time];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Reconstruction => "reconstruction",
+            Metric::Codes => "codes",
+            Metric::Kl => "kl",
+            Metric::Nll => "nll",
+            Metric::Fid => "fid",
+            Metric::Time => "time",
+        }
+    }
 }
+
+/// Samples, and encodings of held-out pictures, unless the user says otherwise or there are fewer pictures.
+const COUNT: usize = 1000;
 
 /// Arguments of `evaluate`.
 #[derive(Clone, Debug)]
@@ -70,8 +87,8 @@ pub struct EvaluateArgs {
     pub reading: ReadingFlags,
     /// What is measured.
     pub metrics: Vec<Metric>,
-    /// Samples of each run, and encodings of held-out pictures.
-    pub count: usize,
+    /// Samples of each run, and encodings of held-out pictures; `None`: 1000, or as many as there are pictures.
+    pub count: Option<usize>,
     /// Sampler of diffusion priors, and its steps; `None`: as `sample` does.
     pub sampler: Option<Sampler>,
     /// Steps of the sampler.
@@ -80,6 +97,10 @@ pub struct EvaluateArgs {
     pub nll: NllSettings,
     /// Weights of Inception-v3.
     pub inception: Option<PathBuf>,
+    /// Statistics of features that samples are compared with beside the data's.
+    pub reference: Option<PathBuf>,
+    /// Where the statistics of the held-out pictures go.
+    pub save_stats: Option<PathBuf>,
     /// Wall seconds that the time of one sampler may take, about.
     pub time_budget: f64,
     /// Seed of the samples.
@@ -103,7 +124,8 @@ pub struct RunFacts {
     pub first_runs_codes: bool,
 }
 
-/// All results; `evaluation.json`. A metric that was not asked for is `None`.
+/// All results; `evaluation.json`. A metric that was not asked for is `None`, one that could not be measured of a run is
+/// [`Missing`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Adapter and driver.
@@ -129,6 +151,9 @@ pub struct Evaluation {
     pub fid: Option<Vec<FidRow>>,
     /// Speed of sampling.
     pub time: Option<Vec<TimeRow>>,
+    /// What could not be measured, and why.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// Evaluates, prints tables, and writes `evaluation.json` and `kl.png`; with `json` the results go to standard output too.
@@ -142,10 +167,11 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
     product::write(&args.out.join("evaluation.json"), Form::Json, text.as_bytes())?;
     if let Some(rows) = evaluation.kl.as_deref().filter(|rows| !rows.is_empty()) {
-        kl::draw(rows, &args.out.join("kl.png"), args)?;
+        kl::draw(rows, &args.out.join("kl.png"), args.seed)?;
     }
     print_document(&if json { text } else { tables::text(&evaluation) })?;
-    note!("wrote evaluation.json{} to {}", if evaluation.kl.is_some() { ", kl.png" } else { "" }, args.out.display());
+    let drawn = evaluation.kl.is_some_and(|rows| !rows.is_empty());
+    note!("wrote evaluation.json{} to {}", if drawn { ", kl.png" } else { "" }, args.out.display());
     Ok(())
 }
 
@@ -164,20 +190,23 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     if let Some(other) = runs.iter().find(|other| sizes(other) != sizes(first)) {
         return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
     }
-    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
     let wants = |metric: Metric| args.metrics.contains(&metric);
-    // Before anything slow.
-    let unlikely = runs.iter().filter(|run| wants(Metric::Nll) && !matches!(run.prior, Prior::None));
-    if let Some(error) = unlikely.filter_map(|run| nll::obstacle(run, pictures.held_out.len())).next() {
-        return Err(error);
+    let distances = if wants(Metric::Fid) { Distances::open(&first.gpu, args)? } else { None };
+    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
+    let count = count(args, pictures.held_out.len())?;
+    if args.save_stats.is_some() && count < 2 {
+        return Err(Error::Usage(
+            "--save-stats: one picture has no covariance; there must be two held-out ones at least".into(),
+        ));
     }
-    let network = feature_network(&first.gpu, args)?;
-    if network.is_some() && args.count < 2 {
-        return Err(Error::Usage("--count 1: fid needs two samples at least; leave fid away or draw more".into()));
-    }
+    let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
+    missing::sentences(missing.iter()).iter().for_each(|sentence| note!("{sentence}"));
+    let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
+        missing.iter().any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
+    };
     let mut codes: Vec<DataCodes> = Vec::new();
     for trained in &runs {
-        codes.push(DataCodes::new(trained, &pictures, args)?);
+        codes.push(DataCodes::new(trained, &pictures, count)?);
     }
     let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
         path: trained.run.display().to_string(),
@@ -195,44 +224,59 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         codes: wants(Metric::Codes).then(Vec::new),
         kl: wants(Metric::Kl).then(Vec::new),
         nll: wants(Metric::Nll).then(Vec::new),
-        fid: network.is_some().then(Vec::new),
+        fid: wants(Metric::Fid).then(Vec::new),
         time: wants(Metric::Time).then(Vec::new),
+        missing: Vec::new(),
     };
+    // Two images have a covariance.
+    let distances = distances.filter(|_| count > 1);
+    let of_data =
+        distances.as_ref().map(|distances| distances.pictures(&pictures.held_out, count, args.save_stats.as_deref()));
+    let of_data = of_data.transpose()?;
     for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
         if let Some(rows) =
             evaluation.reconstruction.as_mut().filter(|_| !codes[..i].iter().any(|c| c.first == data.first))
         {
-            rows.push(reconstruction::row(trained, &pictures.held_out, args)?);
+            let row = reconstruction::row(trained, &pictures.held_out, count)?;
+            if row.psnr.is_none() {
+                missing.push(Missing::new(trained, &["psnr"], "the reconstructions are the pictures, to the bit"));
+            }
+            rows.push(row);
         }
         if matches!(trained.prior, Prior::None) {
             continue;
         }
-        if evaluation.codes.is_some() || evaluation.kl.is_some() || network.is_some() {
-            let drawn = Draws::of(trained, args)?;
-            if let (Some(rows), Some(network)) = (&mut evaluation.fid, &network) {
-                rows.push(fid::row(trained, network, &pictures.held_out, &drawn, args)?);
+        if evaluation.codes.is_some() || evaluation.kl.is_some() || distances.is_some() {
+            let drawn = Draws::of(trained, args, count)?;
+            if let (Some(rows), Some(distances), Some(data)) = (&mut evaluation.fid, &distances, &of_data) {
+                rows.push(distances.row(trained, &pictures.held_out, data, &drawn, args.seed)?);
             }
             evaluation.codes.iter_mut().for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
             evaluation.kl.iter_mut().for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
         }
-        if let Some(rows) = &mut evaluation.nll {
+        if let Some(rows) = evaluation.nll.as_mut().filter(|_| !lacks(&missing, trained, Metric::Nll)) {
             rows.extend(nll::rows(trained, &pictures, args)?);
         }
         if let Some(rows) = &mut evaluation.time {
             rows.extend(time::rows(trained, args)?);
         }
     }
+    evaluation.missing = missing;
     Ok(evaluation)
 }
 
-/// Inception-v3, if it is wanted and there are weights.
-fn feature_network(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<FeatureNetwork>> {
-    match &args.inception {
-        _ if !args.metrics.contains(&Metric::Fid) => Ok(None),
-        Some(weights) => FeatureNetwork::open(gpu, weights, cache_folder().as_deref()).map(Some),
-        None => {
-            note!("{NO_WEIGHTS}");
-            Ok(None)
+/// How many samples and pictures `args` ask for of so many held-out ones.
+fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
+    match args.count {
+        Some(count) if count > held_out => Err(Error::Usage(format!(
+            "--count {count}: {} has {held_out} held-out pictures; take at most those",
+            args.data.display()
+        ))),
+        Some(count) => Ok(count),
+        None if held_out < COUNT => {
+            note!("--count {held_out}: all held-out pictures, which are fewer than {COUNT}");
+            Ok(held_out)
         }
+        None => Ok(COUNT),
     }
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use image::RgbImage;
 use serde_json::{Map, json};
 
 use super::dataset::keep_out_of_images;
 use super::mask::{Mask, MaskShape};
-use super::output::{Output, nchw};
+use super::output::{Output, counted, nchw};
 use super::sample::{Drawn, Facts};
 use super::trained::{Prior, Trained};
 use super::{CHUNK, known, pictures};
@@ -25,6 +26,8 @@ use crate::tensor::Tensor;
 
 /// Fillings of a picture, steps and passes over each level, unless the user says otherwise.
 const COUNT: usize = 6;
+/// Most fillings of a picture that are drawn.
+const SHOWN: usize = 64;
 pub(super) const STEPS: usize = 100;
 pub(super) const RESAMPLE: usize = 5;
 
@@ -41,16 +44,30 @@ impl Holed {
     /// The pictures `files` of a run with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<Holed> {
         let set = known::pictures(files, &trained.config)?;
-        Ok(Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?, mask))
+        Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?, mask)
     }
 
     /// `originals` [m, size, size, 3] with the hole `mask`.
-    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Holed {
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the latents are not finite.
+    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<Holed> {
         let size = trained.config.vqvae.size;
         let filled: Vec<f32> =
             originals.chunks_exact(trained.image()).flat_map(|image| mask.filled(image, size)).collect();
-        let latents = trained.encode(&filled);
-        Holed { mask, originals, latents }
+        let latents = trained.encode(&filled)?;
+        Ok(Holed { mask, originals, latents })
+    }
+
+    /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size, size, 3].
+    fn paste(&self, images: &mut [f32], size: usize, count: usize) {
+        let (image, hole) = (size * size * 3, self.mask.pixels(size));
+        let fillings = images.chunks_exact_mut(image);
+        let originals = self.originals.chunks_exact(image).flat_map(|original| std::iter::repeat_n(original, count));
+        for (filling, original) in fillings.zip(originals) {
+            let known = (0..image).filter(|i| !hole[i / 3]);
+            known.for_each(|i| filling[i] = original[i]);
+        }
     }
 
     /// 1 where known, [1, h, w, 1].
@@ -67,37 +84,36 @@ impl Holed {
 /// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
     let Some(shape) = &args.mask else {
-        let what = "an image run needs --mask centre:N, topleft:N, left, right or FILE.png";
+        let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
     keep_out_of_images(&args.out, &args.run)?;
     let mask = if let MaskShape::File(file) = shape { Some(file.as_path()) } else { None };
     let _folder = Folder::open(&args.out, &FILES, args.known.iter().map(Path::new).chain(mask))?;
     let trained = Trained::load(&args.run, &args.device)?;
-    match (&trained.prior, args.prior) {
-        (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => return Err(trained.unfit("not --prior pixelcnn")),
-        (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => return Err(trained.unfit("not --prior diffusion")),
-        (Prior::PixelCnn(_), _) if trained.config.classes > 0 && args.filling.images.class.is_none() => {
-            return Err(trained.unfit("it wants to know the class of the pictures; add --class"));
-        }
-        _ => trained.check_class(&args.filling.images)?,
-    }
+    check(&trained, args)?;
     let config = &trained.config.vqvae;
+    let (size, count, look) = (config.size, args.count.unwrap_or(COUNT), &args.pictures);
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let holed = Holed::new(&trained, &files, Mask::new(shape, config.size, config.grid())?)?;
-    let (begin, count) = (Instant::now(), args.count.unwrap_or(COUNT));
-    let (drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
+    let holed = Holed::new(&trained, &files, Mask::new(shape, config.grid())?)?;
+    let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
+    let begin = Instant::now();
+    let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let facts = facts.into_iter().chain([("mask", json!(shape.to_string()))]).collect();
-    let mut output = Output::new(&args.out, &trained, facts);
-    let mut cells = Vec::new();
-    let (image, size) = (trained.image(), config.size);
-    for (original, fillings) in holed.originals.chunks_exact(image).zip(drawn.images.chunks_exact(count * image)) {
-        cells.extend_from_slice(original);
-        cells.extend(holed.mask.painted(original, size));
-        cells.extend_from_slice(fillings);
+    if args.paste {
+        holed.paste(&mut drawn.images, size, count);
     }
-    output.picture("inpainting.png", &pictures::table(&cells, size, 2 + count))?;
+    let more = [("mask", json!(shape.to_string())), ("paste", json!(args.paste))];
+    let mut output = Output::new(&args.out, &trained, facts.into_iter().chain(more).collect());
+    output
+        .picture("inpainting.png", &picture(&files[..shown], &holed, &drawn.images, [size, look.zoom(size), count]))?;
+    if shown < files.len() {
+        note!("inpainting.png shows the first {shown} of {} pictures; --separate writes all", files.len());
+    }
+    if look.separate {
+        let name = |i: usize| format!("{:04}-{:04}", i / count, i % count);
+        output.each("fillings", &drawn.images, [size, look.scale.unwrap_or(1)], name)?;
+    }
     let (n, grid) = (files.len(), config.grid());
     let more = [
         ("originals", vec![n, 3, size, size], Values::F32(&nchw(&holed.originals, size))),
@@ -105,10 +121,53 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     ];
     drawn.write(&mut output, &trained, &more)?;
     let holes = holed.mask.hole.iter().filter(|&&hole| hole).count();
-    say!("{count} fillings of {holes} of {} cells, for each of {n} images", grid * grid);
+    let each = if n == 1 { String::new() } else { format!(" for each of {}", counted(n, "picture")) };
+    say!("{} of {holes} of {} cells{each}", counted(count, "filling"), grid * grid);
     let known: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
     let numbers = [("known", json!(known)), ("count", json!(count)), ("hole_cells", json!(holes))];
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+}
+
+/// An error if what was asked for does not fit the run.
+fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
+    let Filling { resample, steps, images, .. } = &args.filling;
+    match (&trained.prior, args.prior) {
+        (Prior::None, _) => Err(no_prior(trained)),
+        (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => Err(trained.unfit("not --prior pixelcnn")),
+        (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => Err(trained.unfit("not --prior diffusion")),
+        (Prior::PixelCnn(_), _) if trained.config.classes > 0 && images.class.is_none() => {
+            Err(trained.unfit("it wants to know the class of the pictures; add --class"))
+        }
+        (Prior::PixelCnn(_), _) if steps.is_some() || resample.is_some() || images.temperature.is_some() => {
+            let what = "it fills in raster order; leave --sampling-steps, --resample, --codes and --temperature away";
+            Err(trained.unfit(what))
+        }
+        (Prior::Diffusion(model), _) => {
+            let steps = steps.unwrap_or(STEPS.min(model.bridge.steps()));
+            model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+            trained.check_class(images)
+        }
+        _ => trained.check_class(images),
+    }
+}
+
+fn no_prior(trained: &Trained) -> Error {
+    trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")
+}
+
+/// The pictures `files`, what is known of them, and their `count` fillings `images`, of which a row shows the first.
+fn picture(files: &[PathBuf], holed: &Holed, images: &[f32], [size, zoom, count]: [usize; 3]) -> RgbImage {
+    let (image, shown) = (size * size * 3, count.min(SHOWN));
+    let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<String> = files.iter().map(name).collect();
+    let mut all = Vec::new();
+    let rows = holed.originals.chunks_exact(image).zip(images.chunks_exact(count * image));
+    for (original, fillings) in rows.take(files.len()) {
+        all.extend_from_slice(original);
+        all.extend(holed.mask.painted(original, size));
+        all.extend_from_slice(&fillings[..shown * image]);
+    }
+    pictures::fillings(&names, &pictures::each(&all, size, zoom), shown)
 }
 
 /// `count` fillings of each of the pictures, one after another.
@@ -119,7 +178,7 @@ pub(super) fn fill(trained: &Trained, how: &Filling, holed: &Holed, count: usize
     let pictures = holed.originals.len() / trained.image();
     let rows: Vec<usize> = (0..pictures).flat_map(|i| std::iter::repeat_n(i, count)).collect();
     match &trained.prior {
-        Prior::None => Err(trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")),
+        Prior::None => Err(no_prior(trained)),
         Prior::PixelCnn(model) => raster(trained, model, how, holed, &rows),
         Prior::Diffusion(model) => diffuse(trained, model, how, holed, &rows),
     }
@@ -148,7 +207,7 @@ fn diffuse(
             done += 1;
             progress.at(done, || format!("t = {t}"));
         });
-        drawn.take_latents(trained, model, &z, &how.images, seed);
+        drawn.take_latents(trained, model, &z, &how.images, seed)?;
     }
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
@@ -157,9 +216,6 @@ fn diffuse(
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Filling, holed: &Holed, rows: &[usize]) -> Result<(Drawn, Facts)> {
-    if how.steps.is_some() || how.resample.is_some() || how.images.temperature.is_some() {
-        return Err(trained.unfit("it fills in raster order; leave --sampling-steps, --resample and --codes away"));
-    }
     let grid = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
     let codes = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(&holed.latents)).to_vec());
@@ -175,7 +231,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Filling, holed: &Holed, row
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));
         });
-        drawn.take_codes(trained, codes);
+        drawn.take_codes(trained, codes)?;
     }
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];

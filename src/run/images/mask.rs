@@ -1,10 +1,11 @@
 //! What is to be inpainted: cells of the latent grid.
 
+mod file;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::data;
 use crate::error::{Error, Result};
 
 /// What `--mask` may say.
@@ -18,7 +19,7 @@ pub enum MaskShape {
     Left,
     /// `right`: the right half.
     Right,
-    /// White where the hole is; of the image's size or of the latent grid's.
+    /// A picture of any size, white or opaque where the hole is.
     File(PathBuf),
 }
 
@@ -38,13 +39,13 @@ impl FromStr for MaskShape {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<MaskShape, String> {
-        let wrong = || format!("`{text}` is none of centre:N, topleft:N, left, right and FILE.png");
+        let wrong = || format!("`{text}` is none of centre:N, topleft:N, left, right and a picture file");
         match text.split_once(':') {
             Some(("centre" | "center", n)) => n.parse().map(MaskShape::Centre).map_err(|_| wrong()),
             Some(("topleft", n)) => n.parse().map(MaskShape::TopLeft).map_err(|_| wrong()),
             _ if text == "left" => Ok(MaskShape::Left),
             _ if text == "right" => Ok(MaskShape::Right),
-            _ if text.to_lowercase().ends_with(".png") => Ok(MaskShape::File(text.into())),
+            _ if text.contains(['.', '/', '\\']) => Ok(MaskShape::File(text.into())),
             _ => Err(wrong()),
         }
     }
@@ -59,11 +60,11 @@ pub(in crate::run) struct Mask {
 }
 
 impl Mask {
-    /// The cells that `shape` means on a latent grid for images of `size` × `size`.
+    /// The cells that `shape` means on a latent grid.
     ///
     /// # Errors
     /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
-    pub fn new(shape: &MaskShape, size: usize, grid: usize) -> Result<Mask> {
+    pub fn new(shape: &MaskShape, grid: usize) -> Result<Mask> {
         let square = |n: usize, corner: usize| {
             let inside = |v: usize| (corner..corner + n).contains(&v);
             (0..grid * grid).map(|at| inside(at / grid) && inside(at % grid)).collect::<Vec<_>>()
@@ -73,7 +74,7 @@ impl Mask {
             MaskShape::TopLeft(n) => square(*n, 0),
             MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
             MaskShape::Right => (0..grid * grid).map(|at| at % grid >= grid.div_ceil(2)).collect(),
-            MaskShape::File(file) => from_file(file, size, grid)?,
+            MaskShape::File(file) => file::cells(file, grid)?,
         };
         if hole.iter().all(|&h| h == hole[0]) {
             let what = if hole[0] { "everything is hole; sample instead" } else { "there is no hole" };
@@ -87,8 +88,8 @@ impl Mask {
         self.hole.iter().map(|&hole| f32::from(u8::from(!hole))).collect()
     }
 
-    /// Whether each pixel lies in the hole, [size, size].
-    fn pixels(&self, size: usize) -> Vec<bool> {
+    /// Whether each pixel of a picture lies in the hole, [size, size].
+    pub fn pixels(&self, size: usize) -> Vec<bool> {
         let cell = size / self.grid;
         (0..size * size).map(|at| self.hole[at / size / cell * self.grid + at % size / cell]).collect()
     }
@@ -129,27 +130,12 @@ fn neighbours(at: usize, size: usize) -> impl Iterator<Item = usize> {
     around(row).flat_map(move |y| around(column).map(move |x| y * size + x)).filter(move |&p| p != at)
 }
 
-/// A cell is hole if a pixel of it is white.
-fn from_file(file: &std::path::Path, size: usize, grid: usize) -> Result<Vec<bool>> {
-    let wrong = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
-    let picture = data::picture(file, None).map_err(wrong)?;
-    let [h, w] = [picture.height() as usize, picture.width() as usize];
-    if h != w || ![size, grid].contains(&w) {
-        return Err(wrong(format!("is {w} x {h}; the run wants {size} x {size} pixels or {grid} x {grid} cells")));
-    }
-    let (cell, mut hole) = (w / grid, vec![false; grid * grid]);
-    for (x, y, pixel) in picture.enumerate_pixels() {
-        hole[y as usize / cell * grid + x as usize / cell] |= pixel.0[1] >= 128;
-    }
-    Ok(hole)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn cells(shape: &str, grid: usize) -> String {
-        let mask = Mask::new(&shape.parse().expect(shape), 4 * grid, grid).expect(shape);
+        let mask = Mask::new(&shape.parse().expect(shape), grid).expect(shape);
         mask.hole.iter().map(|&hole| if hole { '#' } else { '.' }).collect()
     }
 
@@ -159,18 +145,21 @@ mod tests {
         assert_eq!(cells("topleft:1", 3), "#........");
         assert_eq!(cells("left", 3), "#..#..#..");
         assert_eq!(cells("right", 3), "..#..#..#");
-        for wrong in ["", "centre", "centre:x", "below", "hole.jpg", "left:2"] {
+        for wrong in ["", "centre", "centre:x", "below", "left:2"] {
             assert!(wrong.parse::<MaskShape>().is_err_and(|e| e.contains("centre:N")), "{wrong}");
         }
+        for file in ["hole.jpg", "hole.PNG", "masks/hole", "C:\\hole.webp"] {
+            assert_eq!(file.parse(), Ok(MaskShape::File(file.into())));
+        }
         for (shape, word) in [("centre:0", "no hole"), ("centre:4", "everything"), ("topleft:9", "everything")] {
-            let error = Mask::new(&shape.parse().expect(shape), 16, 4).err().expect(shape);
+            let error = Mask::new(&shape.parse().expect(shape), 4).err().expect(shape);
             assert!(error.exit_code() == 2 && error.to_string().contains(word), "{shape}: {error}");
         }
     }
 
     #[test]
     fn a_hole_is_filled_from_its_rim_and_nothing_else_changes() {
-        let mask = Mask::new(&MaskShape::Centre(2), 16, 4).expect("a hole");
+        let mask = Mask::new(&MaskShape::Centre(2), 4).expect("a hole");
         let image: Vec<f32> = (0..16 * 16 * 3).map(|i| if i / 3 % 16 < 8 { -0.5 } else { 0.75 }).collect();
         let secret: Vec<f32> =
             image.iter().zip(mask.painted(&vec![1.0; image.len()], 16)).map(|(a, b)| a * b).collect();

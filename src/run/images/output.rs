@@ -5,8 +5,10 @@ use std::path::Path;
 use image::RgbImage;
 use serde_json::{Map, Value, json};
 
+use super::pictures;
 use super::trained::Trained;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::run::data::thousands;
 use crate::run::product::{self, Form};
 use crate::run::samples_file::{self, Values};
 use crate::run::{figures, keep_caches, print_profile};
@@ -15,7 +17,12 @@ use crate::run::{figures, keep_caches, print_profile};
 pub(super) struct Output<'a> {
     dir: &'a Path,
     facts: Vec<(&'static str, Value)>,
-    written: Vec<&'static str>,
+    written: Vec<String>,
+}
+
+/// `count` and the `name` of what is counted, in the plural unless it is one.
+pub(super) fn counted(count: usize, name: &str) -> String {
+    format!("{} {name}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
 impl<'a> Output<'a> {
@@ -37,21 +44,42 @@ impl<'a> Output<'a> {
         self.facts.iter().map(|(name, value)| (*name, text(value))).collect()
     }
 
+    /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom` pixels for each of its
+    /// own, under the name that `name` gives its number.
+    pub fn each(
+        &mut self,
+        folder: &'static str,
+        images: &[f32],
+        [size, zoom]: [usize; 2],
+        name: impl Fn(usize) -> String,
+    ) -> Result<()> {
+        let (to, texts) = (self.dir.join(folder), self.texts());
+        std::fs::create_dir_all(&to).map_err(Error::io(&to))?;
+        let mut count = 0;
+        for image in images.chunks_exact(size * size * 3) {
+            let file = to.join(format!("{}.png", name(count)));
+            pictures::each(image, size, zoom).iter().try_for_each(|picture| figures::save(&file, picture, &texts))?;
+            count += 1;
+        }
+        self.written.push(format!("{folder}/ ({})", counted(count, "picture")));
+        Ok(())
+    }
+
     /// Writes a picture.
     pub fn picture(&mut self, name: &'static str, picture: &RgbImage) -> Result<()> {
-        self.written.push(name);
+        self.written.push(name.into());
         figures::save(&self.dir.join(name), picture, &self.texts())
     }
 
     /// Writes pictures as an animation.
     pub fn animation(&mut self, name: &'static str, frames: &[RgbImage]) -> Result<()> {
-        self.written.push(name);
+        self.written.push(name.into());
         figures::save_animation(&self.dir.join(name), frames, &self.texts())
     }
 
     /// Writes tensors: name, shape, values.
     pub fn tensors(&mut self, name: &'static str, tensors: &[(&str, Vec<usize>, Values)]) -> Result<()> {
-        self.written.push(name);
+        self.written.push(name.into());
         samples_file::write(&self.dir.join(name), tensors, &self.texts())
     }
 
@@ -64,7 +92,7 @@ impl<'a> Output<'a> {
         summary.extend([("seconds".to_string(), json!(seconds)), ("adapter".to_string(), json!(adapter))]);
         let text = serde_json::to_string_pretty(&summary).expect("plain data");
         product::write(&self.dir.join("summary.json"), Form::Json, text.as_bytes())?;
-        self.written.push("summary.json");
+        self.written.push("summary.json".into());
         say!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
         keep_caches(&trained.gpu);
         print_profile(&trained.gpu);

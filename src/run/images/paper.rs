@@ -122,7 +122,7 @@ impl Paper {
     pub fn reconstructions(&self) -> Result<RgbImage> {
         let count = self.held_out.len().min(2 * COLUMNS);
         let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
-        let (_, images) = reconstructed(&self.prior, &originals);
+        let (_, images) = reconstructed(&self.prior, &originals)?;
         let [originals, images] = [&originals, &images].map(|images| self.cells(images));
         let mut rows = Vec::new();
         for (above, below) in originals.chunks(COLUMNS).zip(images.chunks(COLUMNS)) {
@@ -133,12 +133,12 @@ impl Paper {
     }
 
     fn mask(&self, shape: &MaskShape) -> Result<Mask> {
-        Mask::new(shape, self.size(), self.prior.config.vqvae.grid())
+        Mask::new(shape, self.prior.config.vqvae.grid())
     }
 
     /// `count` fillings of the hole `shape` in `originals` by the prior of `trained`.
     fn filled(&self, trained: &Trained, originals: &[f32], shape: &MaskShape, count: usize) -> Result<Vec<RgbImage>> {
-        let holed = Holed::of(trained, originals.to_vec(), self.mask(shape)?);
+        let holed = Holed::of(trained, originals.to_vec(), self.mask(shape)?)?;
         let (steps, resample) = match trained.prior {
             Prior::PixelCnn(_) => (None, None),
             _ => (Some(self.effort.steps), Some(self.effort.resample)),
@@ -149,7 +149,7 @@ impl Paper {
 
     /// What the VQ-VAE makes of `originals`, whole and with the hole `shape` painted over.
     fn whole_and_masked(&self, originals: &[f32], shape: &MaskShape) -> Result<[Vec<RgbImage>; 2]> {
-        let (mask, (_, whole)) = (self.mask(shape)?, reconstructed(&self.prior, originals));
+        let (mask, (_, whole)) = (self.mask(shape)?, reconstructed(&self.prior, originals)?);
         let painted = whole.chunks_exact(self.prior.image()).flat_map(|image| mask.painted(image, self.size()));
         Ok([self.cells(&whole), self.cells(&painted.collect::<Vec<_>>())])
     }
@@ -227,7 +227,7 @@ impl Paper {
             None => Start::Noise(count),
             Some(shape) => {
                 let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
-                Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?))
+                Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?)?)
             }
         };
         let (steps, resample) = (self.effort.steps, self.effort.resample);

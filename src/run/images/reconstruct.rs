@@ -6,7 +6,8 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
-use super::output::{Output, nchw};
+use super::output::{Output, counted, nchw};
+use super::sample::PictureFlags;
 use super::trained::Trained;
 use super::vqvae::Usage;
 use super::{CHUNK, known, pictures};
@@ -22,6 +23,8 @@ const FILES: [(&str, Form); 3] = [
     ("reconstructions.png", Form::Picture),
     ("summary.json", Form::Json),
 ];
+/// Most pictures that are drawn, with their reconstructions.
+const SHOWN: usize = 128;
 
 /// Arguments of `reconstruct`.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub struct ReconstructArgs {
     pub images: Vec<PathBuf>,
     /// Most pictures of the data set.
     pub count: usize,
+    /// How the picture is drawn.
+    pub pictures: PictureFlags,
     /// Where the files go.
     pub out: PathBuf,
     /// The adapter.
@@ -55,23 +60,30 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         Some(folder) => (Pictures::read(folder, &trained.config, &args.reading)?.held_out, args.count),
         None => (known::pictures(&args.images, &trained.config)?, args.images.len()),
     };
+    let shown = args.pictures.fits(config.size, 2, SHOWN.min(count))?;
     let begin = Instant::now();
     let indices: Vec<u32> = (0..count.min(set.len()) as u32).collect();
     let originals = set.floats(&indices)?;
-    let (codes, images) = reconstructed(&trained, &originals);
+    let (codes, images) = reconstructed(&trained, &originals)?;
     let seconds = begin.elapsed().as_secs_f64();
     let psnr = picture::psnr(picture::mse(&originals, &images));
     let usage = Usage::of(&codes, config.codes);
     say!(
-        "{} images: PSNR {psnr:.2} dB, perplexity {:.1} ({} of {} codes)",
-        indices.len(),
+        "{}: PSNR {}, perplexity {:.1} ({} of {} codes)",
+        counted(indices.len(), "image"),
+        psnr.map_or_else(|| "— (they are the originals, to the bit)".into(), |psnr| format!("{psnr:.2} dB")),
         usage.perplexity,
         usage.used,
         config.codes
     );
     let mut output = Output::new(&args.out, &trained, Vec::new());
-    let picture = pictures::pairs(&originals, &images, config.size, indices.len().next_multiple_of(8));
+    let (columns, zoom) = (pictures::columns(shown.min(indices.len())), args.pictures.zoom(config.size));
+    let picture = pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
     output.picture("reconstructions.png", &picture)?;
+    if args.pictures.separate {
+        let look = [config.size, args.pictures.scale.unwrap_or(1)];
+        output.each("reconstructions", &images, look, |i| format!("{i:06}"))?;
+    }
     let (n, grid, size) = (indices.len(), config.grid(), config.size);
     let tensors = [
         ("codes", vec![n, grid, grid], Values::U32(&codes)),
@@ -89,14 +101,17 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
 }
 
 /// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in [−1, 1].
-pub(super) fn reconstructed(trained: &Trained, originals: &[f32]) -> (Vec<u32>, Vec<f32>) {
+///
+/// # Errors
+/// [`Error::Diverged`] if latents or images are not finite.
+pub(super) fn reconstructed(trained: &Trained, originals: &[f32]) -> Result<(Vec<u32>, Vec<f32>)> {
     let (mut codes, mut images) = (Vec::new(), Vec::new());
-    for chunk in trained.encode(originals).chunks(CHUNK * trained.latent()) {
+    for chunk in trained.encode(originals)?.chunks(CHUNK * trained.latent()) {
         let of_chunk = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
-        images.extend(trained.decode(&of_chunk).into_iter().map(|v| v.clamp(-1.0, 1.0)));
+        images.extend(trained.decode(&of_chunk)?.into_iter().map(|v| v.clamp(-1.0, 1.0)));
         codes.extend(of_chunk.to_vec());
     }
-    (codes, images)
+    Ok((codes, images))
 }
 
 impl ReconstructArgs {

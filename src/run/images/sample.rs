@@ -9,7 +9,7 @@ use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
 use super::{CHUNK, pictures};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::diffusion::{Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
@@ -18,7 +18,7 @@ use crate::philox::Stream;
 use crate::run::product::Folder;
 use crate::run::progress::Progress;
 use crate::run::sample::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
-use crate::run::samples_file::Values;
+use crate::run::samples_file::{Values, check_finite};
 use crate::tensor::{Codes, Shape, Tensor};
 
 /// Images, sampler and its steps, unless the user says otherwise.
@@ -35,12 +35,21 @@ const CODES: u32 = 0x2200;
 pub struct ImageFlags {
     /// The class to sample.
     pub class: Option<u32>,
-    /// Scale of classifier-free guidance.
+    /// Scale of classifier-free guidance; 0 is the unconditional model.
     pub guidance: Option<f64>,
     /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
     pub temperature: Option<f64>,
     /// How a PixelCNN computes.
     pub way: Way,
+}
+
+/// How pictures of images are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PictureFlags {
+    /// Pixels to a side for each pixel of an image; `None`: what makes small images large enough to look at.
+    pub scale: Option<usize>,
+    /// Each image in a file of its own too, `scale` times its size, its own without.
+    pub separate: bool,
 }
 
 /// Samples as they go to files.
@@ -56,16 +65,32 @@ pub(super) struct Drawn {
 
 impl Drawn {
     /// Takes in what a PixelCNN drew.
-    pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the images are not finite.
+    pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) -> Result<()> {
         let grid = trained.config.vqvae.grid();
         let on_gpu = Codes::from_slice(&trained.gpu, &codes, [codes.len() / (grid * grid), grid, grid]);
-        self.images.extend(trained.decode(&on_gpu));
+        self.images.extend(trained.decode(&on_gpu)?);
         self.codes.extend(codes);
+        Ok(())
     }
 
     /// Takes in what a diffusion prior drew: `z` standardised.
-    pub fn take_latents(&mut self, trained: &Trained, model: &Diffusion, z: &Tensor, flags: &ImageFlags, seed: u64) {
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the latents or the images are not finite.
+    pub fn take_latents(
+        &mut self,
+        trained: &Trained,
+        model: &Diffusion,
+        z: &Tensor,
+        flags: &ImageFlags,
+        seed: u64,
+    ) -> Result<()> {
         let latents = trained.gpu.no_grad(|| model.restore(z));
+        let values = latents.to_vec();
+        check_finite("samples", &values).map_err(|error| flags.explain(error))?;
         let codes = trained.gpu.no_grad(|| match flags.temperature {
             None => trained.vqvae.quantise(&latents),
             Some(temperature) => {
@@ -73,9 +98,10 @@ impl Drawn {
                 draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
             }
         });
-        self.images.extend(trained.decode(&codes));
+        self.images.extend(trained.decode(&codes)?);
         self.codes.extend(codes.to_vec());
-        self.z0.extend(latents.to_vec());
+        self.z0.extend(values);
+        Ok(())
     }
 
     /// `codes`, `z0` if there are any, and `images` in [−1, 1], [n, 3, size, size].
@@ -98,18 +124,24 @@ impl Drawn {
 /// Samples.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if the run has none that fits, [`Error::Usage`](crate::error::Error::Usage) for flags that do not fit the run, and
-/// [`Error::Io`](crate::error::Error::Io) for the files.
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run, and
+/// [`Error::Io`] for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
+    check(&trained, &args.drawing)?;
+    let (size, look) = (trained.config.vqvae.size, &args.pictures);
+    let shown = look.fits(size, 1, SHOWN.min(args.drawing.count.unwrap_or(COUNT)))?;
     let begin = Instant::now();
     let (drawn, facts) = draw(&trained, &args.drawing)?;
     let seconds = begin.elapsed().as_secs_f64();
     let mut output = Output::new(&args.out, &trained, facts);
-    let shown = drawn.images.len().min(SHOWN * trained.image());
-    output.picture("samples.png", &pictures::grid(&drawn.images[..shown], trained.config.vqvae.size))?;
+    let images = &drawn.images[..shown * trained.image()];
+    output.picture("samples.png", &pictures::sheet(images, size, pictures::columns(shown), look.zoom(size)))?;
+    if look.separate {
+        output.each("samples", &drawn.images, [size, look.scale.unwrap_or(1)], |i| format!("{i:06}"))?;
+    }
     drawn.write(&mut output, &trained, &[])?;
     let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
     say!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
@@ -117,15 +149,40 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
 }
 
+/// An error if `how` does not fit the run.
+fn check(trained: &Trained, how: &Drawing) -> Result<()> {
+    match &trained.prior {
+        Prior::None => {
+            return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"));
+        }
+        Prior::Diffusion(model) => {
+            if how.images.way != Way::default() {
+                return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
+            }
+            let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
+            model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+            if sampler == Sampler::PaperLiteral && steps != model.bridge.steps() {
+                return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", model.bridge.steps())));
+            }
+        }
+        Prior::PixelCnn(_) if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() => {
+            let what =
+                "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
+            return Err(trained.unfit(what));
+        }
+        Prior::PixelCnn(_) => {}
+    }
+    trained.check_class(&how.images)
+}
+
 /// Draws, and says how.
 ///
 /// # Errors
-/// [`Error::Usage`](crate::error::Error::Usage) for flags that do not fit the run.
+/// [`Error::Usage`] for flags that do not fit the run, [`Error::Diverged`] for samples that are not finite.
 pub(super) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
+    check(trained, how)?;
     match &trained.prior {
-        Prior::None => {
-            Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"))
-        }
+        Prior::None => Ok(Default::default()),
         Prior::Diffusion(model) => diffuse(trained, model, how),
         Prior::PixelCnn(model) => raster(trained, model, how),
     }
@@ -146,10 +203,6 @@ pub(super) fn sampler_of(sampler: Option<Sampler>, steps: Option<usize>, all: us
 }
 
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
-    if how.images.way != Way::default() {
-        return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
-    }
-    trained.check_class(&how.images)?;
     let chunks = chunks(how.count.unwrap_or(COUNT));
     let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
     let config = &trained.config.vqvae;
@@ -163,7 +216,7 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
             done += 1;
             progress.at(done, || format!("t = {t}"));
         })?;
-        drawn.take_latents(trained, model, &z, &how.images, seed);
+        drawn.take_latents(trained, model, &z, &how.images, seed)?;
     }
     progress.finish();
     let codes = how.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
@@ -174,12 +227,6 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
-    if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() {
-        let what =
-            "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
-        return Err(trained.unfit(what));
-    }
-    trained.check_class(&how.images)?;
     let (chunks, grid) = (chunks(how.count.unwrap_or(COUNT)), trained.config.vqvae.grid());
     let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
@@ -191,7 +238,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));
         });
-        drawn.take_codes(trained, codes);
+        drawn.take_codes(trained, codes)?;
     }
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
@@ -199,6 +246,17 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
 }
 
 impl ImageFlags {
+    /// `error` of samples that are not finite, which a large guidance makes.
+    fn explain(&self, error: Error) -> Error {
+        match self.guidance {
+            Some(scale) if scale > 1.0 => Error::Diverged(format!(
+                "--guidance {scale:e} drives the samples out of the finite numbers; nothing is written. Take less: 1 is the model \
+                 itself, 2 to 8 are usual"
+            )),
+            _ => error,
+        }
+    }
+
     /// What the files say of classes.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let class = self.class.map(|class| ("class", json!(class)));
@@ -222,10 +280,13 @@ impl Trained {
         }
     }
 
-    /// What a diffusion prior is told for `n` samples; without a class nothing.
+    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for nothing, nothing.
     pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
         let scale = flags.guidance.unwrap_or(1.0) as f32;
-        flags.class.map(|class| Guidance { class: Codes::from_slice(&self.gpu, &vec![class; n], [n]), scale })
+        flags
+            .class
+            .filter(|_| scale != 0.0)
+            .map(|class| Guidance { class: Codes::from_slice(&self.gpu, &vec![class; n], [n]), scale })
     }
 
     /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked for, or all in turn.

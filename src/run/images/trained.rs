@@ -13,6 +13,7 @@ use crate::models::sampler::Process;
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::init::Init;
+use crate::run::samples_file::check_finite;
 use crate::run::{Device, run_dir};
 use crate::tensor::{Codes, Tensor};
 
@@ -82,18 +83,28 @@ impl Trained {
     }
 
     /// The encoder's outputs of `images` [n, size, size, 3], flat, on the host.
-    pub fn encode(&self, images: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if they are not finite.
+    pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
         let (size, row) = (self.config.vqvae.size, super::CHUNK * self.image());
         let encode = |chunk: &[f32]| {
             let images = Tensor::from_slice(&self.gpu, chunk, [chunk.len() / self.image(), size, size, 3]);
             self.gpu.no_grad(|| self.vqvae.encode(&images).to_vec())
         };
-        images.chunks(row).flat_map(encode).collect()
+        let latents: Vec<f32> = images.chunks(row).flat_map(encode).collect();
+        check_finite("latents of the pictures", &latents)?;
+        Ok(latents)
     }
 
     /// The images of `codes` [n, h, w], flat [n, size, size, 3], on the host.
-    pub fn decode(&self, codes: &Codes) -> Vec<f32> {
-        self.gpu.no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec())
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if they are not finite.
+    pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
+        let images = self.gpu.no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec());
+        check_finite("decoded images", &images)?;
+        Ok(images)
     }
 
     /// Latents on the GPU, [n, h, w, d].

@@ -7,7 +7,9 @@ use super::published::{Metric, Model};
 use super::verdicts::{Kl, Point, Steps};
 use crate::config::Stage;
 use crate::run::figures;
-use crate::run::images::evaluate::{CodesRow, Evaluation, FidRow, KlRow, Law, NllRow, ReconstructionRow, TimeRow};
+use crate::run::images::evaluate::{
+    CodesRow, Evaluation, FidRow, KlRow, Law, Missing, NllRow, ReconstructionRow, TimeRow,
+};
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct Evaluated {
     pub fid: Vec<FidRow>,
     /// Speed.
     pub time: Vec<TimeRow>,
+    /// What could not be measured.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
 }
 
 /// A point of quality against steps, of one KL map.
@@ -49,6 +54,7 @@ impl Evaluated {
         self.nll.extend(more.nll.unwrap_or_default());
         self.fid.extend(more.fid.unwrap_or_default());
         self.time.extend(more.time.unwrap_or_default());
+        self.missing.extend(more.missing);
     }
 
     /// Table 1, if both priors were measured.
@@ -86,10 +92,10 @@ impl Evaluated {
             let cells = stages.iter().map(|&stage| value(stage).unwrap_or_else(|| "—".into()));
             std::iter::once(name.to_string()).chain(cells).collect::<Vec<_>>()
         };
-        let of_vqvae = |stage: Stage, value: fn(&ReconstructionRow) -> String| {
+        let of_vqvae = |stage: Stage, value: fn(&ReconstructionRow) -> Option<String>| {
             // The frozen VQ-VAE is that of both priors.
             let own = self.reconstruction.iter().find(|row| of_run(&row.run, stage));
-            own.or(self.reconstruction.first().filter(|_| stage == Stage::PixelCnn)).map(value)
+            own.or(self.reconstruction.first().filter(|_| stage == Stage::PixelCnn)).and_then(value)
         };
         let rows = vec![
             row("samples", &|s| kl(s).map(|r| format!("{}, {}", r.count, sampled(&r.sampler)))),
@@ -100,8 +106,8 @@ impl Evaluated {
                 codes(s).map(|r| format!("{:.0} ({:.0})", r.perplexity[0], r.perplexity[1]))
             }),
             row("codes in use (data)", &|s| codes(s).map(|r| format!("{} ({})", r.used[0], r.used[1]))),
-            row("PSNR of reconstructions, dB", &|s| of_vqvae(s, |r| format!("{:.2}", r.psnr))),
-            row("SSIM of reconstructions", &|s| of_vqvae(s, |r| format!("{:.3}", r.ssim))),
+            row("PSNR of reconstructions, dB", &|s| of_vqvae(s, |r| r.psnr.map(|psnr| format!("{psnr:.2}")))),
+            row("SSIM of reconstructions", &|s| of_vqvae(s, |r| r.ssim.map(|ssim| format!("{ssim:.3}")))),
         ];
         let names = stages.iter().map(|&stage| model(stage).name().to_string());
         (std::iter::once(String::new()).chain(names).collect(), rows)
@@ -164,8 +170,10 @@ fn of_fid(row: &FidRow) -> Vec<Line> {
         as_paper,
     };
     let [subsets, size] = row.subsets;
-    let kid = |[mean, std]: [f64; 2], to: &str| {
-        line(&format!("KID to {to}, {subsets} subsets of {size}"), format!("{mean:.4} (± {std:.4})"), mean, false)
+    let plural = if subsets == 1 { "subset" } else { "subsets" };
+    let kid = |(mean, std): (f64, Option<f64>), to: &str| {
+        let text = std.map_or_else(|| format!("{mean:.4}"), |std| format!("{mean:.4} (± {std:.4})"));
+        line(&format!("KID to {to}, {subsets} {plural} of {size}"), text, mean, false)
     };
     vec![
         line("FID to reconstructions", format!("{:.1}", row.fid), row.fid, true),

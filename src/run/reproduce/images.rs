@@ -13,6 +13,7 @@ use super::report::duration;
 use super::{ReproduceArgs, curves, evaluated};
 use crate::config::{Experiment, ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
+use crate::run::images::evaluate::sentences;
 use crate::run::images::paper::{Effort, Paper};
 use crate::run::images::sources;
 use crate::run::{figures, run_dir, schedule};
@@ -90,6 +91,7 @@ impl Reproduction<'_> {
             adapter,
             trainings: &trainings,
             lines: evaluated.lines(),
+            missing: sentences(evaluated.missing.iter()),
             no_fid: crate::run::fid::NO_WEIGHTS.into(),
             kl: evaluated.averaged_kl(),
             steps,

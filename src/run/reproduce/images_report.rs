@@ -25,6 +25,8 @@ pub struct Findings<'a> {
     pub trainings: &'a [Training],
     /// Values for the paper's tables.
     pub lines: Vec<Line>,
+    /// What could not be measured, and why: sentences.
+    pub missing: Vec<String>,
     /// Why there is no FID.
     pub no_fid: String,
     /// Table 1.
@@ -56,6 +58,11 @@ pub fn of(findings: &Findings) -> Result<Report> {
     report.put("verdicts", &items);
     let (adapter, no_fid) = (findings.adapter.clone(), findings.no_fid.clone());
     compared::tables(&mut report, &findings.lines, &Circumstances { table, adapter, small: args.small, no_fid });
+    if !findings.missing.is_empty() {
+        report.heading("Not measured");
+        report.list(&findings.missing);
+    }
+    report.put("missing", &findings.missing);
     steps(&mut report, &findings.steps);
     report.heading("More about the codes and the VQ-VAE");
     let (heads, rows) = &findings.more;

@@ -47,24 +47,29 @@ const NEAR: f64 = 0.05;
 /// Trainings whose times differ by no more are of equal time.
 const EQUAL: f64 = 1.25;
 
+/// `a / b` where no law has a spread and both are 0 too.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
 /// Whether the diffusion prior is as near to the data as a PixelCNN trained for as long, or by how much not.
 pub fn priors(kl: &Kl, diffusion: &Training, pixelcnn: &Training) -> String {
     let Kl { samples, floor, .. } = kl;
     let (ours, theirs) = (kl.diffusion, kl.pixelcnn);
     let gap = (ours - theirs).abs();
-    let share = 100.0 * gap / theirs;
+    let share = 100.0 * ratio(gap, theirs);
     let word = match ours <= theirs {
         true => format!("at most the PixelCNN's, {gap:.3} ({share:.1} %) below it"),
         false => format!("**above** the PixelCNN's by {gap:.3} ({share:.1} %)"),
     };
     let times = match (diffusion.seconds, pixelcnn.seconds) {
         (Some(a), Some(b)) => {
-            let ratio = a.max(b) / a.min(b);
+            let times = ratio(a.max(b), a.min(b));
             let longer = if a > b { "the diffusion prior" } else { "the PixelCNN" };
-            let fair = match ratio <= EQUAL {
+            let fair = match times <= EQUAL {
                 true => "about the same wall time".to_string(),
                 false => format!(
-                    "{longer} had {ratio:.1} times the other's wall time, so the two are not trained equally long"
+                    "{longer} had {times:.1} times the other's wall time, so the two are not trained equally long"
                 ),
             };
             format!("the diffusion prior was trained {}, the PixelCNN {}: {fair}", duration(a), duration(b))
@@ -82,7 +87,7 @@ pub fn few_steps(steps: &Steps) -> Option<String> {
     let most = |name: &str| steps.points.iter().filter(|p| p.sampler == name).max_by_key(|p| p.steps);
     let all = most("ancestral")?;
     let few = steps.points.iter().filter(|p| p.sampler == "dpmpp2m").min_by_key(|p| p.steps.abs_diff(20))?;
-    let more = few.kl / all.kl - 1.0;
+    let more = ratio(few.kl - all.kl, all.kl);
     let word = match more.abs() <= NEAR {
         true => "within 5 % of it",
         false if more < 0.0 => "below it",
@@ -152,6 +157,8 @@ mod tests {
         }
         steps.points[1].kl = 2.2;
         assert!(few_steps(&steps).is_some_and(|said| said.contains("**more than 5 % above it**")));
+        steps.points.iter_mut().for_each(|point| point.kl = 0.0);
+        assert!(few_steps(&steps).is_some_and(|said| said.contains("+0.0 %")), "one code has no laws to differ");
         steps.points.pop();
         assert_eq!(few_steps(&steps), None);
     }

@@ -39,8 +39,8 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
         count: drawn.count,
         codes: code_distance(&data.first, &drawn.codes, k),
         codes_floor: code_distance(&data.first, &data.second, k),
-        pairs: pair_distance(&data.first, &drawn.codes, [grid, grid], k),
-        pairs_floor: pair_distance(&data.first, &data.second, [grid, grid], k),
+        pairs: pair_distance(&data.first, &drawn.codes, [grid, grid]),
+        pairs_floor: pair_distance(&data.first, &data.second, [grid, grid]),
         perplexity: [of_samples.perplexity, of_data.perplexity],
         used: [of_samples.used, of_data.used],
     }

@@ -27,19 +27,13 @@ pub(super) struct DataCodes {
 }
 
 impl DataCodes {
-    /// Encodes `args.count` pictures twice.
+    /// Encodes `count` pictures twice; there are as many held-out ones.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there are fewer held-out pictures.
-    pub fn new(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<DataCodes> {
-        let (held_out, train, count) = (&pictures.held_out, &pictures.train, args.count);
-        if !(1..=held_out.len()).contains(&count) {
-            return Err(Error::Usage(format!(
-                "--count {count}: {} has {} held-out pictures; take at most those",
-                args.data.display(),
-                held_out.len()
-            )));
-        }
+    /// [`Error::Diverged`] if their latents are not finite.
+    pub fn new(trained: &Trained, pictures: &Pictures, count: usize) -> Result<DataCodes> {
+        let held_out = &pictures.held_out;
+        let train = &pictures.train;
         let range = |first: usize| (first..first + count).map(|i| i as u32).collect::<Vec<_>>();
         let first = codes_of(trained, held_out, &range(0))?;
         if held_out.len() >= 2 * count {
@@ -47,19 +41,20 @@ impl DataCodes {
             return Ok(DataCodes { first, second, second_name: "other held-out pictures" });
         }
         let spread: Vec<u32> = (0..count).map(|i| (i * train.len() / count) as u32).collect();
-        Ok(DataCodes { first, second: codes_of(trained, train, &spread)?, second_name: "training pictures" })
+        let second = codes_of(trained, train, &spread)?;
+        Ok(DataCodes { first, second, second_name: "training pictures" })
     }
 }
 
 /// The codes [n, h, w] of the pictures `indices` of a set.
 ///
 /// # Errors
-/// Those of [`ImageSet::image`].
+/// [`Error::Diverged`] if their latents are not finite, and those of [`ImageSet::image`].
 pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Result<Vec<u32>> {
     let mut progress = Progress::new("encode", 0, indices.len() as u64);
     let mut codes = Vec::new();
     for (i, chunk) in indices.chunks(CHUNK).enumerate() {
-        let latents = trained.latents(&trained.encode(&set.floats(chunk)?));
+        let latents = trained.latents(&trained.encode(&set.floats(chunk)?)?);
         codes.extend(trained.gpu.no_grad(|| trained.vqvae.quantise(&latents)).to_vec());
         progress.at((i * CHUNK + chunk.len()) as u64, String::new);
     }
@@ -80,11 +75,12 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    /// `args.count` samples of a run that has a prior, those of before among them.
+    /// `count` samples of a run that has a prior, those of before among them.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Io`] for the file.
-    pub fn of(trained: &Trained, args: &EvaluateArgs) -> Result<Draws> {
+    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if they are not finite, [`Error::Io`] for the
+    /// file.
+    pub fn of(trained: &Trained, args: &EvaluateArgs, count: usize) -> Result<Draws> {
         let (sampler, steps) = match trained.prior {
             Prior::Diffusion(_) => (args.sampler, args.steps),
             _ => (None, None),
@@ -104,10 +100,10 @@ impl Draws {
         if codes.is_empty() {
             seconds = 0.0;
         }
-        let chunks = args.count.div_ceil(CHUNK);
+        let chunks = count.div_ceil(CHUNK);
         for chunk in codes.len() / cells / CHUNK..chunks {
             if chunk % 8 == 0 {
-                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, args.count);
+                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, count);
             }
             let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
             let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, ..Drawing::default() };
@@ -119,8 +115,8 @@ impl Draws {
             samples_file::write(&file, &tensors, &[("sampler", name.clone()), ("seed", args.seed.to_string())])?;
         }
         let seconds = seconds / (codes.len() / cells) as f64;
-        codes.truncate(args.count * cells);
-        Ok(Draws { sampler: name, count: args.count, codes, seconds })
+        codes.truncate(count * cells);
+        Ok(Draws { sampler: name, count, codes, seconds })
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluateArgs;
 use super::draws::{DataCodes, Draws};
 use crate::config::Stage;
 use crate::error::Result;
@@ -71,12 +70,13 @@ impl KlRow {
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io) for the file.
-pub fn draw(rows: &[KlRow], file: &Path, args: &EvaluateArgs) -> Result<()> {
+pub fn draw(rows: &[KlRow], file: &Path, seed: u64) -> Result<()> {
     let maps = rows.iter().map(|row| (format!("{}: {:.3}", row.title(), row.mean), row.grid, row.map.as_slice()));
     let floor = rows
         .first()
         .map(|row| (format!("Two draws of the data: {:.3}", row.floor), row.grid, row.floor_map.as_slice()));
     let maps: Vec<_> = maps.chain(floor).collect();
     let picture = figures::heat_maps(&maps, "KL, nats");
-    figures::save(file, &picture, &[("count", args.count.to_string()), ("seed", args.seed.to_string())])
+    let count = rows.first().map_or(0, |row| row.count);
+    figures::save(file, &picture, &[("count", count.to_string()), ("seed", seed.to_string())])
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::EvaluateArgs;
 use super::draws::codes_of;
 use crate::config::Stage;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
 use crate::models::pixelcnn::PixelCnn;
 use crate::ops;
@@ -94,24 +94,26 @@ pub(in crate::run) fn holes(grid: usize) -> [MaskShape; 2] {
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
 }
 
-/// What keeps the likelihood of a run from being estimated on so many held-out pictures.
-pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<Error> {
-    if matches!(trained.prior, Prior::PixelCnn(_)) && trained.config.classes > 0 {
-        return Some(
-            trained.unfit("the likelihood of a PixelCNN that is told classes is not estimated; leave nll away"),
-        );
+/// Why the likelihood of a run cannot be estimated on so many held-out pictures, if it cannot.
+pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
+    match trained.prior {
+        Prior::PixelCnn(_) if trained.config.classes > 0 => {
+            Some("the likelihood of a PixelCNN that is told classes is not estimated".into())
+        }
+        Prior::Diffusion(_) if held_out < 2 => Some(
+            "it needs two held-out pictures, one to fit the temperature on and one to look at; there is one".into(),
+        ),
+        _ => None,
     }
-    let few = "nll needs two held-out pictures, one to fit the temperature on and one to look at; there is one";
-    (held_out < 2 && matches!(trained.prior, Prior::Diffusion(_))).then(|| Error::Usage(few.into()))
 }
 
 /// All estimates of a run, with both of the paper's masks.
 pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<Vec<NllRow>> {
-    let (size, grid) = (trained.config.vqvae.size, trained.config.vqvae.grid());
+    let grid = trained.config.vqvae.grid();
     let mut rows = Vec::new();
     for shape in holes(grid) {
         let settings = fitting(args.nll, pictures.held_out.len(), trained.config.bridge.steps);
-        let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, size, grid)? };
+        let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid)? };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
             Prior::Diffusion(_) => hidden.diffusion()?,
@@ -175,7 +177,7 @@ impl Hidden<'_> {
         let mask = Mask { grid: self.mask.grid, hole: self.mask.hole.clone() };
         let originals = self.pictures.held_out.floats(&indices)?;
         let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
-        Ok((Holed::of(self.trained, originals, mask), codes))
+        Ok((Holed::of(self.trained, originals, mask)?, codes))
     }
 
     /// How the holes of group `group` are filled.
@@ -214,6 +216,8 @@ impl Hidden<'_> {
         let (cells, NllSettings { images, fit, samples, steps, resample }) = (self.cells(), self.settings);
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
+        // Where every filling is the truth, any temperature is as good as another.
+        let nearest = if nearest > 0.0 { nearest } else { 1.0 };
         let range = [SOUGHT * nearest, nearest / SOUGHT];
         let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
         let mut tasks = Vec::new();

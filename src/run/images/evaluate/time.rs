@@ -136,7 +136,7 @@ fn in_kernels(trained: &Trained, how: How, [few, steps]: [usize; 2], args: &Eval
     kernels();
     let drawn = walk(trained, how, few, args)?;
     let walked = kernels();
-    decode(trained, drawn);
+    decode(trained, drawn)?;
     Ok(walked * steps as f64 / few as f64 + kernels())
 }
 
@@ -151,7 +151,7 @@ fn batch(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Resu
     let walked = walk(trained, how, steps, args)?;
     trained.gpu.wait();
     let walk = begin.elapsed().as_secs_f64();
-    decode(trained, walked);
+    decode(trained, walked)?;
     Ok(Batch { walk, decode: begin.elapsed().as_secs_f64() - walk })
 }
 
@@ -189,11 +189,11 @@ fn raster(trained: &Trained, model: &PixelCnn, way: Way, steps: usize, seed: u64
     model.sample(&Raster { size: [grid, grid], class: &class, given, seed, way }, &mut |_| {})
 }
 
-fn decode(trained: &Trained, walked: Walked) {
+fn decode(trained: &Trained, walked: Walked) -> Result<()> {
     let mut drawn = Drawn::default();
     match (walked, &trained.prior) {
         (Walked::Latents(z), Prior::Diffusion(model)) => {
-            drawn.take_latents(trained, model, &z, &ImageFlags::default(), 0);
+            drawn.take_latents(trained, model, &z, &ImageFlags::default(), 0)
         }
         (Walked::Codes(codes), _) => drawn.take_codes(trained, codes),
         (Walked::Latents(_), _) => unreachable!("only a diffusion prior leaves latents"),
