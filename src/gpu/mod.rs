@@ -358,7 +358,7 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
     let (lost_name, name) = (name.to_string(), name.to_string());
     device.set_device_lost_callback(move |reason, message| {
         let what =
-            format!("{lost_name} was lost ({reason:?}: {message}); check the driver and run again with --resume");
+            format!("{lost_name} was lost ({reason:?}: {message}); check the driver and run the command again (train with --resume)");
         *lost.lock().unwrap_or_else(|e| e.into_inner()) = Some(Error::DeviceLost(what));
     });
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

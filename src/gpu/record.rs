@@ -266,7 +266,7 @@ impl Gpu {
         let view = outcome.and_then(|()| staging.slice(..size).get_mapped_range().map_err(|e| e.to_string()));
         let Ok(view) = view else {
             raise(Error::DeviceLost(format!(
-                "{} stopped answering; check the driver and run again with --resume",
+                "{} stopped answering; check the driver and run the command again (train with --resume)",
                 self.0.facts.name
             )))
         };

@@ -41,7 +41,7 @@ pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
     layers.iter().map(|(name, dims)| fid::numbers(&file, name, dims).map_err(wrong).map(|numbers| numbers.len())).sum()
 }
 
-/// Holes in the mask `file`, of 16 × 16 pixels or 4 × 4 cells.
+/// Holes in the mask `file`, of 4 × 4 cells.
 ///
 /// # Errors
 /// [`Error::Data`] for the file, [`Error::Usage`] if all of it is a hole, or nothing.
