@@ -16,7 +16,7 @@ use super::layout;
 use super::load::{Reader, Source, from_pixels};
 use super::passed::shown;
 use super::store::{Batch, Place, Store, digest, read_at};
-use super::{ImageSet, Kind, Reading, Splits};
+use super::{Broken, ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
 
 /// Pixels to a side.
@@ -107,37 +107,59 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
         notes.push(format!("{} not read, by name no batch of CIFAR-10: {}", strange.len(), strange.join(", ")));
     }
     notes.extend(beside(&dir, &folder)?);
-    let train = Batches::open(&folder, train)?;
-    let test = if test.is_empty() { None } else { Some(Batches::open(&folder, test)?) };
+    let mut skipped = Vec::new();
+    let mut batches = |paths| Batches::open(&folder, paths, reading.broken, &mut skipped);
+    let [train, test] = [batches(train)?, batches(test)?];
+    let Some(train) = train else {
+        let folder = folder.display();
+        return Err(Error::Data(format!("{folder}: no batch to train on is whole; fetch them again")));
+    };
     let splits = [("cifar10 train", Some(train)), ("cifar10 test", test)];
-    let total: usize = splits.iter().filter_map(|(_, batches)| batches.as_ref()).map(Source::len).sum();
-    let mut sets = Vec::new();
-    if reading.size.is_some_and(|size| size != [SIDE; 2]) {
-        let sources: Vec<&dyn Source> =
-            splits.iter().flat_map(|(_, batches)| batches).map(|b| b as &dyn Source).collect();
-        let mut reader = Reader::new(&sources, reading)?;
-        for (name, batches) in &splits {
-            let set = batches.as_ref().map(|batches| reader.read(batches, (*name).into(), names.clone()));
-            sets.push(set.transpose()?);
-        }
+    let [train, test] = if reading.size.is_some_and(|size| size != [SIDE; 2]) {
+        resized(&splits, &names, reading, &mut notes)?
     } else {
-        let on_disk = total as u128 * PIXELS as u128 > u128::from(reading.memory);
-        let mut done = 0;
-        for (name, batches) in splits {
-            let Some(batches) = batches else {
-                sets.push(None);
-                continue;
-            };
-            let count = batches.len();
-            let mut tick = |n: usize| reading.progress.iter().for_each(|p| p((done + n) as u64, total as u64));
-            let (store, labels) = batches.into_store(on_disk, &mut tick)?;
-            done += count;
-            sets.push(Some(ImageSet::from_store(name.into(), [SIDE; 2], store, labels, names.clone())));
-        }
-    }
-    let [train, test] = <[_; 2]>::try_from(sets).expect("two splits go in");
+        plain(splits, &names, reading)?
+    };
     let train = train.expect("there is a training batch");
-    Ok(Splits { kind: Kind::Cifar10, train, val: None, test, skipped: Vec::new(), notes })
+    Ok(Splits { kind: Kind::Cifar10, train, val: None, test, skipped, notes })
+}
+
+/// The batches of training and test, and what their sets are called.
+type Named = [(&'static str, Option<Batches>); 2];
+
+/// The images at another size.
+fn resized(
+    splits: &Named,
+    classes: &[String],
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> Result<[Option<ImageSet>; 2]> {
+    let all: Vec<&dyn Source> = splits.iter().flat_map(|(_, batches)| batches).map(|b| b as &dyn Source).collect();
+    let mut reader = Reader::new(&all, reading)?;
+    let mut read = |(name, batches): &(&str, Option<Batches>)| {
+        let set = batches.as_ref().map(|batches| reader.read(batches, (*name).into(), classes.into()));
+        set.transpose()
+    };
+    let sets = [read(&splits[0])?, read(&splits[1])?];
+    notes.extend(reader.notes);
+    Ok(sets)
+}
+
+/// The images as they are, in memory or in their batches.
+fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option<ImageSet>; 2]> {
+    let total: usize = splits.iter().filter_map(|(_, batches)| batches.as_ref()).map(Source::len).sum();
+    let on_disk = total as u128 * PIXELS as u128 > u128::from(reading.memory);
+    let mut done = 0;
+    let mut read = |(name, batches): (&str, Option<Batches>)| -> Result<Option<ImageSet>> {
+        let Some(batches) = batches else { return Ok(None) };
+        let count = batches.len();
+        let mut tick = |n: usize| reading.progress.iter().for_each(|p| p((done + n) as u64, total as u64));
+        let (store, labels) = batches.into_store(on_disk, &mut tick)?;
+        done += count;
+        Ok(Some(ImageSet::from_store(name.into(), [SIDE; 2], store, labels, classes.into())))
+    };
+    let [train, test] = splits;
+    Ok([read(train)?, read(test)?])
 }
 
 /// A note on images and folders that lie in `dir` beside the batches in `folder`: somebody may have meant those.
@@ -162,23 +184,35 @@ struct Batches {
 }
 
 impl Batches {
-    /// Opens `paths` and reads their labels.
-    fn open(dir: &Path, paths: Vec<PathBuf>) -> Result<Batches> {
-        let (mut files, mut labels, mut stamps) = (Vec::new(), Vec::new(), Vec::new());
+    /// Opens `paths` and reads their labels; `None` without a batch. Those that are damaged are an error, or `skipped`.
+    fn open(dir: &Path, paths: Vec<PathBuf>, broken: Broken, skipped: &mut Vec<String>) -> Result<Option<Batches>> {
+        let mut all = Batches { dir: dir.to_path_buf(), files: Vec::new(), labels: Vec::new(), stamps: Vec::new() };
         for path in paths {
-            let first = labels.len();
-            let count = records(&path)?;
-            let file = File::open(&path).map_err(Error::io(&path))?;
-            if let What::File { stamp } = Entry::at(path.clone()).what {
-                stamps.push(stamp);
+            match (all.add(&path), broken) {
+                (Err(error), Broken::Skip) => skipped.push(error.to_string()),
+                (done, _) => done?,
             }
-            let batch = Batch { path, file, first };
-            for i in 0..count {
-                labels.push(label(&batch, i)?);
-            }
-            files.push(batch);
         }
-        Ok(Batches { dir: dir.to_path_buf(), files, labels, stamps })
+        Ok((!all.labels.is_empty()).then_some(all))
+    }
+
+    fn add(&mut self, path: &Path) -> Result<()> {
+        let stamp = match Entry::at(path.to_path_buf()).what {
+            What::File { stamp } => stamp,
+            What::Unreadable(why) => {
+                let what = "mend or remove it, or leave out all such files with --skip-broken";
+                return Err(Error::Data(format!("{} {why}; {what}", path.display())));
+            }
+            _ => return Err(Error::Data(format!("{} is no file; move it away", path.display()))),
+        };
+        let count = records(path)?;
+        let file = File::open(path).map_err(Error::io(path))?;
+        let batch = Batch { path: path.to_path_buf(), file, first: self.labels.len() };
+        let labels: Result<Vec<u8>> = (0..count).map(|i| label(&batch, i)).collect();
+        self.labels.extend(labels?);
+        self.stamps.push(stamp);
+        self.files.push(batch);
+        Ok(())
     }
 
     /// The images as they are: in memory, or in the batches.
@@ -362,6 +396,30 @@ mod tests {
         write(dir, "data_batch_1.bin", &batch(&[1]));
         write(dir, NAMES, b"cat\ndog\n");
         refused(dir, &[NAMES, "has 2 names"]);
+    }
+
+    #[test]
+    fn damaged_batches_may_be_left_out() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
+        write(dir.path(), "data_batch_2.bin", &batch(&[1, 2])[1..]);
+        write(dir.path(), "data_batch_3.bin", &batch(&[1, 12]));
+        write(dir.path(), "test_batch.bin", b"");
+        let skip = Reading { broken: Broken::Skip, ..Reading::default() };
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("gone", dir.path().join("data_batch_4.bin")).expect("a link");
+        }
+        let splits = open(dir.path(), &skip).expect("one is whole");
+        assert_eq!((splits.train.len(), splits.test.is_none()), (2, true));
+        let skipped = splits.skipped.join("; ");
+        for words in ["data_batch_2.bin", "data_batch_3.bin: the byte at offset 3073 is 12", "test_batch.bin: is empty"]
+        {
+            assert!(skipped.contains(words), "{skipped}");
+        }
+        assert_eq!(splits.skipped.len(), if cfg!(unix) { 4 } else { 3 });
+        write(dir.path(), "data_batch_1.bin", b"");
+        assert!(open(dir.path(), &skip).expect_err("none is whole").to_string().contains("no batch"));
     }
 
     #[test]

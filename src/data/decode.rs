@@ -209,7 +209,7 @@ mod tests {
         let dir = folder();
         let path = dir.path().join("a.jpg");
         let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8]));
-        for name in ["a.jpg", "a.png", "a.webp"] {
+        for name in ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif"] {
             noise.save(dir.path().join(name)).expect("a temporary file");
             let bytes = std::fs::read(dir.path().join(name)).expect("it was written");
             for share in [0, 1, 3, 9] {

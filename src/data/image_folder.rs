@@ -216,6 +216,7 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
     let [train, val, test] = <[_; 3]>::try_from(sets).expect("three splits go in");
     let train = train.expect("every caller has a training split");
     skipped.extend(reader.skipped);
+    notes.extend(reader.notes);
     Ok(Splits { kind, train, val, test, skipped, notes })
 }
 

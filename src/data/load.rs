@@ -49,6 +49,8 @@ pub(super) struct Reader<'a> {
     /// Whether the images go to packed files.
     packs: bool,
     pub skipped: Skipped,
+    /// What to tell the user.
+    pub notes: Vec<String>,
 }
 
 /// Why an image is not in the set.
@@ -70,8 +72,15 @@ impl<'a> Reader<'a> {
     /// [`Error::Data`] if the first image is broken, or if the sources are too large for memory and there is no cache.
     pub fn new(sources: &[&dyn Source], reading: &'a Reading) -> Result<Reader<'a>> {
         let total = sources.iter().map(|source| source.len() as u64).sum();
-        let mut reader =
-            Reader { reading, total, done: AtomicU64::new(0), first: None, packs: false, skipped: Vec::new() };
+        let mut reader = Reader {
+            reading,
+            total,
+            done: AtomicU64::new(0),
+            first: None,
+            packs: false,
+            skipped: Vec::new(),
+            notes: Vec::new(),
+        };
         let Some(first) = sources.first() else { return Ok(reader) };
         let size = reader.size(*first)?;
         let needed = u128::from(total) * (size[0] * size[1] * 3) as u128;
@@ -122,6 +131,8 @@ impl<'a> Reader<'a> {
     fn packed(&mut self, source: &dyn Source, size: [usize; 2], cache: &Path) -> Result<(Vec<u32>, Store)> {
         let path = pack::path(cache, source, self.reading, size);
         let bytes = size[0] * size[1] * 3;
+        let gib = (source.len() * bytes) as f64 / f64::from(1 << 30);
+        self.notes.push(format!("{gib:.2} GiB of decoded images are packed in {}", path.display()));
         if let Some(found) = pack::open(&path, bytes) {
             self.done.fetch_add(source.len() as u64, Ordering::Relaxed);
             self.skipped.extend(found.skipped);

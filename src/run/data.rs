@@ -56,7 +56,9 @@ pub fn run(args: &DataArgs) -> Result<()> {
     let begin = Instant::now();
     let splits = read(args)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let mut text = format!("{}, read in {seconds:.1} s\n", args.dir.display());
+    let count: usize = splits.each().map(|(_, set)| set.len()).sum();
+    let rate = thousands((count as f64 / seconds.max(1e-9)) as usize);
+    let mut text = format!("{}, read in {seconds:.1} s ({rate} images/s)\n", args.dir.display());
     if let (Kind::Cifar10, Some(folder)) = (args.kind, cifar10::folder(&args.dir)) {
         text += &batches(&folder)?;
     }
@@ -66,7 +68,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         figures::save(out, &sheet, &[("Software", "dbvq-wgpu".into()), ("Title", splits.train.name.clone())])?;
         let _ = writeln!(text, "wrote {}", out.display());
     } else {
-        text += "--out FILE.png draws some pictures of every class\n";
+        text += "--out FILE.png draws some images of every class\n";
     }
     print_document(&text)
 }
