@@ -9,6 +9,8 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use crate::error::catch_quietly;
+
 /// File names that are taken for pictures end so, in small letters or capitals.
 pub const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 /// Most pixels to a side.
@@ -63,7 +65,7 @@ fn resized(picture: &RgbImage, [height, width]: [usize; 2]) -> RgbImage {
 
 /// A mistake in a decoder shall cost one file, not the run.
 fn guarded(path: &Path) -> Result<RgbImage, String> {
-    let decoded = std::panic::catch_unwind(|| decode(path));
+    let decoded = catch_quietly(|| decode(path));
     decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))
 }
 
