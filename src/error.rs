@@ -3,9 +3,12 @@
 //! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::io::ErrorKind;
+use std::panic::{UnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,6 +47,32 @@ fn one_line(text: &str) -> String {
     let begin: String = line.chars().take(LONGEST / 2).collect();
     let end: String = line.chars().skip(count - LONGEST / 2).collect();
     format!("{begin}…{end}")
+}
+
+thread_local! {
+    /// Whether panics of this thread are expected.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `f` returns, or what its panic said. The panic is not printed: decoders of foreign files panic on some of them, and
+/// the caller has a sentence for that.
+///
+/// # Errors
+/// The text of the panic.
+pub fn catch_quietly<R>(f: impl FnOnce() -> R + UnwindSafe) -> Result<R, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if !EXPECTED.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = EXPECTED.replace(true);
+    let outcome = catch_unwind(f);
+    EXPECTED.set(outer);
+    outcome.map_err(|payload| panic_text(&*payload).into())
 }
 
 /// What the outside world did. Each variant has its own documented exit code ([`Error::exit_code`]).
@@ -188,6 +217,13 @@ mod tests {
         let long = Error::Data(format!("begins; {}; use another file", "é".repeat(1 << 20))).to_string();
         assert!(long.starts_with("begins; é") && long.ends_with("; use another file"), "{long}");
         assert_eq!(long.chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn expected_panics_are_caught_with_their_text() {
+        assert_eq!(catch_quietly(|| 3), Ok(3));
+        assert_eq!(catch_quietly(|| panic!("no such {}", "colour")), Err::<(), _>("no such colour".into()));
+        assert!(!EXPECTED.get());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::jpeg;
+use crate::error::catch_quietly;
 
 /// File names that are taken for images end so, in small letters or capitals.
 pub const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff"];
@@ -86,7 +87,7 @@ fn resized(picture: &RgbImage, [height, width]: [usize; 2]) -> RgbImage {
 
 /// A mistake in a decoder shall cost one file, not the run.
 fn guarded(path: &Path) -> Result<RgbImage, String> {
-    let decoded = std::panic::catch_unwind(|| decode(path));
+    let decoded = catch_quietly(|| decode(path));
     decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))
 }
 

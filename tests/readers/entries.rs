@@ -35,8 +35,9 @@ const MIB: usize = 1 << 20;
 const BINARY: Memory = Memory { constant: MIB, multiple: 32 };
 /// JSON becomes trees: a list of objects of one key takes some hundred times its text.
 const JSON: Memory = Memory { constant: MIB, multiple: 200 };
-/// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long.
-const TOML: Memory = Memory { constant: 2 * MIB, multiple: 800 };
+/// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long. A bridge has up to a million
+/// steps, of four numbers.
+const TOML: Memory = Memory { constant: 64 * MIB, multiple: 800 };
 /// Compressed data unpacks to 1,032 times its length at most, and is limited beside that.
 const ARCHIVE: Memory = Memory { constant: 4 * MIB, multiple: 4 * 1032 };
 /// A decoder may take 256 MiB; so may what it decodes to, and both are there twice while pixels change their form.

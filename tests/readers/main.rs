@@ -41,15 +41,15 @@ fn case(reader: &Reader, seeds: &[Seed], seed: u64, case: u64) -> Vec<u8> {
     (chosen.wrap)(mutated(&mut random, &all, &chosen.bytes))
 }
 
-/// Runs a case; what is wrong.
-fn run(reader: &Reader, bytes: &[u8]) -> Result<(), String> {
+/// Runs a case; the memory it took, bytes, or what is wrong.
+fn run(reader: &Reader, bytes: &[u8]) -> Result<usize, String> {
     let before = memory::begin();
     let outcome = catch_unwind(|| check(reader.name, bytes));
     let peak = memory::peak().saturating_sub(before);
     outcome.map_err(|panic| dbvq_wgpu::error::panic_text(&*panic).to_string())?;
     let most = reader.memory.constant + reader.memory.multiple * bytes.len();
     match peak <= most {
-        true => Ok(()),
+        true => Ok(peak),
         false => Err(format!("{peak} bytes of memory for a file of {}; {most} are allowed", bytes.len())),
     }
 }
@@ -67,15 +67,20 @@ fn hold(name: &str) {
         None => 0..number("DBVQ_READERS_CASES").unwrap_or(most),
     };
     let begin = Instant::now();
+    let mut most = 0;
     for number in cases.clone() {
         let bytes = case(reader, &seeds, seed, number);
-        if let Err(what) = run(reader, &bytes) {
-            let again = format!("DBVQ_READERS_SEED={seed} DBVQ_READERS_CASE={number}");
-            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
-            panic!("{what}\n{again} cargo test --test readers {name}\n{} bytes: {text:?}", bytes.len());
+        match run(reader, &bytes) {
+            Ok(peak) => most = most.max(peak),
+            Err(what) => {
+                let again = format!("DBVQ_READERS_SEED={seed} DBVQ_READERS_CASE={number}");
+                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+                panic!("{what}\n{again} cargo test --test readers {name}\n{} bytes: {text:?}", bytes.len());
+            }
         }
     }
-    eprintln!("{name}: {} files in {:.2} s", cases.count(), begin.elapsed().as_secs_f64());
+    let (count, seconds) = (cases.count(), begin.elapsed().as_secs_f64());
+    eprintln!("{name}: {count} files in {seconds:.2} s, at most {} KiB of memory", most >> 10);
 }
 
 macro_rules! tests {
