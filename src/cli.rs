@@ -27,7 +27,7 @@ use crate::run::{Device, adapters, presets, summary};
 use conformance::ConformanceFlags;
 
 /// Exit codes, printed below the help.
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, or --out would replace files of others, 3 wrong configuration, 4 no such adapter, 5 device lost, \
 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
 10 loss not finite, 11 run directory in use, 12 not conformant, 101 a bug, 129, 130 and 143 interrupted after saving.\n\
 DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
@@ -268,7 +268,22 @@ impl From<TrainFlags> for TrainArgs {
         let broken = if skip_broken { Broken::Skip } else { Broken::Error };
         let (stage, device) = (stage.map(Stage::from), device.into());
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, steps, sets, stage, data, broken, resize, from, resume, allow_bad_terminal, device }
+        let advise = true;
+        TrainArgs {
+            preset,
+            out,
+            steps,
+            sets,
+            stage,
+            data,
+            broken,
+            resize,
+            from,
+            resume,
+            allow_bad_terminal,
+            advise,
+            device,
+        }
     }
 }
 

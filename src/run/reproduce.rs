@@ -111,6 +111,7 @@ impl ReproduceArgs {
             broken: Broken::Error,
             resize: false,
             from,
+            advise: false,
             device: self.device.clone(),
         }
     }
