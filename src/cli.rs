@@ -28,8 +28,8 @@ use conformance::ConformanceFlags;
 use reading::ReadingFlags;
 
 /// Exit codes, printed below the help.
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, 3 wrong configuration, 4 no such adapter, 5 device lost, \
-6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, or --out would replace files of others, \
+3 wrong configuration, 4 no such adapter, 5 device lost, 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
 10 loss or samples not finite, 11 run directory in use, 12 not conformant, 101 a bug, 129, 130 and 143 interrupted after saving.\n\
 DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
 
@@ -268,7 +268,22 @@ impl From<TrainFlags> for TrainArgs {
         let reading = reading.into();
         let (stage, device) = (stage.map(Stage::from), device.into());
         sets.extend(seed.map(|n| format!("seed={n}")));
-        TrainArgs { preset, out, steps, sets, stage, data, size, reading, from, resume, allow_bad_terminal, device }
+        let advise = true;
+        TrainArgs {
+            preset,
+            out,
+            steps,
+            sets,
+            stage,
+            data,
+            size,
+            reading,
+            from,
+            resume,
+            allow_bad_terminal,
+            advise,
+            device,
+        }
     }
 }
 

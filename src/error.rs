@@ -78,7 +78,8 @@ pub fn catch_quietly<R>(f: impl FnOnce() -> R + UnwindSafe) -> Result<R, String>
 /// What the outside world did. Each variant has its own documented exit code ([`Error::exit_code`]).
 #[derive(Debug)]
 pub enum Error {
-    /// A flag or an argument makes no sense. Exit code 2 (clap's own code for the same thing).
+    /// A flag or an argument makes no sense, or `--out` would replace what this program did not write. Exit code 2 (clap's own
+    /// code for wrong usage).
     Usage(String),
     /// A configuration file, preset or `--set` is wrong. Exit code 3.
     Config(String),

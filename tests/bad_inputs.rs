@@ -179,7 +179,7 @@ fn a_read_only_run_directory_is_9() {
     let before = checkpoint(&run);
     let place = run.display();
     let mount = format!("mount --bind '{place}' '{place}' && mount -o remount,ro,bind '{place}'");
-    let mut resumed = training("toy", &run, 2, 2);
+    let mut resumed = training("toy", &run, 4, 2);
     resumed.arg("--resume");
     let mut sample = program();
     sample.args(["sample", "--count", "4", "--out"]).arg(run.join("samples")).arg(&run);

@@ -220,6 +220,13 @@ fn a_log_without_its_checkpoint_is_kept() {
         std::fs::remove_file(old.join(file)).expect("it was written");
     }
     says(add(training("toy", &old, 6, 2), &["--resume"]), 7, &["the log reaches step 6"]);
+    // A run whose configuration is gone goes on by its checkpoint.
+    let bare = dir.path().join("bare");
+    training("toy", &bare, 4, 2).assert().success();
+    std::fs::remove_file(bare.join("config.toml")).expect("it was written");
+    says(training("toy", &bare, 4, 2), 2, &["holds a run already"]);
+    says(add(training("toy", &bare, 6, 2), &["--resume"]), 0, &["training"]);
+    assert_eq!(checkpoint(&bare).0, 6);
     // A folder without a run is begun, and that is said.
     let new = dir.path().join("new");
     std::fs::create_dir(&new).expect("a folder");

@@ -57,13 +57,15 @@ fn look(out: &Path) -> Result<Found> {
     Ok(if lost { Found::Lost(logged) } else { Found::Begun })
 }
 
-/// Whether `out` is the directory of a run: it has a lock or a checkpoint, and a configuration.
+/// Whether `out` is the directory of a run: it has a checkpoint, or a lock and a configuration, which must be a run's.
 ///
 /// # Errors
 /// Those of the configuration.
 fn is_run(out: &Path) -> Result<bool> {
-    let marked = out.join(LOCK).is_file() || checkpoint::step(out).is_some();
-    if !marked || !out.join(CONFIG).is_file() {
+    if !out.join(CONFIG).is_file() {
+        return Ok(checkpoint::step(out).is_some());
+    }
+    if !out.join(LOCK).is_file() && checkpoint::step(out).is_none() {
         return Ok(false);
     }
     run_dir::stored(out).map(|_| true)
@@ -130,9 +132,11 @@ pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<S
         }
         (Found::Lost(step), _) => {
             let what = format!("the log reaches step {step}, but the checkpoint is gone");
-            let advice = "put checkpoint.safetensors back and go on with --resume, or begin anew in another --out";
-            let what = format!("{what}; {advice}");
+            let what = format!("{what}; put checkpoint.safetensors back, or begin anew in another --out");
             Err(if resume { Error::checkpoint(out, what) } else { Error::Usage(format!("{shown}: {what}")) })
+        }
+        (Found::Begun, false) if is_same(&out.join(CONFIG), input) => {
+            Err(Error::Usage(of_others(&out.join(CONFIG), input)))
         }
         (Found::Nothing | Found::Begun, false) => Ok(Start::New),
         (Found::Nothing, true) => {
@@ -150,9 +154,8 @@ pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<S
 
 /// The sentence on a file that is of no run.
 fn of_others(file: &Path, input: &str) -> String {
-    let same = file.canonicalize().ok().is_some_and(|file| Path::new(input).canonicalize().ok() == Some(file));
     let shown = file.display();
-    match same {
+    match is_same(file, input) {
         true => {
             format!("--out would replace {shown}, the configuration that this training is given; choose another --out")
         }
@@ -160,9 +163,15 @@ fn of_others(file: &Path, input: &str) -> String {
     }
 }
 
+/// Whether `file` is the one that was given as configuration.
+fn is_same(file: &Path, input: &str) -> bool {
+    file.canonicalize().ok().is_some_and(|file| Path::new(input).canonicalize().ok() == Some(file))
+}
+
 /// A run that goes on must be the same run, of at least as many steps as it has done.
 fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
-    let stored = run_dir::stored(out)?;
+    // Without a configuration the checkpoint says what it is of.
+    let stored = if out.join(CONFIG).is_file() { run_dir::stored(out)? } else { wanted.clone() };
     agree(&stored, wanted)?;
     let (steps, Some(mut done)) = (wanted.train().steps, checkpoint::step(out)) else { return Ok(Start::Checkpoint) };
     if done >= steps {

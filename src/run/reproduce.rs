@@ -115,6 +115,7 @@ impl ReproduceArgs {
             reading: self.reading,
             size: None,
             from,
+            advise: false,
             device: self.device.clone(),
         }
     }

@@ -45,6 +45,8 @@ pub struct TrainArgs {
     pub size: Option<u32>,
     /// The run whose weights this stage starts from.
     pub from: Option<PathBuf>,
+    /// Say at the end what the run is good for.
+    pub advise: bool,
     /// The adapter.
     pub device: Device,
 }
@@ -121,7 +123,9 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let ended = gpu::catch(|| session.run());
     keep_caches(&session.gpu);
     ended?;
-    note!("next: {PROGRAM} sample {} --out {}", quoted(&args.out), quoted(&args.out.join("samples")));
+    if args.advise {
+        note!("next: {PROGRAM} sample {} --out {}", quoted(&args.out), quoted(&args.out.join("samples")));
+    }
     Ok(())
 }
 

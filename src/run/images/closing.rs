@@ -22,7 +22,9 @@ pub(super) fn say(args: &TrainArgs, config: &ImagesConfig, stage: Stage, evaluat
     if let Some(line) = evaluation.and_then(|evaluation| reached(args, config, stage, evaluation)) {
         note!("{line}");
     }
-    note!("next: {}", next(args, stage));
+    if args.advise {
+        note!("next: {}", next(args, stage));
+    }
 }
 
 fn reached(args: &TrainArgs, config: &ImagesConfig, stage: Stage, evaluation: &Map<String, Value>) -> Option<String> {
