@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, adapters, none_found};
+use crate::gpu::{AdapterFacts, adapters, hiding, none_found};
 
 /// Prints the list, as JSON for programs.
 ///
@@ -16,6 +16,9 @@ pub fn run(json: bool) -> Result<()> {
         true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
         false => list.iter().map(text).collect(),
     })?;
+    if let Some(variables) = hiding().filter(|_| !list.is_empty()) {
+        note!("note: {variables}");
+    }
     match list.is_empty() {
         false => Ok(()),
         true => Err(Error::Adapter(none_found())),

@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 
 use self::draws::{DataCodes, Draws};
 use self::fid::Distances;
-use super::read;
 use super::trained::{Prior, Trained};
+use super::{read, sample};
 use crate::config::Stage;
 use crate::data::Broken;
 use crate::error::{Error, Result};
@@ -155,7 +155,6 @@ pub struct Evaluation {
 /// # Errors
 /// As [`evaluate`], and [`Error::Io`] for the files.
 pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let evaluation = evaluate(args)?;
     let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
     run_dir::write(&args.out.join("evaluation.json"), text.as_bytes())?;
@@ -168,7 +167,7 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates. Samples are kept in `args.out`, which exists.
+/// Evaluates. Samples are kept in `args.out`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do what is asked,
@@ -184,6 +183,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
     }
     let wants = |metric: Metric| args.metrics.contains(&metric);
+    for trained in &runs {
+        if let Prior::Diffusion(model) = &trained.prior {
+            sample::check_steps(model, args.sampler, args.steps)?;
+        }
+    }
     let distances = if wants(Metric::Fid) { Distances::open(&first.gpu, args)? } else { None };
     let pictures = read(&args.data, Broken::Error, false, &first.config)?;
     let count = count(args, pictures.held_out.len())?;
@@ -194,6 +198,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     }
     let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
     missing::sentences(missing.iter()).iter().for_each(|sentence| note!("{sentence}"));
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
         missing.iter().any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
     };
