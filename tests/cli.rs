@@ -133,6 +133,30 @@ fn a_wrong_adapter_is_4_and_lists_the_right_ones() {
     with(&["adapters"]).assert().success().stdout(contains(first));
 }
 
+/// On a machine with no other interface than the ones that WGPU_BACKEND leaves out.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_variable_that_hides_the_adapters_is_named() {
+    let hidden = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = with(arguments);
+        command.envs(variables.iter().copied());
+        command
+    };
+    let dir = folder();
+    let out = dir.path().join("out");
+    let train = ["train", "toy", "--steps", "2", "--out", out.to_str().expect("a plain path")];
+    for command in [&["adapters"][..], &["adapters", "--json"], &train] {
+        let words = ["WGPU_BACKEND=dx12 hides", "unset WGPU_BACKEND"];
+        fails(hidden(&[("WGPU_BACKEND", "dx12")], command), 4, &words);
+    }
+    let of_vulkan = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")];
+    fails(hidden(&of_vulkan, &["adapters"]), 4, &["VK_DRIVER_FILES=/nowhere.json"]);
+    let of_loader = [("WGPU_BACKEND", "vulkan"), ("VK_LOADER_DRIVERS_DISABLE", "*")];
+    fails(hidden(&of_loader, &["adapters"]), 4, &["VK_LOADER_DRIVERS_DISABLE=*"]);
+    let named = [&train[..], &["--adapter", "none such"]].concat();
+    fails(hidden(&[("WGPU_BACKEND", "vulkan")], &named), 4, &["'none such'", "WGPU_BACKEND=vulkan may hide others"]);
+}
+
 #[test]
 fn memory_that_is_out_is_6() {
     let dir = folder();

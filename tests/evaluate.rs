@@ -99,6 +99,26 @@ fn samples_are_kept_and_a_longer_evaluation_begins_with_them() {
 }
 
 #[test]
+fn all_held_out_pictures_are_taken_where_they_are_few() {
+    let out = runs().join("few");
+    let call = evaluate(&["pixelcnn"], &out, &["--metrics", "codes"]);
+    { call }.assert().success().stderr(contains("--count 8: all held-out pictures"));
+    assert_eq!(evaluation(&out)["codes"][0]["count"], 8);
+}
+
+#[test]
+fn without_weights_there_is_a_dash_and_the_reason() {
+    let out = runs().join("weightless");
+    let call = evaluate(&["pixelcnn", "vqvae"], &out, &["--metrics", "fid,codes", "--count", "2"]);
+    let said = { call }.assert().success();
+    let table = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
+    assert!(table.contains('—') && table.contains("No fid of") && table.contains("--inception FILE"), "{table}");
+    let missing = &evaluation(&out)["missing"];
+    assert_eq!(missing.as_array().map(Vec::len), Some(1), "{missing}");
+    assert_eq!(missing[0]["metrics"], serde_json::json!(["fid"]));
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_said_in_one_sentence() {
     let fails = |names: &[&str], arguments: &[&str], code: i32, words: &str| {
         let out = runs().join("refused");
@@ -111,6 +131,22 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
     fails(&["prior"], &["--count", "9"], 2, "has 8 held-out pictures");
     fails(&["prior"], &["--count", "0"], 2, "--count must be at least 1");
     fails(&["prior"], &["--time-budget", "0"], 2, "--time-budget 0");
+    fails(&["prior"], &["--reference", "a.npz"], 2, "--inception");
+    let weights = ["--inception", "none.safetensors"];
+    let with = |more: &[&'static str]| [&weights[..], more].concat();
+    fails(&["prior"], &with(&["--metrics", "kl", "--reference", "a.npz"]), 2, "add it to --metrics");
+    fails(&["prior"], &with(&["--save-stats", "stats.zip"]), 2, "ends in .npz");
+    fails(&["prior"], &with(&["--save-stats", "no folder/stats.npz"]), 2, "its folder is not there");
+    fails(&["prior"], &with(&["--reference", "none.npz"]), 9, "none.npz");
+    let foreign = runs().join("foreign.npz");
+    std::fs::write(&foreign, b"mine").expect("a file");
+    let file = foreign.to_str().expect("a plain path");
+    let out = runs().join("refused");
+    for (flag, code, words) in [("--save-stats", 2, "holds no statistics"), ("--reference", 8, "it is no .npz")] {
+        let call = evaluate(&["prior"], &out, &["--inception", "none.safetensors", flag, file]);
+        { call }.assert().code(code).stderr(contains(words));
+    }
+    assert_eq!(std::fs::read(&foreign).expect("it is still there"), b"mine");
     fails(&["nowhere"], &["--count", "4"], 7, "is no run directory");
     fails(&["prior"], &["--count", "4", "--metrics", "kl", "--sampling-steps", "41"], 2, "--sampling-steps");
 }

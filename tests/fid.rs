@@ -2,8 +2,13 @@
 //! weights, images and features, which both sides make from the same random numbers. With `DBVQ_TWIN=FOLDER` what we say
 //! goes into the folder, for the script to compare all of it. The networks need a GPU adapter.
 
+mod common;
+#[path = "common/pictures.rs"]
+mod tiny;
+
 use std::path::{Path, PathBuf};
 
+use assert_cmd::assert::OutputAssertExt;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::inception::{FEATURES, Inception};
 use dbvq_wgpu::nn::checkpoint::{self, Entry};
@@ -12,6 +17,7 @@ use dbvq_wgpu::run::fid::{
     FeatureNetwork, Features, Statistics, frechet_distance, kid, mmd2, read_npz, warning, write_npz,
 };
 use dbvq_wgpu::tensor::Shape;
+use predicates::str::contains;
 use serde_json::{Map, Value, json};
 
 /// Of everything that is random here.
@@ -215,6 +221,45 @@ fn statistics_go_to_and_from_numpys_files() {
     renamed.collect::<Vec<_>>().into_iter().for_each(|at| without[at] = b'z');
     refuses(&without, "it has no array `sigma`");
     assert_eq!(read_npz(&folder.path().join("none.npz")).expect_err("no file").exit_code(), 9);
+}
+
+/// `evaluate --metrics fid` with random weights: statistics that were saved are those of the data.
+#[test]
+fn a_command_compares_with_statistics_of_a_file() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    tiny::folder(&data, 48);
+    let [inception, stats, out] = ["weights.safetensors", "stats.npz", "out"].map(|name| folder.path().join(name));
+    weights(&gpu(), &inception);
+    tiny::train("vqvae", &data, &run, 2).assert().success();
+    let mut pixelcnn = tiny::train("pixelcnn", &data, &folder.path().join("pixelcnn"), 2);
+    for set in ["layers=2", "channels=8", "head=8"] {
+        pixelcnn.args(["--set", &format!("pixelcnn.{set}")]);
+    }
+    pixelcnn.arg("--from").arg(&run).assert().success();
+    let evaluate = |more: &[&str]| {
+        let mut call = common::program();
+        call.arg("evaluate").arg(folder.path().join("pixelcnn")).args(["--metrics", "fid", "--count", "4"]);
+        call.arg("--data").arg(&data).arg("--out").arg(&out).arg("--inception").arg(&inception).args(more);
+        call.assert()
+    };
+    let row = || {
+        let text = std::fs::read_to_string(out.join("evaluation.json")).expect("an evaluation");
+        text.parse::<Value>().expect("JSON")["fid"][0].clone()
+    };
+    let file = stats.to_str().expect("a plain path");
+    evaluate(&["--save-stats", file]).success().stdout(contains("100 subsets of 2 images")).stdout(contains("±"));
+    assert_eq!((&row()["fid_reference"], &row()["subsets"]), (&Value::Null, &json!([100, 2])));
+    let saved = read_npz(&stats).expect("statistics");
+    assert_eq!((saved.n, saved.mean.len()), (Some(4), FEATURES));
+    evaluate(&["--reference", file]).success().stdout(contains("FID, reference")).stdout(contains("stats.npz"));
+    let (reference, of_data) = (row()["fid_reference"].as_f64(), row()["fid_data"].as_f64());
+    let (reference, of_data) = (reference.expect("a number"), of_data.expect("a number"));
+    assert!((reference / of_data - 1.0).abs() < 1e-9, "{reference} and {of_data}");
+    // Statistics of other features than the network's.
+    write_npz(&stats, &Statistics::of(&rows(0, 40, 6)).expect("statistics")).expect("a file");
+    evaluate(&["--reference", file]).code(8).stderr(contains("statistics of 6 features, Inception-v3 gives 2048"));
+    evaluate(&["--reference", file, "--save-stats", file]).code(2).stderr(contains("is the file of --reference"));
 }
 
 #[test]

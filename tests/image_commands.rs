@@ -105,7 +105,7 @@ fn a_diffusion_prior_samples() {
     }
     assert_eq!(text["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(Path::new(&text["run"]), runs().join("prior"));
-    assert_eq!(image::open(out.join("samples.png")).expect("a picture").width(), 5 * 66 + 2);
+    assert_eq!(image::open(out.join("samples.png")).expect("a picture").width(), 5 * 130 + 2);
 
     // The same again, a part of it, another seed, another rule for codes.
     let again = sample("b", &["--count", "5"]);
@@ -200,7 +200,7 @@ fn every_stage_reconstructs_alike() {
         .stderr(contains("grey.jpg: 60 x 40, its middle is scaled to 32 x 32"))
         .stderr(contains("fits.png").count(0));
     let picture = image::open(out.join("reconstructions.png")).expect("a picture").into_rgb8();
-    assert_eq!(picture.dimensions(), (3 * 66 + 2, 2 * 66 + 2), "originals above reconstructions");
+    assert_eq!(picture.dimensions(), (3 * 130 + 2, 2 * 130 + 2), "originals above reconstructions");
     assert_eq!(picture.get_pixel(2, 2).0, [0, 0, 99]);
     assert_eq!(summary(&out)["images"], 3);
 }
@@ -237,7 +237,11 @@ fn both_priors_fill_a_hole_and_leave_the_rest() {
         }
         assert!(fillings[0] != fillings[1] && fillings[3] != fillings[4], "{run}: fillings differ");
         let picture = image::open(out.join("inpainting.png")).expect("a picture");
-        assert_eq!((picture.width(), picture.height()), (5 * 66 + 2, 2 * 66 + 2), "original, masked, three fillings");
+        let [wide, high] = [picture.width(), picture.height()];
+        assert!(
+            wide > 5 * 128 && high > 2 * 128 && high < 3 * 128,
+            "original, masked, three fillings: {wide} x {high}"
+        );
         let [seen, unseen] = [fill("b", &[&fits], &[]), fill("c", &[&secret], &[])];
         let [seen, unseen] = [seen, unseen].map(|out| tensors(&out.join("samples.safetensors")));
         assert_ne!(seen["originals"], unseen["originals"]);
@@ -277,7 +281,8 @@ fn chains_are_strips_and_animations() {
         let frame = frames.len() / 7;
         assert_ne!(frames[..frame], frames[6 * frame..], "{kind}: something happens");
         let strip = image::open(out.join("chain.png")).expect("a picture");
-        assert_eq!((strip.width(), strip.height()), (7 * 66 + 2, rows as u32 * 66 + 2));
+        let [wide, high] = [strip.width(), strip.height()];
+        assert!(wide > 7 * 128 && high > 128 * rows as u32 && high < 128 * (rows as u32 + 1), "{wide} x {high}");
         let control = png(&out.join("chain-animated.png")).info().animation_control.expect("an animation");
         assert_eq!(control.num_frames, 7);
         let text = said(&out.join("chain-animated.png"));
@@ -312,7 +317,15 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     fails(inpaint("prior", &["--known", "no.png", "--mask", "left"]), 8, "no.png");
     let tall = folder.path().join("tall.png");
     GrayImage::new(8, 32).save(&tall).expect("a temporary file");
-    fails(inpaint("prior", &[&hole[..], &[text(&tall)]].concat()), 8, "is 8 x 32");
+    fails(inpaint("prior", &[&hole[..], &[text(&tall)]].concat()), 2, "128 of 255 or more; the most is 0");
+    fails(inpaint("prior", &[&hole[..], &["none.png"]].concat()), 8, "none.png");
+    fails(inpaint("prior", &[&hole[..], &["left", "--sampler", "dpmpp2m"]].concat()), 2, "takes ancestral steps");
+    fails(inpaint("prior", &[&hole[..], &["left", "--scale", "0"]].concat()), 2, "--scale 0 must be 1 to 128");
+    fails(call("chain", "prior", &["--sampler", "ddim"]), 2, "takes ancestral steps");
+    fails(call("sample", "prior", &["--guidance", "-1", "--class", "0"]), 2, "0 or above");
+    fails(call("sample", "prior", &["--codes", "softmax", "--temperature", "1e-300"]), 2, "1e-20 to 1e20");
+    fails(call("sample", "prior", &["--count", "256", "--scale", "99999"]), 2, "--scale 99999");
+    assert!(!out.exists(), "what is refused leaves no folder");
     fails(call("chain", "pixelcnn", &[]), 2, "chains are of a diffusion prior");
     fails(call("chain", "prior", &["--mask", "left"]), 2, "--known");
     fails(call("chain", "prior", &["--from-step", "41"]), 2, "levels are 1 to 40");
@@ -354,6 +367,8 @@ fn the_toy_refuses_what_only_image_runs_have() {
     };
     fails(call("sample", &["--codes", "softmax"]), 2, "are for image runs");
     fails(call("inpaint", &["--known", "0=0", "--mask", "left"]), 2, "are for image runs");
+    fails(call("inpaint", &["--known", "0=0", "--paste"]), 2, "are for image runs");
+    fails(call("sample", &["--scale", "2"]), 2, "are for image runs");
     fails(call("inpaint", &["--known", "0=0", "4=4"]), 2, "one list");
     fails(call("reconstruct", &["--images", "a.png"]), 2, "serves image runs");
 }
@@ -385,7 +400,13 @@ fn classes_are_told_to_both_priors() {
         fails(call("c", &["--class", "10"]), 2, "none of its classes 0 to 9");
         let guided = ["--class", "3", "--guidance", "2"];
         match stage {
-            "prior" => assert_ne!(third, sample("d", &guided)),
+            "prior" => {
+                assert_ne!(third, sample("d", &guided));
+                assert_eq!(sample("e", &["--class", "3", "--guidance", "0"]), sample("f", &[]), "no class");
+                fails(call("g", &["--class", "3", "--guidance", "1e30"]), 10, "--guidance 1e30 drives the samples out");
+                assert!(!folder.path().join("g/samples.safetensors").exists());
+                assert!(!folder.path().join("g/samples.png").exists());
+            }
             _ => fails(call("d", &guided), 2, "for diffusion priors"),
         }
     }

@@ -18,6 +18,10 @@ pub(super) const BACKEND: &str = "WGPU_BACKEND";
 /// Vulkan's loader.
 enum Loader {
     /// This system does not have one, or needs none.
+    #[cfg_attr(
+        any(windows, target_os = "linux", target_os = "android"),
+        allow(dead_code, reason = "these systems reach GPUs through it")
+    )]
     Needless,
     /// It is there.
     Present,
@@ -39,7 +43,7 @@ pub(super) fn sentence(hidden: Vec<String>) -> String {
     Absence { variables: variables(), hidden, loader: loader() }.sentence()
 }
 
-/// Those of the variables that are set, with their values, as the tail of a sentence; empty if none is.
+/// That those of the variables which are set may hide adapters, as the tail of a sentence; empty if none is.
 pub(super) fn hint() -> String {
     hint_of(&variables())
 }
@@ -82,7 +86,8 @@ impl Absence {
         let none = "no GPU adapter was found";
         if !self.hidden.is_empty() {
             let (set, hidden) = (listed(&of_wgpu), self.hidden.join(", "));
-            return format!("{none}: {set} hides those that there are ({hidden}); unset {BACKEND}");
+            let besides = hint_of(&of_vulkan);
+            return format!("{none}: {set} hides those that there are ({hidden}); unset {BACKEND}{besides}");
         }
         match &self.loader {
             Loader::Missing(why) => format!(
@@ -123,6 +128,8 @@ mod tests {
             assert!(backend.contains(words), "{words}: {backend}");
         }
         assert!(!backend.contains("install"), "nothing is missing: {backend}");
+        let masked = said_of(&[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")], &["llvmpipe (gl)"]);
+        assert!(masked.contains("unset WGPU_BACKEND; VK_DRIVER_FILES=/none.json may hide others"), "{masked}");
         let both = said_of(&[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")], &[]);
         for words in ["VK_DRIVER_FILES=/none.json tells the Vulkan loader", "unset VK_DRIVER_FILES"] {
             assert!(both.contains(words), "{words}: {both}");

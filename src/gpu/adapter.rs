@@ -15,6 +15,12 @@ pub fn none_found() -> String {
     absence::sentence(hidden.iter().map(|adapter| name(adapter.get_info())).collect())
 }
 
+/// Which variables may hide adapters beside those that are found, if any is set.
+pub fn hiding() -> Option<String> {
+    let hint = absence::hint();
+    (!hint.is_empty()).then(|| hint.trim_start_matches("; ").to_string())
+}
+
 /// How instances are made, but for what the environment says.
 fn descriptor(backends: wgpu::Backends) -> wgpu::InstanceDescriptor {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();

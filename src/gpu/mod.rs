@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashMap;
 
-pub use adapter::{adapters, every_adapter, find_adapter, none_found};
+pub use adapter::{adapters, every_adapter, find_adapter, hiding, none_found};
 pub use counters::Counters;
 pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
 pub use launches::Launch;

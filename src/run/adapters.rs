@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::print_document;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterFacts, every_adapter, none_found};
+use crate::gpu::{AdapterFacts, every_adapter, hiding, none_found};
 
 /// Prints the list, OpenGL's adapters too, as JSON for programs.
 ///
@@ -16,6 +16,9 @@ pub fn run(json: bool) -> Result<()> {
         true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
         false => list.iter().map(|facts| text(facts, list.iter().all(|facts| facts.backend == "gl"))).collect(),
     })?;
+    if let Some(variables) = hiding().filter(|_| !list.is_empty()) {
+        note!("note: {variables}");
+    }
     match list.is_empty() {
         false => Ok(()),
         true => Err(Error::Adapter(none_found())),

@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 
 use dbvq_wgpu::config::Experiment;
-use dbvq_wgpu::data::{self, Kind, Reading};
+use dbvq_wgpu::data::{self, Fit, Kind, Reading};
 use dbvq_wgpu::error::{Error, Result};
 use dbvq_wgpu::kernels_test::vectors;
 use dbvq_wgpu::run::fid::read_npz;
@@ -201,7 +201,7 @@ fn picture(bytes: &[u8]) -> Result<()> {
     let picture = data::picture(&file, None).map_err(wrong)?;
     let pixels = picture.width() as usize * picture.height() as usize;
     assert_eq!(picture.as_raw().len(), 3 * pixels, "three bytes a pixel");
-    let (square, _) = data::square(&file, 8).map_err(wrong)?;
+    let (square, _) = data::square(&file, 8, Fit::Crop).map_err(wrong)?;
     assert_eq!(square.dimensions(), (8, 8));
     Ok(())
 }

@@ -105,6 +105,9 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     };
     let heads = levels.iter().map(|t| (1, format!("t = {t}"))).collect();
     output.picture("chain.png", &Page { heads, rows: (0..shown).map(row).collect() }.draw())?;
+    if shown < rows {
+        note!("chain.png shows the first {shown}; chain.safetensors has all");
+    }
     let columns = pictures::columns(shown);
     let still = |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
     output.animation("chain-animated.png", &frames.iter().map(still).collect::<Vec<_>>())?;

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use self::draws::{DataCodes, Draws};
 use self::fid::Distances;
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
+use super::sample;
 use super::trained::{Prior, Trained};
 use crate::config::Stage;
 use crate::error::{Error, Result};
@@ -175,7 +176,7 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates. Samples are kept in `args.out`, which exists.
+/// Evaluates. Samples are kept in `args.out`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do what is asked,
@@ -191,6 +192,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
     }
     let wants = |metric: Metric| args.metrics.contains(&metric);
+    for trained in &runs {
+        if let Prior::Diffusion(model) = &trained.prior {
+            sample::check_steps(model, args.sampler, args.steps)?;
+        }
+    }
     let distances = if wants(Metric::Fid) { Distances::open(&first.gpu, args)? } else { None };
     let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
     let count = count(args, pictures.held_out.len())?;
@@ -201,6 +207,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     }
     let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
     missing::sentences(missing.iter()).iter().for_each(|sentence| note!("{sentence}"));
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
         missing.iter().any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
     };

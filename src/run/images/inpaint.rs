@@ -108,7 +108,10 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     output
         .picture("inpainting.png", &picture(&files[..shown], &holed, &drawn.images, [size, look.zoom(size), count]))?;
     if shown < files.len() {
-        note!("inpainting.png shows the first {shown} of {} pictures; --separate writes all", files.len());
+        note!(
+            "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
+            files.len()
+        );
     }
     if look.separate {
         let name = |i: usize| format!("{:04}-{:04}", i / count, i % count);

@@ -80,6 +80,9 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let (columns, zoom) = (pictures::columns(shown.min(indices.len())), args.pictures.zoom(config.size));
     let picture = pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
     output.picture("reconstructions.png", &picture)?;
+    if shown < indices.len() {
+        note!("reconstructions.png shows the first {shown}; reconstructions.safetensors has all");
+    }
     if args.pictures.separate {
         let look = [config.size, args.pictures.scale.unwrap_or(1)];
         output.each("reconstructions", &images, look, |i| format!("{i:06}"))?;

@@ -139,6 +139,9 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let mut output = Output::new(&args.out, &trained, facts);
     let images = &drawn.images[..shown * trained.image()];
     output.picture("samples.png", &pictures::sheet(images, size, pictures::columns(shown), look.zoom(size)))?;
+    if shown < drawn.images.len() / trained.image() {
+        note!("samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file");
+    }
     if look.separate {
         output.each("samples", &drawn.images, [size, look.scale.unwrap_or(1)], |i| format!("{i:06}"))?;
     }
@@ -159,11 +162,7 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
             if how.images.way != Way::default() {
                 return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
             }
-            let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
-            model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
-            if sampler == Sampler::PaperLiteral && steps != model.bridge.steps() {
-                return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", model.bridge.steps())));
-            }
+            check_steps(model, how.sampler, how.steps)?;
         }
         Prior::PixelCnn(_) if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() => {
             let what =
@@ -173,6 +172,17 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
         Prior::PixelCnn(_) => {}
     }
     trained.check_class(&how.images)
+}
+
+/// An error if the sampler does not take so many steps, or the bridge has fewer.
+pub(super) fn check_steps(model: &Diffusion, sampler: Option<Sampler>, steps: Option<usize>) -> Result<()> {
+    let all = model.bridge.steps();
+    let (sampler, steps) = sampler_of(sampler, steps, all);
+    model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+    if sampler == Sampler::PaperLiteral && steps != all {
+        return Err(Error::Usage(format!("--sampler paper-literal takes all {all} steps")));
+    }
+    Ok(())
 }
 
 /// Draws, and says how.
