@@ -79,6 +79,17 @@ fn batches_are_told_from_the_official_ones() {
     ] {
         outcome = outcome.stdout(contains(words));
     }
+    #[cfg(unix)]
+    {
+        let link = dir.path().join("data_batch_3.bin");
+        std::os::unix::fs::symlink("gone", &link).expect("a link");
+        data("cifar10", dir.path(), &[])
+            .assert()
+            .code(8)
+            .stderr(contains("link to gone").and(contains("--skip-broken")));
+        data("cifar10", dir.path(), &["--skip-broken"]).assert().success().stdout(contains("1 left out:"));
+        std::fs::remove_file(link).expect("it is there");
+    }
     std::fs::write(dir.path().join("data_batch_5.bin"), vec![2; 3072]).expect("a temporary file");
     data("cifar10", dir.path(), &[]).assert().code(8).stderr(contains("data_batch_5.bin").and(contains("offset 0")));
 }

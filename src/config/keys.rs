@@ -6,7 +6,8 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 
 /// What people write as keys and `train` takes as flags, or in its first place.
-const FLAGS: [(&str, &str); 9] = [
+const FLAGS: [(&str, &str); 10] = [
+    ("data", "name the folder with train's --data"),
     ("from", "name the run with train's --from"),
     ("out", "name the run directory with train's --out"),
     ("stage", "choose it with train's --stage"),
@@ -46,6 +47,10 @@ pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> R
         if !known.contains(&path) {
             return Err(Error::Config(format!("{whose}: unknown key `{path}`{}", hint(&path, known))));
         }
+        let section = format!("{path}.");
+        if !value.is_table() && known.iter().any(|key| key.starts_with(&section)) {
+            return Err(Error::Config(format!("{whose}: `{path}` is a section{}", of_flag(&path).unwrap_or_default())));
+        }
         if let Value::Table(inner) = value {
             check(inner, &format!("{path}."), known, whose)?;
         }
@@ -56,8 +61,8 @@ pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> R
 /// What may be meant by the key `path`: a flag, keys that end alike, else the one most alike.
 fn hint(path: &str, known: &[String]) -> String {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().replace('-', "_").to_lowercase();
-    if let Some((_, what)) = FLAGS.iter().find(|(flag, _)| *flag == last(path)).filter(|_| !path.contains('.')) {
-        return format!("; it is no key: {what}");
+    if let Some(flag) = of_flag(path) {
+        return flag;
     }
     let alike: Vec<&str> = known.iter().map(String::as_str).filter(|key| last(key) == last(path)).collect();
     match &alike[..] {
@@ -74,6 +79,13 @@ fn hint(path: &str, known: &[String]) -> String {
             format!("; did you mean {some} or another that ends in {}?", last(path))
         }
     }
+}
+
+/// What to say of a key that is a flag.
+fn of_flag(path: &str) -> Option<String> {
+    let name = path.replace('-', "_").to_lowercase();
+    let (_, what) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
+    Some(format!("; it is no key: {what}"))
 }
 
 /// The candidate most like `word`, if any is.

@@ -164,7 +164,7 @@ fn split_list(root: &Path, split: usize) -> Result<Option<PathBuf>> {
 
 /// Where the images of lists lie: in `images` beside them, or everywhere below `root`.
 pub(super) fn listed_images(root: &Path) -> Result<PathBuf> {
-    for name in ["images", "imgs", "pictures"] {
+    for name in ["images", "image", "imgs", "img", "pictures"] {
         let folder = root.join(name);
         if is_folder(&folder)? {
             return Ok(folder);

@@ -78,8 +78,12 @@ impl Passed {
         }
         if !self.empty.is_empty() {
             let count = self.empty.len();
-            let plural = if count == 1 { "folder has" } else { "folders have" };
-            notes.push(format!("{whose}: {count} {plural} no image and is no class: {}", shown(&self.empty)));
+            let what = if count == 1 {
+                "folder without an image is no class"
+            } else {
+                "folders without an image are no classes"
+            };
+            notes.push(format!("{whose}: {count} {what}: {}", shown(&self.empty)));
         }
         notes
     }
@@ -113,7 +117,7 @@ mod tests {
         assert!(notes[0].starts_with("data: passed over 2 .txt, 1 without an ending, 1 .heic, 4 hidden"), "{notes:?}");
         assert!(notes[0].contains(".DS_Store, ._a.png, @eaDir and 1 more"), "{notes:?}");
         assert!(notes[1].contains("convert .heic to PNG"), "{notes:?}");
-        assert!(notes[2].contains("1 folder has no image and is no class: c"), "{notes:?}");
+        assert!(notes[2].contains("1 folder without an image is no class: c"), "{notes:?}");
     }
 
     #[test]

@@ -352,7 +352,7 @@ fn what_is_passed_over_is_counted() {
     assert_eq!((splits.train.classes.len(), splits.train.counts()), (2, vec![3, 4]));
     let notes = splits.notes.join("; ");
     for words in
-        ["1 .heic", "1 .db", "1 .txt", "3 hidden", ".DS_Store", "@eaDir", "__MACOSX", "convert .heic", "no class: c"]
+        ["1 .heic", "1 .db", "1 .txt", "3 hidden", ".DS_Store", "@eaDir", "__MACOSX", "convert .heic", "is no class: c"]
     {
         assert!(notes.contains(words), "{words}: {notes}");
     }

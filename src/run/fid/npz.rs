@@ -185,7 +185,7 @@ mod tests {
         let with = |old: &str, new: &str| [&header(&[3])[..10], text(old, new).as_bytes(), &[0; 24]].concat();
         assert_eq!(parse(&with("<f8", "<f4")[..], 3), Ok((vec![3], vec![0.0; 3])));
         assert_eq!(parse(&with("<f8", ">f8")[..], 3), Ok((vec![3], vec![0.0; 3])));
-        assert_eq!(parse(&with("False", "True")[..], 3), Ok((vec![3], vec![0.0; 3])));
+        assert_eq!(parse(&with("False", "True ")[..], 3), Ok((vec![3], vec![0.0; 3])));
         assert!(parse(&with("<f8", "<i8")[..], 3).is_err_and(|e| e.contains("'<i8'")));
         assert!(parse(&with("<f8", "|O")[..], 3).is_err_and(|e| e.contains("Python objects")));
         assert!(parse(&with("(3,)", "(9,)")[..], 3).is_err_and(|e| e.contains("[9]")));
