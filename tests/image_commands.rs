@@ -197,7 +197,7 @@ fn every_stage_reconstructs_alike() {
     on("reconstruct", "vqvae", &out, &["--images", text(&fits), text(&grey), text(&clear)])
         .assert()
         .success()
-        .stderr(contains("grey.jpg: 60 x 40, its middle is scaled to 32 x 32"))
+        .stderr(contains("grey.jpg: 60×40, its middle is scaled to 32×32"))
         .stderr(contains("fits.png").count(0));
     let picture = image::open(out.join("reconstructions.png")).expect("a picture").into_rgb8();
     assert_eq!(picture.dimensions(), (3 * 130 + 2, 2 * 130 + 2), "originals above reconstructions");

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::{checkpoint, data_set, from, train};
+use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 
 fn set(mut command: Command, sets: &[&str]) -> Command {
@@ -47,9 +48,13 @@ fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
         assert_eq!(std::fs::read(prior.join("vqvae.safetensors")).expect("a copy"), frozen, "{name}");
         assert_eq!(std::fs::read(vqvae.join("checkpoint.safetensors")).expect("a checkpoint"), frozen, "{name}");
     }
-    // Latents of the two distances are different things.
-    let mut other = from(train("prior", &data, &folder.path().join("other"), 2), &folder.path().join("cosine-vqvae"));
-    other.assert().code(7).stderr(contains("is no VQ-VAE of this preset"));
+    // Latents of the two distances are different things: a stage takes that of its VQ-VAE, and no other.
+    let cosine = folder.path().join("cosine-vqvae");
+    let mut other = from(train("prior", &data, &folder.path().join("other"), 2), &cosine);
+    other.args(["--set", "vqvae.distance=euclidean"]);
+    other.assert().code(3).stderr(contains("vqvae.distance").and(contains("--from")));
+    let mut same = from(train("prior", &data, &folder.path().join("same"), 2), &cosine);
+    same.assert().success().stderr(contains("vqvae.distance = \"cosine\" (not \"euclidean\")"));
 }
 
 #[test]

@@ -260,3 +260,29 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     unknown.arg("--resume");
     fails(unknown, 9, "data.txt");
 }
+
+#[test]
+fn runs_that_know_their_images_by_former_checksums_go_on() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (data, run) = (data_set(&dir.path().join("data"), 20), dir.path().join("run"));
+    train("vqvae", &data, &run, 2).assert().success();
+    let now = std::fs::read_to_string(run.join("data.txt")).expect("what the run keeps");
+    assert!(now.starts_with("folder: ") && now.contains("train: 20 images of 32x32, checksum "), "{now}");
+    let splits = dbvq_wgpu::data::open(&data, None, &dbvq_wgpu::data::Reading::default()).expect("a data set");
+    let sets = [("train", splits.train), ("held out", splits.test.expect("a test batch"))];
+    let line = |(name, set): &(&str, dbvq_wgpu::data::ImageSet)| {
+        let checksum = set.checksum_of_pixels().expect("in memory");
+        format!("{name}: {} pictures of 32x32, blake3 {checksum}\n", set.len())
+    };
+    let former: String = sets.iter().map(line).collect();
+    std::fs::write(run.join("data.txt"), former.replace("blake3 ", "blake3 0")).expect("a file");
+    let resumed = || {
+        let mut command = train("vqvae", &data, &run, 4);
+        command.arg("--resume");
+        command
+    };
+    fails(resumed(), 8, "not the images that the run began with");
+    std::fs::write(run.join("data.txt"), former).expect("a file");
+    resumed().assert().success();
+    assert_eq!(std::fs::read_to_string(run.join("data.txt")).expect("it is there"), now);
+}

@@ -221,7 +221,7 @@ impl Batches {
         let mut digests = Vec::with_capacity(self.labels.len());
         for batch in &self.files {
             let mut reader =
-                BufReader::with_capacity(1 << 20, File::open(&batch.path).map_err(Error::io(&batch.path))?);
+                BufReader::with_capacity(20 * RECORD, File::open(&batch.path).map_err(Error::io(&batch.path))?);
             let mut record = vec![0; RECORD];
             let end =
                 self.files.iter().map(|b| b.first).find(|first| *first > batch.first).unwrap_or(self.labels.len());
