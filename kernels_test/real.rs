@@ -142,6 +142,27 @@ impl Real {
         self.map(y, partial, own)
     }
 
+    /// 1/√x of an x that no error makes less than `least`, a sum of squares and a constant: 5 ULP, and 2.5 of the quotient.
+    /// Errors may be as large as x itself, so the bound is not of first order but of the interval.
+    pub fn inverse_root(self, least: f64) -> Real {
+        let (x, least) = (self.value, least.min(self.value));
+        let at = |x: f64| 1.0 / x.sqrt();
+        let steep = |x: f64| 0.5 / (x * x.sqrt());
+        let (y, slope) = (at(x), steep(x));
+        let within = |f: &dyn Fn(f64) -> f64, error: f64| {
+            let (low, high) = ((x - error).max(least), x + error);
+            (f(low) - f(x)).max(f(x) - f(high))
+        };
+        let (own, likely) = (7.5 * U * y, within(&at, self.likely));
+        let partial = Partial {
+            value: -slope,
+            bound: within(&steep, self.bound) + 3.0 * 7.5 * U * slope,
+            size: slope * (1.0 + 1.5 * self.excess() / x),
+        };
+        let mapped = self.map(y, partial, own);
+        Real { bound: within(&at, self.bound) + own, likely: likely + own, ..mapped }
+    }
+
     /// σ(x) by `accurate_sigmoid`.
     pub fn sigmoid(self) -> Real {
         let y = 1.0 / (1.0 + (-self.value).exp());
@@ -247,7 +268,8 @@ impl Mul for Real {
             tangent: self.value * b.tangent + b.value * self.tangent,
             bound: carried(self.bound, b.bound) + own,
             likely: carried(self.likely, b.likely) + own,
-            size: value.abs() + left * b.excess() + right * self.excess(),
+            // The last is of second order, and all there is of a square of what cancels wholly.
+            size: value.abs() + left * b.excess() + right * self.excess() + U * self.excess() * b.excess(),
             node: tape::node([(self.node, b.factor()), (b.node, self.factor())]),
         }
     }
@@ -326,6 +348,18 @@ mod tests {
         let h = 1e-6;
         let slope = (f(x(0.7 + h)).value - f(x(0.7 - h)).value) / (2.0 * h);
         assert!((f(x(0.7)).tangent - slope).abs() < 1e-8);
+    }
+
+    #[test]
+    fn an_inverse_root_is_bounded_by_what_it_cannot_fall_below() {
+        let x = Real::within(1e-5, 1e-3);
+        let y = x.inverse_root(1e-5);
+        assert!((y.value - 1e5f64.sqrt()).abs() < 1e-9);
+        // From 1e-5 up to 1.01e-3, never below.
+        assert!(y.bound > 0.9 * y.value && y.bound < y.value, "{}", y.bound);
+        let narrow = Real { tangent: 1.0, ..Real::within(4.0, 1e-6) }.inverse_root(1e-5);
+        assert!((narrow.tangent + 0.0625).abs() < 1e-12);
+        assert!((narrow.bound - (0.0625e-6 + 7.5 * U * 0.5)).abs() < 1e-9, "{}", narrow.bound);
     }
 
     #[test]

@@ -28,7 +28,7 @@ const FAULTS: [(&str, &str, &str, &str); 5] = [
         "group_norm_silu_constant_group",
         "group_norm",
         "dx[at.x] = rstd * (g - means.x - xhat * means.y);",
-        "dx[at.x] = rstd * (g - 0.999 * means.x - xhat * means.y);",
+        "dx[at.x] = rstd * (g - 0.5 * means.x - xhat * means.y);",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! Group and layer normalisation, with and without SiLU.
 
-use super::{Case, Input, Real};
+use super::{Case, Input, Real, U};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
@@ -49,9 +49,10 @@ pub(crate) fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4], eps: f6
         let scale = Real::rounded(1.0 / places.len() as f64);
         let mean = Real::sum(places.iter().map(|&(at, _)| x[0][at])) * scale;
         let squares = places.iter().map(|&(at, _)| (x[0][at] - mean) * (x[0][at] - mean));
-        let deviation = (Real::sum(squares) * scale + Real::rounded(eps)).sqrt();
+        // No rounding makes a sum of squares negative, nor ε much smaller.
+        let inverse = (Real::sum(squares) * scale + Real::rounded(eps)).inverse_root(eps * (1.0 - 4.0 * U));
         for &(at, channel) in &places {
-            y[at] = x[1][channel] * ((x[0][at] - mean) * (Real::constant(1.0) / deviation)) + x[2][channel];
+            y[at] = x[1][channel] * ((x[0][at] - mean) * inverse) + x[2][channel];
         }
     }
     y

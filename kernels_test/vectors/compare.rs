@@ -284,6 +284,7 @@ pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Re
             expected.len()
         ));
     }
+    bounded("out", place, expected.iter().map(|want| want.bound))?;
     let mut tally = Tally::default();
     for (want, &given) in expected.iter().zip(&file.values) {
         let allowed = allowance(want, given, file.single);
@@ -297,7 +298,19 @@ pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Re
     })
 }
 
+/// An error where something has no finite bound: nothing could be compared.
+fn bounded(part: &str, place: &Place, bounds: impl Iterator<Item = f64>) -> Result<(), String> {
+    let unbounded = bounds.enumerate().find(|(_, bound)| !bound.is_finite());
+    let Some((element, _)) = unbounded else { return Ok(()) };
+    let name = place.name;
+    Err(format!(
+        "{part}.{name} has no finite bound from number {element} on, since rounding in f32 may make 0 of what is divided by; give \
+         the op other numbers"
+    ))
+}
+
 fn gradient_agrees(place: &Place, slopes: &[Slope], file: &File) -> Result<(), String> {
+    bounded("grad", place, slopes.iter().map(|slope| slope.bound))?;
     let mut tally = Tally::default();
     for (slope, &given) in slopes.iter().zip(&file.values) {
         let allowed = slope_allowance(slope, given, file.single);

@@ -133,14 +133,16 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
         Value::Null,
     ];
     let mut all = 0;
-    for bytes in golden() {
-        let (header, data) = parts(&bytes);
+    for (number, bytes) in golden().iter().enumerate() {
+        let (header, data) = parts(bytes);
         let header: Value = serde_json::from_str(header.trim_end()).expect("a golden vector has a header");
         let params = header["__metadata__"]["params"].as_str().unwrap_or("{}");
         let params: Value = serde_json::from_str(params).expect("parameters are JSON");
         let own = params.as_object().expect("an object").keys().map(String::as_str);
         let more =
             ["stride", "padding", "axis", "scale", "eps", "groups", "output_padding", "length", "entries", "done"];
+        // Those of other operations with a few files only.
+        let more = more.into_iter().filter(|_| number.is_multiple_of(5));
         for name in own.chain(more) {
             for value in &odd {
                 let mut params = params.clone();
@@ -152,7 +154,7 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
             }
         }
     }
-    assert!(all > 4000, "{all}");
+    assert!(all > 3000, "{all}");
 }
 
 /// Only reads: a parameter that is right may ask for more than a test should compute.

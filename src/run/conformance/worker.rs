@@ -167,7 +167,8 @@ fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
     let Some(evidence) = outcome.evidence.take() else { return };
     let Some(folder) = std::env::var_os(dump::VARIABLE) else { return };
     outcome.detail += &match dump::write(Path::new(&folder), name, mode, &outcome.detail, &evidence) {
-        Ok(place) => format!("; dumped to {}", place.display()),
+        // The same words for every mode, so that modes that say the same are told together.
+        Ok(place) => format!("; dumped to {}", place.parent().unwrap_or(&place).display()),
         Err(error) => format!("; not dumped: {error}"),
     };
 }
