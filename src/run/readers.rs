@@ -13,7 +13,8 @@ use super::{conformance, download, fid, figures, images, run_dir};
 use crate::config::ImagesConfig;
 use crate::data::cifar10::OFFICIAL;
 use crate::error::{Error, Result};
-use crate::{gpu, nn};
+use crate::gpu;
+use crate::nn;
 
 /// Steps in `bytes` of a checkpoint.
 ///
