@@ -79,6 +79,8 @@ fn a_batch_in_parts_is_the_same_step() {
             let mut command = train(stage, &data, &out, 3);
             command.args(["--set", "unet.dropout=0.3", "--set", &format!("stages.{stage}.batch=8")]);
             command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
+            // Slow: in two steps at the full learning rate, rounding grows.
+            command.args(["--set", &format!("stages.{stage}.warmup=100")]);
             let mut command = if stage == "vqvae" { command } else { from(command, &vqvae) };
             command.assert().success();
             out
