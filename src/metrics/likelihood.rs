@@ -32,12 +32,13 @@ fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
 /// together, in bits a code. Biased upwards while S is small beside the number of likely fillings.
 pub fn joint_bits(log_p: &[f64], positions: usize) -> f64 {
     let joint = log_p.chunks_exact(positions).map(|sample| sample.iter().sum::<f64>());
-    -log_mean_exp(joint) / (positions as f64 * LN_2)
+    // Not minus nothing for a certain code.
+    (0.0 - log_mean_exp(joint)) / (positions as f64 * LN_2)
 }
 
 /// The mean over positions of −log₂ (1/S) Σ_s p_s(q_i): of each hidden code alone, in bits a code.
 pub fn single_bits(log_p: &[f64], positions: usize) -> f64 {
-    let of = |i: usize| -log_mean_exp(log_p.iter().skip(i).step_by(positions).copied());
+    let of = |i: usize| 0.0 - log_mean_exp(log_p.iter().skip(i).step_by(positions).copied());
     (0..positions).map(of).sum::<f64>() / (positions as f64 * LN_2)
 }
 

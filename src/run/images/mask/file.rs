@@ -55,7 +55,7 @@ pub(super) fn cells(file: &Path, grid: usize) -> Result<Vec<bool>> {
     }
     let square = if shown.width() == shown.height() { "" } else { ", of its middle square" };
     let (count, by) = (hole.iter().filter(|&&h| h).count(), mask.rule());
-    note!("{}: {count} of {grid} x {grid} cells are hole{square}: {by}", file.display());
+    note!("{}: {count} of {grid} x {grid} cells are hole{square}, by {by}", file.display());
     Ok(hole)
 }
 
@@ -113,14 +113,12 @@ impl Values {
         cells
     }
 
-    /// How the hole was told, for people.
+    /// What pixels of the hole have, for people.
     fn rule(&self) -> String {
+        let (noun, more) = if self.by == By::Opacity { ("opacity", "more opaque") } else { ("brightness", "brighter") };
         match self.threshold {
-            HALF => format!("where it is {} (128 of 255 or more)", self.by.name()),
-            _ => format!(
-                "where it has the {} of its two values",
-                if self.by == By::Opacity { "more opaque" } else { "brighter" }
-            ),
+            HALF => format!("{noun} 128 of 255 or more"),
+            _ => format!("the {more} of its two values"),
         }
     }
 
@@ -130,7 +128,7 @@ impl Values {
         if everything {
             let rule = self.rule();
             return format!(
-                "everything is hole: each of the {grid} x {grid} cells has a pixel {rule}; leave {opposite} what is known, or \
+                "everything is hole: each of the {grid} x {grid} cells has a pixel of {rule}; leave {opposite} what is known, or \
                  sample instead"
             );
         }
@@ -262,11 +260,7 @@ mod tests {
             ("labels.png", labels.into(), "the most is 2"),
             ("faint.png", faint.into(), "no pixel is opaque (128 of 255 or more; the most is 31)"),
             ("white.png", GrayImage::from_pixel(8, 8, Luma([255])).into(), "everything is hole"),
-            (
-                "bright.png",
-                bright.into(),
-                "everything is hole: each of the 4 x 4 cells has a pixel where it is bright (128",
-            ),
+            ("bright.png", bright.into(), "everything is hole: each of the 4 x 4 cells has a pixel of brightness 128"),
             ("even.png", rgb([255, 0, 0], [0, 255, 0]).into(), "equally bright"),
         ] {
             let error = read(name, picture, 4).expect_err(name);
