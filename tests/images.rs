@@ -283,7 +283,7 @@ fn runs_that_know_their_images_by_former_checksums_go_on() {
         command.arg("--resume");
         command
     };
-    fails(resumed(), 8, "not the images that the run began with");
+    resumed().assert().code(8).stderr(contains("not the images that the run began with"));
     std::fs::write(run.join("data.txt"), former).expect("a file");
     resumed().assert().success();
     assert_eq!(std::fs::read_to_string(run.join("data.txt")).expect("it is there"), now);
