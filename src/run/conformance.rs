@@ -159,7 +159,9 @@ fn known(file: Option<&Path>) -> Result<Vec<KnownFailure>> {
 
 /// Where a signal ended the run, how far it had come.
 fn stopped(report: &Report, adapters: &[AdapterFacts], jobs: usize, signal: usize) -> Option<String> {
-    if signal == 0 {
+    let done = |adapter: &AdapterReport| adapter.cases.len() + adapter.probes.len() == jobs;
+    // A signal that came after the last job has stopped nothing.
+    if signal == 0 || report.adapters.len() == adapters.len() && report.adapters.iter().all(done) {
         return None;
     }
     let at = report.adapters.last().map_or(String::new(), |adapter| {
