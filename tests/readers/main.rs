@@ -11,10 +11,11 @@ mod mutate;
 
 use std::panic::catch_unwind;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use corpus::Seed;
+use dbvq_wgpu::config::ImagesConfig;
 use dbvq_wgpu::run::readers;
 use entries::{ALL, Reader, check};
 use mutate::{Random, mutated};
@@ -25,8 +26,12 @@ const ARCHIVES: u64 = 2000;
 /// The seed of all of them.
 const SEED: u64 = 1;
 
-/// Memory is counted for the process: one reader at a time.
+/// Memory is counted for the process: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -55,7 +60,7 @@ fn run(reader: &Reader, bytes: &[u8]) -> Result<usize, String> {
 }
 
 fn hold(name: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let reader = ALL.iter().find(|reader| reader.name == name).expect("a reader of the list");
     let (seeds, seed) = (corpus::of(name), number("DBVQ_READERS_SEED").unwrap_or(SEED));
     for valid in &seeds {
@@ -119,6 +124,7 @@ tests!(
 
 #[test]
 fn caches_give_back_what_was_kept() {
+    let _alone = alone();
     let valid = |name: &str| corpus::of(name)[0].file();
     assert_eq!(readers::draws(&valid("draws")), 12);
     assert_eq!(readers::features(&valid("features")), 20 + 42);
@@ -132,10 +138,31 @@ fn caches_give_back_what_was_kept() {
     assert_eq!(readers::latents(&file).expect("it is there"), 15);
 }
 
+/// Sizes with which arithmetic overflowed, and texts that take too long.
+#[test]
+fn configurations_out_of_bounds_are_refused_by_name() {
+    let _alone = alone();
+    let huge = u32::MAX as usize + 1;
+    for (text, words) in [
+        ("[unet]\nmultipliers = []\nattention = [0]".into(), "unet.multipliers must not be empty"),
+        (format!("[unet]\nmultipliers = [{huge}, {huge}, {huge}]"), "unet.base times its multipliers"),
+        (format!("[unet]\nblocks = {huge}"), "unet.blocks = 4294967296 is over 1024"),
+        (format!("[vqvae]\nsize = {huge}"), "vqvae.size = 4294967296 is over 8192"),
+        (format!("[vqvae]\ncodes = {huge}"), "vqvae.codes = 4294967296 is over 65536"),
+        (format!("[pixelcnn]\nlayers = {huge}"), "pixelcnn.layers = 4294967296 is over 1024"),
+        ("[pixelcnn]\nkernel = 4294967295".into(), "pixelcnn.kernel = 4294967295 is over 31"),
+        (format!("{} = 1", "a".repeat(1 << 19)), "unknown key `aaaa"),
+        ("#\n".repeat(1 << 20), "2097152 bytes are too many for a configuration"),
+    ] {
+        let error = ImagesConfig::parse(&text, "own.toml", &[]).expect_err("refused");
+        assert!(error.exit_code() == 3 && error.to_string().contains(words), "{words}: {error}");
+    }
+}
+
 /// Files that are small, or made of the smallest pieces that there are, and want much memory.
 #[test]
 fn greedy_files_get_no_more_memory_than_others() {
-    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     for (name, bytes) in corpus::greedy() {
         let reader = ALL.iter().find(|reader| reader.name == name).expect("a reader of the list");
         run(reader, &bytes).unwrap_or_else(|what| panic!("{name}: {what}"));
@@ -157,6 +184,7 @@ fn every_reader_has_its_test_and_its_fuzz_target() {
 
 #[test]
 fn cases_are_the_same_every_time_and_differ_from_each_other() {
+    let _alone = alone();
     let reader = ALL.iter().find(|reader| reader.name == "log").expect("a reader of the list");
     let seeds = corpus::of("log");
     let all = || (0..50).map(|i| case(reader, &seeds, SEED, i)).collect::<Vec<_>>();
@@ -167,7 +195,7 @@ fn cases_are_the_same_every_time_and_differ_from_each_other() {
 
 #[test]
 fn memory_and_messages_are_watched() {
-    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let memory = entries::Memory { constant: 1 << 20, multiple: 1 };
     let greedy = |bytes: &[u8]| {
         drop(std::hint::black_box(vec![bytes.len() as u8; 3 << 20]));
