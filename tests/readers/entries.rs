@@ -1,5 +1,6 @@
 //! One function for each reader of foreign bytes. The tests beside this file and the fuzz targets in `fuzz` call the same
 //! functions; they may use public items of the library and [`readers`].
+#![allow(dead_code, reason = "the fuzz targets do not look at memory")]
 
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
