@@ -48,7 +48,7 @@ fn an_image_preset_that_makes_no_sense_names_the_key() {
         ("joint.reg_tau=0", "joint.reg_tau"),
         ("stages.vqvae.accumulate=3", "stages.vqvae.accumulate"),
     ] {
-        let error = Experiment::load("cifar10-small", &[set.into()]).err().expect(set).to_string();
+        let error = Experiment::load("cifar10-small", &[set.into()]).expect_err(set).to_string();
         assert!(error.contains(key), "{set}: {error}");
     }
 }

@@ -11,6 +11,7 @@ use super::images::mask::{Mask, MaskShape};
 use super::reproduce::is_kept;
 use super::{conformance, download, fid, figures, images, run_dir};
 use crate::config::ImagesConfig;
+use crate::data::Fit;
 use crate::data::cifar10::OFFICIAL;
 use crate::error::{Error, Result};
 use crate::gpu;
@@ -47,7 +48,7 @@ pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
 /// # Errors
 /// [`Error::Data`] for the file, [`Error::Usage`] if all of it is a hole, or nothing.
 pub fn mask(file: PathBuf) -> Result<usize> {
-    let mask = Mask::new(&MaskShape::File(file), 4)?;
+    let mask = Mask::new(&MaskShape::File(file), 4, Fit::Crop)?;
     Ok(mask.hole.into_iter().filter(|&hole| hole).count())
 }
 

@@ -160,7 +160,11 @@ impl Start {
 fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
     let config = &trained.config.vqvae;
     if let Some(shape) = &args.mask {
-        return Ok(Start::Holed(Holed::new(trained, &args.known, Mask::new(shape, config.grid())?)?));
+        return Ok(Start::Holed(Holed::new(
+            trained,
+            &args.known,
+            Mask::new(shape, config.grid(), known::fit(&trained.config))?,
+        )?));
     }
     if args.known.is_empty() {
         return Ok(Start::Noise(args.count));

@@ -95,7 +95,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let config = &trained.config.vqvae;
     let (size, count, look) = (config.size, args.count.unwrap_or(COUNT), &args.pictures);
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let holed = Holed::new(&trained, &files, Mask::new(shape, config.grid())?)?;
+    let holed = Holed::new(&trained, &files, Mask::new(shape, config.grid(), known::fit(&trained.config))?)?;
     let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
     let begin = Instant::now();
     let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;

@@ -6,6 +6,14 @@ use crate::config::{ImagesConfig, Resize};
 use crate::data::{self, Fit, ImageSet};
 use crate::error::{Error, Result};
 
+/// How images that a user names get the size of the model: as those of the run's training did.
+pub(super) fn fit(config: &ImagesConfig) -> Fit {
+    match config.data.resize {
+        Resize::Squash => Fit::Squash,
+        Resize::Crop | Resize::Off => Fit::Crop,
+    }
+}
+
 /// The images `files` at the size of the model, with a word for each that had another: squashed where the run's training
 /// squashed its images, else their middle squares.
 ///
@@ -13,10 +21,8 @@ use crate::error::{Error, Result};
 /// [`Error::Data`] naming the file that is no image.
 pub(super) fn pictures(files: &[PathBuf], config: &ImagesConfig) -> Result<ImageSet> {
     let size = config.vqvae.size;
-    let (fit, how) = match config.data.resize {
-        Resize::Squash => (Fit::Squash, "it is squashed"),
-        Resize::Crop | Resize::Off => (Fit::Crop, "its middle is scaled"),
-    };
+    let fit = fit(config);
+    let how = if fit == Fit::Squash { "it is squashed" } else { "its middle is scaled" };
     let mut images = Vec::new();
     for file in files {
         let (picture, was) =

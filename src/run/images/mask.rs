@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::data::Fit;
 use crate::error::{Error, Result};
 
 /// What `--mask` may say.
@@ -60,11 +61,11 @@ pub(in crate::run) struct Mask {
 }
 
 impl Mask {
-    /// The cells that `shape` means on a latent grid.
+    /// The cells that `shape` means on a latent grid; a file is brought to its square as `fit` says.
     ///
     /// # Errors
     /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
-    pub fn new(shape: &MaskShape, grid: usize) -> Result<Mask> {
+    pub fn new(shape: &MaskShape, grid: usize, fit: Fit) -> Result<Mask> {
         let square = |n: usize, corner: usize| {
             let inside = |v: usize| (corner..corner + n).contains(&v);
             (0..grid * grid).map(|at| inside(at / grid) && inside(at % grid)).collect::<Vec<_>>()
@@ -74,7 +75,7 @@ impl Mask {
             MaskShape::TopLeft(n) => square(*n, 0),
             MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
             MaskShape::Right => (0..grid * grid).map(|at| at % grid >= grid.div_ceil(2)).collect(),
-            MaskShape::File(file) => file::cells(file, grid)?,
+            MaskShape::File(file) => file::cells(file, grid, fit)?,
         };
         if hole.iter().all(|&h| h == hole[0]) {
             let what = if hole[0] { "everything is hole; sample instead" } else { "there is no hole" };
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     fn cells(shape: &str, grid: usize) -> String {
-        let mask = Mask::new(&shape.parse().expect(shape), grid).expect(shape);
+        let mask = Mask::new(&shape.parse().expect(shape), grid, Fit::Crop).expect(shape);
         mask.hole.iter().map(|&hole| if hole { '#' } else { '.' }).collect()
     }
 
@@ -152,14 +153,14 @@ mod tests {
             assert_eq!(file.parse(), Ok(MaskShape::File(file.into())));
         }
         for (shape, word) in [("centre:0", "no hole"), ("centre:4", "everything"), ("topleft:9", "everything")] {
-            let error = Mask::new(&shape.parse().expect(shape), 4).err().expect(shape);
+            let error = Mask::new(&shape.parse().expect(shape), 4, Fit::Crop).err().expect(shape);
             assert!(error.exit_code() == 2 && error.to_string().contains(word), "{shape}: {error}");
         }
     }
 
     #[test]
     fn a_hole_is_filled_from_its_rim_and_nothing_else_changes() {
-        let mask = Mask::new(&MaskShape::Centre(2), 4).expect("a hole");
+        let mask = Mask::new(&MaskShape::Centre(2), 4, Fit::Crop).expect("a hole");
         let image: Vec<f32> = (0..16 * 16 * 3).map(|i| if i / 3 % 16 < 8 { -0.5 } else { 0.75 }).collect();
         let secret: Vec<f32> =
             image.iter().zip(mask.painted(&vec![1.0; image.len()], 16)).map(|(a, b)| a * b).collect();

@@ -13,7 +13,7 @@ use super::reconstruct::reconstructed;
 use super::sample;
 use super::trained::{Prior, Trained};
 use crate::config::ImagesConfig;
-use crate::data::ImageSet;
+use crate::data::{Fit, ImageSet};
 use crate::error::Result;
 use crate::run::Device;
 use crate::run::figures::{Block, Row, gallery};
@@ -133,7 +133,7 @@ impl Paper {
     }
 
     fn mask(&self, shape: &MaskShape) -> Result<Mask> {
-        Mask::new(shape, self.prior.config.vqvae.grid())
+        Mask::new(shape, self.prior.config.vqvae.grid(), Fit::Crop)
     }
 
     /// `count` fillings of the hole `shape` in `originals` by the prior of `trained`.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::EvaluateArgs;
 use super::draws::codes_of;
 use crate::config::Stage;
+use crate::data::Fit;
 use crate::error::Result;
 use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
 use crate::models::pixelcnn::PixelCnn;
@@ -113,7 +114,8 @@ pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) 
     let mut rows = Vec::new();
     for shape in holes(grid) {
         let settings = fitting(args.nll, pictures.held_out.len(), trained.config.bridge.steps);
-        let hidden = Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid)? };
+        let hidden =
+            Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid, Fit::Crop)? };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
             Prior::Diffusion(_) => hidden.diffusion()?,

@@ -3,11 +3,12 @@
 //! Where opacity varies the hole is what is opaque, else what is bright in any channel, from half on. A picture of two
 //! values has its hole at the larger one, however small both are.
 
+use std::ops::Range;
 use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Rgba};
 
-use crate::data;
+use crate::data::{self, Fit};
 use crate::error::{Error, Result};
 
 /// From here on a pixel is bright, or opaque: 128 of 255.
@@ -28,32 +29,34 @@ impl By {
     }
 }
 
-/// The middle square of a mask as numbers.
+/// A mask as numbers: all of it, or its middle square.
 struct Values {
-    side: usize,
+    height: usize,
+    width: usize,
     by: By,
-    /// [side, side], up to 3 · 65535.
+    /// [height, width], up to 3 · 65535.
     values: Vec<u32>,
     /// From which value on a pixel is hole.
     threshold: u32,
 }
 
-/// The cells of `grid` × `grid` that the picture `file` calls a hole: those with a pixel of it.
+/// The cells of `grid` × `grid` that the picture `file` calls a hole: those with a pixel of it. It is squashed or cut to its
+/// middle square as images are.
 ///
 /// # Errors
 /// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if nothing is hole, or everything.
-pub(super) fn cells(file: &Path, grid: usize) -> Result<Vec<bool>> {
+pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
     // Refuses what is damaged, cut off or gigantic.
     let damage = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
     let shown = data::picture(file, None).map_err(damage)?;
     let picture = decode(file).map_err(|e| damage(e.to_string()))?;
     let wrong = |what: String| Error::Usage(format!("--mask {}: {what}", file.display()));
-    let mask = values(&picture).map_err(|what| wrong(what.into()))?;
+    let mask = values(&picture, fit).map_err(|what| wrong(what.into()))?;
     let hole = mask.on_grid(grid);
     if hole.iter().all(|&h| h == hole[0]) {
         return Err(wrong(mask.refusal(hole[0], grid)));
     }
-    let square = if shown.width() == shown.height() { "" } else { ", of its middle square" };
+    let square = if shown.width() == shown.height() || fit == Fit::Squash { "" } else { ", of its middle square" };
     let (count, by) = (hole.iter().filter(|&&h| h).count(), mask.rule());
     note!("{}: {count} of {grid} x {grid} cells are hole{square}, by {by}", file.display());
     Ok(hole)
@@ -67,14 +70,19 @@ fn decode(file: &Path) -> image::ImageResult<DynamicImage> {
     Ok(picture)
 }
 
-/// What the middle square of `picture` says, or why it says nothing.
-fn values(picture: &DynamicImage) -> std::result::Result<Values, &'static str> {
+/// What `picture` says, or its middle square; or why it says nothing.
+fn values(picture: &DynamicImage, fit: Fit) -> std::result::Result<Values, &'static str> {
     let deep = picture.to_rgba16();
-    let side = deep.width().min(deep.height());
-    let [left, top] = [deep.width(), deep.height()].map(|length| (length - side) / 2);
-    let square: ImageBuffer<Rgba<u16>, Vec<u16>> = image::imageops::crop_imm(&deep, left, top, side, side).to_image();
+    let square: ImageBuffer<Rgba<u16>, Vec<u16>> = if fit == Fit::Squash {
+        deep
+    } else {
+        let side = deep.width().min(deep.height());
+        let [left, top] = [deep.width(), deep.height()].map(|length| (length - side) / 2);
+        image::imageops::crop_imm(&deep, left, top, side, side).to_image()
+    };
+    let [height, width] = [square.height(), square.width()].map(|length| length as usize);
     let alpha: Vec<u32> = square.pixels().map(|p| u32::from(p.0[3])).collect();
-    let of = |by: By, values: Vec<u32>, threshold: u32| Values { side: side as usize, by, values, threshold };
+    let of = |by: By, values: Vec<u32>, threshold: u32| Values { height, width, by, values, threshold };
     if alpha.iter().any(|&a| a != alpha[0]) {
         let threshold = two(&alpha).map_or(HALF, |[_, larger]| larger);
         return Ok(of(By::Opacity, alpha, threshold));
@@ -89,6 +97,22 @@ fn values(picture: &DynamicImage) -> std::result::Result<Values, &'static str> {
     }
 }
 
+/// The pixels of a side of `length` that belong to each of its `grid` cells: those whose middles lie in it, or the one in
+/// which its own middle lies.
+fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
+    let within = |at: usize, of: usize, count: usize| (2 * at + 1) * count / (2 * of);
+    let span = |cell: usize| {
+        if length < grid {
+            let pixel = within(cell, grid, length);
+            return pixel..pixel + 1;
+        }
+        let first = (0..length).position(|at| within(at, length, grid) == cell).unwrap_or(0);
+        let count = (first..length).take_while(|&at| within(at, length, grid) == cell).count();
+        first..first + count
+    };
+    (0..grid).map(span).collect()
+}
+
 /// The two values of `all`, if there are just two.
 fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
     let (least, most) = (*all.iter().min()?, *all.iter().max()?);
@@ -96,21 +120,15 @@ fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
 }
 
 impl Values {
-    /// Whether a cell has a pixel of the hole; of fewer pixels than cells, whether its pixel is one.
+    /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its pixel is one.
     fn on_grid(&self, grid: usize) -> Vec<bool> {
-        let hole = |row: usize, column: usize| self.values[row * self.side + column] >= self.threshold;
-        // The cell, or pixel, in which the middle of a pixel, or cell, lies.
-        let within = |at: usize, of: usize, count: usize| (2 * at + 1) * count / (2 * of);
-        if self.side < grid {
-            let pixel = |cell: usize| within(cell, grid, self.side);
-            return (0..grid * grid).map(|at| hole(pixel(at / grid), pixel(at % grid))).collect();
-        }
-        let mut cells = vec![false; grid * grid];
-        for (row, column) in (0..self.side * self.side).map(|at| (at / self.side, at % self.side)) {
-            let [y, x] = [row, column].map(|at| within(at, self.side, grid));
-            cells[y * grid + x] |= hole(row, column);
-        }
-        cells
+        let [rows, columns] = [self.height, self.width].map(|length| spans(length, grid));
+        let hole = |row: usize, column: usize| self.values[row * self.width + column] >= self.threshold;
+        let cell = |at: usize| {
+            let (rows, columns) = (rows[at / grid].clone(), columns[at % grid].clone());
+            rows.into_iter().any(|row| columns.clone().any(|column| hole(row, column)))
+        };
+        (0..grid * grid).map(cell).collect()
     }
 
     /// What pixels of the hole have, for people.
@@ -169,7 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join(name);
         picture.into().save(&file).expect("a temporary file");
-        Ok(cells(&file, grid)?.into_iter().map(|hole| if hole { '#' } else { '.' }).collect())
+        Ok(cells(&file, grid, Fit::Crop)?.into_iter().map(|hole| if hole { '#' } else { '.' }).collect())
     }
 
     const MIDDLE: &str = ".....##..##.....";
@@ -209,6 +227,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_is_squashed_where_images_are() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = folder.path().join("mask.png");
+        // The left half of a picture twice as wide as high.
+        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 32 { 255 } else { 0 }])).save(&file).expect("a picture");
+        for (fit, hole) in [(Fit::Squash, "##..##..##..##.."), (Fit::Crop, "##..##..##..##..")] {
+            let found: String =
+                cells(&file, 4, fit).expect("a mask").iter().map(|&h| if h { '#' } else { '.' }).collect();
+            assert_eq!(found, hole, "{fit:?}");
+        }
+        // Its left quarter is a column squashed, and nothing of the middle square.
+        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }])).save(&file).expect("a picture");
+        let squashed = cells(&file, 4, Fit::Squash).expect("a mask");
+        assert_eq!(squashed.iter().filter(|&&hole| hole).count(), 4);
+        assert!(cells(&file, 4, Fit::Crop).expect_err("nothing").to_string().contains("there is no hole"));
+    }
+
+    #[test]
     fn a_palette_and_single_bits_are_colours_too() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
@@ -220,7 +256,8 @@ mod tests {
             encoder.set_color(if palette.is_some() { png::ColorType::Indexed } else { png::ColorType::Grayscale });
             palette.into_iter().for_each(|colours: Vec<u8>| encoder.set_palette(colours));
             encoder.write_header().and_then(|mut w| w.write_image_data(&packed)).expect("a picture");
-            let hole: String = cells(&file, 4).expect("a mask").iter().map(|&h| if h { '#' } else { '.' }).collect();
+            let hole: String =
+                cells(&file, 4, Fit::Crop).expect("a mask").iter().map(|&h| if h { '#' } else { '.' }).collect();
             assert_eq!(hole, MIDDLE);
         }
     }
@@ -269,6 +306,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
         std::fs::write(&file, b"GIMP").expect("a temporary file");
-        assert_eq!(cells(&file, 4).expect_err("no picture").exit_code(), 8);
+        assert_eq!(cells(&file, 4, Fit::Crop).expect_err("no picture").exit_code(), 8);
     }
 }
