@@ -91,6 +91,13 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     Some(Packed { kept, skipped: contents.skipped, store })
 }
 
+/// How many images of `bytes` bytes are in the packed file `path`, if it is whole, and how many of them are what they were.
+pub fn count(path: &Path, bytes: usize) -> Option<[usize; 2]> {
+    let store = open(path, bytes)?.store;
+    let count = store.digests.len();
+    Some([count, (0..count).filter(|&i| store.image(i).is_ok()).count()])
+}
+
 /// Writes a packed file.
 pub(super) struct Packer {
     path: PathBuf,

@@ -104,6 +104,11 @@ pub fn features(bytes: &[u8]) -> usize {
     statistics + content.len() / 4
 }
 
+/// Images of 12 bytes in the packed file `file`, and how many of them are what they were.
+pub fn packed(file: &Path) -> Option<[usize; 2]> {
+    crate::data::count_packed(file, 12)
+}
+
 /// Codes in `bytes` of a file of samples that an evaluation keeps, of 4 codes below 16 a sample.
 pub fn draws(bytes: &[u8]) -> usize {
     parse_draws(bytes, 4, 16).map_or(0, |(codes, _)| codes.len())

@@ -1,5 +1,5 @@
 //! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of image runs `data.txt`,
-//! TensorBoard's event files, and a lock that keeps two runs apart. What may be trained into is told by [`super::claim`].
+//! TensorBoard's event files, and a lock that keeps two runs apart. What may be trained into is told by `run::claim`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};

@@ -29,7 +29,7 @@ pub struct FigureArgs {
 /// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
 ///
 /// # Errors
-/// As [`Trained::load`], and [`Error::Io`] for the files.
+/// As [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
 pub fn run(args: &FigureArgs) -> Result<()> {
     let files = ["figure-2-data.png", "figure-3-paths.png", "figure-11-codes.png", "training.png"];
     let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;

@@ -50,6 +50,7 @@ pub fn of(name: &str) -> Vec<Seed> {
         "log" => vec![plain(LOG)],
         "mask" => masks(),
         "npz" => statistics(),
+        "packed" => vec![plain(packed())],
         "picture" => pictures(),
         "pipelines" => vec![Seed { bytes: vec![7; 40], wrap: behind_checksum }, plain(behind_checksum(vec![7; 40]))],
         "report" => vec![plain(report())],
@@ -106,6 +107,18 @@ fn features() -> Vec<u8> {
 
 fn behind_checksum(bytes: Vec<u8>) -> Vec<u8> {
     [&blake3::hash(&bytes).as_bytes()[..], &bytes].concat()
+}
+
+/// A packed file of three images of 2 × 2, one of four left out.
+fn packed() -> Vec<u8> {
+    let images = [[7u8; 12], [9; 12], [11; 12]];
+    let digests = images.iter().flat_map(|image| blake3::hash(image).as_bytes()[..16].to_vec());
+    let lists: Vec<u8> = digests.chain([0u32, 1, 3].iter().flat_map(|i| i.to_le_bytes())).collect();
+    let checksum = blake3::hash(&lists).to_string();
+    let json = serde_json::json!({"count": 3, "bytes": 12, "checksum": checksum, "skipped": ["c.png is empty"]});
+    let json = json.to_string().into_bytes();
+    let length = (json.len() as u64).to_le_bytes();
+    [images.as_flattened(), &lists, &json, &length, b"dbvq-wgpu pack 1"].concat()
 }
 
 /// 16 slots of 64 bytes behind 16 of a checksum, the last one empty.

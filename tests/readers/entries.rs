@@ -45,7 +45,7 @@ const ARCHIVE: Memory = Memory { constant: 4 * MIB, multiple: 4 * 1032 };
 const PICTURE: Memory = Memory { constant: 1024 * MIB, multiple: 32 };
 
 /// All readers.
-pub const ALL: [Reader; 20] = [
+pub const ALL: [Reader; 21] = [
     Reader { name: "archive", read: archive, memory: ARCHIVE },
     Reader { name: "checkpoint", read: checkpoint, memory: BINARY },
     Reader { name: "cifar", read: cifar, memory: BINARY },
@@ -60,6 +60,7 @@ pub const ALL: [Reader; 20] = [
     Reader { name: "log", read: log, memory: JSON },
     Reader { name: "mask", read: mask, memory: PICTURE },
     Reader { name: "npz", read: npz, memory: ARCHIVE },
+    Reader { name: "packed", read: packed, memory: JSON },
     Reader { name: "picture", read: picture, memory: PICTURE },
     Reader { name: "pipelines", read: pipelines, memory: BINARY },
     Reader { name: "report", read: report, memory: JSON },
@@ -168,6 +169,11 @@ fn kernels(bytes: &[u8]) -> Result<()> {
 
 fn latents(bytes: &[u8]) -> Result<()> {
     readers::latents(&alone("latents/latents.bin", bytes)).map(drop)
+}
+
+fn packed(bytes: &[u8]) -> Result<()> {
+    let _ = readers::packed(&alone("packed/images.pack", bytes));
+    Ok(())
 }
 
 fn list(bytes: &[u8]) -> Result<()> {

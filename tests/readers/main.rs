@@ -114,6 +114,7 @@ tests!(
     log,
     mask,
     npz,
+    packed,
     picture,
     pipelines,
     report,
@@ -136,6 +137,8 @@ fn caches_give_back_what_was_kept() {
     let file = folder.path().join("latents.bin");
     std::fs::write(&file, valid("latents")).expect("a temporary file");
     assert_eq!(readers::latents(&file).expect("it is there"), 15);
+    std::fs::write(&file, valid("packed")).expect("a temporary file");
+    assert_eq!(readers::packed(&file), Some([3, 3]));
 }
 
 /// Sizes with which arithmetic overflowed, and texts that take too long.
