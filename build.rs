@@ -1,5 +1,5 @@
-//! Tells the program from which commit it is built: what `DBVQ_REVISION` says, else where git's HEAD stands, else that
-//! nobody knows.
+//! Tells the program from which commit it is built: what `DBVQ_REVISION` says, else in a release build where git's HEAD stands,
+//! else that nobody knows. A debug build does not look, or each commit would have everything compiled again.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,12 @@ fn main() {
     println!("cargo::rerun-if-env-changed=DBVQ_REVISION");
     let said = std::env::var("DBVQ_REVISION").ok().filter(|revision| !revision.trim().is_empty());
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let revision = said.or_else(|| head(&root)).unwrap_or_else(|| "unknown (built outside git)".into());
+    let release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let revision = match said {
+        Some(revision) => revision,
+        None if release => head(&root).unwrap_or_else(|| "unknown (built outside git)".into()),
+        None => "unknown (a debug build)".into(),
+    };
     println!("cargo::rustc-env=DBVQ_REVISION={}", revision.trim());
 }
 

@@ -154,7 +154,7 @@ fn a_variable_that_hides_the_adapters_is_named() {
     let of_loader = [("WGPU_BACKEND", "vulkan"), ("VK_LOADER_DRIVERS_DISABLE", "*")];
     fails(hidden(&of_loader, &["adapters"]), 4, &["VK_LOADER_DRIVERS_DISABLE=*"]);
     let named = [&train[..], &["--adapter", "none such"]].concat();
-    fails(hidden(&[("WGPU_BACKEND", "vulkan")], &named), 4, &["'none such'", "WGPU_BACKEND=vulkan may hide others"]);
+    fails(hidden(&[("WGPU_BACKEND", "vulkan")], &named), 4, &["'none such'", "WGPU_BACKEND=vulkan", "may hide others"]);
 }
 
 #[test]

@@ -65,6 +65,9 @@ pub fn run(args: &DataArgs) -> Result<()> {
     text += &report(&splits)?;
     if let Some(out) = &args.out {
         let sheet = figures::contact_sheet(&splits.train)?;
+        if let Some(folder) = out.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
         figures::save(out, &sheet, &[("Software", "dbvq-wgpu".into()), ("Title", splits.train.name.clone())])?;
         let _ = writeln!(text, "wrote {}", out.display());
     } else {
