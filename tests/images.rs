@@ -235,7 +235,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in the images of");
     std::fs::create_dir(out("empty")).expect("a folder");
     fails(train("vqvae", &out("empty"), &out("empty/../beside"), 2), 8, "no images here");
-    let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 2);
+    let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 4);
     other.arg("--resume");
     fails(other, 8, "not the images that the run began with");
     // A prior is no VQ-VAE to build on.
@@ -258,7 +258,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     again.arg("--resume").assert().success();
     // What the pictures were is not guessed.
     std::fs::write(vqvae.join("data.txt"), [0xff]).expect("a file");
-    let mut unknown = train("vqvae", &data, &vqvae, 2);
+    let mut unknown = train("vqvae", &data, &vqvae, 4);
     unknown.arg("--resume");
     fails(unknown, 9, "data.txt");
 }
