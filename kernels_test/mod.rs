@@ -14,7 +14,7 @@ mod real;
 mod slopes;
 mod tape;
 pub mod vectors;
-mod wrong;
+pub mod wrong;
 
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};

@@ -16,7 +16,7 @@ use super::decode::{EXTENSIONS, is_picture};
 use super::entries::{Entry, What, entries, name_of};
 use super::layout::{self, Layout, SPLITS, split_of};
 use super::lists::List;
-use super::load::{Reader, Source, from_file};
+use super::load::{Reader, Source, broken, from_file};
 use super::passed::{Passed, shown};
 use super::{Broken, Kind, Reading, Splits, mini_imagenet};
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ pub(super) fn scan_splits(root: &Path, folders: &[Option<PathBuf>; 3]) -> Result
         }
     }
     let scan = |folder: &Option<PathBuf>| folder.as_deref().map(Tree::scan).transpose();
-    let [mut train, mut val, mut test] = [scan(&folders[0])?, scan(&folders[1])?, scan(&folders[2])?];
+    let [mut train, val, test] = [scan(&folders[0])?, scan(&folders[1])?, scan(&folders[2])?];
     if let Some(train) = &mut train {
         // What lies beside the splits is told with the first of them.
         let mut beside = Tree::new(root);
@@ -87,10 +87,15 @@ pub(super) fn scan_splits(root: &Path, folders: &[Option<PathBuf>; 3]) -> Result
         train.passed.beside = beside.files.iter().map(|image| name_of(&image.path)).collect();
         train.unreadable.append(&mut beside.unreadable);
     }
+    Ok(with_shared_classes([train, val, test]))
+}
+
+/// The trees of the splits, classes counted in all as in the first where it has them.
+fn with_shared_classes([train, mut val, mut test]: [Option<Tree>; 3]) -> [Option<Tree>; 3] {
     for tree in [&mut val, &mut test].into_iter().flatten() {
         tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
     }
-    Ok([train, val, test])
+    [train, val, test]
 }
 
 /// The trees that lists make of the images beside them.
@@ -108,7 +113,7 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
         images.entry(below).or_default().push(i);
     }
     let mut owner: Vec<Option<usize>> = vec![None; all.files.len()];
-    let mut trees = [None, None, None];
+    let mut trees: [Option<Tree>; 3] = [None, None, None];
     for (split, path) in lists.iter().enumerate() {
         let Some(path) = path else { continue };
         let list = List::read(path)?;
@@ -166,16 +171,11 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
         let image = all.files[first].path.display();
         notes.push(format!("{unlisted} images are in no list and are not read, as {image}"));
     }
-    let [train, mut val, mut test] = trees;
-    let mut train: Option<Tree> = train;
-    for tree in [&mut val, &mut test].into_iter().flatten() {
-        tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
-    }
-    if let Some(train) = &mut train {
+    if let Some(train) = &mut trees[0] {
         train.unreadable = all.unreadable;
         train.passed = all.passed;
     }
-    Ok([train, val, test])
+    Ok(with_shared_classes(trees))
 }
 
 /// Reads the images of the trees; that of train must be there.
@@ -190,10 +190,7 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
     for tree in trees.iter().flatten() {
         for (path, why) in &tree.unreadable {
             if reading.broken == Broken::Error {
-                let path = path.display();
-                return Err(Error::Data(format!(
-                    "{path} {why}; mend or remove it, or leave out all such files with --skip-broken"
-                )));
+                return Err(broken(&path.display().to_string(), why));
             }
             skipped.push(format!("{} {why}", path.display()));
         }

@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
                     Err(Unfit::Broken(why)) if self.reading.broken == Broken::Skip => {
                         skipped.push(format!("{} {why}", source.name(i)));
                     }
-                    Err(Unfit::Broken(why)) => return Err(self.broken(&source.name(i), &why)),
+                    Err(Unfit::Broken(why)) => return Err(broken(&source.name(i), &why)),
                     Err(Unfit::Size(other)) => return Err(self.unequal(&source.name(i), other)),
                 }
             }
@@ -199,15 +199,11 @@ impl<'a> Reader<'a> {
             }
             match source.decode(i, self.reading) {
                 Ok(image) => self.first = Some((source.name(i), size_of(&image))),
-                Err(why) if self.reading.broken == Broken::Error => return Err(self.broken(&source.name(i), &why)),
+                Err(why) if self.reading.broken == Broken::Error => return Err(broken(&source.name(i), &why)),
                 Err(_) => {}
             }
         }
         self.first.as_ref().map(|(_, size)| *size).ok_or_else(|| all_broken(source))
-    }
-
-    fn broken(&self, name: &str, why: &str) -> Error {
-        Error::Data(format!("{name} {why}; mend or remove it, or leave out all such files with --skip-broken"))
     }
 
     /// The error of image `name` of `other`, [height, width].
@@ -218,6 +214,11 @@ impl<'a> Reader<'a> {
             self.reading.resizing
         ))
     }
+}
+
+/// The error of an image or file `name` that cannot be used.
+pub(super) fn broken(name: &str, why: &str) -> Error {
+    Error::Data(format!("{name} {why}; mend or remove it, or leave out all such files with --skip-broken"))
 }
 
 fn all_broken(source: &dyn Source) -> Error {

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 pub use decode::{Fit, picture, square};
 pub use image_set::{Held, ImageSet, hold_out};
 pub use loader::{Batch, Loader, LoaderOptions};
-pub(crate) use pack::count as count_packed;
+pub(crate) use pack::{count as count_packed, make_room};
 
 /// How a data set lies on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

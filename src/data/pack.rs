@@ -114,7 +114,7 @@ impl Packer {
         let trouble = |e: std::io::Error| trouble(path, expected, &e);
         let folder = path.parent().expect("a file in the cache directory");
         std::fs::create_dir_all(folder).map_err(trouble)?;
-        make_room(folder, path).map_err(trouble)?;
+        make_room(folder, path, 0, LIMIT).map_err(trouble)?;
         let file = AtomicWriteFile::open(path).map_err(trouble)?;
         Ok(Packer { path: path.to_path_buf(), file: std::io::BufWriter::with_capacity(1 << 20, file), expected })
     }
@@ -152,8 +152,8 @@ fn trouble(path: &Path, expected: u64, error: &std::io::Error) -> Error {
     ))
 }
 
-/// Removes the oldest packed files beside `kept` until all are within [`LIMIT`].
-fn make_room(folder: &Path, kept: &Path) -> std::io::Result<()> {
+/// Removes the oldest files of `folder` but `kept`, until `needed` bytes more are within `limit`.
+pub(crate) fn make_room(folder: &Path, kept: &Path, needed: u64, limit: u64) -> std::io::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -163,9 +163,9 @@ fn make_room(folder: &Path, kept: &Path) -> std::io::Result<()> {
         }
     }
     files.sort();
-    let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    let mut total = needed + files.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
     for (_, bytes, path) in files {
-        if total > LIMIT {
+        if total > limit {
             std::fs::remove_file(path)?;
             total -= bytes;
         }

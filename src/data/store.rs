@@ -50,6 +50,13 @@ pub(super) struct Batch {
     pub first: usize,
 }
 
+impl Batch {
+    /// The one of `batches` that holds record `i` of them all.
+    pub fn holding(batches: &[Batch], i: usize) -> &Batch {
+        &batches[batches.partition_point(|batch| batch.first <= i) - 1]
+    }
+}
+
 impl Store {
     /// Images in memory.
     pub fn in_memory(images: Vec<u8>, bytes: usize) -> Store {
@@ -75,7 +82,7 @@ impl Store {
                 (path, pixels)
             }
             Place::Records(batches) => {
-                let batch = &batches[batches.partition_point(|batch| batch.first <= i) - 1];
+                let batch = Batch::holding(batches, i);
                 let mut record = vec![0; cifar10::RECORD];
                 let offset = ((i - batch.first) * cifar10::RECORD) as u64;
                 read_at(&batch.file, &mut record, offset).map_err(Error::io(&batch.path))?;

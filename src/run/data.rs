@@ -4,15 +4,14 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Instant;
 
-use super::images::dataset::{keep_apart, pack_folder};
+use super::images::dataset::{keep_apart, open_showing, pack_folder};
 use super::product::{self, Form};
-use super::progress::Progress;
 use super::{download, figures, print_document};
-use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits, cifar10, open};
+use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits, cifar10};
 use crate::error::{Error, Result};
+pub(super) use crate::kernels_test::wrong::thousands;
 
 /// What `dbvq-wgpu data` is asked for.
 pub struct DataArgs {
@@ -44,7 +43,7 @@ const LINE: usize = 100;
 /// Reads all of it, prints what it is, draws the contact sheet.
 ///
 /// # Errors
-/// As [`open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
+/// As [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
     args.out.as_deref().map_or(Ok(()), |out| product::check(out, Form::Picture))?;
     if args.download {
@@ -77,23 +76,16 @@ pub fn run(args: &DataArgs) -> Result<()> {
 }
 
 fn read(args: &DataArgs) -> Result<Splits> {
-    let bar: Mutex<Option<Progress>> = Mutex::new(None);
-    let progress = |done: u64, total: u64| {
-        let mut bar = bar.lock().expect("no thread panics with it");
-        bar.get_or_insert_with(|| Progress::new("read", 0, total)).at(done, String::new);
-    };
     let reading = Reading {
         size: args.size,
         fit: args.fit,
         broken: args.broken,
         memory: args.memory,
         cache: pack_folder(),
-        progress: Some(&progress),
+        progress: None,
         resizing: "--size N squashes each to N×N, with --crop its middle square",
     };
-    let splits = open(&args.dir, Some(args.kind), &reading);
-    bar.lock().expect("no thread panics with it").iter().for_each(Progress::finish);
-    splits
+    open_showing("read", &args.dir, Some(args.kind), reading)
 }
 
 /// A line for each batch of CIFAR-10: whether it is the official file.
@@ -185,19 +177,6 @@ fn class_counts(set: &ImageSet) -> String {
         }
     }
     lines.join("\n").trim_end_matches(',').to_string() + "\n"
-}
-
-/// 38400 as 38,400.
-pub(super) fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// The MD5 of a file in hexadecimal.

@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use super::{CLASSES, PIXELS, RECORD, SIDE};
 use crate::data::entries::{Entry, What};
-use crate::data::load::{Source, from_pixels};
+use crate::data::load::{Source, broken, from_pixels};
 use crate::data::store::{Batch, Place, Store, digest, read_at};
 use crate::data::{Broken, Reading, reserve};
 use crate::error::{Error, Result};
@@ -40,8 +40,7 @@ impl Batches {
         let stamp = match Entry::at(path.to_path_buf()).what {
             What::File { stamp } => stamp,
             What::Unreadable(why) => {
-                let what = "mend or remove it, or leave out all such files with --skip-broken";
-                return Err(Error::Data(format!("{} {why}; {what}", path.display())));
+                return Err(broken(&path.display().to_string(), &why));
             }
             _ => return Err(Error::Data(format!("{} is no file; move it away", path.display()))),
         };
@@ -101,12 +100,12 @@ impl Source for Batches {
     }
 
     fn name(&self, i: usize) -> String {
-        let batch = &self.files[self.files.partition_point(|batch| batch.first <= i) - 1];
+        let batch = Batch::holding(&self.files, i);
         format!("record {} of {}", i - batch.first, batch.path.display())
     }
 
     fn decode(&self, i: usize, reading: &Reading) -> Result<RgbImage, String> {
-        let batch = &self.files[self.files.partition_point(|batch| batch.first <= i) - 1];
+        let batch = Batch::holding(&self.files, i);
         let mut record = vec![0; RECORD];
         let offset = ((i - batch.first) * RECORD) as u64;
         read_at(&batch.file, &mut record, offset).map_err(|e| format!("cannot be read ({e})"))?;

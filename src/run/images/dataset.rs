@@ -173,13 +173,24 @@ pub(in crate::run) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
     Err(Error::Usage(format!("{what}; choose another --out")))
 }
 
-fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> Result<Splits> {
-    let progress = Arc::new(Mutex::new(None::<Progress>));
-    let shared = progress.clone();
-    let report = move |done: u64, of: u64| {
-        let mut progress = shared.lock().unwrap_or_else(|e| e.into_inner());
-        progress.get_or_insert_with(|| Progress::new("reading", 0, of)).at(done, String::new);
+/// [`data::open`] with a progress bar called `what`.
+pub(in crate::run) fn open_showing(
+    what: &'static str,
+    folder: &Path,
+    kind: Option<Kind>,
+    reading: Reading,
+) -> Result<Splits> {
+    let bar: Mutex<Option<Progress>> = Mutex::new(None);
+    let progress = |done: u64, total: u64| {
+        let mut bar = bar.lock().unwrap_or_else(|e| e.into_inner());
+        bar.get_or_insert_with(|| Progress::new(what, 0, total)).at(done, String::new);
     };
+    let splits = data::open(folder, kind, &Reading { progress: Some(&progress), ..reading });
+    bar.lock().unwrap_or_else(|e| e.into_inner()).iter().for_each(Progress::finish);
+    splits
+}
+
+fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> Result<Splits> {
     let fit = match how.resize {
         Resize::Off => None,
         Resize::Squash => Some(Fit::Squash),
@@ -191,13 +202,10 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
         broken: if how.skip_broken { Broken::Skip } else { Broken::Error },
         memory: memory.unwrap_or(data::MEMORY),
         cache: pack_folder(),
-        progress: Some(&report),
+        progress: None,
         resizing: "--resize squashes each to the model's size, --crop takes its middle square",
     };
-    let splits = data::open(folder, None, &reading)?;
-    if let Some(progress) = progress.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
-        progress.finish();
-    }
+    let splits = open_showing("reading", folder, None, reading)?;
     let kind = match splits.kind {
         Kind::Cifar10 => "CIFAR-10",
         Kind::MiniImageNet => "mini-ImageNet",
