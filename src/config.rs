@@ -27,17 +27,33 @@ use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
 
 /// Presets in the program: name, what it is, its TOML.
-pub const PRESETS: [(&str, &str, &str); 9] = [
+pub const PRESETS: [(&str, &str, &str); 13] = [
     ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
     ("toy-quick", "the same, shortened to 2,500 steps", include_str!("../presets/toy-quick.toml")),
     ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
     ("cifar10", "CIFAR-10 at the paper's sizes", include_str!("../presets/cifar10.toml")),
     ("cifar10-small", "CIFAR-10 at a size for two CPU cores", include_str!("../presets/cifar10-small.toml")),
+    ("cifar10-paper", "cifar10 with the paper's own diffusion prior", include_str!("../presets/cifar10-paper.toml")),
+    (
+        "cifar10-small-paper",
+        "cifar10-small with the paper's kind of diffusion prior",
+        include_str!("../presets/cifar10-small-paper.toml"),
+    ),
     ("mini-imagenet", "mini-ImageNet at the paper's sizes", include_str!("../presets/mini-imagenet.toml")),
     (
         "mini-imagenet-small",
         "mini-ImageNet at a size for two CPU cores",
         include_str!("../presets/mini-imagenet-small.toml"),
+    ),
+    (
+        "mini-imagenet-paper",
+        "mini-imagenet with the paper's own diffusion prior",
+        include_str!("../presets/mini-imagenet-paper.toml"),
+    ),
+    (
+        "mini-imagenet-small-paper",
+        "mini-imagenet-small with the paper's kind of diffusion prior",
+        include_str!("../presets/mini-imagenet-small-paper.toml"),
     ),
     ("images", "your own pictures, 32×32, at the sizes of cifar10", include_str!("../presets/images.toml")),
     (

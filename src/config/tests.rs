@@ -19,6 +19,26 @@ fn presets_parse_and_write_themselves() {
 }
 
 #[test]
+fn presets_of_the_papers_prior_differ_in_the_prior_alone() {
+    for name in ["cifar10", "cifar10-small", "mini-imagenet", "mini-imagenet-small"] {
+        let load = |name: &str| match Experiment::load(name, &[]).expect(name) {
+            Experiment::Images(config) => *config,
+            Experiment::Toy(_) => panic!("{name} is a preset of images"),
+        };
+        let main = load(name);
+        let mut paper = load(&format!("{name}-paper"));
+        let levels = Levels::Uniform {};
+        for stage in [&paper.stages.prior, &paper.stages.joint] {
+            assert_eq!((stage.loss, stage.levels), (LossWeight::Simple, levels), "{name}");
+        }
+        paper.unet = main.unet.clone();
+        paper.stages.prior = main.stages.prior.clone();
+        (paper.stages.joint.loss, paper.stages.joint.levels) = (main.stages.joint.loss, main.stages.joint.levels);
+        assert_eq!(paper, main, "{name}");
+    }
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest() {
     let error = Config::parse("[train]\nstep = 3", "x.toml", &[]).expect_err("unknown").to_string();
     assert!(error.contains("x.toml") && error.contains("`train.step`") && error.contains("`train.steps`"), "{error}");
