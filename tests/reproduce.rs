@@ -127,38 +127,65 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
     assert_eq!(stopped_at(images(&data, &out), &kept, "-KILL"), None);
     let stamp = |file: &Path| std::fs::metadata(file).and_then(|m| m.modified()).expect("it is there");
     let before = stamp(&kept);
+    let runs = ["prior", "prior-paper", "pixelcnn", "joint", "prior-seed1", "prior-paper-seed1", "pixelcnn-seed1"];
     images(&data, &out)
         .assert()
         .success()
+        .stderr(contains("parameters, 4 steps × 4 pictures, ").count(runs.len() + 1))
         .stderr(contains("vqvae: is there (4 steps), taken as it is"))
         .stderr(contains("samples: is there, kept"))
         .stderr(contains("codes: is there, kept"));
-    for stage in ["prior", "pixelcnn", "joint"] {
-        assert_eq!(checkpoint(&run(stage)).0, STEPS, "{stage}");
+    for name in runs {
+        assert_eq!(checkpoint(&run(name)).0, STEPS, "{name}");
     }
+    assert!(run("pixelcnn-seed1").join("config.toml").exists());
+    assert_ne!(checkpoint(&run("pixelcnn")), checkpoint(&run("pixelcnn-seed1")), "seeds differ");
     assert_eq!(stamp(&kept), before, "what was kept is not made again");
     check_report(&report(&out));
     let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
     assert!(page.contains("| FID | Diffusion prior | 104 | — |") && page.contains("--inception FILE"), "{page}");
+    assert!(
+        page.contains("| FID | Diffusion prior, as in the paper | 104 | — |") && page.contains(" (n = 2; floor "),
+        "{page}"
+    );
+    for row in
+        ["| `runs/prior-paper-seed1` | ", "| U-Net, as in the paper | 57 M | ", "| PixelCNN | `raster, cached` | "]
+    {
+        assert!(page.contains(row), "{row}\n{page}");
+    }
+    // As long as they were: a run of another length is nobody's.
+    images(&data, &out)
+        .args(["--set", "stages.pixelcnn.steps=5"])
+        .assert()
+        .code(3)
+        .stderr(contains("pixelcnn: a run of another configuration lies there"));
 }
 
 /// Whether the numbers of an image report are there and belong together.
 fn check_report(found: &Value) {
     let list = |value: &Value| value.as_array().unwrap_or_else(|| panic!("{value} is no list")).clone();
-    assert_eq!((list(&found["trainings"]).len(), list(&found["parameters"]).len()), (4, 3));
+    assert_eq!((list(&found["trainings"]).len(), list(&found["parameters"]).len()), (8, 3));
     assert!(list(&found["trainings"]).iter().all(|t| number(&t["seconds"]) > 0.0 && t["steps"] == STEPS));
+    for training in list(&found["trainings"]) {
+        let (step, all) = (number(&training["flop_a_step"]), number(&training["flop"]));
+        assert!(number(&training["parameters"]) > 0.0 && step > 0.0 && all == step * STEPS as f64, "{training}");
+    }
     // Table 1 says what the sentence, the list of values and the table say.
     let kl = &found["kl"];
     let of = |metric: &str, model: &str| -> Vec<Value> {
         let all = list(&found["values"]);
         all.into_iter().filter(|v| v["metric"] == metric && v["model"] == model).collect()
     };
-    for (model, name) in [("diffusion", "diffusion"), ("pixel-cnn", "pixelcnn")] {
+    let said = |i: usize| found["verdicts"][i].as_str().expect("a sentence").to_string();
+    let models =
+        [("diffusion", "diffusion", 0), ("paper-diffusion", "paper_diffusion", 1), ("pixel-cnn", "pixelcnn", 0)];
+    for (model, name, verdict) in models {
         let value = number(&kl[name]);
         assert!(value >= 0.0 && of("kl", model)[0]["value"] == kl[name], "{name}");
-        assert!(found["verdicts"][0].as_str().is_some_and(|said| said.contains(&format!("{value:.3}"))), "{found}");
+        assert_eq!(list(&of("kl", model)[0]["values"]).len(), 2, "{name}");
+        assert!(said(verdict).contains(&format!("{value:.3}")) && said(verdict).contains("training FLOPs"), "{found}");
     }
-    for model in ["diffusion", "pixel-cnn", "end-to-end"] {
+    for model in ["diffusion", "paper-diffusion", "pixel-cnn", "end-to-end"] {
         let (nll, time) = (of("nll", model), of("time", model));
         // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper does and otherwise.
         assert!(nll.len() >= 4 && nll.iter().all(|v| number(&v["value"]) >= 0.0), "{model}");
@@ -168,12 +195,14 @@ fn check_report(found: &Value) {
         }
     }
     let published = list(&found["published"]);
-    assert_eq!(published.len(), 11, "tables 1 and 3");
+    assert_eq!(published.len(), 15, "tables 1 and 3, the values of the diffusion prior twice");
     assert!(published.iter().all(|p| !list(&p["why"]).is_empty() && p["comparable"].is_string()));
     let points = list(&found["steps"]["points"]);
     assert_eq!(points.len(), 3, "5 steps of two samplers, all of the third");
     assert!(points.iter().all(|p| number(&p["kl"]) >= 0.0 && number(&p["seconds"]) > 0.0));
-    assert!(found["verdicts"][1].as_str().is_some_and(|said| said.contains("at all 10 steps")), "{found}");
+    assert!(said(2).contains("at all 10 steps"), "{found}");
+    let ways: Vec<Value> = list(&found["at_this_quality"]).iter().map(|way| way["model"].clone()).collect();
+    assert_eq!(ways, ["diffusion", "paper-diffusion", "pixel-cnn", "pixel-cnn"]);
 }
 
 #[test]
@@ -187,6 +216,27 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     };
     call(&["cifar10"]).assert().code(2).stderr(contains("--data"));
     call(&["toy", "--data", "somewhere"]).assert().code(2).stderr(contains("makes its own data"));
-    call(&["toy", "--seeds", "0"]).assert().code(2).stderr(contains("--seeds must be at least 1"));
+    for (arguments, said) in [
+        (&["toy", "--seeds", "0"][..], "--seeds must be at least 1"),
+        (&["toy", "--seeds", "5000"], "--seeds 5000 is over 1000"),
+        (&["toy", "--budget", "1"], "the toy has no --budget"),
+        (&["cifar10", "--data", "somewhere", "--seeds", "0"], "--seeds must be at least 1"),
+        (&["cifar10", "--data", "somewhere", "--budget", "0"], "--budget 0 must be a finite number of TFLOP above 0"),
+        (&["cifar10", "--data", "somewhere", "--budget=-1"], "--budget -1 must be"),
+        (
+            &["cifar10", "--small", "--data", "somewhere", "--budget", "1e-4"],
+            "leaves no step of prior, which takes 0.0",
+        ),
+        (
+            &["cifar10", "--small", "--data", "somewhere", "--budget", "1", "--set", "stages.prior.steps=3"],
+            "leave --set stages.prior.steps away",
+        ),
+        (
+            &["cifar10", "--small", "--data", "somewhere", "--set", "seed=9223372036854775807"],
+            "seed = 9223372036854775807 leaves no room for another one",
+        ),
+    ] {
+        call(arguments).assert().code(2).stderr(contains(said));
+    }
     assert!(!out.exists(), "nothing is begun");
 }

@@ -168,6 +168,23 @@ fn two_codes_and_one_class_go_through_every_command() {
     works(sample.arg("--out").arg(dir.path().join("samples")), "sample");
 }
 
+/// TFLOP of each prior of a reproduction.
+const BUDGET: &str = "4e-6";
+
+/// Whether every prior of the reproduction in `out` was trained for [`BUDGET`], within half a step.
+fn of_one_budget(out: &Path) {
+    let bytes = std::fs::read(out.join("report.json")).expect("a report");
+    let report: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let trainings = report["trainings"].as_array().expect("a list");
+    let names: Vec<&str> = trainings.iter().filter_map(|training| training["name"].as_str()).collect();
+    assert_eq!(names, ["vqvae", "prior", "prior-paper", "pixelcnn", "joint"]);
+    for training in &trainings[1..4] {
+        let [step, all, steps] = ["flop_a_step", "flop", "steps"].map(|key| training[key].as_f64().expect("a number"));
+        let budget: f64 = BUDGET.parse().expect("a number");
+        assert!((all - 1e12 * budget).abs() <= 0.5 * step && all == step * steps, "{training}");
+    }
+}
+
 #[test]
 fn reproduce_goes_through_with_dashes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -179,14 +196,18 @@ fn reproduce_goes_through_with_dashes() {
     for set in ["bridge.steps=2", "bridge.beta_end=0.99", "stages.evaluate_images=1"] {
         command.args(["--set", set]);
     }
-    command.args(["--nll-samples", "2", "--time-budget", "0.01"]);
+    command.args(["--nll-samples", "2", "--time-budget", "0.01", "--seeds", "1", "--budget", BUDGET]);
     for stage in ["vqvae", "prior", "pixelcnn", "joint"] {
-        for key in ["steps=2", "batch=4", "checkpoint_every=2", "log_every=1"] {
+        for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {
             command.args(["--set", &format!("stages.{stage}.{key}")]);
         }
     }
+    for stage in ["vqvae", "joint"] {
+        command.args(["--set", &format!("stages.{stage}.steps=2")]);
+    }
     works(&mut command, "reproduce");
     let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
+    of_one_budget(&out);
     assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     assert!(page.contains("## Not measured") && page.contains("needs two held-out pictures"), "{page}");
 }

@@ -35,9 +35,14 @@ pub(super) struct ReproduceFlags {
     /// Directory for report.md, report.json, figures, and the run directories in runs/; what is there is taken or gone on with.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The toy: trainings, of seeds 0, 1, …
-    #[arg(long, default_value_t = 3, value_name = "N", allow_negative_numbers = true)]
-    seeds: u64,
+    /// Trainings of the toy, of seeds 0, 1, …, 3 by default; of images those of each prior on the one VQ-VAE, 1 by default, 2
+    /// with --small.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    seeds: Option<u64>,
+    /// Images: train each prior for so many TFLOP (of 10¹² operations), instead of for the steps of its preset; what those come
+    /// to is said at the start.
+    #[arg(long, value_name = "TFLOP", allow_negative_numbers = true)]
+    budget: Option<f64>,
     /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the end-to-end model 256 with
     /// --small).
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
@@ -78,7 +83,8 @@ impl ReproduceFlags {
         if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
             return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
         }
-        let ReproduceFlags { small, data, reading, seeds, inception, time_budget, sets, out, device, .. } = self;
+        let ReproduceFlags { small, data, reading, seeds, budget, inception, time_budget, sets, out, device, .. } =
+            self;
         let device = device.into();
         reproduce::run(&ReproduceArgs {
             which,
@@ -86,6 +92,7 @@ impl ReproduceFlags {
             data,
             reading: reading.into(),
             seeds,
+            budget,
             samples,
             steps_samples,
             nll,

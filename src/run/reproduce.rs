@@ -1,13 +1,17 @@
 //! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be gone on with at any time.
 
+mod at_quality;
 mod compared;
 mod curves;
 mod evaluated;
 mod image_figures;
 mod images;
 mod images_report;
+mod lines;
 mod measure;
+mod model;
 mod pipeline;
+mod plan;
 mod published;
 mod report;
 mod toy;
@@ -46,8 +50,10 @@ pub struct ReproduceArgs {
     pub data: Option<PathBuf>,
     /// How they are read.
     pub reading: ReadingFlags,
-    /// Seeds of the toy.
-    pub seeds: u64,
+    /// Trainings of the toy, or of each image prior, that differ in the seed; `None`: as many as suits.
+    pub seeds: Option<u64>,
+    /// Floating-point operations of the training of each image prior, in units of 1e12; `None`: those of the presets' steps.
+    pub budget: Option<f64>,
     /// Samples of each image prior; `None`: as many as suits.
     pub samples: Option<usize>,
     /// Samples of each point of quality against steps; `None`: as many as suits.
@@ -71,6 +77,7 @@ pub struct ReproduceArgs {
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn run(args: &ReproduceArgs) -> Result<()> {
+    args.check()?;
     match (args.which, &args.data) {
         (Which::Toy, None) => toy::run(args),
         (Which::Toy, Some(_)) => Err(Error::Usage("the toy makes its own data; leave --data away".into())),
@@ -79,7 +86,38 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     }
 }
 
+/// Most seeds.
+const MOST_SEEDS: u64 = 1000;
+
 impl ReproduceArgs {
+    /// What makes no sense whatever there is.
+    fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::Usage(what));
+        if let Some(budget) = self.budget {
+            if self.which == Which::Toy {
+                return wrong("the toy has no --budget, which is for the priors of images; leave it away".into());
+            }
+            if !(budget > 0.0 && budget.is_finite()) {
+                return wrong(format!("--budget {budget} must be a finite number of TFLOP above 0"));
+            }
+        }
+        match self.seeds() {
+            0 => wrong("--seeds must be at least 1".into()),
+            seeds if seeds > MOST_SEEDS => wrong(format!("--seeds {seeds} is over {MOST_SEEDS}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Trainings that differ in the seed.
+    fn seeds(&self) -> u64 {
+        let suits = match self.which {
+            Which::Toy => 3,
+            _ if self.small => 2,
+            _ => 1,
+        };
+        self.seeds.unwrap_or(suits)
+    }
+
     /// The preset.
     fn preset(&self) -> &'static str {
         match (self.which, self.small) {

@@ -28,6 +28,7 @@ const PICTURES: usize = 3;
 const CLASSES: usize = 10;
 /// What the priors are called.
 const DIFFUSION: &str = "Diffusion prior";
+const AS_IN_PAPER: &str = "As in the paper";
 const PIXELCNN: &str = "PixelCNN prior";
 
 /// How much work the figures may be.
@@ -53,6 +54,7 @@ impl Effort {
 /// The runs and the pictures from which the figures come.
 pub(in crate::run) struct Paper {
     prior: Trained,
+    paper_prior: Trained,
     pixelcnn: Trained,
     joint: Trained,
     held_out: ImageSet,
@@ -61,7 +63,7 @@ pub(in crate::run) struct Paper {
 }
 
 impl Paper {
-    /// Loads the runs `prior`, `pixelcnn` and `joint` in `runs` and reads the pictures in `data`.
+    /// Loads the runs `prior`, `prior-paper`, `pixelcnn` and `joint` in `runs` and reads the pictures in `data`.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) for the runs, [`Error::Data`](crate::error::Error::Data) for
@@ -73,12 +75,15 @@ impl Paper {
         effort: Effort,
         device: &Device,
     ) -> Result<Paper> {
-        let [prior, pixelcnn, joint] = ["prior", "pixelcnn", "joint"].map(|run| Trained::load(&runs.join(run), device));
-        let (prior, pixelcnn, joint) = (prior?, pixelcnn?, joint?);
+        let load = |run: &str| Trained::load(&runs.join(run), device);
+        let prior = load("prior")?;
+        let paper_prior = load("prior-paper")?;
+        let pixelcnn = load("pixelcnn")?;
+        let joint = load("joint")?;
         let held_out = Pictures::read(data, config, reading)?.held_out;
         let levels = config.bridge.steps;
         let effort = Effort { steps: effort.steps.min(levels), ..effort };
-        Ok(Paper { prior, pixelcnn, joint, held_out, effort, seed: config.seed })
+        Ok(Paper { prior, paper_prior, pixelcnn, joint, held_out, effort, seed: config.seed })
     }
 
     fn size(&self) -> usize {
@@ -100,20 +105,33 @@ impl Paper {
         Ok(self.cells(&sample::draw(trained, &drawing)?.0.images))
     }
 
-    /// Figure 5: our samples above the PixelCNN's. Then others: figure 14, the PixelCNN's on the left and ours on the right
-    /// (figure 16 has ours alone; the PixelCNN's stand beside them here too). Last, without a figure in the paper, samples
-    /// of the model trained end to end.
+    /// Figure 5: samples of the diffusion priors above the PixelCNN's. Then others: figure 14, the PixelCNN's on the left and
+    /// those of diffusion on the right (figure 16 has these alone; the PixelCNN's stand beside them here too). Last, without a
+    /// figure in the paper, samples of the model trained end to end.
     pub fn samples(&self) -> Result<[RgbImage; 3]> {
         let count = self.effort.samples;
-        let (ours, theirs) = (self.samples_of(&self.prior, 2 * count)?, self.samples_of(&self.pixelcnn, 2 * count)?);
+        let ours = self.samples_of(&self.prior, 2 * count)?;
+        let paper = self.samples_of(&self.paper_prior, 2 * count)?;
+        let theirs = self.samples_of(&self.pixelcnn, 2 * count)?;
         let joint = self.samples_of(&self.joint, count)?;
         let block = |title: &str, cells: &[RgbImage]| Block::grid(title, cells, COLUMNS);
         Ok([
             gallery(
-                &[block("(a) Diffusion prior", &ours[..count]), block("(b) PixelCNN prior", &theirs[..count])],
+                &[
+                    block("(a) Diffusion prior", &ours[..count]),
+                    block("(b) Diffusion prior, as in the paper", &paper[..count]),
+                    block("(c) PixelCNN prior", &theirs[..count]),
+                ],
                 false,
             ),
-            gallery(&[block(PIXELCNN, &theirs[count..]), block(DIFFUSION, &ours[count..])], true),
+            gallery(
+                &[
+                    block(PIXELCNN, &theirs[count..]),
+                    block(DIFFUSION, &ours[count..]),
+                    block(AS_IN_PAPER, &paper[count..]),
+                ],
+                true,
+            ),
             gallery(&[block("Trained end to end", &joint)], false),
         ])
     }
@@ -154,17 +172,18 @@ impl Paper {
         Ok([self.cells(&whole), self.cells(&painted.collect::<Vec<_>>())])
     }
 
-    /// Figures 8 and 9: for each of three pictures a row of ours and one of the PixelCNN; on the left what is known, on the
+    /// Figures 8 and 9: for each of three pictures a row of each prior; on the left what is known, on the
     /// right the VQ-VAE's reconstruction, between them independent fillings.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
         let (count, fillings) = (PICTURES.min(self.held_out.len()), self.effort.fillings);
         let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, shape)?;
         let ours = self.filled(&self.prior, &originals, shape, fillings)?;
+        let paper = self.filled(&self.paper_prior, &originals, shape, fillings)?;
         let theirs = self.filled(&self.pixelcnn, &originals, shape, fillings)?;
         let mut rows = Vec::new();
         for i in 0..count {
-            for (name, of) in [(DIFFUSION, &ours), (PIXELCNN, &theirs)] {
+            for (name, of) in [(DIFFUSION, &ours), (AS_IN_PAPER, &paper), (PIXELCNN, &theirs)] {
                 let mut cells = vec![masked[i].clone()];
                 cells.extend_from_slice(&of[i * fillings..][..fillings]);
                 cells.push(whole[i].clone());
@@ -181,10 +200,11 @@ impl Paper {
         let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
+        let paper = self.filled(&self.paper_prior, &originals, &shape, 1)?;
         let theirs = self.filled(&self.pixelcnn, &originals, &shape, 2)?;
         let [first, second] = [0, 1].map(|i| theirs.iter().skip(i).step_by(2).cloned().collect());
-        let names = ["VQ-VAE", "known", DIFFUSION, "PixelCNN prior, 1", "PixelCNN prior, 2"];
-        let rows = names.into_iter().zip([whole, masked, ours, first, second]);
+        let names = ["VQ-VAE", "known", DIFFUSION, AS_IN_PAPER, "PixelCNN prior, 1", "PixelCNN prior, 2"];
+        let rows = names.into_iter().zip([whole, masked, ours, paper, first, second]);
         let rows = rows.map(|(name, cells)| Row { name: name.into(), cells, apart: false }).collect();
         Ok(gallery(&[Block { rows, ..Block::default() }], false))
     }
@@ -204,14 +224,15 @@ impl Paper {
         let originals = set.floats(&all)?;
         let [_, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
+        let paper = self.filled(&self.paper_prior, &originals, &shape, 1)?;
         let theirs = self.filled(&self.pixelcnn, &originals, &shape, 1)?;
-        let groups = [self.cells(&originals), masked, theirs, ours];
+        let groups = [self.cells(&originals), masked, theirs, ours, paper];
         let row = |(i, (class, _)): (usize, &(usize, Vec<u32>))| Row {
             name: set.classes[*class].clone(),
             cells: groups.iter().flat_map(|cells| &cells[i * each..][..each]).cloned().collect(),
             apart: false,
         };
-        let heads = ["original", "known", PIXELCNN, DIFFUSION].map(|name| (each, name.to_string())).into();
+        let heads = ["original", "known", PIXELCNN, DIFFUSION, AS_IN_PAPER].map(|name| (each, name.to_string())).into();
         let rows = shown.iter().enumerate().map(row).collect();
         Ok(gallery(&[Block { heads, rows, ..Block::default() }], false))
     }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::published::{Metric, Model, PUBLISHED, Table};
+use super::model::Model;
+use super::published::{Metric, PUBLISHED, Table};
 use super::report::Report;
 
 /// A value of ours.
@@ -14,8 +15,10 @@ pub struct Line {
     pub model: Model,
     /// As people read it.
     pub text: String,
-    /// For programs.
+    /// For programs: the mean over the seeds.
     pub value: f64,
+    /// Of each seed.
+    pub values: Vec<f64>,
     /// How it was measured.
     pub conditions: String,
     /// Whether it is the one that was measured as the paper does.
@@ -48,7 +51,15 @@ pub struct Circumstances {
 
 impl Circumstances {
     /// Whether a value of the paper can be compared with ours, and what stands in the way.
-    fn comparable(&self, metric: Metric) -> (&'static str, Vec<String>) {
+    fn comparable(&self, metric: Metric, model: Model) -> (&'static str, Vec<String>) {
+        let (word, mut why) = self.of_metric(metric);
+        if model == Model::Diffusion {
+            why.push("The paper's value is of its own prior: that is the row *as in the paper*.".into());
+        }
+        (word, why)
+    }
+
+    fn of_metric(&self, metric: Metric) -> (&'static str, Vec<String>) {
         let (word, why) = match metric {
             Metric::Kl => (
                 "in kind",
@@ -71,10 +82,7 @@ impl Circumstances {
             Metric::Time => ("no", format!("A GTX TITAN Xp there, {} here.", self.adapter)),
         };
         let reduced = "Networks and trainings are smaller than the paper's by orders of magnitude.".to_string();
-        match self.small && metric != Metric::Time {
-            true => ("no", vec![reduced, why]),
-            false => (word, vec![why]),
-        }
+        if self.small && metric != Metric::Time { ("no", vec![reduced, why]) } else { (word, vec![why]) }
     }
 
     /// Table 1 does not say of which data set it is.
@@ -83,14 +91,22 @@ impl Circumstances {
     }
 
     fn compared<'a>(&self, table: Table, lines: &'a [Line]) -> Vec<Compared<'a>> {
-        let of_table = PUBLISHED.iter().filter(|(t, ..)| *t == table);
-        let compare = |&(table, metric, model, paper)| {
+        let compare = |(metric, model, paper)| {
             let ours = lines.iter().filter(|line| line.metric == metric && line.model == model);
-            let (comparable, why) = self.comparable(metric);
+            let (comparable, why) = self.comparable(metric, model);
             Compared { table, metric, model, paper, ours: ours.collect(), comparable, why }
         };
-        of_table.map(compare).collect()
+        rows(table).map(compare).collect()
     }
+}
+
+/// The paper's values of `table`; those of its diffusion prior stand beside both of ours.
+fn rows(table: Table) -> impl Iterator<Item = (Metric, Model, &'static str)> {
+    let of_table = PUBLISHED.iter().filter(move |(of, ..)| *of == table);
+    of_table.flat_map(|&(_, metric, model, paper)| {
+        let second = (model == Model::Diffusion).then_some(Model::PaperDiffusion);
+        std::iter::once(model).chain(second).map(move |model| (metric, model, paper))
+    })
 }
 
 /// A table for each of the paper's: its values, ours, how ours were measured, and whether they can be compared. After them
@@ -136,11 +152,11 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
 
 /// The paper's values alone.
 fn of_another(report: &mut Report, table: Table) {
-    let values = PUBLISHED.iter().filter(|(t, ..)| *t == table);
-    let rows = values.map(|(_, metric, model, paper)| {
-        vec![metric.name().into(), model.name().into(), (*paper).into(), format!("`reproduce {}`", table.experiment())]
-    });
-    report.table(&["", "", "paper", "ours"], &rows.collect::<Vec<_>>());
+    let command = format!("`reproduce {}`", table.experiment());
+    let row = |(metric, model, paper): (Metric, Model, &str)| {
+        vec![metric.name().into(), model.name().into(), paper.into(), command.clone()]
+    };
+    report.table(&["", "", "paper", "ours"], &rows(table).map(row).collect::<Vec<_>>());
 }
 
 fn details<'a>(report: &mut Report, title: &str, lines: impl Iterator<Item = &'a Line>) {
@@ -177,24 +193,13 @@ impl Metric {
     }
 }
 
-impl Model {
-    /// As the paper's rows are called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Model::PixelCnn => "PixelCNN",
-            Model::Diffusion => "Diffusion prior",
-            Model::EndToEnd => "End-to-end",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(metric: Metric, text: &str, as_paper: bool) -> Line {
         let (text, conditions) = (text.to_string(), format!("how {text}"));
-        Line { metric, model: Model::PixelCnn, text, value: 1.0, conditions, as_paper }
+        Line { metric, model: Model::PixelCnn, text, value: 1.0, values: vec![1.0], conditions, as_paper }
     }
 
     fn page(small: bool) -> String {
@@ -216,21 +221,24 @@ mod tests {
             "| KL, nats | PixelCNN | 0.809 | 3.0 | no (1, 2) | how 3.0 |",
             // As the paper measures it, not the first.
             "| NLL, bits a code | PixelCNN | 1.41 (± 0.06) | 2.0 | no (1, 2) | how 2.0 |",
-            "| FID | End-to-end | 92 | — | no (1, 3) | name weights |",
-            "| s/sample | PixelCNN | 0.21 s (± 0.8 ms) | — | no (4) | not measured |",
+            "| FID | End-to-end | 92 | — | no (1, 4) | name weights |",
+            // Those of the diffusion prior stand beside both.
+            "| FID | Diffusion prior | 104 | — | no (1, 4, 3) | name weights |",
+            "| FID | Diffusion prior, as in the paper | 104 | — | no (1, 4) | name weights |",
+            "| s/sample | PixelCNN | 0.21 s (± 0.8 ms) | — | no (5) | not measured |",
             "| NLL, bits a code | PixelCNN | 1.00 (± 0.05) | `reproduce mini-imagenet` |",
             // All of ours.
             "| PixelCNN | 1.0 | how 1.0 |",
         ] {
             assert!(page.contains(row), "{row}\n{page}");
         }
-        assert!(page.contains("(4) A GTX TITAN Xp there, an adapter here."), "{page}");
+        assert!(page.contains("(5) A GTX TITAN Xp there, an adapter here."), "{page}");
     }
 
     #[test]
     fn at_full_size_kinds_can_be_compared() {
         let page = page(false);
-        for row in ["| 0.809 | 3.0 | in kind (1) |", "| 109 | — | roughly (2) |", "| 1.41 (± 0.06) | 2.0 | no (1) |"]
+        for row in ["| 0.809 | 3.0 | in kind (1) |", "| 109 | — | roughly (3) |", "| 1.41 (± 0.06) | 2.0 | no (1) |"]
         {
             assert!(page.contains(row), "{row}\n{page}");
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use crate::config::Stage;
+use super::plan::RUNS;
 use crate::error::Result;
 use crate::run::figures::{self, Block};
 use crate::run::run_dir;
@@ -12,18 +12,18 @@ use crate::run::run_dir;
 /// A curve: what it is called, the number of the log, and a factor for it.
 type Curve = (&'static str, &'static str, f64);
 
-/// Title, name of the values and curves of each stage, in the order of [`Stage::ALL`].
-const CURVES: [(&str, &str, &[Curve]); 4] = [
+/// Curves of a diffusion prior.
+const OF_PRIOR: &[Curve] = &[("training", "loss", 1.0), ("held out", "held_out_loss", 1.0)];
+
+/// Title, name of the values and curves of each run, in the order of [`RUNS`].
+const CURVES: [(&str, &str, &[Curve]); RUNS.len()] = [
     (
         "VQ-VAE",
         "squared error of pixels in −1..1",
         &[("training", "reconstruction", 1.0), ("held out", "held_out_mse", 1.0)],
     ),
-    (
-        "Diffusion prior",
-        "squared error of the output",
-        &[("training", "loss", 1.0), ("held out", "held_out_loss", 1.0)],
-    ),
+    ("Diffusion prior", "loss", OF_PRIOR),
+    ("Diffusion prior, as in the paper", "squared error of the output", OF_PRIOR),
     (
         "PixelCNN prior",
         "bits a code",
@@ -47,8 +47,8 @@ const CURVES: [(&str, &str, &[Curve]); 4] = [
 /// [`Error::Io`](crate::error::Error::Io) if a log cannot be read.
 pub fn draw(runs: &Path) -> Result<RgbImage> {
     let mut pages = Vec::new();
-    for (stage, (title, label, curves)) in Stage::ALL.iter().zip(CURVES) {
-        let lines = run_dir::metrics(&runs.join(stage.name()))?;
+    for (run, (title, label, curves)) in RUNS.iter().zip(CURVES) {
+        let lines = run_dir::metrics(&runs.join(run))?;
         let scaled = |&(name, key, factor): &Curve| {
             let points = run_dir::series(&lines, key).into_iter().map(|(step, v)| (step, factor * v));
             (name, points.collect::<Vec<_>>())

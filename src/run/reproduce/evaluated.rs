@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compared::Line;
-use super::published::{Metric, Model};
+use super::lines::sampled;
+use super::model::{self, Model, OfRun};
+use super::report::spread;
 use super::verdicts::{Kl, Point, Steps};
-use crate::config::Stage;
 use crate::run::figures;
-use crate::run::images::evaluate::{
-    CodesRow, Evaluation, FidRow, KlRow, Law, Missing, NllRow, ReconstructionRow, TimeRow,
-};
+use crate::run::images::evaluate::{CodesRow, Evaluation, FidRow, KlRow, Missing, NllRow, ReconstructionRow, TimeRow};
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,13 +34,9 @@ pub fn point(sampler: &str, steps: usize, row: &KlRow) -> Point {
     Point { sampler: sampler.into(), steps, kl: row.mean, seconds: row.seconds }
 }
 
-/// The model that a stage trains a prior of.
-fn model(stage: Stage) -> Model {
-    match stage {
-        Stage::PixelCnn => Model::PixelCnn,
-        Stage::Joint => Model::EndToEnd,
-        Stage::Prior | Stage::VqVae => Model::Diffusion,
-    }
+/// A value of some rows, with as many decimals, as text.
+fn spread_of<R>(rows: &[&R], places: usize, value: impl Fn(&R) -> f64) -> String {
+    spread(&rows.iter().map(|row| value(row)).collect::<Vec<f64>>(), places)
 }
 
 impl Evaluated {
@@ -57,146 +51,86 @@ impl Evaluated {
         self.missing.extend(more.missing);
     }
 
-    /// Table 1, if both priors were measured.
+    /// Table 1, if all priors were measured.
     pub fn averaged_kl(&self) -> Option<Kl> {
-        let of = |stage: Stage| self.kl.iter().find(|row| row.stage == stage);
-        let (ours, theirs) = (of(Stage::Prior)?, of(Stage::PixelCnn)?);
-        let (diffusion, pixelcnn, floor) = (ours.mean, theirs.mean, ours.floor);
-        Some(Kl { samples: ours.count, diffusion, pixelcnn, floor })
+        let first = self.kl.iter().find(|row| row.is_first_of(Model::Diffusion))?;
+        let of = |model: Model| -> Vec<f64> { model::of(&self.kl, model).iter().map(|row| row.mean).collect() };
+        Kl::new(first.count, first.floor, Model::PRIORS.map(of))
     }
 
-    /// Figure 4: the maps of both priors and the floor side by side, on one scale.
+    /// Figure 4: the maps of all priors and the floor side by side, on one scale.
     pub fn maps(&self) -> Option<image::RgbImage> {
-        let rows: Vec<&KlRow> = self.kl.iter().filter(|row| row.stage != Stage::Joint).collect();
-        let first = rows.first()?;
-        let maps = rows.iter().map(|row| (format!("{}: {:.3}", row.title(), row.mean), row.grid, row.map.as_slice()));
+        let of = |model: Model| self.kl.iter().find(|row| row.is_first_of(model)).map(|row| (model, row));
+        let rows: Vec<(Model, &KlRow)> = Model::PRIORS.into_iter().filter_map(of).collect();
+        let (_, first) = rows.first()?;
+        let map = |(model, row): &(Model, &'_ KlRow)| format!("{}: {:.3}", title(*model), row.mean);
+        let maps = rows.iter().map(|of| (map(of), of.1.grid, of.1.map.as_slice()));
         let floor = (format!("Two draws of the data: {:.3}", first.floor), first.grid, first.floor_map.as_slice());
         Some(figures::heat_maps(&maps.chain([floor]).collect::<Vec<_>>(), "KL, nats"))
     }
 
-    /// Values for the paper's tables.
-    pub fn lines(&self) -> Vec<Line> {
-        let kl = self.kl.iter().map(of_kl);
-        let lines = kl.chain(self.nll.iter().map(of_nll)).chain(self.fid.iter().flat_map(of_fid));
-        lines.chain(self.time.iter().map(of_time)).collect()
-    }
-
-    /// Metrics that the paper does not have: heads, and rows with a value for each prior.
+    /// Metrics that the paper does not have: heads, and rows with a value for each model.
     pub fn more(&self) -> (Vec<String>, Vec<Vec<String>>) {
-        let stages = [Stage::Prior, Stage::PixelCnn, Stage::Joint];
-        let of_run = |run: &str, stage: Stage| run.rsplit(['/', '\\']).next() == Some(stage.name());
-        let codes = |stage| self.codes.iter().find(|row| of_run(&row.run, stage));
-        let kl = |stage| self.kl.iter().find(|row| row.stage == stage);
-        let beside = |value: f64, floor: f64| format!("{value:.3} ({floor:.3})");
-        let row = |name: &str, value: &dyn Fn(Stage) -> Option<String>| {
-            let cells = stages.iter().map(|&stage| value(stage).unwrap_or_else(|| "—".into()));
+        let row = |name: &str, value: &dyn Fn(Model) -> Option<String>| {
+            let cells = Model::ALL.map(|model| value(model).unwrap_or_else(|| "—".into()));
             std::iter::once(name.to_string()).chain(cells).collect::<Vec<_>>()
         };
-        let of_vqvae = |stage: Stage, value: fn(&ReconstructionRow) -> Option<String>| {
-            // The frozen VQ-VAE is that of both priors.
-            let own = self.reconstruction.iter().find(|row| of_run(&row.run, stage));
-            own.or(self.reconstruction.first().filter(|_| stage == Stage::PixelCnn)).and_then(value)
+        let codes = |name: &str, value: &dyn Fn(&[&CodesRow], &CodesRow) -> String| {
+            let cell = |model: Model| {
+                let rows = model::of(&self.codes, model);
+                rows.first().map(|first| value(&rows, first))
+            };
+            row(name, &cell)
         };
+        let kl = |name: &str, value: &dyn Fn(&[&KlRow], &KlRow) -> String| {
+            let cell = |model: Model| {
+                let rows = model::of(&self.kl, model);
+                rows.first().map(|first| value(&rows, first))
+            };
+            row(name, &cell)
+        };
+        let psnr = |r: &ReconstructionRow| r.psnr.map(|psnr| format!("{psnr:.2}"));
+        let ssim = |r: &ReconstructionRow| r.ssim.map(|ssim| format!("{ssim:.3}"));
         let rows = vec![
-            row("samples", &|s| kl(s).map(|r| format!("{}, {}", r.count, sampled(&r.sampler)))),
-            row("KL at each position, averaged (floor), nats", &|s| kl(s).map(|r| beside(r.mean, r.floor))),
-            row("total variation of single codes (floor)", &|s| codes(s).map(|r| beside(r.codes, r.codes_floor))),
-            row("total variation of neighbouring pairs (floor)", &|s| codes(s).map(|r| beside(r.pairs, r.pairs_floor))),
-            row("perplexity of codes (data)", &|s| {
-                codes(s).map(|r| format!("{:.0} ({:.0})", r.perplexity[0], r.perplexity[1]))
+            kl("samples", &|_, first| format!("{}, {}", first.count, sampled(&first.sampler))),
+            kl("seeds", &|rows, _| rows.len().to_string()),
+            kl("KL at each position, averaged (floor), nats", &|rows, first| {
+                format!("{} ({:.3})", spread_of(rows, 3, |r| r.mean), first.floor)
             }),
-            row("codes in use (data)", &|s| codes(s).map(|r| format!("{} ({})", r.used[0], r.used[1]))),
-            row("PSNR of reconstructions, dB", &|s| of_vqvae(s, |r| r.psnr.map(|psnr| format!("{psnr:.2}")))),
-            row("SSIM of reconstructions", &|s| of_vqvae(s, |r| r.ssim.map(|ssim| format!("{ssim:.3}")))),
+            codes("total variation of single codes (floor)", &|rows, first| {
+                format!("{} ({:.3})", spread_of(rows, 3, |r| r.codes), first.codes_floor)
+            }),
+            codes("total variation of neighbouring pairs (floor)", &|rows, first| {
+                format!("{} ({:.3})", spread_of(rows, 3, |r| r.pairs), first.pairs_floor)
+            }),
+            codes("perplexity of codes (data)", &|rows, first| {
+                format!("{} ({:.0})", spread_of(rows, 0, |r| r.perplexity[0]), first.perplexity[1])
+            }),
+            codes("codes in use (data)", &|rows, first| {
+                format!("{} ({})", spread_of(rows, 0, |r| r.used[0] as f64), first.used[1])
+            }),
+            row("PSNR of reconstructions, dB", &|model| self.vqvae_of(model).and_then(psnr)),
+            row("SSIM of reconstructions", &|model| self.vqvae_of(model).and_then(ssim)),
         ];
-        let names = stages.iter().map(|&stage| model(stage).name().to_string());
+        let names = Model::ALL.map(|model| model.name().to_string());
         (std::iter::once(String::new()).chain(names).collect(), rows)
     }
-}
 
-fn of_kl(row: &KlRow) -> Line {
-    Line {
-        metric: Metric::Kl,
-        model: model(row.stage),
-        text: format!("{:.3} (floor {:.3})", row.mean, row.floor),
-        value: row.mean,
-        conditions: format!("M = {} encodings and samples, {}", row.count, sampled(&row.sampler)),
-        as_paper: true,
+    /// The VQ-VAE of `model`: the priors share a frozen one.
+    fn vqvae_of(&self, model: Model) -> Option<&ReconstructionRow> {
+        let frozen = |row: &&ReconstructionRow| Model::PRIORS.iter().any(|prior| row.is_of(*prior));
+        let own = self.reconstruction.iter().find(|row| row.is_first_of(model));
+        own.or_else(|| self.reconstruction.iter().find(frozen).filter(|_| model != Model::EndToEnd))
     }
 }
 
-/// A sampler and its steps as a sentence has them.
-fn sampled(sampler: &str) -> String {
-    match sampler.split_once(' ') {
-        Some((name, steps)) => format!("`{name}` in {steps} steps"),
-        None => "in raster order".into(),
-    }
-}
-
-fn of_nll(row: &NllRow) -> Line {
-    let law = match row.law {
-        Law::Joint => "all hidden codes together",
-        Law::Single => "each hidden code alone",
-    };
-    let mut conditions = format!("{} ({} of {} cells), {law}: {}", row.mask, row.cells[0], row.cells[1], row.estimator);
-    if let Some(tau) = row.temperature {
-        conditions += &if row.fitted { format!(", τ = {tau:.3} (fitted)") } else { ", τ = 1 (the paper's)".into() };
-    }
-    conditions += &format!("; {} pictures", row.images);
-    if let Some(samples) = row.samples {
-        conditions += &format!(" × {samples} fillings");
-    }
-    if let Some([steps, passes]) = row.steps {
-        conditions += &format!(", {steps} steps × {passes} passes");
-    }
-    let text = format!("{:.2} (± {:.2})", row.mean, row.std);
-    let as_paper = row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted;
-    Line { metric: Metric::Nll, model: model(row.stage), text, value: row.mean, conditions, as_paper }
-}
-
-/// Against reconstructions as in the paper, and against the pictures; FID, then KID.
-fn of_fid(row: &FidRow) -> Vec<Line> {
-    let line = |name: &str, text: String, value: f64, as_paper: bool| Line {
-        metric: Metric::Fid,
-        model: model(row.stage),
-        text,
-        value,
-        conditions: format!(
-            "{name}; {} samples, {}, and as many held-out pictures; weights {}",
-            row.count,
-            sampled(&row.sampler),
-            row.weights.get(..8).unwrap_or_default()
-        ),
-        as_paper,
-    };
-    let [subsets, size] = row.subsets;
-    let plural = if subsets == 1 { "subset" } else { "subsets" };
-    let kid = |(mean, std): (f64, Option<f64>), to: &str| {
-        let text = std.map_or_else(|| format!("{mean:.4}"), |std| format!("{mean:.4} (± {std:.4})"));
-        line(&format!("KID to {to}, {subsets} {plural} of {size}"), text, mean, false)
-    };
-    vec![
-        line("FID to reconstructions", format!("{:.1}", row.fid), row.fid, true),
-        line("FID to the pictures", format!("{:.1}", row.fid_data), row.fid_data, false),
-        kid(row.kid, "reconstructions"),
-        kid(row.kid_data, "the pictures"),
-    ]
-}
-
-fn of_time(row: &TimeRow) -> Line {
-    let steps = if row.stage == Stage::PixelCnn { String::new() } else { format!(", {} steps", row.steps) };
-    let scaled = row.extrapolated_from.map_or_else(String::new, |n| format!(", scaled from {n} steps"));
-    let as_paper = ["ancestral", "raster, naive"].contains(&row.sampler.as_str());
-    Line {
-        metric: Metric::Time,
-        model: model(row.stage),
-        text: format!("{:.4} s ({:.4} to {:.4})", row.seconds, row.spread[0], row.spread[1]),
-        value: row.seconds,
-        conditions: format!(
-            "{}{steps}; batches of {}, median of {} after a warm-up{scaled}; in kernels {:.4} s",
-            row.sampler, row.batch, row.repeats, row.gpu_seconds
-        ),
-        as_paper,
+/// The model's name on a map.
+fn title(model: Model) -> &'static str {
+    match model {
+        Model::Diffusion => "Diffusion prior",
+        Model::PaperDiffusion => "As in the paper",
+        Model::PixelCnn => "PixelCNN prior",
+        Model::EndToEnd => "End to end",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The image experiments: four trainings, both priors looked at, the figures of sections 4.2 to 4.4 and appendix F.
+//! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections 4.2 to 4.4 and appendix F.
 
 use std::path::Path;
 
@@ -9,17 +9,15 @@ use super::image_figures::FIGURES;
 use super::images_report::{self, Findings};
 use super::measure::Amounts;
 use super::pipeline::{Pipeline, Training, Wanted};
+use super::plan::{self, Planned, RUNS, VQVAE};
 use super::report::duration;
-use super::{ReproduceArgs, curves, evaluated};
-use crate::config::{Experiment, ImagesConfig, Stage, Stored};
-use crate::error::{Error, Result};
+use super::{ReproduceArgs, at_quality, curves, evaluated, lines};
+use crate::config::{ImagesConfig, Stage, Stored};
+use crate::error::Result;
 use crate::run::images::evaluate::sentences;
 use crate::run::images::paper::{Effort, Paper};
 use crate::run::images::sources;
 use crate::run::{figures, run_dir, schedule};
-
-/// Names of the runs, in the order of [`Stage::ALL`].
-const RUNS: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
 
 /// Figures that need an evaluation, or the logs.
 const MAPS: &str = "figure-04-kl.png";
@@ -47,23 +45,23 @@ pub struct Reproduction<'a> {
 /// Reproduces section 4.2.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`].
+/// Whatever the outside world does; see [`Error`](crate::error::Error).
 pub fn run(args: &ReproduceArgs, data: &Path) -> Result<()> {
-    let Experiment::Images(config) = Experiment::load(args.preset(), &args.sets)? else {
-        return Err(Error::Config(format!("{} is no preset of images", args.preset())));
-    };
+    let config = plan::load(args.preset(), &args.sets)?;
     schedule::check_terminal(&config.bridge.build()?, false)?;
     let (effort, amounts) = if args.small { (Effort::SMALL, Amounts::SMALL) } else { (Effort::FULL, Amounts::FULL) };
     let amounts = args.amounts(amounts);
+    let plan = plan::of(args)?;
     let pipeline = Pipeline::new(&args.out)?;
-    let mut reproduction = Reproduction { args, data, config: *config, effort, amounts, pipeline, paper: None };
-    reproduction.pipeline.stages = RUNS.len() + FIGURES + reproduction.evaluations() + 1;
-    reproduction.all()
+    let mut reproduction = Reproduction { args, data, config, effort, amounts, pipeline, paper: None };
+    plan::announce(&plan);
+    reproduction.pipeline.stages = plan.len() + FIGURES + reproduction.evaluations() + 1;
+    reproduction.all(plan)
 }
 
 impl Reproduction<'_> {
-    fn all(&mut self) -> Result<()> {
-        let trainings = self.train()?;
+    fn all(&mut self, plan: Vec<Planned>) -> Result<()> {
+        let trainings = self.train(plan)?;
         let mut captions = self.figures()?;
         let (evaluated, adapter) = self.measure()?;
         let steps = self.quality_against_steps()?;
@@ -88,9 +86,10 @@ impl Reproduction<'_> {
         let findings = Findings {
             args: self.args,
             config: &self.config,
+            at_quality: at_quality::rows(&evaluated),
             adapter,
             trainings: &trainings,
-            lines: evaluated.lines(),
+            lines: lines::of(&evaluated),
             missing: sentences(evaluated.missing.iter()),
             no_fid: crate::run::fid::NO_WEIGHTS.into(),
             kl: evaluated.averaged_kl(),
@@ -98,24 +97,22 @@ impl Reproduction<'_> {
             more: evaluated.more(),
             captions,
         };
-        images_report::of(&findings)?.write(out)?;
+        images_report::of(&findings).write(out)?;
         note!("{}: {} in all", out.join("report.md").display(), duration(self.pipeline.seconds()));
         Ok(())
     }
 
-    fn train(&mut self) -> Result<Vec<Training>> {
+    fn train(&mut self, plan: Vec<Planned>) -> Result<Vec<Training>> {
         let mut trainings = Vec::new();
-        for stage in Stage::ALL {
-            let from = match stage {
-                Stage::VqVae => None,
-                Stage::Prior | Stage::PixelCnn => Some(self.pipeline.run("vqvae")),
-                Stage::Joint => Some(self.pipeline.run("prior")),
-            };
-            let args = self.args.training(self.args.preset(), self.args.sets.clone(), Some(stage), from);
-            let config = Stored::Images(stage, Box::new(self.config.clone()));
-            trainings.push(self.pipeline.train(Wanted { name: stage.name().to_string(), args, config })?);
+        for planned in plan {
+            let Planned { name, stage, preset, sets, config, from, work } = planned;
+            let from = from.map(|run| self.pipeline.run(run));
+            let args = self.args.training(&preset, sets, Some(stage), from);
+            let config = Stored::Images(stage, Box::new(config));
+            let training = self.pipeline.train(Wanted { name: name.clone(), args, config })?;
+            trainings.push(Training { work: Some(work), ..training });
             if let Stage::Prior | Stage::PixelCnn = stage {
-                sources::builds_on(&self.pipeline.run(stage.name()), &self.pipeline.run("vqvae"))?;
+                sources::builds_on(&self.pipeline.run(&name), &self.pipeline.run(VQVAE))?;
             }
         }
         Ok(trainings)

@@ -1,17 +1,17 @@
 //! The report of an image experiment.
 
+use super::at_quality::{self, Row};
 use super::compared::{self, Circumstances, Line};
 use super::image_figures::Caption;
+use super::model::Model;
 use super::pipeline::Training;
+use super::plan::VQVAE;
 use super::published::{PARAMETERS, Table};
 use super::report::Report;
 use super::verdicts::{self, Kl, Steps};
 use super::{ReproduceArgs, Which};
-use crate::config::{ImagesConfig, Stage};
-use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::config::ImagesConfig;
 use crate::run::data::thousands;
-use crate::run::images::rehearsal;
 
 /// What the report is made of.
 pub struct Findings<'a> {
@@ -33,6 +33,8 @@ pub struct Findings<'a> {
     pub kl: Option<Kl>,
     /// Quality against steps.
     pub steps: Steps,
+    /// What sampling costs where quality is as measured.
+    pub at_quality: Vec<Row>,
     /// Metrics that the paper does not have: what, then a value for each of the heads.
     pub more: (Vec<String>, Vec<Vec<String>>),
     /// Figures.
@@ -40,18 +42,17 @@ pub struct Findings<'a> {
 }
 
 /// The report.
-///
-/// # Errors
-/// Those of a rehearsal of the trainings.
-pub fn of(findings: &Findings) -> Result<Report> {
-    let Findings { args, config, trainings, .. } = findings;
+pub fn of(findings: &Findings) -> Report {
+    let Findings { args, trainings, .. } = findings;
     let table = if args.which == Which::MiniImageNet { Table::MiniImageNet } else { Table::Cifar10 };
     let mut report = Report::new(&title(args), &introduction(findings));
     report.heading("In short");
-    let find = |stage: Stage| trainings.iter().find(|t| t.name == stage.name());
+    let find = |model: Model| trainings.iter().find(|t| t.name == model.run());
     let mut items = Vec::new();
-    if let (Some(kl), Some(prior), Some(pixelcnn)) = (&findings.kl, find(Stage::Prior), find(Stage::PixelCnn)) {
-        items.push(verdicts::priors(kl, prior, pixelcnn));
+    for model in [Model::Diffusion, Model::PaperDiffusion] {
+        if let (Some(kl), Some(prior), Some(pixelcnn)) = (&findings.kl, find(model), find(Model::PixelCnn)) {
+            items.push(verdicts::priors(kl, model, prior, pixelcnn));
+        }
     }
     items.extend(verdicts::few_steps(&findings.steps));
     report.list(&items);
@@ -64,21 +65,26 @@ pub fn of(findings: &Findings) -> Result<Report> {
     }
     report.put("missing", &findings.missing);
     steps(&mut report, &findings.steps);
+    at_quality::table(&mut report, &findings.at_quality);
     report.heading("More about the codes and the VQ-VAE");
     let (heads, rows) = &findings.more;
     report.table(&heads.iter().map(String::as_str).collect::<Vec<_>>(), rows);
-    sizes(&mut report, config)?;
+    sizes(&mut report, trainings);
     report.heading("Figures");
     findings.captions.iter().for_each(|(file, caption)| report.figure(file, caption));
     report.trainings(trainings);
+    if let Some(budget) = args.budget {
+        report.paragraph(&format!("Each prior was trained for the same {budget} TFLOP (`--budget`), in whole steps."));
+    }
     report.paragraph(
-        "The PixelCNN and the diffusion prior build on the same frozen VQ-VAE. The end-to-end model starts from the trained VQ-VAE \
+        "The PixelCNN and the diffusion priors build on the same frozen VQ-VAE, those of further seeds too. The end-to-end model starts from the trained VQ-VAE \
          and prior where `reproduce` trains it; the paper starts it from a trained VQ-VAE.",
     );
     report.put("experiment", args.preset());
+    report.put("budget", args.budget);
     report.put("adapter", &findings.adapter);
     report.put("kl", &findings.kl);
-    Ok(report)
+    report
 }
 
 fn title(args: &ReproduceArgs) -> String {
@@ -89,18 +95,20 @@ fn title(args: &ReproduceArgs) -> String {
 fn introduction(findings: &Findings) -> String {
     let Findings { args, config, .. } = findings;
     let (grid, codes) = (config.vqvae.grid(), config.vqvae.codes);
-    let size = match args.small {
-        true => {
-            "Networks and trainings are cut down to what a machine without a GPU does in an hour: the kinds of comparison are the \
-                 paper's, the values are not."
-        }
-        false => "Networks have the paper's sizes.",
+    let size = if args.small {
+        "Networks and trainings are cut down to what a machine without a GPU does in an hour or two: the kinds of comparison are the \
+         paper's, the values are not."
+    } else {
+        "Networks have the paper's sizes."
     };
+    let seeds = args.seeds();
+    let seeds =
+        if seeds > 1 { format!(" ± is the standard deviation over {seeds} seeds of a prior.") } else { String::new() };
     let sets: Vec<String> = args.sets.iter().map(|set| format!("`{set}`")).collect();
     let sets = if sets.is_empty() { String::new() } else { format!(" with {}", sets.join(", ")) };
     format!(
         "Sections 4.2 to 4.4 of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML 2022), preset \
-         `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size} Adapter: {}.",
+         `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size}{seeds} Adapter: {}.",
         args.preset(),
         config.bridge.steps,
         findings.adapter,
@@ -127,19 +135,21 @@ fn steps(report: &mut Report, steps: &Steps) {
 }
 
 /// Parameters beside those of appendix D.
-fn sizes(report: &mut Report, config: &ImagesConfig) -> Result<()> {
+fn sizes(report: &mut Report, trainings: &[Training]) {
     report.heading("Appendix D: parameters");
-    let mut rows = Vec::new();
-    let mut numbers = Vec::new();
-    for ((stage, name), paper) in
-        [(Stage::Prior, "U-Net"), (Stage::PixelCnn, "PixelCNN"), (Stage::VqVae, "VQ-VAE")].into_iter().zip(PARAMETERS)
-    {
-        let gpu = Gpu::rehearsal(None, u64::MAX)?;
-        let count = rehearsal::task(&gpu, config, stage)?.parameters();
-        rows.push(vec![name.into(), paper.into(), thousands(count)]);
-        numbers.push(count);
-    }
+    let count = |run: &str| {
+        let found = trainings.iter().find(|training| training.name == run);
+        found.and_then(|training| training.work.as_ref()).map(|work| work.parameters)
+    };
+    let row =
+        |name: &str, paper: &str, run: &str| vec![name.into(), paper.into(), count(run).map_or("—".into(), thousands)];
+    let [unet, pixelcnn, vqvae] = PARAMETERS;
+    let rows = [
+        row("U-Net", unet, Model::Diffusion.run()),
+        row("U-Net, as in the paper", unet, Model::PaperDiffusion.run()),
+        row("PixelCNN", pixelcnn, Model::PixelCnn.run()),
+        row("VQ-VAE", vqvae, VQVAE),
+    ];
     report.table(&["", "paper", "ours"], &rows);
-    report.put("parameters", numbers);
-    Ok(())
+    report.put("parameters", [Model::Diffusion.run(), Model::PixelCnn.run(), VQVAE].map(count));
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::evaluated::{Evaluated, point};
 use super::images::Reproduction;
+use super::model::Model;
 use super::verdicts::Steps;
 use crate::error::Result;
 use crate::models::sampler::Sampler;
@@ -51,36 +52,62 @@ impl Amounts {
 }
 
 /// An evaluation: of which runs, what, and of how many samples by which sampler in how many steps.
-struct Wanted<'w> {
-    name: &'w str,
-    what: &'w str,
-    runs: &'w [&'w str],
-    metrics: &'w [Metric],
+struct Wanted {
+    name: String,
+    what: String,
+    runs: Vec<String>,
+    metrics: Vec<Metric>,
     count: usize,
     by: Option<(Sampler, usize)>,
+}
+
+impl Wanted {
+    fn new(name: &str, what: &str, runs: &[String], metrics: &[Metric], count: usize) -> Wanted {
+        let (name, what) = (name.to_string(), what.to_string());
+        Wanted { name, what, runs: runs.to_vec(), metrics: metrics.to_vec(), count, by: None }
+    }
 }
 
 impl Reproduction<'_> {
     /// Everything that is measured of the priors, but quality against steps.
     pub fn measure(&mut self) -> Result<(Evaluated, String)> {
-        use Metric::{Codes, Fid, Kl, Nll, Reconstruction, Time};
-        let Amounts { samples, end_to_end, .. } = self.amounts;
-        let laws = [Reconstruction, Codes, Kl];
-        let all = [
-            ("codes", "laws of codes, KL at each position", &["prior", "pixelcnn"][..], &laws[..], samples),
-            ("codes of joint", "the same of the model trained end to end", &["joint"], &laws, end_to_end),
-            ("likelihoods", "NLL of masked patches", &["prior", "pixelcnn", "joint"], &[Nll], 1),
-            ("times", "seconds a sample", &["prior", "pixelcnn", "joint"], &[Time], 1),
-        ];
-        let distances = ("distances", "FID and KID", &["prior", "pixelcnn", "joint"][..], &[Fid][..], samples);
-        let distances = self.args.inception.is_some().then_some(distances);
         let (mut evaluated, mut adapter) = (Evaluated::default(), String::new());
-        for (name, what, runs, metrics, count) in all.into_iter().chain(distances) {
-            let evaluation = self.evaluation(&Wanted { name, what, runs, metrics, count, by: None })?;
+        for wanted in self.wanted() {
+            let evaluation = self.evaluation(&wanted)?;
             adapter.clone_from(&evaluation.adapter);
             evaluated.take(evaluation);
         }
         Ok((evaluated, adapter))
+    }
+
+    /// The evaluations of [`Reproduction::measure`]: of the first seeds and the end-to-end model, then of each further seed.
+    fn wanted(&self) -> Vec<Wanted> {
+        let Amounts { samples, end_to_end, .. } = self.amounts;
+        let laws = [Metric::Reconstruction, Metric::Codes, Metric::Kl];
+        let priors = Model::PRIORS.map(|model| model.run().to_string());
+        let joint = [Model::EndToEnd.run().to_string()];
+        let all = [&priors[..], &joint].concat();
+        let mut wanted = vec![
+            Wanted::new("codes", "laws of codes, KL at each position", &priors, &laws, samples),
+            Wanted::new("codes of joint", "the same of the model trained end to end", &joint, &laws, end_to_end),
+            Wanted::new("likelihoods", "NLL of masked patches", &all, &[Metric::Nll], 1),
+            Wanted::new("times", "seconds a sample", &all, &[Metric::Time], 1),
+        ];
+        wanted.extend(self.distances("distances", &all));
+        for seed in 1..self.args.seeds() {
+            let runs = Model::PRIORS.map(|model| model.run_of_seed(seed));
+            let name = |of: &str| format!("{of} of seed {seed}");
+            wanted.push(Wanted::new(&name("codes"), "the same of a further seed", &runs, &laws[1..], samples));
+            wanted.push(Wanted::new(&name("likelihoods"), "NLL of masked patches", &runs, &[Metric::Nll], 1));
+            wanted.extend(self.distances(&name("distances"), &runs));
+        }
+        wanted
+    }
+
+    /// FID and KID, if there are weights for them.
+    fn distances(&self, name: &str, runs: &[String]) -> Option<Wanted> {
+        let wanted = || Wanted::new(name, "FID and KID", runs, &[Metric::Fid], self.amounts.samples);
+        self.args.inception.is_some().then(wanted)
     }
 
     /// The KL of few steps beside that of all of them.
@@ -90,10 +117,11 @@ impl Reproduction<'_> {
         let few = of(Sampler::Dpmpp2m).chain(of(Sampler::Ddim { kappa: 0.0 }));
         let mut steps = Steps { samples: count, floor: 0.0, points: Vec::new() };
         for (sampler, n) in few.chain([(Sampler::Ancestral, all)]) {
-            let (name, what) = (sampler_name(sampler), format!("{count} samples"));
-            let (runs, metrics, by) = (&["prior"][..], &[Metric::Kl][..], Some((sampler, n)));
-            let title = format!("{name} {n} steps");
-            let evaluation = self.evaluation(&Wanted { name: &title, what: &what, runs, metrics, count, by })?;
+            let name = sampler_name(sampler);
+            let (title, what) = (format!("{name} {n} steps"), format!("{count} samples"));
+            let runs = [Model::Diffusion.run().to_string()];
+            let plain = Wanted::new(&title, &what, &runs, &[Metric::Kl], count);
+            let evaluation = self.evaluation(&Wanted { by: Some((sampler, n)), ..plain })?;
             for row in evaluation.kl.iter().flatten() {
                 steps.points.push(point(name, n, row));
                 (steps.samples, steps.floor) = (row.count, row.floor);
@@ -104,8 +132,7 @@ impl Reproduction<'_> {
 
     /// Stages of both.
     pub fn evaluations(&self) -> usize {
-        let distances = usize::from(self.args.inception.is_some());
-        4 + distances + 1 + 2 * STEPS.iter().filter(|&&steps| steps < self.config.bridge.steps).count()
+        self.wanted().len() + 1 + 2 * STEPS.iter().filter(|&&steps| steps < self.config.bridge.steps).count()
     }
 
     fn evaluation(&mut self, wanted: &Wanted) -> Result<Evaluation> {

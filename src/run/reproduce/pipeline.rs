@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::plan::Work;
 use super::report::FILES;
 use crate::config::Stored;
 use crate::error::{Error, Result};
@@ -32,6 +33,9 @@ pub struct Training {
     pub steps: u64,
     /// Wall seconds of all its parts, if its log says so.
     pub seconds: Option<f64>,
+    /// What it costs, where that was found out.
+    #[serde(flatten)]
+    pub work: Option<Work>,
 }
 
 /// A training that must be there.
@@ -136,7 +140,7 @@ impl Pipeline {
             })?;
         }
         let seconds = run_dir::wall_seconds(&run_dir::metrics(&run)?);
-        Ok(Training { name, steps, seconds })
+        Ok(Training { name, steps, seconds, work: None })
     }
 
     /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still there.

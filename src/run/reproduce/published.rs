@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::model::Model;
+
 /// A table of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -26,18 +28,6 @@ pub enum Metric {
     Fid,
     /// Seconds a sample.
     Time,
-}
-
-/// Whose value it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Model {
-    /// The PixelCNN.
-    PixelCnn,
-    /// The diffusion prior.
-    Diffusion,
-    /// Trained with the VQ-VAE.
-    EndToEnd,
 }
 
 /// A printed value, as it is printed.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::pipeline::Training;
 use crate::error::Result;
+use crate::run::data::thousands;
 use crate::run::product::{self, Form};
 use crate::run::table;
 
@@ -62,18 +63,34 @@ impl Report {
         self.numbers.insert(key.into(), json!(value));
     }
 
-    /// The trainings behind everything.
+    /// The trainings behind everything, with what they cost where that is known.
     pub fn trainings(&mut self, trainings: &[Training]) {
-        self.heading("Trainings");
+        self.heading("Training");
+        let costs = trainings.iter().any(|training| training.work.is_some());
         let row = |training: &Training| {
-            let run = format!("`runs/{}`", training.name);
-            vec![run, training.steps.to_string(), training.seconds.map_or("—".into(), duration)]
+            let wall = training.seconds.map_or("—".into(), duration);
+            let mut row = vec![format!("`runs/{}`", training.name)];
+            if costs {
+                row.extend(work(training));
+            } else {
+                row.push(training.steps.to_string());
+            }
+            row.push(wall);
+            row
         };
-        self.table(&["run", "steps", "wall time"], &trainings.iter().map(row).collect::<Vec<_>>());
-        self.paragraph(
-            "Wall time is that of the steps that count, as the log of the run has it: parts of a run that was stopped and gone on \
+        let heads: &[&str] = if costs {
+            &["run", "parameters", "steps × batch", "GFLOP a step", "TFLOP in all", "wall time"]
+        } else {
+            &["run", "steps", "wall time"]
+        };
+        self.table(heads, &trainings.iter().map(row).collect::<Vec<_>>());
+        let counted = "FLOPs are the multiplications and additions of products, convolutions, attention and distances to codes, \
+                       forward and backward. ";
+        self.paragraph(&format!(
+            "{}Wall time is that of the steps that count, as the log of the run has it: parts of a run that was stopped and gone on \
              with are added up, evaluations and checkpoints are in it, and so is whatever else the machine did meanwhile.",
-        );
+            if costs { counted } else { "" }
+        ));
         self.put("trainings", trainings);
     }
 
@@ -106,6 +123,37 @@ pub fn spread(values: &[f64], places: usize) -> String {
     format!("{mean:.places$} ± {:.places$}", variance.sqrt())
 }
 
+/// Parameters, steps and arithmetic of a training.
+fn work(training: &Training) -> [String; 4] {
+    let dash = || "—".to_string();
+    let Some(work) = &training.work else { return [dash(), training.steps.to_string(), dash(), dash()] };
+    [
+        thousands(work.parameters),
+        format!("{} × {}", training.steps, work.batch),
+        scaled(work.flop_a_step, GIGA),
+        scaled(work.flop, TERA),
+    ]
+}
+
+/// Prefixes of FLOPs.
+pub const GIGA: f64 = 1e9;
+/// See [`GIGA`].
+pub const TERA: f64 = 1e12;
+
+/// FLOPs in units of `unit`, with as many decimals as say something.
+pub fn scaled(flop: f64, unit: f64) -> String {
+    let value = flop / unit;
+    if value >= 1000.0 {
+        thousands(value.round() as usize)
+    } else if value >= 1.0 {
+        format!("{value:.1}")
+    } else if value >= 0.001 {
+        format!("{value:.3}")
+    } else {
+        format!("{value:.1e}")
+    }
+}
+
 /// Seconds as people say them.
 pub fn duration(seconds: f64) -> String {
     match seconds {
@@ -118,11 +166,13 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::reproduce::plan::Work;
 
     #[test]
     fn numbers_are_set_as_people_read_them() {
         assert_eq!(spread(&[0.5], 2), "0.50");
         assert_eq!(spread(&[1.0, 2.0, 3.0], 1), "2.0 ± 1.0");
+        assert_eq!([0.0, 2e6, 7.2e10, 8.2e16].map(|flop| scaled(flop, TERA)), ["0.0e0", "2.0e-6", "0.072", "82,000"]);
         assert_eq!([59.6, 600.0, 9000.0].map(duration), ["60 s", "10 min", "2.5 h"]);
     }
 
@@ -134,7 +184,10 @@ mod tests {
         report.table(&["a", "b"], &[vec!["1".into(), "x | y".into()]]);
         report.list(&["first".into(), "second".into()]);
         report.figure("figure.png", "Figure 1: what it shows.");
-        report.trainings(&[Training { name: "prior".into(), steps: 7, seconds: Some(90.0) }]);
+        let training = Training { name: "prior".into(), steps: 7, seconds: Some(90.0), work: None };
+        report.trainings(std::slice::from_ref(&training));
+        let work = Work { parameters: 1234, batch: 4, flop_a_step: 2.5e9, flop: 17.5e9 };
+        report.trainings(&[Training { work: Some(work), ..training }]);
         report.put("answer", 42);
         report.write(folder.path()).expect("written");
         let page = std::fs::read_to_string(folder.path().join("report.md")).expect("a page");
@@ -143,6 +196,8 @@ mod tests {
             "\n* first\n* second\n",
             "\n![Figure 1](figure.png)\n\n*Figure 1: what it shows.*\n",
             "| `runs/prior` | 7 | 90 s |",
+            "| run | parameters | steps × batch | GFLOP a step | TFLOP in all | wall time |\n",
+            "| `runs/prior` | 1,234 | 7 × 4 | 2.5 | 0.018 | 90 s |",
         ] {
             assert!(page.contains(part), "{part}\nis not in\n{page}");
         }
@@ -150,5 +205,9 @@ mod tests {
         let numbers: Value = serde_json::from_slice(&numbers).expect("JSON");
         assert_eq!((&numbers["answer"], &numbers["trainings"][0]["steps"]), (&json!(42), &json!(7)));
         assert_eq!(numbers["figures"][0]["file"], "figure.png");
+        assert_eq!(
+            (&numbers["trainings"][0]["parameters"], &numbers["trainings"][0]["batch"]),
+            (&json!(1234), &json!(4))
+        );
     }
 }

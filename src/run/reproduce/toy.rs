@@ -8,7 +8,7 @@ use super::pipeline::{Pipeline, Training, Wanted};
 use super::{ReproduceArgs, toy_report};
 use crate::config::{Config, Stored};
 use crate::data::toy::{self, Reached};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::sampler::Sampler;
 use crate::run::figures::{self, Frame};
 use crate::run::sample::{self, Trained};
@@ -78,13 +78,10 @@ pub type Row = (usize, Vec<u32>);
 /// Reproduces section 4.1.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`].
+/// Whatever the outside world does; see [`Error`](crate::error::Error).
 pub fn run(args: &ReproduceArgs) -> Result<()> {
-    if args.seeds == 0 {
-        return Err(Error::Usage("--seeds must be at least 1".into()));
-    }
     let mut pipeline = Pipeline::new(&args.out)?;
-    pipeline.stages = 2 * (args.seeds as usize + 1) + 2;
+    pipeline.stages = 2 * (args.seeds() as usize + 1) + 2;
     let trainings = train(args, &mut pipeline)?;
     let mut measured = Vec::new();
     for training in &trainings {
@@ -101,8 +98,8 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
 /// A training for each seed, and the joint one.
 fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>> {
     let mut trainings = Vec::new();
-    for seed in 0..=args.seeds {
-        let joint = seed == args.seeds;
+    for seed in 0..=args.seeds() {
+        let joint = seed == args.seeds();
         let (preset, name) =
             if joint { ("toy-joint", "joint".into()) } else { (args.preset(), format!("seed-{seed}")) };
         // Only the joint preset has codes to learn.
