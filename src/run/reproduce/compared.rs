@@ -72,7 +72,7 @@ impl Circumstances {
                 "A Monte Carlo estimate of a density at τ = 1 depends on the scale of the latents and on the number of fillings, \
                  which the paper does not give, and the PixelCNN's value, each code given the true ones before it, is another \
                  quantity than ours of all hidden codes. Below stand estimates with the temperature fitted, and of each code alone, \
-                 which both priors have."
+                 which all priors have."
                     .to_string(),
             ),
             Metric::Fid => (

@@ -78,11 +78,12 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
         conditions += &format!(", {steps} steps × {passes} passes");
     }
     let values = values(rows, |row| row.mean);
+    let std = mean(&rows.iter().map(|row| row.std).collect::<Vec<_>>());
     let of_pictures = if rows.len() > 1 { " over pictures" } else { "" };
     Line {
         metric: Metric::Nll,
         model: *model,
-        text: text(&values, 2, &format!("± {:.2}{of_pictures}", row.std)),
+        text: text(&values, 2, &format!("± {std:.2}{of_pictures}")),
         value: mean(&values),
         values,
         conditions,

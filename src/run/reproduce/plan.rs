@@ -160,7 +160,7 @@ fn set_steps(budget: f64, name: &str, stage: Stage, sets: &[String], flop_a_step
         return Err(Error::Usage(format!("--budget {budget} leaves no step of {name}, which takes {step} TFLOP")));
     }
     if steps.is_nan() || steps > MOST_STEPS {
-        return Err(Error::Usage(format!("--budget {budget} is over {MOST_STEPS:.0} steps of {name}")));
+        return Err(Error::Usage(format!("--budget {budget:e} is over {MOST_STEPS:e} steps of {name}")));
     }
     Ok(format!("{key}={steps:.0}"))
 }
