@@ -71,7 +71,8 @@ const HALVES: [Mode; 4] = [
 ];
 
 /// Ops with kernels for CPU drivers; where those have lanes, all may have some.
-const ON_CPUS: [&str; 5] = ["adam", "attention", "group_norm", "group_norm_silu", "layer_norm"];
+const ON_CPUS: [&str; 7] =
+    ["adam", "attention", "code_law_cross_entropy", "code_law_mean", "group_norm", "group_norm_silu", "layer_norm"];
 /// Ops that a product may do most of.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.

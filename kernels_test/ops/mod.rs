@@ -5,6 +5,7 @@ mod attention;
 mod batch_norm;
 mod bilinear;
 mod ceiling;
+mod code_law;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -39,6 +40,7 @@ pub fn cases() -> Vec<Case> {
         batch_norm::cases,
         bilinear::cases,
         ceiling::cases,
+        code_law::cases,
         codebook::cases,
         conv2d::cases,
         conv_transpose2d::cases,

@@ -54,9 +54,11 @@ macro_rules! forms {
 pub use forms;
 
 /// The files of `shaders/shared/`, which `#import` appends.
-const SHARED: [(&str, &str); 23] = [
+const SHARED: [(&str, &str); 25] = [
     ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
     ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
+    ("code_law", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/code_law.wgsl"))),
+    ("code_tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/code_tile.wgsl"))),
     ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
     ("cooperative", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative.wgsl"))),
     ("cooperative8", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative8.wgsl"))),

@@ -7,6 +7,7 @@ mod attention;
 mod batch_norm;
 mod bilinear;
 mod ceiling;
+mod code_law;
 mod codebook;
 mod conv2d;
 mod conv_transpose2d;
@@ -38,6 +39,7 @@ pub use attention::{Attention, attention};
 pub use batch_norm::batch_norm;
 pub use bilinear::bilinear;
 pub use ceiling::{copy, fma_chain};
+pub use code_law::CodeLaw;
 pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d, conv2d_residual};
@@ -75,6 +77,8 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &batch_norm::SHADER,
         &bilinear::SHADER,
         &ceiling::SHADER,
+        &code_law::SHADER,
+        &code_law::TILES,
         &codebook::SHADER,
         &conv2d::SHADER,
         &conv2d::VEC4,
