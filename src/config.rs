@@ -6,6 +6,7 @@ mod joint;
 mod keys;
 mod load;
 mod models;
+mod prior;
 mod source;
 mod stages;
 mod stored;
@@ -17,7 +18,8 @@ pub use images::{Activations, DataConfig, ImagesConfig, Resize};
 pub use joint::JointConfig;
 pub(crate) use keys::nearest;
 pub use load::Experiment;
-pub use models::{CodebookRule, Distance, GumbelConfig, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
+pub use models::{CodebookRule, Distance, GumbelConfig, Output, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
+pub use prior::PriorConfig;
 use serde::{Deserialize, Serialize};
 pub use source::{Kind, Source, decode};
 pub use stages::{Stage, StagesConfig};
@@ -132,11 +134,32 @@ pub struct DenoiserConfig {
     pub kernel: usize,
     /// Cosine features of t that modulate each block.
     pub features: usize,
+    /// What the network's output means.
+    #[serde(skip_serializing_if = "DenoiserOutput::is_usual")]
+    pub prediction: DenoiserOutput,
+}
+
+/// What the output of the toy's network means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DenoiserOutput {
+    /// F, whose squared error has unit variance at every level (Karras et al. 2022).
+    #[default]
+    Preconditioned,
+    /// Logits of the codes at each position, to which the exact likelihood of z_t is added.
+    Codes,
+}
+
+impl DenoiserOutput {
+    /// Whether it is that of before there was a choice, which a configuration leaves out so that old weights fit.
+    fn is_usual(&self) -> bool {
+        *self == DenoiserOutput::Preconditioned
+    }
 }
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        DenoiserConfig { channels: 12, blocks: 6, kernel: 5, features: 5 }
+        DenoiserConfig { channels: 12, blocks: 6, kernel: 5, features: 5, prediction: DenoiserOutput::Preconditioned }
     }
 }
 
@@ -300,6 +323,9 @@ pub enum LossWeight {
     Simple,
     /// Equation (4) with the bridge's reverse variance chosen; t = 1 has σ_1² = v β_1.
     Weighted,
+    /// None of a squared error: −log p of the codes, at every level with weight 1.
+    #[serde(rename = "cross-entropy")]
+    CrossEntropy,
 }
 
 /// Law of t in training.
@@ -316,5 +342,12 @@ pub enum Levels {
         width: f64,
         /// Floor.
         floor: f64,
+    },
+    /// More of the levels where codes are decided: ∝ dH/dt of the running cross-entropy H(t), which is measured in bins of t.
+    Entropy {
+        /// Bins of t.
+        bins: usize,
+        /// Share of the uniform law in it.
+        uniform: f64,
     },
 }

@@ -3,7 +3,7 @@
 use dbvq_wgpu::config::{PixelCnnConfig, UNetConfig, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
-use dbvq_wgpu::models::unet::UNet;
+use dbvq_wgpu::models::unet::{Ports, UNet};
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::codebook::Codebook;
@@ -55,7 +55,7 @@ fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
         dropout: 0.1,
         ..UNetConfig::default()
     };
-    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10, 2);
+    let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, Ports::same(3), 10, 2);
     let [t, class] = [[3, 10], [1, 2]].map(|values| Codes::from_slice(&gpu, &values, [2]));
     for side in [21, 8, 5] {
         let z = normal(&gpu, &[2, side, side, 3], side as u32);
@@ -83,7 +83,7 @@ fn the_papers_sizes_have_the_papers_parameters() {
     let gpu = gpu();
     // "57 M" in the paper; 54.8 to 56.5 M for the sizes it gives.
     for (dim, least, most) in [(128, 54_800_000, 56_500_000), (32, 54_800_000, 56_500_000)] {
-        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), dim, 1000, 0).parameters();
+        let count = UNet::new(&mut Init::blank(&gpu), &UNetConfig::default(), Ports::same(dim), 1000, 0).parameters();
         assert!((least..=most).contains(&count), "U-Net of {dim} channels: {count}");
     }
     // "95.8 M" in the paper.

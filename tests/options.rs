@@ -1,9 +1,11 @@
 //! Options of the image models: each does what it says, and would be missed here. Needs a GPU adapter.
 
-use dbvq_wgpu::bridge::{Prediction, ReverseVariance, Spacing, Target};
-use dbvq_wgpu::config::{CodebookRule, Distance, GumbelConfig, ImagesConfig, LossWeight, Quantiser, VqVaeConfig};
+use dbvq_wgpu::bridge::{ReverseVariance, Spacing, Target};
+use dbvq_wgpu::config::{
+    CodebookRule, Distance, GumbelConfig, ImagesConfig, LossWeight, Output, Quantiser, VqVaeConfig,
+};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
-use dbvq_wgpu::models::diffusion::{Diffusion, Guidance};
+use dbvq_wgpu::models::diffusion::{Diffusion, Guidance, Lesson, Plan};
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::Module;
@@ -26,7 +28,7 @@ fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
 }
 
 /// A tiny prior; z* is not 0 and v not 1, so that a forgotten one is seen.
-fn diffusion_config(prediction: Prediction, classes: usize) -> ImagesConfig {
+fn diffusion_config(prediction: Output, classes: usize) -> ImagesConfig {
     let mut config = ImagesConfig { classes, ..ImagesConfig::default() };
     config.vqvae.dim = DIM;
     config.unet.base = 8;
@@ -48,6 +50,10 @@ fn levels(gpu: &Gpu, t: usize, n: usize) -> Codes {
     Codes::from_slice(gpu, &vec![t as u32; n], [n])
 }
 
+fn loss(model: &Diffusion, z0: &Tensor, t: Codes, class: Option<&Codes>, stream: Stream) -> Tensor {
+    model.loss(&Lesson { z0, codes: None, plan: &Plan::at(t), class, stream }, true).total
+}
+
 fn close(a: &[f32], b: &[f32], bound: f32, what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
     let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -58,7 +64,7 @@ fn close(a: &[f32], b: &[f32], bound: f32, what: &str) {
 /// a constant knows it, and its ε must be the exact posterior mean of the noise.
 #[test]
 fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
-    let (gpu, config) = (gpu(), diffusion_config(Prediction::Velocity, 0));
+    let (gpu, config) = (gpu(), diffusion_config(Output::Velocity, 0));
     let mut model = diffusion(&gpu, &config);
     let output = [0.7, 0.0, -0.4];
     model.visit(&mut |path, tensor| {
@@ -85,7 +91,7 @@ fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
 
 #[test]
 fn samplers_take_v_prediction() {
-    let (gpu, config) = (gpu(), diffusion_config(Prediction::Velocity, 0));
+    let (gpu, config) = (gpu(), diffusion_config(Output::Velocity, 0));
     // Untrained, its output is 0: the exact V of data N(z*, v), which samplers must then return.
     let model = diffusion(&gpu, &config);
     let v = model.bridge.stationary_variance();
@@ -108,20 +114,20 @@ fn v_prediction_is_trained_on_v() {
     let gpu = gpu();
     let (n, t, far) = (64, 20, 3.0);
     let z0 = ops::affine(&Tensor::zeros(&gpu, [n, 4, 4, DIM]), 0.0, 0.5 + far);
-    let mut config = diffusion_config(Prediction::Velocity, 0);
+    let mut config = diffusion_config(Output::Velocity, 0);
     let model = diffusion(&gpu, &config);
     let (alpha_bar, v) = (model.bridge.alpha_bar(t), model.bridge.stationary_variance());
     // Its output is 0, so this is E V².
     let expected = alpha_bar + (1.0 - alpha_bar) * f64::from(far).powi(2) / v;
-    let plain = f64::from(model.loss(&z0, &levels(&gpu, t, n), None, STREAM, true).item());
+    let plain = f64::from(loss(&model, &z0, levels(&gpu, t, n), None, STREAM).item());
     assert!((plain / expected - 1.0).abs() < 0.03, "{plain}, not {expected}");
     // ε − ε_θ is √ᾱ times the error of V.
     config.stages.prior.loss = LossWeight::Weighted;
     let model = diffusion(&gpu, &config);
-    let weighted = f64::from(model.loss(&z0, &levels(&gpu, t, n), None, STREAM, true).item());
+    let weighted = f64::from(loss(&model, &z0, levels(&gpu, t, n), None, STREAM).item());
     let factor = model.bridge.weight(t, config.bridge.reverse_variance) * alpha_bar;
     assert!((weighted / (plain * factor) - 1.0).abs() < 1e-4, "{weighted}, not {}", plain * factor);
-    let first = model.loss(&z0, &levels(&gpu, 1, n), None, STREAM, true).item();
+    let first = loss(&model, &z0, levels(&gpu, 1, n), None, STREAM).item();
     assert!(first.is_finite(), "the weight of t = 1: {first}");
 }
 
@@ -137,7 +143,7 @@ fn shake(gpu: &Gpu, model: &mut dyn Module) {
 #[test]
 fn guidance_mixes_the_noise_of_the_class_and_of_no_class() {
     let gpu = gpu();
-    let mut model = diffusion(&gpu, &diffusion_config(Prediction::Noise, 2));
+    let mut model = diffusion(&gpu, &diffusion_config(Output::Noise, 2));
     shake(&gpu, &mut model);
     let z = normal(&gpu, &[2, 4, 4, DIM], 1);
     let eps = |class: [u32; 2], scale: f32| {
@@ -159,7 +165,7 @@ fn guidance_mixes_the_noise_of_the_class_and_of_no_class() {
 #[test]
 fn a_conditional_prior_learns_what_its_classes_are() {
     let (gpu, n) = (gpu(), 16);
-    let mut model = diffusion(&gpu, &diffusion_config(Prediction::Velocity, 2));
+    let mut model = diffusion(&gpu, &diffusion_config(Output::Velocity, 2));
     let options = AdamOptions { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 };
     let adam = Adam::new(&gpu, &mut model, options, |_| 0);
     // Class 0 lies below z*, class 1 above, a third of the labels is dropped.
@@ -171,7 +177,7 @@ fn a_conditional_prior_learns_what_its_classes_are() {
         let told: Vec<u32> = class.iter().enumerate().map(|(i, &c)| if i % 3 == 0 { 2 } else { c }).collect();
         let t: Vec<u32> = (0..n as u32).map(|i| 1 + stream.below(i, 40)).collect();
         let codes = |values: &[u32]| Codes::from_slice(&gpu, values, [n]);
-        let loss = model.loss(&z0, &codes(&t), Some(&codes(&told)), stream, true);
+        let loss = loss(&model, &z0, codes(&t), Some(&codes(&told)), stream);
         adam.step(&loss.backward(), &[Group { lr: 1e-2, clip: 1.0 }], step + 1, 0.9);
     }
     let (bridge, variance) = (&model.bridge, ReverseVariance::Bridge);

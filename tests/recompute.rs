@@ -3,7 +3,7 @@
 use dbvq_wgpu::config::{Activations, PixelCnnConfig, UNetConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
-use dbvq_wgpu::models::unet::UNet;
+use dbvq_wgpu::models::unet::{Ports, UNet};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;
 use dbvq_wgpu::nn::layers::Conv2d;
@@ -102,7 +102,7 @@ fn the_models_train_the_same_whatever_is_kept() {
     let config = UNetConfig { base: 8, multipliers: vec![1, 2], blocks: 1, dropout: 0.2, ..UNetConfig::default() };
     let (z, t) = (ops::normal(&gpu, [2, 5, 5, 3], stream), Codes::from_slice(&gpu, &[4, 9], [2]));
     let unet = |activations| {
-        let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, 3, 10, 0);
+        let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, Ports::same(3), 10, 0);
         model.activations = activations;
         // The last layers start at 0 and would hide everything before them.
         model.visit(&mut |_, tensor| {

@@ -101,6 +101,18 @@ fn learnt_codes_survive_kills_too() {
     check("toy-joint", 30, 4, Stream { seed: 12, step: 0, stream: 0, first: 0 });
 }
 
+/// The law of the levels changes after step 100, and cross-entropies wait to be looked at between steps 120 and 130.
+#[test]
+fn levels_that_follow_the_codes_survive_kills_too() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("codes.toml");
+    let text = "kind = 'toy'\npreset = 'toy'\ndenoiser.prediction = 'codes'\n[train]\nloss = 'cross-entropy'\n\
+                levels = { law = 'entropy', bins = 10, uniform = 0.1 }\n";
+    std::fs::write(&file, text).expect("a file");
+    let preset = file.display().to_string();
+    check(&preset, 130, 5, Stream { seed: 13, step: 0, stream: 0, first: 0 });
+}
+
 #[test]
 fn another_seed_gives_other_bits() {
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -94,7 +94,8 @@ fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     works(&mut call, &format!("evaluate of {sets:?}"));
     let found = evaluation(&out);
     // An estimator has only the settings that it knows.
-    let settings = ["temperature", "samples", "steps", "extrapolated_from", "ssim", "psnr"];
+    let settings =
+        ["temperature", "samples", "steps", "extrapolated_from", "ssim", "psnr", "sharpen", "first", "last", "levels"];
     assert_eq!(unexplained(&found, "", &settings), Vec::<String>::new(), "{sets:?}");
     (dir, found)
 }

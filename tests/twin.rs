@@ -20,6 +20,7 @@ use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::checkpoint::{self as file, Entry};
 use dbvq_wgpu::nn::init::Init;
 use dbvq_wgpu::philox::Stream;
+use dbvq_wgpu::run::images::told::Masks;
 use dbvq_wgpu::run::session::{cumulative, draw_levels};
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
 use predicates::str::contains;
@@ -48,6 +49,11 @@ const STAGE: &str = r#"steps = 20, batch = 4, lr = 2e-3, warmup = 5, beta2 = 0.9
 weight_decay = 0.01, loss = "simple", levels = { law = "uniform" }, log_every = 1, checkpoint_every = 20"#;
 /// In an order in which each finds what it builds on.
 const STAGES: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
+/// Priors that predict codes, with their changes to the configuration: on code vectors and told some, on the encoder's output.
+const CODES: [(&str, &[&str]); 2] = [
+    ("codes", &["prior.diffuse=codes", "prior.known_share=0.6", "stages.prior.loss=cross-entropy"]),
+    ("codes-data", &["prior.diffuse=data", "stages.prior.loss=simple"]),
+];
 const STEPS: usize = 20;
 const BATCH: usize = 4;
 const SIZE: usize = 20;
@@ -105,8 +111,8 @@ impl Ground {
         run
     }
 
-    fn config(&self) -> ImagesConfig {
-        match Experiment::load(&self.path("tiny.toml").display().to_string(), &[]).expect("a configuration") {
+    fn config(&self, sets: &[String]) -> ImagesConfig {
+        match Experiment::load(&self.path("tiny.toml").display().to_string(), sets).expect("a configuration") {
             Experiment::Images(config) => *config,
             Experiment::Toy(_) => unreachable!("it has a [vqvae]"),
         }
@@ -139,31 +145,40 @@ fn the_first_steps_lose_what_they_lose_in_pytorch() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/first-steps.json");
     let golden: Value = std::fs::read_to_string(golden).map_or(Value::Null, |text| text.parse().expect("JSON"));
     let mut wrong = Vec::new();
-    for stage in STAGES {
-        let run = ground.train(stage, stage, &[]);
+    for (name, stage, sets) in trainings() {
+        let run = ground.train(stage, name, &sets);
         let ours = losses(&run);
         if let Some(folder) = std::env::var_os("DBVQ_TWIN") {
-            hand_over(&ground, stage, &ours, Path::new(&folder));
+            hand_over(&ground, (name, stage, &sets), &ours, Path::new(&folder));
         }
-        let theirs: Vec<f64> = golden[stage].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
-        assert_eq!(ours.len(), STEPS, "{stage}");
+        let theirs: Vec<f64> = golden[name].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        assert_eq!(ours.len(), STEPS, "{name}");
         let off = ours.iter().zip(&theirs).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
         if theirs.len() != STEPS || off > TOLERANCE {
-            wrong.push(format!("{stage}: off by {off:.1e}: {ours:?}, in PyTorch {theirs:?}"));
+            wrong.push(format!("{name}: off by {off:.1e}: {ours:?}, in PyTorch {theirs:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Writes what the twin needs of a stage into `folder`.
-fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
+/// Trainings: name, stage, changes to the configuration.
+fn trainings() -> Vec<(&'static str, &'static str, Vec<String>)> {
+    let codes = |&(name, sets): &(&'static str, &[&str])| {
+        let all = ["unet.prediction=codes", "unet.position=true"].into_iter().chain(sets.iter().copied());
+        (name, "prior", all.map(String::from).collect())
+    };
+    STAGES.map(|stage| (stage, stage, Vec::new())).into_iter().chain(CODES.iter().map(codes)).collect()
+}
+
+/// Writes what the twin needs of a training into `folder`.
+fn hand_over(ground: &Ground, (name, stage, sets): (&str, &str, &[String]), losses: &[f64], folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder");
     // A step that moves nothing leaves the weights of the start.
     let still = [format!("stages.{stage}.lr=0"), format!("stages.{stage}.steps=1"), "joint.vqvae_lr=0".into()];
-    let start = ground.train(stage, &format!("{stage}-start"), &still);
-    export(&start, &folder.join(format!("{stage}-start.safetensors")), &["--raw"]).assert().success();
-    export(&ground.path(stage), &folder.join(format!("{stage}-end.safetensors")), &[]).assert().success();
-    let (config, mut batches) = (ground.config(), ground.batches());
+    let start = ground.train(stage, &format!("{name}-start"), &[sets, &still].concat());
+    export(&start, &folder.join(format!("{name}-start.safetensors")), &["--raw"]).assert().success();
+    export(&ground.path(name), &folder.join(format!("{name}-end.safetensors")), &[]).assert().success();
+    let (config, mut batches) = (ground.config(sets), ground.batches());
     let images = (0..STEPS as u64).flat_map(|step| batches.at(step).expect("in memory").images).collect();
     let side = config.vqvae.grid();
     let mut entries = vec![
@@ -176,6 +191,7 @@ fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
             let row = |i| stream(0, 0x110).below(i, (BATCH * side * side) as u32) as f32;
             entries.push(entry("rows", &[config.vqvae.codes], (0..config.vqvae.codes as u32).map(row).collect()));
         }
+        // Of a prior that predicts codes the twin measures all that is measured before training.
         "prior" => {
             // The moments of the latents are those of the whole set.
             let set = data::open(&ground.path("data"), None, &Reading::default()).expect("pictures").train;
@@ -190,20 +206,35 @@ fn hand_over(ground: &Ground, stage: &str, losses: &[f64], folder: &Path) {
         _ => {}
     }
     entries.extend(noise(&config));
-    entries.extend(outputs(ground, stage, &config));
+    entries.extend(outputs(ground, name, stage, &config));
     let bytes = file::serialise(&entries, [].into()).expect("tensors");
-    std::fs::write(folder.join(format!("{stage}-data.safetensors")), bytes).expect("a file");
+    std::fs::write(folder.join(format!("{name}-data.safetensors")), bytes).expect("a file");
 }
 
-/// Levels t and ε of every step.
-fn noise(config: &ImagesConfig) -> [Entry; 2] {
+/// Levels t, ε, and of which positions the network is told, of every step.
+fn noise(config: &ImagesConfig) -> [Entry; 3] {
     let side = config.vqvae.grid();
     let shape = [STEPS, BATCH, side, side, config.vqvae.dim];
     let count = shape.iter().product::<usize>() / STEPS;
     let noise = (0..STEPS).flat_map(|step| (0..count as u32).map(move |i| stream(step, 0x200).normal(i) as f32));
     let law = cumulative(config.stages.prior.levels, config.bridge.steps);
-    let levels = (0..STEPS).flat_map(|step| draw_levels(&law, BATCH, stream(step, 0))).map(|t| t as f32);
-    [entry("noise", &shape, noise.collect()), entry("levels", &[STEPS, BATCH], levels.collect())]
+    let (mut levels, mut known) = (Vec::new(), Vec::new());
+    for step in 0..STEPS {
+        let mut of_step = draw_levels(&law, BATCH, stream(step, 0));
+        match Masks::draw(&config.prior, side, BATCH, stream(step, 0)) {
+            None => known.extend(vec![0.0; BATCH * side * side]),
+            Some(masks) => {
+                masks.put_at_end(&mut of_step, config.bridge.steps);
+                known.extend(masks.known);
+            }
+        }
+        levels.extend(of_step.into_iter().map(|t| t as f32));
+    }
+    [
+        entry("noise", &shape, noise.collect()),
+        entry("levels", &[STEPS, BATCH], levels),
+        entry("known", &[STEPS, BATCH, side, side, 1], known),
+    ]
 }
 
 /// Some tensors of a run's checkpoint.
@@ -217,10 +248,10 @@ fn entry(name: &str, shape: &[usize], values: Vec<f32>) -> Entry {
     (name.to_string(), Shape::from(shape), values)
 }
 
-/// Inputs and outputs of a stage's models with their averaged weights, as `in.NAME` and `out.NAME`.
-fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
+/// Inputs and outputs of a training's models with their averaged weights, as `in.NAME` and `out.NAME`.
+fn outputs(ground: &Ground, name: &str, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
     let gpu = Gpu::open(GpuOptions::default()).expect("this test needs a GPU adapter; Mesa's lavapipe will do");
-    let (found, _) = file::newest(&ground.path(stage)).expect("a checkpoint");
+    let (found, _) = file::newest(&ground.path(name)).expect("a checkpoint");
     let load = |part: &str, model: &mut dyn Module| {
         let within = if stage == "joint" { format!("ema.{part}.") } else { "ema.".into() };
         model.visit(&mut |path, tensor| {
@@ -251,6 +282,9 @@ fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
     if matches!(stage, "prior" | "joint") {
         let mut model = Diffusion::new(&mut init, config).expect("a bridge");
         load("prior", &mut model);
+        if model.head().is_some() {
+            know(&gpu, ground, &found, &mut model);
+        }
         let values = (0..(2 * side * side * dim) as u32).map(|i| stream(0, 9).normal(i) as f32);
         let z = Tensor::from_slice(&gpu, &values.collect::<Vec<_>>(), [2, side, side, dim]);
         all.extend([of("in.z", &z), entry("in.t", &[1], vec![17.0]), of("out.eps", &model.eps(&z, 17, None))]);
@@ -264,6 +298,17 @@ fn outputs(ground: &Ground, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
         all.extend([numbers("in.codes", &codes), of("out.logits", &logits)]);
     }
     all
+}
+
+/// Tells a prior that predicts codes moments, spread and code vectors.
+fn know(gpu: &Gpu, ground: &Ground, found: &file::Checkpoint, model: &mut Diffusion) {
+    let shape = model.moments[0].shape();
+    let values = |name: &str| found.tensor(name, shape).expect(name);
+    model.moments = ["latents.mean", "latents.std"].map(|name| Tensor::from_slice(gpu, &values(name), shape));
+    model.spread_by(&values("codes.spread"));
+    let (vqvae, _) = file::newest(&ground.path("vqvae")).expect("a checkpoint");
+    let (_, dims, vectors) = vqvae.tensors().find(|(name, ..)| *name == "codebook.vectors").expect("code vectors");
+    model.speak(&Tensor::from_slice(gpu, vectors, Shape::from(dims)));
 }
 
 #[test]

@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from twin_models import MODELS
+from twin_models import MODELS, CodesPrior
 
 torch.set_default_dtype(torch.float64)
-STAGES = ["vqvae", "prior", "pixelcnn", "joint"]
+# The trainings, each with its stage.
+STAGES = {"vqvae": "vqvae", "prior": "prior", "pixelcnn": "pixelcnn", "joint": "joint", "codes": "prior", "codes-data": "prior"}
 # Outputs may differ by this much, losses by this share.
 OUTPUTS, LOSSES = 1e-5, 1e-5
 
@@ -33,11 +34,12 @@ OUTPUTS, LOSSES = 1e-5, 1e-5
 
 
 def load(folder, name):
-    """Model, configuration and moments of the latents of an export."""
+    """Model, configuration, and moments and spread of the latents of an export."""
     config = tomllib.loads((folder / f"{name}.toml").read_text())
     weights = {key: value.double() for key, value in load_file(folder / f"{name}.safetensors").items()}
-    moments = [weights.pop(f"latents.{key}", None) for key in ("mean", "std")]
-    model = MODELS[config["stage"]](config)
+    moments = [weights.pop(key, None) for key in ("latents.mean", "latents.std", "codes.spread")]
+    codes = config.get("unet", {}).get("prediction") == "codes" and config["stage"] == "prior"
+    model = (CodesPrior if codes else MODELS[config["stage"]])(config)
     model.load_state_dict(weights, strict=True)
     return model, config, moments
 
@@ -59,10 +61,21 @@ def bridge(config):
     return kept.sqrt(), (c["eta"] ** 2 / (2 * c["theta"]) * (1 - kept)).sqrt()
 
 
-def moments(vqvae, images):
-    """Mean and standard deviation of every channel of the latents."""
-    z = positions(vqvae.encoder(images))
-    return z.mean(0), z.std(0, unbiased=False)
+def moments(vqvae, images, config):
+    """Mean and standard deviation of every channel of z_0, and its variance about the code vectors in units of the latter."""
+    z = vqvae.encoder(images)
+    vectors = positions(vqvae.look_up(vqvae.nearest(z)))
+    z = vectors if config["prior"]["diffuse"] == "codes" else positions(z)
+    std = z.std(0, unbiased=False)
+    return z.mean(0), std, (z - vectors).var(0, unbiased=False) / std.square()
+
+
+def know(model, config, vqvae, measured):
+    """Tells a prior that predicts codes what it computes with; returns the moments."""
+    mean, std, spread = moments(vqvae, measured, config)
+    model.vectors = (vqvae.codebook.weight - mean) / std - config["bridge"]["target"]
+    model.spread = spread
+    return mean, std
 
 
 # Training ------------------------------------------------------------------------------------------------------------
@@ -132,11 +145,31 @@ def vqvae_training(model, config, d, _):
 
 
 def prior_training(model, config, d, vqvae):
-    mean, std = (x[:, None, None] for x in moments(vqvae, d["measured"]))
+    mean, std = (x[:, None, None] for x in moments(vqvae, d["measured"], config)[:2])
 
     def loss(step):
         z0 = (vqvae.encoder(d["images"][step]) - mean) / std
         return diffusion(config, model, z0, d["levels"][step].long(), d["noise"][step])
+
+    return loss, lambda: None
+
+
+def codes_training(model, config, d, vqvae):
+    mean, std = (x[:, None, None] for x in know(model, config, vqvae, d["measured"]))
+    target, (signals, noises) = config["bridge"]["target"], bridge(config)
+
+    def loss(step):
+        z, t, eps, known = vqvae.encoder(d["images"][step]), d["levels"][step].long(), d["noise"][step], d["known"][step]
+        codes = vqvae.nearest(z)
+        start = vqvae.look_up(codes) if config["prior"]["diffuse"] == "codes" else z
+        z0 = (start - mean) / std
+        zt = noised(config, z0, t, eps) - target
+        law = model.law(zt, t, signals[t], noises[t], known, z0 - target)
+        if config["stages"]["prior"]["loss"] == "cross-entropy":
+            nats, hidden = -law.gather(-1, codes[..., None])[..., 0], 1 - known[:, 0]
+            return (nats * hidden).sum() / hidden.sum()
+        error = (model.z0(zt, signals[t], noises[t], law) - (z0 - target)).square().mean((1, 2, 3))
+        return (error * (signals[t] / noises[t]).square()).mean()
 
     return loss, lambda: None
 
@@ -182,7 +215,8 @@ def groups(stage, model, config):
 def train(stage, model, config, d, frozen):
     """Losses of the steps. The model is left with the running averages of its weights."""
     c = config["stages"][stage]
-    loss_of, after = TRAININGS[stage](model, config, d, frozen)
+    codes = isinstance(model, CodesPrior)
+    loss_of, after = (codes_training if codes else TRAININGS[stage])(model, config, d, frozen)
     parts = groups(stage, model, config)
     options = {"betas": (c["beta1"], c["beta2"]), "eps": c["eps"], "weight_decay": c["weight_decay"]}
     adam = torch.optim.AdamW([{"params": weights} for _, weights in parts], **options)
@@ -219,7 +253,12 @@ def outputs(stage, model, config, d):
         z = vqvae.encoder(d["in.images"])
         codes = vqvae.nearest(z)
         found |= {"out.latents": z, "out.codes": codes, "out.decoded": vqvae.decoder(vqvae.look_up(codes))}
-    if joint or stage == "prior":
+    if isinstance(model, CodesPrior):
+        z, t = d["in.z"] - config["bridge"]["target"], d["in.t"].expand(len(d["in.z"])).long()
+        signal, noise = (x[t] for x in bridge(config))
+        z0 = model.z0(z, signal, noise, model.law(z, t, signal, noise))
+        found["out.eps"] = (z - signal.view(-1, 1, 1, 1) * z0) / noise.view(-1, 1, 1, 1)
+    elif joint or stage == "prior":
         unet, z = model.prior if joint else model, d["in.z"]
         found["out.eps"] = unet(z - config["bridge"]["target"], d["in.t"].expand(len(z)))
     if stage == "pixelcnn":
@@ -233,20 +272,22 @@ def apart(stage, model, config, d):
     return max((value - d[key]).abs().max().item() for key, value in outputs(stage, model, config, d).items())
 
 
-def check(folder, stage):
+def check(folder, name, stage):
     """Prints what was compared; returns the losses and whether all agrees."""
-    d = data(folder, stage)
-    end, config, latents = load(folder, f"{stage}-end")
+    d = data(folder, name)
+    end, config, latents = load(folder, f"{name}-end")
     frozen = load(folder, "vqvae-end")[0].requires_grad_(False)
+    if isinstance(end, CodesPrior):
+        know(end, config, frozen, d["measured"])
     off = {"outputs": (apart(stage, end, config, d), OUTPUTS)}
     if stage == "prior":
-        found = zip(moments(frozen, d["measured"]), latents)
+        found = [(a, b) for a, b in zip(moments(frozen, d["measured"], config), latents) if b is not None]
         off["moments"] = (max((a - b).abs().max().item() for a, b in found), OUTPUTS)
-    model = load(folder, f"{stage}-start")[0]
+    model = load(folder, f"{name}-start")[0]
     losses = train(stage, model, config, d, frozen)
     off["losses"] = ((d["losses"] / losses - 1).abs().max().item(), LOSSES)
     off["outputs of the trained twin"] = (apart(stage, model, config, d), 10 * OUTPUTS)
-    print(f"{stage:9}", "; ".join(f"{what} off by {found:.1e}" for what, (found, _) in off.items()))
+    print(f"{name:10}", "; ".join(f"{what} off by {found:.1e}" for what, (found, _) in off.items()))
     return [round(loss, 9) for loss in losses.tolist()], all(found <= limit for found, limit in off.values())
 
 
@@ -258,9 +299,9 @@ def main():
             pass
         case _:
             sys.exit(__doc__)
-    results = {stage: check(pathlib.Path(folder), stage) for stage in STAGES}
+    results = {name: check(pathlib.Path(folder), name, stage) for name, stage in STAGES.items()}
     if golden:
-        lines = (f'  "{stage}": {json.dumps(losses)}' for stage, (losses, _) in results.items())
+        lines = (f'  "{name}": {json.dumps(losses)}' for name, (losses, _) in results.items())
         made = f"PyTorch {torch.__version__.split('+')[0]} in f64, by tools/twin.py"
         pathlib.Path(golden).write_text(f'{{\n  "made": "{made}",\n' + ",\n".join(lines) + "\n}\n")
     if not all(fine for _, fine in results.values()):

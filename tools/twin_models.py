@@ -48,7 +48,7 @@ def plain(config):
     """Refuses the options that these modules do not know."""
     known = {"classes": config.get("classes", 0) == 0,
              "vqvae.distance": config["vqvae"].get("distance", "euclidean") == "euclidean",
-             "unet.prediction": config.get("unet", {}).get("prediction", "noise") == "noise"}
+             "unet.prediction": config.get("unet", {}).get("prediction", "noise") in ("noise", "codes")}
     unknown = [key for key, fits in known.items() if not fits]
     if unknown:
         raise ValueError(f"the twin does not know the configuration's {', '.join(unknown)}")
@@ -134,7 +134,9 @@ class UNet(nn.Module):
         widths = [base * math.prod(c["multipliers"][: i + 1]) for i in range(len(c["multipliers"]))]
         last = len(widths) - 1
         self.time = nn.ModuleList([nn.Linear(base, time), nn.Linear(time, time)])
-        self.conv_in = nn.Conv2d(dim, base, 3, padding=1)
+        codes = c["prediction"] == "codes"
+        told = config["prior"]["known_share"] > 0
+        self.conv_in = nn.Conv2d(2 * dim + 4 * told if codes else dim, base, 3, padding=1)
         self.down, self.up, skips, x = nn.ModuleList(), nn.ModuleList(), [base], base
         for i, width in enumerate(widths):
             pairs = [(x if b == 0 else width, width) for b in range(c["blocks"])]
@@ -149,7 +151,8 @@ class UNet(nn.Module):
             smooth = nn.Conv2d(width, width, 3, padding=1) if i > 0 else None
             self.up.append(Level(pairs, time, heads, i in c["attention"], smooth))
             x = width
-        self.norm_out, self.conv_out = group_norm(x), zero(nn.Conv2d(x, dim, 3, padding=1))
+        self.norm_out, self.conv_out = group_norm(x), zero(nn.Conv2d(x, config["vqvae"]["codes"] if codes else dim, 3, padding=1))
+        self.position = nn.Parameter(torch.zeros((config["vqvae"]["size"] // 4) ** 2, base)) if c["position"] else None
 
     def forward(self, z, t):
         half = self.base // 2
@@ -157,6 +160,8 @@ class UNet(nn.Module):
         time = F.silu(self.time[0](torch.cat([angles.sin(), angles.cos()], 1)))
         time = F.silu(self.time[1](time))
         x = self.conv_in(z)
+        if self.position is not None:
+            x = x + self.position.mT.view(1, -1, *x.shape[2:])
         skips = [x]
         for level in self.down:
             for i in range(len(level.blocks)):
@@ -174,6 +179,44 @@ class UNet(nn.Module):
                 h, w = skips[-1].shape[2:]
                 x = level.resize(F.interpolate(x, scale_factor=2)[:, :, :h, :w])
         return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class CodesPrior(UNet):
+    """A prior that predicts codes. It must be told `vectors` e_k - z* [k, d] and `spread` [d], both standardised."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.config, self.told = config, config["prior"]["known_share"] > 0
+        cells = (config["vqvae"]["size"] // 4) ** 2
+        self.codes = nn.ParameterDict({"bias": nn.Parameter(torch.zeros(cells, config["vqvae"]["codes"]))})
+
+    def scores(self, z, signal, noise, logits=0.0):
+        """Of z_t - z* [n, d, h, w]: the law's logarithm up to a constant, [n, h, w, k]."""
+        n, d, h, w = z.shape
+        away = z.movedim(1, -1).unsqueeze(-2) - signal.view(n, 1, 1, 1, 1) * self.vectors
+        variance = noise.view(n, 1).square() + signal.view(n, 1).square() * self.spread
+        nearness = -0.5 * (away.square() / variance.view(n, 1, 1, 1, d)).sum(-1)
+        return nearness + self.codes["bias"].view(h, w, -1) + logits
+
+    def law(self, z, t, signal, noise, known=None, z0=None):
+        """log p(k | z_t, i), [n, h, w, k]. Where `known` [n, 1, h, w] is 1 the network sees z_0 - z* = `z0`."""
+        target = self.config["bridge"]["target"]
+        scale = (signal.square() * (1 + target**2) + noise.square()).rsqrt()[:, None, None, None]
+        soft = (self.scores(z, signal, noise).softmax(-1) @ self.vectors).movedim(-1, 1)
+        seen = torch.cat([scale * z, soft], 1)
+        if self.told:
+            known = torch.zeros_like(z[:, :1]) if known is None else known
+            z0 = torch.zeros_like(z) if z0 is None else z0
+            seen = torch.cat([seen * (1 - known) + torch.cat([z0, z0], 1) * known, known.expand(-1, 4, -1, -1)], 1)
+        logits = self.forward(seen, t).movedim(1, -1)
+        return self.scores(z, signal, noise, logits).log_softmax(-1)
+
+    def z0(self, z, signal, noise, law):
+        """The estimate of z_0 - z* [n, d, h, w]."""
+        mean = (law.exp() @ self.vectors).movedim(-1, 1)
+        signal, noise, spread = signal.view(-1, 1, 1, 1), noise.view(-1, 1, 1, 1), self.spread[:, None, None]
+        gain = signal * spread / (noise.square() + signal.square() * spread)
+        return mean + gain * (z - signal * mean)
 
 
 class Gated(nn.Module):

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::DeviceFlags;
 use super::reading::ReadingFlags;
-use super::sample::SamplerName;
+use super::sample::{SamplerName, sharpen_of};
 use crate::error::{Error, Result};
 use crate::run::images::evaluate::{self, EvaluateArgs, Metric, NllSettings};
 
@@ -20,6 +20,8 @@ enum MetricName {
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
+    /// Bits a code of whole pictures: exact, or a bound.
+    Likelihood,
     /// FID and KID, with --inception.
     Fid,
     /// Seconds a sample.
@@ -49,7 +51,10 @@ pub(super) struct EvaluateFlags {
     /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
-    /// nll: held-out pictures.
+    /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default the `prior.sharpen` of the run.
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    sharpen: Option<f64>,
+    /// nll and likelihood: held-out pictures.
     #[arg(long, default_value_t = NllSettings::default().images, value_name = "N", allow_negative_numbers = true)]
     nll_images: usize,
     /// nll: other held-out pictures, on which the temperature is fitted.
@@ -115,6 +120,7 @@ impl EvaluateFlags {
             MetricName::Codes => Metric::Codes,
             MetricName::Kl => Metric::Kl,
             MetricName::Nll => Metric::Nll,
+            MetricName::Likelihood => Metric::Likelihood,
             MetricName::Fid => Metric::Fid,
             MetricName::Time => Metric::Time,
         };
@@ -135,6 +141,7 @@ impl EvaluateFlags {
             count,
             sampler: self.sampler.map(|name| name.sampler(0.0)),
             steps: self.sampling_steps,
+            sharpen: sharpen_of(self.sharpen)?,
             nll: NllSettings {
                 images: self.nll_images,
                 fit: self.nll_fit,

@@ -81,6 +81,10 @@ pub(super) struct ClassFlags {
     /// Diffusion priors: the temperature τ of --codes softmax, 1 by default.
     #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     temperature: Option<f64>,
+    /// Diffusion priors that predict codes: factor of the network's logits; above 1 likely codes become more likely. By default
+    /// the `prior.sharpen` of the run.
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    sharpen: Option<f64>,
     /// PixelCNN runs: how codes are computed.
     #[arg(long, value_enum, hide = true)]
     pixelcnn_sampler: Option<WayName>,
@@ -117,6 +121,16 @@ pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
     }
 }
 
+/// `--sharpen`.
+pub(super) fn sharpen_of(value: Option<f64>) -> Result<Option<f64>> {
+    match value {
+        Some(factor) if !(factor > 0.0 && (factor as f32).is_finite()) => {
+            Err(Error::Usage(format!("--sharpen {factor} must be a finite number above 0")))
+        }
+        _ => Ok(value),
+    }
+}
+
 impl ClassFlags {
     pub(super) fn check(self) -> Result<ImageFlags> {
         let temperature = match (self.codes, self.temperature) {
@@ -135,7 +149,13 @@ impl ClassFlags {
             Some(WayName::Naive) => Way::Naive,
             Some(WayName::Cached) | None => Way::Cached,
         };
-        Ok(ImageFlags { class: self.class, guidance: self.guidance, temperature, way })
+        Ok(ImageFlags {
+            class: self.class,
+            guidance: self.guidance,
+            temperature,
+            sharpen: sharpen_of(self.sharpen)?,
+            way,
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    BridgeConfig, JointConfig, LossWeight, PixelCnnConfig, Stage, StagesConfig, TrainConfig, UNetConfig, VqVaeConfig,
+    BridgeConfig, Diffuse, JointConfig, Levels, LossWeight, Output, PixelCnnConfig, PriorConfig, Stage, StagesConfig,
+    TrainConfig, UNetConfig, VqVaeConfig,
 };
 use crate::bridge::Spacing;
 
@@ -28,6 +29,8 @@ pub struct ImagesConfig {
     pub vqvae: VqVaeConfig,
     /// ε_θ.
     pub unet: UNetConfig,
+    /// What the diffusion prior starts from, and what its network is told.
+    pub prior: PriorConfig,
     /// The baseline prior.
     pub pixelcnn: PixelCnnConfig,
     /// How VQ-VAE and prior learn together.
@@ -41,7 +44,7 @@ impl Default for ImagesConfig {
         let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
         let bridge =
             BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
-        let (data, vqvae, unet, pixelcnn, joint, stages) = Default::default();
+        let (data, vqvae, unet, prior, pixelcnn, joint, stages) = Default::default();
         let activations = Activations::Keep;
         let (classes, class_dropout) = (0, 0.1);
         ImagesConfig {
@@ -53,6 +56,7 @@ impl Default for ImagesConfig {
             bridge,
             vqvae,
             unet,
+            prior,
             pixelcnn,
             joint,
             stages,
@@ -111,6 +115,7 @@ pub enum Activations {
 fn is_left_out(key: &str, value: &Value) -> bool {
     let off = match key {
         "quantiser" | "gumbel" => return true,
+        "position" => return value.as_bool() == Some(false),
         "distance" => "euclidean",
         "prediction" => "noise",
         _ => return false,
@@ -165,6 +170,12 @@ impl ImagesConfig {
                 }
                 put("bridge", Value::try_from(&self.bridge));
                 put("unet", Value::try_from(&self.unet));
+                if stage == Stage::Prior && self.prior.diffuse == Diffuse::Codes {
+                    put("diffuse", Value::try_from(self.prior.diffuse));
+                }
+                if self.prior.known_share > 0.0 {
+                    put("told", Ok(true.into()));
+                }
             }
             Stage::PixelCnn => put("pixelcnn", Value::try_from(&self.pixelcnn)),
         }
@@ -174,6 +185,24 @@ impl ImagesConfig {
     /// This configuration as TOML, every value written out.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is a TOML table")
+    }
+
+    /// What makes no sense in loss and levels of a stage that trains the U-Net.
+    fn wrong_loss(&self, stage: Stage) -> Option<String> {
+        let (train, name) = (self.stage(stage), stage.name());
+        let of_codes = match (train.loss, train.levels) {
+            (LossWeight::Preconditioned, _) => {
+                return Some(format!("stages.{name}.loss: the U-Net takes `simple`, `weighted` or `cross-entropy`"));
+            }
+            (LossWeight::CrossEntropy, _) => "loss = \"cross-entropy\"",
+            (_, Levels::Entropy { .. }) => "levels of law \"entropy\"",
+            _ => return None,
+        };
+        if self.unet.prediction == Output::Codes {
+            return None;
+        }
+        let what = "needs unet.prediction = \"codes\"; presets that end in -paper have what ε and v need";
+        Some(format!("stages.{name}: {of_codes} {what}"))
     }
 
     /// What makes no sense in it.
@@ -191,9 +220,12 @@ impl ImagesConfig {
         if !(0.0..1.0).contains(&self.class_dropout) {
             return Some(format!("class_dropout = {} must be in [0, 1)", self.class_dropout));
         }
-        let mut diffusing = [Stage::Prior, Stage::Joint].into_iter();
-        if let Some(stage) = diffusing.find(|s| self.stage(*s).loss == LossWeight::Preconditioned) {
-            return Some(format!("stages.{}.loss: the U-Net takes `simple` or `weighted`", stage.name()));
+        let predicts_codes = self.unet.prediction == Output::Codes;
+        if let Some(what) = self.prior.wrong(predicts_codes) {
+            return Some(what);
+        }
+        if let Some(what) = [Stage::Prior, Stage::Joint].into_iter().find_map(|stage| self.wrong_loss(stage)) {
+            return Some(what);
         }
         if let Some(what) = self.joint.wrong() {
             return Some(what);

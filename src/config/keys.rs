@@ -3,6 +3,7 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::table::LAW;
 use crate::error::{Error, Result};
 
 /// What people write as keys and `train` takes as flags, or in its first place.
@@ -28,6 +29,8 @@ pub(super) fn known(full: &impl Serialize) -> Vec<String> {
     let mut keys = Vec::new();
     collect(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
     keys.extend(["bridge.total_time", "bridge.beta_start", "bridge.beta_end"].map(String::from));
+    let laws: Vec<String> = keys.iter().filter_map(|key| key.strip_suffix(".law")).map(String::from).collect();
+    keys.extend(laws.iter().flat_map(|levels| LAW.map(|number| format!("{levels}.{number}"))));
     keys
 }
 

@@ -5,9 +5,14 @@ use toml::{Table, Value};
 
 use super::source::{Kind, Source};
 use super::table::{along, at, in_one_line, merge};
-use super::{BridgeConfig, CodesConfig, Config, ImagesConfig, Levels, StagesConfig, TOTAL_TIME, TrainConfig, keys};
+use super::{
+    BridgeConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, ImagesConfig, Levels, LossWeight, StagesConfig,
+    TOTAL_TIME, TrainConfig, keys,
+};
 use crate::error::{Error, Result};
 
+/// Most bins of t in which a cross-entropy is measured.
+const MOST_BINS: usize = 1000;
 /// Most sequences or pictures of a step.
 const MOST_BATCH: usize = 1 << 16;
 /// Of a training that is made shorter the warm-up takes at most one step of so many.
@@ -70,7 +75,9 @@ impl Source {
     }
 
     fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
-        let full = Config { codes: Some(CodesConfig::default()), ..Config::default() };
+        // With all keys that there may be.
+        let denoiser = DenoiserConfig { prediction: DenoiserOutput::Codes, ..DenoiserConfig::default() };
+        let full = Config { codes: Some(CodesConfig::default()), denoiser, ..Config::default() };
         let config: Config = self.resolve(sets, inherited, &keys::known(&full), complete_toy)?;
         config.check(&self.whose)?;
         Ok(config)
@@ -207,6 +214,13 @@ impl Config {
         if let Some(what) = self.train.wrong() {
             return wrong(format!("train.{what}"));
         }
+        let predicts_codes = d.prediction == DenoiserOutput::Codes;
+        if predicts_codes != (self.train.loss == LossWeight::CrossEntropy) {
+            return wrong("denoiser.prediction = \"codes\" and train.loss = \"cross-entropy\" go together".into());
+        }
+        if !predicts_codes && matches!(self.train.levels, Levels::Entropy { .. }) {
+            return wrong("train.levels of law \"entropy\" need denoiser.prediction = \"codes\"".into());
+        }
         if self.train.accumulate > 1 {
             return wrong(
                 "train.accumulate is for image presets; the toy's batches go through the network whole".into(),
@@ -262,6 +276,11 @@ impl TrainConfig {
             && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
         {
             return Some("levels: width must be above 0, floor not negative".into());
+        }
+        if let Levels::Entropy { bins, uniform } = t.levels
+            && !((2..=MOST_BINS).contains(&bins) && uniform > 0.0 && uniform <= 1.0)
+        {
+            return Some(format!("levels: bins must be 2 to {MOST_BINS}, uniform in (0, 1]"));
         }
         None
     }

@@ -189,8 +189,35 @@ pub struct UNetConfig {
     pub attention: Vec<usize>,
     /// Share of activations that training drops.
     pub dropout: f64,
-    /// What the network's output means. With `loss = "simple"` the plain squared error of that output is minimised.
-    pub prediction: Prediction,
+    /// What the network's output means. With `loss = "simple"` the plain squared error of that output is minimised; of
+    /// `codes`, that of ε.
+    pub prediction: Output,
+    /// Add a learnt vector to each position, after the first convolution.
+    pub position: bool,
+}
+
+/// What the output of the U-Net means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// The noise ε: the paper's.
+    Noise,
+    /// V, see [`Prediction::Velocity`].
+    #[serde(rename = "v")]
+    Velocity,
+    /// Logits of the codes at each position, to which the exact likelihood of z_t is added.
+    Codes,
+}
+
+impl Output {
+    /// For outputs from which ε follows by an affine map, that map.
+    pub fn affine(self) -> Option<Prediction> {
+        match self {
+            Output::Noise => Some(Prediction::Noise),
+            Output::Velocity => Some(Prediction::Velocity),
+            Output::Codes => None,
+        }
+    }
 }
 
 impl Default for UNetConfig {
@@ -202,7 +229,8 @@ impl Default for UNetConfig {
             heads: 2,
             attention: Vec::new(),
             dropout: 0.0,
-            prediction: Prediction::Noise,
+            prediction: Output::Noise,
+            position: false,
         }
     }
 }

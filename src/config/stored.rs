@@ -104,11 +104,15 @@ fn of_stage(stage: Stage, config: &ImagesConfig) -> Table {
     let mut table = Table::try_from(config).expect("a configuration is a TOML table");
     let models: &[&str] = match stage {
         Stage::VqVae => &[],
-        Stage::Prior => &["bridge", "unet", "activations", "classes", "class_dropout"],
+        Stage::Prior => &["bridge", "unet", "prior", "activations", "classes", "class_dropout"],
         Stage::PixelCnn => &["pixelcnn", "activations", "classes"],
-        Stage::Joint => &["bridge", "unet", "activations", "classes", "class_dropout", "joint"],
+        Stage::Joint => &["bridge", "unet", "prior", "activations", "classes", "class_dropout", "joint"],
     };
     table.retain(|key, _| ["seed", "vqvae", "stages"].contains(&key) || models.contains(&key));
+    if let Some(Value::Table(prior)) = table.get_mut("prior") {
+        // Samplers alone follow it.
+        prior.remove("sharpen");
+    }
     if let Some(Value::Table(stages)) = table.get_mut("stages") {
         stages.retain(|key, _| key == stage.name());
         free(stages.get_mut(stage.name()));

@@ -28,8 +28,9 @@ pub(super) fn in_one_line(text: &str) -> String {
 }
 
 /// Keys that choose among kinds of a section, with the numbers that are another's.
-const CHOICES: [(&str, [&str; 3]); 2] =
-    [("schedule", ["total_time", "beta_start", "beta_end"]), ("law", ["centre", "width", "floor"])];
+const CHOICES: [(&str, &[&str]); 2] = [("schedule", &["total_time", "beta_start", "beta_end"]), ("law", &LAW)];
+/// The numbers of the laws of the levels t.
+pub(super) const LAW: [&str; 5] = ["centre", "width", "floor", "bins", "uniform"];
 
 /// Forgets the numbers of a section's schedule or law if `over` chooses another.
 fn forget(section: &mut Table, over: &Table) {

@@ -4,11 +4,12 @@
 //! its squared error have unit variance at every level (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
 
 use super::Losses;
+use super::code_head::CodeHead;
 use super::diffusion::finite_weight;
 use super::terms::{Regularising, annealed, passing};
 use super::toy::Denoiser;
 use crate::bridge::{Affine, Bridge};
-use crate::config::{CodesConfig, Config, Diffuse, LossWeight};
+use crate::config::{CodesConfig, Config, DenoiserOutput, Diffuse, LossWeight};
 use crate::data::toy::{self, CODES, DIM, LENGTH, NOISE_STD};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -54,6 +55,8 @@ pub struct Toy {
     denoiser: Denoiser,
     codebook: Tensor,
     learnt: Option<CodesConfig>,
+    /// The law of the codes, where the network gives logits.
+    head: Option<CodeHead>,
     moment: f64,
     target: Tensor,
     truth: Tensor,
@@ -67,7 +70,29 @@ struct Tables {
     weight: Tensor,
     forward: Tensor,
     data_noise: Tensor,
+    /// c_in alone, [T + 1, 1].
+    scale: Tensor,
     zero: Tensor,
+}
+
+/// [n, length, c] as a grid of one row.
+fn on_grid(x: &Tensor) -> Tensor {
+    let [n, length, c] = x.dims();
+    x.reshape([n, 1, length, c])
+}
+
+fn off_grid(x: &Tensor) -> Tensor {
+    let [n, _, length, c] = x.dims();
+    x.reshape([n, length, c])
+}
+
+/// The law of the codes: of the data about their centroids with the data's noise, of relaxed codes without.
+fn head(init: &mut Init, bridge: &Bridge, config: &Config) -> CodeHead {
+    let mut head = CodeHead::new(init, bridge, [LENGTH, CODES, DIM]);
+    let relaxed = config.codes.as_ref().is_some_and(|codes| codes.diffuse == Diffuse::Codes);
+    let spread = if relaxed { 0.0 } else { NOISE_STD * NOISE_STD };
+    head.spread_by(bridge, &[spread; DIM]);
+    head
 }
 
 /// Philox streams of a training step; `step` is the training step.
@@ -91,6 +116,10 @@ impl Toy {
         let moment = 0.5 + f64::from(NOISE_STD).powi(2) + shift;
         let mut init = Init::new(gpu, config.seed);
         let denoiser = Denoiser::new(&mut init, &config.denoiser, bridge.steps());
+        let head = match config.denoiser.prediction {
+            DenoiserOutput::Preconditioned => None,
+            DenoiserOutput::Codes => Some(head(&mut init, &bridge, config)),
+        };
         let truth = Tensor::from_slice(gpu, toy::centroids().as_flattened(), [CODES, DIM]);
         let codebook = match &config.codes {
             Some(codes) => init.normal(&[CODES, DIM], codes.init_std),
@@ -99,7 +128,7 @@ impl Toy {
         let target: Vec<f32> = target.iter().map(|&z| z as f32).collect();
         let tables = Tables::new(gpu, &bridge, moment, config);
         let target = Tensor::from_slice(gpu, &target, [DIM]);
-        Ok(Toy { bridge, denoiser, codebook, learnt: config.codes.clone(), moment, target, truth, tables })
+        Ok(Toy { bridge, denoiser, codebook, learnt: config.codes.clone(), head, moment, target, truth, tables })
     }
 
     /// The code vectors e_k, [8, 2].
@@ -117,7 +146,16 @@ impl Toy {
         let level = level(&self.bridge, self.moment, t);
         let levels = Codes::from_slice(z.gpu(), &vec![t as u32; z.shape().dims()[0]], [z.shape().dims()[0]]);
         let centred = ops::sub(z, &self.target);
-        let net = self.denoiser.forward(&ops::affine(&centred, level.input as f32, 0.0), &levels);
+        let scaled = ops::affine(&centred, level.input as f32, 0.0);
+        if let Some(head) = &self.head {
+            let marginal = self.bridge.forward(t);
+            self.speak(head);
+            let logits = self.logits(head, &centred, &scaled, &levels);
+            let z0 = off_grid(&head.law(&on_grid(&centred), &levels, Some(&logits)).z0());
+            let rest = ops::sub(&centred, &ops::affine(&z0, marginal.signal as f32, 0.0));
+            return ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0);
+        }
+        let net = self.denoiser.forward(&scaled, &levels);
         ops::add(&ops::affine(&centred, level.eps.z as f32, 0.0), &ops::affine(&net, level.eps.net as f32, 0.0))
     }
 
@@ -131,8 +169,8 @@ impl Toy {
         let x = ops::marginal(&ops::gather(&self.truth, q), &noise, &self.tables.zero, &ones);
         let eps = ops::normal(gpu, shape, draw(Draw::Epsilon));
         let Some(codes) = &self.learnt else {
-            let total = self.diffusion(&x, &eps, t);
-            return Losses { parts: vec![("diffusion", total.clone())], total };
+            let (total, each) = self.diffusion(&x, &x, &eps, t, Some(q));
+            return Losses { parts: vec![("diffusion", total.clone())], total, each };
         };
         let tau = annealed(codes.tau_start, codes.tau_end, f64::from(stream.step), codes.anneal_steps as f64);
         let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::Gumbel));
@@ -140,25 +178,55 @@ impl Toy {
         let reconstruction = ops::mse(&zq, &x);
         let start = if codes.diffuse == Diffuse::Data { &x } else { &zq };
         let z0 = passing(start, codes.diffusion_gradient, codes.gradient_scale);
-        let diffusion = self.diffusion(&z0, &eps, t);
+        let (diffusion, each) = self.diffusion(&z0, &x, &eps, t, None);
         let total = ops::add(&reconstruction, &diffusion);
         let mut parts = vec![("reconstruction", reconstruction), ("diffusion", diffusion)];
         let zt = || ops::marginal(&x, &eps, &self.target, &ops::gather(&self.tables.forward, t));
         let regulariser = Regularising::from(codes).loss(zt, &self.codebook, t, self.bridge.steps());
-        let Some(regulariser) = regulariser else { return Losses { total, parts } };
+        let Some(regulariser) = regulariser else { return Losses { total, parts, each } };
         let weighted = ops::affine(&regulariser, codes.regulariser_weight as f32, 0.0);
         parts.push(("regulariser", regulariser));
-        Losses { total: ops::add(&total, &weighted), parts }
+        Losses { total: ops::add(&total, &weighted), parts, each }
     }
 
-    /// L_t: the weighted squared error of F at z_t = forward marginal of `z0`.
-    fn diffusion(&self, z0: &Tensor, eps: &Tensor, t: &Codes) -> Tensor {
-        let centred = ops::sub(z0, &self.target);
+    /// L_t at z_t = forward marginal of `z0`: the weighted squared error of F; or −log p of the codes `q` of the data `x`, if they
+    /// are not given the nearest ones, with its mean over each sequence, `[n]`.
+    fn diffusion(
+        &self,
+        z0: &Tensor,
+        x: &Tensor,
+        eps: &Tensor,
+        t: &Codes,
+        q: Option<&Codes>,
+    ) -> (Tensor, Option<Tensor>) {
         let at = |table: &Tensor| ops::gather(table, t);
+        if let Some(head) = &self.head {
+            let codes = q.cloned().unwrap_or_else(|| ops::nearest(x, &self.codebook));
+            let centred = ops::sub(&ops::marginal(z0, eps, &self.target, &at(&self.tables.forward)), &self.target);
+            let scaled = ops::mul(&centred, &at(&self.tables.scale).reshape([t.count(), 1, 1]));
+            self.speak(head);
+            let logits = self.logits(head, &centred, &scaled, t);
+            let nats = head.law(&on_grid(&centred), t, Some(&logits)).cross_entropy(&codes);
+            return (ops::mean_all(&nats), Some(ops::mean(&nats.detach(), 1)));
+        }
+        let centred = ops::sub(z0, &self.target);
         let input = ops::marginal(&centred, eps, &self.tables.zero, &at(&self.tables.input));
         let goal = ops::marginal(&centred, eps, &self.tables.zero, &at(&self.tables.goal));
         let weight = at(&self.tables.weight).reshape([t.count()]);
-        ops::weighted_mse(&self.denoiser.forward(&input, t), &goal, &weight)
+        (ops::weighted_mse(&self.denoiser.forward(&input, t), &goal, &weight), None)
+    }
+
+    /// Tells `head` the code vectors as they are now, with as much of the gradient as configured.
+    fn speak(&self, head: &CodeHead) {
+        let pass = |codes: &CodesConfig| passing(&self.codebook, codes.diffusion_gradient, codes.gradient_scale);
+        let vectors = self.learnt.as_ref().map_or_else(|| self.codebook.clone(), pass);
+        head.speak(ops::sub(&vectors, &self.target));
+    }
+
+    /// The network's logits [n, 1, 5, 8] at z_t − z* = `centred`, which `scaled` has with unit variance.
+    fn logits(&self, head: &CodeHead, centred: &Tensor, scaled: &Tensor, t: &Codes) -> Tensor {
+        let soft = off_grid(&head.law(&on_grid(centred), t, None).mean());
+        on_grid(&self.denoiser.forward(&ops::concat(scaled, &soft), t))
     }
 }
 
@@ -174,6 +242,7 @@ impl Tables {
         let weights: Vec<f32> = (0..=bridge.steps())
             .map(|t| if t == 0 { 0.0 } else { weight(bridge, config, &levels[t - 1], t) as f32 })
             .collect();
+        let scales: Vec<f32> = std::iter::once(0.0).chain(levels.iter().map(|level| level.input as f32)).collect();
         Tables {
             input: pairs(&|t| {
                 let (marginal, c) = (bridge.forward(t), levels[t - 1].input);
@@ -183,6 +252,7 @@ impl Tables {
             weight: Tensor::from_slice(gpu, &weights, [weights.len(), 1]),
             forward: pairs(&|t| [bridge.forward(t).signal, bridge.forward(t).noise]),
             data_noise: pairs(&|_| [1.0, f64::from(NOISE_STD)]),
+            scale: Tensor::from_slice(gpu, &scales, [scales.len(), 1]),
             zero: Tensor::zeros(gpu, [1]),
         }
     }
@@ -192,7 +262,8 @@ impl Tables {
 fn weight(bridge: &Bridge, config: &Config, level: &Level, t: usize) -> f64 {
     let simple = level.eps.net * level.eps.net;
     match config.train.loss {
-        LossWeight::Preconditioned => 1.0,
+        // The cross-entropy is refused with the configuration.
+        LossWeight::Preconditioned | LossWeight::CrossEntropy => 1.0,
         LossWeight::Simple => simple,
         LossWeight::Weighted => simple * finite_weight(bridge, t, config.bridge.reverse_variance),
     }
@@ -203,6 +274,9 @@ impl Module for Toy {
         self.denoiser.visit(&mut |path, tensor| f(&format!("denoiser.{path}"), tensor));
         if self.learnt.is_some() {
             f("codebook", &mut self.codebook);
+        }
+        if let Some(head) = &mut self.head {
+            f("codes.bias", &mut head.bias);
         }
     }
 }

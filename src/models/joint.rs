@@ -2,7 +2,7 @@
 //!
 //! The decoder reconstructs from the encoder's output, not from the denoiser's ẑ_0: the latter learns nothing.
 
-use super::diffusion::Diffusion;
+use super::diffusion::{Diffusion, Lesson, Loss, Plan};
 use super::terms::{Regularising, passing};
 use super::vqvae::{Step, VqVae};
 use crate::config::{Diffuse, ImagesConfig, JointConfig, StagesConfig};
@@ -47,13 +47,21 @@ impl Joint {
         }
     }
 
-    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the prior is told, at levels `t`
-    /// `[n]`: those of the VQ-VAE, L_t and L_reg. `stream.step` is the training step.
-    pub fn step(&self, images: &Tensor, t: &Codes, class: Option<&Codes>, stream: Stream) -> Step {
+    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the prior is told, at the levels of
+    /// `plan`: those of the VQ-VAE, L_t and L_reg. `stream.step` is the training step.
+    ///
+    /// Of a prior that predicts codes, the diffusion loss reaches the encoder through z_t (and through the known z_0), and code
+    /// vectors that learn by gradient through the likelihood and ẑ_0, both as much as `diffusion_gradient` says. The codes
+    /// that it asks for are the nearest ones, through which nothing passes.
+    pub fn step(&self, images: &Tensor, plan: &Plan, class: Option<&Codes>, stream: Stream) -> Step {
         let Step { mut losses, latents, codes } = self.vqvae.step(images, stream);
-        let c = &self.config;
-        let z0 = passing(&self.start(&latents, &codes), c.diffusion_gradient, c.gradient_scale);
-        let diffusion = self.prior.loss(&z0, t, class, stream, true);
+        let (c, t) = (&self.config, &plan.t);
+        let passing = |x: &Tensor| passing(x, c.diffusion_gradient, c.gradient_scale);
+        let z0 = passing(&self.start(&latents, &codes));
+        self.prior.speak(&passing(&self.vqvae.vectors()));
+        let Loss { total: diffusion, each } =
+            self.prior.loss(&Lesson { z0: &z0, codes: Some(&codes), plan, class, stream }, true);
+        losses.each = each;
         losses.total = ops::add(&losses.total, &diffusion);
         losses.parts.push(("diffusion", diffusion));
         // L_reg is there to move encoder and codes: its gradient passes whole.

@@ -1,6 +1,8 @@
 //! The paper's models: plain Rust on ops, no index arithmetic and no kernel names.
 
 mod activations;
+pub mod bound;
+pub mod code_head;
 pub mod dbvq;
 pub mod diffusion;
 pub mod inception;
@@ -20,4 +22,6 @@ pub struct Losses {
     pub total: Tensor,
     /// Its parts, by the names of `metrics.jsonl`.
     pub parts: Vec<(&'static str, Tensor)>,
+    /// −log p of the codes of each picture, `[n]`, nats a code, where training follows it.
+    pub each: Option<Tensor>,
 }

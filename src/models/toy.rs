@@ -1,13 +1,13 @@
 //! The toy's network: a residual Conv1d stack modulated by the time step, with a linear skip in closed form.
 
-use crate::config::DenoiserConfig;
-use crate::data::toy::{DIM, LENGTH};
+use crate::config::{DenoiserConfig, DenoiserOutput};
+use crate::data::toy::{CODES, DIM, LENGTH};
 use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
-/// F_θ(x, t): h = x W + positions; then blocks h += silu(conv(h) s_t + b_t) W; F = h W.
+/// F_θ(x, t): h = x W + positions; then blocks h += silu(conv(h) s_t + b_t) W; F = h W, logits where codes are predicted.
 pub struct Denoiser {
     input: Tensor,
     position: Tensor,
@@ -26,6 +26,11 @@ struct Block {
 impl Denoiser {
     /// A network with random weights for a bridge of `steps` steps. It starts as F = 0: the linear skip alone.
     pub fn new(init: &mut Init, config: &DenoiserConfig, steps: usize) -> Denoiser {
+        // Beside the point stands the mean of the codes by their likelihood, where codes are predicted.
+        let [inputs, outputs] = match config.prediction {
+            DenoiserOutput::Preconditioned => [DIM, DIM],
+            DenoiserOutput::Codes => [2 * DIM, CODES],
+        };
         let (c, k, features) = (config.channels, config.kernel, config.features);
         let block = |init: &mut Init| Block {
             conv: init.normal(&[k, c, c], ((k * c) as f64).powf(-0.5)),
@@ -39,15 +44,15 @@ impl Denoiser {
             std::f64::consts::PI * f64::from(i % features as u32) * f64::from(i / features as u32) / steps as f64
         };
         Denoiser {
-            input: init.normal(&[c, DIM], (DIM as f64).powf(-0.5)),
+            input: init.normal(&[c, inputs], (inputs as f64).powf(-0.5)),
             position: init.zeros(&[LENGTH, c]),
             blocks: (0..config.blocks).map(|_| block(init)).collect(),
-            output: init.zeros(&[DIM, c]),
+            output: init.zeros(&[outputs, c]),
             features: init.from(&[steps + 1, features], |i| angle(i).cos() as f32),
         }
     }
 
-    /// F_θ: `x` [n, 5, 2], levels `t` `[n]` → [n, 5, 2].
+    /// F_θ: `x` [n, 5, inputs], levels `t` `[n]` → [n, 5, outputs]; 2 and 2, or 4 and 8 where codes are predicted.
     pub fn forward(&self, x: &Tensor, t: &Codes) -> Tensor {
         let features = ops::gather(&self.features, t);
         let mut h = ops::add(&ops::linear(x, &self.input, None), &self.position);

@@ -28,6 +28,25 @@ pub struct UNet {
     pub activations: Activations,
     /// What a class adds to the embedding of t, [classes + 1, 2 base], the last for no class.
     class: Option<Tensor>,
+    /// What is added at each position after the first convolution, [h w, base].
+    position: Option<Tensor>,
+}
+
+/// What goes into the network and comes out.
+pub struct Ports {
+    /// Channels of the input.
+    pub inputs: usize,
+    /// Channels of the output.
+    pub outputs: usize,
+    /// Height and width of latents, for an embedding of positions.
+    pub grid: usize,
+}
+
+impl Ports {
+    /// `dim` channels in and out, on any grid: for a network without an embedding of positions.
+    pub fn same(dim: usize) -> Ports {
+        Ports { inputs: dim, outputs: dim, grid: 1 }
+    }
 }
 
 /// One size on the way down or up.
@@ -39,9 +58,8 @@ struct Level {
 }
 
 impl UNet {
-    /// A network with random weights for latents of `dim` channels, levels t ≤ `steps` and `classes` classes, or none.
-    /// Its output starts as 0.
-    pub fn new(init: &mut Init, config: &UNetConfig, dim: usize, steps: usize, classes: usize) -> UNet {
+    /// A network with random weights for levels t ≤ `steps` and `classes` classes, or none. Its output starts as 0.
+    pub fn new(init: &mut Init, config: &UNetConfig, ports: Ports, steps: usize, classes: usize) -> UNet {
         let (base, widths) = (config.base, config.widths());
         let time = 2 * base;
         let mut block = Block::maker(config, time);
@@ -80,15 +98,16 @@ impl UNet {
         }
         UNet {
             time: [Linear::new(init, [base, time]), Linear::new(init, [time, time])],
-            conv_in: Conv2d::same(init, [dim, base], 3),
+            conv_in: Conv2d::same(init, [ports.inputs, base], 3),
             down,
             middle,
             up,
             norm_out: GroupNorm::new(init, c),
-            conv_out: Conv2d::zero(init, [c, dim], 3),
+            conv_out: Conv2d::zero(init, [c, ports.outputs], 3),
             sinusoids: sinusoids(init, steps, base),
             activations: Activations::Keep,
             class: (classes > 0).then(|| init.normal(&[classes + 1, time], 0.02)),
+            position: config.position.then(|| init.zeros(&[ports.grid * ports.grid, base])),
         }
     }
 
@@ -98,7 +117,12 @@ impl UNet {
         // Every block wants SiLU of the embedding: once is enough.
         let time = Kept::exact(ops::silu(&self.embed(t, class)));
         let keep = |x: Tensor| self.activations.keep(x);
-        let mut x = keep(self.conv_in.forward(z));
+        let mut x = self.conv_in.forward(z);
+        if let Some(position) = &self.position {
+            let [_, h, w, base] = x.dims();
+            x = ops::add(&x, &position.reshape([1, h, w, base]));
+        }
+        let mut x = keep(x);
         let mut skips = vec![x.clone()];
         for level in &self.down {
             for i in 0..level.blocks.len() {
@@ -261,6 +285,9 @@ impl Module for UNet {
         visit_part("conv_out", &mut self.conv_out, f);
         if let Some(table) = &mut self.class {
             f("class.weight", table);
+        }
+        if let Some(position) = &mut self.position {
+            f("position", position);
         }
     }
 }

@@ -109,7 +109,7 @@ impl VqVae {
             total = ops::add(&total, &ops::affine(&normaliser, self.config.normaliser as f32, 0.0));
             parts.push(("normaliser", normaliser));
         }
-        Step { losses: Losses { total, parts }, latents, codes }
+        Step { losses: Losses { total, parts, each: None }, latents, codes }
     }
 
     /// A Gumbel-softmax sample of the code vectors, at the temperature of the training step.

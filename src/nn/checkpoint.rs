@@ -247,6 +247,17 @@ impl Checkpoint {
         self.tensors.iter().map(|(name, (dims, values))| (name.as_str(), dims.as_slice(), values.as_slice()))
     }
 
+    /// The values of the tensor `name` of one dimension, whatever its size.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is missing or of another rank.
+    pub fn row(&self, name: &str) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some((dims, values)) if dims.len() == 1 && !values.is_empty() => Ok(values.clone()),
+            _ => Err(Error::checkpoint(&self.path, format!("has no tensor {name}: it is of another configuration"))),
+        }
+    }
+
     /// The values of tensor `name`.
     ///
     /// # Errors

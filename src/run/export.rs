@@ -23,8 +23,12 @@ pub struct ExportArgs {
 
 /// What a model computes with beside its parameters: names in a checkpoint, and in PyTorch, where the code vectors are the
 /// weights of an embedding.
-const BESIDE: [(&str, &str); 3] =
-    [("codebook.vectors", "codebook.weight"), ("latents.mean", "latents.mean"), ("latents.std", "latents.std")];
+const BESIDE: [(&str, &str); 4] = [
+    ("codebook.vectors", "codebook.weight"),
+    ("latents.mean", "latents.mean"),
+    ("latents.std", "latents.std"),
+    ("codes.spread", "codes.spread"),
+];
 
 /// Writes the weights, and the run's configuration beside them.
 ///

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::run_dir;
 use super::train::TrainArgs;
-use crate::config::{Experiment, Source, Stage, Stored, table};
+use crate::config::{Experiment, ImagesConfig, Source, Stage, Stored, table};
 use crate::error::{Error, Result};
 
 /// Keys of `[vqvae]` that weights do not depend on: they may differ from those of the run.
@@ -78,7 +78,7 @@ impl Inherited {
 
 /// Whether what the user says at `path` may differ from the run that `stage` starts from.
 fn may_differ(path: &str, stage: Option<Stage>) -> bool {
-    if path.starts_with("data.") {
+    if ["data.", "joint.", "stages.", "prior.sharpen", "prior.known_at_end"].iter().any(|free| path.starts_with(free)) {
         return true;
     }
     let Some(key) = path.strip_prefix("vqvae.").and_then(|keys| keys.split('.').next()) else { return false };
@@ -90,16 +90,33 @@ fn may_differ(path: &str, stage: Option<Stage>) -> bool {
 
 /// The sections of the run `stored` that `stage` takes over.
 fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
+    if let (Some(Stage::Joint), Stored::Images(of @ (Stage::Prior | Stage::Joint), config)) = (stage, stored) {
+        return of_prior(*of, config);
+    }
     let (names, table): (&[&str], _) = match (stage, stored) {
         (None, Stored::Toy(config)) => (&["denoiser"], Table::try_from(config)),
-        (Some(Stage::Joint), Stored::Images(Stage::Prior | Stage::Joint, config)) => {
-            (&["vqvae", "unet", "bridge", "classes", "data"], Table::try_from(config))
-        }
         (Some(_), Stored::Images(_, config)) => (&["vqvae", "data"], Table::try_from(config)),
         // A toy for images, or the other way round, is refused by its checkpoint.
         _ => return Table::new(),
     };
-    let mut table = table.expect("a configuration is a TOML table");
+    retained(table.expect("a configuration is a TOML table"), names)
+}
+
+/// The sections of a run of stage `of` that stage joint takes over, and what its diffusion loss was: another network could not
+/// minimise it.
+fn of_prior(of: Stage, config: &ImagesConfig) -> Table {
+    let names = ["vqvae", "unet", "prior", "bridge", "classes", "data"];
+    let mut table = retained(Table::try_from(config).expect("a configuration is a TOML table"), &names);
+    let diffuse = if of == Stage::Joint { config.joint.diffuse } else { config.prior.diffuse };
+    let train = Table::try_from(config.stage(of)).expect("a configuration is a TOML table");
+    let train = Table::from_iter([("joint".to_string(), Value::Table(retained(train, &["loss", "levels"])))]);
+    let diffuse = Value::try_from(diffuse).expect("a word");
+    table.insert("joint".into(), Value::Table(Table::from_iter([("diffuse".to_string(), diffuse)])));
+    table.insert("stages".into(), Value::Table(train));
+    table
+}
+
+fn retained(mut table: Table, names: &[&str]) -> Table {
     table.retain(|key, _: &mut Value| names.contains(&key));
     table
 }

@@ -30,6 +30,7 @@ pub mod figures;
 pub mod images;
 mod inherited;
 pub mod inpaint;
+mod levels;
 mod memory;
 pub mod presets;
 mod product;

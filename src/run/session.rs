@@ -325,7 +325,8 @@ pub fn learning_rate(t: &TrainConfig, step: u64) -> f64 {
 /// Cumulative law of t on 1..T.
 pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
     let mass = |t: usize| match levels {
-        Levels::Uniform {} => 1.0,
+        // What follows the cross-entropy begins as the uniform law.
+        Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
         Levels::Bump { centre, width, floor } => {
             (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor
         }

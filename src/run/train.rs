@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::claim::{self, Start};
 use super::images::dataset::ReadingFlags;
 use super::inherited::Inherited;
+use super::levels::LevelLaw;
 use super::product::PROGRAM;
 use super::run_dir::{self, RunDir};
-use super::session::{self, Report, Session, Task, averaging, cumulative, draw_levels, half_cosine, learning_rate};
+use super::session::{self, Report, Session, Task, averaging, half_cosine, learning_rate};
 use super::{Device, images, keep_caches, schedule};
 use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
 use crate::data::toy;
@@ -148,7 +149,7 @@ pub(super) struct ToyTask {
     gpu: Gpu,
     model: Toy,
     adam: Adam,
-    levels: Vec<f64>,
+    levels: LevelLaw,
 }
 
 impl ToyTask {
@@ -162,7 +163,7 @@ impl ToyTask {
         start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
         // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| usize::from(path == "codebook"));
-        let levels = cumulative(config.train.levels, model.bridge.steps());
+        let levels = LevelLaw::new(config.train.levels, model.bridge.steps());
         Ok(ToyTask { config: config.clone(), gpu: gpu.clone(), model, adam, levels })
     }
 
@@ -188,18 +189,26 @@ impl Task for ToyTask {
         let stream = Stream { seed: self.config.seed, step: i, stream: 0, first: 0 };
         let q = toy::sequences(Stream { stream: SEQUENCES, ..stream }, t.batch);
         let q = Codes::from_slice(&self.gpu, &q, [t.batch, toy::LENGTH]);
-        let levels = Codes::from_slice(&self.gpu, &draw_levels(&self.levels, t.batch, stream), [t.batch]);
+        let drawn = self.levels.draw(t.batch, stream);
+        let levels = Codes::from_slice(&self.gpu, &drawn, [t.batch]);
         let losses = self.model.losses(&q, &levels, stream);
         let grads = losses.total.backward();
         let norm = self.adam.step(&grads, &self.groups(step), i + 1, averaging(t.ema, step));
+        if let Some(each) = losses.each {
+            self.levels.note(drawn, each);
+            self.levels.follow(step + 1);
+        }
         Ok(Report { total: losses.total, parts: losses.parts, norm })
     }
 
     fn export(&self) -> Vec<Entry> {
-        self.adam.export()
+        let mut entries = self.adam.export();
+        entries.extend(self.levels.export());
+        entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))
+        self.adam.import(|name, shape| found.tensor(name, shape))?;
+        self.levels.import(&self.gpu, found)
     }
 }

@@ -4,7 +4,7 @@ use super::work::Work;
 use crate::config::{Experiment, UNetConfig};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::models::unet::UNet;
+use crate::models::unet::{Ports, UNet};
 use crate::nn::init::Init;
 use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::ops;
@@ -39,7 +39,7 @@ fn unet(gpu: &Gpu, [n, h, w, c]: [usize; 4]) -> Box<dyn FnMut(u64) -> Result<()>
     // Theirs multiply the base, ours the level above: 64, 128, 128.
     let widths = vec![1, 2, 1];
     let config = UNetConfig { base: 64, multipliers: widths, attention: vec![2], heads: 1, ..UNetConfig::default() };
-    let mut model = UNet::new(&mut Init::new(gpu, 0), &config, c, 1000, 0);
+    let mut model = UNet::new(&mut Init::new(gpu, 0), &config, Ports::same(c), 1000, 0);
     let options = AdamOptions { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 };
     let adam = Adam::new(gpu, &mut model, options, |_| 0);
     let normal = |stream| ops::normal(gpu, [n, h, w, c], Stream { seed: 7, step: 0, stream, first: 0 });

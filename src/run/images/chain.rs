@@ -10,7 +10,7 @@ use super::inpaint::{Holed, RESAMPLE, STEPS};
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, counted};
 use super::pictures::Page;
-use super::sample::PictureFlags;
+use super::sample::{ImageFlags, PictureFlags};
 use super::trained::{Prior, Trained};
 use super::{known, pictures};
 use crate::error::{Error, Result};
@@ -195,7 +195,8 @@ pub(super) fn walk(
     start: &Start,
     &Walk { steps, resample, from, seed }: &Walk,
 ) -> Result<(Vec<usize>, Vec<Vec<f32>>)> {
-    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
+    let ask = trained.ask(&ImageFlags::default());
+    let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
     let process = trained.process(model, &eps);
     let levels = with_level(&process, steps, from)?;
     let last: Vec<usize> = levels.iter().copied().filter(|&t| t <= from).collect();
@@ -217,7 +218,7 @@ pub(super) fn walk(
         }
     };
     let config = &trained.config.vqvae;
-    let standardised = |latents: &[f32]| trained.gpu.no_grad(|| model.standardise(&trained.latents(latents)));
+    let standardised = |latents: &[f32]| trained.start(model, &trained.latents(latents));
     match start {
         Start::Holed(holed) => {
             let z0 = standardised(&holed.latents);

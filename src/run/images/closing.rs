@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::bridge::Prediction;
-use crate::config::{ImagesConfig, LossWeight, Stage};
+use crate::config::{ImagesConfig, LossWeight, Output, Stage};
 use crate::run::product::PROGRAM;
 use crate::run::train::{TrainArgs, quoted};
 
@@ -31,10 +30,9 @@ fn reached(args: &TrainArgs, config: &ImagesConfig, stage: Stage, evaluation: &M
     let [key, name, unit, picture] = figure(stage);
     let (value, step) = (evaluation.get(key)?.as_f64()?, evaluation.get("step")?.as_u64()?);
     let mean = match (stage, config.unet.prediction, config.stage(stage).loss) {
-        (Stage::Prior, Prediction::Velocity, LossWeight::Simple) => {
-            " of the v-prediction (1 = always predicting the mean)"
-        }
-        (Stage::Prior, Prediction::Noise, LossWeight::Simple) => " of the noise (1 = always predicting none)",
+        (Stage::Prior, Output::Velocity, LossWeight::Simple) => " of the v-prediction (1 = always predicting the mean)",
+        (Stage::Prior, Output::Noise, LossWeight::Simple) => " of the noise (1 = always predicting none)",
+        (Stage::Prior, _, LossWeight::CrossEntropy) => " of the codes at random levels, nats a code",
         _ => "",
     };
     let file = args.out.join(format!("{picture}-{step:06}.png"));

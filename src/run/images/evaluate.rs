@@ -4,6 +4,7 @@ mod codes;
 mod draws;
 mod fid;
 mod kl;
+mod likelihood;
 mod missing;
 mod nll;
 mod reconstruction;
@@ -14,6 +15,7 @@ pub use codes::CodesRow;
 pub(in crate::run) use draws::parse as parse_draws;
 pub use fid::FidRow;
 pub use kl::KlRow;
+pub use likelihood::LikelihoodRow;
 pub use missing::Missing;
 pub(in crate::run) use missing::sentences;
 pub(in crate::run) use nll::holes;
@@ -50,6 +52,8 @@ pub enum Metric {
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
+    /// Bits a code of whole pictures: exact, or a bound.
+    Likelihood,
     /// FID and KID, where there are weights.
     Fid,
     /// Seconds a sample.
@@ -58,8 +62,8 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, cheap ones first.
-    pub const ALL: [Metric; 6] =
-        [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Fid, Metric::Time];
+    pub const ALL: [Metric; 7] =
+        [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Likelihood, Metric::Fid, Metric::Time];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -68,6 +72,7 @@ impl Metric {
             Metric::Codes => "codes",
             Metric::Kl => "kl",
             Metric::Nll => "nll",
+            Metric::Likelihood => "likelihood",
             Metric::Fid => "fid",
             Metric::Time => "time",
         }
@@ -94,6 +99,8 @@ pub struct EvaluateArgs {
     pub sampler: Option<Sampler>,
     /// Steps of the sampler.
     pub steps: Option<usize>,
+    /// Factor of the logits of priors that predict codes; `None`: that of their configurations.
+    pub sharpen: Option<f64>,
     /// How likelihoods are estimated.
     pub nll: NllSettings,
     /// Weights of Inception-v3.
@@ -147,6 +154,9 @@ pub struct Evaluation {
     pub kl: Option<Vec<KlRow>>,
     /// Likelihoods.
     pub nll: Option<Vec<NllRow>>,
+    /// Bits a code of whole pictures.
+    #[serde(default)]
+    pub likelihood: Option<Vec<LikelihoodRow>>,
     /// FID and KID.
     #[serde(default)]
     pub fid: Option<Vec<FidRow>>,
@@ -231,6 +241,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         codes: wants(Metric::Codes).then(Vec::new),
         kl: wants(Metric::Kl).then(Vec::new),
         nll: wants(Metric::Nll).then(Vec::new),
+        likelihood: wants(Metric::Likelihood).then(Vec::new),
         fid: wants(Metric::Fid).then(Vec::new),
         time: wants(Metric::Time).then(Vec::new),
         missing: Vec::new(),
@@ -263,6 +274,9 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         }
         if let Some(rows) = evaluation.nll.as_mut().filter(|_| !lacks(&missing, trained, Metric::Nll)) {
             rows.extend(nll::rows(trained, &pictures, args)?);
+        }
+        if let Some(rows) = evaluation.likelihood.as_mut().filter(|_| !lacks(&missing, trained, Metric::Likelihood)) {
+            rows.push(likelihood::row(trained, &pictures, args)?);
         }
         if let Some(rows) = &mut evaluation.time {
             rows.extend(time::rows(trained, args)?);

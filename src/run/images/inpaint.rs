@@ -13,10 +13,10 @@ use super::sample::{Drawn, Facts};
 use super::trained::{Prior, Trained};
 use super::{CHUNK, known, pictures};
 use crate::error::{Error, Result};
-use crate::models::diffusion::Diffusion;
+use crate::models::diffusion::{Ask, Diffusion, Told};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Given, Raster};
-use crate::models::sampler::Known;
+use crate::models::sampler::{Known, Sampler};
 use crate::run::inpaint::{FILES, Filling, InpaintArgs, PriorKind};
 use crate::run::product::Folder;
 use crate::run::progress::Progress;
@@ -30,6 +30,9 @@ const COUNT: usize = 6;
 const SHOWN: usize = 64;
 pub(super) const STEPS: usize = 100;
 pub(super) const RESAMPLE: usize = 5;
+/// Sampler and steps of a network that is told what is known.
+const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
+const TOLD_STEPS: usize = 20;
 
 /// Pictures with a hole, as the model sees them.
 pub(super) struct Holed {
@@ -146,12 +149,20 @@ fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
             Err(trained.unfit(what))
         }
         (Prior::Diffusion(model), _) => {
-            let steps = steps.unwrap_or(STEPS.min(model.bridge.steps()));
-            model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+            model
+                .bridge
+                .timesteps(steps_of(model, &args.filling))
+                .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
             trained.check_class(images)
         }
         _ => trained.check_class(images),
     }
+}
+
+/// Steps of a filling: few where the network is told what is known.
+fn steps_of(model: &Diffusion, how: &Filling) -> usize {
+    let told = model.is_told() && how.resample.is_none();
+    how.steps.unwrap_or(if told { TOLD_STEPS } else { STEPS }.min(model.bridge.steps()))
 }
 
 fn no_prior(trained: &Trained) -> Error {
@@ -194,27 +205,38 @@ fn diffuse(
     holed: &Holed,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let steps = how.steps.unwrap_or(STEPS.min(model.bridge.steps()));
+    let told = model.is_told() && how.resample.is_none();
+    let steps = steps_of(model, how);
     let resample = how.resample.unwrap_or(RESAMPLE);
     let (mask, latent) = (holed.known(trained), trained.latent());
     let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let latents: Vec<f32> = chunk.iter().flat_map(|&i| &holed.latents[i * latent..][..latent]).copied().collect();
-        let z0 = trained.gpu.no_grad(|| model.standardise(&trained.latents(&latents)));
-        let (known, seed) = (Known { z0: &z0, mask: &mask, resample }, chunk_seed(how.seed, i));
+        let z0 = trained.start(model, &trained.latents(&latents));
+        let seed = chunk_seed(how.seed, i);
         let guidance = trained.guidance(&how.images, chunk.len());
-        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let known = Told { z0: z0.clone(), mask: mask.clone() };
+        let ask = Ask { guidance: guidance.as_ref(), told: told.then_some(&known), ..trained.ask(&how.images) };
+        let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
         let process = trained.process(model, &eps);
-        let z = process.inpaint(&known, &process.levels(steps)?, seed, &mut |t, _| {
+        let levels = process.levels(steps)?;
+        let mut seen = |t: usize, _: &Tensor| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
-        });
+        };
+        let z = if told {
+            let z = process.denoise(&process.initial(z0.shape(), seed), &levels, TOLD_SAMPLER, seed, &mut seen);
+            trained.gpu.no_grad(|| known.put_into(&z))
+        } else {
+            process.inpaint(&Known { z0: &z0, mask: &mask, resample }, &levels, seed, &mut seen)
+        };
         drawn.take_latents(trained, model, &z, &how.images, seed)?;
     }
     progress.finish();
-    let facts = [("seed", json!(how.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
-    let facts = facts.into_iter().chain([("resample", json!(resample))]);
+    let name = if told { "dpmpp2m" } else { "ancestral" };
+    let facts = [("seed", json!(how.seed)), ("sampler", json!(name)), ("steps", json!(steps)), ("told", json!(told))];
+    let facts = facts.into_iter().chain((!told).then_some(("resample", json!(resample))));
     Ok((drawn, facts.chain(how.images.facts()).collect()))
 }
 

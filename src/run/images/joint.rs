@@ -6,21 +6,22 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::keeper::Keeper;
-use super::latents::{export_moments, import_moments, measure};
 use super::learner::Learner;
-use super::prior::{draw, held_out_losses};
+use super::prior::{Start, draw, held_out_losses};
 use super::sources::{Sources, load_vqvae};
+use super::standard::{self, measure};
 use super::vqvae::{reconstruct, restore_codebook};
 use super::{Setting, pictures};
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
+use crate::models::diffusion::Diffusion;
 use crate::models::joint::Joint;
 use crate::models::vqvae::Step;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
 use crate::run::session::{Report, Task};
-use crate::tensor::Tensor;
+use crate::tensor::{Codes, Tensor};
 
 pub(super) struct JointTask {
     setting: Rc<Setting>,
@@ -42,10 +43,10 @@ impl JointTask {
         }
         if let Some(found) = &sources.prior {
             found.weights(gpu, &mut model.prior, "ema.")?;
-            model.prior.moments = import_moments(&model.prior, found)?;
+            standard::import(&mut model.prior, found)?;
+            standard::import(&mut averaged.prior, found)?;
         }
         averaged.vqvae.codebook = model.vqvae.codebook.clone();
-        averaged.prior.moments = model.prior.moments.clone();
         let peaks = vec![config.stage(Stage::Joint).lr, config.joint.vqvae_lr];
         let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
             usize::from(path.starts_with("vqvae."))
@@ -54,8 +55,8 @@ impl JointTask {
         Ok(JointTask { learner, has_moments: sources.prior.is_some(), held_out, keeper, setting })
     }
 
-    fn standardise_by(&mut self, moments: [Tensor; 2]) {
-        (self.learner.model.prior.moments, self.learner.averaged.prior.moments) = (moments.clone(), moments);
+    fn priors(&mut self) -> [&mut Diffusion; 2] {
+        [&mut self.learner.model.prior, &mut self.learner.averaged.prior]
     }
 }
 
@@ -72,7 +73,8 @@ impl Task for JointTask {
 
     fn start(&mut self) -> Result<()> {
         if !self.has_moments {
-            self.standardise_by(measure(&self.setting, &self.learner.model.vqvae)?);
+            let diffuse = self.setting.config.joint.diffuse;
+            measure(&self.setting, &self.learner.model.vqvae, diffuse)?.tell(self.priors());
         }
         Ok(())
     }
@@ -84,7 +86,7 @@ impl Task for JointTask {
             let images = setting.images(&part.batch);
             let class = setting.dropped_classes(part);
             let Step { losses, latents, codes } =
-                learner.model.step(&images, &learner.levels(part), class.as_ref(), part.stream);
+                learner.model.step(&images, &learner.plan(part), class.as_ref(), part.stream);
             seen.push((latents, codes));
             losses
         });
@@ -96,7 +98,7 @@ impl Task for JointTask {
         let model = &self.learner.model;
         let mut entries = self.learner.export();
         entries.extend(self.keeper.export(&model.vqvae));
-        entries.extend(export_moments(&model.prior));
+        entries.extend(standard::export(&model.prior));
         entries
     }
 
@@ -104,8 +106,7 @@ impl Task for JointTask {
         self.learner.import(found)?;
         restore_codebook(&self.learner.model.vqvae.codebook, found)?;
         self.keeper.import(found)?;
-        self.standardise_by(import_moments(&self.learner.model.prior, found)?);
-        Ok(())
+        self.priors().into_iter().try_for_each(|prior| standard::import(prior, found))
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
@@ -118,12 +119,14 @@ impl Task for JointTask {
         }
         let Joint { vqvae, prior, .. } = &self.learner.averaged;
         let mut line = reconstruct(&self.setting, vqvae, &self.held_out, step, dir)?;
-        let start = |images: &Tensor| {
+        prior.speak(&self.setting.gpu.no_grad(|| vqvae.vectors()));
+        let start = |(images, class): (&Tensor, Option<Codes>)| {
             let latents = vqvae.encode(images);
-            self.learner.averaged.start(&latents, &vqvae.quantise(&latents))
+            let codes = vqvae.quantise(&latents);
+            Start { z0: self.learner.averaged.start(&latents, &codes), codes: Some(codes), class }
         };
-        let z0: Vec<Tensor> = self.setting.gpu.no_grad(|| self.held_out.iter().map(start).collect());
-        let z0: Vec<_> = z0.into_iter().zip(self.setting.held_out_classes()).collect();
+        let images = self.held_out.iter().zip(self.setting.held_out_classes());
+        let z0: Vec<Start> = self.setting.gpu.no_grad(|| images.map(start).collect());
         held_out_losses(&self.setting, &self.learner, prior, &z0, &mut line);
         let picture = pictures::grid(&draw(&self.setting, prior, vqvae)?, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;

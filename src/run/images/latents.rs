@@ -1,4 +1,4 @@
-//! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known, and their moments.
+//! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known.
 //!
 //! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a latent depend on, but which
 //! kernels measuring has chosen. Each picture has two slots, plain and mirrored, filled as training meets them. A slot begins with a checksum of its number and
@@ -10,15 +10,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::Setting;
 use super::learner::Part;
-use super::{CHUNK, Setting, tensor};
 use crate::config::Stage;
 use crate::data::Batch;
-use crate::error::Result;
-use crate::models::diffusion::Diffusion;
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
-use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::ops;
 use crate::run::cache;
 use crate::tensor::Tensor;
@@ -29,8 +26,6 @@ const FILE_LIMIT: u64 = 5 << 30;
 const LIMIT: u64 = 10 << 30;
 /// Bytes of a slot's checksum.
 const CHECKSUM: usize = 16;
-/// Images from which the latents' moments are measured.
-const MEASURED: usize = 1024;
 
 /// The frozen encoder, and what it has said before.
 pub(super) struct Latents {
@@ -176,48 +171,4 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
     });
     hasher.update(set.checksum().as_bytes());
     hasher.finalize().to_hex()[..32].to_string()
-}
-
-/// Mean and standard deviation of every channel of the latents, from the first images of the data set.
-///
-/// # Errors
-/// Trouble with the data.
-pub(super) fn measure(setting: &Setting, vqvae: &VqVae) -> Result<[Tensor; 2]> {
-    let (set, d) = (&setting.pictures.train, setting.config.vqvae.dim);
-    let (mut count, mut sums, mut squares) = (0.0, vec![0.0; d], vec![0.0; d]);
-    let indices: Vec<u32> = (0..MEASURED.min(set.len()) as u32).collect();
-    for chunk in indices.chunks(CHUNK) {
-        let images = tensor(&setting.gpu, set, chunk)?;
-        for latent in setting.gpu.no_grad(|| vqvae.encode(&images)).to_vec().chunks_exact(d) {
-            count += 1.0;
-            for (i, &z) in latent.iter().enumerate() {
-                sums[i] += f64::from(z);
-                squares[i] += f64::from(z).powi(2);
-            }
-        }
-    }
-    let mean: Vec<f64> = sums.iter().map(|s| s / count).collect();
-    let std = squares.iter().zip(&mean).map(|(s, m)| (s / count - m * m).max(1e-12).sqrt() as f32).collect();
-    let moments: [Vec<f32>; 2] = [mean.iter().map(|&m| m as f32).collect(), std];
-    Ok(moments.map(|values| Tensor::from_slice(&setting.gpu, &values, [d])))
-}
-
-/// What the moments are called in a checkpoint.
-const MOMENTS: [&str; 2] = ["latents.mean", "latents.std"];
-
-/// The moments of `model` for a checkpoint.
-pub(super) fn export_moments(model: &Diffusion) -> impl Iterator<Item = Entry> {
-    MOMENTS.iter().zip(&model.moments).map(|(name, tensor)| ((*name).to_string(), tensor.shape(), tensor.to_vec()))
-}
-
-/// The moments in a checkpoint, of the shape that `model`'s have.
-///
-/// # Errors
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there are none.
-pub(super) fn import_moments(model: &Diffusion, found: &Checkpoint) -> Result<[Tensor; 2]> {
-    let [mean, std] = [0, 1].map(|i| {
-        let old = &model.moments[i];
-        Ok(Tensor::from_slice(old.gpu(), &found.tensor(MOMENTS[i], old.shape())?, old.shape()))
-    });
-    Ok([mean?, std?])
 }

@@ -3,16 +3,19 @@
 use std::rc::Rc;
 
 use super::Setting;
+use super::told::Masks;
 use crate::config::{Stage, TrainConfig};
 use crate::data::{Batch, Loader};
 use crate::error::Result;
 use crate::models::Losses;
+use crate::models::diffusion::Plan;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::ops;
 use crate::philox::Stream;
-use crate::run::session::{Report, averaging, cumulative, draw_levels, learning_rate};
+use crate::run::levels::LevelLaw;
+use crate::run::session::{Report, averaging, learning_rate};
 use crate::tensor::{Codes, Tensor};
 
 /// A part of a step's batch, as large as the memory takes.
@@ -21,6 +24,13 @@ pub(super) struct Part {
     pub batch: Batch,
     /// The step's random numbers, from those of the first picture on.
     pub stream: Stream,
+}
+
+impl Part {
+    /// Of values of the whole batch, `each` a picture, those of this part.
+    fn own<'a, T>(&self, all: &'a [T], each: usize) -> &'a [T] {
+        &all[each * self.stream.first as usize..][..each * self.batch.len()]
+    }
 }
 
 /// A model that learns.
@@ -36,8 +46,7 @@ pub(super) struct Learner<M> {
     peaks: Vec<f64>,
     /// Started by the first step: only then is it known which one that is.
     loader: Option<Loader>,
-    /// Cumulative law of the levels t.
-    levels: Vec<f64>,
+    levels: LevelLaw,
 }
 
 impl<M: Module> Learner<M> {
@@ -53,7 +62,7 @@ impl<M: Module> Learner<M> {
         let train = setting.config.stage(stage);
         let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
         adam.averages(&mut averaged);
-        let levels = cumulative(train.levels, setting.config.bridge.steps);
+        let levels = LevelLaw::new(train.levels, setting.config.bridge.steps);
         Learner { model, averaged, setting: setting.clone(), stage, adam, peaks, loader: None, levels }
     }
 
@@ -77,18 +86,42 @@ impl<M: Module> Learner<M> {
         Ok(batch.split(size).into_iter().enumerate().map(|(i, batch)| Part { batch, stream: stream(i) }).collect())
     }
 
-    /// The levels t of a part, `[n]`.
-    pub fn levels(&self, part: &Part) -> Codes {
-        let all = draw_levels(&self.levels, self.train().batch, part.stream);
-        let (first, n) = (part.stream.first as usize, part.batch.len());
-        Codes::from_slice(&self.setting.gpu, &all[first..first + n], [n])
+    /// What of the pictures of the whole batch the network is told, if it can be told.
+    fn masks(&self, part: &Part) -> Option<Masks> {
+        let config = &self.setting.config;
+        Masks::draw(&config.prior, config.vqvae.grid(), self.train().batch, part.stream)
+    }
+
+    /// The levels of a part, 0 for pictures of which the network is told, where these do not follow the law.
+    fn levels(&self, part: &Part, masks: Option<&Masks>) -> Vec<u32> {
+        let mut all = self.levels.draw(self.train().batch, part.stream);
+        for (t, &told) in all.iter_mut().zip(masks.into_iter().flat_map(|masks| &masks.told)) {
+            *t = if told { 0 } else { *t };
+        }
+        part.own(&all, 1).to_vec()
+    }
+
+    /// Levels of a part, and what of it the network is told.
+    pub fn plan(&self, part: &Part) -> Plan {
+        let (gpu, n, grid) = (&self.setting.gpu, part.batch.len(), self.setting.config.vqvae.grid());
+        let mut all = self.levels.draw(self.train().batch, part.stream);
+        let masks = self.masks(part);
+        if let Some(masks) = &masks {
+            masks.put_at_end(&mut all, self.setting.config.bridge.steps);
+        }
+        let told = masks.map(|masks| {
+            let own = |all: &[f32]| part.own(all, grid * grid).to_vec();
+            let mask = Tensor::from_slice(gpu, &own(&masks.known), [n, grid, grid, 1]);
+            [mask, Tensor::from_slice(gpu, &own(&masks.weights()), [n, grid * grid])]
+        });
+        Plan { t: Codes::from_slice(gpu, part.own(&all, 1), [n]), told }
     }
 
     /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
-    pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Codes, Stream) {
+    pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
         // Steps that no training reaches: what is held out has noise of its own.
         let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);
-        (Codes::from_slice(&self.setting.gpu, &draw_levels(&self.levels, n, stream), [n]), stream)
+        (Plan::at(Codes::from_slice(&self.setting.gpu, &self.levels.draw_fixed(n, stream), [n])), stream)
     }
 
     /// One step: the gradient of the mean of `losses` over the parts, and Adam.
@@ -111,13 +144,22 @@ impl<M: Module> Learner<M> {
         let groups: Vec<Group> = self.peaks.iter().map(group).collect();
         let grads = grads.expect("a batch has a part");
         let norm = self.adam.step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
-        let Losses { total, parts } = mean(of_parts);
+        for (part, losses) in parts.iter().zip(&of_parts) {
+            if let Some(each) = &losses.each {
+                let levels = self.levels(part, self.masks(part).as_ref());
+                self.levels.note(levels, each.clone());
+            }
+        }
+        self.levels.follow(step + 1);
+        let Losses { total, parts, .. } = mean(of_parts);
         Report { total, parts, norm }
     }
 
     /// What a checkpoint needs of the weights.
     pub fn export(&self) -> Vec<Entry> {
-        self.adam.export()
+        let mut entries = self.adam.export();
+        entries.extend(self.levels.export());
+        entries
     }
 
     /// Puts back what [`Learner::export`] gave.
@@ -125,7 +167,8 @@ impl<M: Module> Learner<M> {
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if a tensor is missing.
     pub fn import(&mut self, found: &Checkpoint) -> Result<()> {
-        self.adam.import(|name, shape| found.tensor(name, shape))
+        self.adam.import(|name, shape| found.tensor(name, shape))?;
+        self.levels.import(&self.setting.gpu, found)
     }
 }
 
@@ -141,5 +184,5 @@ fn mean(mut all: Vec<Losses>) -> Losses {
     };
     let parts =
         all[0].parts.iter().enumerate().map(|(i, (name, _))| (*name, mean(&|losses| losses.parts[i].1.clone())));
-    Losses { total: mean(&|losses| losses.total.clone()), parts: parts.collect() }
+    Losses { total: mean(&|losses| losses.total.clone()), parts: parts.collect(), each: None }
 }

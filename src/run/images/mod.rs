@@ -20,6 +20,8 @@ pub mod reconstruct;
 pub(super) mod rehearsal;
 pub mod sample;
 pub(super) mod sources;
+mod standard;
+pub mod told;
 mod trained;
 mod vqvae;
 

@@ -157,8 +157,10 @@ impl Paper {
     /// `count` fillings of the hole `shape` in `originals` by the prior of `trained`.
     fn filled(&self, trained: &Trained, originals: &[f32], shape: &MaskShape, count: usize) -> Result<Vec<RgbImage>> {
         let holed = Holed::of(trained, originals.to_vec(), self.mask(shape)?)?;
-        let (steps, resample) = match trained.prior {
+        let (steps, resample) = match &trained.prior {
             Prior::PixelCnn(_) => (None, None),
+            // A network that is told what is known needs neither.
+            Prior::Diffusion(model) if model.is_told() => (None, None),
             _ => (Some(self.effort.steps), Some(self.effort.resample)),
         };
         let filling = Filling { resample, steps, seed: self.seed, ..Filling::default() };

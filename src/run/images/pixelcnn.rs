@@ -88,7 +88,7 @@ impl Task for PixelCnnTask {
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let codes = latents.vqvae().quantise(&latents.of(setting, part));
             let class = setting.classes(part.batch.labels.clone());
-            Losses { total: loss(&learner.model, &codes, class), parts: Vec::new() }
+            Losses { total: loss(&learner.model, &codes, class), parts: Vec::new(), each: None }
         }))
     }
 

@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
-use super::latents::{Latents, export_moments, import_moments, measure};
+use super::latents::Latents;
 use super::learner::Learner;
+use super::standard::{self, measure};
 use super::{Setting, pictures};
-use crate::config::Stage;
+use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::models::Losses;
-use crate::models::diffusion::{Diffusion, Guidance};
+use crate::models::diffusion::{Ask, Diffusion, Guidance, Lesson, Loss};
 use crate::models::sampler::{Process, Sampler};
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
@@ -28,8 +29,31 @@ pub(super) struct PriorTask {
     setting: Rc<Setting>,
     latents: Latents,
     learner: Learner<Diffusion>,
-    /// Standardised latents of held-out images, in chunks, with their classes.
-    held_out: Vec<(Tensor, Option<Codes>)>,
+    /// Of held-out images, in chunks.
+    held_out: Vec<Start>,
+}
+
+/// Where the bridge starts.
+pub(super) struct Start {
+    /// z_0, standardised, [n, h, w, d].
+    pub z0: Tensor,
+    /// Its codes, [n, h, w], where they are wanted.
+    pub codes: Option<Codes>,
+    /// Classes, `[n]`.
+    pub class: Option<Codes>,
+}
+
+impl Start {
+    /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees them.
+    pub fn new(latents: &Tensor, class: Option<Codes>, vqvae: &VqVae, model: &Diffusion, diffuse: Diffuse) -> Start {
+        let wants_codes = diffuse == Diffuse::Codes || model.head().is_some();
+        let codes = wants_codes.then(|| vqvae.quantise(latents));
+        let z0 = match &codes {
+            Some(codes) if diffuse == Diffuse::Codes => model.standardise(&vqvae.look_up(codes)),
+            _ => model.standardise(latents),
+        };
+        Start { z0, codes, class }
+    }
 }
 
 impl PriorTask {
@@ -43,11 +67,17 @@ impl PriorTask {
         Ok(PriorTask { latents, learner, held_out: Vec::new(), setting })
     }
 
-    fn standardise_by(&mut self, moments: [Tensor; 2]) -> Result<()> {
-        (self.learner.model.moments, self.learner.averaged.moments) = (moments.clone(), moments);
-        let (setting, vqvae, model) = (&self.setting, self.latents.vqvae(), &self.learner.model);
-        let z0 = |images: &Tensor| setting.gpu.no_grad(|| model.standardise(&vqvae.encode(images)));
-        self.held_out = setting.held_out()?.iter().map(z0).zip(setting.held_out_classes()).collect();
+    /// Prepares what depends on moments.
+    fn prepare(&mut self) -> Result<()> {
+        let (setting, vqvae) = (&self.setting, self.latents.vqvae());
+        let vectors = vqvae.vectors();
+        let Learner { model, averaged, .. } = &self.learner;
+        [model, averaged].into_iter().for_each(|model| model.speak(&vectors));
+        let start = |(images, class): (&Tensor, Option<Codes>)| {
+            let of = || Start::new(&vqvae.encode(images), class, vqvae, model, setting.config.prior.diffuse);
+            setting.gpu.no_grad(of)
+        };
+        self.held_out = setting.held_out()?.iter().zip(setting.held_out_classes()).map(start).collect();
         Ok(())
     }
 }
@@ -56,7 +86,8 @@ impl PriorTask {
 pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
     let (gpu, config) = (&setting.gpu, &setting.config);
     let guidance = setting.shown_classes(SHOWN).map(|class| Guidance { class, scale: 1.0 });
-    let eps = |z: &Tensor, t: usize| prior.eps(z, t, guidance.as_ref());
+    let ask = Ask { guidance: guidance.as_ref(), sharpen: config.prior.sharpen as f32, ..Ask::default() };
+    let eps = |z: &Tensor, t: usize| prior.asked(z, t, &ask);
     let variance = config.bridge.reverse_variance;
     let process = Process { gpu, bridge: &prior.bridge, variance, target: prior.target(), eps: &eps };
     let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
@@ -73,22 +104,23 @@ pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Resul
     }))
 }
 
-/// Puts into `line` the loss of `prior` on the standardised latents of held-out images, in chunks with their classes, and
-/// its mean ‖ε − ε_θ‖², whose 1 is that of a network that ignores its input.
+/// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is that of a network that ignores
+/// its input.
 pub(super) fn held_out_losses<M: Module>(
     setting: &Setting,
     learner: &Learner<M>,
     prior: &Diffusion,
-    held_out: &[(Tensor, Option<Codes>)],
+    held_out: &[Start],
     line: &mut Map<String, Value>,
 ) {
     let (mut total, mut of_eps, mut count) = (0.0, 0.0, 0.0);
     setting.gpu.no_grad(|| {
-        for (chunk, (z0, class)) in held_out.iter().enumerate() {
+        for (chunk, Start { z0, codes, class }) in held_out.iter().enumerate() {
             let n = z0.shape().dims()[0];
-            let (t, stream) = learner.held_out_levels(chunk, n);
-            total += f64::from(prior.loss(z0, &t, class.as_ref(), stream, false).item()) * n as f64;
-            of_eps += f64::from(prior.eps_loss(z0, &t, class.as_ref(), stream).item()) * n as f64;
+            let (plan, stream) = learner.held_out_levels(chunk, n);
+            let lesson = Lesson { z0, codes: codes.as_ref(), plan: &plan, class: class.as_ref(), stream };
+            total += f64::from(prior.loss(&lesson, false).total.item()) * n as f64;
+            of_eps += f64::from(prior.eps_loss(&lesson).item()) * n as f64;
             count += n as f64;
         }
     });
@@ -102,29 +134,38 @@ impl Task for PriorTask {
     }
 
     fn start(&mut self) -> Result<()> {
-        self.standardise_by(measure(&self.setting, self.latents.vqvae())?)
+        let Learner { model, averaged, .. } = &mut self.learner;
+        measure(&self.setting, self.latents.vqvae(), self.setting.config.prior.diffuse)?.tell([model, averaged]);
+        self.prepare()
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
         let (setting, latents) = (&self.setting, &self.latents);
         Ok(self.learner.learn(step, &parts, |learner, part| {
-            let z0 = learner.model.standardise(&latents.of(setting, part));
+            let (model, diffuse) = (&learner.model, setting.config.prior.diffuse);
             let class = setting.dropped_classes(part);
-            let total = learner.model.loss(&z0, &learner.levels(part), class.as_ref(), part.stream, true);
-            Losses { total, parts: Vec::new() }
+            let Start { z0, codes, class } =
+                Start::new(&latents.of(setting, part), class, latents.vqvae(), model, diffuse);
+            let plan = learner.plan(part);
+            let lesson =
+                Lesson { z0: &z0, codes: codes.as_ref(), plan: &plan, class: class.as_ref(), stream: part.stream };
+            let Loss { total, each } = model.loss(&lesson, true);
+            Losses { total, parts: Vec::new(), each }
         }))
     }
 
     fn export(&self) -> Vec<Entry> {
         let mut entries = self.learner.export();
-        entries.extend(export_moments(&self.learner.model));
+        entries.extend(standard::export(&self.learner.model));
         entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.learner.import(found)?;
-        self.standardise_by(import_moments(&self.learner.model, found)?)
+        let Learner { model, averaged, .. } = &mut self.learner;
+        [model, averaged].into_iter().try_for_each(|model| standard::import(model, found))?;
+        self.prepare()
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {

@@ -9,8 +9,9 @@ use super::output::{Output, nchw};
 use super::trained::{Prior, Trained};
 use super::vqvae::Usage;
 use super::{CHUNK, pictures};
+use crate::config::{Diffuse, Stage};
 use crate::error::{Error, Result};
-use crate::models::diffusion::{Diffusion, Guidance};
+use crate::models::diffusion::{Ask, Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::sampler::{Sampler, draw_codes};
@@ -39,6 +40,8 @@ pub struct ImageFlags {
     pub guidance: Option<f64>,
     /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
     pub temperature: Option<f64>,
+    /// Factor of the logits of a prior that predicts codes; `None`: that of the run's configuration.
+    pub sharpen: Option<f64>,
     /// How a PixelCNN computes.
     pub way: Way,
 }
@@ -154,6 +157,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 
 /// An error if `how` does not fit the run.
 fn check(trained: &Trained, how: &Drawing) -> Result<()> {
+    check_sharpen(trained, how.images.sharpen)?;
     match &trained.prior {
         Prior::None => {
             return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"));
@@ -221,7 +225,8 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
     for (i, &n) in chunks.iter().enumerate() {
         let (seed, shape) = (chunk_seed(how.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
         let guidance = trained.guidance(&how.images, n);
-        let eps = |z: &Tensor, t: usize| model.eps(z, t, guidance.as_ref());
+        let ask = Ask { guidance: guidance.as_ref(), ..trained.ask(&how.images) };
+        let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
         let z = trained.process(model, &eps).sample(shape, sampler, steps, seed, &mut |t, _| {
             done += 1;
             progress.at(done, || format!("t = {t}"));
@@ -233,7 +238,8 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
     let name = json!(sampler_name(sampler));
     let facts = [("seed", json!(how.seed)), ("sampler", name), ("steps", json!(steps)), ("codes", json!(codes))];
     let kappa = if let Sampler::Ddim { kappa } = sampler { Some(("kappa", json!(kappa))) } else { None };
-    Ok((drawn, facts.into_iter().chain(kappa).chain(how.images.facts()).collect()))
+    let sharpen = model.head().map(|_| ("sharpen", json!(trained.sharpen(&how.images))));
+    Ok((drawn, facts.into_iter().chain(kappa).chain(sharpen).chain(how.images.facts()).collect()))
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
@@ -253,6 +259,15 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
     Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
+}
+
+/// An error if the prior of `trained` gives no logits to sharpen.
+fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
+    match &trained.prior {
+        Prior::Diffusion(model) if model.head().is_some() => Ok(()),
+        _ if sharpen.is_none() => Ok(()),
+        _ => Err(trained.unfit("--sharpen is for diffusion priors with unet.prediction = \"codes\"")),
+    }
 }
 
 impl ImageFlags {
@@ -288,6 +303,29 @@ impl Trained {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How a diffusion prior is asked, but for classes and what is known.
+    pub fn ask(&self, flags: &ImageFlags) -> Ask<'static> {
+        Ask { sharpen: self.sharpen(flags) as f32, ..Ask::default() }
+    }
+
+    /// The factor of the logits of a prior that predicts codes.
+    pub fn sharpen(&self, flags: &ImageFlags) -> f64 {
+        flags.sharpen.unwrap_or(self.config.prior.sharpen)
+    }
+
+    /// What the bridge of the prior starts from.
+    pub fn diffuse(&self) -> Diffuse {
+        if self.stage == Stage::Joint { self.config.joint.diffuse } else { self.config.prior.diffuse }
+    }
+
+    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their codes.
+    pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
+        self.gpu.no_grad(|| match self.diffuse() {
+            Diffuse::Data => model.standardise(latents),
+            Diffuse::Codes => model.standardise(&self.vqvae.look_up(&self.vqvae.quantise(latents))),
+        })
     }
 
     /// What a diffusion prior is told for `n` samples; without a class, or where it counts for nothing, nothing.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::latents::import_moments;
 use super::sources::{Sources, VQVAE_FILE, load_vqvae};
+use super::standard;
 use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -68,6 +68,9 @@ impl Trained {
                 Prior::PixelCnn(model)
             }
         };
+        if let Prior::Diffusion(model) = &prior {
+            model.speak(&vqvae.vectors());
+        }
         Ok(Trained { gpu, config, stage, step: found.step, vqvae, prior, run: run.to_path_buf() })
     }
 
@@ -138,6 +141,6 @@ pub(in crate::run) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)>
 fn diffusion(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint, prefix: &str) -> Result<Diffusion> {
     let mut model = Diffusion::new(&mut Init::blank(gpu), config)?;
     found.weights(gpu, &mut model, prefix)?;
-    model.moments = import_moments(&model, found)?;
+    standard::import(&mut model, found)?;
     Ok(model)
 }

@@ -153,6 +153,7 @@ mod tests {
         KlRow {
             run: run.into(),
             stage: Stage::Prior,
+            sharpen: None,
             sampler: sampler.into(),
             count: 8,
             mean,

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::sampled;
+use super::lines::{sampled, sharpened};
 use super::model::{self, Model, OfRun};
 use super::report::spread;
 use super::verdicts::{Kl, Point, Steps};
 use crate::run::figures;
-use crate::run::images::evaluate::{CodesRow, Evaluation, FidRow, KlRow, Missing, NllRow, ReconstructionRow, TimeRow};
+use crate::run::images::evaluate::{
+    CodesRow, Evaluation, FidRow, KlRow, Law, LikelihoodRow, Missing, NllRow, ReconstructionRow, TimeRow,
+};
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub struct Evaluated {
     pub kl: Vec<KlRow>,
     /// Likelihoods.
     pub nll: Vec<NllRow>,
+    /// Bits a code of whole pictures.
+    #[serde(default)]
+    pub likelihood: Vec<LikelihoodRow>,
     /// FID and KID.
     pub fid: Vec<FidRow>,
     /// Speed.
@@ -46,6 +51,7 @@ impl Evaluated {
         self.codes.extend(more.codes.unwrap_or_default());
         self.kl.extend(more.kl.unwrap_or_default());
         self.nll.extend(more.nll.unwrap_or_default());
+        self.likelihood.extend(more.likelihood.unwrap_or_default());
         self.fid.extend(more.fid.unwrap_or_default());
         self.time.extend(more.time.unwrap_or_default());
         self.missing.extend(more.missing);
@@ -92,7 +98,9 @@ impl Evaluated {
         let psnr = |r: &ReconstructionRow| r.psnr.map(|psnr| format!("{psnr:.2}"));
         let ssim = |r: &ReconstructionRow| r.ssim.map(|ssim| format!("{ssim:.3}"));
         let rows = vec![
-            kl("samples", &|_, first| format!("{}, {}", first.count, sampled(&first.sampler))),
+            kl("samples", &|_, first| {
+                format!("{}, {}{}", first.count, sampled(&first.sampler), sharpened(first.sharpen))
+            }),
             kl("seeds", &|rows, _| rows.len().to_string()),
             kl("KL at each position, averaged (floor), nats", &|rows, first| {
                 format!("{} ({:.3})", spread_of(rows, 3, |r| r.mean), first.floor)
@@ -109,11 +117,41 @@ impl Evaluated {
             codes("codes in use (data)", &|rows, first| {
                 format!("{} ({})", spread_of(rows, 0, |r| r.used[0] as f64), first.used[1])
             }),
+            row("bits a code of held-out pictures", &|model| self.bits(model)),
+            row("NLL of single hidden codes, mean of the holes, bits", &|model| self.single_bits(model)),
             row("PSNR of reconstructions, dB", &|model| self.vqvae_of(model).and_then(psnr)),
             row("SSIM of reconstructions", &|model| self.vqvae_of(model).and_then(ssim)),
         ];
         let names = Model::ALL.map(|model| model.name().to_string());
         (std::iter::once(String::new()).chain(names).collect(), rows)
+    }
+
+    /// Bits a code of each seed; those of a diffusion prior are a bound.
+    fn bits(&self, model: Model) -> Option<String> {
+        let rows = model::of(&self.likelihood, model);
+        let bound = if rows.first()?.exact { "" } else { "≤ " };
+        Some(format!("{bound}{}", spread_of(&rows, 3, |row| row.bits)))
+    }
+
+    /// The mean over the holes of −log₂ p of each hidden code alone, of each seed.
+    fn single_bits(&self, model: Model) -> Option<String> {
+        let mut runs: Vec<&str> = Vec::new();
+        for row in model::of(&self.nll, model) {
+            if !runs.contains(&row.run.as_str()) {
+                runs.push(&row.run);
+            }
+        }
+        let of_run = |run: &str| {
+            let single: Vec<&NllRow> = self.nll.iter().filter(|row| row.run == run && row.law == Law::Single).collect();
+            // One call of a network that is told what is known, where there is one; else the fitted temperature.
+            let best = |row: &&&NllRow| row.temperature.is_none();
+            let told: Vec<f64> = single.iter().filter(best).map(|row| row.mean).collect();
+            let fitted: Vec<f64> = single.iter().filter(|row| row.fitted).map(|row| row.mean).collect();
+            let values = if told.is_empty() { fitted } else { told };
+            values.iter().sum::<f64>() / values.len() as f64
+        };
+        let values: Vec<f64> = runs.into_iter().map(of_run).collect();
+        (!values.is_empty()).then(|| spread(&values, 2))
     }
 
     /// The VQ-VAE of `model`: the priors share a frozen one.

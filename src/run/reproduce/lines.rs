@@ -24,6 +24,14 @@ pub fn sampled(sampler: &str) -> String {
     }
 }
 
+/// What is said of the factor of the logits behind a sampler.
+pub fn sharpened(sharpen: Option<f64>) -> String {
+    match sharpen {
+        Some(factor) if factor != 1.0 => format!(", logits × {factor}"),
+        _ => String::new(),
+    }
+}
+
 /// The values of the seeds, and in brackets what else there is to say: how many seeds, and `beside`.
 fn text(values: &[f64], places: usize, beside: &str) -> String {
     let mut inside = Vec::new();
@@ -55,7 +63,12 @@ fn of_kl((model, rows): &(Model, Vec<&KlRow>)) -> Line {
         text: text(&values, 3, &format!("floor {:.3}", first.floor)),
         value: mean(&values),
         values,
-        conditions: format!("M = {} encodings and samples, {}", first.count, sampled(&first.sampler)),
+        conditions: format!(
+            "M = {} encodings and samples, {}{}",
+            first.count,
+            sampled(&first.sampler),
+            sharpened(first.sharpen)
+        ),
         as_paper: true,
     }
 }
@@ -87,8 +100,13 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
         value: mean(&values),
         values,
         conditions,
-        as_paper: row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted,
+        as_paper: row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted && is_papers(*model, row),
     }
+}
+
+/// Whether `row` has the paper's estimator: the chain rule of a PixelCNN, distances of fillings of a diffusion prior.
+fn is_papers(model: Model, row: &NllRow) -> bool {
+    row.temperature.is_some() != (model == Model::PixelCnn)
 }
 
 /// The temperatures that were fitted for each seed.
@@ -166,6 +184,7 @@ mod tests {
         KlRow {
             run: format!("runs/{run}"),
             stage: Stage::Prior,
+            sharpen: None,
             sampler: "dpmpp2m 20".into(),
             count: 8,
             mean,

@@ -46,7 +46,7 @@ impl Amounts {
         samples: 1000,
         end_to_end: 256,
         steps: 64,
-        nll: NllSettings { images: 16, fit: 8, samples: 8, steps: 25, resample: 2 },
+        nll: NllSettings { images: 64, fit: 8, samples: 8, steps: 25, resample: 2 },
         time: 8.0,
     };
 }
@@ -91,6 +91,7 @@ impl Reproduction<'_> {
             Wanted::new("codes", "laws of codes, KL at each position", &priors, &laws, samples),
             Wanted::new("codes of joint", "the same of the model trained end to end", &joint, &laws, end_to_end),
             Wanted::new("likelihoods", "NLL of masked patches", &all, &[Metric::Nll], 1),
+            Wanted::new("bits", "bits a code of whole pictures", &priors, &[Metric::Likelihood], samples),
             Wanted::new("times", "seconds a sample", &all, &[Metric::Time], 1),
         ];
         wanted.extend(self.distances("distances", &all));
@@ -99,6 +100,8 @@ impl Reproduction<'_> {
             let name = |of: &str| format!("{of} of seed {seed}");
             wanted.push(Wanted::new(&name("codes"), "the same of a further seed", &runs, &laws[1..], samples));
             wanted.push(Wanted::new(&name("likelihoods"), "NLL of masked patches", &runs, &[Metric::Nll], 1));
+            let what = "bits a code of whole pictures";
+            wanted.push(Wanted::new(&name("bits"), what, &runs, &[Metric::Likelihood], samples));
             wanted.extend(self.distances(&name("distances"), &runs));
         }
         wanted
@@ -158,6 +161,7 @@ impl Reproduction<'_> {
                 count: Some(*count.min(&held_out)),
                 sampler: wanted.by.map(|(sampler, _)| sampler),
                 steps: wanted.by.map(|(_, steps)| steps),
+                sharpen: None,
                 nll: amounts.nll,
                 inception: args.inception.clone(),
                 reference: None,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::run::images::evaluate::{CodesRow, FidRow, KlRow, NllRow, ReconstructionRow, TimeRow};
+use crate::run::images::evaluate::{CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow};
 
 /// What the run of a further seed has between its name and the number.
 const SEED: &str = "-seed";
@@ -98,7 +98,7 @@ macro_rules! of_run {
     };
 }
 
-of_run!(CodesRow, FidRow, KlRow, NllRow, ReconstructionRow, TimeRow);
+of_run!(CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow);
 
 /// Rows of any seed of `model`.
 pub fn of<R: OfRun>(rows: &[R], model: Model) -> Vec<&R> {

@@ -14,6 +14,9 @@ pub struct CodesRow {
     pub run: String,
     /// How the samples were made.
     pub sampler: String,
+    /// Factor of the logits, of priors that predict codes.
+    #[serde(default)]
+    pub sharpen: Option<f64>,
     /// Samples, and encodings of pictures.
     pub count: usize,
     /// Total variation between the laws of single codes, samples against data.
@@ -36,6 +39,7 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
     CodesRow {
         run: trained.run.display().to_string(),
         sampler: drawn.sampler.clone(),
+        sharpen: drawn.sharpen,
         count: drawn.count,
         codes: code_distance(&data.first, &drawn.codes, k),
         codes_floor: code_distance(&data.first, &data.second, k),

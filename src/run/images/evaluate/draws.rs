@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::EvaluateArgs;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
-use crate::run::images::sample;
+use crate::run::images::sample::{self, ImageFlags};
 use crate::run::images::trained::{Prior, Trained};
 use crate::run::images::{CHUNK, Pictures};
 use crate::run::progress::Progress;
@@ -66,6 +66,8 @@ pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Re
 pub(super) struct Draws {
     /// How they were made.
     pub sampler: String,
+    /// Factor of the logits, of priors that predict codes.
+    pub sharpen: Option<f64>,
     /// Samples.
     pub count: usize,
     /// [count, h, w].
@@ -92,7 +94,8 @@ impl Draws {
             }
             _ => "raster".to_string(),
         };
-        let file = file(trained, &name, args)?;
+        let sharpen = sharpen(trained, args);
+        let file = file(trained, &(name.clone() + &sharpen.map_or_else(String::new, |by| format!(" × {by}"))), args)?;
         let cells = trained.config.vqvae.grid().pow(2);
         let (mut codes, mut seconds) = stored(&file, cells, trained.config.vqvae.codes).unwrap_or_default();
         // A last chunk that was cut short is drawn again, whole.
@@ -106,7 +109,8 @@ impl Draws {
                 note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, count);
             }
             let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
-            let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, ..Drawing::default() };
+            let images = ImageFlags { sharpen, ..ImageFlags::default() };
+            let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, images };
             codes.extend(sample::draw(trained, &drawing)?.0.codes);
             seconds += begin.elapsed().as_secs_f64();
             let shape = vec![codes.len() / cells, cells];
@@ -116,7 +120,15 @@ impl Draws {
         }
         let seconds = seconds / (codes.len() / cells) as f64;
         codes.truncate(count * cells);
-        Ok(Draws { sampler: name, count, codes, seconds })
+        Ok(Draws { sampler: name, sharpen, count, codes, seconds })
+    }
+}
+
+/// The factor of the logits, if the prior of `trained` gives logits.
+fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
+    match &trained.prior {
+        Prior::Diffusion(model) if model.head().is_some() => Some(args.sharpen.unwrap_or(trained.config.prior.sharpen)),
+        _ => None,
     }
 }
 

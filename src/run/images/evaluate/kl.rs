@@ -20,6 +20,9 @@ pub struct KlRow {
     pub stage: Stage,
     /// How the samples were made.
     pub sampler: String,
+    /// Factor of the logits, of priors that predict codes.
+    #[serde(default)]
+    pub sharpen: Option<f64>,
     /// Samples, and encodings of pictures.
     pub count: usize,
     /// Mean over the positions, nats.
@@ -45,6 +48,7 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
         run: trained.run.display().to_string(),
         stage: trained.stage,
         sampler: drawn.sampler.clone(),
+        sharpen: drawn.sharpen,
         count: drawn.count,
         mean: mean(&map),
         floor: mean(&floor_map),

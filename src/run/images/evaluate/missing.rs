@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EvaluateArgs, Metric, nll, reconstruction};
+use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
 use crate::run::fid::NO_WEIGHTS;
 use crate::run::images::trained::{Prior, Trained};
 
@@ -47,6 +47,9 @@ pub(super) fn obstacles(runs: &[Trained], args: &EvaluateArgs, count: usize, hel
     for run in runs.iter().filter(prior) {
         if let Some(reason) = nll::obstacle(run, held_out).filter(|_| wants(Metric::Nll)) {
             found.push(Missing::new(run, &["nll"], reason));
+        }
+        if let Some(reason) = likelihood::obstacle(run).filter(|_| wants(Metric::Likelihood)) {
+            found.push(Missing::new(run, &["likelihood"], reason));
         }
         let no_fid = match (&args.inception, count) {
             (None, _) => Some(NO_WEIGHTS),

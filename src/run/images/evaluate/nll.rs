@@ -1,5 +1,7 @@
 //! Negative log-likelihood of the codes under a mask: tables 2 and 3.
 
+mod told;
+
 use serde::{Deserialize, Serialize};
 
 use super::EvaluateArgs;
@@ -118,7 +120,8 @@ pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) 
             Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid, Fit::Crop)? };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
-            Prior::Diffusion(_) => hidden.diffusion()?,
+            Prior::Diffusion(model) if model.is_told() => [hidden.told(model)?, hidden.diffusion(false)?].concat(),
+            Prior::Diffusion(_) => hidden.diffusion(true)?,
             Prior::PixelCnn(model) => hidden.raster(model)?,
         });
     }
@@ -185,8 +188,9 @@ impl Hidden<'_> {
     /// How the holes of group `group` are filled.
     fn filling(&self, group: usize) -> Filling {
         let diffuses = matches!(self.trained.prior, Prior::Diffusion(_));
+        let told = matches!(&self.trained.prior, Prior::Diffusion(model) if model.is_told());
         Filling {
-            resample: diffuses.then_some(self.settings.resample),
+            resample: (diffuses && !told).then_some(self.settings.resample),
             steps: diffuses.then_some(self.settings.steps),
             images: ImageFlags::default(),
             // Apart from the seeds of chunks, which take the upper bits.
@@ -213,8 +217,9 @@ impl Hidden<'_> {
         }
     }
 
-    /// The diffusion prior, at τ = 1 and at the τ that suits other pictures best.
-    fn diffusion(&self) -> Result<Vec<NllRow>> {
+    /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ that suits other pictures best;
+    /// `resampled`: by passes over each level.
+    fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
         let (cells, NllSettings { images, fit, samples, steps, resample }) = (self.cells(), self.settings);
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
@@ -240,7 +245,7 @@ impl Hidden<'_> {
             temperature: Some(tau),
             fitted,
             samples: Some(samples),
-            steps: Some([steps, resample]),
+            steps: Some([steps, if resampled { resample } else { 1 }]),
             ..self.row(law, "Monte Carlo over z_0", values)
         };
         Ok(tasks.into_iter().zip(&values).map(row).collect())

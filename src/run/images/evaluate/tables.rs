@@ -47,7 +47,7 @@ impl<'a, R> Rows<'a, R> {
 
 /// All tables that have rows.
 pub(super) fn text(evaluation: &Evaluation) -> String {
-    let tables = [runs, reconstruction, codes, kl, nll, distances, time];
+    let tables = [runs, reconstruction, codes, kl, nll, likelihood, distances, time];
     let width = terminal_width();
     let mut out = String::new();
     for Section { title, columns, note } in tables.iter().filter_map(|table| table(evaluation)) {
@@ -68,6 +68,14 @@ fn noted(evaluation: &Evaluation, metrics: &[&str], note: &str) -> String {
 
 fn or_dash(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| DASH.into(), |value| format!("{value:.decimals$}"))
+}
+
+/// A sampler and its steps, and by how much it sharpens.
+fn sampler(name: &str, sharpen: Option<f64>) -> String {
+    match sharpen {
+        Some(factor) if factor != 1.0 => format!("{name}, sharpened × {factor}"),
+        _ => name.into(),
+    }
 }
 
 /// What a floor is.
@@ -105,7 +113,7 @@ fn codes(evaluation: &Evaluation) -> Option<Section> {
     let beside = |value: f64, floor: f64| format!("{value:.3} ({floor:.3})");
     let columns = vec![
         rows.runs(),
-        rows.left("sampler", 1, |r| r.sampler.clone()),
+        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
         rows.right("samples", 2, |r| r.count.to_string()),
         rows.right("codes (floor)", 0, |r| beside(r.codes, r.codes_floor)),
         rows.right("pairs (floor)", 0, |r| beside(r.pairs, r.pairs_floor)),
@@ -120,7 +128,7 @@ fn kl(evaluation: &Evaluation) -> Option<Section> {
     let rows = Rows::of(evaluation, "kl", evaluation.kl.as_ref(), |r| &r.run)?;
     let columns = vec![
         rows.runs(),
-        rows.left("sampler", 1, |r| r.sampler.clone()),
+        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
         rows.right("samples", 2, |r| r.count.to_string()),
         rows.right("KL", 0, |r| format!("{:.3}", r.mean)),
         rows.right("floor", 0, |r| format!("{:.3}", r.floor)),
@@ -153,6 +161,21 @@ fn nll(evaluation: &Evaluation) -> Option<Section> {
                 value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
     let title = "Negative log-likelihood of hidden codes".into();
     Some(Section { title, columns, note: noted(evaluation, &["nll"], note) })
+}
+
+fn likelihood(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(evaluation, "likelihood", evaluation.likelihood.as_ref(), |r| &r.run)?;
+    let columns = vec![
+        rows.runs(),
+        rows.right("bits a code", 0, |r| format!("{}{:.3} ± {:.3}", if r.exact { "" } else { "≤ " }, r.bits, r.error)),
+        rows.right("of it L_T", 1, |r| or_dash(r.last, 4)),
+        rows.right("and L_0", 1, |r| or_dash(r.first, 4)),
+        rows.right("pictures", 2, |r| r.images.to_string()),
+        rows.right("levels", 3, |r| r.levels.map_or_else(String::new, |n| n.to_string())),
+    ];
+    let note = "PixelCNN: exact, by the chain rule. Diffusion priors: a bound from above. ± is the standard error over pictures.";
+    let title = "Likelihood of the codes of whole held-out pictures".into();
+    Some(Section { title, columns, note: noted(evaluation, &["likelihood"], note) })
 }
 
 fn distances(evaluation: &Evaluation) -> Option<Section> {

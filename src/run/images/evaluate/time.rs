@@ -174,7 +174,8 @@ fn diffuse(
     seed: u64,
 ) -> Result<Tensor> {
     let config = &trained.config.vqvae;
-    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
+    let ask = trained.ask(&ImageFlags::default());
+    let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
     let process = trained.process(model, &eps);
     let z = process.initial(Shape::from([CHUNK, config.grid(), config.grid(), config.dim]), seed);
     Ok(process.denoise(&z, &process.levels(all)?[..=steps], sampler, seed, &mut |_, _| {}))

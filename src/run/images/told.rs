@@ -1,0 +1,104 @@
+//! Of which positions of its images training tells the network the codes.
+
+use crate::config::PriorConfig;
+use crate::philox::Stream;
+
+/// Philox stream of the masks.
+const MASKS: u32 = 0x113;
+/// Random numbers of an image before those of its positions.
+const HEAD: u32 = 8;
+
+/// Masks of a batch.
+pub struct Masks {
+    /// 1 where the code is known, else 0, [n, grid, grid].
+    pub known: Vec<f32>,
+    /// Whether the network is told something of the image.
+    pub told: Vec<bool>,
+    /// Whether the rest of it is pure noise.
+    at_end: Vec<bool>,
+}
+
+impl Masks {
+    /// For a batch of `n` images of `grid` × `grid` positions; `None` where nothing is ever told. Of an image that is told,
+    /// half of the time random positions are known, as many as a random rate makes, else all outside a random rectangle.
+    pub fn draw(config: &PriorConfig, grid: usize, n: usize, stream: Stream) -> Option<Masks> {
+        if config.known_share == 0.0 {
+            return None;
+        }
+        let stream = Stream { stream: MASKS, first: 0, ..stream };
+        let mut masks = Masks { known: Vec::new(), told: Vec::new(), at_end: Vec::new() };
+        for image in 0..n as u32 {
+            let first = image * (HEAD + (grid * grid) as u32);
+            let number = |i: u32| f64::from(stream.uniform(first + i));
+            let told = number(0) < config.known_share;
+            masks.told.push(told);
+            masks.at_end.push(told && number(1) < config.known_at_end);
+            let known = of_image(grid, &number);
+            masks.known.extend(known.into_iter().map(|known| if told && known { 1.0 } else { 0.0 }));
+        }
+        Some(masks)
+    }
+
+    /// Puts level `last` for the images whose rest is pure noise.
+    pub fn put_at_end(&self, levels: &mut [u32], last: usize) {
+        for (t, &at_end) in levels.iter_mut().zip(&self.at_end) {
+            *t = if at_end { last as u32 } else { *t };
+        }
+    }
+
+    /// The weight of each position in the loss, [n, grid, grid]: the same for all unknown ones, with mean 1 over the batch.
+    pub fn weights(&self) -> Vec<f32> {
+        let unknown = self.known.iter().filter(|&&known| known == 0.0).count();
+        let weight = self.known.len() as f32 / unknown.max(1) as f32;
+        self.known.iter().map(|known| weight * (1.0 - known)).collect()
+    }
+}
+
+/// Which positions of an image are known, by its random numbers.
+fn of_image(grid: usize, number: &impl Fn(u32) -> f64) -> Vec<bool> {
+    let below = |i: u32, n: usize| ((number(i) * n as f64) as usize).min(n - 1);
+    if number(2) < 0.5 {
+        let rate = number(3);
+        return (0..(grid * grid) as u32).map(|at| number(HEAD + at) < rate).collect();
+    }
+    let [height, width] = [below(4, grid) + 1, below(5, grid) + 1];
+    let [top, left] = [below(6, grid - height + 1), below(7, grid - width + 1)];
+    let hidden = |at: usize| {
+        let (row, column) = (at / grid, at % grid);
+        (top..top + height).contains(&row) && (left..left + width).contains(&column)
+    };
+    (0..grid * grid).map(|at| !hidden(at)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: Stream = Stream { seed: 1, step: 2, stream: 0, first: 0 };
+
+    #[test]
+    fn masks_have_the_shares_of_the_configuration() {
+        let config = PriorConfig { known_share: 0.4, ..PriorConfig::default() };
+        let masks = Masks::draw(&config, 8, 4000, STREAM).expect("something is told");
+        let share = |of: &[bool]| of.iter().filter(|&&told| told).count() as f64 / 4000.0;
+        assert!((share(&masks.told) - 0.4).abs() < 0.03 && (share(&masks.at_end) - 0.24).abs() < 0.03);
+        for (cells, told) in masks.known.chunks_exact(64).zip(&masks.told) {
+            assert!(*told || cells.iter().all(|&known| known == 0.0));
+        }
+        let weights = masks.weights();
+        let mean = weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / weights.len() as f64;
+        assert!((mean - 1.0).abs() < 1e-6, "{mean}");
+        assert!(weights.iter().zip(&masks.known).all(|(&weight, &known)| (weight == 0.0) == (known == 1.0)));
+        let mut levels = vec![3; 4000];
+        masks.put_at_end(&mut levels, 1000);
+        assert!(levels.iter().zip(&masks.at_end).all(|(&t, &end)| t == if end { 1000 } else { 3 }));
+    }
+
+    #[test]
+    fn the_first_masks_do_not_depend_on_the_batch() {
+        let config = PriorConfig { known_share: 1.0, ..PriorConfig::default() };
+        let [few, many] = [3, 9].map(|n| Masks::draw(&config, 5, n, STREAM).expect("told").known);
+        assert_eq!(few, many[..3 * 25]);
+        assert!(Masks::draw(&PriorConfig::default(), 5, 3, STREAM).is_none());
+    }
+}
