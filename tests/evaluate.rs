@@ -64,8 +64,8 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     }
     assert_eq!(found["codes"].as_array().map(Vec::len), Some(2));
     let nll = found["nll"].as_array().expect("rows");
-    // Two holes: of the diffusion prior both laws at two temperatures, of the PixelCNN both laws.
-    assert_eq!(nll.len(), 2 * (4 + 2));
+    // Two holes: of the diffusion prior both laws at two temperatures and told what is known, of the PixelCNN both laws.
+    assert_eq!(nll.len(), 2 * (4 + 2 + 2));
     for row in nll {
         assert_eq!(row["cells"], serde_json::json!([9, 64]), "3 x 3 of 8 x 8 is the paper's share: {row}");
         assert!(number(&row["mean"]) > 0.0 && number(&row["std"]) >= 0.0 && row["images"] == 3);
@@ -73,6 +73,10 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     // At a fitted temperature a code is no harder to guess than by chance and a bit, which is 4 bits.
     let fitted = nll.iter().filter(|row| row["fitted"] == true && row["law"] == "single");
     assert!(fitted.clone().count() == 2 && fitted.clone().all(|row| number(&row["mean"]) < 5.0), "{nll:?}");
+    // Sixteen codes: hardly a bit more than by chance.
+    let whole = found["likelihood"].as_array().expect("rows");
+    assert!(whole.len() == 2 && whole.iter().all(|row| (0.0..6.0).contains(&number(&row["bits"]))), "{whole:?}");
+    assert!(whole[0]["exact"] == false && whole[1]["exact"] == true && number(&whole[0]["last"]) > 0.0, "{whole:?}");
     let time = found["time"].as_array().expect("rows");
     assert!(time.iter().any(|row| row["sampler"] == "ancestral" && row["steps"] == 40), "{time:?}");
     assert!(

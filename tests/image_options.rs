@@ -42,8 +42,7 @@ fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
         let [vqvae, prior] = ["vqvae", "prior"].map(|stage| folder.path().join(format!("{name}-{stage}")));
         set(train("vqvae", &data, &vqvae, 4), &sets).assert().success();
         let frozen = std::fs::read(vqvae.join("checkpoint.safetensors")).expect("a checkpoint");
-        let options = [&sets[..], &["unet.prediction=v"]].concat();
-        from(set(train("prior", &data, &prior, 4), &options), &vqvae).assert().success();
+        from(set(train("prior", &data, &prior, 4), &sets), &vqvae).assert().success();
         assert!(prior.join("samples-000004.png").exists(), "{name}");
         assert_eq!(std::fs::read(prior.join("vqvae.safetensors")).expect("a copy"), frozen, "{name}");
         assert_eq!(std::fs::read(vqvae.join("checkpoint.safetensors")).expect("a checkpoint"), frozen, "{name}");

@@ -136,9 +136,9 @@ fn the_modes_of_joint_training_reach_what_they_say() {
     let gamma = joint("gamma", &prior, &["joint.regulariser=gamma", "joint.regulariser_weight=1"]);
     assert!(difference(&plain, &kl, encoder) > 1e-3 && difference(&kl, &gamma, encoder) > 1e-3);
     assert!(logged(&kl, "regulariser") == 1 && logged(&plain, "regulariser") == 0);
-    let codes = joint("codes", &prior, &["joint.diffuse=codes"]);
-    assert!(difference(&plain, &codes, unet) > 1e-3 && difference(&plain, &codes, encoder) == 0.0);
-    for run in [&full, &half, &kl, &gamma, &codes] {
+    let start = joint("data", &prior, &["joint.diffuse=data"]);
+    assert!(difference(&plain, &start, unet) > 1e-3 && difference(&plain, &start, encoder) == 0.0);
+    for run in [&full, &half, &kl, &gamma, &start] {
         assert_eq!(difference(&plain, run, decoder), 0.0, "{}", run.display());
     }
     let slow = joint("slow", &prior, &["joint.vqvae_lr=0"]);

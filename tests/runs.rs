@@ -339,8 +339,12 @@ fn later_stages_take_the_vqvae_as_it_is() {
         command
     };
     let run = dir.path().join("prior");
-    let words =
-        ["was trained: vqvae.", "size = 8 (not 84)", "held-out loss of the v-prediction", "next: dbvq-wgpu sample"];
+    let words = [
+        "was trained: vqvae.",
+        "size = 8 (not 84)",
+        "held-out loss of the codes at random levels",
+        "next: dbvq-wgpu sample",
+    ];
     says(prior(&run, true), 0, &words);
     says(add(prior(&run, false), &["--resume"]), 0, &["complete at step 4"]);
     let other = dir.path().join("other");

@@ -54,11 +54,11 @@ fn a_rehearsal_holds_memory_like_a_device_but_computes_nothing() {
 
 #[test]
 fn the_paper_sized_preset_is_summarised() {
-    let output = program().args(["presets", "cifar10", "--summary"]).output().expect("it starts");
+    let output = program().args(["presets", "cifar10-paper", "--summary"]).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for words in [
-        "cifar10, stage vqvae, batch 128",
+        "cifar10-paper, stage vqvae, batch 128",
         "encoder.conv_in",
         "128×16×16×64",
         "stage prior",

@@ -31,7 +31,8 @@ fn presets_of_the_papers_prior_differ_in_the_prior_alone() {
         for stage in [&paper.stages.prior, &paper.stages.joint] {
             assert_eq!((stage.loss, stage.levels), (LossWeight::Simple, levels), "{name}");
         }
-        paper.unet = main.unet.clone();
+        assert_ne!((paper.unet.prediction, paper.prior.diffuse), (main.unet.prediction, main.prior.diffuse), "{name}");
+        (paper.unet, paper.prior, paper.joint.diffuse) = (main.unet.clone(), main.prior.clone(), main.joint.diffuse);
         paper.stages.prior = main.stages.prior.clone();
         (paper.stages.joint.loss, paper.stages.joint.levels) = (main.stages.joint.loss, main.stages.joint.levels);
         assert_eq!(paper, main, "{name}");

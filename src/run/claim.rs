@@ -247,6 +247,7 @@ mod tests {
             "joint.scale=2.0",
             "activations=recompute",
             "class_dropout=0.5",
+            "prior.sharpen=1.3",
         ] {
             assert!(agree(&plain, &prior(free)).is_ok(), "{free}");
         }
@@ -254,7 +255,9 @@ mod tests {
             "seed=1",
             "activations=recompute-f16",
             "stages.prior.lr=0.5",
-            "stages.prior.batch=8",
+            "stages.prior.batch=4",
+            "prior.known_share=0.3",
+            "prior.diffuse=data",
             "stages.prior.accumulate=2",
             "unet.base=64",
             "vqvae.codes=64",
