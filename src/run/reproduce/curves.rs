@@ -31,7 +31,7 @@ const CURVES: [(&str, &str, &[Curve]); RUNS.len()] = [
     ),
     (
         "Trained end to end",
-        "squared errors",
+        "losses",
         &[
             ("diffusion, training", "diffusion", 1.0),
             ("diffusion, held out", "held_out_loss", 1.0),
