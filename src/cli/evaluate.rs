@@ -54,7 +54,7 @@ pub(super) struct EvaluateFlags {
     /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default the `prior.sharpen` of the run.
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     sharpen: Option<f64>,
-    /// nll and likelihood: held-out pictures.
+    /// nll: held-out pictures.
     #[arg(long, default_value_t = NllSettings::default().images, value_name = "N", allow_negative_numbers = true)]
     nll_images: usize,
     /// nll: other held-out pictures, on which the temperature is fitted.
