@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Marginal};
 use crate::gpu::Gpu;
 use crate::nn::init::Init;
 use crate::ops::{self, CodeLaw};
@@ -150,6 +150,12 @@ impl Law<'_> {
         let [n, _, d] = mean.dims();
         let [keep, gain] = residual.each_ref().map(|table| ops::gather(table, &self.t).reshape([n, 1, d]));
         self.on_grid(&ops::add(&ops::mul(&mean, &keep), &ops::mul(&self.z, &gain)))
+    }
+
+    /// ε_θ of a law whose pictures are all at the level of `marginal`, [n, h, w, d].
+    pub fn eps(&self, marginal: Marginal) -> Tensor {
+        let rest = ops::sub(&self.on_grid(&self.z), &ops::affine(&self.z0(), marginal.signal as f32, 0.0));
+        ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0)
     }
 
     /// −log p of `codes` [n, h, w] in nats, [n, h w].

@@ -151,9 +151,7 @@ impl Toy {
             let marginal = self.bridge.forward(t);
             self.speak(head);
             let logits = self.logits(head, &centred, &scaled, &levels);
-            let z0 = off_grid(&head.law(&on_grid(&centred), &levels, Some(&logits)).z0());
-            let rest = ops::sub(&centred, &ops::affine(&z0, marginal.signal as f32, 0.0));
-            return ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0);
+            return off_grid(&head.law(&on_grid(&centred), &levels, Some(&logits)).eps(marginal));
         }
         let net = self.denoiser.forward(&scaled, &levels);
         ops::add(&ops::affine(&centred, level.eps.z as f32, 0.0), &ops::affine(&net, level.eps.net as f32, 0.0))
@@ -262,7 +260,7 @@ impl Tables {
 fn weight(bridge: &Bridge, config: &Config, level: &Level, t: usize) -> f64 {
     let simple = level.eps.net * level.eps.net;
     match config.train.loss {
-        // The cross-entropy is refused with the configuration.
+        // The cross-entropy has no squared error to weight.
         LossWeight::Preconditioned | LossWeight::CrossEntropy => 1.0,
         LossWeight::Simple => simple,
         LossWeight::Weighted => simple * finite_weight(bridge, t, config.bridge.reverse_variance),

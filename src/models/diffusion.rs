@@ -231,12 +231,7 @@ impl Diffusion {
                 let eps = self.bridge.predict_eps(t, *prediction);
                 ops::add(&ops::affine(&centred, eps.z as f32, 0.0), &ops::affine(&net, eps.net as f32, 0.0))
             }
-            Output::Codes(_) => {
-                let z0 = self.codes.law(&centred, &levels, Some(&net)).z0();
-                let marginal = self.bridge.forward(t);
-                let rest = ops::sub(&centred, &ops::affine(&z0, marginal.signal as f32, 0.0));
-                ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0)
-            }
+            Output::Codes(_) => self.codes.law(&centred, &levels, Some(&net)).eps(self.bridge.forward(t)),
         }
     }
 

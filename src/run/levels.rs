@@ -1,6 +1,6 @@
 //! The law of the levels t in training: fixed, or following the running cross-entropy of the codes.
 
-use super::session::{cumulative, draw_levels};
+use super::session::{cumulated, cumulative, draw_levels};
 use crate::config::Levels;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -148,20 +148,11 @@ impl Running {
         let mut levels = vec![0.0; bins];
         (1..=steps).for_each(|t| levels[self.bin(t as u32, steps)] += 1.0);
         let total = edges[bins].max(f64::MIN_POSITIVE);
-        let mut sum = 0.0;
         let mass = |t: usize| {
             let bin = self.bin(t as u32, steps);
             (1.0 - self.uniform) * rise(bin) / total / levels[bin] + self.uniform / steps as f64
         };
-        let masses: Vec<f64> = (1..=steps).map(mass).collect();
-        let whole: f64 = masses.iter().sum();
-        masses
-            .iter()
-            .map(|mass| {
-                sum += mass / whole;
-                sum
-            })
-            .collect()
+        cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
     }
 }
 

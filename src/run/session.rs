@@ -331,11 +331,17 @@ pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
             (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor
         }
     };
-    let total: f64 = (1..=steps).map(mass).sum();
+    cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
+}
+
+/// The cumulative law of these masses.
+pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
+    let total: f64 = masses.iter().sum();
     let mut sum = 0.0;
-    (1..=steps)
-        .map(|t| {
-            sum += mass(t) / total;
+    masses
+        .iter()
+        .map(|mass| {
+            sum += mass / total;
             sum
         })
         .collect()
