@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=DBVQ_REVISION");
-    let said = std::env::var("DBVQ_REVISION").ok().filter(|revision| !revision.trim().is_empty());
+    let said = std::env::var("DBVQ_REVISION")
+        .ok()
+        .filter(|revision| !revision.trim().is_empty());
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let revision = match said {
@@ -21,10 +23,15 @@ fn main() {
 fn head(root: &Path) -> Option<String> {
     let folder = git_folder(root)?;
     let head = read(&folder.join("HEAD"))?;
-    let Some(reference) = head.strip_prefix("ref: ") else { return hash(&head) };
+    let Some(reference) = head.strip_prefix("ref: ") else {
+        return hash(&head);
+    };
     // A worktree keeps its HEAD to itself, and its branches with the others.
-    let common = read(&folder.join("commondir")).map_or(folder.clone(), |common| folder.join(common));
-    read(&common.join(reference)).and_then(|text| hash(&text)).or_else(|| packed(&common, reference))
+    let common =
+        read(&folder.join("commondir")).map_or(folder.clone(), |common| folder.join(common));
+    read(&common.join(reference))
+        .and_then(|text| hash(&text))
+        .or_else(|| packed(&common, reference))
 }
 
 /// `.git`, or where it points.
@@ -39,7 +46,9 @@ fn git_folder(root: &Path) -> Option<PathBuf> {
 
 fn packed(common: &Path, reference: &str) -> Option<String> {
     let text = std::fs::read_to_string(common.join("packed-refs")).ok()?;
-    let line = text.lines().find(|line| line.split(' ').nth(1) == Some(reference))?;
+    let line = text
+        .lines()
+        .find(|line| line.split(' ').nth(1) == Some(reference))?;
     hash(line)
 }
 

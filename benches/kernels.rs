@@ -12,20 +12,32 @@ use dbvq_wgpu::run::bench::prepared::Prepared;
 use dbvq_wgpu::run::bench::work::{Case, kernels};
 
 fn open() -> Gpu {
-    let device = Device { adapter: std::env::var("DBVQ_ADAPTER").ok(), ..Device::default() };
+    let device = Device {
+        adapter: std::env::var("DBVQ_ADAPTER").ok(),
+        ..Device::default()
+    };
     device.open_for_kernels().expect("an adapter")
 }
 
 fn every_kernel(c: &mut Criterion) {
     let gpu = open();
     let roofs = dbvq_wgpu::run::bench::ceiling::measure(&gpu).expect("ceilings");
-    println!("ceilings: {:.1} GFLOP/s in registers, {:.1} GB/s of copying", roofs.fma_gflops, roofs.copy_gbs);
+    println!(
+        "ceilings: {:.1} GFLOP/s in registers, {:.1} GB/s of copying",
+        roofs.fma_gflops, roofs.copy_gbs
+    );
     for work in kernels() {
         for &direction in work.directions() {
-            let case = Case { work: work.clone(), direction };
+            let case = Case {
+                work: work.clone(),
+                direction,
+            };
             let needs = Needs::of(&case);
             let mut group = c.benchmark_group(format!("{} {}", work.op(), work.shape()));
-            group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(2));
+            group
+                .sample_size(10)
+                .warm_up_time(Duration::from_millis(200))
+                .measurement_time(Duration::from_secs(2));
             // Criterion's "elements" are operations here.
             group.throughput(Throughput::Elements(needs.flops as u64));
             let mut last = 0.0;
@@ -41,7 +53,10 @@ fn every_kernel(c: &mut Criterion) {
             });
             group.finish();
             if last > 0.0 {
-                println!("  share of the ceiling: {:.1} %\n", 100.0 * needs.share(last, roofs));
+                println!(
+                    "  share of the ceiling: {:.1} %\n",
+                    100.0 * needs.share(last, roofs)
+                );
             }
         }
     }

@@ -26,8 +26,12 @@ fn record(c: &mut Criterion) {
         }
         total / OPS
     };
-    c.bench_function("record one op", |b| b.iter_custom(|n| run(&|| ops::add(&x, &x), n)));
-    c.bench_function("record one op and its gradient rule", |b| b.iter_custom(|n| run(&|| ops::silu(&leaf), n)));
+    c.bench_function("record one op", |b| {
+        b.iter_custom(|n| run(&|| ops::add(&x, &x), n))
+    });
+    c.bench_function("record one op and its gradient rule", |b| {
+        b.iter_custom(|n| run(&|| ops::silu(&leaf), n))
+    });
 }
 
 criterion_group!(benches, record);

@@ -10,16 +10,27 @@ use dbvq_wgpu::run::bench::prepared::Prepared;
 use dbvq_wgpu::run::bench::work::{Case, Direction, trainings};
 
 fn every_training(c: &mut Criterion) {
-    let device = Device { adapter: std::env::var("DBVQ_ADAPTER").ok(), ..Device::default() };
+    let device = Device {
+        adapter: std::env::var("DBVQ_ADAPTER").ok(),
+        ..Device::default()
+    };
     for work in trainings(true) {
         let mut group = c.benchmark_group(work.op());
-        group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(5));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(500))
+            .measurement_time(Duration::from_secs(5));
         group.bench_function(work.shape(), |b| {
             // A device of its own: the pool of a large training is no burden on the next.
             let gpu = device.open().expect("an adapter");
-            let case = Case { work: work.clone(), direction: Direction::Step };
+            let case = Case {
+                work: work.clone(),
+                direction: Direction::Step,
+            };
             let mut clock = Clock::new(&gpu, Prepared::new(&gpu, &case).expect("it is ready"));
-            b.iter_custom(|n| Duration::from_secs_f64((0..n).map(|_| clock.once().expect("it runs")).sum()));
+            b.iter_custom(|n| {
+                Duration::from_secs_f64((0..n).map(|_| clock.once().expect("it runs")).sum())
+            });
         });
         group.finish();
     }

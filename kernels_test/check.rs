@@ -98,7 +98,10 @@ pub struct Shares {
 
 impl Shares {
     pub(super) fn worst(self, other: Shares) -> Shares {
-        Shares { bound: self.bound.max(other.bound), likely: self.likely.max(other.likely) }
+        Shares {
+            bound: self.bound.max(other.bound),
+            likely: self.likely.max(other.likely),
+        }
     }
 }
 
@@ -106,7 +109,14 @@ impl Outcome {
     /// A case that did not come to its numbers.
     pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
         let (fault, evidence) = (Fault::Adapter, None);
-        Outcome { verdict, forward: 0.0, gradient: None, detail: detail.into(), fault, evidence }
+        Outcome {
+            verdict,
+            forward: 0.0,
+            gradient: None,
+            detail: detail.into(),
+            fault,
+            evidence,
+        }
     }
 
     pub(super) fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
@@ -115,10 +125,17 @@ impl Outcome {
             false => (Verdict::Pass, String::new()),
             true => (
                 Verdict::QualityWarning,
-                format!("the error is {:.2} of what is likely, within the specification", worst.likely),
+                format!(
+                    "the error is {:.2} of what is likely, within the specification",
+                    worst.likely
+                ),
             ),
         };
-        Outcome { forward: forward.bound, gradient: gradient.map(|g| g.bound), ..Outcome::failed(verdict, detail) }
+        Outcome {
+            forward: forward.bound,
+            gradient: gradient.map(|g| g.bound),
+            ..Outcome::failed(verdict, detail)
+        }
     }
 }
 
@@ -168,18 +185,23 @@ impl<'a> Expectation<'a> {
         let numbers = |i| entries(case, i).into_iter().map(rounded).collect();
         let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(numbers).collect();
         // One input at a time: a small one would drown beside a large one.
-        let along = |input: Option<usize>, kept: fn(usize, usize) -> bool| -> (Vec<f64>, Vec<Real>) {
-            let mut direction = input.map_or_else(Vec::new, |i| direction(case, i));
-            let count = direction.len();
-            direction.iter_mut().enumerate().filter(|(at, _)| !kept(*at, count)).for_each(|(_, d)| *d = 0.0);
-            let real = |i: usize, at: usize| {
-                let tangent = if input == Some(i) { direction[at] } else { 0.0 };
-                Real::input(f64::from(numbers[i][at]), tangent)
+        let along =
+            |input: Option<usize>, kept: fn(usize, usize) -> bool| -> (Vec<f64>, Vec<Real>) {
+                let mut direction = input.map_or_else(Vec::new, |i| direction(case, i));
+                let count = direction.len();
+                direction
+                    .iter_mut()
+                    .enumerate()
+                    .filter(|(at, _)| !kept(*at, count))
+                    .for_each(|(_, d)| *d = 0.0);
+                let real = |i: usize, at: usize| {
+                    let tangent = if input == Some(i) { direction[at] } else { 0.0 };
+                    Real::input(f64::from(numbers[i][at]), tangent)
+                };
+                let reals = |i: usize| (0..numbers[i].len()).map(|at| real(i, at)).collect();
+                let result = (case.define)(&(0..numbers.len()).map(reals).collect::<Vec<_>>());
+                (direction, result)
             };
-            let reals = |i: usize| (0..numbers[i].len()).map(|at| real(i, at)).collect();
-            let result = (case.define)(&(0..numbers.len()).map(reals).collect::<Vec<_>>());
-            (direction, result)
-        };
         let wanted = (0..case.inputs.len()).filter(|&i| case.inputs[i].wants_grad);
         let mut gradients = Vec::new();
         for i in wanted {
@@ -187,20 +209,32 @@ impl<'a> Expectation<'a> {
             gradients.push((i, direction, result));
             // Among many elements a few wrong ones drown; tails and corners are where kernels go wrong.
             if numbers[i].len() > LARGE {
-                let (direction, result) = along(Some(i), |at, count| at < ENDS || at + ENDS >= count);
+                let (direction, result) =
+                    along(Some(i), |at, count| at < ENDS || at + ENDS >= count);
                 gradients.push((i, direction, result));
             }
         }
-        let forward = gradients.first().map_or_else(|| along(None, |_, _| true).1, |(_, _, result)| result.clone());
-        Expectation { case, of_f16, for_f16: OnceCell::new(), numbers, forward, gradients }
+        let forward = gradients.first().map_or_else(
+            || along(None, |_, _| true).1,
+            |(_, _, result)| result.clone(),
+        );
+        Expectation {
+            case,
+            of_f16,
+            for_f16: OnceCell::new(),
+            numbers,
+            forward,
+            gradients,
+        }
     }
 
     /// Runs the case on `gpu`, which should be opened with `poison`.
     pub fn check(&self, gpu: &Gpu) -> Outcome {
         guarded(|| match gpu.cooperative() {
-            Some(_) if rounds_to_f16(self.case.op) => {
-                self.for_f16.get_or_init(|| Box::new(Expectation::with(self.case, true))).compare(gpu)
-            }
+            Some(_) if rounds_to_f16(self.case.op) => self
+                .for_f16
+                .get_or_init(|| Box::new(Expectation::with(self.case, true)))
+                .compare(gpu),
             _ => self.compare(gpu),
         })
     }
@@ -209,7 +243,12 @@ impl<'a> Expectation<'a> {
         let first = run(gpu, self.case, &self.numbers, self.of_f16)?;
         let second = run(gpu, self.case, &self.numbers, self.of_f16)?;
         if bits(&first.values) != bits(&second.values) {
-            return Err(tell::differing("output", &first.values, &second.values, &first.kernels[0]));
+            return Err(tell::differing(
+                "output",
+                &first.values,
+                &second.values,
+                &first.kernels[0],
+            ));
         }
         let forward = match judge(&first.values, &self.forward)? {
             Ok(shares) => shares,
@@ -219,7 +258,12 @@ impl<'a> Expectation<'a> {
         if let (Some(a), Some(b)) = (&first.grads, &second.grads) {
             if let Some(input) = (0..a.len()).find(|&i| bits(&a[i]) != bits(&b[i])) {
                 let what = format!("gradient of input {input}");
-                return Err(tell::differing(&what, &a[input], &b[input], &first.kernels[1]));
+                return Err(tell::differing(
+                    &what,
+                    &a[input],
+                    &b[input],
+                    &first.kernels[1],
+                ));
             }
             for (input, direction, expected) in &self.gradients {
                 match compare_gradient(&a[*input], direction, expected, self.of_f16) {
@@ -263,24 +307,47 @@ struct Results {
 }
 
 fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Results, String> {
-    let tensors: Vec<Tensor> =
-        case.inputs.iter().zip(numbers).map(|(input, x)| Tensor::from_slice(gpu, x, &input.dims[..])).collect();
-    let leaves: Vec<Tensor> =
-        case.inputs.iter().zip(tensors).map(|(input, t)| if input.wants_grad { t.leaf() } else { t }).collect();
+    let tensors: Vec<Tensor> = case
+        .inputs
+        .iter()
+        .zip(numbers)
+        .map(|(input, x)| Tensor::from_slice(gpu, x, &input.dims[..]))
+        .collect();
+    let leaves: Vec<Tensor> = case
+        .inputs
+        .iter()
+        .zip(tensors)
+        .map(|(input, t)| if input.wants_grad { t.leaf() } else { t })
+        .collect();
     let (output, forward) = gpu.launches(|| (case.run)(gpu, &leaves));
     let output = match output {
         Output::Codes(codes) => {
             let (values, dims) = (halves(codes.to_vec()), codes.shape().dims().to_vec());
-            return Ok(Results { values, dims, codes: true, grads: None, kernels: [forward, Vec::new()] });
+            return Ok(Results {
+                values,
+                dims,
+                codes: true,
+                grads: None,
+                kernels: [forward, Vec::new()],
+            });
         }
         Output::Tensor(tensor) => tensor,
     };
     let (values, dims) = (spoiled(output.to_vec()), output.shape().dims().to_vec());
     if !case.inputs.iter().any(|i| i.wants_grad) {
-        return Ok(Results { values, dims, codes: false, grads: None, kernels: [forward, Vec::new()] });
+        return Ok(Results {
+            values,
+            dims,
+            codes: false,
+            grads: None,
+            kernels: [forward, Vec::new()],
+        });
     }
-    let weights: Vec<f32> = (0..values.len() as u32).map(|i| cotangent(i, of_f16)).collect();
-    let (grads, backward) = gpu.launches(|| output.backward_from(Tensor::from_slice(gpu, &weights, output.shape())));
+    let weights: Vec<f32> = (0..values.len() as u32)
+        .map(|i| cotangent(i, of_f16))
+        .collect();
+    let (grads, backward) =
+        gpu.launches(|| output.backward_from(Tensor::from_slice(gpu, &weights, output.shape())));
     let mut all = Vec::new();
     for (i, (input, leaf)) in case.inputs.iter().zip(&leaves).enumerate() {
         all.push(match grads.get(leaf) {
@@ -289,7 +356,13 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
             None => Vec::new(),
         });
     }
-    Ok(Results { values, dims, codes: false, grads: Some(all), kernels: [forward, backward] })
+    Ok(Results {
+        values,
+        dims,
+        codes: false,
+        grads: Some(all),
+        kernels: [forward, backward],
+    })
 }
 
 /// Worst errors as shares of the bounds.
@@ -303,7 +376,11 @@ pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
 /// The same, with the worst element where one is wrong.
 fn judge(values: &[f32], expected: &[Real]) -> Result<Result<Shares, Wrong>, String> {
     if values.len() != expected.len() {
-        return Err(format!("{} results where the definition has {}", values.len(), expected.len()));
+        return Err(format!(
+            "{} results where the definition has {}",
+            values.len(),
+            expected.len()
+        ));
     }
     let mut tally = Tally::default();
     for (&got, want) in values.iter().zip(expected) {
@@ -313,7 +390,12 @@ fn judge(values: &[f32], expected: &[Real]) -> Result<Result<Shares, Wrong>, Str
 }
 
 /// ⟨cotangent, J direction⟩ of the definition against ⟨Jᵀ cotangent, direction⟩ of the GPU.
-fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real], of_f16: bool) -> Result<Shares, String> {
+fn compare_gradient(
+    grad: &[f32],
+    direction: &[f64],
+    expected: &[Real],
+    of_f16: bool,
+) -> Result<Shares, String> {
     let (mut left, mut right, mut size) = (0.0, 0.0, 0.0);
     let (mut bound, mut likely) = (0.0, 0.0);
     for (i, e) in expected.iter().enumerate() {
@@ -334,14 +416,23 @@ fn compare_gradient(grad: &[f32], direction: &[f64], expected: &[Real], of_f16: 
     // What saved results are off by is carried into the gradient, but no further than their own size.
     let share = error / (own + bound.min(CARRIED * size));
     if share.is_nan() || share > 1.0 {
-        return Err(format!("along a random direction got {right:.9e}, expected {left:.9e}, {}", times(share)));
+        return Err(format!(
+            "along a random direction got {right:.9e}, expected {left:.9e}, {}",
+            times(share)
+        ));
     }
-    Ok(Shares { bound: share, likely: error / (own + likely.min(CARRIED * size)) })
+    Ok(Shares {
+        bound: share,
+        likely: error / (own + likely.min(CARRIED * size)),
+    })
 }
 
 /// Codes as (high, low) halves, each of which f32 holds exactly.
 fn halves(codes: Vec<u32>) -> Vec<f32> {
-    codes.into_iter().flat_map(|c| [(c >> 16) as f32, (c & 0xffff) as f32]).collect()
+    codes
+        .into_iter()
+        .flat_map(|c| [(c >> 16) as f32, (c & 0xffff) as f32])
+        .collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -349,28 +440,45 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 fn stream(input: usize, purpose: u32) -> Stream {
-    Stream { seed: 20_220_717, step: input as u32, stream: purpose, first: 0 }
+    Stream {
+        seed: 20_220_717,
+        step: input as u32,
+        stream: purpose,
+        first: 0,
+    }
 }
 
 fn cotangent(i: u32, of_f16: bool) -> f32 {
     let exact = stream(0, 2).normal(i) as f32;
     // So small that f16 would lose it, if kernels did not scale what they know to be a gradient.
-    if of_f16 { to_f16(exact) * 2.0f32.powi(-18) } else { exact }
+    if of_f16 {
+        to_f16(exact) * 2.0f32.powi(-18)
+    } else {
+        exact
+    }
 }
 
 /// The number of 11 bits next to `x` (Veltkamp's splitting), or zero below f16's normal numbers.
 fn to_f16(x: f32) -> f32 {
     let more = 8193.0 * x;
     let kept = more - (more - x);
-    if kept.abs() < 2.0f32.powi(-14) { 0.0 } else { kept }
+    if kept.abs() < 2.0f32.powi(-14) {
+        0.0
+    } else {
+        kept
+    }
 }
 
 fn entries(case: &Case, input: usize) -> Vec<f32> {
     let (spec, stream) = (&case.inputs[input], stream(input, 0));
     let count = spec.dims.iter().product::<usize>() as u32;
     match &spec.law {
-        Law::Normal(scale) => (0..count).map(|i| stream.normal(i) as f32 * scale).collect(),
-        Law::Uniform(low, high) => (0..count).map(|i| low + (high - low) * stream.uniform(i)).collect(),
+        Law::Normal(scale) => (0..count)
+            .map(|i| stream.normal(i) as f32 * scale)
+            .collect(),
+        Law::Uniform(low, high) => (0..count)
+            .map(|i| low + (high - low) * stream.uniform(i))
+            .collect(),
         Law::Given(numbers) => numbers.clone(),
     }
 }

@@ -85,9 +85,23 @@ struct File {
 /// What is wrong with it.
 pub fn parse_known_failures(text: &str, file: &str) -> Result<Vec<KnownFailure>, String> {
     let parsed: File = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_string())?;
-    match parsed.failure.iter().position(|entry| entry.reason.trim().is_empty()) {
-        Some(at) => Err(format!("entry {} has no reason; say what the driver does", at + 1)),
-        None => Ok(parsed.failure.into_iter().map(|entry| KnownFailure { file: file.into(), ..entry }).collect()),
+    match parsed
+        .failure
+        .iter()
+        .position(|entry| entry.reason.trim().is_empty())
+    {
+        Some(at) => Err(format!(
+            "entry {} has no reason; say what the driver does",
+            at + 1
+        )),
+        None => Ok(parsed
+            .failure
+            .into_iter()
+            .map(|entry| KnownFailure {
+                file: file.into(),
+                ..entry
+            })
+            .collect()),
     }
 }
 
@@ -97,18 +111,24 @@ pub fn parse_known_failures(text: &str, file: &str) -> Result<Vec<KnownFailure>,
 /// If the file in the program is damaged, which a test would have seen.
 pub fn known_failures() -> &'static [KnownFailure] {
     static PARSED: OnceLock<Vec<KnownFailure>> = OnceLock::new();
-    PARSED.get_or_init(|| parse_known_failures(LIST, BUILT_IN).unwrap_or_else(|e| panic!("{BUILT_IN}: {e}")))
+    PARSED.get_or_init(|| {
+        parse_known_failures(LIST, BUILT_IN).unwrap_or_else(|e| panic!("{BUILT_IN}: {e}"))
+    })
 }
 
 impl KnownFailure {
     /// Whether it is about an adapter.
     pub fn is_of(&self, facts: &AdapterFacts) -> bool {
-        let part = |text: &str, pattern: &str| text.to_lowercase().contains(&pattern.to_lowercase());
+        let part =
+            |text: &str, pattern: &str| text.to_lowercase().contains(&pattern.to_lowercase());
         part(&facts.backend, &self.backend)
             && self.vendor.fits(facts.vendor)
             && self.device.fits(facts.device)
             && part(&facts.name, &self.adapter)
-            && part(&format!("{} {}", facts.driver, facts.driver_info), &self.driver)
+            && part(
+                &format!("{} {}", facts.driver, facts.driver_info),
+                &self.driver,
+            )
     }
 
     /// Whether it is about a case.
@@ -122,19 +142,35 @@ impl KnownFailure {
 }
 
 /// The outcome of a case in the light of the list in the program.
-pub fn with_known_failures(facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
+pub fn with_known_failures(
+    facts: &AdapterFacts,
+    op: &str,
+    case: &str,
+    outcome: Outcome,
+) -> Outcome {
     in_the_light_of(known_failures(), facts, op, case, outcome)
 }
 
 /// The outcome of a case in the light of a list: a listed failure is a [`Verdict::KnownFailure`] with the entry's
 /// reason, and a listed case that passes is a [`Verdict::Fail`], since the entry is out of date.
-pub fn in_the_light_of(list: &[KnownFailure], facts: &AdapterFacts, op: &str, case: &str, outcome: Outcome) -> Outcome {
-    let Some(entry) = list.iter().find(|entry| entry.fits(facts, op, case)) else { return outcome };
+pub fn in_the_light_of(
+    list: &[KnownFailure],
+    facts: &AdapterFacts,
+    op: &str,
+    case: &str,
+    outcome: Outcome,
+) -> Outcome {
+    let Some(entry) = list.iter().find(|entry| entry.fits(facts, op, case)) else {
+        return outcome;
+    };
     match outcome.verdict {
         Verdict::Pass | Verdict::QualityWarning => Outcome {
             verdict: Verdict::Fail,
             fault: Fault::List,
-            detail: format!("passes unexpectedly: take it off {} ({})", entry.file, entry.reason),
+            detail: format!(
+                "passes unexpectedly: take it off {} ({})",
+                entry.file, entry.reason
+            ),
             ..outcome
         },
         Verdict::NotSupported | Verdict::KnownFailure => outcome,
@@ -174,26 +210,61 @@ mod tests {
 
     #[test]
     fn the_list_can_be_read() {
-        assert!(known_failures().iter().all(|entry| !entry.reason.is_empty()));
-        let example: String = LIST.lines().filter_map(|l| l.strip_prefix("# ").map(|l| format!("{l}\n"))).collect();
-        let example = &example[example.find("[[failure]]").expect("the head shows an entry")..];
-        assert_eq!(parse(example).expect("the head's example is right").len(), 1);
+        assert!(
+            known_failures()
+                .iter()
+                .all(|entry| !entry.reason.is_empty())
+        );
+        let example: String = LIST
+            .lines()
+            .filter_map(|l| l.strip_prefix("# ").map(|l| format!("{l}\n")))
+            .collect();
+        let example = &example[example
+            .find("[[failure]]")
+            .expect("the head shows an entry")..];
+        assert_eq!(
+            parse(example).expect("the head's example is right").len(),
+            1
+        );
     }
 
     #[test]
     fn patterns_are_parts_and_absent_ones_fit_anything() {
         assert!(fits("", "relu", "[3]"));
-        assert!(fits("backend = 'vulkan'\nadapter = 'LLVMpipe'\ndriver = 'llvmpipe Mesa 22'", "relu", "[3]"));
-        assert!(fits("vendor = '0x10005'\nop = 'relu'\ncase = '[3'", "relu", "-1..1 [3]"));
-        for other in ["backend = 'gl'", "vendor = '0x10de'", "adapter = 'Swift'", "driver = 'Mesa 25'", "op = 'rel'"] {
+        assert!(fits(
+            "backend = 'vulkan'\nadapter = 'LLVMpipe'\ndriver = 'llvmpipe Mesa 22'",
+            "relu",
+            "[3]"
+        ));
+        assert!(fits(
+            "vendor = '0x10005'\nop = 'relu'\ncase = '[3'",
+            "relu",
+            "-1..1 [3]"
+        ));
+        for other in [
+            "backend = 'gl'",
+            "vendor = '0x10de'",
+            "adapter = 'Swift'",
+            "driver = 'Mesa 25'",
+            "op = 'rel'",
+        ] {
             assert!(!fits(other, "relu", "[3]"), "{other}");
         }
         assert!(!fits("case = '[4]'", "relu", "[3]"));
-        for same in ["'0x10005'", "'0X10005'", "'65541'", "65541", "0x10005", "'0x1000'"] {
+        for same in [
+            "'0x10005'",
+            "'0X10005'",
+            "'65541'",
+            "65541",
+            "0x10005",
+            "'0x1000'",
+        ] {
             assert!(fits(&format!("vendor = {same}"), "relu", "[3]"), "{same}");
         }
         assert!(
-            fits("device = 0", "relu", "") && !fits("device = 1", "relu", "") && !fits("vendor = 6554", "relu", "")
+            fits("device = 0", "relu", "")
+                && !fits("device = 1", "relu", "")
+                && !fits("vendor = 6554", "relu", "")
         );
     }
 
@@ -201,7 +272,9 @@ mod tests {
     fn mistakes_in_the_list_are_named() {
         assert!(parse("[[failure]]\nop = 'relu'").is_err_and(|e| e.contains("reason")));
         assert!(parse("[[failure]]\nopp = 'relu'\nreason = 'x'").is_err_and(|e| e.contains("opp")));
-        assert!(parse("[[failure]]\nreason = ' '").is_err_and(|e| e.contains("entry 1 has no reason")));
+        assert!(
+            parse("[[failure]]\nreason = ' '").is_err_and(|e| e.contains("entry 1 has no reason"))
+        );
     }
 
     #[test]
@@ -211,7 +284,12 @@ mod tests {
             let outcome = Outcome::failed(verdict, "element 3");
             in_the_light_of(&list, &facts(), op, "[3]", outcome)
         };
-        for bad in [Verdict::Fail, Verdict::Crash, Verdict::Timeout, Verdict::ResourceError] {
+        for bad in [
+            Verdict::Fail,
+            Verdict::Crash,
+            Verdict::Timeout,
+            Verdict::ResourceError,
+        ] {
             let outcome = judge("relu", bad);
             assert_eq!(outcome.verdict, Verdict::KnownFailure);
             assert!(outcome.detail.contains("rounds up") && outcome.detail.contains("element 3"));
@@ -219,9 +297,18 @@ mod tests {
         let passed = judge("relu", Verdict::Pass);
         assert!(passed.verdict == Verdict::Fail && passed.detail.contains("take it off my.toml"));
         assert_eq!(passed.fault, Fault::List);
-        let unreadable = Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, "no vector") };
-        assert_eq!(in_the_light_of(&list, &facts(), "relu", "[3]", unreadable).verdict, Verdict::Fail);
-        assert_eq!(judge("relu", Verdict::NotSupported).verdict, Verdict::NotSupported);
+        let unreadable = Outcome {
+            fault: Fault::File,
+            ..Outcome::failed(Verdict::Fail, "no vector")
+        };
+        assert_eq!(
+            in_the_light_of(&list, &facts(), "relu", "[3]", unreadable).verdict,
+            Verdict::Fail
+        );
+        assert_eq!(
+            judge("relu", Verdict::NotSupported).verdict,
+            Verdict::NotSupported
+        );
         assert_eq!(judge("silu", Verdict::Fail).verdict, Verdict::Fail);
     }
 }

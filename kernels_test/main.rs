@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use dbvq_wgpu::gpu::{AdapterFacts, Gpu, adapters};
 use dbvq_wgpu::kernels_test::vectors::{self, Vector};
 use dbvq_wgpu::kernels_test::{
-    Case, Expectation, Mode, Outcome, Verdict, cases, modes, modes_of_f32, over_modes, with_known_failures,
+    Case, Expectation, Mode, Outcome, Verdict, cases, modes, modes_of_f32, over_modes,
+    with_known_failures,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -44,7 +45,9 @@ fn trial(adapter: &AdapterFacts, case: Case) -> Trial {
     let facts = adapter.clone();
     Trial::test(name, move || {
         let expectation = Expectation::of(&case);
-        run(&facts, modes(&facts, case.op), case.op, &case.name, |gpu| expectation.check(gpu))
+        run(&facts, modes(&facts, case.op), case.op, &case.name, |gpu| {
+            expectation.check(gpu)
+        })
     })
 }
 
@@ -66,12 +69,22 @@ fn golden() -> Vec<PathBuf> {
 
 /// `vulkan/llvmpipe/golden/conv2d_1x7`.
 fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let facts = adapter.clone();
     Trial::test(format!("{}/golden/{stem}", prefix(adapter)), move || {
         let vector: Vector = vectors::load(&file)?;
         let prepared = vector.prepared();
-        run(&facts, modes_of_f32(&facts, &vector.op), &vector.op, &vector.name, |gpu| vector.check(&prepared, gpu))
+        run(
+            &facts,
+            modes_of_f32(&facts, &vector.op),
+            &vector.op,
+            &vector.name,
+            |gpu| vector.check(&prepared, gpu),
+        )
     })
 }
 
@@ -98,7 +111,9 @@ fn device(adapter: usize, mode: Mode) -> Result<&'static Gpu, Failed> {
     if let Some(gpu) = DEVICES.with_borrow(|d| d.get(&(adapter, mode)).copied()) {
         return Ok(gpu);
     }
-    let gpu: &Gpu = Box::leak(Box::new(Gpu::open(mode.options(adapter)).map_err(|e| e.to_string())?));
+    let gpu: &Gpu = Box::leak(Box::new(
+        Gpu::open(mode.options(adapter)).map_err(|e| e.to_string())?,
+    ));
     DEVICES.with_borrow_mut(|d| d.insert((adapter, mode), gpu));
     Ok(gpu)
 }

@@ -19,7 +19,9 @@ pub mod wrong;
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
-pub use check::{Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded, spoil};
+pub use check::{
+    Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded, spoil,
+};
 pub use known_failures::{
     Id, KnownFailure, in_the_light_of, known_failures, parse_known_failures, with_known_failures,
 };
@@ -52,22 +54,36 @@ pub struct Input {
 impl Input {
     /// A standard normal input whose gradient is checked.
     pub fn normal(dims: &[usize]) -> Input {
-        Input { dims: dims.to_vec(), law: Law::Normal(1.0), wants_grad: true }
+        Input {
+            dims: dims.to_vec(),
+            law: Law::Normal(1.0),
+            wants_grad: true,
+        }
     }
 
     /// A uniform input in `[low, high]` whose gradient is checked.
     pub fn uniform(dims: &[usize], low: f32, high: f32) -> Input {
-        Input { law: Law::Uniform(low, high), ..Input::normal(dims) }
+        Input {
+            law: Law::Uniform(low, high),
+            ..Input::normal(dims)
+        }
     }
 
     /// Given numbers; no gradient.
     pub fn given(dims: &[usize], numbers: Vec<f32>) -> Input {
-        Input { law: Law::Given(numbers), wants_grad: false, ..Input::normal(dims) }
+        Input {
+            law: Law::Given(numbers),
+            wants_grad: false,
+            ..Input::normal(dims)
+        }
     }
 
     /// The same input without gradient.
     pub fn constant(self) -> Input {
-        Input { wants_grad: false, ..self }
+        Input {
+            wants_grad: false,
+            ..self
+        }
     }
 }
 
@@ -118,6 +134,12 @@ impl Case {
         define: impl Fn(&[Vec<Real>]) -> Vec<Real> + Send + Sync + 'static,
     ) -> Case {
         let run = Box::new(move |gpu: &Gpu, inputs: &[Tensor]| run(gpu, inputs).into());
-        Case { op, name: name.into(), inputs, run, define: Box::new(define) }
+        Case {
+            op,
+            name: name.into(),
+            inputs,
+            run,
+            define: Box::new(define),
+        }
     }
 }

@@ -23,18 +23,41 @@ pub struct Mode {
 
 impl Mode {
     const fn new(name: &'static str, checked: bool, prefer: Prefer) -> Mode {
-        Mode { name, checked, probes: false, prefer, precision: Precision::F32 }
+        Mode {
+            name,
+            checked,
+            probes: false,
+            prefer,
+            precision: Precision::F32,
+        }
     }
 
     const fn f16(name: &'static str, checked: bool, tile: usize) -> Mode {
-        Mode { precision: Precision::F16, ..Mode::new(name, checked, Prefer::Tiles(tile)) }
+        Mode {
+            precision: Precision::F16,
+            ..Mode::new(name, checked, Prefer::Tiles(tile))
+        }
     }
 
     /// How a device of this mode is opened.
     pub fn options(self, adapter: impl Display) -> GpuOptions {
-        let Mode { checked, probes, prefer, precision, .. } = self;
+        let Mode {
+            checked,
+            probes,
+            prefer,
+            precision,
+            ..
+        } = self;
         let (adapter, driver_checks, poison) = (Some(adapter.to_string()), probes, !probes);
-        GpuOptions { adapter, checked, driver_checks, prefer, precision, poison, ..GpuOptions::default() }
+        GpuOptions {
+            adapter,
+            checked,
+            driver_checks,
+            prefer,
+            precision,
+            poison,
+            ..GpuOptions::default()
+        }
     }
 }
 
@@ -43,7 +66,10 @@ pub const CHECKED: Mode = Mode::new("checked", true, Prefer::Rule);
 /// As release builds do.
 pub const UNCHECKED: Mode = Mode::new("unchecked", false, Prefer::Rule);
 /// Of probes.
-pub const PROBED: Mode = Mode { probes: true, ..UNCHECKED };
+pub const PROBED: Mode = Mode {
+    probes: true,
+    ..UNCHECKED
+};
 /// As release builds do on adapters that have no kernels of their own.
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
 /// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as debug builds do too.
@@ -55,8 +81,10 @@ const TILES: [Mode; 5] = [
     Mode::new("128x128", false, Prefer::Tiles(0)),
 ];
 /// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds do too.
-const WINOGRAD: [Mode; 2] =
-    [Mode::new("winograd", false, Prefer::WinogradOnGpus), Mode::new("winograd checked", true, Prefer::WinogradOnGpus)];
+const WINOGRAD: [Mode; 2] = [
+    Mode::new("winograd", false, Prefer::WinogradOnGpus),
+    Mode::new("winograd checked", true, Prefer::WinogradOnGpus),
+];
 /// The same with kernels for lanes.
 const WINOGRAD_ON_LANES: [Mode; 2] = [
     Mode::new("winograd on lanes", false, Prefer::Winograd),
@@ -71,13 +99,27 @@ const HALVES: [Mode; 4] = [
 ];
 
 /// Ops with kernels for CPU drivers; where those have lanes, all may have some.
-const ON_CPUS: [&str; 7] =
-    ["adam", "attention", "code_law_cross_entropy", "code_law_mean", "group_norm", "group_norm_silu", "layer_norm"];
+const ON_CPUS: [&str; 7] = [
+    "adam",
+    "attention",
+    "code_law_cross_entropy",
+    "code_law_mean",
+    "group_norm",
+    "group_norm_silu",
+    "layer_norm",
+];
 /// Ops that a product may do most of.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
 /// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
-const TILED: [&str; 7] =
-    ["matmul", "linear", "linear_residual", "conv1d", "conv2d", "conv2d_residual", "conv_transpose2d"];
+const TILED: [&str; 7] = [
+    "matmul",
+    "linear",
+    "linear_residual",
+    "conv1d",
+    "conv2d",
+    "conv2d_residual",
+    "conv_transpose2d",
+];
 /// Ops that Winograd's algorithm may do.
 const BY_WINOGRAD: [&str; 3] = ["conv2d", "conv2d_residual", "conv_transpose2d"];
 
@@ -87,16 +129,27 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     if TILED.contains(&op) {
         modes.push(PORTABLE);
         modes.extend(TILES);
-    } else if BY_PRODUCTS.contains(&op) || adapter.is_cpu() && ON_CPUS.contains(&op) || adapter.has_lanes() {
+    } else if BY_PRODUCTS.contains(&op)
+        || adapter.is_cpu() && ON_CPUS.contains(&op)
+        || adapter.has_lanes()
+    {
         modes.push(PORTABLE);
     }
     if BY_WINOGRAD.contains(&op) {
         modes.extend(WINOGRAD);
-        modes.extend(WINOGRAD_ON_LANES.into_iter().filter(|_| adapter.has_lanes()));
+        modes.extend(
+            WINOGRAD_ON_LANES
+                .into_iter()
+                .filter(|_| adapter.has_lanes()),
+        );
     }
     if TILED.contains(&op) || BY_PRODUCTS.contains(&op) {
         let tiles = adapter.cooperative().map_or(0, Cooperative::tiles);
-        modes.extend(HALVES.into_iter().filter(|mode| matches!(mode.prefer, Prefer::Tiles(tile) if tile < tiles)));
+        modes.extend(
+            HALVES
+                .into_iter()
+                .filter(|mode| matches!(mode.prefer, Prefer::Tiles(tile) if tile < tiles)),
+        );
     }
     modes
 }
@@ -108,7 +161,10 @@ pub(super) fn rounds_to_f16(op: &str) -> bool {
 
 /// Those of them that do not round to f16.
 pub fn modes_of_f32(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
-    modes(adapter, op).into_iter().filter(|mode| mode.precision == Precision::F32).collect()
+    modes(adapter, op)
+        .into_iter()
+        .filter(|mode| mode.precision == Precision::F32)
+        .collect()
 }
 
 impl Verdict {
@@ -138,20 +194,32 @@ impl Verdict {
 /// Without outcomes.
 pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
     let mut details: Vec<(Vec<&str>, String)> = Vec::new();
-    for (mode, outcome) in outcomes.iter().filter(|(_, outcome)| !outcome.detail.is_empty()) {
-        match details.iter_mut().find(|(_, detail)| *detail == outcome.detail) {
+    for (mode, outcome) in outcomes
+        .iter()
+        .filter(|(_, outcome)| !outcome.detail.is_empty())
+    {
+        match details
+            .iter_mut()
+            .find(|(_, detail)| *detail == outcome.detail)
+        {
             Some((modes, _)) => modes.push(mode),
             None => details.push((vec![mode], outcome.detail.clone())),
         }
     }
     let count = outcomes.len();
-    let told = details.into_iter().map(|(modes, detail)| match modes.len() {
-        all if all == count && count > 1 => format!("in all {count} modes: {detail}"),
-        _ => format!("{}: {detail}", modes.join(", ")),
-    });
+    let told = details
+        .into_iter()
+        .map(|(modes, detail)| match modes.len() {
+            all if all == count && count > 1 => format!("in all {count} modes: {detail}"),
+            _ => format!("{}: {detail}", modes.join(", ")),
+        });
     let detail = told.collect::<Vec<_>>().join("; ");
     let worse = |a: Outcome, b: Outcome| {
-        let fault = if b.verdict > a.verdict { b.fault } else { a.fault };
+        let fault = if b.verdict > a.verdict {
+            b.fault
+        } else {
+            a.fault
+        };
         Outcome {
             verdict: a.verdict.max(b.verdict),
             forward: a.forward.max(b.forward),
@@ -160,8 +228,11 @@ pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
             ..a
         }
     };
-    let all =
-        outcomes.into_iter().map(|(_, outcome)| outcome).reduce(worse).expect("a case is run in at least one mode");
+    let all = outcomes
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .reduce(worse)
+        .expect("a case is run in at least one mode");
     Outcome { detail, ..all }
 }
 
@@ -179,9 +250,15 @@ mod tests {
         let checked = outcome(Verdict::Pass, 0.5, Some(0.1), "");
         let unchecked = outcome(Verdict::Fail, 0.25, None, "element 3");
         let both = over_modes(vec![("checked", checked.clone()), ("unchecked", unchecked)]);
-        assert_eq!((both.verdict, both.forward, both.gradient), (Verdict::Fail, 0.5, Some(0.1)));
+        assert_eq!(
+            (both.verdict, both.forward, both.gradient),
+            (Verdict::Fail, 0.5, Some(0.1))
+        );
         assert_eq!(both.detail, "unchecked: element 3");
-        assert_eq!(over_modes(vec![("checked", checked)]).verdict, Verdict::Pass);
+        assert_eq!(
+            over_modes(vec![("checked", checked)]).verdict,
+            Verdict::Pass
+        );
         let panic = || Outcome::failed(Verdict::Fail, "panic: shapes");
         let both = over_modes(vec![("checked", panic()), ("unchecked", panic())]);
         assert_eq!(both.detail, "in all 2 modes: panic: shapes");
@@ -190,7 +267,10 @@ mod tests {
             ("portable", Outcome::failed(Verdict::Fail, "other")),
             ("unchecked", panic()),
         ]);
-        assert_eq!(three.detail, "checked, unchecked: panic: shapes; portable: other");
+        assert_eq!(
+            three.detail,
+            "checked, unchecked: panic: shapes; portable: other"
+        );
     }
 
     #[test]

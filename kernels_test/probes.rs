@@ -9,10 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::{Gpu, Shader};
 
 /// The kernels that look.
-pub static SHADER: Shader = Shader { name: "probes", source: include_str!("probes.wgsl"), instead: None };
+pub static SHADER: Shader = Shader {
+    name: "probes",
+    source: include_str!("probes.wgsl"),
+    instead: None,
+};
 
 /// The one that packs f16.
-pub static HALVES: Shader = Shader { name: "probes_f16", source: include_str!("probes_f16.wgsl"), instead: None };
+pub static HALVES: Shader = Shader {
+    name: "probes_f16",
+    source: include_str!("probes_f16.wgsl"),
+    instead: None,
+};
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +53,11 @@ impl Probe {
 
     /// The fact with `found` in it, e.g. that the driver died.
     pub fn fact(&self, found: impl Into<String>) -> Fact {
-        Fact { name: self.name.into(), found: found.into(), consequence: self.consequence.into() }
+        Fact {
+            name: self.name.into(),
+            found: found.into(),
+            consequence: self.consequence.into(),
+        }
     }
 }
 

@@ -41,7 +41,11 @@ pub struct Real {
 impl Real {
     /// An exact constant.
     pub fn constant(value: f64) -> Real {
-        Real { value, size: value.abs(), ..Real::default() }
+        Real {
+            value,
+            size: value.abs(),
+            ..Real::default()
+        }
     }
 
     /// A constant that f32 holds rounded, such as a coefficient the host computed in f64.
@@ -51,27 +55,44 @@ impl Real {
 
     /// A code as the check compares it: its high and low half.
     pub fn code(code: u32) -> [Real; 2] {
-        [Real::constant(f64::from(code >> 16)), Real::constant(f64::from(code & 0xffff))]
+        [
+            Real::constant(f64::from(code >> 16)),
+            Real::constant(f64::from(code & 0xffff)),
+        ]
     }
 
     /// A value that is off by `bound` at most, which is likely too.
     pub fn within(value: f64, bound: f64) -> Real {
-        Real { bound, likely: bound, ..Real::constant(value) }
+        Real {
+            bound,
+            likely: bound,
+            ..Real::constant(value)
+        }
     }
 
     /// The input x of a case, with its part of the direction.
     pub fn input(value: f64, tangent: f64) -> Real {
-        Real { tangent, ..Real::constant(value) }
+        Real {
+            tangent,
+            ..Real::constant(value)
+        }
     }
 
     /// The same as an input of the tape that records, if one does.
     pub(super) fn leaf(self) -> Real {
-        Real { node: tape::leaf(), ..self }
+        Real {
+            node: tape::leaf(),
+            ..self
+        }
     }
 
     /// The same as a constant: for what a result does not depend on, such as the maximum that softmax subtracts.
     pub fn detached(self) -> Real {
-        Real { tangent: 0.0, node: 0, ..self }
+        Real {
+            tangent: 0.0,
+            node: 0,
+            ..self
+        }
     }
 
     /// What its size adds to its value.
@@ -110,7 +131,12 @@ impl Real {
         let gamma = n * U / (1.0 - n * U);
         let likely = gamma.min(LAMBDA * n.sqrt() * U);
         let node = tape::sum(&nodes);
-        Real { bound: total.bound + gamma * size, likely: total.likely + likely * size, node, ..total }
+        Real {
+            bound: total.bound + gamma * size,
+            likely: total.likely + likely * size,
+            node,
+            ..total
+        }
     }
 
     /// eˣ: 3 + 2|x| ULP.
@@ -118,14 +144,26 @@ impl Real {
         let y = self.value.exp();
         let own = (3.0 + 2.0 * self.value.abs()) * U * y;
         // Its own derivative, error and all.
-        self.map(y, Partial { value: y, bound: y * self.bound + own, size: y + y * self.excess() }, own)
+        self.map(
+            y,
+            Partial {
+                value: y,
+                bound: y * self.bound + own,
+                size: y + y * self.excess(),
+            },
+            own,
+        )
     }
 
     /// ln x by `accurate_log`: 3 ULP, and the rounding of e · ln 2 where the result is large.
     pub fn ln(self) -> Real {
         let (y, slope) = (self.value.ln(), 1.0 / self.value);
         let relative = slope.abs() * self.bound;
-        let partial = Partial { value: slope, bound: slope.abs() * relative, size: slope * slope * self.size };
+        let partial = Partial {
+            value: slope,
+            bound: slope.abs() * relative,
+            size: slope * slope * self.size,
+        };
         self.map(y, partial, 3.0 * U * y.abs() + 1e-9)
     }
 
@@ -160,7 +198,11 @@ impl Real {
             size: slope * (1.0 + 1.5 * self.excess() / x),
         };
         let mapped = self.map(y, partial, own);
-        Real { bound: within(&at, self.bound) + own, likely: likely + own, ..mapped }
+        Real {
+            bound: within(&at, self.bound) + own,
+            likely: likely + own,
+            ..mapped
+        }
     }
 
     /// σ(x) by `accurate_sigmoid`.
@@ -170,8 +212,16 @@ impl Real {
         let slope = e / (1.0 + e).powi(2);
         // σ(x) σ(−x), of which only the exponential is off by more than some roundings.
         let relative = (3.0 + 2.0 * self.value.abs() + 8.0) * U + self.bound;
-        let partial = Partial { value: slope, bound: slope * relative, size: slope * (1.0 + self.excess()) };
-        self.map(y, partial, U * ((3.0 + 2.0 * self.value.abs()) * slope + 4.0 * y))
+        let partial = Partial {
+            value: slope,
+            bound: slope * relative,
+            size: slope * (1.0 + self.excess()),
+        };
+        self.map(
+            y,
+            partial,
+            U * ((3.0 + 2.0 * self.value.abs()) * slope + 4.0 * y),
+        )
     }
 
     /// tanh x by `accurate_tanh`.
@@ -181,8 +231,16 @@ impl Real {
         let slope = 4.0 * e / (1.0 + e).powi(2);
         // sech² through one exponential.
         let relative = (3.0 + 4.0 * self.value.abs() + 10.0) * U + 2.0 * self.bound;
-        let partial = Partial { value: slope, bound: slope * relative, size: slope * (1.0 + 2.0 * self.excess()) };
-        self.map(y, partial, U * (8.0 * y.abs() + (3.0 + 4.0 * self.value.abs()) * slope * 0.5))
+        let partial = Partial {
+            value: slope,
+            bound: slope * relative,
+            size: slope * (1.0 + 2.0 * self.excess()),
+        };
+        self.map(
+            y,
+            partial,
+            U * (8.0 * y.abs() + (3.0 + 4.0 * self.value.abs()) * slope * 0.5),
+        )
     }
 
     /// erf x by `accurate_erf`.
@@ -192,26 +250,47 @@ impl Real {
         // x² is rounded before its exponential is taken.
         let relative = (3.0 + 4.0 * x * x + 4.0) * U + 2.0 * x.abs() * self.bound;
         let size = slope * (1.0 + 2.0 * x.abs() * self.excess());
-        let partial = Partial { value: slope, bound: slope * relative, size };
-        self.map(y, partial, U * (6.0 * y.abs() + (3.0 + 2.0 * x * x) * (1.0 - y.abs())))
+        let partial = Partial {
+            value: slope,
+            bound: slope * relative,
+            size,
+        };
+        self.map(
+            y,
+            partial,
+            U * (6.0 * y.abs() + (3.0 + 2.0 * x * x) * (1.0 - y.abs())),
+        )
     }
 
     /// max(x, 0), whose derivative is 0 up to 0 and at it.
     pub fn relu(self) -> Real {
         let slope = f64::from(u8::from(self.value > 0.0));
         // Where f32 may have the number on the other side of the kink, or flush it to 0, both slopes are right.
-        let kink = self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
+        let kink =
+            self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
         let partial = match kink {
-            true => Partial { value: slope, bound: 1.0, size: 1.0 / U },
+            true => Partial {
+                value: slope,
+                bound: 1.0,
+                size: 1.0 / U,
+            },
             false => Partial::exact(slope),
         };
         let Real { bound, likely, .. } = self;
-        Real { bound, likely, ..self.map(self.value.max(0.0), partial, 0.0) }
+        Real {
+            bound,
+            likely,
+            ..self.map(self.value.max(0.0), partial, 0.0)
+        }
     }
 
     /// max(x, y).
     pub fn max(self, other: Real) -> Real {
-        if self.value >= other.value { self } else { other }
+        if self.value >= other.value {
+            self
+        } else {
+            other
+        }
     }
 
     /// self + sign · b.
@@ -224,13 +303,20 @@ impl Real {
             bound: self.bound + b.bound + own,
             likely: self.likely + b.likely + own,
             size: self.size + b.size,
-            node: tape::node([(self.node, Partial::exact(1.0)), (b.node, Partial::exact(sign))]),
+            node: tape::node([
+                (self.node, Partial::exact(1.0)),
+                (b.node, Partial::exact(sign)),
+            ]),
         }
     }
 
     /// As a factor of the derivative with respect to another.
     fn factor(self) -> Partial {
-        Partial { value: self.value, bound: self.bound, size: self.size }
+        Partial {
+            value: self.value,
+            bound: self.bound,
+            size: self.size,
+        }
     }
 }
 
@@ -252,7 +338,12 @@ impl Neg for Real {
     type Output = Real;
     fn neg(self) -> Real {
         let node = tape::node([(self.node, Partial::exact(-1.0))]);
-        Real { value: -self.value, tangent: -self.tangent, node, ..self }
+        Real {
+            value: -self.value,
+            tangent: -self.tangent,
+            node,
+            ..self
+        }
     }
 }
 
@@ -269,7 +360,10 @@ impl Mul for Real {
             bound: carried(self.bound, b.bound) + own,
             likely: carried(self.likely, b.likely) + own,
             // The last is of second order, and all there is of a square of what cancels wholly.
-            size: value.abs() + left * b.excess() + right * self.excess() + U * self.excess() * b.excess(),
+            size: value.abs()
+                + left * b.excess()
+                + right * self.excess()
+                + U * self.excess() * b.excess(),
             node: tape::node([(self.node, b.factor()), (b.node, self.factor())]),
         }
     }
@@ -282,8 +376,10 @@ impl Div for Real {
         let whole = b.value.abs();
         let carried = |a: f64, c: f64| (a + value.abs() * c) / (whole - c).max(f64::MIN_POSITIVE);
         let own = 2.5 * U * value.abs();
-        let (bound, size) =
-            (carried(self.bound, b.bound) + own, value.abs() + (self.excess() + value.abs() * b.excess()) / whole);
+        let (bound, size) = (
+            carried(self.bound, b.bound) + own,
+            value.abs() + (self.excess() + value.abs() * b.excess()) / whole,
+        );
         let left = Partial {
             value: 1.0 / b.value,
             bound: (b.bound / whole + 2.5 * U) / whole,
@@ -335,7 +431,12 @@ mod tests {
     #[test]
     fn erf_has_its_known_values() {
         // Abramowitz & Stegun, table 7.1.
-        for (x, y) in [(0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0), (3.5, 0.999_999_256_9)] {
+        for (x, y) in [
+            (0.5, 0.520_499_877_8),
+            (1.0, 0.842_700_792_9),
+            (2.0, 0.995_322_265_0),
+            (3.5, 0.999_999_256_9),
+        ] {
             assert!((erf(x) - y).abs() < 1e-10, "erf({x}) = {}", erf(x));
         }
     }
@@ -343,8 +444,10 @@ mod tests {
     #[test]
     fn tangents_are_derivatives() {
         let x = |v: f64| Real::input(v, 1.0);
-        let f =
-            |v: Real| (v * v + Real::constant(1.0)).ln() / v.exp() + v.tanh() * v.sigmoid() - v.erf() * (v * v).sqrt();
+        let f = |v: Real| {
+            (v * v + Real::constant(1.0)).ln() / v.exp() + v.tanh() * v.sigmoid()
+                - v.erf() * (v * v).sqrt()
+        };
         let h = 1e-6;
         let slope = (f(x(0.7 + h)).value - f(x(0.7 - h)).value) / (2.0 * h);
         assert!((f(x(0.7)).tangent - slope).abs() < 1e-8);
@@ -357,9 +460,17 @@ mod tests {
         assert!((y.value - 1e5f64.sqrt()).abs() < 1e-9);
         // From 1e-5 up to 1.01e-3, never below.
         assert!(y.bound > 0.9 * y.value && y.bound < y.value, "{}", y.bound);
-        let narrow = Real { tangent: 1.0, ..Real::within(4.0, 1e-6) }.inverse_root(1e-5);
+        let narrow = Real {
+            tangent: 1.0,
+            ..Real::within(4.0, 1e-6)
+        }
+        .inverse_root(1e-5);
         assert!((narrow.tangent + 0.0625).abs() < 1e-12);
-        assert!((narrow.bound - (0.0625e-6 + 7.5 * U * 0.5)).abs() < 1e-9, "{}", narrow.bound);
+        assert!(
+            (narrow.bound - (0.0625e-6 + 7.5 * U * 0.5)).abs() < 1e-9,
+            "{}",
+            narrow.bound
+        );
     }
 
     #[test]

@@ -36,7 +36,11 @@ fn bounded(found: &[Adjoint]) -> Vec<Slope> {
         let size = a.size + shared;
         let bound = UNITS * U * size + a.error.min(CARRIED * a.whole);
         // f64 rounds 2²⁹ times finer, what it saves too.
-        Slope { value: a.value, bound, double: DOUBLE * size + f64::EPSILON / U * a.error }
+        Slope {
+            value: a.value,
+            bound,
+            double: DOUBLE * size + f64::EPSILON / U * a.error,
+        }
     };
     found.iter().map(one).collect()
 }
@@ -56,12 +60,22 @@ impl Traced {
     pub fn of(inputs: &[Vec<Real>], define: impl FnOnce(&[Vec<Real>]) -> Vec<Vec<Real>>) -> Traced {
         let (mut firsts, counts) = (Vec::new(), inputs.iter().map(Vec::len).collect());
         let (results, tape) = recorded(|| {
-            let leaves: Vec<Vec<Real>> =
-                inputs.iter().map(|input| input.iter().map(|x| x.leaf()).collect::<Vec<_>>()).collect();
-            firsts = leaves.iter().map(|input| input.first().map_or(0, |x| x.node)).collect();
+            let leaves: Vec<Vec<Real>> = inputs
+                .iter()
+                .map(|input| input.iter().map(|x| x.leaf()).collect::<Vec<_>>())
+                .collect();
+            firsts = leaves
+                .iter()
+                .map(|input| input.first().map_or(0, |x| x.node))
+                .collect();
             define(&leaves)
         });
-        Traced { results, firsts, counts, tape }
+        Traced {
+            results,
+            firsts,
+            counts,
+            tape,
+        }
     }
 
     /// The gradient of Σ weight · element of result number `output`, to each input; none if the tape did not suffice.
@@ -72,8 +86,13 @@ impl Traced {
 
     /// The same of results whose nodes are known.
     pub fn gradients_from(&self, nodes: &[u32], weights: &[f64]) -> Option<Vec<Vec<Slope>>> {
-        let found = self.tape.as_ref()?.sweep(nodes.iter().copied().zip(weights.iter().copied()));
-        let of = |(&first, &count): (&u32, &usize)| bounded(&found[first as usize..first as usize + count]);
+        let found = self
+            .tape
+            .as_ref()?
+            .sweep(nodes.iter().copied().zip(weights.iter().copied()));
+        let of = |(&first, &count): (&u32, &usize)| {
+            bounded(&found[first as usize..first as usize + count])
+        };
         Some(self.firsts.iter().zip(&self.counts).map(of).collect())
     }
 
@@ -83,7 +102,10 @@ impl Traced {
         let of = |(&first, &count): (&u32, &usize)| match &self.tape {
             Some(tape) if node != 0 => {
                 let leaves = tape.reached(node, first..first + count as u32);
-                leaves.into_iter().map(|leaf| (leaf - first) as usize).collect()
+                leaves
+                    .into_iter()
+                    .map(|leaf| (leaf - first) as usize)
+                    .collect()
             }
             _ => Vec::new(),
         };
@@ -104,16 +126,33 @@ mod tests {
         let f = |x: &[Real]| {
             let (a, b) = (x[0], x[1]);
             let quotient = (a * a + Real::constant(1.0)).ln() / b.exp();
-            vec![quotient + a.tanh() * b.sigmoid() - b.erf() * (a * a + b * b).sqrt(), -a - b.relu()]
+            vec![
+                quotient + a.tanh() * b.sigmoid() - b.erf() * (a * a + b * b).sqrt(),
+                -a - b.relu(),
+            ]
         };
         let (at, weights) = ([0.7, 0.4], [1.5, -2.0]);
         let traced = Traced::of(&[reals(&at)], |x| vec![f(&x[0])]);
         let slopes = &traced.gradients(0, &weights).expect("it is short")[0];
         for (i, slope) in slopes.iter().enumerate() {
-            let along: Vec<Real> = (0..2).map(|j| Real::input(at[j], f64::from(u8::from(i == j)))).collect();
-            let expected: f64 = f(&along).iter().zip(weights).map(|(y, w)| w * y.tangent).sum();
-            assert!((slope.value - expected).abs() < 1e-14, "{i}: {} {expected}", slope.value);
-            assert!(slope.bound > 0.0 && slope.bound < 1e-3, "{i}: {}", slope.bound);
+            let along: Vec<Real> = (0..2)
+                .map(|j| Real::input(at[j], f64::from(u8::from(i == j))))
+                .collect();
+            let expected: f64 = f(&along)
+                .iter()
+                .zip(weights)
+                .map(|(y, w)| w * y.tangent)
+                .sum();
+            assert!(
+                (slope.value - expected).abs() < 1e-14,
+                "{i}: {} {expected}",
+                slope.value
+            );
+            assert!(
+                slope.bound > 0.0 && slope.bound < 1e-3,
+                "{i}: {}",
+                slope.bound
+            );
         }
         assert_eq!(traced.sources(0, 1), [[0, 1]]);
     }
@@ -130,6 +169,9 @@ mod tests {
         let bound = slopes[1][0].bound;
         assert!(bound > U * 3.7 && bound < 1e-4, "{bound}");
         // To x both terms are as large as w, and so is the rounding of their difference.
-        assert!(slopes[0][0].value == 0.0 && slopes[0][0].bound > UNITS * U * 2.0, "{slopes:?}");
+        assert!(
+            slopes[0][0].value == 0.0 && slopes[0][0].bound > UNITS * U * 2.0,
+            "{slopes:?}"
+        );
     }
 }

@@ -23,7 +23,11 @@ pub struct Partial {
 impl Partial {
     /// One that f32 holds exactly.
     pub fn exact(value: f64) -> Partial {
-        Partial { value, bound: 0.0, size: value.abs() }
+        Partial {
+            value,
+            bound: 0.0,
+            size: value.abs(),
+        }
     }
 }
 
@@ -99,7 +103,12 @@ pub fn node<const N: usize>(operands: [(u32, Partial); N]) -> u32 {
     with(|tape| {
         for (from, partial) in operands.into_iter().filter(|(from, _)| *from != 0) {
             let Partial { value, bound, size } = partial;
-            tape.edges.push(Edge { value, bound: bound as f32, size: size as f32, from });
+            tape.edges.push(Edge {
+                value,
+                bound: bound as f32,
+                size: size as f32,
+                from,
+            });
         }
         tape.end()
     })
@@ -127,18 +136,31 @@ fn with(f: impl FnOnce(&mut Tape) -> u32) -> u32 {
 impl Tape {
     fn end(&mut self) -> u32 {
         if self.edges.len() > MOST || self.terms.len() > 2 * MOST || self.ends.len() > MOST {
-            *self = Tape { full: true, ..Tape::default() };
+            *self = Tape {
+                full: true,
+                ..Tape::default()
+            };
             return 0;
         }
-        self.ends.push(End { edges: self.edges.len() as u32, terms: self.terms.len() as u32 });
+        self.ends.push(End {
+            edges: self.edges.len() as u32,
+            terms: self.terms.len() as u32,
+        });
         self.ends.len() as u32
     }
 
     /// Operands of node number `index + 1`.
     fn operands(&self, index: usize) -> (&[Edge], &[u32]) {
-        let begin = if index == 0 { End::default() } else { self.ends[index - 1] };
+        let begin = if index == 0 {
+            End::default()
+        } else {
+            self.ends[index - 1]
+        };
         let end = self.ends[index];
-        (&self.edges[begin.edges as usize..end.edges as usize], &self.terms[begin.terms as usize..end.terms as usize])
+        (
+            &self.edges[begin.edges as usize..end.edges as usize],
+            &self.terms[begin.terms as usize..end.terms as usize],
+        )
     }
 
     /// The derivatives of Σ weight · node over `results` with respect to all nodes, by number.
@@ -179,14 +201,21 @@ impl Tape {
     pub fn reached(&self, node: u32, wanted: std::ops::Range<u32>) -> Vec<u32> {
         let mut seen = vec![false; self.ends.len() + 1];
         seen[node as usize] = node != 0;
-        for index in (0..self.ends.len()).rev().filter(|&index| index < node as usize) {
+        for index in (0..self.ends.len())
+            .rev()
+            .filter(|&index| index < node as usize)
+        {
             if seen[index + 1] {
                 let (edges, terms) = self.operands(index);
-                edges.iter().for_each(|edge| seen[edge.from as usize] = true);
+                edges
+                    .iter()
+                    .for_each(|edge| seen[edge.from as usize] = true);
                 terms.iter().for_each(|&term| seen[term as usize] = true);
             }
         }
-        wanted.filter(|&leaf| seen.get(leaf as usize) == Some(&true)).collect()
+        wanted
+            .filter(|&leaf| seen.get(leaf as usize) == Some(&true))
+            .collect()
     }
 }
 
@@ -201,14 +230,40 @@ mod tests {
             let exact = Partial::exact;
             // y = 3 a − 2 b, z = (1 ± 0.5) y + a, of a factor that is 1 of 4 − 3.
             let y = node([(a, exact(3.0)), (b, exact(-2.0))]);
-            let z = node([(y, Partial { value: 1.0, bound: 0.5, size: 7.0 }), (0, exact(9.0))]);
+            let z = node([
+                (
+                    y,
+                    Partial {
+                        value: 1.0,
+                        bound: 0.5,
+                        size: 7.0,
+                    },
+                ),
+                (0, exact(9.0)),
+            ]);
             [a, b, sum(&[z, a])]
         });
         let tape = tape.expect("it is short");
         let [a, b, sum] = nodes;
         let found = tape.sweep([(sum, 2.0), (0, 5.0)]);
-        assert_eq!(found[a as usize], Adjoint { value: 8.0, size: 8.0, error: 3.0, whole: 44.0 });
-        assert_eq!(found[b as usize], Adjoint { value: -4.0, size: 4.0, error: 2.0, whole: 28.0 });
+        assert_eq!(
+            found[a as usize],
+            Adjoint {
+                value: 8.0,
+                size: 8.0,
+                error: 3.0,
+                whole: 44.0
+            }
+        );
+        assert_eq!(
+            found[b as usize],
+            Adjoint {
+                value: -4.0,
+                size: 4.0,
+                error: 2.0,
+                whole: 28.0
+            }
+        );
         assert_eq!(tape.reached(sum, 1..3), [1, 2]);
     }
 

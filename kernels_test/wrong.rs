@@ -29,12 +29,19 @@ impl Tally {
     /// One more element: `error` of `bound`, or of what is `likely`. What is not finite is wrong, a bound too.
     pub fn add(&mut self, error: f64, bound: f64, likely: f64) {
         let finite = error.is_finite() && bound.is_finite();
-        let share = if finite { error / (bound + FLOOR) } else { f64::INFINITY };
+        let share = if finite {
+            error / (bound + FLOOR)
+        } else {
+            f64::INFINITY
+        };
         self.wrong += usize::from(share > 1.0);
         if self.worst.is_none_or(|(_, worst)| share > worst) {
             self.worst = Some((self.count, share));
         }
-        self.shares = self.shares.worst(Shares { bound: share, likely: error / (likely + FLOOR) });
+        self.shares = self.shares.worst(Shares {
+            bound: share,
+            likely: error / (likely + FLOOR),
+        });
         self.count += 1;
     }
 
@@ -51,15 +58,29 @@ impl Tally {
 
     /// The element that is the furthest off, wrong or not; none of none.
     pub fn worst(&self) -> Option<Wrong> {
-        self.worst.map(|(element, share)| Wrong { element, share, wrong: self.wrong, count: self.count })
+        self.worst.map(|(element, share)| Wrong {
+            element,
+            share,
+            wrong: self.wrong,
+            count: self.count,
+        })
     }
 }
 
 impl Wrong {
     /// `1,416 times the bound; 1 of 1,024 elements wrong`.
     pub fn extent(&self) -> String {
-        let all = if self.count == 1 { "element" } else { "elements" };
-        format!("{}; {} of {} {all} wrong", times(self.share), thousands(self.wrong), thousands(self.count))
+        let all = if self.count == 1 {
+            "element"
+        } else {
+            "elements"
+        };
+        format!(
+            "{}; {} of {} {all} wrong",
+            times(self.share),
+            thousands(self.wrong),
+            thousands(self.count)
+        )
     }
 }
 
@@ -120,22 +141,55 @@ mod tests {
             tally.add(error, 1.0, 1.0);
         }
         let wrong = tally.clone().end().expect_err("three are over the bound");
-        assert_eq!(wrong, Wrong { element: 2, share: 7.0, wrong: 3, count: 4 });
-        assert_eq!(wrong.extent(), "7.00 times the bound; 3 of 4 elements wrong");
+        assert_eq!(
+            wrong,
+            Wrong {
+                element: 2,
+                share: 7.0,
+                wrong: 3,
+                count: 4
+            }
+        );
+        assert_eq!(
+            wrong.extent(),
+            "7.00 times the bound; 3 of 4 elements wrong"
+        );
         tally.add(f64::NAN, 1.0, 1.0);
-        assert_eq!(tally.end().map_err(|w| w.element), Err(4), "what is not finite is the worst");
+        assert_eq!(
+            tally.end().map_err(|w| w.element),
+            Err(4),
+            "what is not finite is the worst"
+        );
         let mut tally = Tally::default();
         tally.add(0.0, f64::INFINITY, 1.0);
-        assert!(tally.end().is_err(), "a bound without end would let everything pass");
+        assert!(
+            tally.end().is_err(),
+            "a bound without end would let everything pass"
+        );
     }
 
     #[test]
     fn numbers_and_places_read_well() {
         assert_eq!(times(1415.715), "1,416 times the bound");
-        assert_eq!((times(2.5).as_str(), times(1e20).as_str()), ("2.50 times the bound", "1e20 times the bound"));
-        assert_eq!(["0", "12", "1,024", "1,000,000"].map(String::from), [0, 12, 1024, 1_000_000].map(thousands));
+        assert_eq!(
+            (times(2.5).as_str(), times(1e20).as_str()),
+            ("2.50 times the bound", "1e20 times the bound")
+        );
+        assert_eq!(
+            ["0", "12", "1,024", "1,000,000"].map(String::from),
+            [0, 12, 1024, 1_000_000].map(thousands)
+        );
         assert_eq!(place(23, &[2, 3, 4]), "element 23 ([1, 2, 3] of [2, 3, 4])");
-        assert_eq!((place(3, &[4]), place(0, &[])), ("element 3".into(), "element 0".into()));
-        assert_eq!((bits(1.5), exact(1.25)), ("1.5 (0x3fc00000)".into(), "1.250000000e0 (0x3fa00000)".into()));
+        assert_eq!(
+            (place(3, &[4]), place(0, &[])),
+            ("element 3".into(), "element 0".into())
+        );
+        assert_eq!(
+            (bits(1.5), exact(1.25)),
+            (
+                "1.5 (0x3fc00000)".into(),
+                "1.250000000e0 (0x3fa00000)".into()
+            )
+        );
     }
 }

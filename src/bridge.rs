@@ -87,15 +87,28 @@ impl Bridge {
     /// # Errors
     /// [`Error::Config`] if `steps` is 0, ϑ or η not above 0, a number not finite, a β outside (0, 1), or when
     /// ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
-    pub fn new(theta: f64, eta: f64, target: Target, steps: usize, spacing: Spacing) -> Result<Bridge> {
+    pub fn new(
+        theta: f64,
+        eta: f64,
+        target: Target,
+        steps: usize,
+        spacing: Spacing,
+    ) -> Result<Bridge> {
         if !(1..=MOST_STEPS).contains(&steps) {
-            return refuse(format!("the bridge has steps = {steps}, but needs 1 to {MOST_STEPS}"));
+            return refuse(format!(
+                "the bridge has steps = {steps}, but needs 1 to {MOST_STEPS}"
+            ));
         }
         positive("theta", theta)?;
         positive("eta", eta)?;
-        positive("the stationary variance eta^2 / (2 theta)", eta * eta / (2.0 * theta))?;
+        positive(
+            "the stationary variance eta^2 / (2 theta)",
+            eta * eta / (2.0 * theta),
+        )?;
         if !target.is_finite() {
-            return refuse(format!("target = {target} must be one finite number, or one for each channel"));
+            return refuse(format!(
+                "target = {target} must be one finite number, or one for each channel"
+            ));
         }
         let beta = spacing.betas(theta, steps)?;
         let mut log_alpha_bar = vec![0.0];
@@ -111,7 +124,15 @@ impl Bridge {
                 alpha_bar[steps]
             ));
         }
-        Ok(Bridge { theta, eta, target, delta, beta, log_alpha_bar, alpha_bar })
+        Ok(Bridge {
+            theta,
+            eta,
+            target,
+            delta,
+            beta,
+            log_alpha_bar,
+            alpha_bar,
+        })
     }
 
     /// T, the number of steps.
@@ -161,7 +182,10 @@ impl Bridge {
 
     /// The forward marginal at level t in 0..=T: `z_t = z* + √ᾱ_t (z_0 − z*) + √(v (1 − ᾱ_t)) ε`.
     pub fn forward(&self, t: usize) -> Marginal {
-        Marginal { signal: self.alpha_bar[t].sqrt(), noise: (self.stationary_variance() * self.lost(t)).sqrt() }
+        Marginal {
+            signal: self.alpha_bar[t].sqrt(),
+            noise: (self.stationary_variance() * self.lost(t)).sqrt(),
+        }
     }
 
     /// The bridge: z_s given z_0 and z_t for 0 ≤ s < t (E1).
@@ -186,7 +210,10 @@ impl Bridge {
     /// Mean of z_{t−1} given z_t and the noise (E3): `μ_θ = z* + (z_t − z* − √(v / (1 − ᾱ_t)) β_t ε_θ) / √α_t`.
     pub fn reverse_mean(&self, t: usize) -> Affine {
         let z = (1.0 - self.beta(t)).sqrt().recip();
-        Affine { z, net: -z * self.beta(t) * (self.stationary_variance() / self.lost(t)).sqrt() }
+        Affine {
+            z,
+            net: -z * self.beta(t) * (self.stationary_variance() / self.lost(t)).sqrt(),
+        }
     }
 
     /// Variance of z_{t−1} given z_t; with [`ReverseVariance::Bridge`] 0 at t = 1.
@@ -206,8 +233,14 @@ impl Bridge {
     pub fn predict_z0(&self, t: usize, prediction: Prediction) -> Affine {
         let Marginal { signal, noise } = self.forward(t);
         match prediction {
-            Prediction::Noise => Affine { z: signal.recip(), net: -noise / signal },
-            Prediction::Velocity => Affine { z: signal, net: -noise },
+            Prediction::Noise => Affine {
+                z: signal.recip(),
+                net: -noise / signal,
+            },
+            Prediction::Velocity => Affine {
+                z: signal,
+                net: -noise,
+            },
         }
     }
 
@@ -215,15 +248,19 @@ impl Bridge {
     pub fn predict_eps(&self, t: usize, prediction: Prediction) -> Affine {
         match prediction {
             Prediction::Noise => Affine { z: 0.0, net: 1.0 },
-            Prediction::Velocity => {
-                Affine { z: (self.lost(t) / self.stationary_variance()).sqrt(), net: self.alpha_bar[t].sqrt() }
-            }
+            Prediction::Velocity => Affine {
+                z: (self.lost(t) / self.stationary_variance()).sqrt(),
+                net: self.alpha_bar[t].sqrt(),
+            },
         }
     }
 
     /// The training target of [`Prediction::Velocity`]: `V = √ᾱ_t ε − √(1 − ᾱ_t) (z_0 − z*) / √v`.
     pub fn velocity(&self, t: usize) -> Velocity {
-        Velocity { eps: self.alpha_bar[t].sqrt(), z0: -(self.lost(t) / self.stationary_variance()).sqrt() }
+        Velocity {
+            eps: self.alpha_bar[t].sqrt(),
+            z0: -(self.lost(t) / self.stationary_variance()).sqrt(),
+        }
     }
 
     /// The weight of ‖ε − ε_θ‖² in L_t, eq. (4): with it, the term is the KL of the two reverse Gaussians (E6).
@@ -248,7 +285,8 @@ impl Bridge {
     /// per dimension; 1 for unit-variance data about z*.
     pub fn terminal_kl(&self, second_moment: f64) -> f64 {
         let alpha_bar = self.alpha_bar[self.steps()];
-        0.5 * (alpha_bar * (second_moment / self.stationary_variance() - 1.0) - (-alpha_bar).ln_1p())
+        0.5 * (alpha_bar * (second_moment / self.stationary_variance() - 1.0)
+            - (-alpha_bar).ln_1p())
     }
 
     /// 1 − ᾱ_t without cancellation.
@@ -265,7 +303,11 @@ impl Bridge {
     /// a = ᾱ_t / ᾱ_s and 1 − a.
     #[track_caller]
     fn stride(&self, s: usize, t: usize) -> (f64, f64) {
-        assert!(s < t && t <= self.steps(), "bridge: no step from level {t} to {s} of {}", self.steps());
+        assert!(
+            s < t && t <= self.steps(),
+            "bridge: no step from level {t} to {s} of {}",
+            self.steps()
+        );
         let log = self.log_alpha_bar[t] - self.log_alpha_bar[s];
         (log.exp(), -log.exp_m1())
     }

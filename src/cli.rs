@@ -136,7 +136,13 @@ enum PrecisionFlag {
 
 impl From<DeviceFlags> for Device {
     fn from(flags: DeviceFlags) -> Device {
-        let DeviceFlags { adapter, gpu_memory, tune, no_tune, precision } = flags;
+        let DeviceFlags {
+            adapter,
+            gpu_memory,
+            tune,
+            no_tune,
+            precision,
+        } = flags;
         let prefer = match (tune, no_tune) {
             (true, _) => Prefer::Measured,
             (_, true) => Prefer::Rule,
@@ -146,7 +152,13 @@ impl From<DeviceFlags> for Device {
             PrecisionFlag::F32 => Precision::F32,
             PrecisionFlag::F16 => Precision::F16,
         };
-        Device { adapter, memory_mib: gpu_memory, profile: false, prefer, precision }
+        Device {
+            adapter,
+            memory_mib: gpu_memory,
+            profile: false,
+            prefer,
+            precision,
+        }
     }
 }
 
@@ -237,7 +249,11 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Adapters { json } => adapters::run(json),
-            Command::Presets { name: Some(name), summary: true, sets } => summary::run(&name, &sets),
+            Command::Presets {
+                name: Some(name),
+                summary: true,
+                sets,
+            } => summary::run(&name, &sets),
             Command::Presets { name, sets, .. } => presets::run(name.as_deref(), &sets),
             Command::Schedule(flags) => flags.run(),
             Command::Data(flags) => flags.run(),
@@ -249,9 +265,17 @@ impl Cli {
             Command::Reproduce(flags) => flags.run(),
             Command::Evaluate(flags) => flags.run(),
             Command::Export(flags) => flags.run(),
-            Command::Figures(FigureFlags { run, out, seed, device }) => {
-                toy_figures::run(&FigureArgs { run, out, seed, device: device.into() })
-            }
+            Command::Figures(FigureFlags {
+                run,
+                out,
+                seed,
+                device,
+            }) => toy_figures::run(&FigureArgs {
+                run,
+                out,
+                seed,
+                device: device.into(),
+            }),
             Command::Conformance(flags) => flags.run(),
             Command::Bench(flags) => flags.run(),
             Command::BenchStartup { adapter, cache } => startup::child(&adapter, &cache),
@@ -263,8 +287,25 @@ impl Cli {
 
 impl From<TrainFlags> for TrainArgs {
     fn from(flags: TrainFlags) -> TrainArgs {
-        let TrainFlags { preset, out, steps, seed, mut sets, resume, allow_bad_terminal, .. } = flags;
-        let TrainFlags { stage, data, size, reading, from, device, .. } = flags;
+        let TrainFlags {
+            preset,
+            out,
+            steps,
+            seed,
+            mut sets,
+            resume,
+            allow_bad_terminal,
+            ..
+        } = flags;
+        let TrainFlags {
+            stage,
+            data,
+            size,
+            reading,
+            from,
+            device,
+            ..
+        } = flags;
         let reading = reading.into();
         let (stage, device) = (stage.map(Stage::from), device.into());
         sets.extend(seed.map(|n| format!("seed={n}")));
@@ -293,11 +334,17 @@ const MOST: usize = 10_000_000;
 /// `--count` of samples or fillings.
 fn count_of(value: Option<usize>) -> Result<Option<usize>> {
     if let Some(count) = value.filter(|&count| count > MOST) {
-        return Err(Error::Usage(format!("--count {count}: at most {MOST} at once; give more runs a --seed each")));
+        return Err(Error::Usage(format!(
+            "--count {count}: at most {MOST} at once; give more runs a --seed each"
+        )));
     }
     at_least_one("--count", value)
 }
 
 fn at_least_one(flag: &str, value: Option<usize>) -> Result<Option<usize>> {
-    if value == Some(0) { Err(Error::Usage(format!("{flag} must be at least 1"))) } else { Ok(value) }
+    if value == Some(0) {
+        Err(Error::Usage(format!("{flag} must be at least 1")))
+    } else {
+        Ok(value)
+    }
 }

@@ -18,7 +18,10 @@ pub use images::{Activations, DataConfig, ImagesConfig, Resize};
 pub use joint::JointConfig;
 pub(crate) use keys::nearest;
 pub use load::Experiment;
-pub use models::{CodebookRule, Distance, GumbelConfig, Output, PixelCnnConfig, Quantiser, UNetConfig, VqVaeConfig};
+pub use models::{
+    CodebookRule, Distance, GumbelConfig, Output, PixelCnnConfig, Quantiser, UNetConfig,
+    VqVaeConfig,
+};
 pub use prior::PriorConfig;
 use serde::{Deserialize, Serialize};
 pub use source::{Kind, Source, decode};
@@ -30,18 +33,46 @@ use crate::error::Result;
 
 /// Presets in the program: name, what it is, its TOML.
 pub const PRESETS: [(&str, &str, &str); 13] = [
-    ("toy", "the toy bridge of section 4.1, 12,000 steps", include_str!("../presets/toy.toml")),
-    ("toy-quick", "the same, shortened to 2,500 steps", include_str!("../presets/toy-quick.toml")),
-    ("toy-joint", "the toy with codes learnt from a random start", include_str!("../presets/toy-joint.toml")),
-    ("cifar10", "CIFAR-10 at the paper's sizes", include_str!("../presets/cifar10.toml")),
-    ("cifar10-small", "CIFAR-10 at a size for two CPU cores", include_str!("../presets/cifar10-small.toml")),
-    ("cifar10-paper", "cifar10 with the paper's own diffusion prior", include_str!("../presets/cifar10-paper.toml")),
+    (
+        "toy",
+        "the toy bridge of section 4.1, 12,000 steps",
+        include_str!("../presets/toy.toml"),
+    ),
+    (
+        "toy-quick",
+        "the same, shortened to 2,500 steps",
+        include_str!("../presets/toy-quick.toml"),
+    ),
+    (
+        "toy-joint",
+        "the toy with codes learnt from a random start",
+        include_str!("../presets/toy-joint.toml"),
+    ),
+    (
+        "cifar10",
+        "CIFAR-10 at the paper's sizes",
+        include_str!("../presets/cifar10.toml"),
+    ),
+    (
+        "cifar10-small",
+        "CIFAR-10 at a size for two CPU cores",
+        include_str!("../presets/cifar10-small.toml"),
+    ),
+    (
+        "cifar10-paper",
+        "cifar10 with the paper's own diffusion prior",
+        include_str!("../presets/cifar10-paper.toml"),
+    ),
     (
         "cifar10-small-paper",
         "cifar10-small with the paper's kind of diffusion prior",
         include_str!("../presets/cifar10-small-paper.toml"),
     ),
-    ("mini-imagenet", "mini-ImageNet at the paper's sizes", include_str!("../presets/mini-imagenet.toml")),
+    (
+        "mini-imagenet",
+        "mini-ImageNet at the paper's sizes",
+        include_str!("../presets/mini-imagenet.toml"),
+    ),
     (
         "mini-imagenet-small",
         "mini-ImageNet at a size for two CPU cores",
@@ -57,7 +88,11 @@ pub const PRESETS: [(&str, &str, &str); 13] = [
         "mini-imagenet-small with the paper's kind of diffusion prior",
         include_str!("../presets/mini-imagenet-small-paper.toml"),
     ),
-    ("images", "your own pictures, 32×32, at the sizes of cifar10", include_str!("../presets/images.toml")),
+    (
+        "images",
+        "your own pictures, 32×32, at the sizes of cifar10",
+        include_str!("../presets/images.toml"),
+    ),
     (
         "images-small",
         "your own pictures, 32×32, at a size for two CPU cores",
@@ -106,9 +141,18 @@ pub struct BridgeConfig {
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        let spacing = Spacing::Constant { total_time: TOTAL_TIME };
+        let spacing = Spacing::Constant {
+            total_time: TOTAL_TIME,
+        };
         let (target, reverse_variance) = (Target::Scalar(0.0), ReverseVariance::Bridge);
-        BridgeConfig { steps: 50, theta: 2.0, eta: 0.1, target, reverse_variance, spacing }
+        BridgeConfig {
+            steps: 50,
+            theta: 2.0,
+            eta: 0.1,
+            target,
+            reverse_variance,
+            spacing,
+        }
     }
 }
 
@@ -118,7 +162,13 @@ impl BridgeConfig {
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) naming the number that is wrong.
     pub fn build(&self) -> Result<Bridge> {
-        Bridge::new(self.theta, self.eta, self.target.clone(), self.steps, self.spacing)
+        Bridge::new(
+            self.theta,
+            self.eta,
+            self.target.clone(),
+            self.steps,
+            self.spacing,
+        )
     }
 }
 
@@ -159,7 +209,13 @@ impl DenoiserOutput {
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        DenoiserConfig { channels: 12, blocks: 6, kernel: 5, features: 5, prediction: DenoiserOutput::Preconditioned }
+        DenoiserConfig {
+            channels: 12,
+            blocks: 6,
+            kernel: 5,
+            features: 5,
+            prediction: DenoiserOutput::Preconditioned,
+        }
     }
 }
 
@@ -306,7 +362,11 @@ impl Default for TrainConfig {
             clip: 0.3,
             ema: 0.999,
             loss: LossWeight::Preconditioned,
-            levels: Levels::Bump { centre: 0.6, width: 0.18, floor: 0.15 },
+            levels: Levels::Bump {
+                centre: 0.6,
+                width: 0.18,
+                floor: 0.15,
+            },
             checkpoint_every: 1000,
             log_every: 50,
         }

@@ -16,7 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What a panic said that was caught.
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 /// Most characters of a message. A longer one carries foreign text, and loses characters from its middle: what to do
@@ -38,7 +39,11 @@ pub fn excerpt(text: &str) -> String {
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
     }
     let count = line.chars().count();
     if count <= LONGEST {
@@ -147,7 +152,10 @@ impl Error {
 
     /// An [`Error::Checkpoint`] for `path`.
     pub fn checkpoint(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
-        Error::Checkpoint { path: path.as_ref().to_path_buf(), what: what.into() }
+        Error::Checkpoint {
+            path: path.as_ref().to_path_buf(),
+            what: what.into(),
+        }
     }
 }
 
@@ -172,7 +180,9 @@ impl Error {
             | Error::Conformance(what)
             | Error::Interrupted { what, .. } => f.write_str(what),
             Error::Checkpoint { path, what } => write!(f, "{}: {what}", path.display()),
-            Error::Io { path, source } => write!(f, "{}: {source}{}", path.display(), remedy(source.kind())),
+            Error::Io { path, source } => {
+                write!(f, "{}: {source}{}", path.display(), remedy(source.kind()))
+            }
             Error::Locked(path) => {
                 write!(
                     f,
@@ -187,13 +197,17 @@ impl Error {
 /// What to do about trouble with a file, where its name does not say it already.
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room, and go on with --resume if it is a training",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; make room, and go on with --resume if it is a training"
+        }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; choose another place, or change its permissions"
         }
         ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
         ErrorKind::NotFound => "; check the name",
-        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => "; choose another name",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            "; choose another name"
+        }
         _ => "",
     }
 }
@@ -214,16 +228,26 @@ mod tests {
     #[test]
     fn messages_are_one_line_whatever_a_file_is_called_or_holds() {
         let error = Error::checkpoint("a\nb\u{1b}[2J", "holds `\r\u{85}`; é ✓");
-        assert_eq!(error.to_string(), "a\\nb\\u{1b}[2J: holds `\\r\\u{85}`; é ✓");
-        let long = Error::Data(format!("begins; {}; use another file", "é".repeat(1 << 20))).to_string();
-        assert!(long.starts_with("begins; é") && long.ends_with("; use another file"), "{long}");
+        assert_eq!(
+            error.to_string(),
+            "a\\nb\\u{1b}[2J: holds `\\r\\u{85}`; é ✓"
+        );
+        let long =
+            Error::Data(format!("begins; {}; use another file", "é".repeat(1 << 20))).to_string();
+        assert!(
+            long.starts_with("begins; é") && long.ends_with("; use another file"),
+            "{long}"
+        );
         assert_eq!(long.chars().count(), LONGEST + 1);
     }
 
     #[test]
     fn expected_panics_are_caught_with_their_text() {
         assert_eq!(catch_quietly(|| 3), Ok(3));
-        assert_eq!(catch_quietly(|| panic!("no such {}", "colour")), Err::<(), _>("no such colour".into()));
+        assert_eq!(
+            catch_quietly(|| panic!("no such {}", "colour")),
+            Err::<(), _>("no such colour".into())
+        );
         assert!(!EXPECTED.get());
     }
 

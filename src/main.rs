@@ -23,7 +23,10 @@ fn main() -> ExitCode {
 
 /// Mesa's device-select layer asks a Wayland compositor which GPU to put first, and complains on stderr where there is
 /// none. Adapters are chosen here by kind and name, so the layer is asked to stand aside.
-#[expect(unsafe_code, reason = "setting a variable is safe while no other thread runs, and none has been started yet")]
+#[expect(
+    unsafe_code,
+    reason = "setting a variable is safe while no other thread runs, and none has been started yet"
+)]
 fn quiet_device_selection() {
     // SAFETY: the first statement of `main`.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") }

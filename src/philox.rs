@@ -80,9 +80,16 @@ impl Stream {
     pub fn normal(&self, index: u32) -> f64 {
         let words = self.block(index / 4);
         let pair = (index as usize % 4) & !1;
-        let (u, angle) = (f64::from(unit(words[pair])), TAU * f64::from(unit(words[pair + 1])));
+        let (u, angle) = (
+            f64::from(unit(words[pair])),
+            TAU * f64::from(unit(words[pair + 1])),
+        );
         let radius = (-2.0 * u.ln()).sqrt();
-        if index.is_multiple_of(2) { radius * angle.cos() } else { radius * angle.sin() }
+        if index.is_multiple_of(2) {
+            radius * angle.cos()
+        } else {
+            radius * angle.sin()
+        }
     }
 
     /// Standard Gumbel: `−ln(−ln u)`. `argmax_k(x_k + gumbel_k)` is a draw from `softmax(x)`.
@@ -91,7 +98,10 @@ impl Stream {
     }
 
     fn block(&self, block: u32) -> [u32; 4] {
-        philox4x32([block, 0, self.step, self.stream], [self.seed as u32, (self.seed >> 32) as u32])
+        philox4x32(
+            [block, 0, self.step, self.stream],
+            [self.seed as u32, (self.seed >> 32) as u32],
+        )
     }
 }
 
@@ -105,15 +115,30 @@ fn unit(bits: u32) -> f32 {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { seed: 0x0123_4567_89ab_cdef, step: 7, stream: 3, first: 0 };
+    const STREAM: Stream = Stream {
+        seed: 0x0123_4567_89ab_cdef,
+        step: 7,
+        stream: 3,
+        first: 0,
+    };
 
     /// The published vectors of Random123 (`kat_vectors`, philox4x32 10).
     #[test]
     fn known_answers() {
-        let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344, 0xa409_3822, 0x299f_31d0];
+        let pi = [
+            0x243f_6a88,
+            0x85a3_08d3,
+            0x1319_8a2e,
+            0x0370_7344,
+            0xa409_3822,
+            0x299f_31d0,
+        ];
         for (input, output) in [
             ([0; 6], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
-            ([u32::MAX; 6], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+            (
+                [u32::MAX; 6],
+                [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd],
+            ),
             (pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]),
         ] {
             let [c0, c1, c2, c3, k0, k1] = input;
@@ -132,13 +157,24 @@ mod tests {
     #[test]
     fn every_field_changes_the_numbers() {
         let others = [
-            Stream { seed: STREAM.seed + 1, ..STREAM },
-            Stream { seed: STREAM.seed ^ (1 << 40), ..STREAM },
+            Stream {
+                seed: STREAM.seed + 1,
+                ..STREAM
+            },
+            Stream {
+                seed: STREAM.seed ^ (1 << 40),
+                ..STREAM
+            },
             Stream { step: 8, ..STREAM },
-            Stream { stream: 4, ..STREAM },
+            Stream {
+                stream: 4,
+                ..STREAM
+            },
         ];
         for other in others {
-            let same = (0..256).filter(|&i| other.bits(i) == STREAM.bits(i)).count();
+            let same = (0..256)
+                .filter(|&i| other.bits(i) == STREAM.bits(i))
+                .count();
             assert_eq!(same, 0, "{other:?}");
         }
     }
@@ -162,8 +198,14 @@ mod tests {
     fn below_is_in_range_and_flat() {
         let mut counts = [0u32; 7];
         (0..70_000).for_each(|i| counts[STREAM.below(i, 7) as usize] += 1);
-        let chi2: f64 = counts.iter().map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4).sum();
-        assert!(chi2 < 22.5, "χ² = {chi2} with 6 degrees of freedom (0.1 %: 22.5)");
+        let chi2: f64 = counts
+            .iter()
+            .map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4)
+            .sum();
+        assert!(
+            chi2 < 22.5,
+            "χ² = {chi2} with 6 degrees of freedom (0.1 %: 22.5)"
+        );
         assert!((0..1000).all(|i| STREAM.below(i, 1) == 0));
     }
 
@@ -171,7 +213,10 @@ mod tests {
     fn normals_have_the_right_moments() {
         let n = 100_000u32;
         let moment = |p: i32| (0..n).map(|i| STREAM.normal(i).powi(p)).sum::<f64>() / f64::from(n);
-        let lag = (0..n - 1).map(|i| STREAM.normal(i) * STREAM.normal(i + 1)).sum::<f64>() / f64::from(n - 1);
+        let lag = (0..n - 1)
+            .map(|i| STREAM.normal(i) * STREAM.normal(i + 1))
+            .sum::<f64>()
+            / f64::from(n - 1);
         // Four standard errors each: Var x = 1, Var x² = 2, Var x³ = 15, Var x⁴ = 96.
         for (name, value, expected, variance) in [
             ("mean", moment(1), 0.0, 1.0),
@@ -181,7 +226,10 @@ mod tests {
             ("neighbours", lag, 0.0, 1.0),
         ] {
             let bound = 4.0 * f64::sqrt(variance / f64::from(n));
-            assert!((value - expected).abs() < bound, "{name}: {value}, not {expected} ± {bound}");
+            assert!(
+                (value - expected).abs() < bound,
+                "{name}: {value}, not {expected} ± {bound}"
+            );
         }
     }
 
@@ -198,8 +246,14 @@ mod tests {
     fn gumbels_have_the_right_mean_and_variance() {
         let n = 100_000u32;
         let mean = (0..n).map(|i| STREAM.gumbel(i)).sum::<f64>() / f64::from(n);
-        let variance = (0..n).map(|i| (STREAM.gumbel(i) - mean).powi(2)).sum::<f64>() / f64::from(n);
+        let variance = (0..n)
+            .map(|i| (STREAM.gumbel(i) - mean).powi(2))
+            .sum::<f64>()
+            / f64::from(n);
         assert!((mean - 0.577_215_664_9).abs() < 0.016, "{mean}");
-        assert!((variance - std::f64::consts::PI.powi(2) / 6.0).abs() < 0.04, "{variance}");
+        assert!(
+            (variance - std::f64::consts::PI.powi(2) / 6.0).abs() < 0.04,
+            "{variance}"
+        );
     }
 }

@@ -10,8 +10,17 @@ use std::process::Command;
 /// Commands that read a data set for a model.
 const READERS: &[&str] = &["train", "evaluate", "reconstruct", "reproduce"];
 /// Commands that open an adapter.
-const DEVICE: &[&str] =
-    &["train", "sample", "inpaint", "chain", "reconstruct", "evaluate", "figures", "bench", "reproduce"];
+const DEVICE: &[&str] = &[
+    "train",
+    "sample",
+    "inpaint",
+    "chain",
+    "reconstruct",
+    "evaluate",
+    "figures",
+    "bench",
+    "reproduce",
+];
 
 /// Files and folders below `src`, the longest match counting, with the commands that print what stands there.
 const PRINTED_BY: &[(&str, &[&str])] = &[
@@ -30,7 +39,10 @@ const PRINTED_BY: &[(&str, &[&str])] = &[
     ("cli/schedule.rs", &["schedule"]),
     ("config/", &["train"]),
     ("data/cifar10.rs", &["data"]),
-    ("data/", &["train", "evaluate", "reconstruct", "reproduce", "data"]),
+    (
+        "data/",
+        &["train", "evaluate", "reconstruct", "reproduce", "data"],
+    ),
     ("error.rs", &["train"]),
     ("gpu/", DEVICE),
     ("main.rs", &["train"]),
@@ -50,7 +62,10 @@ const PRINTED_BY: &[(&str, &[&str])] = &[
     ("run/images/inpaint.rs", &["inpaint"]),
     ("run/images/mask", &["inpaint", "chain"]),
     ("run/images/mod.rs", &["train"]),
-    ("run/images/pictures.rs", &["sample", "inpaint", "reconstruct", "chain"]),
+    (
+        "run/images/pictures.rs",
+        &["sample", "inpaint", "reconstruct", "chain"],
+    ),
     ("run/images/reconstruct.rs", &["reconstruct"]),
     ("run/images/sample.rs", &["sample"]),
     ("run/images/sources.rs", &["train"]),
@@ -58,7 +73,19 @@ const PRINTED_BY: &[(&str, &[&str])] = &[
     ("run/inpaint.rs", &["inpaint"]),
     ("run/memory.rs", &["train"]),
     ("run/mod.rs", DEVICE),
-    ("run/product.rs", &["sample", "inpaint", "chain", "reconstruct", "evaluate", "figures", "export", "data"]),
+    (
+        "run/product.rs",
+        &[
+            "sample",
+            "inpaint",
+            "chain",
+            "reconstruct",
+            "evaluate",
+            "figures",
+            "export",
+            "data",
+        ],
+    ),
     ("run/reproduce", &["reproduce"]),
     ("run/run_dir.rs", &["train"]),
     ("run/sample.rs", &["sample"]),
@@ -73,15 +100,25 @@ const HIDDEN: [(&str, &str); 1] = [("pixelcnn-sampler", "sample")];
 /// The flags of every command, by its help.
 fn flags() -> BTreeMap<String, BTreeSet<String>> {
     let help = |arguments: &[&str]| {
-        let run = Command::new(env!("CARGO_BIN_EXE_dbvq-wgpu")).args(arguments).output().expect("the program runs");
+        let run = Command::new(env!("CARGO_BIN_EXE_dbvq-wgpu"))
+            .args(arguments)
+            .output()
+            .expect("the program runs");
         String::from_utf8(run.stdout).expect("its help is text")
     };
     let list = help(&["--help"]);
-    let commands = list.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands = list
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
-    let mut flags: BTreeMap<String, BTreeSet<String>> =
-        names.map(|name| (name.to_string(), named(&help(&[name, "--help"])))).collect();
+    let names = names
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help");
+    let mut flags: BTreeMap<String, BTreeSet<String>> = names
+        .map(|name| (name.to_string(), named(&help(&[name, "--help"]))))
+        .collect();
     for (flag, command) in HIDDEN {
         flags.entry(command.into()).or_default().insert(flag.into());
     }
@@ -92,10 +129,13 @@ fn flags() -> BTreeMap<String, BTreeSet<String>> {
 fn named(text: &str) -> BTreeSet<String> {
     let mut flags = BTreeSet::new();
     for (at, _) in text.match_indices("--") {
-        let name: String =
-            text[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-' || c.is_ascii_digit()).collect();
+        let name: String = text[at + 2..]
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '-' || c.is_ascii_digit())
+            .collect();
         let before = text[..at].chars().next_back();
-        if name.starts_with(|c: char| c.is_ascii_lowercase()) && before.is_none_or(|c| !c.is_alphanumeric() && c != '-')
+        if name.starts_with(|c: char| c.is_ascii_lowercase())
+            && before.is_none_or(|c| !c.is_alphanumeric() && c != '-')
         {
             flags.insert(name.trim_end_matches('-').to_string());
         }
@@ -147,7 +187,9 @@ fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|ending| ending == "rs")
+            && !path.ends_with("tests.rs")
+        {
             found.push(path);
         }
     }
@@ -156,33 +198,57 @@ fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 #[test]
 fn every_flag_that_a_message_names_is_on_its_command() {
     let flags = flags();
-    assert!(flags.len() > 10 && flags["train"].contains("resume"), "{flags:?}");
+    assert!(
+        flags.len() > 10 && flags["train"].contains("resume"),
+        "{flags:?}"
+    );
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for file in files {
-        let name = file.strip_prefix(&root).expect("below src").to_string_lossy().replace('\\', "/");
+        let name = file
+            .strip_prefix(&root)
+            .expect("below src")
+            .to_string_lossy()
+            .replace('\\', "/");
         let code = std::fs::read_to_string(&file).expect("a source file");
         for (line, text) in literals(&code) {
             for flag in named(&text) {
                 seen += 1;
                 // Flags of other programs.
                 let here = text.find(&format!("--{flag}"));
-                if ["cargo ", "python -m "].iter().any(|other| text.find(other).is_some_and(|at| Some(at) < here)) {
+                if ["cargo ", "python -m "]
+                    .iter()
+                    .any(|other| text.find(other).is_some_and(|at| Some(at) < here))
+                {
                     continue;
                 }
-                let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
-                if flags.iter().any(|(command, own)| words.contains(command.as_str()) && own.contains(&flag)) {
+                let words: BTreeSet<&str> = text
+                    .split(|c: char| !c.is_alphanumeric() && c != '-')
+                    .collect();
+                if flags
+                    .iter()
+                    .any(|(command, own)| words.contains(command.as_str()) && own.contains(&flag))
+                {
                     continue;
                 }
-                let matches = PRINTED_BY.iter().filter(|(begin, _)| name.starts_with(begin));
+                let matches = PRINTED_BY
+                    .iter()
+                    .filter(|(begin, _)| name.starts_with(begin));
                 let Some((_, commands)) = matches.max_by_key(|(begin, _)| begin.len()) else {
-                    wrong.push(format!("src/{name}:{line}: names --{flag}; add the file to PRINTED_BY"));
+                    wrong.push(format!(
+                        "src/{name}:{line}: names --{flag}; add the file to PRINTED_BY"
+                    ));
                     continue;
                 };
-                for command in commands.iter().filter(|command| !flags[**command].contains(&flag)) {
-                    wrong.push(format!("src/{name}:{line}: `{command}` has no --{flag}: {text}"));
+                for command in commands
+                    .iter()
+                    .filter(|command| !flags[**command].contains(&flag))
+                {
+                    wrong.push(format!(
+                        "src/{name}:{line}: `{command}` has no --{flag}: {text}"
+                    ));
                 }
             }
         }
@@ -195,7 +261,10 @@ fn every_flag_that_a_message_names_is_on_its_command() {
 fn literals_and_flags_are_found() {
     let code = "let a = \"x --one\"; // \"--no\"\nlet b = '\"'; let c = \"two \\\"--two-b\\\" a--b ---- --3\";\n/// \"--no\"\nfn f<'a>() { g(\"--four)\") }";
     let found = literals(code);
-    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 2, 4]);
+    assert_eq!(
+        found.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
+        [1, 2, 4]
+    );
     let all: Vec<String> = found.iter().flat_map(|(_, text)| named(text)).collect();
     assert_eq!(all, ["one", "two-b", "four"]);
 }

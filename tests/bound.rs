@@ -24,25 +24,39 @@ impl Law {
     fn toy() -> Law {
         let states = toy::fillings(&[]).into_iter().flatten().collect();
         let vectors = toy::centroids().as_flattened().to_vec();
-        Law { vectors, k: CODES, states, share: vec![1.0 / CHAINS as f64; CHAINS] }
+        Law {
+            vectors,
+            k: CODES,
+            states,
+            share: vec![1.0 / CHAINS as f64; CHAINS],
+        }
     }
 
     /// A Markov chain of three codes on a 2 × 3 grid, row after row: like neighbours attract.
     fn grid() -> Law {
         let (k, [h, w]) = (3usize, [2, 3]);
         let count = k.pow((h * w) as u32);
-        let state = |number: usize| (0..h * w).map(move |at| (number / k.pow(at as u32) % k) as u32);
+        let state =
+            |number: usize| (0..h * w).map(move |at| (number / k.pow(at as u32) % k) as u32);
         let states: Vec<u32> = (0..count).flat_map(state).collect();
         let weight = |codes: &[u32]| {
             let alike = |a: usize, b: usize| if codes[a] == codes[b] { 1.2f64 } else { 0.0 };
-            let right: f64 = (0..h * w).filter(|at| at % w + 1 < w).map(|at| alike(at, at + 1)).sum();
+            let right: f64 = (0..h * w)
+                .filter(|at| at % w + 1 < w)
+                .map(|at| alike(at, at + 1))
+                .sum();
             let below: f64 = (0..h * w - w).map(|at| alike(at, at + w)).sum();
             (right + below).exp()
         };
         let weights: Vec<f64> = states.chunks_exact(h * w).map(weight).collect();
         let total: f64 = weights.iter().sum();
         let vectors = vec![1.3, 0.2, -0.7, 1.1, -0.4, -1.4];
-        Law { vectors, k, states, share: weights.iter().map(|weight| weight / total).collect() }
+        Law {
+            vectors,
+            k,
+            states,
+            share: weights.iter().map(|weight| weight / total).collect(),
+        }
     }
 
     fn positions(&self) -> usize {
@@ -56,8 +70,12 @@ impl Law {
 
     /// Vectors of all states, [states, p, 2].
     fn means(&self, gpu: &Gpu) -> Tensor {
-        let values: Vec<f32> =
-            self.states.iter().flat_map(|&q| &self.vectors[DIM * q as usize..][..DIM]).copied().collect();
+        let values: Vec<f32> = self
+            .states
+            .iter()
+            .flat_map(|&q| &self.vectors[DIM * q as usize..][..DIM])
+            .copied()
+            .collect();
         Tensor::from_slice(gpu, &values, [self.share.len(), self.positions(), DIM])
     }
 
@@ -72,7 +90,12 @@ impl Law {
         let scores = ops::affine(&distances, (-0.5 / marginal.noise.powi(2)) as f32, 0.0);
         let scores = ops::add(&scores, &Tensor::from_slice(gpu, &log_share, [states]));
         let weights = ops::softmax(&scores, 1.0).reshape([1, n, states]);
-        let mean = ops::matmul(&weights, &means.reshape([1, states, width]), Trans::default()).reshape([n, width]);
+        let mean = ops::matmul(
+            &weights,
+            &means.reshape([1, states, width]),
+            Trans::default(),
+        )
+        .reshape([n, width]);
         let rest = ops::sub(&flat, &ops::affine(&mean, marginal.signal as f32, 0.0));
         ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0).reshape(z.shape())
     }
@@ -86,16 +109,21 @@ impl Law {
     fn bound_by(&self, gpu: &Gpu, believed: &Law, steps: usize) -> f64 {
         let (theta, eta, target) = (1.0, 1.2, 0.25);
         // As much noise in all whatever the steps: β is a density.
-        let spacing = Spacing::Linear { beta_start: 0.1 / steps as f64, beta_end: 20.0 / steps as f64 };
-        let bridge = Bridge::new(theta, eta, Target::Scalar(target), steps, spacing).expect("a bridge");
+        let spacing = Spacing::Linear {
+            beta_start: 0.1 / steps as f64,
+            beta_end: 20.0 / steps as f64,
+        };
+        let bridge =
+            Bridge::new(theta, eta, Target::Scalar(target), steps, spacing).expect("a bridge");
         let target_values = Tensor::from_slice(gpu, &[target as f32], [1]);
         let (states, p) = (self.share.len(), self.positions());
         let eps = |z: &Tensor, t: usize| believed.eps(&bridge, target as f32, z, t);
         let vectors = Tensor::from_slice(gpu, &self.vectors, [self.k, DIM]);
         let first = |z: &Tensor, codes: &Codes| {
             let (n, marginal) = (z.dims::<3>()[0], bridge.forward(1));
-            let filled =
-                |value: f64, dims: &[usize]| Tensor::from_slice(gpu, &vec![value as f32; dims.iter().product()], dims);
+            let filled = |value: f64, dims: &[usize]| {
+                Tensor::from_slice(gpu, &vec![value as f32; dims.iter().product()], dims)
+            };
             let law = CodeLaw {
                 z: &ops::affine(z, 1.0, -target as f32),
                 codebook: &ops::affine(&vectors, 1.0, -target as f32),
@@ -106,33 +134,63 @@ impl Law {
             };
             law.cross_entropy(codes)
         };
-        let bound = Bound { bridge: &bridge, target: &target_values, eps: &eps, first: &first, seed: 3 };
-        let (z0, codes) = (self.means(gpu), Codes::from_slice(gpu, &self.states, [states, p]));
+        let bound = Bound {
+            bridge: &bridge,
+            target: &target_values,
+            eps: &eps,
+            first: &first,
+            seed: 3,
+        };
+        let (z0, codes) = (
+            self.means(gpu),
+            Codes::from_slice(gpu, &self.states, [states, p]),
+        );
         let levels = bound.levels(&z0);
         let nats = bound.of(&z0, &codes, &levels, 400, 0);
-        nats.iter().zip(&self.share).map(|(nats, share)| share * nats.total).sum::<f64>() / p as f64
+        nats.iter()
+            .zip(&self.share)
+            .map(|(nats, share)| share * nats.total)
+            .sum::<f64>()
+            / p as f64
     }
 }
 
 #[test]
 fn the_bound_of_an_exact_denoiser_nears_the_entropy() {
-    let gpu = Gpu::open(GpuOptions::default()).expect("these tests need a GPU adapter; Mesa's lavapipe will do");
+    let gpu = Gpu::open(GpuOptions::default())
+        .expect("these tests need a GPU adapter; Mesa's lavapipe will do");
     for (name, law) in [("toy", Law::toy()), ("grid", Law::grid())] {
         let [few, many] = [60, 1000].map(|steps| law.bound(&gpu, steps));
         let entropy = law.entropy();
-        println!("{name}: entropy {entropy:.4}, bound in 60 steps {few:.4}, in 1000 {many:.4} nats a code");
-        assert!((many - entropy).abs() < 0.015, "{name}: {many} beside {entropy}");
-        assert!(few > many + 0.002, "{name}: few steps cannot be as good: {few} and {many}");
+        println!(
+            "{name}: entropy {entropy:.4}, bound in 60 steps {few:.4}, in 1000 {many:.4} nats a code"
+        );
+        assert!(
+            (many - entropy).abs() < 0.015,
+            "{name}: {many} beside {entropy}"
+        );
+        assert!(
+            few > many + 0.002,
+            "{name}: few steps cannot be as good: {few} and {many}"
+        );
     }
 }
 
 #[test]
 fn a_wrong_law_costs_its_divergence() {
-    let gpu = Gpu::open(GpuOptions::default()).expect("these tests need a GPU adapter; Mesa's lavapipe will do");
+    let gpu = Gpu::open(GpuOptions::default())
+        .expect("these tests need a GPU adapter; Mesa's lavapipe will do");
     let law = Law::grid();
-    let uniform = Law { share: vec![1.0 / law.share.len() as f64; law.share.len()], ..Law::grid() };
+    let uniform = Law {
+        share: vec![1.0 / law.share.len() as f64; law.share.len()],
+        ..Law::grid()
+    };
     // To who believes in the uniform law every state costs as much.
     let bound = law.bound_by(&gpu, &uniform, 1000);
-    println!("entropy {:.4}, bound {bound:.4} of a uniform denoiser, ln 3 = {:.4}", law.entropy(), 3f64.ln());
+    println!(
+        "entropy {:.4}, bound {bound:.4} of a uniform denoiser, ln 3 = {:.4}",
+        law.entropy(),
+        3f64.ln()
+    );
     assert!((bound - 3f64.ln()).abs() < 0.02, "{bound}");
 }

@@ -26,12 +26,19 @@ const SEED: u64 = 7;
 const TOLERANCE: f64 = 1e-4;
 
 fn stream(step: u32, stream: u32) -> Stream {
-    Stream { seed: SEED, step, stream, first: 0 }
+    Stream {
+        seed: SEED,
+        step,
+        stream,
+        first: 0,
+    }
 }
 
 /// Random weights whose scales keep activations as large as they are.
 fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
-    let number = name.bytes().fold(0u32, |number, byte| number.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let number = name.bytes().fold(0u32, |number, byte| {
+        number.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
     let bound = (6.0 / dims[1..].iter().product::<usize>() as f64).sqrt();
     let (low, high) = match name.rsplit('.').next() {
         _ if name.ends_with("conv.weight") => (-bound, bound),
@@ -43,7 +50,9 @@ fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
     };
     let stream = stream(number, 0);
     let entry = |i| (low + (high - low) * f64::from(stream.uniform(i))) as f32;
-    (0..dims.iter().product::<usize>() as u32).map(entry).collect()
+    (0..dims.iter().product::<usize>() as u32)
+        .map(entry)
+        .collect()
 }
 
 /// All weights in a file.
@@ -55,7 +64,11 @@ fn weights(gpu: &Gpu, file: &Path) {
         Ok(values)
     };
     Inception::load(gpu, &mut source).expect("weights");
-    std::fs::write(file, checkpoint::serialise(&entries, [].into()).expect("tensors")).expect("a file");
+    std::fs::write(
+        file,
+        checkpoint::serialise(&entries, [].into()).expect("tensors"),
+    )
+    .expect("a file");
 }
 
 /// Pictures of slopes and noise, in −1..1.
@@ -84,14 +97,21 @@ fn rows(which: u32, count: usize, width: usize) -> Features {
 
 /// The first `count` rows.
 fn first(features: &Features, count: usize) -> Features {
-    Features::new(features.values()[..count * features.width()].to_vec(), features.width()).expect("rows")
+    Features::new(
+        features.values()[..count * features.width()].to_vec(),
+        features.width(),
+    )
+    .expect("rows")
 }
 
 fn measured(a: &Features, b: &Features) -> [(&'static str, f64); 2] {
     let [x, y] = [a, b].map(|features| Statistics::of(features).expect("statistics"));
     let size = a.count().min(b.count());
     let kid = mmd2(&first(a, size), &first(b, size)).expect("a KID");
-    [("fid", frechet_distance(&x, &y).expect("a FID")), ("kid", kid)]
+    [
+        ("fid", frechet_distance(&x, &y).expect("a FID")),
+        ("kid", kid),
+    ]
 }
 
 fn golden() -> Value {
@@ -100,7 +120,9 @@ fn golden() -> Value {
 }
 
 fn golden_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// Everything that differs from the golden values by more than the tolerance.
@@ -108,24 +130,30 @@ fn differences(golden: &Value, name: &str, numbers: [(&'static str, f64); 2]) ->
     let wrong = numbers.into_iter().filter_map(|(metric, ours)| {
         let theirs = golden[name][metric].as_f64().expect("a number");
         let off = (ours / theirs - 1.0).abs();
-        (off.is_nan() || off > TOLERANCE).then(|| format!("{metric} {name}: {ours}, not {theirs}: off by {off:.1e}"))
+        (off.is_nan() || off > TOLERANCE)
+            .then(|| format!("{metric} {name}: {ours}, not {theirs}: off by {off:.1e}"))
     });
     wrong.collect()
 }
 
 /// What the script compares, one part of a file.
 fn hand_over(more: impl IntoIterator<Item = (String, Value)>) {
-    let Some(folder) = std::env::var_os("DBVQ_TWIN").map(PathBuf::from) else { return };
+    let Some(folder) = std::env::var_os("DBVQ_TWIN").map(PathBuf::from) else {
+        return;
+    };
     std::fs::create_dir_all(&folder).expect("a folder");
     let file = folder.join("fid.json");
-    let mut all: Map<String, Value> =
-        std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut all: Map<String, Value> = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
     all.extend(more);
     std::fs::write(&file, Value::from(all).to_string()).expect("a file");
 }
 
 fn gpu() -> Gpu {
-    Gpu::open(GpuOptions::default()).expect("this test needs a GPU adapter; Mesa's lavapipe will do")
+    Gpu::open(GpuOptions::default())
+        .expect("this test needs a GPU adapter; Mesa's lavapipe will do")
 }
 
 #[test]
@@ -134,31 +162,64 @@ fn features_and_distances_are_those_of_the_libraries() {
     for (name, [a, b, width]) in [("full", [300, 240, 64]), ("few", [20, 30, 64])] {
         let numbers = measured(&rows(0, a, width), &rows(1, b, width));
         wrong.extend(differences(&golden, name, numbers));
-        hand_over([(name.to_string(), json!(Map::from_iter(numbers.map(|(k, v)| (k.to_string(), json!(v))))))]);
+        hand_over([(
+            name.to_string(),
+            json!(Map::from_iter(
+                numbers.map(|(k, v)| (k.to_string(), json!(v)))
+            )),
+        )]);
     }
     let (folder, gpu) = (tempfile::tempdir().expect("a temporary directory"), gpu());
-    let (file, cache) = (folder.path().join("weights.safetensors"), folder.path().join("cache"));
+    let (file, cache) = (
+        folder.path().join("weights.safetensors"),
+        folder.path().join("cache"),
+    );
     weights(&gpu, &file);
     let network = FeatureNetwork::open(&gpu, &file, Some(&cache)).expect("weights");
-    assert_eq!(network.checksum(), blake3::hash(&std::fs::read(&file).expect("weights")).to_hex().as_str());
+    assert_eq!(
+        network.checksum(),
+        blake3::hash(&std::fs::read(&file).expect("weights"))
+            .to_hex()
+            .as_str()
+    );
     let sets = [("a", 32, 0..4), ("b", 84, 4..7)].map(|(name, side, numbers)| {
         let (images, mut told) = (pictures(numbers.clone(), side), Vec::new());
-        let features = network.features(&images, side as usize, &mut |done| told.push(done)).expect("features");
-        assert_eq!((features.count(), features.width(), told.last()), (numbers.len(), FEATURES, Some(&numbers.len())));
+        let features = network
+            .features(&images, side as usize, &mut |done| told.push(done))
+            .expect("features");
+        assert_eq!(
+            (features.count(), features.width(), told.last()),
+            (numbers.len(), FEATURES, Some(&numbers.len()))
+        );
         wrong.extend(features_off(&golden["features"][name], name, &features));
         hand_over([(format!("features {name}"), json!(features.values()))]);
         // The second time from the cache, which no network has to fill: the device does nothing.
         let before = gpu.counters().dispatches;
-        assert_eq!(network.features(&images, side as usize, &mut |_| ()).expect("features"), features);
+        assert_eq!(
+            network
+                .features(&images, side as usize, &mut |_| ())
+                .expect("features"),
+            features
+        );
         assert_eq!(gpu.counters().dispatches, before);
         features
     });
     let statistics = network.statistics(&sets[0]).expect("statistics");
     assert_eq!(statistics, Statistics::of(&sets[0]).expect("statistics"));
-    assert_eq!(statistics, network.statistics(&sets[0]).expect("statistics from the cache"));
+    assert_eq!(
+        statistics,
+        network
+            .statistics(&sets[0])
+            .expect("statistics from the cache")
+    );
     let numbers = measured(&sets[0], &sets[1]);
     wrong.extend(differences(&golden, "network", numbers));
-    hand_over([("network".to_string(), json!(Map::from_iter(numbers.map(|(k, v)| (k.to_string(), json!(v))))))]);
+    hand_over([(
+        "network".to_string(),
+        json!(Map::from_iter(
+            numbers.map(|(k, v)| (k.to_string(), json!(v)))
+        )),
+    )]);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -167,18 +228,29 @@ fn features_off(golden: &Value, name: &str, ours: &Features) -> Vec<String> {
     let mut wrong = Vec::new();
     for image in 0..ours.count() {
         let row = ours.row(image);
-        let length = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let length = row
+            .iter()
+            .map(|&v| f64::from(v).powi(2))
+            .sum::<f64>()
+            .sqrt();
         let scale = length / (FEATURES as f64).sqrt();
         let mut check = |what: String, ours: f64, theirs: &Value, scale: f64| {
             let off = (ours - theirs.as_f64().expect("a number")).abs() / scale;
             if off.is_nan() || off > TOLERANCE {
-                wrong.push(format!("{what} of image {image} of {name}: {ours}, not {theirs}: off by {off:.1e}"));
+                wrong.push(format!(
+                    "{what} of image {image} of {name}: {ours}, not {theirs}: off by {off:.1e}"
+                ));
             }
         };
         let some = golden["some"][image].as_array().expect("features");
         assert_eq!(some.len(), FEATURES / 64);
         for (i, theirs) in some.iter().enumerate() {
-            check(format!("feature {}", 64 * i), f64::from(row[64 * i]), theirs, scale);
+            check(
+                format!("feature {}", 64 * i),
+                f64::from(row[64 * i]),
+                theirs,
+                scale,
+            );
         }
         check("length".into(), length, &golden["length"][image], length);
     }
@@ -188,9 +260,15 @@ fn features_off(golden: &Value, name: &str, ours: &Features) -> Vec<String> {
 #[test]
 fn kid_over_subsets_is_near_that_over_all() {
     let (a, b) = (rows(0, 300, 64), rows(1, 240, 64));
-    let (found, all) = (kid(&a, &b, 100, 50, 1, &mut |_| ()).expect("a KID"), mmd2(&a, &b).expect("a KID"));
+    let (found, all) = (
+        kid(&a, &b, 100, 50, 1, &mut |_| ()).expect("a KID"),
+        mmd2(&a, &b).expect("a KID"),
+    );
     let std = found.std.expect("a spread of a hundred subsets");
-    assert!(std > 0.0 && (found.mean - all).abs() < 4.0 * std / 10.0, "{found:?} and {all}");
+    assert!(
+        std > 0.0 && (found.mean - all).abs() < 4.0 * std / 10.0,
+        "{found:?} and {all}"
+    );
 }
 
 #[test]
@@ -206,21 +284,42 @@ fn statistics_go_to_and_from_numpys_files() {
     }
     // Written by NumPy, compressed, without a number of images.
     let theirs = read_npz(&golden_file("fid-statistics.npz")).expect("statistics");
-    let near = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
-    assert!(near(&theirs.mean, &ours.mean) && near(&theirs.covariance, &ours.covariance) && theirs.n.is_none());
+    let near = |a: &[f64], b: &[f64]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12)
+    };
+    assert!(
+        near(&theirs.mean, &ours.mean)
+            && near(&theirs.covariance, &ours.covariance)
+            && theirs.n.is_none()
+    );
     let refuses = |bytes: &[u8], words: &str| {
         std::fs::write(&file, bytes).expect("a file");
         let error = read_npz(&file).expect_err("damage").to_string();
-        assert!(error.contains(words) && error.contains("statistics.npz"), "{error}");
+        assert!(
+            error.contains(words) && error.contains("statistics.npz"),
+            "{error}"
+        );
     };
     let bytes = std::fs::read(golden_file("fid-statistics.npz")).expect("a file");
     refuses(b"no zip", "it is no .npz");
     refuses(&bytes[..bytes.len() / 2], "it is no .npz");
     let mut without = bytes.clone();
-    let renamed = without.windows(9).enumerate().filter(|(_, w)| *w == b"sigma.npy").map(|(at, _)| at);
-    renamed.collect::<Vec<_>>().into_iter().for_each(|at| without[at] = b'z');
+    let renamed = without
+        .windows(9)
+        .enumerate()
+        .filter(|(_, w)| *w == b"sigma.npy")
+        .map(|(at, _)| at);
+    renamed
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|at| without[at] = b'z');
     refuses(&without, "it has no array `sigma`");
-    assert_eq!(read_npz(&folder.path().join("none.npz")).expect_err("no file").exit_code(), 9);
+    assert_eq!(
+        read_npz(&folder.path().join("none.npz"))
+            .expect_err("no file")
+            .exit_code(),
+        9
+    );
 }
 
 /// `evaluate --metrics fid` with random weights: statistics that were saved are those of the data.
@@ -229,7 +328,8 @@ fn a_command_compares_with_statistics_of_a_file() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (data, run) = (folder.path().join("data"), folder.path().join("run"));
     tiny::folder(&data, 48);
-    let [inception, stats, out] = ["weights.safetensors", "stats.npz", "out"].map(|name| folder.path().join(name));
+    let [inception, stats, out] =
+        ["weights.safetensors", "stats.npz", "out"].map(|name| folder.path().join(name));
     weights(&gpu(), &inception);
     tiny::train("vqvae", &data, &run, 2).assert().success();
     let mut pixelcnn = tiny::train("pixelcnn", &data, &folder.path().join("pixelcnn"), 2);
@@ -239,8 +339,16 @@ fn a_command_compares_with_statistics_of_a_file() {
     pixelcnn.arg("--from").arg(&run).assert().success();
     let evaluate = |more: &[&str]| {
         let mut call = common::program();
-        call.arg("evaluate").arg(folder.path().join("pixelcnn")).args(["--metrics", "fid", "--count", "4"]);
-        call.arg("--data").arg(&data).arg("--out").arg(&out).arg("--inception").arg(&inception).args(more);
+        call.arg("evaluate")
+            .arg(folder.path().join("pixelcnn"))
+            .args(["--metrics", "fid", "--count", "4"]);
+        call.arg("--data")
+            .arg(&data)
+            .arg("--out")
+            .arg(&out)
+            .arg("--inception")
+            .arg(&inception)
+            .args(more);
         call.assert()
     };
     let row = || {
@@ -248,18 +356,37 @@ fn a_command_compares_with_statistics_of_a_file() {
         text.parse::<Value>().expect("JSON")["fid"][0].clone()
     };
     let file = stats.to_str().expect("a plain path");
-    evaluate(&["--save-stats", file]).success().stdout(contains("±"));
-    assert_eq!((&row()["fid_reference"], &row()["subsets"]), (&Value::Null, &json!([100, 2])));
+    evaluate(&["--save-stats", file])
+        .success()
+        .stdout(contains("±"));
+    assert_eq!(
+        (&row()["fid_reference"], &row()["subsets"]),
+        (&Value::Null, &json!([100, 2]))
+    );
     let saved = read_npz(&stats).expect("statistics");
     assert_eq!((saved.n, saved.mean.len()), (Some(4), FEATURES));
-    evaluate(&["--reference", file]).success().stdout(contains("FID, reference")).stdout(contains("stats.npz"));
+    evaluate(&["--reference", file])
+        .success()
+        .stdout(contains("FID, reference"))
+        .stdout(contains("stats.npz"));
     let (reference, of_data) = (row()["fid_reference"].as_f64(), row()["fid_data"].as_f64());
     let (reference, of_data) = (reference.expect("a number"), of_data.expect("a number"));
-    assert!((reference / of_data - 1.0).abs() < 1e-9, "{reference} and {of_data}");
+    assert!(
+        (reference / of_data - 1.0).abs() < 1e-9,
+        "{reference} and {of_data}"
+    );
     // Statistics of other features than the network's.
-    write_npz(&stats, &Statistics::of(&rows(0, 40, 6)).expect("statistics")).expect("a file");
-    evaluate(&["--reference", file]).code(8).stderr(contains("statistics of 6 features, Inception-v3 gives 2048"));
-    evaluate(&["--reference", file, "--save-stats", file]).code(2).stderr(contains("is the file of --reference"));
+    write_npz(
+        &stats,
+        &Statistics::of(&rows(0, 40, 6)).expect("statistics"),
+    )
+    .expect("a file");
+    evaluate(&["--reference", file]).code(8).stderr(contains(
+        "statistics of 6 features, Inception-v3 gives 2048",
+    ));
+    evaluate(&["--reference", file, "--save-stats", file])
+        .code(2)
+        .stderr(contains("is the file of --reference"));
 }
 
 #[test]
@@ -267,22 +394,44 @@ fn what_is_wrong_with_weights_is_said() {
     let (folder, gpu) = (tempfile::tempdir().expect("a temporary directory"), gpu());
     let file = folder.path().join("weights.safetensors");
     let refuses = |words: &str| {
-        let error = FeatureNetwork::open(&gpu, &file, None).err().expect("a refusal");
-        assert!(error.to_string().contains(words) && error.exit_code() == 7, "{error}");
+        let error = FeatureNetwork::open(&gpu, &file, None)
+            .err()
+            .expect("a refusal");
+        assert!(
+            error.to_string().contains(words) && error.exit_code() == 7,
+            "{error}"
+        );
     };
     std::fs::write(&file, b"PK").expect("a file");
     refuses("no safetensors file");
     let other: [Entry; 1] = [("weight".into(), Shape::from([2]), vec![0.0; 2])];
-    std::fs::write(&file, checkpoint::serialise(&other, [].into()).expect("tensors")).expect("a file");
+    std::fs::write(
+        &file,
+        checkpoint::serialise(&other, [].into()).expect("tensors"),
+    )
+    .expect("a file");
     refuses("`Conv2d_1a_3x3.conv.weight` is missing; make the file from pytorch-fid's weights");
-    let one: [Entry; 1] = [("Conv2d_1a_3x3.conv.weight".into(), Shape::from([3, 3, 3, 32]), vec![0.0; 864])];
-    std::fs::write(&file, checkpoint::serialise(&one, [].into()).expect("tensors")).expect("a file");
+    let one: [Entry; 1] = [(
+        "Conv2d_1a_3x3.conv.weight".into(),
+        Shape::from([3, 3, 3, 32]),
+        vec![0.0; 864],
+    )];
+    std::fs::write(
+        &file,
+        checkpoint::serialise(&one, [].into()).expect("tensors"),
+    )
+    .expect("a file");
     refuses("is F32 [3, 3, 3, 32], not F32 [32, 3, 3, 3]");
-    let missing = FeatureNetwork::open(&gpu, Path::new("none.safetensors"), None).err().expect("a refusal");
+    let missing = FeatureNetwork::open(&gpu, Path::new("none.safetensors"), None)
+        .err()
+        .expect("a refusal");
     assert_eq!(missing.exit_code(), 9);
 }
 
 #[test]
 fn few_images_are_warned_of() {
-    assert!(warning(9_999).is_some_and(|text| text.contains("9999 images")) && warning(10_000).is_none());
+    assert!(
+        warning(9_999).is_some_and(|text| text.contains("9999 images"))
+            && warning(10_000).is_none()
+    );
 }

@@ -13,14 +13,24 @@ use predicates::str::contains;
 /// Lines of the log that hold `key`.
 fn logged(run: &Path, key: &str) -> usize {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
-    text.lines().filter(|line| line.contains(&format!("\"{key}\":"))).count()
+    text.lines()
+        .filter(|line| line.contains(&format!("\"{key}\":")))
+        .count()
 }
 
 /// Kills the training as soon as it has saved a checkpoint, if it is not faster.
 fn kill_once_saved(mut command: Command, run: &Path) {
-    let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+    let mut child = command
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
     let saved = run.join("checkpoint.safetensors");
-    while !saved.exists() && child.try_wait().expect("a child can be waited for").is_none() {
+    while !saved.exists()
+        && child
+            .try_wait()
+            .expect("a child can be waited for")
+            .is_none()
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let _ = child.kill();
@@ -39,13 +49,18 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         ("pixelcnn", "samples", "held_out_bits_per_code"),
         ("joint", "samples", "held_out_psnr"),
     ] {
-        let [straight, broken] = ["straight", "broken"].map(|name| folder.path().join(format!("{stage}-{name}")));
+        let [straight, broken] =
+            ["straight", "broken"].map(|name| folder.path().join(format!("{stage}-{name}")));
         let build = |out: &Path, steps: u64| match stage {
             "vqvae" => train(stage, &data, out, steps),
             _ => from(train(stage, &data, out, steps), &vqvae),
         };
         build(&straight, 6).assert().success();
-        assert!(straight.join(format!("{picture}-000004.png")).exists() && logged(&straight, held_out) == 2, "{stage}");
+        assert!(
+            straight.join(format!("{picture}-000004.png")).exists()
+                && logged(&straight, held_out) == 2,
+            "{stage}"
+        );
         assert_eq!(logged(&straight, "loss"), 6, "{stage}");
         kill_once_saved(build(&broken, 6), &broken);
         // The copy of the VQ-VAE in the run directory serves, and of joint training the checkpoint alone.
@@ -58,12 +73,23 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
 /// ‖a − b‖ / ‖a‖ over all tensors of two checkpoints whose names begin with `prefix`.
 fn difference(a: &Path, b: &Path, prefix: &str) -> f64 {
     let values = |run: &Path| -> Vec<f64> {
-        let tensors = checkpoint(run).1.into_iter().filter(|(name, _)| name.starts_with(prefix));
+        let tensors = checkpoint(run)
+            .1
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(prefix));
         let bytes: Vec<u8> = tensors.flat_map(|(_, bytes)| bytes).collect();
-        bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+        bytes
+            .chunks_exact(4)
+            .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+            .collect()
     };
     let (a, b) = (values(a), values(b));
-    assert!(a.len() == b.len() && !a.is_empty(), "{prefix}: {} and {} numbers", a.len(), b.len());
+    assert!(
+        a.len() == b.len() && !a.is_empty(),
+        "{prefix}: {} and {} numbers",
+        a.len(),
+        b.len()
+    );
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut a.iter().copied())
 }
@@ -77,11 +103,20 @@ fn a_batch_in_parts_is_the_same_step() {
         let [whole, parts] = [1, 4].map(|accumulate| {
             let out = folder.path().join(format!("{stage}-{accumulate}"));
             let mut command = train(stage, &data, &out, 3);
-            command.args(["--set", "unet.dropout=0.3", "--set", &format!("stages.{stage}.batch=8")]);
+            command.args([
+                "--set",
+                "unet.dropout=0.3",
+                "--set",
+                &format!("stages.{stage}.batch=8"),
+            ]);
             command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
             // Slow: in two steps at the full learning rate, rounding grows.
             command.args(["--set", &format!("stages.{stage}.warmup=100")]);
-            let mut command = if stage == "vqvae" { command } else { from(command, &vqvae) };
+            let mut command = if stage == "vqvae" {
+                command
+            } else {
+                from(command, &vqvae)
+            };
             command.assert().success();
             out
         });
@@ -102,8 +137,14 @@ fn set(mut command: Command, sets: &[&str]) -> Command {
 
 /// The numbers of a tensor of a checkpoint.
 fn tensor(run: &Path, name: &str) -> Vec<f32> {
-    let bytes = checkpoint(run).1.remove(name).unwrap_or_else(|| panic!("no {name} in {}", run.display()));
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    let bytes = checkpoint(run)
+        .1
+        .remove(name)
+        .unwrap_or_else(|| panic!("no {name} in {}", run.display()));
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }
 
 #[test]
@@ -113,11 +154,18 @@ fn the_modes_of_joint_training_reach_what_they_say() {
     let [vqvae, prior] = ["vqvae", "prior"].map(|name| folder.path().join(name));
     train("vqvae", &data, &vqvae, 2).assert().success();
     // Trained a little: a fresh U-Net ends in zeros and passes no gradient on.
-    set(from(train("prior", &data, &prior, 6), &vqvae), &["stages.prior.warmup=1"]).assert().success();
+    set(
+        from(train("prior", &data, &prior, 6), &vqvae),
+        &["stages.prior.warmup=1"],
+    )
+    .assert()
+    .success();
     let joint = |name: &str, source: &Path, sets: &[&str]| {
         let out = folder.path().join(name);
         let command = from(train("joint", &data, &out, 1), source);
-        set(set(command, &["stages.joint.clip=0"]), sets).assert().success();
+        set(set(command, &["stages.joint.clip=0"]), sets)
+            .assert()
+            .success();
         out
     };
     let plain = joint("plain", &prior, &[]);
@@ -125,15 +173,37 @@ fn the_modes_of_joint_training_reach_what_they_say() {
     assert_eq!(tensor(&plain, "latents.std"), tensor(&prior, "latents.std"));
     let fresh = joint("fresh", &vqvae, &[]);
     assert!(difference(&plain, &fresh, "model.prior") > 1e-3);
-    assert_eq!(difference(&plain, &fresh, "adam.first.vqvae"), 0.0, "the diffusion loss does not reach the VQ-VAE");
-    let (encoder, decoder, unet) = ("adam.first.vqvae.encoder", "adam.first.vqvae.decoder", "adam.first.prior");
+    assert_eq!(
+        difference(&plain, &fresh, "adam.first.vqvae"),
+        0.0,
+        "the diffusion loss does not reach the VQ-VAE"
+    );
+    let (encoder, decoder, unet) = (
+        "adam.first.vqvae.encoder",
+        "adam.first.vqvae.decoder",
+        "adam.first.prior",
+    );
     let full = joint("full", &prior, &["joint.diffusion_gradient=full"]);
     let scale = ["joint.diffusion_gradient=scale", "joint.gradient_scale=0.5"];
     let half = joint("scale", &prior, &scale);
-    let (whole, part) = (difference(&plain, &full, encoder), difference(&plain, &half, encoder));
-    assert!(whole > 0.0 && (part / whole - 0.5).abs() < 0.02, "{part} of {whole}");
-    let kl = joint("kl", &prior, &["joint.regulariser=kl", "joint.regulariser_weight=1"]);
-    let gamma = joint("gamma", &prior, &["joint.regulariser=gamma", "joint.regulariser_weight=1"]);
+    let (whole, part) = (
+        difference(&plain, &full, encoder),
+        difference(&plain, &half, encoder),
+    );
+    assert!(
+        whole > 0.0 && (part / whole - 0.5).abs() < 0.02,
+        "{part} of {whole}"
+    );
+    let kl = joint(
+        "kl",
+        &prior,
+        &["joint.regulariser=kl", "joint.regulariser_weight=1"],
+    );
+    let gamma = joint(
+        "gamma",
+        &prior,
+        &["joint.regulariser=gamma", "joint.regulariser_weight=1"],
+    );
     assert!(difference(&plain, &kl, encoder) > 1e-3 && difference(&kl, &gamma, encoder) > 1e-3);
     assert!(logged(&kl, "regulariser") == 1 && logged(&plain, "regulariser") == 0);
     let start = joint("data", &prior, &["joint.diffuse=data"]);
@@ -143,7 +213,10 @@ fn the_modes_of_joint_training_reach_what_they_say() {
     }
     let slow = joint("slow", &prior, &["joint.vqvae_lr=0"]);
     let weight = "encoder.conv_in.weight";
-    assert_eq!(tensor(&slow, &format!("model.vqvae.{weight}")), tensor(&vqvae, &format!("ema.{weight}")));
+    assert_eq!(
+        tensor(&slow, &format!("model.vqvae.{weight}")),
+        tensor(&vqvae, &format!("ema.{weight}"))
+    );
     assert!(difference(&slow, &plain, "model.vqvae.encoder") > 0.0);
 }
 
@@ -153,13 +226,27 @@ fn the_use_of_codes_is_counted_by_epochs() {
     let data = data_set(&folder.path().join("data"), 24);
     let out = folder.path().join("run");
     // 49 images: two epochs, each of which ends within a batch, and one image.
-    set(train("vqvae", &data, &out, 7), &["stages.vqvae.batch=7"]).assert().success();
+    set(train("vqvae", &data, &out, 7), &["stages.vqvae.batch=7"])
+        .assert()
+        .success();
     assert_eq!(tensor(&out, "epoch.hits").iter().sum::<f32>(), 64.0);
-    let [number, perplexity, used] = tensor(&out, "epoch.last")[..] else { panic!("three numbers") };
-    assert!(number == 2.0 && (1.0..=used).contains(&perplexity) && used <= 16.0, "{number} {perplexity} {used}");
+    let [number, perplexity, used] = tensor(&out, "epoch.last")[..] else {
+        panic!("three numbers")
+    };
+    assert!(
+        number == 2.0 && (1.0..=used).contains(&perplexity) && used <= 16.0,
+        "{number} {perplexity} {used}"
+    );
     let text = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics.jsonl");
-    let epochs = |n: u64| text.lines().filter(|line| line.contains(&format!("\"epoch\":{n},"))).count();
-    assert_eq!([epochs(1), epochs(2), logged(&out, "epoch_perplexity")], [3, 1, 4]);
+    let epochs = |n: u64| {
+        text.lines()
+            .filter(|line| line.contains(&format!("\"epoch\":{n},")))
+            .count()
+    };
+    assert_eq!(
+        [epochs(1), epochs(2), logged(&out, "epoch_perplexity")],
+        [3, 1, 4]
+    );
 }
 
 #[test]
@@ -176,26 +263,44 @@ fn kept_latents_give_the_same_bits() {
     };
     let latents = cache.join("dbvq-wgpu/latents");
     for stage in ["prior", "pixelcnn"] {
-        let without = run(stage, &format!("{stage}-without"), &["stages.latent_cache=false"]);
+        let without = run(
+            stage,
+            &format!("{stage}-without"),
+            &["stages.latent_cache=false"],
+        );
         assert!(stage == "pixelcnn" || !latents.exists());
         assert_eq!(run(stage, &format!("{stage}-cold"), &[]), without);
         assert_eq!(run(stage, &format!("{stage}-warm"), &[]), without);
     }
-    let files: Vec<PathBuf> = std::fs::read_dir(&latents).expect("a folder").flatten().map(|e| e.path()).collect();
-    let [file] = &files[..] else { panic!("{files:?}") };
+    let files: Vec<PathBuf> = std::fs::read_dir(&latents)
+        .expect("a folder")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    let [file] = &files[..] else {
+        panic!("{files:?}")
+    };
     let kept = std::fs::read(file).expect("the cache");
     // 8 pictures, plain and mirrored: a checksum and 8 x 8 latents of 4 channels.
     let slot = 16 + 8 * 8 * 4 * 4;
     assert_eq!(kept.len(), 16 * slot);
-    let written = kept.chunks(slot).filter(|slot| slot.iter().any(|&byte| byte != 0)).count();
+    let written = kept
+        .chunks(slot)
+        .filter(|slot| slot.iter().any(|&byte| byte != 0))
+        .count();
     assert!((8..=16).contains(&written), "{written}");
     let plain = run("prior", "again", &[]);
     let change = |name: &str, right_sums: bool| {
         let mut bytes = kept.clone();
         for (number, slot) in bytes.chunks_mut(slot).enumerate() {
-            slot[16..].chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&0.5f32.to_le_bytes()));
+            slot[16..]
+                .chunks_exact_mut(4)
+                .for_each(|value| value.copy_from_slice(&0.5f32.to_le_bytes()));
             if right_sums {
-                let sum = blake3::Hasher::new().update(&(number as u64).to_le_bytes()).update(&slot[16..]).finalize();
+                let sum = blake3::Hasher::new()
+                    .update(&(number as u64).to_le_bytes())
+                    .update(&slot[16..])
+                    .finalize();
                 slot[..16].copy_from_slice(&sum.as_bytes()[..16]);
             }
         }
@@ -203,7 +308,11 @@ fn kept_latents_give_the_same_bits() {
         run("prior", name, &[])
     };
     assert_ne!(change("believed", true), plain, "what is kept is used");
-    assert_eq!(change("damaged", false), plain, "but not if its checksum is wrong");
+    assert_eq!(
+        change("damaged", false),
+        plain,
+        "but not if its checksum is wrong"
+    );
 }
 
 #[test]
@@ -212,40 +321,75 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     let data = data_set(&folder.path().join("data"), 8);
     let out = |name: &str| folder.path().join(name);
     let fails = |mut command: Command, code: i32, words: &str| {
-        command.assert().code(code).stderr(contains(words)).stderr(contains("panicked").count(0));
+        command
+            .assert()
+            .code(code)
+            .stderr(contains(words))
+            .stderr(contains("panicked").count(0));
     };
     let vqvae = out("vqvae");
     train("vqvae", &data, &vqvae, 2).assert().success();
     fails(train("prior", &data, &out("a"), 2), 2, "--from");
-    fails(from(train("prior", &data, &out("b"), 2), &out("nowhere")), 7, "there is no checkpoint");
+    fails(
+        from(train("prior", &data, &out("b"), 2), &out("nowhere")),
+        7,
+        "there is no checkpoint",
+    );
     let mut other = from(train("prior", &data, &out("c"), 2), &vqvae);
     other.args(["--set", "vqvae.codes=32"]);
     fails(other, 3, "`vqvae.codes = 32` is not what --from");
     let mut small = train("vqvae", &data, &out("e"), 2);
     small.args(["--set", "vqvae.size=84"]);
     fails(small, 8, "its images are 32×32");
-    fails(train("vqvae", &out("no-data"), &out("f"), 2), 8, "is no folder");
+    fails(
+        train("vqvae", &out("no-data"), &out("f"), 2),
+        8,
+        "is no folder",
+    );
     let mut nothing = program();
-    nothing.args(["train", "cifar10-small", "--steps", "3", "--out"]).arg(out("g"));
+    nothing
+        .args(["train", "cifar10-small", "--steps", "3", "--out"])
+        .arg(out("g"));
     fails(nothing, 2, "--stage");
     let mut toy = program();
-    toy.args(["train", "toy", "--stage", "prior", "--out"]).arg(out("h"));
+    toy.args(["train", "toy", "--stage", "prior", "--out"])
+        .arg(out("h"));
     fails(toy, 2, "is a toy");
     // The directory of a run is no place for another's pictures, nor are other pictures for a run.
-    fails(train("vqvae", &out(""), &out("l"), 2), 2, "lies in the images of");
+    fails(
+        train("vqvae", &out(""), &out("l"), 2),
+        2,
+        "lies in the images of",
+    );
     std::fs::create_dir(out("empty")).expect("a folder");
-    fails(train("vqvae", &out("empty"), &out("empty/../beside"), 2), 8, "no images here");
+    fails(
+        train("vqvae", &out("empty"), &out("empty/../beside"), 2),
+        8,
+        "no images here",
+    );
     let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 4);
     other.arg("--resume");
     fails(other, 8, "not the images that the run began with");
     // A prior is no VQ-VAE to build on.
     let prior = out("prior");
-    from(train("prior", &data, &prior, 2), &vqvae).assert().success();
-    fails(from(train("pixelcnn", &data, &out("i"), 2), &prior), 7, "is no VQ-VAE of this preset");
+    from(train("prior", &data, &prior, 2), &vqvae)
+        .assert()
+        .success();
+    fails(
+        from(train("pixelcnn", &data, &out("i"), 2), &prior),
+        7,
+        "is no VQ-VAE of this preset",
+    );
     fails(train("joint", &data, &out("j"), 2), 2, "--from");
     let pixelcnn = out("pixelcnn");
-    from(train("pixelcnn", &data, &pixelcnn, 2), &vqvae).assert().success();
-    fails(from(train("joint", &data, &out("k"), 2), &pixelcnn), 7, "is neither a VQ-VAE nor a prior of this preset");
+    from(train("pixelcnn", &data, &pixelcnn, 2), &vqvae)
+        .assert()
+        .success();
+    fails(
+        from(train("joint", &data, &out("k"), 2), &pixelcnn),
+        7,
+        "is neither a VQ-VAE nor a prior of this preset",
+    );
     // A damaged checkpoint leaves the one before it to build on.
     let longer = out("longer");
     train("vqvae", &data, &longer, 4).assert().success();
@@ -266,15 +410,28 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
 #[test]
 fn runs_that_know_their_images_by_former_checksums_go_on() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, run) = (data_set(&dir.path().join("data"), 20), dir.path().join("run"));
+    let (data, run) = (
+        data_set(&dir.path().join("data"), 20),
+        dir.path().join("run"),
+    );
     train("vqvae", &data, &run, 2).assert().success();
     let now = std::fs::read_to_string(run.join("data.txt")).expect("what the run keeps");
-    assert!(now.starts_with("folder: ") && now.contains("train: 20 images of 32x32, checksum "), "{now}");
-    let splits = dbvq_wgpu::data::open(&data, None, &dbvq_wgpu::data::Reading::default()).expect("a data set");
-    let sets = [("train", splits.train), ("held out", splits.test.expect("a test batch"))];
+    assert!(
+        now.starts_with("folder: ") && now.contains("train: 20 images of 32x32, checksum "),
+        "{now}"
+    );
+    let splits = dbvq_wgpu::data::open(&data, None, &dbvq_wgpu::data::Reading::default())
+        .expect("a data set");
+    let sets = [
+        ("train", splits.train),
+        ("held out", splits.test.expect("a test batch")),
+    ];
     let line = |(name, set): &(&str, dbvq_wgpu::data::ImageSet)| {
         let checksum = set.checksum_of_pixels().expect("in memory");
-        format!("{name}: {} pictures of 32x32, blake3 {checksum}\n", set.len())
+        format!(
+            "{name}: {} pictures of 32x32, blake3 {checksum}\n",
+            set.len()
+        )
     };
     let former: String = sets.iter().map(line).collect();
     std::fs::write(run.join("data.txt"), former.replace("blake3 ", "blake3 0")).expect("a file");
@@ -283,8 +440,14 @@ fn runs_that_know_their_images_by_former_checksums_go_on() {
         command.arg("--resume");
         command
     };
-    resumed().assert().code(8).stderr(contains("not the images that the run began with"));
+    resumed()
+        .assert()
+        .code(8)
+        .stderr(contains("not the images that the run began with"));
     std::fs::write(run.join("data.txt"), former).expect("a file");
     resumed().assert().success();
-    assert_eq!(std::fs::read_to_string(run.join("data.txt")).expect("it is there"), now);
+    assert_eq!(
+        std::fs::read_to_string(run.join("data.txt")).expect("it is there"),
+        now
+    );
 }

@@ -15,7 +15,15 @@ const LEAVES: [(&str, &[&str]); 6] = [
     ("philox", &[]),
 ];
 /// What the conformance suite, which is compiled into the library, may use.
-const SUITE: &[&str] = &["ops", "tensor", "gpu", "bridge", "error", "philox", "kernels_test"];
+const SUITE: &[&str] = &[
+    "ops",
+    "tensor",
+    "gpu",
+    "bridge",
+    "error",
+    "philox",
+    "kernels_test",
+];
 /// A word, and the modules or files that may say it.
 const TOOLS: [(&str, &[&str]); 8] = [
     ("wgpu::", &["gpu"]),
@@ -26,7 +34,10 @@ const TOOLS: [(&str, &[&str]); 8] = [
     ("print!", &["run", "main"]),
     ("eprint!", &["run", "main"]),
     // The profiler measures on the host where an adapter has no timestamps; the tuner measures as users do.
-    ("Instant", &["run", "main", "gpu/profile.rs", "gpu/tuning.rs"]),
+    (
+        "Instant",
+        &["run", "main", "gpu/profile.rs", "gpu/tuning.rs"],
+    ),
 ];
 
 fn may_use(from: &str, to: &str) -> bool {
@@ -38,7 +49,9 @@ fn may_use(from: &str, to: &str) -> bool {
         _ if to == "kernels_test" => from == "run",
         (Some(upper), Some(lower), _) => upper <= lower,
         // `gpu` knows the world outside only through `error`.
-        (Some(_), None, _) => LEAVES.iter().any(|(name, _)| *name == to) && (from != "gpu" || to == "error"),
+        (Some(_), None, _) => {
+            LEAVES.iter().any(|(name, _)| *name == to) && (from != "gpu" || to == "error")
+        }
         (None, _, Some((_, allowed))) => from == to || allowed.contains(&to),
         _ => false,
     }
@@ -57,21 +70,29 @@ fn violations(file: &str, text: &str) -> Vec<String> {
                 if nested {
                     breach("names several modules in one path; write one line each".into());
                 } else if !may_use(module, &to) {
-                    breach(format!("`{module}` uses `{to}`, which does not stand below it"));
+                    breach(format!(
+                        "`{module}` uses `{to}`, which does not stand below it"
+                    ));
                 }
             }
         }
         // `super` of a file right below `src` is the crate itself.
         for (to, _) in paths(code, "super::").into_iter().filter(|_| top_level) {
-            let is_module = LAYERS.contains(&to.as_str()) || LEAVES.iter().any(|(name, _)| *name == to);
+            let is_module =
+                LAYERS.contains(&to.as_str()) || LEAVES.iter().any(|(name, _)| *name == to);
             if is_module && !may_use(module, &to) {
                 breach(format!("`{module}` uses `{to}` through `super`"));
             }
         }
         for (word, allowed) in TOOLS {
-            let whole = code.match_indices(word).any(|(at, _)| word.starts_with('.') || starts_word(code, at));
+            let whole = code
+                .match_indices(word)
+                .any(|(at, _)| word.starts_with('.') || starts_word(code, at));
             if whole && !allowed.iter().any(|a| *a == module || *a == file) {
-                breach(format!("says `{word}`, which belongs to {}", allowed.join(", ")));
+                breach(format!(
+                    "says `{word}`, which belongs to {}",
+                    allowed.join(", ")
+                ));
             }
         }
     }
@@ -80,9 +101,19 @@ fn violations(file: &str, text: &str) -> Vec<String> {
 
 /// What follows each `prefix` in `code`: a name, and whether a brace stands there instead.
 fn paths(code: &str, prefix: &str) -> Vec<(String, bool)> {
-    let after = code.match_indices(prefix).filter(|&(at, _)| starts_word(code, at)).map(|(at, _)| &code[at..]);
-    let name = |rest: &str| rest[prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    after.map(|rest| (name(rest), rest[prefix.len()..].starts_with('{'))).collect()
+    let after = code
+        .match_indices(prefix)
+        .filter(|&(at, _)| starts_word(code, at))
+        .map(|(at, _)| &code[at..]);
+    let name = |rest: &str| {
+        rest[prefix.len()..]
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    after
+        .map(|rest| (name(rest), rest[prefix.len()..].starts_with('{')))
+        .collect()
 }
 
 fn starts_word(code: &str, at: usize) -> bool {
@@ -106,10 +137,24 @@ fn tree(root: &str, prefix: &str) -> (usize, Vec<String>) {
     let mut files = Vec::new();
     rust_files(&root, &mut files);
     let check = |path: &PathBuf| {
-        let name = path.strip_prefix(&root).expect("it lies below").to_string_lossy().replace('\\', "/");
-        violations(&format!("{prefix}{name}"), &std::fs::read_to_string(path).expect("a source file is readable"))
+        let name = path
+            .strip_prefix(&root)
+            .expect("it lies below")
+            .to_string_lossy()
+            .replace('\\', "/");
+        violations(
+            &format!("{prefix}{name}"),
+            &std::fs::read_to_string(path).expect("a source file is readable"),
+        )
     };
-    (files.len(), files.iter().filter(|path| !path.ends_with("src/lib.rs")).flat_map(check).collect())
+    (
+        files.len(),
+        files
+            .iter()
+            .filter(|path| !path.ends_with("src/lib.rs"))
+            .flat_map(check)
+            .collect(),
+    )
 }
 
 #[test]
@@ -129,10 +174,19 @@ fn the_conformance_suite_uses_ops_and_what_is_below() {
 
 #[test]
 fn every_module_has_a_place() {
-    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("it is there");
-    for name in lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')) {
-        let known = LAYERS.contains(&name) || LEAVES.iter().any(|(leaf, _)| *leaf == name) || name == "kernels_test";
-        assert!(known, "`{name}` stands in no layer; give it one in src/lib.rs and here");
+    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))
+        .expect("it is there");
+    for name in lib
+        .lines()
+        .filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';'))
+    {
+        let known = LAYERS.contains(&name)
+            || LEAVES.iter().any(|(leaf, _)| *leaf == name)
+            || name == "kernels_test";
+        assert!(
+            known,
+            "`{name}` stands in no layer; give it one in src/lib.rs and here"
+        );
     }
 }
 
@@ -154,19 +208,33 @@ fn planted_violations_are_caught() {
         ("kernels_test/real.rs", "use crate::nn::Module;"),
         ("ops/add.rs", "use crate::kernels_test::Real;"),
     ] {
-        assert_eq!(violations(file, &format!("//! Head.\n{code}\n")).len(), 1, "{file}: {code}");
+        assert_eq!(
+            violations(file, &format!("//! Head.\n{code}\n")).len(),
+            1,
+            "{file}: {code}"
+        );
     }
     for (file, code) in [
         ("run/train.rs", "use crate::gpu::Gpu; // and crate::cli"),
         ("run/train.rs", "eprintln!(\"{:?}\", Instant::now());"),
-        ("gpu/mod.rs", "use crate::error::Error; let d: wgpu::Device;"),
+        (
+            "gpu/mod.rs",
+            "use crate::error::Error; let d: wgpu::Device;",
+        ),
         ("main.rs", "use dbvq_wgpu::cli::Cli;"),
         ("run/conformance.rs", "use crate::kernels_test::cases;"),
         ("tensor/tape.rs", "gpu.dispatch(&SHADER)"),
         ("ops/add.rs", "use super::grid; gpu.dispatch(&SHADER)"),
-        ("config.rs", "use crate::bridge::Bridge; mod tests { use super::*; }"),
+        (
+            "config.rs",
+            "use crate::bridge::Bridge; mod tests { use super::*; }",
+        ),
         ("nn/init.rs", "/// See [`crate::run`]."),
     ] {
-        assert_eq!(violations(file, code), Vec::<String>::new(), "{file}: {code}");
+        assert_eq!(
+            violations(file, code),
+            Vec::<String>::new(),
+            "{file}: {code}"
+        );
     }
 }

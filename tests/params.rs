@@ -21,25 +21,52 @@ fn scalar_name(scalar: Scalar) -> &'static str {
 }
 
 /// Puts the words of a WGSL type, which begins at byte `at`, into `words` by their offset.
-fn wgsl_words(module: &Module, ty: &TypeInner, path: &str, at: u32, words: &mut BTreeMap<u32, (String, &'static str)>) {
+fn wgsl_words(
+    module: &Module,
+    ty: &TypeInner,
+    path: &str,
+    at: u32,
+    words: &mut BTreeMap<u32, (String, &'static str)>,
+) {
     match ty {
         TypeInner::Scalar(scalar) => {
             words.insert(at, (path.into(), scalar_name(*scalar)));
         }
         TypeInner::Vector { size, scalar } => {
-            (0..*size as u32)
-                .for_each(|i| drop(words.insert(at + 4 * i, (format!("{path}[{i}]"), scalar_name(*scalar)))));
+            (0..*size as u32).for_each(|i| {
+                drop(words.insert(at + 4 * i, (format!("{path}[{i}]"), scalar_name(*scalar))))
+            });
         }
-        TypeInner::Array { base, size: naga::ArraySize::Constant(count), stride } => {
+        TypeInner::Array {
+            base,
+            size: naga::ArraySize::Constant(count),
+            stride,
+        } => {
             for i in 0..count.get() {
-                wgsl_words(module, &module.types[*base].inner, &format!("{path}[{i}]"), at + stride * i, words);
+                wgsl_words(
+                    module,
+                    &module.types[*base].inner,
+                    &format!("{path}[{i}]"),
+                    at + stride * i,
+                    words,
+                );
             }
         }
         TypeInner::Struct { members, .. } => {
             for member in members {
                 let name = member.name.as_deref().expect("fields have names");
-                let path = if path.is_empty() { name.into() } else { format!("{path}.{name}") };
-                wgsl_words(module, &module.types[member.ty].inner, &path, at + member.offset, words);
+                let path = if path.is_empty() {
+                    name.into()
+                } else {
+                    format!("{path}.{name}")
+                };
+                wgsl_words(
+                    module,
+                    &module.types[member.ty].inner,
+                    &path,
+                    at + member.offset,
+                    words,
+                );
             }
         }
         other => panic!("{path}: this test does not know {other:?}"),
@@ -48,8 +75,12 @@ fn wgsl_words(module: &Module, ty: &TypeInner, path: &str, at: u32, words: &mut 
 
 /// `ty` with an array's length that is a constant of the file replaced by its value.
 fn with_length(text: &str, ty: &str) -> String {
-    let Some((base, count)) = ty.strip_suffix(']').and_then(|t| t.split_once("; ")) else { return ty.into() };
-    let value = text.split_once(&format!("const {count}: usize = ")).and_then(|(_, rest)| rest.split_once(';'));
+    let Some((base, count)) = ty.strip_suffix(']').and_then(|t| t.split_once("; ")) else {
+        return ty.into();
+    };
+    let value = text
+        .split_once(&format!("const {count}: usize = "))
+        .and_then(|(_, rest)| rest.split_once(';'));
     format!("{base}; {}]", value.map_or(count, |(value, _)| value))
 }
 
@@ -62,10 +93,15 @@ fn structs(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
         let body = rest.split_once('}').expect("a struct ends").0;
         let field = |line: &str| {
             let (name, ty) = line.trim().trim_end_matches(',').split_once(": ")?;
-            Some((name.trim_start_matches("pub ").to_string(), with_length(text, ty)))
+            Some((
+                name.trim_start_matches("pub ").to_string(),
+                with_length(text, ty),
+            ))
         };
         assert!(
-            found.insert(name.to_string(), body.lines().filter_map(field).collect()).is_none(),
+            found
+                .insert(name.to_string(), body.lines().filter_map(field).collect())
+                .is_none(),
             "two structs {name}"
         );
     }
@@ -74,16 +110,35 @@ fn structs(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
 
 /// The words of Rust type `ty`, all of whose parts are words, so that `repr(C)` leaves no holes.
 fn rust_words(all: &BTreeMap<String, Vec<(String, String)>>, ty: &str, path: &str) -> Words {
-    if let Some((base, count)) = ty.strip_prefix('[').and_then(|t| t.strip_suffix(']')?.split_once("; ")) {
-        let count: usize = count.parse().expect("arrays of immediates have a written length");
-        return (0..count).flat_map(|i| rust_words(all, base, &format!("{path}[{i}]"))).collect();
+    if let Some((base, count)) = ty
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']')?.split_once("; "))
+    {
+        let count: usize = count
+            .parse()
+            .expect("arrays of immediates have a written length");
+        return (0..count)
+            .flat_map(|i| rust_words(all, base, &format!("{path}[{i}]")))
+            .collect();
     }
     if let Some(fields) = all.get(ty) {
-        let inner = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-        return fields.iter().flat_map(|(name, ty)| rust_words(all, ty, &inner(name))).collect();
+        let inner = |name: &str| {
+            if path.is_empty() {
+                name.to_string()
+            } else {
+                format!("{path}.{name}")
+            }
+        };
+        return fields
+            .iter()
+            .flat_map(|(name, ty)| rust_words(all, ty, &inner(name)))
+            .collect();
     }
     let name = ["u32", "f32"].into_iter().find(|n| *n == ty);
-    vec![(path.to_string(), name.unwrap_or_else(|| panic!("{path}: {ty} is no word nor a struct of words")))]
+    vec![(
+        path.to_string(),
+        name.unwrap_or_else(|| panic!("{path}: {ty} is no word nor a struct of words")),
+    )]
 }
 
 /// What is wrong between a WGSL struct and its Rust counterpart.
@@ -92,49 +147,87 @@ fn compare(wgsl: &BTreeMap<u32, (String, &'static str)>, rust: &Words) -> Option
         let there = wgsl.get(&(4 * at as u32));
         let padding = path == "pad" || path.starts_with("pad[");
         if there.is_some() == padding || there.is_some_and(|(p, t)| (p, t) != (path, ty)) {
-            return Some(format!("at byte {}: `{path}: {ty}` in Rust, {there:?} in WGSL", 4 * at));
+            return Some(format!(
+                "at byte {}: `{path}: {ty}` in Rust, {there:?} in WGSL",
+                4 * at
+            ));
         }
     }
-    wgsl.keys().find(|&&at| at as usize >= 4 * rust.len()).map(|at| format!("at byte {at}: only in WGSL"))
+    wgsl.keys()
+        .find(|&&at| at as usize >= 4 * rust.len())
+        .map(|at| format!("at byte {at}: only in WGSL"))
 }
 
 fn source_files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let folder = |name: &str| std::fs::read_dir(root.join(name)).expect("the source tree is readable");
-    let paths = folder("ops").chain(folder("tensor")).map(|entry| entry.expect("the source tree is readable").path());
+    let folder =
+        |name: &str| std::fs::read_dir(root.join(name)).expect("the source tree is readable");
+    let paths = folder("ops")
+        .chain(folder("tensor"))
+        .map(|entry| entry.expect("the source tree is readable").path());
     // What an op has a folder for dispatches the shaders of its own file.
     paths
         .filter(|path| path.is_file())
-        .map(|p| (p.display().to_string(), std::fs::read_to_string(&p).expect("a source file is readable")))
+        .map(|p| {
+            (
+                p.display().to_string(),
+                std::fs::read_to_string(&p).expect("a source file is readable"),
+            )
+        })
         .collect()
 }
 
 #[test]
 fn immediates_are_the_same_on_both_sides() {
     let files = source_files();
-    let shared = structs(&files.iter().find(|(path, _)| path.ends_with("random.rs")).expect("it is there").1);
+    let shared = structs(
+        &files
+            .iter()
+            .find(|(path, _)| path.ends_with("random.rs"))
+            .expect("it is there")
+            .1,
+    );
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for shader in ops::shaders() {
-        let says = ["shader", "forms", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));
+        let says =
+            ["shader", "forms", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));
         let (path, text) = files
             .iter()
             .find(|(_, text)| says.iter().any(|s| text.contains(s)))
             .expect("an op dispatches every shader");
         let mut all = structs(text);
-        all.extend(shared.clone().into_iter().filter(|(name, _)| name == "StreamWords"));
+        all.extend(
+            shared
+                .clone()
+                .into_iter()
+                .filter(|(name, _)| name == "StreamWords"),
+        );
         let parsed = parse(shader).unwrap_or_else(|e| panic!("{e}"));
-        for (_, variable) in parsed.module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::Immediate) {
+        for (_, variable) in parsed
+            .module
+            .global_variables
+            .iter()
+            .filter(|(_, v)| v.space == AddressSpace::Immediate)
+        {
             let ty = &parsed.module.types[variable.ty];
             let name = ty.name.clone().expect("immediates are a struct");
-            let found = [name.clone(), format!("{name}Params")].into_iter().find(|n| all.contains_key(n));
+            let found = [name.clone(), format!("{name}Params")]
+                .into_iter()
+                .find(|n| all.contains_key(n));
             let Some(rust) = found else {
-                wrong.push(format!("{path}: no #[repr(C)] struct {name} or {name}Params"));
+                wrong.push(format!(
+                    "{path}: no #[repr(C)] struct {name} or {name}Params"
+                ));
                 continue;
             };
             let mut words = BTreeMap::new();
             wgsl_words(&parsed.module, &ty.inner, "", 0, &mut words);
             let differs = compare(&words, &rust_words(&all, &rust, ""));
-            wrong.extend(differs.map(|what| format!("{path}, {rust} and {name} of {}.wgsl: {what}", shader.name)));
+            wrong.extend(
+                differs.map(|what| {
+                    format!("{path}, {rust} and {name} of {}.wgsl: {what}", shader.name)
+                }),
+            );
             seen += 1;
         }
     }
@@ -148,12 +241,22 @@ fn disagreements_are_found() {
         let all = structs(&format!("#[repr(C)]\nstruct P {{\n{body}\n}}"));
         rust_words(&all, "P", "")
     };
-    let wgsl = BTreeMap::from([(0, ("n".to_string(), "u32")), (4, ("eps".to_string(), "f32"))]);
+    let wgsl = BTreeMap::from([
+        (0, ("n".to_string(), "u32")),
+        (4, ("eps".to_string(), "f32")),
+    ]);
     assert_eq!(compare(&wgsl, &rust("n: u32,\neps: f32,")), None);
-    assert_eq!(compare(&wgsl, &rust("n: u32,\neps: f32,\npad: [u32; 2],")), None);
-    for body in
-        ["eps: f32,\nn: u32,", "n: u32,\nepsilon: f32,", "n: f32,\neps: f32,", "n: u32,", "n: u32,\neps: f32,\nk: u32,"]
-    {
+    assert_eq!(
+        compare(&wgsl, &rust("n: u32,\neps: f32,\npad: [u32; 2],")),
+        None
+    );
+    for body in [
+        "eps: f32,\nn: u32,",
+        "n: u32,\nepsilon: f32,",
+        "n: f32,\neps: f32,",
+        "n: u32,",
+        "n: u32,\neps: f32,\nk: u32,",
+    ] {
         assert!(compare(&wgsl, &rust(body)).is_some(), "{body}");
     }
 }

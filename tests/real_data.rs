@@ -25,26 +25,64 @@ fn read(name: &str) -> Option<Splits> {
 
 #[test]
 fn cifar10() {
-    let Some(splits) = read("cifar-10-batches-bin") else { return };
+    let Some(splits) = read("cifar-10-batches-bin") else {
+        return;
+    };
     let test = splits.test.expect("test_batch.bin");
-    assert_eq!((splits.kind, splits.train.len(), test.len()), (Kind::Cifar10, 30_000, 1_017));
+    assert_eq!(
+        (splits.kind, splits.train.len(), test.len()),
+        (Kind::Cifar10, 30_000, 1_017)
+    );
     assert_eq!((splits.train.height, splits.train.width), (32, 32));
-    for (channel, [mean, std]) in splits.train.moments().expect("it reads").into_iter().enumerate() {
-        let (right_mean, right_std) = ([0.4914, 0.4822, 0.4465][channel], [0.2470, 0.2435, 0.2616][channel]);
-        assert!((mean - right_mean).abs() < 1e-3 && (std - right_std).abs() < 1e-3, "{channel}: {mean} {std}");
+    for (channel, [mean, std]) in splits
+        .train
+        .moments()
+        .expect("it reads")
+        .into_iter()
+        .enumerate()
+    {
+        let (right_mean, right_std) = (
+            [0.4914, 0.4822, 0.4465][channel],
+            [0.2470, 0.2435, 0.2616][channel],
+        );
+        assert!(
+            (mean - right_mean).abs() < 1e-3 && (std - right_std).abs() < 1e-3,
+            "{channel}: {mean} {std}"
+        );
     }
 }
 
 #[test]
 fn mini_imagenet() {
-    let Some(splits) = read("mini-imagenet-84") else { return };
-    let sets: Vec<_> = splits.each().map(|(name, set)| (name, set.len(), set.classes.len())).collect();
+    let Some(splits) = read("mini-imagenet-84") else {
+        return;
+    };
+    let sets: Vec<_> = splits
+        .each()
+        .map(|(name, set)| (name, set.len(), set.classes.len()))
+        .collect();
     assert_eq!(
         (splits.kind, sets),
-        (Kind::MiniImageNet, vec![("train", 5120, 64), ("val", 480, 16), ("test", 800, 20)])
+        (
+            Kind::MiniImageNet,
+            vec![("train", 5120, 64), ("val", 480, 16), ("test", 800, 20)]
+        )
     );
-    assert_eq!((splits.train.height, splits.train.width, splits.skipped.len()), (84, 84, 0));
-    assert_eq!(splits.notes[0], "5120 of the 38400 pictures of splits/train.csv are here");
+    assert_eq!(
+        (
+            splits.train.height,
+            splits.train.width,
+            splits.skipped.len()
+        ),
+        (84, 84, 0)
+    );
+    assert_eq!(
+        splits.notes[0],
+        "5120 of the 38400 pictures of splits/train.csv are here"
+    );
     let [kept, aside] = hold_out(&splits.train, Held::PerClass(8)).expect("eight of eighty");
-    assert_eq!((kept.len(), aside.len(), aside.counts()), (64 * 72, 64 * 8, vec![8; 64]));
+    assert_eq!(
+        (kept.len(), aside.len(), aside.counts()),
+        (64 * 72, 64 * 8, vec![8; 64])
+    );
 }

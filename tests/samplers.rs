@@ -25,11 +25,25 @@ struct Exact {
 
 impl Exact {
     fn new() -> Exact {
-        let gpu = Gpu::open(GpuOptions::default()).expect("these tests need a GPU adapter; Mesa's lavapipe will do");
-        let bridge = Config::load("toy", &[]).expect("a preset").bridge.build().expect("a preset's bridge");
-        let means = toy::fillings(&[]).into_iter().flatten().flat_map(|q| toy::centroids()[q as usize]).collect();
+        let gpu = Gpu::open(GpuOptions::default())
+            .expect("these tests need a GPU adapter; Mesa's lavapipe will do");
+        let bridge = Config::load("toy", &[])
+            .expect("a preset")
+            .bridge
+            .build()
+            .expect("a preset's bridge");
+        let means = toy::fillings(&[])
+            .into_iter()
+            .flatten()
+            .flat_map(|q| toy::centroids()[q as usize])
+            .collect();
         let target = Tensor::zeros(&gpu, [1]);
-        Exact { gpu, bridge, means, target }
+        Exact {
+            gpu,
+            bridge,
+            means,
+            target,
+        }
     }
 
     fn eps(&self, z: &Tensor, t: usize) -> Tensor {
@@ -41,26 +55,45 @@ impl Exact {
         let means = Tensor::from_slice(&self.gpu, &self.means, [CHAINS, WIDTH]);
         let distances = ops::distances(&flat, &ops::affine(&means, marginal.signal as f32, 0.0));
         let weights = ops::softmax(&distances, (-0.5 / spread) as f32).reshape([1, n, CHAINS]);
-        let mean = ops::matmul(&weights, &means.reshape([1, CHAINS, WIDTH]), Trans::default()).reshape([n, WIDTH]);
+        let mean = ops::matmul(
+            &weights,
+            &means.reshape([1, CHAINS, WIDTH]),
+            Trans::default(),
+        )
+        .reshape([n, WIDTH]);
         let add = |a: &Tensor, by_a: f64, b: &Tensor, by_b: f64| {
-            ops::add(&ops::affine(a, by_a as f32, 0.0), &ops::affine(b, by_b as f32, 0.0))
+            ops::add(
+                &ops::affine(a, by_a as f32, 0.0),
+                &ops::affine(b, by_b as f32, 0.0),
+            )
         };
         let z0 = add(&mean, 1.0 - pull * marginal.signal, &flat, pull);
         // ε = (z_t − √ᾱ ẑ_0) / √(v (1 − ᾱ)), z* being 0.
-        add(&flat, 1.0 / marginal.noise, &z0, -marginal.signal / marginal.noise).reshape(shape)
+        add(
+            &flat,
+            1.0 / marginal.noise,
+            &z0,
+            -marginal.signal / marginal.noise,
+        )
+        .reshape(shape)
     }
 
     /// z_0 of `count` samples.
     fn sample(&self, sampler: Sampler, count: usize, steps: usize, seed: u64) -> Vec<f32> {
         let eps = |z: &Tensor, t: usize| self.eps(z, t);
         let shape = Shape::from([count, LENGTH, DIM]);
-        let z = self.process(&eps).sample(shape, sampler, steps, seed, &mut |_, _| {});
+        let z = self
+            .process(&eps)
+            .sample(shape, sampler, steps, seed, &mut |_, _| {});
         z.expect("the steps fit the bridge").to_vec()
     }
 
     fn reached(&self, sampler: Sampler, count: usize, steps: usize) -> Reached {
         let z0 = self.sample(sampler, count, steps, 7);
-        assert!(z0.iter().all(|z| z.is_finite()), "{sampler:?} left the finite numbers");
+        assert!(
+            z0.iter().all(|z| z.is_finite()),
+            "{sampler:?} left the finite numbers"
+        );
         let reached = toy::reached(&toy::nearest(&z0, &toy::centroids()));
         println!("{sampler:?}, {steps} steps: {reached:?}");
         reached
@@ -77,30 +110,56 @@ impl Exact {
         let z0 = Tensor::from_slice(&self.gpu, &vectors.repeat(count), [count, LENGTH, DIM]);
         let mask = Tensor::from_slice(&self.gpu, &mask, [1, LENGTH, 1]);
         let eps = |z: &Tensor, t: usize| self.eps(z, t);
-        let (process, known) = (self.process(&eps), Known { z0: &z0, mask: &mask, resample });
+        let (process, known) = (
+            self.process(&eps),
+            Known {
+                z0: &z0,
+                mask: &mask,
+                resample,
+            },
+        );
         let levels = process.levels(self.bridge.steps()).expect("all steps");
         let filled = process.inpaint(&known, &levels, 3, &mut |_, _| {}).to_vec();
         for sample in filled.chunks_exact(WIDTH) {
             for (position, _) in ends {
-                assert_eq!(sample[position * DIM..][..DIM], vectors[position * DIM..][..DIM], "what is known stays");
+                assert_eq!(
+                    sample[position * DIM..][..DIM],
+                    vectors[position * DIM..][..DIM],
+                    "what is known stays"
+                );
             }
         }
-        let shares = toy::shares(&toy::nearest(&filled, &toy::centroids()), &toy::fillings(&ends));
+        let shares = toy::shares(
+            &toy::nearest(&filled, &toy::centroids()),
+            &toy::fillings(&ends),
+        );
         println!("inpainting, {resample} passes: {shares:?}");
         shares
     }
 
     fn process<'a>(&'a self, eps: &'a dyn Fn(&Tensor, usize) -> Tensor) -> Process<'a> {
         let (gpu, bridge, target) = (&self.gpu, &self.bridge, &self.target);
-        Process { gpu, bridge, variance: ReverseVariance::Bridge, target, eps }
+        Process {
+            gpu,
+            bridge,
+            variance: ReverseVariance::Bridge,
+            target,
+            eps,
+        }
     }
 }
 
 #[test]
 fn ancestral_sampling_finds_the_law_of_the_chains() {
     let reached = Exact::new().reached(Sampler::Ancestral, MANY, 50);
-    assert!(reached.valid >= 0.998 && reached.total_variation <= 0.045, "{reached:?}");
-    assert!(reached.distinct >= CHAINS, "every chain turns up: {reached:?}");
+    assert!(
+        reached.valid >= 0.998 && reached.total_variation <= 0.045,
+        "{reached:?}"
+    );
+    assert!(
+        reached.distinct >= CHAINS,
+        "every chain turns up: {reached:?}"
+    );
 }
 
 #[test]
@@ -108,22 +167,40 @@ fn few_steps_are_nearly_as_good() {
     let exact = Exact::new();
     let ddim = exact.reached(Sampler::Ddim { kappa: 0.0 }, MANY, 10);
     let dpm = exact.reached(Sampler::Dpmpp2m, MANY, 10);
-    assert!(ddim.valid >= 0.98 && ddim.total_variation <= 0.045, "{ddim:?}");
-    assert!(dpm.valid >= ddim.valid && dpm.total_variation <= 0.045, "{dpm:?}, DDIM {ddim:?}");
+    assert!(
+        ddim.valid >= 0.98 && ddim.total_variation <= 0.045,
+        "{ddim:?}"
+    );
+    assert!(
+        dpm.valid >= ddim.valid && dpm.total_variation <= 0.045,
+        "{dpm:?}, DDIM {ddim:?}"
+    );
 }
 
 #[test]
 fn the_printed_form_collapses() {
     let reached = Exact::new().reached(Sampler::PaperLiteral, 4096, 50);
-    println!("paper-literal: {} distinct sequences of {}", reached.distinct, reached.samples);
+    println!(
+        "paper-literal: {} distinct sequences of {}",
+        reached.distinct, reached.samples
+    );
     // Every sequence is a chain, which alone would look perfect; but few of the 128 ever turn up, and unevenly.
-    assert!(reached.valid > 0.99 && reached.distinct <= 64 && reached.total_variation >= 0.6, "{reached:?}");
+    assert!(
+        reached.valid > 0.99 && reached.distinct <= 64 && reached.total_variation >= 0.6,
+        "{reached:?}"
+    );
 }
 
 #[test]
 fn equal_seeds_give_equal_bits() {
     let exact = Exact::new();
-    let bits = |seed| exact.sample(Sampler::Ancestral, 256, 50, seed).iter().map(|z| z.to_bits()).collect::<Vec<_>>();
+    let bits = |seed| {
+        exact
+            .sample(Sampler::Ancestral, 256, 50, seed)
+            .iter()
+            .map(|z| z.to_bits())
+            .collect::<Vec<_>>()
+    };
     let first = bits(1);
     assert_eq!(first, bits(1));
     assert_ne!(first, bits(2));
@@ -133,8 +210,14 @@ fn equal_seeds_give_equal_bits() {
 fn resampling_mends_what_replacement_breaks() {
     let exact = Exact::new();
     let replaced: f64 = exact.inpainted(1024, 1).iter().sum();
-    assert!((0.45..0.7).contains(&replaced), "replacement gives valid fillings in {replaced} of the cases");
+    assert!(
+        (0.45..0.7).contains(&replaced),
+        "replacement gives valid fillings in {replaced} of the cases"
+    );
     let resampled = exact.inpainted(1024, 10);
     assert!(resampled.iter().sum::<f64>() >= 0.95, "{resampled:?}");
-    assert!(resampled.iter().all(|share| (0.4..=0.6).contains(share)), "{resampled:?}");
+    assert!(
+        resampled.iter().all(|share| (0.4..=0.6).contains(share)),
+        "{resampled:?}"
+    );
 }

@@ -16,7 +16,13 @@ use serde_json::Value;
 
 /// Networks as small as can be, of a bridge whose `beta_end` ends it in `steps`.
 fn sized(mut command: Command, sets: &[&str]) -> Command {
-    let small = ["unet.base=8", "unet.blocks=1", "pixelcnn.layers=2", "pixelcnn.channels=8", "pixelcnn.head=8"];
+    let small = [
+        "unet.base=8",
+        "unet.blocks=1",
+        "pixelcnn.layers=2",
+        "pixelcnn.channels=8",
+        "pixelcnn.head=8",
+    ];
     for set in small.iter().chain(sets) {
         command.args(["--set", set]);
     }
@@ -29,7 +35,11 @@ fn trained(dir: &Path, data: &Path, sets: &[&str]) -> [PathBuf; 4] {
     let runs = stages.map(|stage| dir.join(stage));
     for (stage, run) in stages.iter().zip(&runs) {
         let command = sized(train(stage, data, run, 2), sets);
-        let command = if *stage == "vqvae" { command } else { from(command, &runs[0]) };
+        let command = if *stage == "vqvae" {
+            command
+        } else {
+            from(command, &runs[0])
+        };
         { command }.arg("--allow-bad-terminal").assert().success();
     }
     runs
@@ -38,13 +48,19 @@ fn trained(dir: &Path, data: &Path, sets: &[&str]) -> [PathBuf; 4] {
 /// Runs, and expects success without a number that is none.
 fn works(command: &mut Command, what: &str) {
     let outcome = command.output().expect("the program starts");
-    let said = [outcome.stdout, outcome.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let said = [outcome.stdout, outcome.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(outcome.status.success(), "{what}: {said}");
-    assert!(!said.contains("panicked") && !said.contains("NaN") && !said.contains("inf "), "{what}: {said}");
+    assert!(
+        !said.contains("panicked") && !said.contains("NaN") && !said.contains("inf "),
+        "{what}: {said}"
+    );
 }
 
 fn evaluation(out: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(out.join("evaluation.json")).expect("an evaluation")).expect("JSON")
+    serde_json::from_slice(&std::fs::read(out.join("evaluation.json")).expect("an evaluation"))
+        .expect("JSON")
 }
 
 /// Where in `value` a null stands that `evaluation.json` does not explain.
@@ -52,8 +68,14 @@ fn unexplained(value: &Value, path: &str, explained: &[&str]) -> Vec<String> {
     match value {
         Value::Null if explained.iter().any(|name| path.ends_with(name)) => Vec::new(),
         Value::Null => vec![path.to_string()],
-        Value::Array(all) => all.iter().flat_map(|v| unexplained(v, path, explained)).collect(),
-        Value::Object(all) => all.iter().flat_map(|(k, v)| unexplained(v, &format!("{path}.{k}"), explained)).collect(),
+        Value::Array(all) => all
+            .iter()
+            .flat_map(|v| unexplained(v, path, explained))
+            .collect(),
+        Value::Object(all) => all
+            .iter()
+            .flat_map(|(k, v)| unexplained(v, &format!("{path}.{k}"), explained))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -65,23 +87,43 @@ fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     let runs = trained(dir.path(), &data, sets);
     let picture = data.join("00.png");
     for run in &runs {
-        let stage = run.file_name().expect("a name").to_string_lossy().into_owned();
+        let stage = run
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         let call = |command: &str, rest: &[&str]| {
             let mut call = program();
-            call.arg(command).arg(run).args(rest).arg("--out").arg(dir.path().join(format!("{command}-{stage}")));
+            call.arg(command)
+                .arg(run)
+                .args(rest)
+                .arg("--out")
+                .arg(dir.path().join(format!("{command}-{stage}")));
             works(&mut call, &format!("{command} of {stage}, {sets:?}"));
         };
         let known = picture.to_str().expect("a plain path");
         call("reconstruct", &["--images", known]);
-        call("reconstruct", &["--data", data.to_str().expect("a plain path"), "--separate"]);
+        call(
+            "reconstruct",
+            &["--data", data.to_str().expect("a plain path"), "--separate"],
+        );
         let mut export = program();
-        export.arg("export").arg(run).arg("--out").arg(dir.path().join(format!("{stage}.safetensors")));
+        export
+            .arg("export")
+            .arg(run)
+            .arg("--out")
+            .arg(dir.path().join(format!("{stage}.safetensors")));
         works(&mut export, "export");
         if stage == "vqvae" {
             continue;
         }
         call("sample", &["--count", "3", "--separate"]);
-        call("inpaint", &["--known", known, "--mask", "centre:1", "--count", "2", "--paste"]);
+        call(
+            "inpaint",
+            &[
+                "--known", known, "--mask", "centre:1", "--count", "2", "--paste",
+            ],
+        );
         if stage != "pixelcnn" {
             call("chain", &["--count", "1"]);
             call("chain", &["--known", known, "--mask", "left"]);
@@ -89,22 +131,54 @@ fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     }
     let out = dir.path().join("evaluation");
     let mut call = program();
-    call.arg("evaluate").args(&runs).arg("--data").arg(&data).arg("--out").arg(&out);
-    call.args(["--nll-samples", "2", "--nll-resample", "1", "--time-budget", "0.01"]);
+    call.arg("evaluate")
+        .args(&runs)
+        .arg("--data")
+        .arg(&data)
+        .arg("--out")
+        .arg(&out);
+    call.args([
+        "--nll-samples",
+        "2",
+        "--nll-resample",
+        "1",
+        "--time-budget",
+        "0.01",
+    ]);
     works(&mut call, &format!("evaluate of {sets:?}"));
     let found = evaluation(&out);
     // An estimator has only the settings that it knows.
-    let settings =
-        ["temperature", "samples", "steps", "extrapolated_from", "ssim", "psnr", "sharpen", "first", "last", "levels"];
-    assert_eq!(unexplained(&found, "", &settings), Vec::<String>::new(), "{sets:?}");
+    let settings = [
+        "temperature",
+        "samples",
+        "steps",
+        "extrapolated_from",
+        "ssim",
+        "psnr",
+        "sharpen",
+        "first",
+        "last",
+        "levels",
+    ];
+    assert_eq!(
+        unexplained(&found, "", &settings),
+        Vec::<String>::new(),
+        "{sets:?}"
+    );
     (dir, found)
 }
 
 /// What is missing of which metric, and why.
 fn reason<'a>(found: &'a Value, metric: &str) -> &'a str {
-    let of = |m: &&Value| m["metrics"].as_array().is_some_and(|names| names.iter().any(|name| name == metric));
+    let of = |m: &&Value| {
+        m["metrics"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| name == metric))
+    };
     let missing = found["missing"].as_array().expect("a list").iter().find(of);
-    missing.map_or("nothing is missing", |m| m["reason"].as_str().expect("a reason"))
+    missing.map_or("nothing is missing", |m| {
+        m["reason"].as_str().expect("a reason")
+    })
 }
 
 #[test]
@@ -119,54 +193,116 @@ fn pictures_below_the_window_of_a_metric_have_a_dash() {
     // One held-out picture.
     assert!(reason(&found, "nll").contains("needs two held-out pictures"));
     let pixelcnn = found["nll"].as_array().expect("rows");
-    assert!(!pixelcnn.is_empty() && pixelcnn.iter().all(|row| row["stage"] == "pixelcnn"), "{pixelcnn:?}");
+    assert!(
+        !pixelcnn.is_empty() && pixelcnn.iter().all(|row| row["stage"] == "pixelcnn"),
+        "{pixelcnn:?}"
+    );
     // In the table too, and before anything is measured.
     let mut call = program();
-    call.arg("evaluate").arg(dir.path().join("vqvae")).args(["--metrics", "reconstruction,kl"]);
-    call.arg("--data").arg(dir.path().join("data")).arg("--out").arg(dir.path().join("again"));
-    let said = call.assert().success().stderr(contains(words)).stdout(contains("No ssim of "));
+    call.arg("evaluate")
+        .arg(dir.path().join("vqvae"))
+        .args(["--metrics", "reconstruction,kl"]);
+    call.arg("--data")
+        .arg(dir.path().join("data"))
+        .arg("--out")
+        .arg(dir.path().join("again"));
+    let said = call
+        .assert()
+        .success()
+        .stderr(contains(words))
+        .stdout(contains("No ssim of "));
     let table = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
-    let row = table.lines().find(|line| line.ends_with('—') && line.contains("vqvae"));
+    let row = table
+        .lines()
+        .find(|line| line.ends_with('—') && line.contains("vqvae"));
     // Sentences are wrapped.
     let words_of = table.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(row.is_some() && words_of.contains(words) && words_of.contains("has no prior to sample from"), "{table}");
+    assert!(
+        row.is_some()
+            && words_of.contains(words)
+            && words_of.contains("has no prior to sample from"),
+        "{table}"
+    );
 }
 
 #[test]
 fn a_single_code_and_a_single_channel_go_through_every_command() {
     let (_dir, found) = every_command(30, &["vqvae.codes=1", "vqvae.dim=1", "bridge.steps=1"]);
     for row in found["kl"].as_array().expect("rows") {
-        assert_eq!((&row["mean"], &row["floor"]), (&Value::from(0.0), &Value::from(0.0)), "one law");
+        assert_eq!(
+            (&row["mean"], &row["floor"]),
+            (&Value::from(0.0), &Value::from(0.0)),
+            "one law"
+        );
     }
     for row in found["nll"].as_array().expect("rows") {
-        assert!(row["mean"].as_f64().is_some_and(|bits| bits.abs() < 1e-6), "a single code takes no bits: {row}");
+        assert!(
+            row["mean"].as_f64().is_some_and(|bits| bits.abs() < 1e-6),
+            "a single code takes no bits: {row}"
+        );
     }
     for row in found["codes"].as_array().expect("rows") {
-        assert_eq!((&row["codes"], &row["pairs"]), (&Value::from(0.0), &Value::from(0.0)));
+        assert_eq!(
+            (&row["codes"], &row["pairs"]),
+            (&Value::from(0.0), &Value::from(0.0))
+        );
     }
 }
 
 #[test]
 fn two_codes_and_one_class_go_through_every_command() {
-    let sets = ["vqvae.codes=2", "vqvae.size=12", "classes=1", "stages.evaluate_images=1", "bridge.steps=3"];
+    let sets = [
+        "vqvae.codes=2",
+        "vqvae.size=12",
+        "classes=1",
+        "stages.evaluate_images=1",
+        "bridge.steps=3",
+    ];
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data = folder(&dir.path().join("data"), 24);
-    for file in std::fs::read_dir(&data).expect("a folder").map(|entry| entry.expect("a file").path()) {
+    for file in std::fs::read_dir(&data)
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").path())
+    {
         let picture = image::open(&file).expect("a picture");
-        picture.resize_exact(12, 12, image::imageops::FilterType::Nearest).save(&file).expect("a picture");
+        picture
+            .resize_exact(12, 12, image::imageops::FilterType::Nearest)
+            .save(&file)
+            .expect("a picture");
     }
     let runs = trained(dir.path(), &data, &sets);
     let out = dir.path().join("evaluation");
     let mut call = program();
-    call.arg("evaluate").args(&runs).arg("--data").arg(&data).arg("--out").arg(&out);
-    call.args(["--nll-samples", "2", "--nll-resample", "1", "--time-budget", "0.01"]);
+    call.arg("evaluate")
+        .args(&runs)
+        .arg("--data")
+        .arg(&data)
+        .arg("--out")
+        .arg(&out);
+    call.args([
+        "--nll-samples",
+        "2",
+        "--nll-resample",
+        "1",
+        "--time-budget",
+        "0.01",
+    ]);
     works(&mut call, "evaluate");
     let found = evaluation(&out);
-    assert!(found["reconstruction"][0]["ssim"].is_f64(), "the window fits once: {found}");
+    assert!(
+        found["reconstruction"][0]["ssim"].is_f64(),
+        "the window fits once: {found}"
+    );
     assert!(reason(&found, "nll").contains("told classes"));
     let mut sample = program();
-    sample.arg("sample").arg(&runs[1]).args(["--class", "0", "--guidance", "0", "--count", "2"]);
-    works(sample.arg("--out").arg(dir.path().join("samples")), "sample");
+    sample
+        .arg("sample")
+        .arg(&runs[1])
+        .args(["--class", "0", "--guidance", "0", "--count", "2"]);
+    works(
+        sample.arg("--out").arg(dir.path().join("samples")),
+        "sample",
+    );
 }
 
 /// TFLOP of each prior of a reproduction.
@@ -177,27 +313,63 @@ fn of_one_budget(out: &Path) {
     let bytes = std::fs::read(out.join("report.json")).expect("a report");
     let report: Value = serde_json::from_slice(&bytes).expect("JSON");
     let trainings = report["trainings"].as_array().expect("a list");
-    let names: Vec<&str> = trainings.iter().filter_map(|training| training["name"].as_str()).collect();
-    assert_eq!(names, ["vqvae", "prior", "prior-paper", "pixelcnn", "joint"]);
+    let names: Vec<&str> = trainings
+        .iter()
+        .filter_map(|training| training["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["vqvae", "prior", "prior-paper", "pixelcnn", "joint"]
+    );
     for training in &trainings[1..4] {
-        let [step, all, steps] = ["flop_a_step", "flop", "steps"].map(|key| training[key].as_f64().expect("a number"));
+        let [step, all, steps] =
+            ["flop_a_step", "flop", "steps"].map(|key| training[key].as_f64().expect("a number"));
         let budget: f64 = BUDGET.parse().expect("a number");
-        assert!((all - 1e12 * budget).abs() <= 0.5 * step && all == step * steps, "{training}");
+        assert!(
+            (all - 1e12 * budget).abs() <= 0.5 * step && all == step * steps,
+            "{training}"
+        );
     }
 }
 
 #[test]
 fn reproduce_goes_through_with_dashes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, out) = (folder(&dir.path().join("data"), 12), dir.path().join("report"));
+    let (data, out) = (
+        folder(&dir.path().join("data"), 12),
+        dir.path().join("report"),
+    );
     let mut command = program();
-    command.args(["reproduce", "cifar10", "--small", "--data"]).arg(&data).arg("--out").arg(&out);
-    let model = ["vqvae.size=8", "vqvae.channels=8", "vqvae.inner=4", "vqvae.dim=1", "vqvae.codes=1"];
+    command
+        .args(["reproduce", "cifar10", "--small", "--data"])
+        .arg(&data)
+        .arg("--out")
+        .arg(&out);
+    let model = [
+        "vqvae.size=8",
+        "vqvae.channels=8",
+        "vqvae.inner=4",
+        "vqvae.dim=1",
+        "vqvae.codes=1",
+    ];
     let mut command = sized(command, &model);
-    for set in ["bridge.steps=2", "bridge.beta_end=0.99", "stages.evaluate_images=1"] {
+    for set in [
+        "bridge.steps=2",
+        "bridge.beta_end=0.99",
+        "stages.evaluate_images=1",
+    ] {
         command.args(["--set", set]);
     }
-    command.args(["--nll-samples", "2", "--time-budget", "0.01", "--seeds", "1", "--budget", BUDGET]);
+    command.args([
+        "--nll-samples",
+        "2",
+        "--time-budget",
+        "0.01",
+        "--seeds",
+        "1",
+        "--budget",
+        BUDGET,
+    ]);
     for stage in ["vqvae", "prior", "pixelcnn", "joint"] {
         for key in ["batch=4", "checkpoint_every=2", "log_every=1"] {
             command.args(["--set", &format!("stages.{stage}.{key}")]);
@@ -210,5 +382,8 @@ fn reproduce_goes_through_with_dashes() {
     let page = std::fs::read_to_string(out.join("report.md")).expect("a page");
     of_one_budget(&out);
     assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
-    assert!(page.contains("## Not measured") && page.contains("needs two held-out pictures"), "{page}");
+    assert!(
+        page.contains("## Not measured") && page.contains("needs two held-out pictures"),
+        "{page}"
+    );
 }

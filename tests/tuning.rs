@@ -9,19 +9,48 @@ use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::Tensor;
 
 fn open(prefer: Prefer, cache: Option<&Path>, stand_ins: Vec<Shader>) -> Gpu {
-    let options = GpuOptions { prefer, cache_dir: cache.map(Path::to_owned), stand_ins, ..GpuOptions::default() };
+    let options = GpuOptions {
+        prefer,
+        cache_dir: cache.map(Path::to_owned),
+        stand_ins,
+        ..GpuOptions::default()
+    };
     Gpu::open(options).expect("an adapter; `cargo xtask test` installs a software one")
 }
 
 fn normal(gpu: &Gpu, dims: &[usize], stream: u32) -> Tensor {
-    ops::normal(gpu, dims, Stream { seed: 1, step: 0, stream, first: 0 })
+    ops::normal(
+        gpu,
+        dims,
+        Stream {
+            seed: 1,
+            step: 0,
+            stream,
+            first: 0,
+        },
+    )
 }
 
 /// A product; a convolution, and attention, with their gradients.
 fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
-    let product = ops::matmul(&normal(gpu, &[1, 36, 40], 0), &normal(gpu, &[1, 40, 132], 1), Trans::default());
-    let (x, weight) = (normal(gpu, &[2, 5, 6, 16], 2).leaf(), normal(gpu, &[3, 3, 16, 20], 3).leaf());
-    let y = ops::conv2d(&x, &weight, None, Conv { padding: [1, 1], ..Conv::default() });
+    let product = ops::matmul(
+        &normal(gpu, &[1, 36, 40], 0),
+        &normal(gpu, &[1, 40, 132], 1),
+        Trans::default(),
+    );
+    let (x, weight) = (
+        normal(gpu, &[2, 5, 6, 16], 2).leaf(),
+        normal(gpu, &[3, 3, 16, 20], 3).leaf(),
+    );
+    let y = ops::conv2d(
+        &x,
+        &weight,
+        None,
+        Conv {
+            padding: [1, 1],
+            ..Conv::default()
+        },
+    );
     let grads = ops::mean_all(&ops::square(&y)).backward();
     let gradient = |of: &Tensor| grads.get(of).expect("it is a leaf").to_vec();
     let convolution = [y.to_vec(), gradient(&x), gradient(&weight)];
@@ -29,7 +58,11 @@ fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
     let y = ops::attention(&q, &q, &q, Attention::default());
     let grads = ops::mean_all(&ops::square(&y)).backward();
     let attention = [y.to_vec(), grads.get(&q).expect("it is a leaf").to_vec()];
-    [product.to_vec()].into_iter().chain(convolution).chain(attention).collect()
+    [product.to_vec()]
+        .into_iter()
+        .chain(convolution)
+        .chain(attention)
+        .collect()
 }
 
 fn are_near(a: &[Vec<f32>], b: &[Vec<f32>]) {
@@ -39,8 +72,15 @@ fn are_near(a: &[Vec<f32>], b: &[Vec<f32>]) {
 fn are_within(share: f32, a: &[Vec<f32>], b: &[Vec<f32>]) {
     for (a, b) in a.iter().zip(b) {
         let largest = b.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(a.len() == b.len() && worst <= share * largest, "{worst} of {largest}");
+        let worst = a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(
+            a.len() == b.len() && worst <= share * largest,
+            "{worst} of {largest}"
+        );
     }
 }
 
@@ -57,20 +97,37 @@ fn answers_are_right_and_kept() {
         shapes > 5 && wrong.is_empty(),
         "product, convolution and its gradients, attention: {shapes} in {seconds} s"
     );
-    assert_eq!(numbers(&first), measured, "the same kernels the second time");
+    assert_eq!(
+        numbers(&first),
+        measured,
+        "the same kernels the second time"
+    );
     assert_eq!(first.measured().0, shapes);
     first.save_caches().expect("a writable directory");
     let second = open(Prefer::Measured, Some(folder.path()), Vec::new());
-    assert_eq!(numbers(&second), measured, "the same kernels in another program");
+    assert_eq!(
+        numbers(&second),
+        measured,
+        "the same kernels in another program"
+    );
     assert_eq!(second.measured().0, 0, "nothing is measured twice");
-    let files = std::fs::read_dir(folder.path()).expect("it is there").flatten().map(|entry| entry.path());
-    let file = files.into_iter().find(|file| file.extension().is_some_and(|e| e == "json")).expect("the answers");
+    let files = std::fs::read_dir(folder.path())
+        .expect("it is there")
+        .flatten()
+        .map(|entry| entry.path());
+    let file = files
+        .into_iter()
+        .find(|file| file.extension().is_some_and(|e| e == "json"))
+        .expect("the answers");
     let text = std::fs::read_to_string(&file).expect("it is readable");
     let kept: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     let answers = kept["answers"].as_array().expect("a list");
     assert_eq!(answers.len(), shapes, "{text}");
     for answer in answers {
-        let (choice, ms) = (answer["choice"].as_str().expect("a name"), answer["ms"].as_object().expect("times"));
+        let (choice, ms) = (
+            answer["choice"].as_str().expect("a name"),
+            answer["ms"].as_object().expect("times"),
+        );
         assert!(ms.len() >= 2 && ms.contains_key(choice), "{answer}");
     }
     std::fs::write(&file, &text[..text.len() / 2]).expect("it is writable");
@@ -83,11 +140,19 @@ fn answers_are_right_and_kept() {
 fn what_has_no_room_goes_by_rule() {
     let limited = |prefer| {
         let memory_limit = Some(1 << 20);
-        Gpu::open(GpuOptions { prefer, memory_limit, ..GpuOptions::default() }).expect("an adapter")
+        Gpu::open(GpuOptions {
+            prefer,
+            memory_limit,
+            ..GpuOptions::default()
+        })
+        .expect("an adapter")
     };
     // Two operands of 256 KiB and a result, but not as many again for measuring.
     let product = |gpu: &Gpu| {
-        let (a, b) = (normal(gpu, &[1, 256, 256], 0), normal(gpu, &[1, 256, 256], 1));
+        let (a, b) = (
+            normal(gpu, &[1, 256, 256], 0),
+            normal(gpu, &[1, 256, 256], 1),
+        );
         ops::matmul(&a, &b, Trans::default()).to_vec()
     };
     let (gpu, by_rule) = (limited(Prefer::Measured), limited(Prefer::Rule));
@@ -97,7 +162,10 @@ fn what_has_no_room_goes_by_rule() {
 
 #[test]
 fn a_wrong_kernel_is_never_chosen() {
-    let tiled = ops::shaders().into_iter().find(|s| s.name == "matmul_tiled").expect("it is listed");
+    let tiled = ops::shaders()
+        .into_iter()
+        .find(|s| s.name == "matmul_tiled")
+        .expect("it is listed");
     // All workgroups make the first tile, and leave the others.
     let broken = tiled.source.replacen(
         "Place(tile.x * tile_rows(), tile.y, share.matrix, share.plane * p.m)",
@@ -105,25 +173,50 @@ fn a_wrong_kernel_is_never_chosen() {
         1,
     );
     assert_ne!(broken, tiled.source);
-    let broken = Shader { source: Box::leak(broken.into_boxed_str()), ..tiled.clone() };
+    let broken = Shader {
+        source: Box::leak(broken.into_boxed_str()),
+        ..tiled.clone()
+    };
     let gpu = open(Prefer::Measured, None, vec![broken]);
-    are_near(&numbers(&gpu), &numbers(&open(Prefer::Portable, None, Vec::new())));
+    are_near(
+        &numbers(&gpu),
+        &numbers(&open(Prefer::Portable, None, Vec::new())),
+    );
     let (_, _, wrong) = gpu.measured();
-    assert!(wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul by ")), "{wrong:?}");
+    assert!(
+        wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul by ")),
+        "{wrong:?}"
+    );
 }
 
 #[test]
 fn f16_is_near_or_refused() {
-    let options = GpuOptions { precision: Precision::F16, prefer: Prefer::Measured, ..GpuOptions::default() };
-    let has_matrices = open(Prefer::Rule, None, Vec::new()).facts().cooperative().is_some();
+    let options = GpuOptions {
+        precision: Precision::F16,
+        prefer: Prefer::Measured,
+        ..GpuOptions::default()
+    };
+    let has_matrices = open(Prefer::Rule, None, Vec::new())
+        .facts()
+        .cooperative()
+        .is_some();
     match (Gpu::open(options), has_matrices) {
         (Ok(gpu), true) => {
             assert!(ops::matrices_are_right(&gpu));
-            are_within(4e-3, &numbers(&gpu), &numbers(&open(Prefer::Portable, None, Vec::new())));
+            are_within(
+                4e-3,
+                &numbers(&gpu),
+                &numbers(&open(Prefer::Portable, None, Vec::new())),
+            );
             let (shapes, _, wrong) = gpu.measured();
-            assert!(shapes > 5 && wrong.is_empty(), "{shapes} shapes, wrong: {wrong:?}");
+            assert!(
+                shapes > 5 && wrong.is_empty(),
+                "{shapes} shapes, wrong: {wrong:?}"
+            );
         }
-        (Err(Error::Adapter(what)), false) => assert!(what.contains("leave out --precision f16"), "{what}"),
+        (Err(Error::Adapter(what)), false) => {
+            assert!(what.contains("leave out --precision f16"), "{what}")
+        }
         (opened, _) => panic!("{opened:?} on an adapter that has matrices: {has_matrices}"),
     }
 }

@@ -10,8 +10,18 @@ use dbvq_wgpu::ops;
 
 /// A golden vector, a shader's file, and what in it is replaced by what.
 const FAULTS: [(&str, &str, &str, &str); 5] = [
-    ("relu_zeros", "elementwise", "select(0.0, 1.0, v > 0.0)", "select(0.0, 1.0, v >= 0.0)"),
-    ("softmax_one_hot", "softmax", "(saved * (values(dlaw[i]) - sum))", "(saved * (values(dlaw[i]) - 0.999 * sum))"),
+    (
+        "relu_zeros",
+        "elementwise",
+        "select(0.0, 1.0, v > 0.0)",
+        "select(0.0, 1.0, v >= 0.0)",
+    ),
+    (
+        "softmax_one_hot",
+        "softmax",
+        "(saved * (values(dlaw[i]) - sum))",
+        "(saved * (values(dlaw[i]) - 0.999 * sum))",
+    ),
     (
         "attention_one_key",
         "attention_backward",
@@ -34,19 +44,34 @@ const FAULTS: [(&str, &str, &str, &str); 5] = [
 
 /// A golden vector with the kernels that every adapter runs, of which `stand_ins` replace some.
 fn outcome(name: &str, stand_ins: Vec<Shader>) -> Outcome {
-    let options = GpuOptions { poison: true, prefer: Prefer::Portable, stand_ins, ..GpuOptions::default() };
+    let options = GpuOptions {
+        poison: true,
+        prefer: Prefer::Portable,
+        stand_ins,
+        ..GpuOptions::default()
+    };
     let gpu = Gpu::open(options).expect("these tests need a GPU adapter; Mesa's lavapipe will do");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
-    let vector = vectors::load(&folder.join(format!("{name}.safetensors"))).expect("a golden vector is right");
+    let vector = vectors::load(&folder.join(format!("{name}.safetensors")))
+        .expect("a golden vector is right");
     vector.check(&vector.prepared(), &gpu)
 }
 
 /// All forms of the file with the fault.
 fn broken(stem: &str, from: &str, to: &str) -> Vec<Shader> {
-    let of_stem = ops::shaders().into_iter().filter(|shader| shader.stem() == stem);
+    let of_stem = ops::shaders()
+        .into_iter()
+        .filter(|shader| shader.stem() == stem);
     let with_fault = |shader: &Shader| {
-        assert_eq!(shader.source.matches(from).count(), 1, "shaders/{stem}.wgsl: `{from}` is to stand there once");
-        Shader { source: Box::leak(shader.source.replacen(from, to, 1).into_boxed_str()), ..shader.clone() }
+        assert_eq!(
+            shader.source.matches(from).count(),
+            1,
+            "shaders/{stem}.wgsl: `{from}` is to stand there once"
+        );
+        Shader {
+            source: Box::leak(shader.source.replacen(from, to, 1).into_boxed_str()),
+            ..shader.clone()
+        }
     };
     of_stem.map(with_fault).collect()
 }
@@ -57,28 +82,57 @@ fn right_kernels_pass_and_a_fault_fails() {
         let right = outcome(name, Vec::new());
         assert_eq!(right.verdict, Verdict::Pass, "{name}: {}", right.detail);
         let wrong = outcome(name, broken(stem, from, to));
-        assert_eq!((wrong.verdict, wrong.fault), (Verdict::Fail, Fault::Adapter), "{name} passes with `{to}`");
+        assert_eq!(
+            (wrong.verdict, wrong.fault),
+            (Verdict::Fail, Fault::Adapter),
+            "{name} passes with `{to}`"
+        );
         // Which element, how far off, how many, with which bits, by which kernel.
-        for what in ["grad.", " element ", " times the bound; ", "elements wrong", "(0x", "kernels: ", stem] {
+        for what in [
+            "grad.",
+            " element ",
+            " times the bound; ",
+            "elements wrong",
+            "(0x",
+            "kernels: ",
+            stem,
+        ] {
             assert!(wrong.detail.contains(what), "{name}: {}", wrong.detail);
         }
         let evidence = wrong.evidence.expect("the numbers");
         for tensor in ["in.", ".got", ".expected", ".bound"] {
-            assert!(evidence.tensors.iter().any(|(name, ..)| name.contains(tensor)), "{name}: no {tensor}");
+            assert!(
+                evidence
+                    .tensors
+                    .iter()
+                    .any(|(name, ..)| name.contains(tensor)),
+                "{name}: no {tensor}"
+            );
         }
-        assert!(evidence.kernels.iter().any(|kernel| kernel.wgsl().contains(to)), "{name}: the kernel that ran");
+        assert!(
+            evidence
+                .kernels
+                .iter()
+                .any(|kernel| kernel.wgsl().contains(to)),
+            "{name}: the kernel that ran"
+        );
     }
 }
 
 #[test]
 fn a_wrong_result_says_what_it_is_made_of() {
-    let stand_ins =
-        broken("elementwise", "case 6u: { return max(v, 0.0); } // ReLU", "case 6u: { return max(v, 0.5); }");
+    let stand_ins = broken(
+        "elementwise",
+        "case 6u: { return max(v, 0.0); } // ReLU",
+        "case 6u: { return max(v, 0.5); }",
+    );
     let wrong = outcome("relu", stand_ins);
     assert_eq!(wrong.verdict, Verdict::Fail);
-    for what in
-        ["out.y element", "the GPU has 0.5 (0x3f000000), the definition", "of 81 elements wrong; made from in.x ["]
-    {
+    for what in [
+        "out.y element",
+        "the GPU has 0.5 (0x3f000000), the definition",
+        "of 81 elements wrong; made from in.x [",
+    ] {
         assert!(wrong.detail.contains(what), "{}", wrong.detail);
     }
 }

@@ -10,10 +10,21 @@ const NAMED: usize = 3;
 const KERNELS: usize = 6;
 
 /// The worst element of `what` of these dimensions.
-pub fn wrong(what: &str, values: &[f32], expected: &[Real], dims: &[usize], wrong: Wrong) -> String {
+pub fn wrong(
+    what: &str,
+    values: &[f32],
+    expected: &[Real],
+    dims: &[usize],
+    wrong: Wrong,
+) -> String {
     let (at, want) = (wrong.element, expected[wrong.element]);
     let (place, extent) = (place(at, dims), wrong.extent());
-    format!("{what}{place}: got {}, expected {} ± {:.3e}; {extent}", bits(values[at]), exact(want.value), want.bound)
+    format!(
+        "{what}{place}: got {}, expected {} ± {:.3e}; {extent}",
+        bits(values[at]),
+        exact(want.value),
+        want.bound
+    )
 }
 
 /// Of two runs.
@@ -38,44 +49,87 @@ pub(super) fn output(expectation: &Expectation, results: &Results, worst: Wrong)
     let (what, element) = match results.codes {
         true => codes(results, expectation, worst),
         false => {
-            let what = wrong("output ", &results.values, &expectation.forward, &results.dims, worst);
+            let what = wrong(
+                "output ",
+                &results.values,
+                &expectation.forward,
+                &results.dims,
+                worst,
+            );
             (what, worst.element)
         }
     };
     let traced = traced(expectation);
-    let from = sources(&names(expectation), &expectation.numbers, &traced.sources(0, element));
+    let from = sources(
+        &names(expectation),
+        &expectation.numbers,
+        &traced.sources(0, element),
+    );
     let detail = format!("{what}{from}{}", by(&results.kernels[0]));
-    Outcome { forward: worst.share.min(f64::MAX), ..failed(expectation, results, detail) }
+    Outcome {
+        forward: worst.share.min(f64::MAX),
+        ..failed(expectation, results, detail)
+    }
 }
 
 /// Codes are compared by halves.
 fn codes(results: &Results, expectation: &Expectation, worst: Wrong) -> (String, usize) {
     let pairs = results.values.chunks(2).zip(expectation.forward.chunks(2));
-    let is_wrong =
-        |(got, want): &(&[f32], &[Real])| got.iter().zip(*want).any(|(&g, w)| (f64::from(g) - w.value).abs() > w.bound);
+    let is_wrong = |(got, want): &(&[f32], &[Real])| {
+        got.iter()
+            .zip(*want)
+            .any(|(&g, w)| (f64::from(g) - w.value).abs() > w.bound)
+    };
     let count = pairs.clone().filter(is_wrong).count();
     let element = worst.element / 2;
     let code = |high: f64, low: f64| (high * 65_536.0 + low) as u64;
-    let (got, want) = (&results.values[2 * element..], &expectation.forward[2 * element..]);
-    let (got, want) = (code(got[0].into(), got[1].into()), code(want[0].value, want[1].value));
+    let (got, want) = (
+        &results.values[2 * element..],
+        &expectation.forward[2 * element..],
+    );
+    let (got, want) = (
+        code(got[0].into(), got[1].into()),
+        code(want[0].value, want[1].value),
+    );
     let (place, all) = (place(element, &results.dims), thousands(pairs.len()));
-    (format!("{place}: got code {got}, expected {want}; {} of {all} codes wrong", thousands(count)), 2 * element)
+    (
+        format!(
+            "{place}: got code {got}, expected {want}; {} of {all} codes wrong",
+            thousands(count)
+        ),
+        2 * element,
+    )
 }
 
 /// A gradient that is wrong along a direction, of which `what` tells.
-pub(super) fn gradient(expectation: &Expectation, results: &Results, input: usize, what: &str) -> Outcome {
-    let got = results.grads.as_ref().map_or(&[][..], |grads| &grads[input]);
+pub(super) fn gradient(
+    expectation: &Expectation,
+    results: &Results,
+    input: usize,
+    what: &str,
+) -> Outcome {
+    let got = results
+        .grads
+        .as_ref()
+        .map_or(&[][..], |grads| &grads[input]);
     let mut detail = format!("gradient of input {input}: {what}");
-    let weights: Vec<f64> =
-        (0..results.values.len() as u32).map(|i| f64::from(cotangent(i, expectation.of_f16))).collect();
+    let weights: Vec<f64> = (0..results.values.len() as u32)
+        .map(|i| f64::from(cotangent(i, expectation.of_f16)))
+        .collect();
     if let Some(slopes) = traced(expectation).gradients(0, &weights) {
         let mut tally = Tally::default();
-        got.iter().zip(&slopes[input]).for_each(|(&g, s)| tally.add((f64::from(g) - s.value).abs(), s.bound, s.bound));
+        got.iter()
+            .zip(&slopes[input])
+            .for_each(|(&g, s)| tally.add((f64::from(g) - s.value).abs(), s.bound, s.bound));
         if let Some(worst) = tally.worst() {
             let (at, slope) = (worst.element, slopes[input][worst.element]);
             let place = place(at, &expectation.case.inputs[input].dims);
             let expected = format!("{} ± {:.3e}", exact(slope.value), slope.bound);
-            detail += &format!("; worst {place}: got {}, expected {expected}; {}", bits(got[at]), worst.extent());
+            detail += &format!(
+                "; worst {place}: got {}, expected {expected}; {}",
+                bits(got[at]),
+                worst.extent()
+            );
             let value = expectation.numbers[input][at];
             detail += &format!("; there the input is {}", bits(value));
         }
@@ -85,19 +139,28 @@ pub(super) fn gradient(expectation: &Expectation, results: &Results, input: usiz
 }
 
 fn names(expectation: &Expectation) -> Vec<String> {
-    (0..expectation.numbers.len()).map(|i| format!("input {i}")).collect()
+    (0..expectation.numbers.len())
+        .map(|i| format!("input {i}"))
+        .collect()
 }
 
 fn traced(expectation: &Expectation) -> Traced {
     let real = |&x: &f32| Real::constant(f64::from(x));
-    let inputs: Vec<Vec<Real>> = expectation.numbers.iter().map(|input| input.iter().map(real).collect()).collect();
+    let inputs: Vec<Vec<Real>> = expectation
+        .numbers
+        .iter()
+        .map(|input| input.iter().map(real).collect())
+        .collect();
     Traced::of(&inputs, |x| vec![(expectation.case.define)(x)])
 }
 
 /// What an element is made of, as far as the definition can be traced.
 pub fn sources(names: &[String], numbers: &[Vec<f32>], sources: &[Vec<usize>]) -> String {
     let of = |((name, numbers), elements): ((&String, &Vec<f32>), &Vec<usize>)| {
-        let named = elements.iter().take(NAMED).map(|&at| format!("[{at}] = {}", bits(numbers[at])));
+        let named = elements
+            .iter()
+            .take(NAMED)
+            .map(|&at| format!("[{at}] = {}", bits(numbers[at])));
         let named: Vec<String> = named.collect();
         let more = match elements.len() {
             n if n > NAMED => format!(" and {} more", thousands(n - NAMED)),
@@ -105,8 +168,17 @@ pub fn sources(names: &[String], numbers: &[Vec<f32>], sources: &[Vec<usize>]) -
         };
         (!named.is_empty()).then(|| format!("{name} {}{more}", named.join(", ")))
     };
-    let all: Vec<String> = names.iter().zip(numbers).zip(sources).filter_map(of).collect();
-    if all.is_empty() { String::new() } else { format!("; made from {}", all.join("; ")) }
+    let all: Vec<String> = names
+        .iter()
+        .zip(numbers)
+        .zip(sources)
+        .filter_map(of)
+        .collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!("; made from {}", all.join("; "))
+    }
 }
 
 /// The kernels that ran.
@@ -114,38 +186,72 @@ pub fn by(kernels: &[Launch]) -> String {
     let mut labels: Vec<String> = kernels.iter().map(Launch::label).collect();
     let more = labels.len().saturating_sub(KERNELS);
     labels.truncate(KERNELS);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    if labels.is_empty() { String::new() } else { format!("; kernels: {}{more}", labels.join(", ")) }
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    if labels.is_empty() {
+        String::new()
+    } else {
+        format!("; kernels: {}{more}", labels.join(", "))
+    }
 }
 
 /// The outcome, with all numbers.
 fn failed(expectation: &Expectation, results: &Results, detail: String) -> Outcome {
     let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let mut tensors = Vec::new();
-    for (i, (input, numbers)) in expectation.case.inputs.iter().zip(&expectation.numbers).enumerate() {
+    for (i, (input, numbers)) in expectation
+        .case
+        .inputs
+        .iter()
+        .zip(&expectation.numbers)
+        .enumerate()
+    {
         tensors.push((format!("in.{i}"), input.dims.clone(), wide(numbers)));
     }
     let flat = vec![results.values.len()];
-    let dims = if results.codes { flat } else { results.dims.clone() };
+    let dims = if results.codes {
+        flat
+    } else {
+        results.dims.clone()
+    };
     let of = |f: fn(&Real) -> f64| expectation.forward.iter().map(f).collect::<Vec<f64>>();
     tensors.push(("out.got".into(), dims.clone(), wide(&results.values)));
     tensors.push(("out.expected".into(), dims.clone(), of(|y| y.value)));
     tensors.push(("out.bound".into(), dims.clone(), of(|y| y.bound)));
     if let Some(grads) = &results.grads {
-        let weights: Vec<f64> =
-            (0..results.values.len() as u32).map(|i| f64::from(cotangent(i, expectation.of_f16))).collect();
+        let weights: Vec<f64> = (0..results.values.len() as u32)
+            .map(|i| f64::from(cotangent(i, expectation.of_f16)))
+            .collect();
         let slopes = traced(expectation).gradients(0, &weights);
         tensors.push(("cot".into(), dims, weights));
-        for (i, grad) in grads.iter().enumerate().filter(|(_, grad)| !grad.is_empty()) {
+        for (i, grad) in grads
+            .iter()
+            .enumerate()
+            .filter(|(_, grad)| !grad.is_empty())
+        {
             let dims = &expectation.case.inputs[i].dims;
             tensors.push((format!("grad.{i}.got"), dims.clone(), wide(grad)));
             if let Some(slopes) = &slopes {
-                tensors.push((format!("grad.{i}.expected"), dims.clone(), slopes[i].iter().map(|s| s.value).collect()));
-                tensors.push((format!("grad.{i}.bound"), dims.clone(), slopes[i].iter().map(|s| s.bound).collect()));
+                tensors.push((
+                    format!("grad.{i}.expected"),
+                    dims.clone(),
+                    slopes[i].iter().map(|s| s.value).collect(),
+                ));
+                tensors.push((
+                    format!("grad.{i}.bound"),
+                    dims.clone(),
+                    slopes[i].iter().map(|s| s.bound).collect(),
+                ));
             }
         }
     }
     let kernels = results.kernels.concat();
     let evidence = Some(Box::new(Evidence { tensors, kernels }));
-    Outcome { evidence, ..Outcome::failed(Verdict::Fail, detail) }
+    Outcome {
+        evidence,
+        ..Outcome::failed(Verdict::Fail, detail)
+    }
 }

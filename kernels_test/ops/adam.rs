@@ -4,29 +4,54 @@ use super::{Case, Input, Real};
 use crate::ops::{self, AdamStep};
 use crate::tensor::Tensor;
 
-const STEP: AdamStep =
-    AdamStep { lr: 1e-2, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 1e-2, step: 0, ema: 0.999 };
+const STEP: AdamStep = AdamStep {
+    lr: 1e-2,
+    beta1: 0.9,
+    beta2: 0.99,
+    eps: 1e-8,
+    weight_decay: 1e-2,
+    step: 0,
+    ema: 0.999,
+};
 
 /// Clips the gradients of all but the smallest arenas.
 const LIMIT: f32 = 2.0;
 
 pub fn cases(list: &mut Vec<Case>) {
     for count in [4, 60, 64, 68, 1032] {
-        for (which, name) in ["weights", "first moment", "second moment", "average"].into_iter().enumerate() {
+        for (which, name) in ["weights", "first moment", "second moment", "average"]
+            .into_iter()
+            .enumerate()
+        {
             // Gradients of three steps, then the weights.
             list.push(Case::new(
                 "adam",
                 format!("[{count}] {name}"),
-                vec![Input::normal(&[3, count]).constant(), Input::normal(&[count]).constant()],
+                vec![
+                    Input::normal(&[3, count]).constant(),
+                    Input::normal(&[count]).constant(),
+                ],
                 move |gpu, x| adam(gpu, x, which),
                 move |x| {
                     let exact = |v: f32| Real::constant(f64::from(v));
-                    let numbers = [STEP.lr, STEP.beta1, STEP.beta2, STEP.eps, STEP.weight_decay, STEP.ema].map(exact);
+                    let numbers = [
+                        STEP.lr,
+                        STEP.beta1,
+                        STEP.beta2,
+                        STEP.eps,
+                        STEP.weight_decay,
+                        STEP.ema,
+                    ]
+                    .map(exact);
                     let limited = |norm: Real| match norm.value > f64::from(LIMIT) {
                         true => exact(LIMIT) / norm,
                         false => Real::constant(1.0),
                     };
-                    let start = [x[1].clone(), vec![Real::default(); count], vec![Real::default(); count]];
+                    let start = [
+                        x[1].clone(),
+                        vec![Real::default(); count],
+                        vec![Real::default(); count],
+                    ];
                     define(&x[0], start, numbers, 0, limited)[which].clone()
                 },
             ));
@@ -34,20 +59,36 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "ema",
             format!("[{count}]"),
-            vec![Input::normal(&[count]).constant(), Input::normal(&[count]).constant()],
+            vec![
+                Input::normal(&[count]).constant(),
+                Input::normal(&[count]).constant(),
+            ],
             |_, x| ops::ema(&x[0], &x[1], 0.75),
-            |x| x[0].iter().zip(&x[1]).map(|(&a, &b)| Real::constant(0.75) * a + Real::constant(0.25) * b).collect(),
+            |x| {
+                x[0].iter()
+                    .zip(&x[1])
+                    .map(|(&a, &b)| Real::constant(0.75) * a + Real::constant(0.25) * b)
+                    .collect()
+            },
         ));
     }
     // The second has one that is copied by itself.
-    for (name, sizes) in
-        [("nine gradients", &[1, 3, 64, 65, 7, 130, 2, 31, 100][..]), ("a large one", &[5, 20_001, 64])]
-    {
-        let length = sizes.iter().map(|&n: &usize| n.next_multiple_of(64)).sum::<usize>() + 64;
+    for (name, sizes) in [
+        ("nine gradients", &[1, 3, 64, 65, 7, 130, 2, 31, 100][..]),
+        ("a large one", &[5, 20_001, 64]),
+    ] {
+        let length = sizes
+            .iter()
+            .map(|&n: &usize| n.next_multiple_of(64))
+            .sum::<usize>()
+            + 64;
         list.push(Case::new(
             "collect",
             name,
-            sizes.iter().map(|&n| Input::normal(&[n]).constant()).collect(),
+            sizes
+                .iter()
+                .map(|&n| Input::normal(&[n]).constant())
+                .collect(),
             move |gpu, x| {
                 let arena = Tensor::zeros(gpu, [length]);
                 let mut start = 0;
@@ -73,7 +114,10 @@ pub fn cases(list: &mut Vec<Case>) {
     // Nine gradients of odd sizes take two dispatches; the norm is over two arenas.
     let sizes: Vec<usize> = vec![1, 3, 64, 65, 7, 130, 2, 31, 1000];
     for limit in [0.0, 1.0, 1e6] {
-        let inputs = sizes.iter().map(|&n| Input::normal(&[n]).constant()).collect();
+        let inputs = sizes
+            .iter()
+            .map(|&n| Input::normal(&[n]).constant())
+            .collect();
         list.push(Case::new(
             "clip",
             format!("limit {limit}"),
@@ -82,7 +126,14 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| {
                 let norm = Real::sum(x.iter().flatten().map(|&v| v * v)).sqrt();
                 let over = limit > 0.0 && norm.value > f64::from(limit);
-                vec![norm, if over { Real::constant(f64::from(limit)) / norm } else { Real::constant(1.0) }]
+                vec![
+                    norm,
+                    if over {
+                        Real::constant(f64::from(limit)) / norm
+                    } else {
+                        Real::constant(1.0)
+                    },
+                ]
             },
         ));
     }
@@ -92,11 +143,24 @@ fn adam(gpu: &crate::gpu::Gpu, x: &[Tensor], which: usize) -> Tensor {
     let count = x[1].count();
     let all = x[0].to_vec();
     let copy = || Tensor::from_slice(gpu, &x[1].to_vec(), [count]);
-    let state = [copy(), Tensor::zeros(gpu, [count]), Tensor::zeros(gpu, [count]), copy()];
+    let state = [
+        copy(),
+        Tensor::zeros(gpu, [count]),
+        Tensor::zeros(gpu, [count]),
+        copy(),
+    ];
     for step in 1..=3 {
         let grad = Tensor::from_slice(gpu, &all[(step - 1) * count..step * count], [count]);
         let clip = ops::clip(gpu, std::slice::from_ref(&grad), LIMIT);
-        ops::adam(&grad, &clip, state.each_ref(), AdamStep { step: step as u32, ..STEP });
+        ops::adam(
+            &grad,
+            &clip,
+            state.each_ref(),
+            AdamStep {
+                step: step as u32,
+                ..STEP
+            },
+        );
     }
     state[which].clone()
 }
@@ -122,7 +186,11 @@ pub(crate) fn define(
             v[i] = beta2 * v[i] + (one - beta2) * g * g;
             // The root of 0 has no derivative, and none is asked for.
             let second = v[i] * correct2;
-            let root = if second.value == 0.0 { second } else { second.sqrt() };
+            let root = if second.value == 0.0 {
+                second
+            } else {
+                second.sqrt()
+            };
             w[i] = w[i] - lr * ((m[i] * correct1) / (root + eps) + decay * w[i]);
             average[i] = ema * average[i] + (one - ema) * w[i];
         }
@@ -136,7 +204,11 @@ fn correction(beta: Real, step: i32) -> Real {
     let value = 1.0 / (1.0 - power);
     let carried = f64::from(step) * beta.value.powi(step - 1) * value * value;
     let rounding = Real::rounded(value);
-    Real { bound: rounding.bound + carried * beta.bound, likely: rounding.likely + carried * beta.likely, ..rounding }
+    Real {
+        bound: rounding.bound + carried * beta.bound,
+        likely: rounding.likely + carried * beta.likely,
+        ..rounding
+    }
 }
 
 fn clip(gpu: &crate::gpu::Gpu, x: &[Tensor], limit: f32) -> Tensor {

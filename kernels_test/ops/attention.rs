@@ -31,9 +31,14 @@ pub fn cases(list: &mut Vec<Case>) {
             "attention",
             format!("[{n}, {len_q}, {heads}, {d}] {len_k} keys{mask}"),
             {
-                let [q, k, v] = [len_q, len_k, len_k].map(|length| Input::normal(&[n, length, heads, d]));
+                let [q, k, v] =
+                    [len_q, len_k, len_k].map(|length| Input::normal(&[n, length, heads, d]));
                 // With one key nothing depends on it or on q: what their gradients are is rounding, which has no bound.
-                if len_k == 1 { vec![q.constant(), k.constant(), v] } else { vec![q, k, v] }
+                if len_k == 1 {
+                    vec![q.constant(), k.constant(), v]
+                } else {
+                    vec![q, k, v]
+                }
             },
             move |_, x| ops::attention(&x[0], &x[1], &x[2], options),
             move |x| define(x, [n, len_q, len_k, heads, d], causal, factor),
@@ -65,7 +70,10 @@ pub(crate) fn define(
         let weights: Vec<Real> = scores.iter().map(|&s| (s - top).exp()).collect();
         let total = Real::sum(weights.iter().copied()) * rescaled(keys);
         y.extend((0..d).map(|c| {
-            let values = weights.iter().enumerate().map(|(j, &w)| w * row(2, len_k, b, j, h)[c]);
+            let values = weights
+                .iter()
+                .enumerate()
+                .map(|(j, &w)| w * row(2, len_k, b, j, h)[c]);
             Real::sum(values) * rescaled(keys) / total
         }));
     }

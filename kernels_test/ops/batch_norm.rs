@@ -34,10 +34,14 @@ pub fn cases(list: &mut Vec<Case>) {
 
 /// Of x, γ, β, mean and variance.
 pub(crate) fn normalise(x: &[Vec<Real>], c: usize, eps: f64) -> Vec<Real> {
-    let deviation: Vec<Real> = x[4].iter().map(|&v| (v + Real::rounded(eps)).sqrt()).collect();
+    let deviation: Vec<Real> = x[4]
+        .iter()
+        .map(|&v| (v + Real::rounded(eps)).sqrt())
+        .collect();
     let one = |(at, &v): (usize, &Real)| {
         let channel = at % c;
-        x[1][channel] * ((v - x[3][channel]) * (Real::constant(1.0) / deviation[channel])) + x[2][channel]
+        x[1][channel] * ((v - x[3][channel]) * (Real::constant(1.0) / deviation[channel]))
+            + x[2][channel]
     };
     x[0].iter().enumerate().map(one).collect()
 }

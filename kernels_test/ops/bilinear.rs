@@ -27,10 +27,15 @@ pub fn cases(list: &mut Vec<Case>) {
                 images([n, to[0], to[1], c], |image, p, q, channel| {
                     let of = |i: usize, j: usize| x[0][((image * h + i) * w + j) * c + channel];
                     let line = |i: usize| {
-                        shares(q, w, to[1]).into_iter().map(|(j, share)| share * of(i, j)).reduce(|a, b| a + b)
+                        shares(q, w, to[1])
+                            .into_iter()
+                            .map(|(j, share)| share * of(i, j))
+                            .reduce(|a, b| a + b)
                     };
                     let rows = shares(p, h, to[0]).into_iter();
-                    let sum = rows.filter_map(|(i, share)| Some(share * line(i)?)).reduce(|a, b| a + b);
+                    let sum = rows
+                        .filter_map(|(i, share)| Some(share * line(i)?))
+                        .reduce(|a, b| a + b);
                     sum.expect("two rows")
                 })
             },
@@ -46,5 +51,8 @@ fn shares(at: usize, size: usize, to: usize) -> [(usize, Real); 2] {
     let fraction = (source - low).max(0.0);
     // One division in f32: 2.5 ULP.
     let share = |v: f64| Real::within(v, 2.5 * super::U * v);
-    [(low as usize, share(1.0 - fraction)), ((low as usize + 1).min(size - 1), share(fraction))]
+    [
+        (low as usize, share(1.0 - fraction)),
+        ((low as usize + 1).min(size - 1), share(fraction)),
+    ]
 }

@@ -26,6 +26,10 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 fn chains(x: Real, links: usize, a: f64, b: f64) -> Real {
-    let chain = |j: usize| (0..links).fold(x + Real::from(j as f64 / 8.0), |v, _| v * Real::from(a) + Real::from(b));
+    let chain = |j: usize| {
+        (0..links).fold(x + Real::from(j as f64 / 8.0), |v, _| {
+            v * Real::from(a) + Real::from(b)
+        })
+    };
     Real::sum((0..12).map(chain))
 }

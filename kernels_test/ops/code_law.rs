@@ -40,8 +40,18 @@ pub fn cases(list: &mut Vec<Case>) {
         // Some codes are likely, whatever the number of columns.
         let precision = 4.0 / (d as f32).sqrt();
         let inputs = sizes.inputs(Input::normal(&[n, p, d]), Input::normal(&[k, d]), precision);
-        both(list, sizes, &format!("[{n}, {p}, {d}] of {k}{mark}"), &inputs);
-        scores(list, sizes, &format!("[{n}, {p}, {d}] of {k}{mark}"), &inputs);
+        both(
+            list,
+            sizes,
+            &format!("[{n}, {p}, {d}] of {k}{mark}"),
+            &inputs,
+        );
+        scores(
+            list,
+            sizes,
+            &format!("[{n}, {p}, {d}] of {k}{mark}"),
+            &inputs,
+        );
     }
     little_noise(list);
     far(list);
@@ -63,7 +73,9 @@ fn both(list: &mut Vec<Case>, sizes: Sizes, name: &str, inputs: &[Input]) {
         move |gpu, x| {
             let rows = sizes.n * sizes.p;
             let codes: Vec<u32> = (0..rows).map(|row| target(row, sizes.k) as u32).collect();
-            sizes.law(x).cross_entropy(&Codes::from_slice(gpu, &codes, [sizes.n, sizes.p]))
+            sizes
+                .law(x)
+                .cross_entropy(&Codes::from_slice(gpu, &codes, [sizes.n, sizes.p]))
         },
         move |x| define_cross_entropy(x, sizes),
     ));
@@ -75,24 +87,50 @@ fn scores(list: &mut Vec<Case>, sizes: Sizes, name: &str, inputs: &[Input]) {
         name,
         inputs.iter().cloned().map(Input::constant).collect(),
         move |_, x| sizes.law(x).scores(),
-        move |x| (0..sizes.n * sizes.p).flat_map(|row| row_scores(x, sizes, row)).collect(),
+        move |x| {
+            (0..sizes.n * sizes.p)
+                .flat_map(|row| row_scores(x, sizes, row))
+                .collect()
+        },
     ));
 }
 
 /// π = 10⁴ and codes a few standard deviations apart, far from 0: expanded squares would have no digit left. All products
 /// with α are exact, so that saved scores are nearly so too.
 fn little_noise(list: &mut Vec<Case>) {
-    let sizes = Sizes { n: 2, p: 9, k: 70, d: 5, logits: false };
+    let sizes = Sizes {
+        n: 2,
+        p: 9,
+        k: 70,
+        d: 5,
+        logits: false,
+    };
     let centre = |column: usize| (column as f32 - 2.0) * 1.5 + 0.25;
-    let stream = |stream| Stream { seed: 11, step: 0, stream, first: 0 };
+    let stream = |stream| Stream {
+        seed: 11,
+        step: 0,
+        stream,
+        first: 0,
+    };
     let around = |count: usize, factor: f32, from: Stream| -> Vec<f32> {
         let offset = |i: usize| (from.normal(i as u32) * 0.01 * 4096.0).round() as f32 / 4096.0;
-        (0..count).map(|i| factor * centre(i % sizes.d) + offset(i)).collect()
+        (0..count)
+            .map(|i| factor * centre(i % sizes.d) + offset(i))
+            .collect()
     };
     let alpha = 0.75;
-    let given = |dims: &[usize], numbers| Input { wants_grad: true, ..Input::given(dims, numbers) };
-    let z = given(&[sizes.n, sizes.p, sizes.d], around(sizes.n * sizes.p * sizes.d, alpha, stream(0)));
-    let codebook = given(&[sizes.k, sizes.d], around(sizes.k * sizes.d, 1.0, stream(1)));
+    let given = |dims: &[usize], numbers| Input {
+        wants_grad: true,
+        ..Input::given(dims, numbers)
+    };
+    let z = given(
+        &[sizes.n, sizes.p, sizes.d],
+        around(sizes.n * sizes.p * sizes.d, alpha, stream(0)),
+    );
+    let codebook = given(
+        &[sizes.k, sizes.d],
+        around(sizes.k * sizes.d, 1.0, stream(1)),
+    );
     let mut inputs = sizes.inputs(z, codebook, 1.0);
     inputs[2] = Input::given(&[sizes.n], vec![alpha; sizes.n]);
     inputs[3] = Input::given(&[sizes.n, sizes.d], vec![1e4; sizes.n * sizes.d]);
@@ -102,8 +140,17 @@ fn little_noise(list: &mut Vec<Case>) {
 
 /// Scores around −10⁵.
 fn far(list: &mut Vec<Case>) {
-    let sizes = Sizes { n: 2, p: 11, k: 130, d: 3, logits: true };
-    let z = Input { law: Law::Uniform(200.0, 300.0), ..Input::normal(&[sizes.n, sizes.p, sizes.d]) };
+    let sizes = Sizes {
+        n: 2,
+        p: 11,
+        k: 130,
+        d: 3,
+        logits: true,
+    };
+    let z = Input {
+        law: Law::Uniform(200.0, 300.0),
+        ..Input::normal(&[sizes.n, sizes.p, sizes.d])
+    };
     let inputs = sizes.inputs(z, Input::normal(&[sizes.k, sizes.d]), 1.0);
     let inputs: Vec<Input> = inputs.into_iter().map(Input::constant).collect();
     both(list, sizes, "far from all codes", &inputs);
@@ -115,14 +162,24 @@ impl Sizes {
         let Sizes { n, p, k, d, logits } = self;
         let signal = Input::uniform(&[n], 0.5, 1.0).constant();
         let precision = Input::uniform(&[n, d], 0.5 * precision, precision).constant();
-        let law = |dims: &[usize]| Input { law: Law::Normal(0.5), ..Input::normal(dims) };
+        let law = |dims: &[usize]| Input {
+            law: Law::Normal(0.5),
+            ..Input::normal(dims)
+        };
         let mut inputs = vec![z, codebook, signal, precision, law(&[p, k])];
         inputs.extend(logits.then(|| law(&[n, p, k])));
         inputs
     }
 
     fn law(self, x: &[Tensor]) -> CodeLaw<'_> {
-        CodeLaw { z: &x[0], codebook: &x[1], signal: &x[2], precision: &x[3], bias: &x[4], logits: x.get(5) }
+        CodeLaw {
+            z: &x[0],
+            codebook: &x[1],
+            signal: &x[2],
+            precision: &x[3],
+            bias: &x[4],
+            logits: x.get(5),
+        }
     }
 }
 
@@ -130,7 +187,13 @@ fn target(row: usize, k: usize) -> usize {
     (row * 5 + k - 1) % k
 }
 
-fn row_scores(x: &[Vec<Real>], Sizes { p, k, d, logits, .. }: Sizes, row: usize) -> Vec<Real> {
+fn row_scores(
+    x: &[Vec<Real>],
+    Sizes {
+        p, k, d, logits, ..
+    }: Sizes,
+    row: usize,
+) -> Vec<Real> {
     let picture = row / p;
     let z = &x[0][row * d..(row + 1) * d];
     let precision = &x[3][picture * d..(picture + 1) * d];
@@ -140,7 +203,11 @@ fn row_scores(x: &[Vec<Real>], Sizes { p, k, d, logits, .. }: Sizes, row: usize)
             weight * difference * difference
         });
         let bias = x[4][row % p * k + code];
-        let offset = if logits { x[5][row * k + code] + bias } else { bias };
+        let offset = if logits {
+            x[5][row * k + code] + bias
+        } else {
+            bias
+        };
         offset - Real::constant(0.5) * Real::sum(squares)
     };
     x[1].chunks(d).enumerate().map(score).collect()
@@ -167,7 +234,9 @@ fn define_mean(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
         let (scores, total) = weighed(x, sizes, row);
         let weights: Vec<Real> = scores.iter().map(|s| s.exp()).collect();
         let column = |c: usize| Real::sum((0..k).map(|code| weights[code] * x[1][code * d + c]));
-        (0..d).map(|c| column(c) * rescaled(k) / total).collect::<Vec<_>>()
+        (0..d)
+            .map(|c| column(c) * rescaled(k) / total)
+            .collect::<Vec<_>>()
     };
     (0..n * p).flat_map(mean).collect()
 }

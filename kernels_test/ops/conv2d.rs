@@ -101,17 +101,28 @@ pub fn cases(list: &mut Vec<Case>) {
     list.push(Case::new(
         "conv2d",
         "59780 ones",
-        vec![Input::given(&[1, 7, 7, 1220], vec![1.0; 59_780]), Input::given(&[7, 7, 1220, 1], vec![1.0; 59_780])],
+        vec![
+            Input::given(&[1, 7, 7, 1220], vec![1.0; 59_780]),
+            Input::given(&[7, 7, 1220, 1], vec![1.0; 59_780]),
+        ],
         |_, x| ops::conv2d(&x[0], &x[1], None, Conv::default()),
         |_| vec![Real::constant(59_780.0)],
     ));
-    for [n, length, c, o, kernel, padding] in
-        [[3, 5, 12, 12, 5, 2], [1, 5, 2, 3, 3, 1], [70, 5, 3, 4, 5, 2], [2, 7, 1, 1, 1, 0], [1, 6, 2, 2, 3, 0]]
-    {
+    for [n, length, c, o, kernel, padding] in [
+        [3, 5, 12, 12, 5, 2],
+        [1, 5, 2, 3, 3, 1],
+        [70, 5, 3, 4, 5, 2],
+        [2, 7, 1, 1, 1, 0],
+        [1, 6, 2, 2, 3, 0],
+    ] {
         list.push(Case::new(
             "conv1d",
             format!("[{n}, {length}, {c}] -> {o}, kernel {kernel} pad {padding}"),
-            vec![Input::normal(&[n, length, c]), Input::normal(&[kernel, c, o]), Input::normal(&[o])],
+            vec![
+                Input::normal(&[n, length, c]),
+                Input::normal(&[kernel, c, o]),
+                Input::normal(&[o]),
+            ],
             move |_, x| ops::conv1d(&x[0], &x[1], Some(&x[2]), padding),
             move |x| convolution(x, [n, 1, length, c, o, 1, kernel, 1, 0, padding, 1], None),
         ));
@@ -133,14 +144,25 @@ fn case(sizes: Sizes, mask: Option<Mask>) -> Case {
 fn with_residual(sizes: Sizes) -> Case {
     let [n, h, w, _, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
     let (conv, rest, name) = described(sizes, None);
-    let mut inputs = vec![Input::normal(&[n, (h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1, o])];
+    let mut inputs = vec![Input::normal(&[
+        n,
+        (h + 2 * pad_h - kh) / stride + 1,
+        (w + 2 * pad_w - kw) / stride + 1,
+        o,
+    ])];
     inputs.extend(rest);
     Case::new(
         "conv2d_residual",
         name,
         inputs,
         move |_, x| ops::conv2d_residual(&x[1], &x[2], x.get(3), conv, &x[0]),
-        move |x| convolution(&x[1..], sizes, None).into_iter().zip(&x[0]).map(|(y, r)| y + *r).collect(),
+        move |x| {
+            convolution(&x[1..], sizes, None)
+                .into_iter()
+                .zip(&x[0])
+                .map(|(y, r)| y + *r)
+                .collect()
+        },
     )
 }
 
@@ -151,8 +173,18 @@ fn described(sizes: Sizes, mask: Option<Mask>) -> (Conv, Vec<Input>, String) {
     inputs.extend((bias == 1).then(|| Input::normal(&[o])));
     let bias = if bias == 1 { " bias" } else { "" };
     let mask_name = mask.map_or(String::new(), |mask| format!(" mask {mask:?}"));
-    let name = format!("[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}{mask_name}");
-    (Conv { stride, padding: [pad_h, pad_w], mask }, inputs, name)
+    let name = format!(
+        "[{n}, {h}, {w}, {c}] -> {o}, {kh}x{kw} stride {stride} pad {pad_h},{pad_w}{bias}{mask_name}"
+    );
+    (
+        Conv {
+            stride,
+            padding: [pad_h, pad_w],
+            mask,
+        },
+        inputs,
+        name,
+    )
 }
 
 /// Whether a mask leaves tap (i, j): rows above the centre, and what is left of it.
@@ -166,18 +198,30 @@ fn is_left(mask: Option<Mask>, [kh, kw]: [usize; 2], [i, j]: [usize; 2]) -> bool
 pub(crate) fn convolution(x: &[Vec<Real>], sizes: Sizes, mask: Option<Mask>) -> Vec<Real> {
     let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
     let (image, weight) = (&x[0], &x[1]);
-    let (out_h, out_w) = ((h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1);
+    let (out_h, out_w) = (
+        (h + 2 * pad_h - kh) / stride + 1,
+        (w + 2 * pad_w - kw) / stride + 1,
+    );
     let mut y = Vec::with_capacity(n * out_h * out_w * o);
     for at in 0..n * out_h * out_w {
         let (b, p, q) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
         for channel in 0..o {
             let mut terms = Vec::with_capacity(kh * kw * c);
-            for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)).filter(|&(i, j)| is_left(mask, [kh, kw], [i, j]))
+            for (i, j) in (0..kh * kw)
+                .map(|tap| (tap / kw, tap % kw))
+                .filter(|&(i, j)| is_left(mask, [kh, kw], [i, j]))
             {
-                let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
+                let (row, column) = (
+                    (p * stride + i).wrapping_sub(pad_h),
+                    (q * stride + j).wrapping_sub(pad_w),
+                );
                 if row < h && column < w {
                     let from = ((b * h + row) * w + column) * c;
-                    terms.extend((0..c).map(|l| image[from + l] * weight[((i * kw + j) * c + l) * o + channel]));
+                    terms.extend(
+                        (0..c).map(|l| {
+                            image[from + l] * weight[((i * kw + j) * c + l) * o + channel]
+                        }),
+                    );
                 }
             }
             let sum = Real::sum(terms);

@@ -39,8 +39,26 @@ const ALL: &[Sizes] = &[
 
 pub fn cases(list: &mut Vec<Case>) {
     for &sizes in ALL {
-        let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, more_h, more_w, bias] = sizes;
-        let conv = ConvTranspose { stride, padding: [pad_h, pad_w], output_padding: [more_h, more_w] };
+        let [
+            n,
+            h,
+            w,
+            c,
+            o,
+            kh,
+            kw,
+            stride,
+            pad_h,
+            pad_w,
+            more_h,
+            more_w,
+            bias,
+        ] = sizes;
+        let conv = ConvTranspose {
+            stride,
+            padding: [pad_h, pad_w],
+            output_padding: [more_h, more_w],
+        };
         let mut inputs = vec![Input::normal(&[n, h, w, c]), Input::normal(&[kh, kw, o, c])];
         inputs.extend((bias == 1).then(|| Input::normal(&[o])));
         let bias = if bias == 1 { " bias" } else { "" };
@@ -58,20 +76,40 @@ pub fn cases(list: &mut Vec<Case>) {
 
 /// Every input pixel stamps the kernel, scaled by its channels, on the output.
 pub(crate) fn scatter(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
-    let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, more_h, more_w, _] = sizes;
+    let [
+        n,
+        h,
+        w,
+        c,
+        o,
+        kh,
+        kw,
+        stride,
+        pad_h,
+        pad_w,
+        more_h,
+        more_w,
+        _,
+    ] = sizes;
     let out_h = (h - 1) * stride + kh + more_h - 2 * pad_h;
     let out_w = (w - 1) * stride + kw + more_w - 2 * pad_w;
     let mut terms = vec![Vec::new(); n * out_h * out_w * o];
     for pixel in 0..n * h * w {
         let (b, p, q) = (pixel / (h * w), pixel / w % h, pixel % w);
         for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
-            let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
+            let (row, column) = (
+                (p * stride + i).wrapping_sub(pad_h),
+                (q * stride + j).wrapping_sub(pad_w),
+            );
             if row >= out_h || column >= out_w {
                 continue;
             }
             for channel in 0..o {
                 let weights = &x[1][((i * kw + j) * o + channel) * c..][..c];
-                let products = x[0][pixel * c..][..c].iter().zip(weights).map(|(&v, &weight)| v * weight);
+                let products = x[0][pixel * c..][..c]
+                    .iter()
+                    .zip(weights)
+                    .map(|(&v, &weight)| v * weight);
                 terms[((b * out_h + row) * out_w + column) * o + channel].extend(products);
             }
         }

@@ -5,24 +5,44 @@ use crate::ops;
 use crate::tensor::Tensor;
 
 /// A function of one element: its op, the interval of its cases, the op on the GPU and in f64.
-pub(crate) type Unary = (&'static str, (f32, f32), fn(&Tensor) -> Tensor, fn(Real) -> Real);
+pub(crate) type Unary = (
+    &'static str,
+    (f32, f32),
+    fn(&Tensor) -> Tensor,
+    fn(Real) -> Real,
+);
 
 pub(crate) const UNARY: [Unary; 11] = [
-    ("affine", (-2.0, 2.0), |x| ops::affine(x, 1.5, -0.25), |x| x * Real::constant(1.5) - Real::constant(0.25)),
+    (
+        "affine",
+        (-2.0, 2.0),
+        |x| ops::affine(x, 1.5, -0.25),
+        |x| x * Real::constant(1.5) - Real::constant(0.25),
+    ),
     ("exp", (-4.0, 4.0), ops::exp, Real::exp),
     ("log", (1e-3, 9.0), ops::log, Real::ln),
     ("square", (-3.0, 3.0), ops::square, |x| x * x),
     ("silu", (-30.0, 30.0), ops::silu, |x| x * x.sigmoid()),
     ("gelu", (-5.0, 5.0), ops::gelu, gelu),
     ("relu", (-2.0, 2.0), ops::relu, Real::relu),
-    ("elu", (-3.0, 3.0), ops::elu, |x| if x.value > 0.0 { x } else { x.exp() - Real::constant(1.0) }),
+    ("elu", (-3.0, 3.0), ops::elu, |x| {
+        if x.value > 0.0 {
+            x
+        } else {
+            x.exp() - Real::constant(1.0)
+        }
+    }),
     ("tanh", (-3.0, 3.0), ops::tanh, Real::tanh),
     ("tanh", (-200.0, 200.0), ops::tanh, Real::tanh),
     ("sigmoid", (-40.0, 40.0), ops::sigmoid, Real::sigmoid),
 ];
 
 /// Arithmetic: its op, on the GPU and in f64.
-pub(crate) type Binary = (&'static str, fn(&Tensor, &Tensor) -> Tensor, fn(Real, Real) -> Real);
+pub(crate) type Binary = (
+    &'static str,
+    fn(&Tensor, &Tensor) -> Tensor,
+    fn(Real, Real) -> Real,
+);
 
 pub(crate) const BINARY: [Binary; 4] = [
     ("add", ops::add, |a, b| a + b),
@@ -40,11 +60,16 @@ pub fn cases(list: &mut Vec<Case>) {
     }
     // The kink itself, from either side, with numbers on all remainders modulo four: the derivative there is 0.
     for count in [1, 4, 7, 260] {
-        let numbers = (0..count).map(|i| [0.0, -0.0, 1.5, 0.0, -2.0][i % 5]).collect();
+        let numbers = (0..count)
+            .map(|i| [0.0, -0.0, 1.5, 0.0, -2.0][i % 5])
+            .collect();
         list.push(Case::new(
             "relu",
             format!("zeros [{count}]"),
-            vec![Input { wants_grad: true, ..Input::given(&[count], numbers) }],
+            vec![Input {
+                wants_grad: true,
+                ..Input::given(&[count], numbers)
+            }],
             |_, x| ops::relu(&x[0]),
             |x| x[0].iter().map(|&v| v.relu()).collect(),
         ));
@@ -98,7 +123,11 @@ fn binary(list: &mut Vec<Case>, (op, run, define): Binary) {
             format!("{a:?} {b:?}"),
             vec![Input::normal(a), Input::uniform(b, 0.5, 2.0)],
             move |_, x| run(&x[0], &x[1]),
-            move |x| broadcast(a, b).map(|(i, j)| define(x[0][i], x[1][j])).collect(),
+            move |x| {
+                broadcast(a, b)
+                    .map(|(i, j)| define(x[0][i], x[1][j]))
+                    .collect()
+            },
         ));
     }
 }
@@ -110,7 +139,9 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize
     let (a, b) = (pad(a), pad(b));
     let sizes: Vec<usize> = (0..rank).map(|i| a[i].max(b[i])).collect();
     let at = move |sizes_x: &[usize], index: &[usize]| {
-        index.iter().zip(sizes_x).fold(0, |at, (&i, &size)| at * size + if size == 1 { 0 } else { i })
+        index.iter().zip(sizes_x).fold(0, |at, (&i, &size)| {
+            at * size + if size == 1 { 0 } else { i }
+        })
     };
     (0..sizes.iter().product()).map(move |flat: usize| {
         let (mut rest, mut index) = (flat, vec![0; rank]);

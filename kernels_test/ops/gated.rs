@@ -4,7 +4,13 @@ use super::{Case, Input, Real};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, c, size) in [(1, 1, 2.0), (5, 3, 4.0), (441, 32, 3.0), (7, 128, 30.0), (1, 512, 3.0)] {
+    for (rows, c, size) in [
+        (1, 1, 2.0),
+        (5, 3, 4.0),
+        (441, 32, 3.0),
+        (7, 128, 30.0),
+        (1, 512, 3.0),
+    ] {
         list.push(Case::new(
             "gated",
             format!("[{rows}, 2 x {c}] to {size}"),

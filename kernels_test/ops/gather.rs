@@ -5,7 +5,14 @@ use crate::ops;
 use crate::tensor::Codes;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, entries, d) in [(1, 1, 1), (13, 8, 2), (512, 51, 24), (5000, 3, 5), (33_100, 2, 1), (1300, 700, 3)] {
+    for (rows, entries, d) in [
+        (1, 1, 1),
+        (13, 8, 2),
+        (512, 51, 24),
+        (5000, 3, 5),
+        (33_100, 2, 1),
+        (1300, 700, 3),
+    ] {
         // Every entry is hit, in no simple order.
         let code = move |row: usize| (row * 7 + row / 3) % entries;
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
@@ -21,7 +28,13 @@ pub fn cases(list: &mut Vec<Case>) {
             "scatter_add",
             format!("[{rows}, {d}] -> {entries}"),
             vec![rows_of(rows, d)],
-            move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &for_scatter, [rows]), entries),
+            move |gpu, x| {
+                ops::scatter_add(
+                    &x[0],
+                    &Codes::from_slice(gpu, &for_scatter, [rows]),
+                    entries,
+                )
+            },
             move |x| sums(x, entries, d, code),
         ));
     }
@@ -44,15 +57,23 @@ pub fn cases(list: &mut Vec<Case>) {
             move |gpu, _| ops::code_counts(&Codes::from_slice(gpu, &for_counts, [rows]), entries),
             move |_| {
                 let count = |entry| (0..rows).filter(|&row| code(row) == entry).count();
-                (0..entries).map(|entry| Real::constant(count(entry) as f64)).collect()
+                (0..entries)
+                    .map(|entry| Real::constant(count(entry) as f64))
+                    .collect()
             },
         ));
     }
 }
 
 /// Row by row the table's row of that code.
-pub(crate) fn table_rows(table: &[Real], codes: impl Iterator<Item = usize>, d: usize) -> Vec<Real> {
-    codes.flat_map(|code| table[code * d..(code + 1) * d].to_vec()).collect()
+pub(crate) fn table_rows(
+    table: &[Real],
+    codes: impl Iterator<Item = usize>,
+    d: usize,
+) -> Vec<Real> {
+    codes
+        .flat_map(|code| table[code * d..(code + 1) * d].to_vec())
+        .collect()
 }
 
 /// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide a row that is left out.
@@ -60,17 +81,36 @@ fn rows_of(rows: usize, d: usize) -> Input {
     if rows < 1000 {
         return Input::normal(&[rows, d]).constant();
     }
-    Input::given(&[rows, d], (0..rows * d).map(|i| (i * 7919 % 17) as f32 - 8.5).collect())
+    Input::given(
+        &[rows, d],
+        (0..rows * d)
+            .map(|i| (i * 7919 % 17) as f32 - 8.5)
+            .collect(),
+    )
 }
 
 /// The sums of the rows of [`rows_of`] that have each code.
 fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
-    let exact = |sum: Real| if x[0].len() / d < 1000 { sum } else { Real::constant(sum.value) };
-    sums_by_code(x, entries, d, code).into_iter().map(exact).collect()
+    let exact = |sum: Real| {
+        if x[0].len() / d < 1000 {
+            sum
+        } else {
+            Real::constant(sum.value)
+        }
+    };
+    sums_by_code(x, entries, d, code)
+        .into_iter()
+        .map(exact)
+        .collect()
 }
 
 /// The sums of the rows that have each code.
-pub(crate) fn sums_by_code(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
+pub(crate) fn sums_by_code(
+    x: &[Vec<Real>],
+    entries: usize,
+    d: usize,
+    code: impl Fn(usize) -> usize,
+) -> Vec<Real> {
     let rows = x[0].len() / d;
     let of = |entry: usize| -> Vec<usize> { (0..rows).filter(|&row| code(row) == entry).collect() };
     let lists: Vec<Vec<usize>> = (0..entries).map(of).collect();

@@ -6,14 +6,29 @@ use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
     // The last: laws with nearly all weight on one entry.
-    for (rows, k, size) in [(3, 1, 1.0), (70, 8, 1.0), (5, 256, 3.0), (2, 441, 1.0), (1, 8192, 1.0), (9, 8, 20.0)] {
-        let logits = || Input { law: Law::Normal(size), ..Input::normal(&[rows, k]) };
+    for (rows, k, size) in [
+        (3, 1, 1.0),
+        (70, 8, 1.0),
+        (5, 256, 3.0),
+        (2, 441, 1.0),
+        (1, 8192, 1.0),
+        (9, 8, 20.0),
+    ] {
+        let logits = || Input {
+            law: Law::Normal(size),
+            ..Input::normal(&[rows, k])
+        };
         list.push(Case::new(
             "kl_divergence",
             format!("[{rows}, {k}] size {size}"),
             vec![logits(), logits()],
             |_, x| ops::kl_divergence(&x[0], &x[1]),
-            move |x| x[0].chunks(k).zip(x[1].chunks(k)).map(|(a, b)| divergence(a, b)).collect(),
+            move |x| {
+                x[0].chunks(k)
+                    .zip(x[1].chunks(k))
+                    .map(|(a, b)| divergence(a, b))
+                    .collect()
+            },
         ));
     }
     list.push(Case::new(

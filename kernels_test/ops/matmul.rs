@@ -29,7 +29,11 @@ pub fn cases(list: &mut Vec<Case>) {
             let dims_b = if b { [batch, n, k] } else { [batch, k, n] };
             list.push(Case::new(
                 "matmul",
-                format!("batch {batch} m {m} k {k} n {n}{}{}", if a { " aT" } else { "" }, if b { " bT" } else { "" }),
+                format!(
+                    "batch {batch} m {m} k {k} n {n}{}{}",
+                    if a { " aT" } else { "" },
+                    if b { " bT" } else { "" }
+                ),
                 vec![Input::normal(&dims_a), Input::normal(&dims_b)],
                 move |_, x| ops::matmul(&x[0], &x[1], trans),
                 move |x| product(x, [batch, m, k, n], trans),
@@ -56,17 +60,29 @@ pub fn cases(list: &mut Vec<Case>) {
             |_, x| ops::linear(&x[0], &x[1], x.get(2)),
             move |x| {
                 let y = product(x, [1, rows, i, o], Trans { a: false, b: true });
-                y.into_iter().enumerate().map(|(at, v)| x.get(2).map_or(v, |b| v + b[at % o])).collect()
+                y.into_iter()
+                    .enumerate()
+                    .map(|(at, v)| x.get(2).map_or(v, |b| v + b[at % o]))
+                    .collect()
             },
         ));
     }
-    for (dims, i, o) in [(&[2, 5, 12][..], 12, 12), (&[3, 7], 7, 5), (&[1, 700], 700, 2), (&[37, 16], 16, 68)] {
+    for (dims, i, o) in [
+        (&[2, 5, 12][..], 12, 12),
+        (&[3, 7], 7, 5),
+        (&[1, 700], 700, 2),
+        (&[37, 16], 16, 68),
+    ] {
         let rows = dims.iter().product::<usize>() / i;
         let residual: Vec<usize> = dims[..dims.len() - 1].iter().copied().chain([o]).collect();
         list.push(Case::new(
             "linear_residual",
             format!("{dims:?} -> {o}"),
-            vec![Input::normal(dims), Input::normal(&[o, i]), Input::normal(&residual)],
+            vec![
+                Input::normal(dims),
+                Input::normal(&[o, i]),
+                Input::normal(&residual),
+            ],
             |_, x| ops::linear_residual(&x[0], &x[1], &x[2]),
             move |x| {
                 let y = product(x, [1, rows, i, o], Trans { a: false, b: true });

@@ -15,9 +15,17 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "weighted_mse",
             format!("[{n}, {m}]"),
-            vec![Input::normal(&[n, m]), Input::normal(&[n, m]), Input::uniform(&[n], 0.1, 2.0).constant()],
+            vec![
+                Input::normal(&[n, m]),
+                Input::normal(&[n, m]),
+                Input::uniform(&[n], 0.1, 2.0).constant(),
+            ],
             |_, x| ops::weighted_mse(&x[0], &x[1], &x[2]),
-            move |x| vec![Real::sum(terms(x).enumerate().map(|(i, term)| term * x[2][i / m]))],
+            move |x| {
+                vec![Real::sum(
+                    terms(x).enumerate().map(|(i, term)| term * x[2][i / m]),
+                )]
+            },
         ));
     }
 }
@@ -25,5 +33,7 @@ pub fn cases(list: &mut Vec<Case>) {
 /// What the mean is the sum of.
 pub(crate) fn terms(x: &[Vec<Real>]) -> impl Iterator<Item = Real> {
     let scale = Real::rounded(1.0 / x[0].len() as f64);
-    x[0].iter().zip(&x[1]).map(move |(&a, &b)| (a - b) * (a - b) * scale)
+    x[0].iter()
+        .zip(&x[1])
+        .map(move |(&a, &b)| (a - b) * (a - b) * scale)
 }

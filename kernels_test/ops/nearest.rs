@@ -20,7 +20,10 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "nearest_code",
             format!("[{rows}, {d}] of {k}"),
-            vec![Input::normal(&[rows, d]).constant(), Input::normal(&[k, d]).constant()],
+            vec![
+                Input::normal(&[rows, d]).constant(),
+                Input::normal(&[k, d]).constant(),
+            ],
             |_, x| ops::nearest(&x[0], &x[1]),
             move |x| x[0].chunks(d).flat_map(|z| nearest(z, &x[1])).collect(),
         ));
@@ -29,13 +32,17 @@ pub fn cases(list: &mut Vec<Case>) {
     list.push(Case::new(
         "nearest_code",
         "ties",
-        vec![Input::given(&[2, 1], vec![0.0, 5.0]), Input::given(&[4, 1], vec![-1.0, 5.0, 1.0, 5.0])],
+        vec![
+            Input::given(&[2, 1], vec![0.0, 5.0]),
+            Input::given(&[4, 1], vec![-1.0, 5.0, 1.0, 5.0]),
+        ],
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
     // 25 codes occur again and again, in each part and up to the last one, and every row is one of them.
     for (d, k) in [(3, 1003), (4, 1003), (4, 1004)] {
-        let digits = move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
+        let digits =
+            move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
         list.push(Case::new(
             "nearest_code",
             format!("ties across parts of {k}, d = {d}"),
@@ -53,81 +60,130 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "nearest_code",
             format!("each of {k} itself, d = {d}"),
-            vec![Input::given(&[k, d], codes.clone()), Input::given(&[k, d], codes)],
+            vec![
+                Input::given(&[k, d], codes.clone()),
+                Input::given(&[k, d], codes),
+            ],
             |_, x| ops::nearest(&x[0], &x[1]),
             move |_| (0..k as u32).flat_map(Real::code).collect(),
         ));
     }
     // So far from zero that products of rows and codes differ by less than they are rounded: only distances tell.
     let (rows, k, d) = (67, 132, 8);
-    let codes: Vec<f32> = (0..k * d).map(|i| 5000.0 + (i * i % 61) as f32 / 8.0 + (i / d) as f32 / 64.0).collect();
+    let codes: Vec<f32> = (0..k * d)
+        .map(|i| 5000.0 + (i * i % 61) as f32 / 8.0 + (i / d) as f32 / 64.0)
+        .collect();
     list.push(Case::new(
         "nearest_code",
         format!("[{rows}, {d}] of {k} around 5000"),
-        vec![Input::given(&[rows, d], codes[d..][..rows * d].to_vec()), Input::given(&[k, d], codes)],
+        vec![
+            Input::given(&[rows, d], codes[d..][..rows * d].to_vec()),
+            Input::given(&[k, d], codes),
+        ],
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| (1..68).flat_map(Real::code).collect(),
     ));
     // Pairs four codes apart that products cannot tell from each other, but from all others.
-    let codes: Vec<f32> =
-        (0..k).flat_map(|i| vec![5000.0 + 512.0 * (i / 8 * 4 + i % 4) as f32 + (i % 8 / 4) as f32 / 64.0; d]).collect();
+    let codes: Vec<f32> = (0..k)
+        .flat_map(|i| {
+            vec![5000.0 + 512.0 * (i / 8 * 4 + i % 4) as f32 + (i % 8 / 4) as f32 / 64.0; d]
+        })
+        .collect();
     list.push(Case::new(
         "nearest_code",
         format!("[{k}, {d}] of {k}, pairs around 5000"),
-        vec![Input::given(&[k, d], codes.clone()), Input::given(&[k, d], codes)],
+        vec![
+            Input::given(&[k, d], codes.clone()),
+            Input::given(&[k, d], codes),
+        ],
         |_, x| ops::nearest(&x[0], &x[1]),
         move |_| (0..k as u32).flat_map(Real::code).collect(),
     ));
     // More rows than scores are stored of at a time.
     let (rows, k, d) = (66_000, 256, 4);
-    let codes: Vec<f32> =
-        (0..k * d).map(|i| (i / d % 16 * (1 + i % d) + i / d / 16 * (i % d) * (i % d)) as f32).collect();
+    let codes: Vec<f32> = (0..k * d)
+        .map(|i| (i / d % 16 * (1 + i % d) + i / d / 16 * (i % d) * (i % d)) as f32)
+        .collect();
     list.push(Case::new(
         "nearest_code",
         format!("[{rows}, {d}] of {k}"),
         vec![
-            Input::given(&[rows, d], (0..rows).flat_map(|row| codes[row % k * d..][..d].to_vec()).collect()),
+            Input::given(
+                &[rows, d],
+                (0..rows)
+                    .flat_map(|row| codes[row % k * d..][..d].to_vec())
+                    .collect(),
+            ),
             Input::given(&[k, d], codes),
         ],
         |_, x| ops::nearest(&x[0], &x[1]),
-        move |_| (0..rows as u32).flat_map(|row| Real::code(row % k as u32)).collect(),
+        move |_| {
+            (0..rows as u32)
+                .flat_map(|row| Real::code(row % k as u32))
+                .collect()
+        },
     ));
-    for dims in [&[1][..], &[7, 1], &[3, 5], &[2, 65, 3], &[441, 128], &[3, 8192], &[2, 60_001]] {
+    for dims in [
+        &[1][..],
+        &[7, 1],
+        &[3, 5],
+        &[2, 65, 3],
+        &[441, 128],
+        &[3, 8192],
+        &[2, 60_001],
+    ] {
         let k = dims[dims.len() - 1];
         list.push(Case::new(
             "argmin",
             format!("{dims:?}"),
             vec![Input::normal(dims).constant()],
             |_, x| ops::argmin(&x[0]),
-            move |x| x[0].chunks(k).flat_map(|row| Real::code(first_least(row.iter().map(|v| v.value)))).collect(),
+            move |x| {
+                x[0].chunks(k)
+                    .flat_map(|row| Real::code(first_least(row.iter().map(|v| v.value))))
+                    .collect()
+            },
         ));
     }
     // Few values, so each row has its lowest one in many columns.
     for (rows, k) in [(5, 4), (70, 1000), (3, 8192)] {
-        let numbers: Vec<f32> = (0..rows * k).map(|i| ((i * i + i / k) % 7) as f32 - 3.0).collect();
+        let numbers: Vec<f32> = (0..rows * k)
+            .map(|i| ((i * i + i / k) % 7) as f32 - 3.0)
+            .collect();
         list.push(Case::new(
             "argmin",
             format!("[{rows}, {k}] ties"),
             vec![Input::given(&[rows, k], numbers)],
             |_, x| ops::argmin(&x[0]),
-            move |x| x[0].chunks(k).flat_map(|row| Real::code(first_least(row.iter().map(|v| v.value)))).collect(),
+            move |x| {
+                x[0].chunks(k)
+                    .flat_map(|row| Real::code(first_least(row.iter().map(|v| v.value))))
+                    .collect()
+            },
         ));
     }
 }
 
 pub(crate) fn first_least(values: impl Iterator<Item = f64>) -> u32 {
-    let least = values.enumerate().reduce(|best, v| if v.1 < best.1 { v } else { best });
+    let least = values
+        .enumerate()
+        .reduce(|best, v| if v.1 < best.1 { v } else { best });
     least.map_or(0, |(at, _)| at as u32)
 }
 
 /// The nearest code. Where rounding may make others nearer, the bound reaches to their indices.
 pub(crate) fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
-    let squares = |code: &[Real]| Real::sum(z.iter().zip(code).map(|(&v, &e)| v - e).map(|v| v * v));
+    let squares =
+        |code: &[Real]| Real::sum(z.iter().zip(code).map(|(&v, &e)| v - e).map(|v| v * v));
     let distances: Vec<Real> = codebook.chunks(z.len()).map(squares).collect();
     let best = first_least(distances.iter().map(|v| v.value));
     let limit = distances[best as usize].value + distances[best as usize].bound;
     let mut code = Real::code(best);
-    for (at, _) in distances.iter().enumerate().filter(|(_, v)| v.value - v.bound <= limit) {
+    for (at, _) in distances
+        .iter()
+        .enumerate()
+        .filter(|(_, v)| v.value - v.bound <= limit)
+    {
         for (half, other) in code.iter_mut().zip(Real::code(at as u32)) {
             *half = Real::within(half.value, half.bound.max((half.value - other.value).abs()));
         }

@@ -23,10 +23,18 @@ const ALL: &[(Sizes, [usize; 5])] = &[
 
 pub fn cases(list: &mut Vec<Case>) {
     for &(sizes, [kh, kw, stride, pad_h, pad_w]) in ALL {
-        let pool = Pool { kernel: [kh, kw], stride, padding: [pad_h, pad_w], count_include_pad: true };
+        let pool = Pool {
+            kernel: [kh, kw],
+            stride,
+            padding: [pad_h, pad_w],
+            count_include_pad: true,
+        };
         let name = format!("{sizes:?} {kh}x{kw} stride {stride} pad {pad_h},{pad_w}");
         for count_include_pad in [true, false] {
-            let pool = Pool { count_include_pad, ..pool };
+            let pool = Pool {
+                count_include_pad,
+                ..pool
+            };
             list.push(Case::new(
                 "avg_pool2d",
                 format!("{name}{}", if count_include_pad { "" } else { " inside" }),
@@ -36,33 +44,62 @@ pub fn cases(list: &mut Vec<Case>) {
             ));
         }
         // Negative, so that padding with zeros would win; random, so that there are no ties.
-        list.push(maximum_of(format!("{name} negative"), Input::uniform(&sizes, -3.0, -1.0), sizes, pool));
+        list.push(maximum_of(
+            format!("{name} negative"),
+            Input::uniform(&sizes, -3.0, -1.0),
+            sizes,
+            pool,
+        ));
     }
     // Ties everywhere, equal in value: only which of them gets the gradient is at stake.
     let sizes = [2, 9, 8, 3];
-    let numbers = (0..2 * 9 * 8 * 3).map(|i| (i * 7919 % 31 % 3) as f32).collect();
-    let ties = Input { wants_grad: true, ..Input::given(&sizes, numbers) };
-    let pool = Pool { kernel: [3, 3], stride: 2, padding: [1, 1], count_include_pad: true };
+    let numbers = (0..2 * 9 * 8 * 3)
+        .map(|i| (i * 7919 % 31 % 3) as f32)
+        .collect();
+    let ties = Input {
+        wants_grad: true,
+        ..Input::given(&sizes, numbers)
+    };
+    let pool = Pool {
+        kernel: [3, 3],
+        stride: 2,
+        padding: [1, 1],
+        count_include_pad: true,
+    };
     list.push(maximum_of("ties to the first".into(), ties, sizes, pool));
 }
 
 fn maximum_of(name: String, input: Input, sizes: Sizes, pool: Pool) -> Case {
     let define = move |x: &[Vec<Real>]| maximum(&x[0], sizes, pool);
-    Case::new("max_pool2d", name, vec![input], move |_, x| ops::max_pool2d(&x[0], pool), define)
+    Case::new(
+        "max_pool2d",
+        name,
+        vec![input],
+        move |_, x| ops::max_pool2d(&x[0], pool),
+        define,
+    )
 }
 
 /// The first of each window's largest.
 pub(crate) fn maximum(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
     let first_of = |a: Real, b: Real| if b.value > a.value { b } else { a };
-    let values = windows(x, sizes, pool).into_iter().map(|window| window.into_iter().reduce(first_of));
-    values.map(|v| v.expect("no window is without a pixel")).collect()
+    let values = windows(x, sizes, pool)
+        .into_iter()
+        .map(|window| window.into_iter().reduce(first_of));
+    values
+        .map(|v| v.expect("no window is without a pixel"))
+        .collect()
 }
 
 /// The average of each window.
 pub(crate) fn average(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
     let mean = |window: Vec<Real>| {
         let all = pool.kernel[0] * pool.kernel[1];
-        let count = if pool.count_include_pad { all } else { window.len() };
+        let count = if pool.count_include_pad {
+            all
+        } else {
+            window.len()
+        };
         Real::sum(window) / Real::constant(count as f64)
     };
     windows(x, sizes, pool).into_iter().map(mean).collect()
@@ -71,13 +108,23 @@ pub(crate) fn average(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
 /// The image's pixels in each window, in raster order.
 fn windows(x: &[Real], [n, h, w, c]: Sizes, pool: Pool) -> Vec<Vec<Real>> {
     let ([kh, kw], stride, [pad_h, pad_w]) = (pool.kernel, pool.stride, pool.padding);
-    let (out_h, out_w) = ((h + 2 * pad_h - kh) / stride + 1, (w + 2 * pad_w - kw) / stride + 1);
+    let (out_h, out_w) = (
+        (h + 2 * pad_h - kh) / stride + 1,
+        (w + 2 * pad_w - kw) / stride + 1,
+    );
     let mut all = vec![Vec::new(); n * out_h * out_w * c];
     for (at, window) in all.iter_mut().enumerate() {
         let (pixel, channel) = (at / c, at % c);
-        let (b, p, q) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
+        let (b, p, q) = (
+            pixel / (out_h * out_w),
+            pixel / out_w % out_h,
+            pixel % out_w,
+        );
         for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
-            let (row, column) = ((p * stride + i).wrapping_sub(pad_h), (q * stride + j).wrapping_sub(pad_w));
+            let (row, column) = (
+                (p * stride + i).wrapping_sub(pad_h),
+                (q * stride + j).wrapping_sub(pad_w),
+            );
             if row < h && column < w {
                 window.push(x[((b * h + row) * w + column) * c + channel]);
             }

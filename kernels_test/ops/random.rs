@@ -8,20 +8,33 @@ use crate::philox::Stream;
 pub fn cases(list: &mut Vec<Case>) {
     part_of_a_batch(list);
     for (i, count) in [1, 3, 4, 255, 257, 70_001].into_iter().enumerate() {
-        let stream = Stream { seed: 0x0123_4567_89ab_cdef + i as u64, step: 7, stream: i as u32, first: 0 };
+        let stream = Stream {
+            seed: 0x0123_4567_89ab_cdef + i as u64,
+            step: 7,
+            stream: i as u32,
+            first: 0,
+        };
         list.push(Case::new(
             "philox_bits",
             format!("[{count}]"),
             vec![],
             move |gpu, _| ops::bits(gpu, [count], stream),
-            move |_| (0..count as u32).flat_map(|i| Real::code(stream.bits(i))).collect(),
+            move |_| {
+                (0..count as u32)
+                    .flat_map(|i| Real::code(stream.bits(i)))
+                    .collect()
+            },
         ));
         list.push(Case::new(
             "random_uniform",
             format!("[{count}]"),
             vec![],
             move |gpu, _| ops::uniform(gpu, [count], stream),
-            move |_| (0..count as u32).map(|i| Real::constant(f64::from(stream.uniform(i)))).collect(),
+            move |_| {
+                (0..count as u32)
+                    .map(|i| Real::constant(f64::from(stream.uniform(i))))
+                    .collect()
+            },
         ));
         list.push(Case::new(
             "random_normal",
@@ -35,7 +48,11 @@ pub fn cases(list: &mut Vec<Case>) {
             format!("[{count}]"),
             vec![],
             move |gpu, _| ops::gumbel(gpu, [count], stream),
-            move |_| (0..count as u32).map(|i| -(-Real::constant(f64::from(stream.uniform(i))).ln()).ln()).collect(),
+            move |_| {
+                (0..count as u32)
+                    .map(|i| -(-Real::constant(f64::from(stream.uniform(i))).ln()).ln())
+                    .collect()
+            },
         ));
     }
 }
@@ -43,7 +60,12 @@ pub fn cases(list: &mut Vec<Case>) {
 /// Samples 3, 4 of a batch: the numbers that they have in the whole, with every remainder modulo four.
 fn part_of_a_batch(list: &mut Vec<Case>) {
     for size in [20, 21, 31, 22] {
-        let stream = Stream { seed: 77, step: 1, stream: 2, first: 3 };
+        let stream = Stream {
+            seed: 77,
+            step: 1,
+            stream: 2,
+            first: 3,
+        };
         let numbers = (0..2 * size as u32).map(move |i| 3 * size as u32 + i);
         let (bits, laws) = (numbers.clone(), numbers);
         let name = format!("[2,{size}] from 3");
@@ -52,7 +74,11 @@ fn part_of_a_batch(list: &mut Vec<Case>) {
             name.clone(),
             vec![],
             move |gpu, _| ops::bits(gpu, [2, size], stream),
-            move |_| bits.clone().flat_map(|i| Real::code(stream.bits(i))).collect(),
+            move |_| {
+                bits.clone()
+                    .flat_map(|i| Real::code(stream.bits(i)))
+                    .collect()
+            },
         ));
         list.push(Case::new(
             "random_normal",
@@ -66,8 +92,13 @@ fn part_of_a_batch(list: &mut Vec<Case>) {
 
 /// Box-Muller: radius √(−2 ln u) and the sine or cosine of a turn, whose polynomial is off by 2 u absolute at most.
 pub fn normal(stream: Stream, i: u32) -> Real {
-    let radius = (Real::constant(-2.0) * Real::constant(f64::from(stream.uniform(i & !1))).ln()).sqrt();
+    let radius =
+        (Real::constant(-2.0) * Real::constant(f64::from(stream.uniform(i & !1))).ln()).sqrt();
     let turn = std::f64::consts::TAU * f64::from(stream.uniform(i | 1));
-    let value = if i.is_multiple_of(2) { turn.cos() } else { turn.sin() };
+    let value = if i.is_multiple_of(2) {
+        turn.cos()
+    } else {
+        turn.sin()
+    };
     radius * Real::within(value, 2.0 * U)
 }

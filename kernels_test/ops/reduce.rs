@@ -16,7 +16,11 @@ pub fn cases(list: &mut Vec<Case>) {
         (&[3, 65, 8], 1),
         (&[1000, 36], 0),
     ] {
-        let sizes = [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()];
+        let sizes = [
+            dims[..axis].iter().product(),
+            dims[axis],
+            dims[axis + 1..].iter().product(),
+        ];
         list.push(Case::new(
             "sum",
             format!("{dims:?} axis {axis}"),
@@ -46,7 +50,9 @@ pub fn cases(list: &mut Vec<Case>) {
     }
     for count in [1025, 131_072, 2_500_010] {
         let numbers: Vec<f32> = (0..count).map(|i| (i * 7919 % 3) as f32 - 1.0).collect();
-        let (sum, squares) = numbers.iter().fold((0.0, 0.0), |(s, q), &v| (s + f64::from(v), q + f64::from(v * v)));
+        let (sum, squares) = numbers.iter().fold((0.0, 0.0), |(s, q), &v| {
+            (s + f64::from(v), q + f64::from(v * v))
+        });
         let input = Input::given(&[count], numbers);
         let name = format!("[{count}] whole numbers");
         list.push(Case::new(
@@ -84,6 +90,8 @@ pub fn cases(list: &mut Vec<Case>) {
 
 /// Sums over the middle dimension.
 pub(crate) fn sums(x: &[Real], [outer, middle, inner]: [usize; 3]) -> Vec<Real> {
-    let sum = |at: usize| Real::sum((0..middle).map(|r| x[(at / inner * middle + r) * inner + at % inner]));
+    let sum = |at: usize| {
+        Real::sum((0..middle).map(|r| x[(at / inner * middle + r) * inner + at % inner]))
+    };
     (0..outer * inner).map(sum).collect()
 }

@@ -18,7 +18,9 @@ pub fn cases(list: &mut Vec<Case>) {
             vec![Input::normal(&[n, h, w, c])],
             move |_, x| ops::upsample_nearest(&x[0], scale),
             move |x| {
-                images([n, h * scale, w * scale, c], |n, p, q, i| x[0][((n * h + p / scale) * w + q / scale) * c + i])
+                images([n, h * scale, w * scale, c], |n, p, q, i| {
+                    x[0][((n * h + p / scale) * w + q / scale) * c + i]
+                })
             },
         ));
     }
@@ -40,7 +42,11 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| {
                 images([n, h + top + bottom, w + left + right, c], |n, p, q, i| {
                     let inside = (top..top + h).contains(&p) && (left..left + w).contains(&q);
-                    if inside { x[0][((n * h + p - top) * w + q - left) * c + i] } else { Real::default() }
+                    if inside {
+                        x[0][((n * h + p - top) * w + q - left) * c + i]
+                    } else {
+                        Real::default()
+                    }
                 })
             },
         ));
@@ -59,6 +65,11 @@ pub fn cases(list: &mut Vec<Case>) {
 }
 
 /// Images [n, h, w, c] of what `pixel` says at (n, row, column, channel).
-pub(crate) fn images([n, h, w, c]: [usize; 4], pixel: impl Fn(usize, usize, usize, usize) -> Real) -> Vec<Real> {
-    (0..n * h * w * c).map(|at| pixel(at / (h * w * c), at / (w * c) % h, at / c % w, at % c)).collect()
+pub(crate) fn images(
+    [n, h, w, c]: [usize; 4],
+    pixel: impl Fn(usize, usize, usize, usize) -> Real,
+) -> Vec<Real> {
+    (0..n * h * w * c)
+        .map(|at| pixel(at / (h * w * c), at / (w * c) % h, at / c % w, at % c))
+        .collect()
 }

@@ -5,13 +5,27 @@ use crate::ops;
 use crate::tensor::Codes;
 
 pub fn cases(list: &mut Vec<Case>) {
-    for (rows, k, scale) in [(1, 1, 1.0), (3, 8, 1.0), (65, 7, 0.5), (2, 256, 1.0), (5, 441, 4.0), (2, 8192, 1.0)] {
-        let inputs = || vec![Input { law: super::super::Law::Normal(3.0), ..Input::normal(&[rows, k]) }];
+    for (rows, k, scale) in [
+        (1, 1, 1.0),
+        (3, 8, 1.0),
+        (65, 7, 0.5),
+        (2, 256, 1.0),
+        (5, 441, 4.0),
+        (2, 8192, 1.0),
+    ] {
+        let inputs = || {
+            vec![Input {
+                law: super::super::Law::Normal(3.0),
+                ..Input::normal(&[rows, k])
+            }]
+        };
         let name = format!("[{rows}, {k}] scale {scale}");
         let define = move |x: &[Vec<Real>], finish: fn(Real, Real) -> Real| {
             x[0].chunks(k)
                 .flat_map(|row| {
-                    centred(row, Real::constant(f64::from(scale))).into_iter().map(move |(l, s)| finish(l, s))
+                    centred(row, Real::constant(f64::from(scale)))
+                        .into_iter()
+                        .map(move |(l, s)| finish(l, s))
                 })
                 .collect()
         };
@@ -53,13 +67,18 @@ pub fn cases(list: &mut Vec<Case>) {
         list.push(Case::new(
             "gumbel_softmax",
             format!("[{rows}, {k}] tau {tau}"),
-            vec![Input::normal(&[rows, k]), Input::uniform(&[rows, k], -1.0, 3.0).constant()],
+            vec![
+                Input::normal(&[rows, k]),
+                Input::uniform(&[rows, k], -1.0, 3.0).constant(),
+            ],
             move |_, x| ops::gumbel_softmax(&x[0], &x[1], tau),
             move |x| {
                 let sums: Vec<Real> = x[0].iter().zip(&x[1]).map(|(&l, &g)| l + g).collect();
                 sums.chunks(k)
                     .flat_map(|row| {
-                        centred(row, Real::constant(f64::from(1.0 / tau))).into_iter().map(|(l, s)| (l - s).exp())
+                        centred(row, Real::constant(f64::from(1.0 / tau)))
+                            .into_iter()
+                            .map(|(l, s)| (l - s).exp())
                     })
                     .collect()
             },

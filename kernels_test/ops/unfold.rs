@@ -19,9 +19,15 @@ const SIZES: [[usize; 9]; 9] = [
 pub fn cases(list: &mut Vec<Case>) {
     for sizes in SIZES {
         let [n, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w] = sizes;
-        let conv = Conv { stride, padding: [pad_h, pad_w], ..Conv::default() };
+        let conv = Conv {
+            stride,
+            padding: [pad_h, pad_w],
+            ..Conv::default()
+        };
         let [out_h, out_w, width] = rows(sizes);
-        let name = format!("[{n}, {h}, {w}, {c}] {kernel_h}x{kernel_w} stride {stride} pad {pad_h},{pad_w}");
+        let name = format!(
+            "[{n}, {h}, {w}, {c}] {kernel_h}x{kernel_w} stride {stride} pad {pad_h},{pad_w}"
+        );
         list.push(Case::new(
             "unfold",
             name.clone(),
@@ -49,8 +55,8 @@ pub fn cases(list: &mut Vec<Case>) {
 
 /// Output pixels down and across, and the numbers of a row.
 fn rows([_, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w]: [usize; 9]) -> [usize; 3] {
-    let [out_h, out_w] =
-        [(h, pad_h, kernel_h), (w, pad_w, kernel_w)].map(|(size, pad, kernel)| (size + 2 * pad - kernel) / stride + 1);
+    let [out_h, out_w] = [(h, pad_h, kernel_h), (w, pad_w, kernel_w)]
+        .map(|(size, pad, kernel)| (size + 2 * pad - kernel) / stride + 1);
     [out_h, out_w, (kernel_h * kernel_w * c).next_multiple_of(4)]
 }
 
@@ -59,12 +65,21 @@ fn each(sizes: [usize; 9], mut f: impl FnMut(usize, usize)) {
     let [n, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w] = sizes;
     let [out_h, out_w, width] = rows(sizes);
     for pixel in 0..n * out_h * out_w {
-        let (b, p, q) = (pixel / (out_h * out_w), pixel / out_w % out_h, pixel % out_w);
+        let (b, p, q) = (
+            pixel / (out_h * out_w),
+            pixel / out_w % out_h,
+            pixel % out_w,
+        );
         for tap in 0..kernel_h * kernel_w {
             let row = (p * stride + tap / kernel_w).wrapping_sub(pad_h);
             let column = (q * stride + tap % kernel_w).wrapping_sub(pad_w);
             if row < h && column < w {
-                (0..c).for_each(|i| f(pixel * width + tap * c + i, ((b * h + row) * w + column) * c + i));
+                (0..c).for_each(|i| {
+                    f(
+                        pixel * width + tap * c + i,
+                        ((b * h + row) * w + column) * c + i,
+                    )
+                });
             }
         }
     }

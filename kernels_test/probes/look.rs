@@ -5,7 +5,9 @@ use crate::gpu::{Buffer, Gpu};
 
 fn run(gpu: &Gpu, entry: &'static str, x: &Buffer, y: &Buffer, params: [u32; 2], groups: u32) {
     match entry {
-        "integers" | "outside_write" => gpu.dispatch(&SHADER, entry, &[], &[y], &params, [groups, 1, 1]),
+        "integers" | "outside_write" => {
+            gpu.dispatch(&SHADER, entry, &[], &[y], &params, [groups, 1, 1])
+        }
         "halves" => gpu.dispatch(&HALVES, entry, &[], &[x, y], &params, [groups, 1, 1]),
         "rounding" => gpu.dispatch(&SHADER, entry, &[], &[x, y], &(), [groups, 1, 1]),
         _ => gpu.dispatch(&SHADER, entry, &[], &[x, y], &params, [groups, 1, 1]),
@@ -15,13 +17,23 @@ fn run(gpu: &Gpu, entry: &'static str, x: &Buffer, y: &Buffer, params: [u32; 2],
 /// `outputs` words of `entry` for the numbers `x`.
 fn ask(gpu: &Gpu, entry: &'static str, x: &[f32], at: u32, outputs: usize) -> Vec<u32> {
     let (x_buffer, y) = (gpu.upload(x), gpu.upload(&vec![0u32; outputs]));
-    run(gpu, entry, &x_buffer, &y, [x.len() as u32, at], x.len().div_ceil(64) as u32);
+    run(
+        gpu,
+        entry,
+        &x_buffer,
+        &y,
+        [x.len() as u32, at],
+        x.len().div_ceil(64) as u32,
+    );
     gpu.read(&y)
 }
 
 /// The builtin number `which` of `probes.wgsl` at every x.
 fn builtin(gpu: &Gpu, which: u32, x: &[f32]) -> Vec<f32> {
-    ask(gpu, "functions", x, which, x.len()).into_iter().map(f32::from_bits).collect()
+    ask(gpu, "functions", x, which, x.len())
+        .into_iter()
+        .map(f32::from_bits)
+        .collect()
 }
 
 const EXP: u32 = 0;
@@ -38,7 +50,11 @@ const COPY: u32 = 9;
 pub fn nan_compared(gpu: &Gpu) -> String {
     let bits = ask(gpu, "compare", &[f32::NAN], 0, 1)[0];
     let said = |bit: u32| bits & bit != 0;
-    let right = if bits == 1 { "as IEEE 754 has it" } else { "not as IEEE 754 has it" };
+    let right = if bits == 1 {
+        "as IEEE 754 has it"
+    } else {
+        "not as IEEE 754 has it"
+    };
     format!(
         "for a NaN, a != a is {}, a == a is {}, a < 1 is {}, a >= 1 is {}: {right}",
         said(1),
@@ -49,30 +65,48 @@ pub fn nan_compared(gpu: &Gpu) -> String {
 }
 
 pub fn log_and_exp(gpu: &Gpu) -> String {
-    format!("log(0) is {}, exp(NaN) is {}", builtin(gpu, LOG, &[0.0])[0], builtin(gpu, EXP, &[f32::NAN])[0])
+    format!(
+        "log(0) is {}, exp(NaN) is {}",
+        builtin(gpu, LOG, &[0.0])[0],
+        builtin(gpu, EXP, &[f32::NAN])[0]
+    )
 }
 
 pub fn large_tanh(gpu: &Gpu) -> String {
     let x: Vec<f32> = (0..=1800).map(|i| 20.0 + 0.1 * i as f32).collect();
     let nan = builtin(gpu, TANH, &x).iter().filter(|y| y.is_nan()).count();
     let share = 100.0 * nan as f64 / x.len() as f64;
-    format!("tanh(50) is {}; NaN on {share:.0} % of [20, 200]", builtin(gpu, TANH, &[50.0])[0])
+    format!(
+        "tanh(50) is {}; NaN on {share:.0} % of [20, 200]",
+        builtin(gpu, TANH, &[50.0])[0]
+    )
 }
 
 pub fn subnormals(gpu: &Gpu) -> String {
     let word = |kept: bool| if kept { "kept" } else { "flushed to 0" };
     let product = builtin(gpu, HALF, &[f32::MIN_POSITIVE])[0] != 0.0;
     let copy = builtin(gpu, COPY, &[f32::MIN_POSITIVE / 8.0])[0] != 0.0;
-    format!("{} as the result of a product, {} by a copy", word(product), word(copy))
+    format!(
+        "{} as the result of a product, {} by a copy",
+        word(product),
+        word(copy)
+    )
 }
 
 pub fn rounding(gpu: &Gpu) -> String {
-    let of = |x: [f32; 3]| -> Vec<f32> { ask(gpu, "rounding", &x, 0, 4).into_iter().map(f32::from_bits).collect() };
+    let of = |x: [f32; 3]| -> Vec<f32> {
+        ask(gpu, "rounding", &x, 0, 4)
+            .into_iter()
+            .map(f32::from_bits)
+            .collect()
+    };
     let sum = of([1.0, 16_777_216.0, 0.0])[0];
     let lost = of([1.0, 2.0_f32.powi(-30), 0.0])[1];
     let near_one = 1.0 + 2.0_f32.powi(-12);
     let product = of([near_one, near_one, 1.0 + 2.0_f32.powi(-11)]);
-    let x: Vec<f32> = std::iter::once(1.0).chain(std::iter::repeat_n(2.0_f32.powi(-25), 1 << 12)).collect();
+    let x: Vec<f32> = std::iter::once(1.0)
+        .chain(std::iter::repeat_n(2.0_f32.powi(-25), 1 << 12))
+        .collect();
     // One workgroup is enough: `sums` has one invocation.
     let (x_buffer, y) = (gpu.upload(&x), gpu.upload(&[0u32; 2]));
     run(gpu, "sums", &x_buffer, &y, [x.len() as u32, 0], 1);
@@ -91,7 +125,14 @@ pub fn rounding(gpu: &Gpu) -> String {
 
 pub fn halves(gpu: &Gpu) -> String {
     let step = 2.0_f32.powi(-11);
-    let x = [1.0 + step, 1.0 + 3.0 * step, 65_519.0, 65_520.0, 3e38, 2.0_f32.powi(-24)];
+    let x = [
+        1.0 + step,
+        1.0 + 3.0 * step,
+        65_519.0,
+        65_520.0,
+        3e38,
+        2.0_f32.powi(-24),
+    ];
     let words = ask(gpu, "halves", &x, 0, 2 * x.len());
     let back = |i: usize| f32::from_bits(words[2 * i + 1]);
     let ties = match (back(0) == 1.0, back(1) == 1.0 + 2.0 * step) {
@@ -105,7 +146,11 @@ pub fn halves(gpu: &Gpu) -> String {
         back(2),
         back(3),
         back(4),
-        if words[10] & 0xffff == 1 { "kept" } else { "flushed" }
+        if words[10] & 0xffff == 1 {
+            "kept"
+        } else {
+            "flushed"
+        }
     )
 }
 
@@ -122,14 +167,21 @@ fn ulps(x: &[f32], got: &[f32], exact: fn(f64) -> f64) -> f64 {
 
 pub fn builtins(gpu: &Gpu) -> String {
     let grid = |low: f64, high: f64| -> Vec<f32> {
-        (0..16_384).map(|i| (low + (high - low) * f64::from(i) / 16_383.0) as f32).collect()
+        (0..16_384)
+            .map(|i| (low + (high - low) * f64::from(i) / 16_383.0) as f32)
+            .collect()
     };
     let angles = grid(-std::f64::consts::PI, std::f64::consts::PI);
     let absolute = |which: u32, exact: fn(f64) -> f64| {
         let got = builtin(gpu, which, &angles);
-        angles.iter().zip(got).map(|(&x, y)| (f64::from(y) - exact(f64::from(x))).abs()).fold(0.0, f64::max)
+        angles
+            .iter()
+            .zip(got)
+            .map(|(&x, y)| (f64::from(y) - exact(f64::from(x))).abs())
+            .fold(0.0, f64::max)
     };
-    let relative = |which: u32, x: &[f32], exact: fn(f64) -> f64| ulps(x, &builtin(gpu, which, x), exact);
+    let relative =
+        |which: u32, x: &[f32], exact: fn(f64) -> f64| ulps(x, &builtin(gpu, which, x), exact);
     format!(
         "worst errors: sin {:.1e}, cos {:.1e} on [-pi, pi]; exp {:.1} ULP on [-10, 10]; log {:.1} ULP on [2, 1000]; \
          on [0.001, 100] inverseSqrt {:.1}, sqrt {:.1}, division {:.1} ULP",
@@ -157,14 +209,22 @@ pub fn loops(gpu: &Gpu) -> String {
     let (one, y) = (gpu.upload(&[1.0f32]), gpu.upload(&[0u32]));
     run(gpu, "ones", &one, &y, [131_072, 0], 1);
     let sum = f32::from_bits(gpu.read::<u32>(&y)[0]);
-    let end = if sum == 131_072.0 { "no end is near" } else { "the loop was ended before its time, and nobody told" };
+    let end = if sum == 131_072.0 {
+        "no end is near"
+    } else {
+        "the loop was ended before its time, and nobody told"
+    };
     format!("131,072 rounds of adding 1 give {sum}: {end}")
 }
 
 /// A binding of four words within a buffer of 64, which hold their own numbers plus 1000.
 fn window(gpu: &Gpu, numbers: bool) -> (Buffer, Buffer) {
     let words: Vec<f32> = (0..64u16).map(|i| f32::from(1000 + i)).collect();
-    let whole = if numbers { gpu.upload(&words) } else { gpu.upload(&[0u32; 64]) };
+    let whole = if numbers {
+        gpu.upload(&words)
+    } else {
+        gpu.upload(&[0u32; 64])
+    };
     let part = whole.slice(0, 16);
     (whole, part)
 }
@@ -197,11 +257,17 @@ fn write_at(gpu: &Gpu, at: u32) -> String {
 }
 
 pub fn read_outside(gpu: &Gpu) -> String {
-    format!("one past the end of a binding {}, without run-time checks", read_at(gpu, 4))
+    format!(
+        "one past the end of a binding {}, without run-time checks",
+        read_at(gpu, 4)
+    )
 }
 
 pub fn write_outside(gpu: &Gpu) -> String {
-    format!("one past the end of a binding {}, without run-time checks", write_at(gpu, 4))
+    format!(
+        "one past the end of a binding {}, without run-time checks",
+        write_at(gpu, 4)
+    )
 }
 
 /// 64 MiB behind the binding: far outside any buffer that a probe has made.
@@ -209,5 +275,8 @@ const FAR: u32 = 1 << 24;
 
 pub fn far_outside(gpu: &Gpu) -> String {
     let read = read_at(gpu, FAR);
-    format!("64 MiB past the end a read {read}, a write {}", write_at(gpu, FAR))
+    format!(
+        "64 MiB past the end a read {read}, a write {}",
+        write_at(gpu, FAR)
+    )
 }

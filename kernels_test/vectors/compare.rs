@@ -52,12 +52,22 @@ pub(super) struct File {
 impl File {
     fn new(place: &Place, numbers: &Numbers, codes: bool) -> Result<File, String> {
         match numbers {
-            Numbers::Float { values, single } if !codes => Ok(File { values: place.take(values), single: *single }),
-            Numbers::Index(all) if codes => {
-                Ok(File { values: place.take(all).into_iter().flat_map(halves).collect(), single: false })
-            }
-            _ if codes => Err(format!("tensor out.{} must be of indices, I64 or U32", place.name)),
-            _ => Err(format!("tensor out.{} is of indices; it must be F32 or F64", place.name)),
+            Numbers::Float { values, single } if !codes => Ok(File {
+                values: place.take(values),
+                single: *single,
+            }),
+            Numbers::Index(all) if codes => Ok(File {
+                values: place.take(all).into_iter().flat_map(halves).collect(),
+                single: false,
+            }),
+            _ if codes => Err(format!(
+                "tensor out.{} must be of indices, I64 or U32",
+                place.name
+            )),
+            _ => Err(format!(
+                "tensor out.{} is of indices; it must be F32 or F64",
+                place.name
+            )),
         }
     }
 
@@ -85,7 +95,10 @@ impl Prepared {
             .iter()
             .map(|place| File::find(vector, "in", place).map_or(Vec::new(), |file| file.values))
             .collect();
-        let has_gradient = plan.inputs.iter().any(|place| vector.tensors.contains_key(&format!("grad.{}", place.name)));
+        let has_gradient = plan
+            .inputs
+            .iter()
+            .any(|place| vector.tensors.contains_key(&format!("grad.{}", place.name)));
         let (expected, traced) = match has_gradient {
             true => {
                 let mut traced = Traced::of(&reals(&inputs, |_, _| 0.0), |x| (plan.define)(x));
@@ -98,9 +111,20 @@ impl Prepared {
             let array = vector.tensors.get(&format!("out.{}", place.name));
             // Codes come as two halves each.
             let codes = expected.len() != place.order.len();
-            outputs.push(array.map(|array| File::new(place, &array.numbers, codes)).transpose()?);
+            outputs.push(
+                array
+                    .map(|array| File::new(place, &array.numbers, codes))
+                    .transpose()?,
+            );
         }
-        let mut prepared = Prepared { plan, inputs, expected, outputs, gradient: None, disagreement: None };
+        let mut prepared = Prepared {
+            plan,
+            inputs,
+            expected,
+            outputs,
+            gradient: None,
+            disagreement: None,
+        };
         prepared.gradient = traced.and_then(|traced| prepared.gradient(vector, &traced));
         prepared.disagreement = prepared.agree().err();
         Ok(prepared)
@@ -120,14 +144,27 @@ impl Prepared {
             Some((file, sides))
         };
         let inputs = self.plan.inputs.iter().enumerate().map(side).collect();
-        Some(Gradient { output, weights, inputs })
+        Some(Gradient {
+            output,
+            weights,
+            inputs,
+        })
     }
 
     /// The derivative along a random direction of one input.
     fn along(&self, input: usize, output: usize, weights: &[f64]) -> Sides {
-        let stream = Stream { seed: 20_220_717, step: input as u32, stream: 7, first: 0 };
-        let direction: Vec<f64> = (0..self.inputs[input].len() as u32).map(|j| stream.normal(j)).collect();
-        let results = (self.plan.define)(&reals(&self.inputs, |i, j| if i == input { direction[j] } else { 0.0 }));
+        let stream = Stream {
+            seed: 20_220_717,
+            step: input as u32,
+            stream: 7,
+            first: 0,
+        };
+        let direction: Vec<f64> = (0..self.inputs[input].len() as u32)
+            .map(|j| stream.normal(j))
+            .collect();
+        let results = (self.plan.define)(&reals(&self.inputs, |i, j| {
+            if i == input { direction[j] } else { 0.0 }
+        }));
         let mut sums = [0.0; 3];
         for (y, w) in results[output].iter().zip(weights) {
             let term = w * y.tangent;
@@ -141,19 +178,32 @@ impl Prepared {
 
     /// Compares the definition with the file.
     fn agree(&self) -> Result<(), String> {
-        for ((place, expected), file) in self.plan.outputs.iter().zip(&self.expected).zip(&self.outputs) {
+        for ((place, expected), file) in self
+            .plan
+            .outputs
+            .iter()
+            .zip(&self.expected)
+            .zip(&self.outputs)
+        {
             if let Some(file) = file {
                 output_agrees(place, expected, file)?;
             }
         }
-        let inputs = self.gradient.iter().flat_map(|gradient| self.plan.inputs.iter().zip(&gradient.inputs));
+        let inputs = self
+            .gradient
+            .iter()
+            .flat_map(|gradient| self.plan.inputs.iter().zip(&gradient.inputs));
         for (place, given) in inputs {
             match given {
                 Some((file, Sides::Each(slopes))) => gradient_agrees(place, slopes, file)?,
                 Some((file, Sides::Along(direction, [value, size, carried]))) => {
                     let (given, size) = along(&file.values, direction, *size);
                     let bound = UNITS * U * size + carried;
-                    let allowed = if file.single { bound + 0.5 * U * given.abs() } else { DOUBLE * size };
+                    let allowed = if file.single {
+                        bound + 0.5 * U * given.abs()
+                    } else {
+                        DOUBLE * size
+                    };
                     if !within((value - given).abs(), allowed) {
                         let name = place.name;
                         return Err(format!(
@@ -172,9 +222,13 @@ impl Prepared {
     pub fn check(&self, gpu: &Gpu) -> Outcome {
         match &self.disagreement {
             Some(what) => {
-                let what =
-                    format!("{what}; the file or its op's definition is wrong, not the adapter, which was not asked");
-                Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, what) }
+                let what = format!(
+                    "{what}; the file or its op's definition is wrong, not the adapter, which was not asked"
+                );
+                Outcome {
+                    fault: Fault::File,
+                    ..Outcome::failed(Verdict::Fail, what)
+                }
             }
             None => guarded(|| self.compare(gpu)),
         }
@@ -186,7 +240,10 @@ impl Prepared {
         let mut got_all = Vec::new();
         for (i, place) in self.plan.outputs.iter().enumerate() {
             let got: Vec<f64> = match &results[i] {
-                Output::Tensor(tensor) => spoiled(tensor.to_vec()).into_iter().map(f64::from).collect(),
+                Output::Tensor(tensor) => spoiled(tensor.to_vec())
+                    .into_iter()
+                    .map(f64::from)
+                    .collect(),
                 Output::Codes(codes) => codes.to_vec().into_iter().flat_map(halves).collect(),
             };
             if let Some(file) = &self.outputs[i] {
@@ -206,14 +263,20 @@ impl Prepared {
         }
         let mut worst = None;
         if let Some(gradient) = &self.gradient {
-            let Output::Tensor(result) = &results[gradient.output] else { unreachable!("weights are of numbers") };
+            let Output::Tensor(result) = &results[gradient.output] else {
+                unreachable!("weights are of numbers")
+            };
             let single: Vec<f32> = gradient.weights.iter().map(|&w| w as f32).collect();
-            let (grads, kernels) =
-                gpu.launches(|| result.backward_from(Tensor::from_slice(gpu, &single, result.shape())));
+            let (grads, kernels) = gpu.launches(|| {
+                result.backward_from(Tensor::from_slice(gpu, &single, result.shape()))
+            });
             for (i, place) in self.plan.inputs.iter().enumerate() {
-                let Some((file, sides)) = &gradient.inputs[i] else { continue };
+                let Some((file, sides)) = &gradient.inputs[i] else {
+                    continue;
+                };
                 let got = grads.get(&tensors[i]).map(Tensor::to_vec);
-                let got = got.ok_or_else(|| format!("grad.{}: the op gave no gradient", place.name))?;
+                let got =
+                    got.ok_or_else(|| format!("grad.{}: the op gave no gradient", place.name))?;
                 match compare_gradient(&got, sides, file) {
                     Ok(shares) => worst = Some(shares.worst(worst.unwrap_or_default())),
                     Err(wrong) => return Ok(self.wrong_gradient(i, &got, sides, wrong, kernels)),
@@ -225,12 +288,23 @@ impl Prepared {
     }
 
     fn run(&self, gpu: &Gpu) -> (Vec<Tensor>, Vec<Output>) {
-        let wanted = |i: usize| self.gradient.as_ref().is_some_and(|gradient| gradient.inputs[i].is_some());
+        let wanted = |i: usize| {
+            self.gradient
+                .as_ref()
+                .is_some_and(|gradient| gradient.inputs[i].is_some())
+        };
         let tensor = |(i, (place, x)): (usize, (&Place, &Vec<f64>))| {
             let tensor = Tensor::from_slice(gpu, &singles(x), &place.dims);
             if wanted(i) { tensor.leaf() } else { tensor }
         };
-        let tensors: Vec<Tensor> = self.plan.inputs.iter().zip(&self.inputs).enumerate().map(tensor).collect();
+        let tensors: Vec<Tensor> = self
+            .plan
+            .inputs
+            .iter()
+            .zip(&self.inputs)
+            .enumerate()
+            .map(tensor)
+            .collect();
         let results = (self.plan.run)(gpu, &tensors);
         (tensors, results)
     }
@@ -245,9 +319,16 @@ fn singles(numbers: &[f64]) -> Vec<f32> {
 fn reals(inputs: &[Vec<f64>], direction: impl Fn(usize, usize) -> f64) -> Vec<Vec<Real>> {
     let real = |i: usize, (j, &x): (usize, &f64)| {
         let rounding = Real::within(x, (f64::from(x as f32) - x).abs());
-        Real { tangent: direction(i, j), ..rounding }
+        Real {
+            tangent: direction(i, j),
+            ..rounding
+        }
     };
-    inputs.iter().enumerate().map(|(i, x)| x.iter().enumerate().map(|e| real(i, e)).collect()).collect()
+    inputs
+        .iter()
+        .enumerate()
+        .map(|(i, x)| x.iter().enumerate().map(|e| real(i, e)).collect())
+        .collect()
 }
 
 /// A gradient along a direction, and the sizes of its terms added to `size`.
@@ -272,7 +353,11 @@ fn allowance(want: &Real, given: f64, single: bool) -> f64 {
 
 /// How near an element of a gradient of the definition and the file must be.
 fn slope_allowance(slope: &Slope, given: f64, single: bool) -> f64 {
-    if single { slope.bound + 0.5 * U * given.abs() } else { slope.double }
+    if single {
+        slope.bound + 0.5 * U * given.abs()
+    } else {
+        slope.double
+    }
 }
 
 pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Result<(), String> {
@@ -294,14 +379,24 @@ pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Re
     tally.end().map(|_| ()).map_err(|wrong| {
         let (want, given) = (&expected[wrong.element], file.values[wrong.element]);
         let element = in_place(place.order[wrong.element / per], &place.file_dims);
-        disagreement("out", place, &element, given, want.value, allowance(want, given, file.single), wrong)
+        disagreement(
+            "out",
+            place,
+            &element,
+            given,
+            want.value,
+            allowance(want, given, file.single),
+            wrong,
+        )
     })
 }
 
 /// An error where something has no finite bound: nothing could be compared.
 fn bounded(part: &str, place: &Place, bounds: impl Iterator<Item = f64>) -> Result<(), String> {
     let unbounded = bounds.enumerate().find(|(_, bound)| !bound.is_finite());
-    let Some((element, _)) = unbounded else { return Ok(()) };
+    let Some((element, _)) = unbounded else {
+        return Ok(());
+    };
     let name = place.name;
     Err(format!(
         "{part}.{name} has no finite bound from number {element} on, since rounding in f32 may make 0 of what is divided by; give \
@@ -319,11 +414,27 @@ fn gradient_agrees(place: &Place, slopes: &[Slope], file: &File) -> Result<(), S
     tally.end().map(|_| ()).map_err(|wrong| {
         let (slope, given) = (&slopes[wrong.element], file.values[wrong.element]);
         let element = in_place(place.order[wrong.element], &place.file_dims);
-        disagreement("grad", place, &element, given, slope.value, slope_allowance(slope, given, file.single), wrong)
+        disagreement(
+            "grad",
+            place,
+            &element,
+            given,
+            slope.value,
+            slope_allowance(slope, given, file.single),
+            wrong,
+        )
     })
 }
 
-fn disagreement(part: &str, place: &Place, element: &str, given: f64, want: f64, allowed: f64, wrong: Wrong) -> String {
+fn disagreement(
+    part: &str,
+    place: &Place,
+    element: &str,
+    given: f64,
+    want: f64,
+    allowed: f64,
+    wrong: Wrong,
+) -> String {
     let name = place.name;
     format!(
         "{part}.{name} {element}: the file has {given:.12e}, the definition {want:.12e} ± {allowed:.3e}; {}",
@@ -335,14 +446,27 @@ fn disagreement(part: &str, place: &Place, element: &str, given: f64, want: f64,
 ///
 /// # Errors
 /// If they are not equally long.
-pub(super) fn compare_output(got: &[f64], expected: &[Real], file: &File) -> Result<Result<Shares, Wrong>, String> {
+pub(super) fn compare_output(
+    got: &[f64],
+    expected: &[Real],
+    file: &File,
+) -> Result<Result<Shares, Wrong>, String> {
     if got.len() != expected.len() || got.len() != file.values.len() {
-        return Err(format!("{} results, {} in the file", got.len(), file.values.len()));
+        return Err(format!(
+            "{} results, {} in the file",
+            got.len(),
+            file.values.len()
+        ));
     }
     let mut tally = Tally::default();
     for ((&got, want), &given) in got.iter().zip(expected).zip(&file.values) {
         let both = want.bound + allowance(want, given, file.single);
-        add(&mut tally, [got, want.value, given], [want.bound, both], want.likely);
+        add(
+            &mut tally,
+            [got, want.value, given],
+            [want.bound, both],
+            want.likely,
+        );
     }
     Ok(tally.end())
 }
@@ -365,14 +489,27 @@ fn compare_gradient(got: &[f32], sides: &Sides, file: &File) -> Result<Shares, W
         Sides::Each(slopes) => {
             for ((&got, slope), &given) in got.iter().zip(slopes).zip(&file.values) {
                 let both = slope.bound + slope_allowance(slope, given, file.single);
-                add(&mut tally, [got.into(), slope.value, given], [slope.bound, both], slope.bound);
+                add(
+                    &mut tally,
+                    [got.into(), slope.value, given],
+                    [slope.bound, both],
+                    slope.bound,
+                );
             }
         }
         Sides::Along(direction, [value, size, carried]) => {
             let wide: Vec<f64> = got.iter().map(|&g| g.into()).collect();
-            let ((got, size), (given, _)) = (along(&wide, direction, *size), along(&file.values, direction, 0.0));
+            let ((got, size), (given, _)) = (
+                along(&wide, direction, *size),
+                along(&file.values, direction, 0.0),
+            );
             let bound = UNITS * U * size + carried;
-            let both = bound + if file.single { bound + 0.5 * U * given.abs() } else { DOUBLE * size };
+            let both = bound
+                + if file.single {
+                    bound + 0.5 * U * given.abs()
+                } else {
+                    DOUBLE * size
+                };
             add(&mut tally, [got, *value, given], [bound, both], bound);
         }
     }

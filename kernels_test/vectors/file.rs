@@ -47,11 +47,17 @@ impl Header {
         let mut file = path.is_file().then(|| std::fs::File::open(path).ok())??;
         let (mut length, mut header) = ([0; 8], Vec::new());
         file.read_exact(&mut length).ok()?;
-        file.take(Some(u64::from_le_bytes(length)).filter(|&n| n <= LONGEST_HEADER)?).read_to_end(&mut header).ok()?;
+        file.take(Some(u64::from_le_bytes(length)).filter(|&n| n <= LONGEST_HEADER)?)
+            .read_to_end(&mut header)
+            .ok()?;
         let header: Map<String, Value> = serde_json::from_slice(&header).ok()?;
-        let op = header.get("__metadata__").and_then(|metadata| metadata.get("op")?.as_str());
+        let op = header
+            .get("__metadata__")
+            .and_then(|metadata| metadata.get("op")?.as_str());
         Some(Header {
-            op: op.filter(|&op| super::ops().any(|known| known == op)).map(String::from),
+            op: op
+                .filter(|&op| super::ops().any(|known| known == op))
+                .map(String::from),
             has_gradient: header.keys().any(|name| name.starts_with("grad.")),
         })
     }
@@ -64,7 +70,11 @@ pub fn read(path: &Path) -> Result<Vector, String> {
         return Err("is no file; a vector is a file that ends in .safetensors".into());
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     parse(name, &bytes)
 }
 
@@ -73,24 +83,39 @@ pub fn parse(name: String, bytes: &[u8]) -> Result<Vector, String> {
     let broken = |e: safetensors::SafeTensorError| format!("is no whole safetensors file: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let op = metadata.get("op").ok_or("its metadata has no `op`, the name of the operation")?.clone();
+    let op = metadata
+        .get("op")
+        .ok_or("its metadata has no `op`, the name of the operation")?
+        .clone();
     let params = params(metadata.get("params").map_or("{}", String::as_str))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.tensors() {
-        let known = name.split_once('.').is_some_and(|(part, rest)| PARTS.contains(&part) && !rest.is_empty());
+        let known = name
+            .split_once('.')
+            .is_some_and(|(part, rest)| PARTS.contains(&part) && !rest.is_empty());
         if !known {
-            return Err(format!("tensor `{name}` is none of in.NAME, out.NAME, cot.NAME, grad.NAME"));
+            return Err(format!(
+                "tensor `{name}` is none of in.NAME, out.NAME, cot.NAME, grad.NAME"
+            ));
         }
         let array = array(&view).map_err(|what| format!("tensor {name} {what}"))?;
         tensors.insert(name, array);
     }
-    Ok(Vector { name, op, note: metadata.get("note").cloned(), params, tensors })
+    Ok(Vector {
+        name,
+        op,
+        note: metadata.get("note").cloned(),
+        params,
+        tensors,
+    })
 }
 
 fn params(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err("`params` in its metadata is not a JSON object such as {\"stride\": 1}".into()),
+        Ok(_) => {
+            Err("`params` in its metadata is not a JSON object such as {\"stride\": 1}".into())
+        }
         Err(e) => Err(format!("`params` in its metadata is not JSON: {e}")),
     }
 }
@@ -98,7 +123,10 @@ fn params(text: &str) -> Result<Map<String, Value>, String> {
 fn array(view: &TensorView) -> Result<Array, String> {
     let data = view.data();
     let float = |values: Vec<f64>, single| match values.iter().position(|v| !v.is_finite()) {
-        Some(at) => Err(format!("has {} at element {at}; a vector's numbers are finite", values[at])),
+        Some(at) => Err(format!(
+            "has {} at element {at}; a vector's numbers are finite",
+            values[at]
+        )),
         None => Ok(Numbers::Float { values, single }),
     };
     let numbers = match view.dtype() {
@@ -111,11 +139,25 @@ fn array(view: &TensorView) -> Result<Array, String> {
         Dtype::I64 => {
             let indices: Vec<i64> = bytemuck::pod_collect_to_vec(data);
             let small = |(at, &i): (usize, &i64)| {
-                u32::try_from(i).map_err(|_| format!("has {i} at element {at}; an index is 0 to {}", u32::MAX))
+                u32::try_from(i)
+                    .map_err(|_| format!("has {i} at element {at}; an index is 0 to {}", u32::MAX))
             };
-            Numbers::Index(indices.iter().enumerate().map(small).collect::<Result<_, _>>()?)
+            Numbers::Index(
+                indices
+                    .iter()
+                    .enumerate()
+                    .map(small)
+                    .collect::<Result<_, _>>()?,
+            )
         }
-        other => return Err(format!("is {other:?}; F32 and F64 are read, and I64 and U32 for indices")),
+        other => {
+            return Err(format!(
+                "is {other:?}; F32 and F64 are read, and I64 and U32 for indices"
+            ));
+        }
     };
-    Ok(Array { dims: view.shape().to_vec(), numbers })
+    Ok(Array {
+        dims: view.shape().to_vec(),
+        numbers,
+    })
 }

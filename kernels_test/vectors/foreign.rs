@@ -37,18 +37,29 @@ fn golden() -> Vec<Vec<u8>> {
     let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
     paths.sort();
-    paths.iter().map(|path| std::fs::read(path).expect("it can be read")).collect()
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).expect("it can be read"))
+        .collect()
 }
 
 /// A file of this header and what follows it.
 fn joined(header: &str, data: &[u8]) -> Vec<u8> {
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
+    [
+        &(header.len() as u64).to_le_bytes()[..],
+        header.as_bytes(),
+        data,
+    ]
+    .concat()
 }
 
 /// The header and the numbers of a file.
 fn parts(bytes: &[u8]) -> (String, &[u8]) {
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-    (String::from_utf8_lossy(&bytes[8..8 + length]).into_owned(), &bytes[8 + length..])
+    (
+        String::from_utf8_lossy(&bytes[8..8 + length]).into_owned(),
+        &bytes[8 + length..],
+    )
 }
 
 /// Reads a file as a child process does, and runs its definition if it is right. Returns whether it is.
@@ -60,7 +71,10 @@ fn survives(bytes: &[u8]) -> bool {
     };
     let read = catch_unwind(AssertUnwindSafe(read));
     let Ok(read) = read else {
-        panic!("reading panics on {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(700)]))
+        panic!(
+            "reading panics on {:?}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(700)])
+        )
     };
     if let Err(what) = &read {
         assert!(!what.is_empty() && what.len() < 4000, "{what}");
@@ -72,7 +86,12 @@ fn survives(bytes: &[u8]) -> bool {
 fn damaged_files_are_refused_in_a_sentence() {
     let (mut right, mut all) = (0, 0);
     for (number, bytes) in golden().iter().enumerate() {
-        let stream = Stream { seed: 7, step: number as u32, stream: 0, first: 0 };
+        let stream = Stream {
+            seed: 7,
+            step: number as u32,
+            stream: 0,
+            first: 0,
+        };
         let (header, data) = parts(bytes);
         for i in 0..EACH {
             let draw = |j: u32, end: usize| stream.bits(8 * i + j) as usize % end.max(1);
@@ -83,10 +102,15 @@ fn damaged_files_are_refused_in_a_sentence() {
                 1 => file[draw(0, header.len() + 8)] = draw(1, 256) as u8,
                 2 => file[draw(0, bytes.len())] ^= 1 << draw(1, 8),
                 // A length that does not fit.
-                3 => file[..8].copy_from_slice(&[u64::MAX, 0, 1 << 40, 8][draw(0, 4)].to_le_bytes()),
+                3 => {
+                    file[..8].copy_from_slice(&[u64::MAX, 0, 1 << 40, 8][draw(0, 4)].to_le_bytes())
+                }
                 // A number or a word of the header replaced.
                 4 => {
-                    let ends: Vec<usize> = header.match_indices([',', ':', ']', '}']).map(|(at, _)| at).collect();
+                    let ends: Vec<usize> = header
+                        .match_indices([',', ':', ']', '}'])
+                        .map(|(at, _)| at)
+                        .collect();
                     let at = draw(0, ends.len() - 1);
                     let text = format!(
                         "{}{}{}",
@@ -99,7 +123,14 @@ fn damaged_files_are_refused_in_a_sentence() {
                 // Numbers that are none.
                 _ => {
                     let at = 8 + header.len() + draw(0, data.len() / 8) * 8;
-                    let odd = [f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 1e300, -0.0, 5e-324][draw(1, 6)];
+                    let odd = [
+                        f64::NAN,
+                        f64::INFINITY,
+                        f64::MIN_POSITIVE,
+                        1e300,
+                        -0.0,
+                        5e-324,
+                    ][draw(1, 6)];
                     file[at..at + 8].copy_from_slice(&odd.to_le_bytes());
                 }
             }
@@ -135,12 +166,27 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
     let mut all = 0;
     for (number, bytes) in golden().iter().enumerate() {
         let (header, data) = parts(bytes);
-        let header: Value = serde_json::from_str(header.trim_end()).expect("a golden vector has a header");
+        let header: Value =
+            serde_json::from_str(header.trim_end()).expect("a golden vector has a header");
         let params = header["__metadata__"]["params"].as_str().unwrap_or("{}");
         let params: Value = serde_json::from_str(params).expect("parameters are JSON");
-        let own = params.as_object().expect("an object").keys().map(String::as_str);
-        let more =
-            ["stride", "padding", "axis", "scale", "eps", "groups", "output_padding", "length", "entries", "done"];
+        let own = params
+            .as_object()
+            .expect("an object")
+            .keys()
+            .map(String::as_str);
+        let more = [
+            "stride",
+            "padding",
+            "axis",
+            "scale",
+            "eps",
+            "groups",
+            "output_padding",
+            "length",
+            "entries",
+            "done",
+        ];
         // Those of other operations with a few files only.
         let more = more.into_iter().filter(|_| number.is_multiple_of(5));
         for name in own.chain(more) {
@@ -159,8 +205,14 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
 
 /// Only reads: a parameter that is right may ask for more than a test should compute.
 fn survives_reading(bytes: &[u8]) {
-    let read = catch_unwind(|| file::parse("case".into(), bytes).and_then(|vector| vector.plan().map(|_| ())));
-    assert!(read.is_ok(), "reading panics on {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(700)]));
+    let read = catch_unwind(|| {
+        file::parse("case".into(), bytes).and_then(|vector| vector.plan().map(|_| ()))
+    });
+    assert!(
+        read.is_ok(),
+        "reading panics on {:?}",
+        String::from_utf8_lossy(&bytes[..bytes.len().min(700)])
+    );
 }
 
 #[cfg(unix)]
@@ -168,7 +220,9 @@ fn survives_reading(bytes: &[u8]) {
 fn a_folder_and_a_pipe_are_no_vectors() {
     let folder = std::env::temp_dir().join(format!("dbvq-foreign-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("a.safetensors")).expect("a temporary directory");
-    let what = super::load(&folder.join("a.safetensors")).err().expect("a folder is none");
+    let what = super::load(&folder.join("a.safetensors"))
+        .err()
+        .expect("a folder is none");
     assert!(what.contains("is no file"), "{what}");
     let pipe = folder.join("b.safetensors");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();

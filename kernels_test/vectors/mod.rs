@@ -49,7 +49,9 @@ pub struct Vector {
 /// A sentence that names the file, what is wrong in it, and what is allowed.
 pub fn load(path: &Path) -> Result<Vector, String> {
     let vector = file::read(path).map_err(|what| format!("{}: {what}", path.display()))?;
-    vector.plan().map_err(|what| format!("{}: {what}", path.display()))?;
+    vector
+        .plan()
+        .map_err(|what| format!("{}: {what}", path.display()))?;
     Ok(vector)
 }
 
@@ -61,7 +63,10 @@ impl Vector {
             prepared = Some(Prepared::of(self)?);
             Ok(Outcome::failed(Verdict::Pass, ""))
         });
-        prepared.ok_or(Outcome { fault: Fault::File, ..outcome })
+        prepared.ok_or(Outcome {
+            fault: Fault::File,
+            ..outcome
+        })
     }
 
     /// Compares `gpu`, which should be opened with `poison`, with the file.
@@ -76,7 +81,10 @@ impl Vector {
     fn with_origin(&self, mut outcome: Outcome) -> Outcome {
         if let Some(note) = self.note.as_ref().filter(|_| outcome.verdict.is_failure()) {
             let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
-            outcome.detail += &format!("; the file's note: {}", note.chars().take(200).collect::<String>());
+            outcome.detail += &format!(
+                "; the file's note: {}",
+                note.chars().take(200).collect::<String>()
+            );
         }
         outcome
     }

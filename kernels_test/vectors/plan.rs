@@ -27,7 +27,12 @@ impl Plan {
         run: impl Fn(&Gpu, &[Tensor]) -> O + 'static,
         define: impl Fn(&[Vec<Real>]) -> Vec<Real> + 'static,
     ) -> Result<Plan, String> {
-        Plan::several(inputs, vec![output], move |gpu, x| vec![run(gpu, x).into()], move |x| vec![define(x)])
+        Plan::several(
+            inputs,
+            vec![output],
+            move |gpu, x| vec![run(gpu, x).into()],
+            move |x| vec![define(x)],
+        )
     }
 
     /// An op with several results.
@@ -37,7 +42,12 @@ impl Plan {
         run: impl Fn(&Gpu, &[Tensor]) -> Vec<Output> + 'static,
         define: impl Fn(&[Vec<Real>]) -> Vec<Vec<Real>> + 'static,
     ) -> Result<Plan, String> {
-        Ok(Plan { inputs, outputs, run: Box::new(run), define: Box::new(define) })
+        Ok(Plan {
+            inputs,
+            outputs,
+            run: Box::new(run),
+            define: Box::new(define),
+        })
     }
 }
 
@@ -61,18 +71,36 @@ impl Place {
     pub fn new(name: &'static str, dims: &[usize]) -> Place {
         let count = dims.iter().product();
         let dims = dims.to_vec();
-        Place { name, file_dims: dims.clone(), dims, order: (0..count).collect(), differentiable: true }
+        Place {
+            name,
+            file_dims: dims.clone(),
+            dims,
+            order: (0..count).collect(),
+            differentiable: true,
+        }
     }
 
     /// The same without a gradient.
     pub fn constant(self) -> Place {
-        Place { differentiable: false, ..self }
+        Place {
+            differentiable: false,
+            ..self
+        }
     }
 
     /// The same entries in another shape.
     pub fn shaped(self, dims: &[usize]) -> Place {
-        assert_eq!(self.order.len(), dims.iter().product::<usize>(), "{}: {:?} as {dims:?}", self.name, self.dims);
-        Place { dims: dims.to_vec(), ..self }
+        assert_eq!(
+            self.order.len(),
+            dims.iter().product::<usize>(),
+            "{}: {:?} as {dims:?}",
+            self.name,
+            self.dims
+        );
+        Place {
+            dims: dims.to_vec(),
+            ..self
+        }
     }
 
     /// In one dimension.
@@ -83,8 +111,15 @@ impl Place {
 
     /// With dimension `perm[i]` at place i.
     pub fn permuted(self, perm: &[usize]) -> Place {
-        let order = permuted(&self.dims, perm).into_iter().map(|at| self.order[at]).collect();
-        Place { dims: perm.iter().map(|&i| self.dims[i]).collect(), order, ..self }
+        let order = permuted(&self.dims, perm)
+            .into_iter()
+            .map(|at| self.order[at])
+            .collect();
+        Place {
+            dims: perm.iter().map(|&i| self.dims[i]).collect(),
+            order,
+            ..self
+        }
     }
 
     /// [n, c, ..] as [n, .., c].
@@ -121,7 +156,11 @@ pub fn permuted(dims: &[usize], perm: &[usize]) -> Vec<usize> {
     let mut order = vec![0];
     for &axis in perm {
         let steps = |&at: &usize| (0..dims[axis]).map(move |i| (at, i));
-        order = order.iter().flat_map(steps).map(|(at, i)| at + i * strides[axis]).collect();
+        order = order
+            .iter()
+            .flat_map(steps)
+            .map(|(at, i)| at + i * strides[axis])
+            .collect();
     }
     order
 }

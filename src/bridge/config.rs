@@ -34,14 +34,23 @@ impl Spacing {
                 positive("total_time", total_time)?;
                 vec![-(-2.0 * theta * total_time / steps as f64).exp_m1(); steps]
             }
-            Spacing::Linear { beta_start, beta_end } => {
+            Spacing::Linear {
+                beta_start,
+                beta_end,
+            } => {
                 let last = (steps - 1).max(1) as f64;
-                (0..steps).map(|i| beta_start + (beta_end - beta_start) * (i as f64 / last)).collect()
+                (0..steps)
+                    .map(|i| beta_start + (beta_end - beta_start) * (i as f64 / last))
+                    .collect()
             }
             Spacing::Cosine {} => (1..=steps).map(|t| cosine_beta(t, steps)).collect(),
         };
         match betas.iter().position(|beta| !(*beta > 0.0 && *beta < 1.0)) {
-            Some(i) => refuse(format!("beta = {} at step {} of {steps} is outside (0, 1), by {self}", betas[i], i + 1)),
+            Some(i) => refuse(format!(
+                "beta = {} at step {} of {steps} is outside (0, 1), by {self}",
+                betas[i],
+                i + 1
+            )),
             None => Ok(betas),
         }
     }
@@ -50,9 +59,17 @@ impl Spacing {
 impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Spacing::Constant { total_time } => write!(f, "a constant schedule of total_time = {total_time}"),
-            Spacing::Linear { beta_start, beta_end } => {
-                write!(f, "a linear schedule of beta_start = {beta_start}, beta_end = {beta_end}")
+            Spacing::Constant { total_time } => {
+                write!(f, "a constant schedule of total_time = {total_time}")
+            }
+            Spacing::Linear {
+                beta_start,
+                beta_end,
+            } => {
+                write!(
+                    f,
+                    "a linear schedule of beta_start = {beta_start}, beta_end = {beta_end}"
+                )
             }
             Spacing::Cosine {} => f.write_str("the cosine schedule"),
         }
@@ -85,16 +102,19 @@ impl Target {
         match self {
             Target::Scalar(value) => Ok(vec![*value; channels]),
             Target::PerChannel(values) if values.len() == channels => Ok(values.clone()),
-            Target::PerChannel(values) => {
-                refuse(format!("target has {} values, but the latents have {channels} channels", values.len()))
-            }
+            Target::PerChannel(values) => refuse(format!(
+                "target has {} values, but the latents have {channels} channels",
+                values.len()
+            )),
         }
     }
 
     pub(super) fn is_finite(&self) -> bool {
         match self {
             Target::Scalar(value) => value.is_finite(),
-            Target::PerChannel(values) => !values.is_empty() && values.iter().all(|value| value.is_finite()),
+            Target::PerChannel(values) => {
+                !values.is_empty() && values.iter().all(|value| value.is_finite())
+            }
         }
     }
 }

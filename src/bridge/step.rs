@@ -19,12 +19,20 @@ pub struct Step {
 impl Step {
     /// The step from coefficients on z_t − z*, ε and ξ.
     fn centred(z: f64, eps: f64, noise: f64) -> Step {
-        Step { c0: z, c1: eps, c2: noise, c3: 1.0 - z }
+        Step {
+            c0: z,
+            c1: eps,
+            c2: noise,
+            c3: 1.0 - z,
+        }
     }
 
     /// The same step with `c1` on another output of the network, where `eps` = [`Bridge::predict_eps`] of that output.
     pub fn on(self, eps: Affine) -> Step {
-        Step { c1: self.c1 * eps.net, ..Step::centred(self.c0 + self.c1 * eps.z, 0.0, self.c2) }
+        Step {
+            c1: self.c1 * eps.net,
+            ..Step::centred(self.c0 + self.c1 * eps.z, 0.0, self.c2)
+        }
     }
 }
 
@@ -43,7 +51,11 @@ impl Bridge {
     /// Step t of Algorithm 2, corrected (E2): `z_{t−1} = μ_θ + σ_t ξ`, without noise at t = 1.
     pub fn ancestral(&self, t: usize, variance: ReverseVariance) -> Step {
         let mean = self.reverse_mean(t);
-        let sigma = if t == 1 { 0.0 } else { self.sigma2(t, variance).sqrt() };
+        let sigma = if t == 1 {
+            0.0
+        } else {
+            self.sigma2(t, variance).sqrt()
+        };
         Step::centred(mean.z, mean.net, sigma)
     }
 
@@ -58,15 +70,23 @@ impl Bridge {
     /// Unless s < t ≤ T and 0 ≤ κ ≤ 1.
     #[track_caller]
     pub fn ddim(&self, s: usize, t: usize, kappa: f64) -> Step {
-        assert!((0.0..=1.0).contains(&kappa), "ddim: kappa = {kappa} is outside 0..=1");
+        assert!(
+            (0.0..=1.0).contains(&kappa),
+            "ddim: kappa = {kappa} is outside 0..=1"
+        );
         let v = self.stationary_variance();
         let (kept, lost) = self.stride(s, t);
         let fresh = kappa * kappa * self.between(s, t).variance;
         // With x² = v (1 − ᾱ_s) − S² and y² = v (1 − ᾱ_t) / a the coefficient of ε is x − y. Both are near √v late in
         // the schedule, so it is formed as (x² − y²) / (x + y), where x² − y² = −v (1 − a) / a − S².
-        let x2 = v * self.lost(s) * (kept * self.lost(s) + (1.0 - kappa * kappa) * lost) / self.lost(t);
+        let x2 =
+            v * self.lost(s) * (kept * self.lost(s) + (1.0 - kappa * kappa) * lost) / self.lost(t);
         let y2 = v * self.lost(t) / kept;
-        Step::centred(kept.sqrt().recip(), -(v * lost / kept + fresh) / (x2.sqrt() + y2.sqrt()), fresh.sqrt())
+        Step::centred(
+            kept.sqrt().recip(),
+            -(v * lost / kept + fresh) / (x2.sqrt() + y2.sqrt()),
+            fresh.sqrt(),
+        )
     }
 
     /// Step t of Algorithm 2 as printed (E2): 1 − α_t where 1 − ᾱ_t belongs, and no noise. Here to be seen to collapse.
@@ -74,7 +94,11 @@ impl Bridge {
     /// `z_{t−1} = z* + (z_t − z* − √(v / (1 − α_t)) β_t ε_θ) / √α_t`; the print is for z* = 0.
     pub fn paper_literal(&self, t: usize) -> Step {
         let z = (1.0 - self.beta(t)).sqrt().recip();
-        Step::centred(z, -z * (self.stationary_variance() * self.beta(t)).sqrt(), 0.0)
+        Step::centred(
+            z,
+            -z * (self.stationary_variance() * self.beta(t)).sqrt(),
+            0.0,
+        )
     }
 
     /// DPM-Solver++(2M) (Lu et al. 2022) from t to s < t, with the level `previous` > t of the step before, if any.
@@ -90,12 +114,19 @@ impl Bridge {
     /// Unless s < t < previous ≤ T.
     #[track_caller]
     pub fn dpmpp2m(&self, previous: Option<usize>, t: usize, s: usize) -> Multistep {
-        assert!(s < t && t <= self.steps(), "dpmpp2m: no step from level {t} to {s} of {}", self.steps());
+        assert!(
+            s < t && t <= self.steps(),
+            "dpmpp2m: no step from level {t} to {s} of {}",
+            self.steps()
+        );
         let h = self.lambda(s) - self.lambda(t);
         let gain = -self.alpha_bar[s].sqrt() * (-h).exp_m1();
         let extrapolate = match previous {
             Some(previous) if s > 0 => {
-                assert!(t < previous, "dpmpp2m: the step before {t} cannot have started at {previous}");
+                assert!(
+                    t < previous,
+                    "dpmpp2m: the step before {t} cannot have started at {previous}"
+                );
                 h / (2.0 * (self.lambda(t) - self.lambda(previous)))
             }
             _ => 0.0,
@@ -114,8 +145,13 @@ impl Bridge {
     pub fn timesteps(&self, count: usize) -> Result<Vec<usize>> {
         let steps = self.steps();
         if !(1..=steps).contains(&count) {
-            return refuse(format!("{count} sampling steps do not fit a schedule of {steps}: ask for 1 to {steps}"));
+            return refuse(format!(
+                "{count} sampling steps do not fit a schedule of {steps}: ask for 1 to {steps}"
+            ));
         }
-        Ok((0..=count).rev().map(|i| (steps * i + count / 2) / count).collect())
+        Ok((0..=count)
+            .rev()
+            .map(|i| (steps * i + count / 2) / count)
+            .collect())
     }
 }

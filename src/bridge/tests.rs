@@ -1,6 +1,9 @@
 //! The bridge against Gaussian conditioning, against plain DDPM and against exactly solvable targets.
 
-#![allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking that it failed"
+)]
 
 use super::*;
 use proptest::prelude::*;
@@ -17,16 +20,31 @@ fn bridge_and_levels() -> impl Strategy<Value = (Bridge, usize, usize)> {
 fn bridges() -> impl Strategy<Value = Bridge> {
     let spacing = prop_oneof![
         (0.05..5.0).prop_map(|total_time| Spacing::Constant { total_time }),
-        (1e-3..0.3, 1e-3..0.6).prop_map(|(beta_start, beta_end)| Spacing::Linear { beta_start, beta_end }),
+        (1e-3..0.3, 1e-3..0.6).prop_map(|(beta_start, beta_end)| Spacing::Linear {
+            beta_start,
+            beta_end
+        }),
         Just(Spacing::Cosine {}),
     ];
-    (0.1..3.0, 0.05..3.0, -3.0..3.0, 2usize..40, spacing).prop_map(|(theta, eta, target, steps, spacing)| {
-        Bridge::new(theta, eta, Target::Scalar(target), steps, spacing).unwrap()
-    })
+    (0.1..3.0, 0.05..3.0, -3.0..3.0, 2usize..40, spacing).prop_map(
+        |(theta, eta, target, steps, spacing)| {
+            Bridge::new(theta, eta, Target::Scalar(target), steps, spacing).unwrap()
+        },
+    )
 }
 
 fn linear(theta: f64, eta: f64, steps: usize, beta_start: f64, beta_end: f64) -> Bridge {
-    Bridge::new(theta, eta, Target::default(), steps, Spacing::Linear { beta_start, beta_end }).unwrap()
+    Bridge::new(
+        theta,
+        eta,
+        Target::default(),
+        steps,
+        Spacing::Linear {
+            beta_start,
+            beta_end,
+        },
+    )
+    .unwrap()
 }
 
 /// Ho et al.: the images.
@@ -42,7 +60,10 @@ fn close(name: &str, value: f64, expected: f64) {
 #[track_caller]
 fn near(name: &str, value: f64, expected: f64, tolerance: f64) {
     let gap = (value - expected).abs();
-    assert!(gap <= tolerance * value.abs().max(expected.abs()), "{name}: {value:e}, not {expected:e}");
+    assert!(
+        gap <= tolerance * value.abs().max(expected.abs()),
+        "{name}: {value:e}, not {expected:e}"
+    );
 }
 
 /// KL(N(m, s2) ‖ N(m', s2')).
@@ -69,9 +90,19 @@ impl Joint {
             let alpha = (-2.0 * bridge.theta() * bridge.delta(step)).exp();
             mean *= alpha.sqrt();
             var = alpha * var + v * (1.0 - alpha);
-            at_s = if step <= s { (mean, var, var) } else { (at_s.0, at_s.1, at_s.2 * alpha.sqrt()) };
+            at_s = if step <= s {
+                (mean, var, var)
+            } else {
+                (at_s.0, at_s.1, at_s.2 * alpha.sqrt())
+            };
         }
-        Joint { mean_s: at_s.0, mean_t: mean, var_s: at_s.1, var_t: var, cov: at_s.2 }
+        Joint {
+            mean_s: at_s.0,
+            mean_t: mean,
+            var_s: at_s.1,
+            var_t: var,
+            cov: at_s.2,
+        }
     }
 }
 
@@ -214,12 +245,32 @@ proptest! {
 #[test]
 fn level_0_is_the_data() {
     let bridge = images();
-    assert_eq!(bridge.forward(0), Marginal { signal: 1.0, noise: 0.0 });
-    assert_eq!(bridge.between(0, 7), Conditional { z0: 1.0, zt: 0.0, variance: 0.0 });
+    assert_eq!(
+        bridge.forward(0),
+        Marginal {
+            signal: 1.0,
+            noise: 0.0
+        }
+    );
+    assert_eq!(
+        bridge.between(0, 7),
+        Conditional {
+            z0: 1.0,
+            zt: 0.0,
+            variance: 0.0
+        }
+    );
     assert_eq!(bridge.log_snr(0), f64::INFINITY);
     assert_eq!(bridge.weight(1, ReverseVariance::Bridge), f64::INFINITY);
     assert_eq!(bridge.ancestral(1, ReverseVariance::Forward).c2, 0.0);
-    assert_eq!(bridge.dpmpp2m(Some(9), 5, 0), Multistep { z: 0.0, now: 1.0, previous: -0.0 });
+    assert_eq!(
+        bridge.dpmpp2m(Some(9), 5, 0),
+        Multistep {
+            z: 0.0,
+            now: 1.0,
+            previous: -0.0
+        }
+    );
 }
 
 #[test]
@@ -229,12 +280,29 @@ fn schedules_are_the_published_ones() {
     close("β_T", images.beta(1000), 0.02);
     near("ᾱ_T of Ho et al.", images.alpha_bar(1000), 4.04e-5, 2e-3);
     near("ᾱ_100", images.alpha_bar(100), 0.897, 1e-3);
-    let toy = Bridge::new(2.0, 0.1, Target::default(), 50, Spacing::Constant { total_time: 1.727 }).unwrap();
+    let toy = Bridge::new(
+        2.0,
+        0.1,
+        Target::default(),
+        50,
+        Spacing::Constant { total_time: 1.727 },
+    )
+    .unwrap();
     near("ᾱ_T of the toy", toy.alpha_bar(50), 1e-3, 1e-3);
     close("Σ δ", (1..=50).map(|t| toy.delta(t)).sum(), 1.727);
     let cosine = Bridge::new(1.0, 1.0, Target::default(), 100, Spacing::Cosine {}).unwrap();
-    let f = |t: f64| ((t / 100.0 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
-    (1..100).for_each(|t| close("ᾱ_t of the cosine", cosine.alpha_bar(t), f(t as f64) / f(0.0)));
+    let f = |t: f64| {
+        ((t / 100.0 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2)
+            .cos()
+            .powi(2)
+    };
+    (1..100).for_each(|t| {
+        close(
+            "ᾱ_t of the cosine",
+            cosine.alpha_bar(t),
+            f(t as f64) / f(0.0),
+        )
+    });
     assert_eq!(cosine.beta(100), 0.999);
 }
 
@@ -248,7 +316,10 @@ impl GaussianTarget {
     /// Mean and standard deviation of z_t − z*.
     fn at(&self, bridge: &Bridge, t: usize) -> (f64, f64) {
         let Marginal { signal, noise } = bridge.forward(t);
-        (signal * self.mean, (signal.powi(2) * self.variance + noise.powi(2)).sqrt())
+        (
+            signal * self.mean,
+            (signal.powi(2) * self.variance + noise.powi(2)).sqrt(),
+        )
     }
 
     fn eps(&self, bridge: &Bridge, t: usize, z: f64) -> f64 {
@@ -266,7 +337,10 @@ impl GaussianTarget {
 /// Error at level 64 of 1024 against the PF-ODE, for `count` even strides.
 fn ode_error(count: usize, multistep: bool) -> f64 {
     let bridge = linear(0.7, 0.9, 1024, 1e-4, 0.02);
-    let target = GaussianTarget { mean: 0.8, variance: 0.15 };
+    let target = GaussianTarget {
+        mean: 0.8,
+        variance: 0.15,
+    };
     let mut z = target.ode(&bridge, 1024, 1.1);
     let mut before: Option<(usize, f64)> = None;
     for i in 0..count {
@@ -291,7 +365,10 @@ fn dpmpp2m_is_of_second_order_and_ddim_of_first() {
     for (multistep, order) in [(true, 2.0), (false, 1.0)] {
         for count in [120, 240, 480] {
             let measured = (ode_error(count, multistep) / ode_error(2 * count, multistep)).log2();
-            assert!((measured - order).abs() < 0.15, "multistep {multistep}, {count} steps: order {measured}");
+            assert!(
+                (measured - order).abs() < 0.15,
+                "multistep {multistep}, {count} steps: order {measured}"
+            );
         }
     }
     assert!(ode_error(20, true) < 0.1 * ode_error(20, false));
@@ -299,7 +376,13 @@ fn dpmpp2m_is_of_second_order_and_ddim_of_first() {
 
 /// Variance that a sampler returns from N(0, 1) for the target N(0, ¼) with exact noise: it is linear in z.
 fn returned_variance(step: impl Fn(&Bridge, usize) -> Step) -> f64 {
-    let (bridge, target) = (images(), GaussianTarget { mean: 0.0, variance: 0.25 });
+    let (bridge, target) = (
+        images(),
+        GaussianTarget {
+            mean: 0.0,
+            variance: 0.25,
+        },
+    );
     (1..=1000).rev().fold(1.0, |variance, t| {
         let step = step(&bridge, t);
         (step.c0 + step.c1 * target.eps(&bridge, t, 1.0)).powi(2) * variance + step.c2.powi(2)
@@ -308,49 +391,144 @@ fn returned_variance(step: impl Fn(&Bridge, usize) -> Step) -> f64 {
 
 #[test]
 fn algorithm_2_as_printed_collapses() {
-    near("as printed", returned_variance(|b, t| b.paper_literal(t)), 6e-85, 0.1);
-    near("corrected", returned_variance(|b, t| b.ancestral(t, ReverseVariance::Forward)), 0.25, 0.02);
-    near("DDIM", returned_variance(|b, t| b.ddim(t - 1, t, 0.0)), 0.25, 0.02);
+    near(
+        "as printed",
+        returned_variance(|b, t| b.paper_literal(t)),
+        6e-85,
+        0.1,
+    );
+    near(
+        "corrected",
+        returned_variance(|b, t| b.ancestral(t, ReverseVariance::Forward)),
+        0.25,
+        0.02,
+    );
+    near(
+        "DDIM",
+        returned_variance(|b, t| b.ddim(t - 1, t, 0.0)),
+        0.25,
+        0.02,
+    );
 }
 
 #[test]
 fn bad_values_are_named() {
     let constant = |total_time| Spacing::Constant { total_time };
-    let ends = |beta_start, beta_end| Spacing::Linear { beta_start, beta_end };
+    let ends = |beta_start, beta_end| Spacing::Linear {
+        beta_start,
+        beta_end,
+    };
     let zero = || Target::Scalar(0.0);
     for (theta, eta, target, steps, spacing, named) in [
         (1.0, 1.0, zero(), 0, Spacing::Cosine {}, "steps = 0"),
         (0.0, 1.0, zero(), 9, Spacing::Cosine {}, "theta = 0"),
         (f64::NAN, 1.0, zero(), 9, Spacing::Cosine {}, "theta = NaN"),
         (1.0, -2.0, zero(), 9, Spacing::Cosine {}, "eta = -2"),
-        (1.0, f64::INFINITY, zero(), 9, Spacing::Cosine {}, "eta = inf"),
-        (1.0, 1e200, zero(), 9, Spacing::Cosine {}, "stationary variance"),
-        (1.0, 1.0, Target::Scalar(f64::NAN), 9, Spacing::Cosine {}, "target"),
-        (1.0, 1.0, Target::PerChannel(vec![]), 9, Spacing::Cosine {}, "target"),
-        (1.0, 1.0, Target::PerChannel(vec![0.0, f64::INFINITY]), 9, Spacing::Cosine {}, "target"),
+        (
+            1.0,
+            f64::INFINITY,
+            zero(),
+            9,
+            Spacing::Cosine {},
+            "eta = inf",
+        ),
+        (
+            1.0,
+            1e200,
+            zero(),
+            9,
+            Spacing::Cosine {},
+            "stationary variance",
+        ),
+        (
+            1.0,
+            1.0,
+            Target::Scalar(f64::NAN),
+            9,
+            Spacing::Cosine {},
+            "target",
+        ),
+        (
+            1.0,
+            1.0,
+            Target::PerChannel(vec![]),
+            9,
+            Spacing::Cosine {},
+            "target",
+        ),
+        (
+            1.0,
+            1.0,
+            Target::PerChannel(vec![0.0, f64::INFINITY]),
+            9,
+            Spacing::Cosine {},
+            "target",
+        ),
         (1.0, 1.0, zero(), 9, constant(0.0), "total_time = 0"),
-        (1.0, 1.0, zero(), 9, constant(f64::INFINITY), "total_time = inf"),
+        (
+            1.0,
+            1.0,
+            zero(),
+            9,
+            constant(f64::INFINITY),
+            "total_time = inf",
+        ),
         (1.0, 1.0, zero(), 9, constant(1e9), "beta = 1"),
         (1.0, 1.0, zero(), 9, constant(50.0), "alpha_bar_T"),
-        (1.0, 1.0, zero(), 9, ends(0.0, 0.1), "beta = 0 at step 1 of 9"),
-        (1.0, 1.0, zero(), 9, ends(0.1, 1.0), "beta = 1 at step 9 of 9"),
+        (
+            1.0,
+            1.0,
+            zero(),
+            9,
+            ends(0.0, 0.1),
+            "beta = 0 at step 1 of 9",
+        ),
+        (
+            1.0,
+            1.0,
+            zero(),
+            9,
+            ends(0.1, 1.0),
+            "beta = 1 at step 9 of 9",
+        ),
         (1.0, 1.0, zero(), 9, ends(f64::NAN, 0.1), "beta = NaN"),
     ] {
         let error = Bridge::new(theta, eta, target, steps, spacing).unwrap_err();
-        assert!(matches!(error, Error::Config(_)) && error.to_string().contains(named), "{named}: {error}");
+        assert!(
+            matches!(error, Error::Config(_)) && error.to_string().contains(named),
+            "{named}: {error}"
+        );
     }
     assert!(images().timesteps(0).is_err() && images().timesteps(1001).is_err());
-    assert_eq!(linear(1.0, 1.0, 10, 0.1, 0.1).timesteps(4).unwrap(), [10, 8, 5, 3, 0]);
+    assert_eq!(
+        linear(1.0, 1.0, 10, 0.1, 0.1).timesteps(4).unwrap(),
+        [10, 8, 5, 3, 0]
+    );
 }
 
 #[test]
 fn configurations_are_read_strictly() {
     let spacing = |text: &str| serde_json::from_str::<Spacing>(text);
-    let linear = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
-    assert_eq!(spacing(r#"{"schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}"#).unwrap(), linear);
-    assert_eq!(spacing(r#"{"schedule": "constant", "total_time": 2}"#).unwrap(), Spacing::Constant { total_time: 2.0 });
-    assert_eq!(spacing(r#"{"schedule": "cosine"}"#).unwrap(), Spacing::Cosine {});
-    assert_eq!(spacing(&serde_json::to_string(&linear).unwrap()).unwrap(), linear);
+    let linear = Spacing::Linear {
+        beta_start: 1e-4,
+        beta_end: 0.02,
+    };
+    assert_eq!(
+        spacing(r#"{"schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}"#).unwrap(),
+        linear
+    );
+    assert_eq!(
+        spacing(r#"{"schedule": "constant", "total_time": 2}"#).unwrap(),
+        Spacing::Constant { total_time: 2.0 }
+    );
+    assert_eq!(
+        spacing(r#"{"schedule": "cosine"}"#).unwrap(),
+        Spacing::Cosine {}
+    );
+    assert_eq!(
+        spacing(&serde_json::to_string(&linear).unwrap()).unwrap(),
+        linear
+    );
     assert!(spacing(r#"{"schedule": "cosine", "beta_end": 0.02}"#).is_err());
     assert!(spacing(r#"{"schedule": "constant", "total_time": 2, "beta_end": 0.02}"#).is_err());
     let target = |text: &str| serde_json::from_str::<Target>(text).unwrap();

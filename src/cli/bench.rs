@@ -23,7 +23,12 @@ pub(super) struct BenchFlags {
     #[arg(long)]
     large: bool,
     /// Begin no case later than this, seconds.
-    #[arg(long, value_name = "S", default_value_t = 120.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 120.0,
+        allow_negative_numbers = true
+    )]
     limit: f64,
     #[command(flatten)]
     device: DeviceFlags,
@@ -31,10 +36,24 @@ pub(super) struct BenchFlags {
 
 impl BenchFlags {
     pub(super) fn run(self) -> Result<()> {
-        let BenchFlags { json, out, filter, large, limit, device } = self;
+        let BenchFlags {
+            json,
+            out,
+            filter,
+            large,
+            limit,
+            device,
+        } = self;
         if !(limit > 0.0 && limit.is_finite()) {
             return Err(Error::Usage("--limit must be above 0 seconds".into()));
         }
-        bench::run(&BenchArgs { json, out, filter, large, limit, device: device.into() })
+        bench::run(&BenchArgs {
+            json,
+            out,
+            filter,
+            large,
+            limit,
+            device: device.into(),
+        })
     }
 }

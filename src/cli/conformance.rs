@@ -8,8 +8,19 @@ use crate::error::{Error, Result};
 use crate::run::conformance::{self, ConformanceArgs};
 
 /// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in for.
-const OF_A_RUN: [&str; 11] =
-    ["all", "op", "case", "grad", "probes", "timeout", "report", "vectors", "dump", "known_failures", "list"];
+const OF_A_RUN: [&str; 11] = [
+    "all",
+    "op",
+    "case",
+    "grad",
+    "probes",
+    "timeout",
+    "report",
+    "vectors",
+    "dump",
+    "known_failures",
+    "list",
+];
 
 /// What `conformance` takes.
 #[derive(Args, Debug)]
@@ -61,16 +72,50 @@ impl ConformanceFlags {
     /// # Errors
     /// The command's own.
     pub fn run(self) -> Result<()> {
-        let ConformanceFlags { adapter, all, op, case, grad, probes, timeout, report, vectors, .. } = self;
-        let ConformanceFlags { dump, known_failures, list, merge, .. } = self;
+        let ConformanceFlags {
+            adapter,
+            all,
+            op,
+            case,
+            grad,
+            probes,
+            timeout,
+            report,
+            vectors,
+            ..
+        } = self;
+        let ConformanceFlags {
+            dump,
+            known_failures,
+            list,
+            merge,
+            ..
+        } = self;
         if !merge.is_empty() {
             return conformance::merge(&merge);
         }
         if timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
-            return Err(Error::Usage("--timeout must be above 0 and at most 1000000 seconds".into()));
+            return Err(Error::Usage(
+                "--timeout must be above 0 and at most 1000000 seconds".into(),
+            ));
         }
-        let args =
-            ConformanceArgs { adapter, all, op, case, grad, probes, timeout, report, vectors, dump, known_failures };
-        if list { conformance::list(&args) } else { conformance::run(&args) }
+        let args = ConformanceArgs {
+            adapter,
+            all,
+            op,
+            case,
+            grad,
+            probes,
+            timeout,
+            report,
+            vectors,
+            dump,
+            known_failures,
+        };
+        if list {
+            conformance::list(&args)
+        } else {
+            conformance::run(&args)
+        }
     }
 }

@@ -62,7 +62,11 @@ impl DataFlags {
         data::run(&DataArgs {
             kind,
             dir: self.dir,
-            broken: if self.skip_broken { Broken::Skip } else { Broken::Error },
+            broken: if self.skip_broken {
+                Broken::Skip
+            } else {
+                Broken::Error
+            },
             size: self.size.map(|side| [side as usize; 2]),
             fit: if self.crop { Fit::Crop } else { Fit::Squash },
             memory: self.memory.saturating_mul(1 << 20),

@@ -79,7 +79,12 @@ pub(super) struct EvaluateFlags {
     #[arg(long, value_name = "FILE", requires = "inception")]
     save_stats: Option<PathBuf>,
     /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
-    #[arg(long, default_value_t = 8.0, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 8.0,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     time_budget: f64,
     /// Seed of the samples.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
@@ -113,7 +118,10 @@ impl EvaluateFlags {
             super::at_least_one(flag, Some(value))?;
         }
         if !(self.time_budget > 0.0 && self.time_budget.is_finite()) {
-            return Err(Error::Usage(format!("--time-budget {} must be a finite number above 0", self.time_budget)));
+            return Err(Error::Usage(format!(
+                "--time-budget {} must be a finite number above 0",
+                self.time_budget
+            )));
         }
         let metric = |name: &MetricName| match name {
             MetricName::Reconstruction => Metric::Reconstruction,
@@ -125,13 +133,22 @@ impl EvaluateFlags {
             MetricName::Time => Metric::Time,
         };
         let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
-        let metrics = if metrics.is_empty() { Metric::ALL.into() } else { metrics };
-        if let Some(flag) = [("--reference", &self.reference), ("--save-stats", &self.save_stats)]
-            .into_iter()
-            .find_map(|(flag, file)| file.as_ref().map(|_| flag))
-            .filter(|_| !metrics.contains(&Metric::Fid))
+        let metrics = if metrics.is_empty() {
+            Metric::ALL.into()
+        } else {
+            metrics
+        };
+        if let Some(flag) = [
+            ("--reference", &self.reference),
+            ("--save-stats", &self.save_stats),
+        ]
+        .into_iter()
+        .find_map(|(flag, file)| file.as_ref().map(|_| flag))
+        .filter(|_| !metrics.contains(&Metric::Fid))
         {
-            return Err(Error::Usage(format!("{flag} goes with the metric fid; add it to --metrics")));
+            return Err(Error::Usage(format!(
+                "{flag} goes with the metric fid; add it to --metrics"
+            )));
         }
         Ok(EvaluateArgs {
             runs: self.runs,

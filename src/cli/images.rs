@@ -39,10 +39,28 @@ pub(super) struct ReconstructFlags {
 
 impl ReconstructFlags {
     pub(super) fn run(self) -> Result<()> {
-        let ReconstructFlags { run, data, reading, images, count, look, out, device } = self;
+        let ReconstructFlags {
+            run,
+            data,
+            reading,
+            images,
+            count,
+            look,
+            out,
+            device,
+        } = self;
         let (count, pictures) = (at_least_one("--count", count)?.unwrap_or(32), look.check()?);
         let (reading, device) = (reading.into(), device.into());
-        let args = ReconstructArgs { run, data, reading, images, count, pictures, out, device };
+        let args = ReconstructArgs {
+            run,
+            data,
+            reading,
+            images,
+            count,
+            pictures,
+            out,
+            device,
+        };
         reconstruct::run(&args.check()?)
     }
 }
@@ -84,10 +102,34 @@ pub(super) struct ChainFlags {
 
 impl ChainFlags {
     pub(super) fn run(self) -> Result<()> {
-        let ChainFlags { run, from_step, known, mask, sampling_steps: steps, seed, out, device, .. } = self;
+        let ChainFlags {
+            run,
+            from_step,
+            known,
+            mask,
+            sampling_steps: steps,
+            seed,
+            out,
+            device,
+            ..
+        } = self;
         only_ancestral("chain", self.sampler)?;
         let count = count_of(self.count)?.unwrap_or(4);
-        let pictures = PictureFlags { scale: scale_of(self.scale)?, separate: false };
-        chain::run(&ChainArgs { run, from_step, known, mask, steps, count, seed, pictures, out, device: device.into() })
+        let pictures = PictureFlags {
+            scale: scale_of(self.scale)?,
+            separate: false,
+        };
+        chain::run(&ChainArgs {
+            run,
+            from_step,
+            known,
+            mask,
+            steps,
+            count,
+            seed,
+            pictures,
+            out,
+            device: device.into(),
+        })
     }
 }

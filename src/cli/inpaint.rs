@@ -67,15 +67,42 @@ pub(super) struct InpaintFlags {
 
 impl InpaintFlags {
     pub(super) fn run(self) -> Result<()> {
-        let InpaintFlags { run, known, mask, resample, sampling_steps: steps, paste, seed, out, .. } = self;
+        let InpaintFlags {
+            run,
+            known,
+            mask,
+            resample,
+            sampling_steps: steps,
+            paste,
+            seed,
+            out,
+            ..
+        } = self;
         only_ancestral("inpaint", self.sampler)?;
         let prior = self.prior.map(|name| match name {
             PriorName::Diffusion => PriorKind::Diffusion,
             PriorName::Pixelcnn => PriorKind::PixelCnn,
         });
         let (resample, count) = (at_least_one("--resample", resample)?, count_of(self.count)?);
-        let (images, pictures, device) = (self.class.check()?, self.look.check()?, self.device.into());
-        let filling = Filling { resample, steps, images, seed };
-        inpaint::run(&InpaintArgs { run, known, mask, prior, count, filling, paste, pictures, out, device })
+        let (images, pictures, device) =
+            (self.class.check()?, self.look.check()?, self.device.into());
+        let filling = Filling {
+            resample,
+            steps,
+            images,
+            seed,
+        };
+        inpaint::run(&InpaintArgs {
+            run,
+            known,
+            mask,
+            prior,
+            count,
+            filling,
+            paste,
+            pictures,
+            out,
+            device,
+        })
     }
 }

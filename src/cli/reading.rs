@@ -24,13 +24,22 @@ pub(super) struct ReadingFlags {
 
 impl From<ReadingFlags> for Reading {
     fn from(flags: ReadingFlags) -> Reading {
-        let ReadingFlags { skip_broken, resize, crop, memory } = flags;
+        let ReadingFlags {
+            skip_broken,
+            resize,
+            crop,
+            memory,
+        } = flags;
         let resize = match (resize, crop) {
             (_, true) => Some(Resize::Crop),
             (true, _) => Some(Resize::Squash),
             _ => None,
         };
-        Reading { skip_broken, resize, memory: memory.map(|mib| u64::from(mib) << 20) }
+        Reading {
+            skip_broken,
+            resize,
+            memory: memory.map(|mib| u64::from(mib) << 20),
+        }
     }
 }
 

@@ -79,12 +79,28 @@ impl ReproduceFlags {
         };
         let samples = at_least_one("--samples", self.samples)?;
         let steps_samples = at_least_one("--steps-samples", self.steps_samples)?;
-        let nll = [at_least_one("--nll-images", self.nll_images)?, at_least_one("--nll-samples", self.nll_samples)?];
+        let nll = [
+            at_least_one("--nll-images", self.nll_images)?,
+            at_least_one("--nll-samples", self.nll_samples)?,
+        ];
         if let Some(seconds) = self.time_budget.filter(|s| !(*s > 0.0 && s.is_finite())) {
-            return Err(Error::Usage(format!("--time-budget {seconds} must be a finite number above 0")));
+            return Err(Error::Usage(format!(
+                "--time-budget {seconds} must be a finite number above 0"
+            )));
         }
-        let ReproduceFlags { small, data, reading, seeds, budget, inception, time_budget, sets, out, device, .. } =
-            self;
+        let ReproduceFlags {
+            small,
+            data,
+            reading,
+            seeds,
+            budget,
+            inception,
+            time_budget,
+            sets,
+            out,
+            device,
+            ..
+        } = self;
         let device = device.into();
         reproduce::run(&ReproduceArgs {
             which,

@@ -73,7 +73,12 @@ pub(super) struct ClassFlags {
     class: Option<u32>,
     /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the class, 0 the model that is
     /// told none, more exaggerates what belongs to the class.
-    #[arg(long, value_name = "W", requires = "class", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "W",
+        requires = "class",
+        allow_negative_numbers = true
+    )]
     guidance: Option<f64>,
     /// Diffusion priors: how latents become codes; nearest by default.
     #[arg(long, value_enum)]
@@ -107,16 +112,19 @@ const MOST_SCALE: usize = 128;
 
 impl LookFlags {
     pub(super) fn check(self) -> Result<PictureFlags> {
-        scale_of(self.scale).map(|scale| PictureFlags { scale, separate: self.separate })
+        scale_of(self.scale).map(|scale| PictureFlags {
+            scale,
+            separate: self.separate,
+        })
     }
 }
 
 /// `--scale`.
 pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
     match value {
-        Some(scale) if !(1..=MOST_SCALE).contains(&scale) => {
-            Err(Error::Usage(format!("--scale {scale} must be 1 to {MOST_SCALE}")))
-        }
+        Some(scale) if !(1..=MOST_SCALE).contains(&scale) => Err(Error::Usage(format!(
+            "--scale {scale} must be 1 to {MOST_SCALE}"
+        ))),
         _ => Ok(value),
     }
 }
@@ -124,9 +132,9 @@ pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
 /// `--sharpen`.
 pub(super) fn sharpen_of(value: Option<f64>) -> Result<Option<f64>> {
     match value {
-        Some(factor) if !(factor > 0.0 && (factor as f32).is_finite()) => {
-            Err(Error::Usage(format!("--sharpen {factor} must be a finite number above 0")))
-        }
+        Some(factor) if !(factor > 0.0 && (factor as f32).is_finite()) => Err(Error::Usage(
+            format!("--sharpen {factor} must be a finite number above 0"),
+        )),
         _ => Ok(value),
     }
 }
@@ -136,14 +144,25 @@ impl ClassFlags {
         let temperature = match (self.codes, self.temperature) {
             (Some(CodesName::Softmax), tau) => Some(tau.unwrap_or(1.0)),
             (_, None) => None,
-            (_, Some(_)) => return Err(Error::Usage("--temperature goes with --codes softmax".into())),
+            (_, Some(_)) => {
+                return Err(Error::Usage(
+                    "--temperature goes with --codes softmax".into(),
+                ));
+            }
         };
         if let Some(value) = temperature.filter(|tau| !TEMPERATURES.contains(tau)) {
             let (low, high) = TEMPERATURES.into_inner();
-            return Err(Error::Usage(format!("--temperature {value} must be {low:e} to {high:e}")));
+            return Err(Error::Usage(format!(
+                "--temperature {value} must be {low:e} to {high:e}"
+            )));
         }
-        if let Some(value) = self.guidance.filter(|scale| !(*scale >= 0.0 && scale.is_finite())) {
-            return Err(Error::Usage(format!("--guidance {value} must be a finite number, 0 or above")));
+        if let Some(value) = self
+            .guidance
+            .filter(|scale| !(*scale >= 0.0 && scale.is_finite()))
+        {
+            return Err(Error::Usage(format!(
+                "--guidance {value} must be a finite number, 0 or above"
+            )));
         }
         let way = match self.pixelcnn_sampler {
             Some(WayName::Naive) => Way::Naive,
@@ -203,9 +222,31 @@ impl SampleFlags {
             return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
         }
         let sampler = self.sampler.map(|name| name.sampler(kappa));
-        let SampleFlags { run, count, sampling_steps: steps, class, look, seed, out, device, .. } = self;
+        let SampleFlags {
+            run,
+            count,
+            sampling_steps: steps,
+            class,
+            look,
+            seed,
+            out,
+            device,
+            ..
+        } = self;
         let (count, images, pictures) = (count_of(count)?, class.check()?, look.check()?);
-        let drawing = Drawing { count, sampler, steps, images, seed };
-        Ok(SampleArgs { run, drawing, pictures, out, device: device.into() })
+        let drawing = Drawing {
+            count,
+            sampler,
+            steps,
+            images,
+            seed,
+        };
+        Ok(SampleArgs {
+            run,
+            drawing,
+            pictures,
+            out,
+            device: device.into(),
+        })
     }
 }

@@ -55,7 +55,10 @@ impl ScheduleFlags {
         let mut config = match &self.preset {
             Some(name) => Experiment::load(name, &[])?.bridge().clone(),
             None => {
-                let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
+                let spacing = Spacing::Linear {
+                    beta_start: 1e-4,
+                    beta_end: 0.02,
+                };
                 BridgeConfig {
                     steps: 1000,
                     theta: 1.0,
@@ -69,8 +72,11 @@ impl ScheduleFlags {
         config.eta = self.eta.unwrap_or(config.eta);
         config.steps = self.steps.unwrap_or(config.steps);
         if let Some(target) = &self.target {
-            config.target =
-                if let [one] = target[..] { Target::Scalar(one) } else { Target::PerChannel(target.clone()) };
+            config.target = if let [one] = target[..] {
+                Target::Scalar(one)
+            } else {
+                Target::PerChannel(target.clone())
+            };
         }
         config.spacing = self.spacing(config.spacing)?;
         config.build()
@@ -87,13 +93,21 @@ impl ScheduleFlags {
                     .total_time
                     .ok_or_else(|| Error::Usage("--schedule constant needs --total-time".into()))?,
             },
-            (Some(Schedule::Linear), _) => Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 },
+            (Some(Schedule::Linear), _) => Spacing::Linear {
+                beta_start: 1e-4,
+                beta_end: 0.02,
+            },
             (Some(Schedule::Cosine), _) => Spacing::Cosine {},
         };
         let (time, betas) = (self.total_time, (self.beta_start, self.beta_end));
         match &mut spacing {
-            Spacing::Constant { total_time } if betas == (None, None) => *total_time = time.unwrap_or(*total_time),
-            Spacing::Linear { beta_start, beta_end } if time.is_none() => {
+            Spacing::Constant { total_time } if betas == (None, None) => {
+                *total_time = time.unwrap_or(*total_time)
+            }
+            Spacing::Linear {
+                beta_start,
+                beta_end,
+            } if time.is_none() => {
                 *beta_start = betas.0.unwrap_or(*beta_start);
                 *beta_end = betas.1.unwrap_or(*beta_end);
             }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    BridgeConfig, Diffuse, JointConfig, Levels, LossWeight, Output, PixelCnnConfig, PriorConfig, Stage, StagesConfig,
-    TrainConfig, UNetConfig, VqVaeConfig,
+    BridgeConfig, Diffuse, JointConfig, Levels, LossWeight, Output, PixelCnnConfig, PriorConfig,
+    Stage, StagesConfig, TrainConfig, UNetConfig, VqVaeConfig,
 };
 use crate::bridge::Spacing;
 
@@ -41,9 +41,17 @@ pub struct ImagesConfig {
 
 impl Default for ImagesConfig {
     fn default() -> Self {
-        let spacing = Spacing::Linear { beta_start: 1e-4, beta_end: 0.02 };
-        let bridge =
-            BridgeConfig { steps: 1000, theta: 1.0, eta: std::f64::consts::SQRT_2, spacing, ..BridgeConfig::default() };
+        let spacing = Spacing::Linear {
+            beta_start: 1e-4,
+            beta_end: 0.02,
+        };
+        let bridge = BridgeConfig {
+            steps: 1000,
+            theta: 1.0,
+            eta: std::f64::consts::SQRT_2,
+            spacing,
+            ..BridgeConfig::default()
+        };
         let (data, vqvae, unet, prior, pixelcnn, joint, stages) = Default::default();
         let activations = Activations::Keep;
         let (classes, class_dropout) = (0, 0.1);
@@ -192,7 +200,9 @@ impl ImagesConfig {
         let (train, name) = (self.stage(stage), stage.name());
         let of_codes = match (train.loss, train.levels) {
             (LossWeight::Preconditioned, _) => {
-                return Some(format!("stages.{name}.loss: the U-Net takes `simple`, `weighted` or `cross-entropy`"));
+                return Some(format!(
+                    "stages.{name}.loss: the U-Net takes `simple`, `weighted` or `cross-entropy`"
+                ));
             }
             (LossWeight::CrossEntropy, _) => "loss = \"cross-entropy\"",
             (_, Levels::Entropy { .. }) => "levels of law \"entropy\"",
@@ -201,7 +211,8 @@ impl ImagesConfig {
         if self.unet.prediction == Output::Codes {
             return None;
         }
-        let what = "needs unet.prediction = \"codes\"; presets that end in -paper have what ε and v need";
+        let what =
+            "needs unet.prediction = \"codes\"; presets that end in -paper have what ε and v need";
         Some(format!("stages.{name}: {of_codes} {what}"))
     }
 
@@ -218,18 +229,28 @@ impl ImagesConfig {
             );
         }
         if !(0.0..1.0).contains(&self.class_dropout) {
-            return Some(format!("class_dropout = {} must be in [0, 1)", self.class_dropout));
+            return Some(format!(
+                "class_dropout = {} must be in [0, 1)",
+                self.class_dropout
+            ));
         }
         let predicts_codes = self.unet.prediction == Output::Codes;
         if let Some(what) = self.prior.wrong(predicts_codes) {
             return Some(what);
         }
-        if let Some(what) = [Stage::Prior, Stage::Joint].into_iter().find_map(|stage| self.wrong_loss(stage)) {
+        if let Some(what) = [Stage::Prior, Stage::Joint]
+            .into_iter()
+            .find_map(|stage| self.wrong_loss(stage))
+        {
             return Some(what);
         }
         if let Some(what) = self.joint.wrong() {
             return Some(what);
         }
-        Stage::ALL.into_iter().find_map(|s| self.stage(s).wrong().map(|what| format!("stages.{}.{what}", s.name())))
+        Stage::ALL.into_iter().find_map(|s| {
+            self.stage(s)
+                .wrong()
+                .map(|what| format!("stages.{}.{what}", s.name()))
+        })
     }
 }

@@ -53,20 +53,30 @@ impl JointConfig {
     /// What makes no sense in it.
     pub(super) fn wrong(&self) -> Option<String> {
         let c = self;
-        let above = [("scale", c.scale), ("reg_tau", c.reg_tau), ("reg_tau_first", c.reg_tau_first)];
+        let above = [
+            ("scale", c.scale),
+            ("reg_tau", c.reg_tau),
+            ("reg_tau_first", c.reg_tau_first),
+        ];
         if let Some((name, value)) = above
             .iter()
             .chain(&[("reg_tau_last", c.reg_tau_last)])
             .find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
         {
-            return Some(format!("joint.{name} = {value} must be a finite number above 0"));
+            return Some(format!(
+                "joint.{name} = {value} must be a finite number above 0"
+            ));
         }
         let sizes = [
             ("vqvae_lr", c.vqvae_lr),
             ("gradient_scale", c.gradient_scale),
             ("regulariser_weight", c.regulariser_weight),
         ];
-        let (name, value) = sizes.iter().find(|(_, v)| !(*v >= 0.0 && (*v as f32).is_finite()))?;
-        Some(format!("joint.{name} = {value} must be a finite number, not negative"))
+        let (name, value) = sizes
+            .iter()
+            .find(|(_, v)| !(*v >= 0.0 && (*v as f32).is_finite()))?;
+        Some(format!(
+            "joint.{name} = {value} must be a finite number, not negative"
+        ))
     }
 }

@@ -16,7 +16,10 @@ const FLAGS: [(&str, &str); 10] = [
     ("adapter", "choose it with train's --adapter"),
     ("gpu_memory", "it is train's --gpu-memory"),
     ("precision", "it is train's --precision"),
-    ("preset", "a file may say it at its head, or give it to train in place of the file"),
+    (
+        "preset",
+        "a file may say it at its head, or give it to train in place of the file",
+    ),
     ("kind", "a file may say it at its head, a preset has one"),
 ];
 /// Most bytes of a word that a similar one is looked for.
@@ -27,10 +30,21 @@ const NAMED: usize = 4;
 /// All key paths that a configuration like `full` may have.
 pub(super) fn known(full: &impl Serialize) -> Vec<String> {
     let mut keys = Vec::new();
-    collect(&Table::try_from(full).expect("a configuration is a TOML table"), "", &mut keys);
+    collect(
+        &Table::try_from(full).expect("a configuration is a TOML table"),
+        "",
+        &mut keys,
+    );
     keys.extend(["bridge.total_time", "bridge.beta_start", "bridge.beta_end"].map(String::from));
-    let laws: Vec<String> = keys.iter().filter_map(|key| key.strip_suffix(".law")).map(String::from).collect();
-    keys.extend(laws.iter().flat_map(|levels| LAW.map(|number| format!("{levels}.{number}"))));
+    let laws: Vec<String> = keys
+        .iter()
+        .filter_map(|key| key.strip_suffix(".law"))
+        .map(String::from)
+        .collect();
+    keys.extend(
+        laws.iter()
+            .flat_map(|levels| LAW.map(|number| format!("{levels}.{number}"))),
+    );
     keys
 }
 
@@ -48,11 +62,17 @@ pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> R
     for (key, value) in table {
         let path = format!("{at}{key}");
         if !known.contains(&path) {
-            return Err(Error::Config(format!("{whose}: unknown key `{path}`{}", hint(&path, known))));
+            return Err(Error::Config(format!(
+                "{whose}: unknown key `{path}`{}",
+                hint(&path, known)
+            )));
         }
         let section = format!("{path}.");
         if !value.is_table() && known.iter().any(|key| key.starts_with(&section)) {
-            return Err(Error::Config(format!("{whose}: `{path}` is a section{}", of_flag(&path).unwrap_or_default())));
+            return Err(Error::Config(format!(
+                "{whose}: `{path}` is a section{}",
+                of_flag(&path).unwrap_or_default()
+            )));
         }
         if let Value::Table(inner) = value {
             check(inner, &format!("{path}."), known, whose)?;
@@ -63,23 +83,41 @@ pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> R
 
 /// What may be meant by the key `path`: a flag, keys that end alike, else the one most alike.
 fn hint(path: &str, known: &[String]) -> String {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().replace('-', "_").to_lowercase();
+    let last = |path: &str| {
+        path.rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .replace('-', "_")
+            .to_lowercase()
+    };
     if let Some(flag) = of_flag(path) {
         return flag;
     }
-    let alike: Vec<&str> = known.iter().map(String::as_str).filter(|key| last(key) == last(path)).collect();
+    let alike: Vec<&str> = known
+        .iter()
+        .map(String::as_str)
+        .filter(|key| last(key) == last(path))
+        .collect();
     match &alike[..] {
-        [] => {
-            nearest(path, known.iter().map(String::as_str)).map_or(String::new(), |n| format!("; did you mean `{n}`?"))
-        }
+        [] => nearest(path, known.iter().map(String::as_str))
+            .map_or(String::new(), |n| format!("; did you mean `{n}`?")),
         [all @ .., one] if all.len() < NAMED => {
             let all: String = all.iter().map(|key| format!("`{key}`, ")).collect();
-            let all = all.strip_suffix(", ").map_or(String::new(), |all| format!("{all} or "));
+            let all = all
+                .strip_suffix(", ")
+                .map_or(String::new(), |all| format!("{all} or "));
             format!("; did you mean {all}`{one}`?")
         }
         all => {
-            let some = all[..NAMED].iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-            format!("; did you mean {some} or another that ends in {}?", last(path))
+            let some = all[..NAMED]
+                .iter()
+                .map(|key| format!("`{key}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            format!(
+                "; did you mean {some} or another that ends in {}?",
+                last(path)
+            )
         }
     }
 }
@@ -92,7 +130,18 @@ fn of_flag(path: &str) -> Option<String> {
 }
 
 /// The candidate most like `word`, if any is.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |c: &str| if word.len() > MOST_ALIKE { 0.0 } else { strsim::jaro_winkler(word, c) };
-    candidates.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|c| score(c) > 0.7)
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let score = |c: &str| {
+        if word.len() > MOST_ALIKE {
+            0.0
+        } else {
+            strsim::jaro_winkler(word, c)
+        }
+    };
+    candidates
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+        .filter(|c| score(c) > 0.7)
 }

@@ -6,8 +6,8 @@ use toml::{Table, Value};
 use super::source::{Kind, Source};
 use super::table::{along, at, in_one_line, merge};
 use super::{
-    BridgeConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, ImagesConfig, Levels, LossWeight, StagesConfig,
-    TOTAL_TIME, TrainConfig, keys,
+    BridgeConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, ImagesConfig, Levels,
+    LossWeight, StagesConfig, TOTAL_TIME, TrainConfig, keys,
 };
 use crate::error::{Error, Result};
 
@@ -56,8 +56,12 @@ impl Experiment {
     /// As TOML that `train` takes, every value written out.
     pub fn to_toml(&self) -> String {
         match self {
-            Experiment::Toy(config) => format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml()),
-            Experiment::Images(config) => format!("kind = \"{}\"\n{}", Kind::Images.name(), config.to_toml()),
+            Experiment::Toy(config) => {
+                format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml())
+            }
+            Experiment::Images(config) => {
+                format!("kind = \"{}\"\n{}", Kind::Images.name(), config.to_toml())
+            }
         }
     }
 }
@@ -76,8 +80,15 @@ impl Source {
 
     fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
         // With all keys that there may be.
-        let denoiser = DenoiserConfig { prediction: DenoiserOutput::Codes, ..DenoiserConfig::default() };
-        let full = Config { codes: Some(CodesConfig::default()), denoiser, ..Config::default() };
+        let denoiser = DenoiserConfig {
+            prediction: DenoiserOutput::Codes,
+            ..DenoiserConfig::default()
+        };
+        let full = Config {
+            codes: Some(CodesConfig::default()),
+            denoiser,
+            ..Config::default()
+        };
         let config: Config = self.resolve(sets, inherited, &keys::known(&full), complete_toy)?;
         config.check(&self.whose)?;
         Ok(config)
@@ -86,13 +97,26 @@ impl Source {
     fn images(&self, sets: &[String], inherited: &Table) -> Result<ImagesConfig> {
         // With the law of levels that has the most keys.
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
-        let stages = StagesConfig { vqvae, prior, pixelcnn, joint, ..StagesConfig::default() };
-        let full = ImagesConfig { stages, ..ImagesConfig::default() };
-        let config: ImagesConfig = self.resolve(sets, inherited, &keys::known(&full), complete_images)?;
+        let stages = StagesConfig {
+            vqvae,
+            prior,
+            pixelcnn,
+            joint,
+            ..StagesConfig::default()
+        };
+        let full = ImagesConfig {
+            stages,
+            ..ImagesConfig::default()
+        };
+        let config: ImagesConfig =
+            self.resolve(sets, inherited, &keys::known(&full), complete_images)?;
         if let Some(what) = config.wrong() {
             return Err(Error::Config(format!("{}: {what}", self.whose)));
         }
-        config.bridge.build().map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))?;
+        config
+            .bridge
+            .build()
+            .map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))?;
         Ok(config)
     }
 
@@ -118,17 +142,23 @@ impl Source {
         complete(&mut base);
         complete(&mut table);
         shorten_warmups(&mut table, &base, &said);
-        let wrong = |e: toml::de::Error| Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())));
+        let wrong = |e: toml::de::Error| {
+            Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+        };
         table.try_into().map_err(wrong)
     }
 
     /// What `set` says, as a table to lay over `table`.
     fn value(&self, set: &str, table: &Table) -> Result<Table> {
-        let (key, value) =
-            set.split_once('=').ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
+        let (key, value) = set
+            .split_once('=')
+            .ok_or_else(|| Error::Config(format!("--set {set}: write key.path=value")))?;
         let key = key.trim();
         if key.starts_with("codes.") && self.kind == Kind::Toy && !table.contains_key("codes") {
-            let what = format!("--set {set}: {} has no [codes]; start from the preset toy-joint", self.whose);
+            let what = format!(
+                "--set {set}: {} has no [codes]; start from the preset toy-joint",
+                self.whose
+            );
             return Err(Error::Config(what));
         }
         let mut section = table;
@@ -136,36 +166,58 @@ impl Source {
         for part in &parts[..parts.len() - 1] {
             match section.get(*part) {
                 Some(Value::Table(inner)) => section = inner,
-                Some(_) => return Err(Error::Config(format!("--set {set}: `{part}` is no section"))),
+                Some(_) => {
+                    return Err(Error::Config(format!(
+                        "--set {set}: `{part}` is no section"
+                    )));
+                }
                 None => break,
             }
         }
         let value = parse_value(value.trim());
         if let (Some(Value::Table(_)), false) = (at(table, key), value.is_table()) {
-            return Err(Error::Config(format!("--set {set}: `{key}` is a section; set one of its keys")));
+            return Err(Error::Config(format!(
+                "--set {set}: `{key}` is a section; set one of its keys"
+            )));
         }
         Ok(along(key, value))
     }
 
     /// Whether file or `sets` say the value at `path` themselves.
     pub fn says(&self, sets: &[String], path: &str) -> bool {
-        at(&self.file, path).is_some() || sets.iter().any(|set| set.split('=').next().map(str::trim) == Some(path))
+        at(&self.file, path).is_some()
+            || sets
+                .iter()
+                .any(|set| set.split('=').next().map(str::trim) == Some(path))
     }
 }
 
 /// The sections that say how something is trained.
-const TRAININGS: [&str; 5] = ["train", "stages.vqvae", "stages.prior", "stages.pixelcnn", "stages.joint"];
+const TRAININGS: [&str; 5] = [
+    "train",
+    "stages.vqvae",
+    "stages.prior",
+    "stages.pixelcnn",
+    "stages.joint",
+];
 
 /// Warms up for a tenth of the steps at most where the user (`said`) makes a training of `base` shorter and says nothing of
 /// its warm-up.
 fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
     for training in TRAININGS {
-        let number = |of: &Table, key: &str| at(of, &format!("{training}.{key}")).and_then(Value::as_integer);
-        let (Some(steps), None) = (number(said, "steps"), number(said, "warmup")) else { continue };
+        let number = |of: &Table, key: &str| {
+            at(of, &format!("{training}.{key}")).and_then(Value::as_integer)
+        };
+        let (Some(steps), None) = (number(said, "steps"), number(said, "warmup")) else {
+            continue;
+        };
         let before = number(base, "steps").zip(number(base, "warmup"));
         if let Some((_, warmup)) = before.filter(|(before, _)| steps < *before) {
             let share = warmup.min((steps / WARMUP_SHARE).max(1));
-            merge(table, along(&format!("{training}.warmup"), Value::Integer(share)));
+            merge(
+                table,
+                along(&format!("{training}.warmup"), Value::Integer(share)),
+            );
         }
     }
 }
@@ -204,7 +256,11 @@ impl Config {
 
     /// What must agree for weights of one run to fit another: all but `train` and `seed`.
     pub fn model_text(&self) -> String {
-        let model = Config { train: TrainConfig::default(), seed: 0, ..self.clone() };
+        let model = Config {
+            train: TrainConfig::default(),
+            seed: 0,
+            ..self.clone()
+        };
         model.to_toml()
     }
 
@@ -216,10 +272,15 @@ impl Config {
         }
         let predicts_codes = d.prediction == DenoiserOutput::Codes;
         if predicts_codes != (self.train.loss == LossWeight::CrossEntropy) {
-            return wrong("denoiser.prediction = \"codes\" and train.loss = \"cross-entropy\" go together".into());
+            return wrong(
+                "denoiser.prediction = \"codes\" and train.loss = \"cross-entropy\" go together"
+                    .into(),
+            );
         }
         if !predicts_codes && matches!(self.train.levels, Levels::Entropy { .. }) {
-            return wrong("train.levels of law \"entropy\" need denoiser.prediction = \"codes\"".into());
+            return wrong(
+                "train.levels of law \"entropy\" need denoiser.prediction = \"codes\"".into(),
+            );
         }
         if self.train.accumulate > 1 {
             return wrong(
@@ -236,18 +297,37 @@ impl Config {
             return wrong(format!("denoiser.{name} = {size} is over {most}"));
         }
         if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
-            return wrong(format!("denoiser.kernel must be odd (is {}), channels and features at least 1", d.kernel));
+            return wrong(format!(
+                "denoiser.kernel must be odd (is {}), channels and features at least 1",
+                d.kernel
+            ));
         }
         if let Some(c) = &self.codes {
-            let sizes =
-                [("tau_start", c.tau_start), ("tau_end", c.tau_end), ("scale", c.scale), ("reg_tau", c.reg_tau)];
-            let more = [("reg_tau_first", c.reg_tau_first), ("reg_tau_last", c.reg_tau_last), ("lr", c.lr)];
-            if let Some((name, value)) = sizes.iter().chain(&more).find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
+            let sizes = [
+                ("tau_start", c.tau_start),
+                ("tau_end", c.tau_end),
+                ("scale", c.scale),
+                ("reg_tau", c.reg_tau),
+            ];
+            let more = [
+                ("reg_tau_first", c.reg_tau_first),
+                ("reg_tau_last", c.reg_tau_last),
+                ("lr", c.lr),
+            ];
+            if let Some((name, value)) = sizes
+                .iter()
+                .chain(&more)
+                .find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
             {
-                return wrong(format!("codes.{name} = {value} must be a finite number above 0"));
+                return wrong(format!(
+                    "codes.{name} = {value} must be a finite number above 0"
+                ));
             }
         }
-        self.bridge.build().map(|_| ()).map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
+        self.bridge
+            .build()
+            .map(|_| ())
+            .map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
     }
 }
 
@@ -262,25 +342,48 @@ impl TrainConfig {
             return Some(format!("batch = {} is over {MOST_BATCH}", t.batch));
         }
         if t.accumulate == 0 || !t.batch.is_multiple_of(t.accumulate) {
-            return Some(format!("accumulate = {} must divide batch = {}", t.accumulate, t.batch));
+            return Some(format!(
+                "accumulate = {} must divide batch = {}",
+                t.accumulate, t.batch
+            ));
         }
         let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
         if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return Some(format!("{name} = {value} must be in [0, 1)"));
         }
-        let sizes = [("lr", t.lr), ("eps", t.eps), ("weight_decay", t.weight_decay), ("clip", t.clip)];
-        if let Some((name, value)) = sizes.iter().find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0) {
-            return Some(format!("{name} = {value} must be a finite number, not negative"));
+        let sizes = [
+            ("lr", t.lr),
+            ("eps", t.eps),
+            ("weight_decay", t.weight_decay),
+            ("clip", t.clip),
+        ];
+        if let Some((name, value)) = sizes
+            .iter()
+            .find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0)
+        {
+            return Some(format!(
+                "{name} = {value} must be a finite number, not negative"
+            ));
         }
-        if let Levels::Bump { centre, width, floor } = t.levels
-            && !(centre.is_finite() && width > 0.0 && width.is_finite() && floor >= 0.0 && floor.is_finite())
+        if let Levels::Bump {
+            centre,
+            width,
+            floor,
+        } = t.levels
+            && !(centre.is_finite()
+                && width > 0.0
+                && width.is_finite()
+                && floor >= 0.0
+                && floor.is_finite())
         {
             return Some("levels: width must be above 0, floor not negative".into());
         }
         if let Levels::Entropy { bins, uniform } = t.levels
             && !((2..=MOST_BINS).contains(&bins) && uniform > 0.0 && uniform <= 1.0)
         {
-            return Some(format!("levels: bins must be 2 to {MOST_BINS}, uniform in (0, 1]"));
+            return Some(format!(
+                "levels: bins must be 2 to {MOST_BINS}, uniform in (0, 1]"
+            ));
         }
         None
     }
@@ -289,8 +392,11 @@ impl TrainConfig {
 /// Puts into a toy's values what they leave out.
 fn complete_toy(table: &mut Table) {
     complete_spacing(table);
-    let defaults = Table::try_from(TrainConfig::default()).expect("a configuration is a TOML table");
-    let section = table.entry("train").or_insert_with(|| Value::Table(Table::new()));
+    let defaults =
+        Table::try_from(TrainConfig::default()).expect("a configuration is a TOML table");
+    let section = table
+        .entry("train")
+        .or_insert_with(|| Value::Table(Table::new()));
     for key in ["steps", "warmup"] {
         if let (Value::Table(section), Some(value)) = (&mut *section, defaults.get(key)) {
             section.entry(key).or_insert(value.clone());
@@ -307,8 +413,14 @@ fn complete_images(table: &mut Table) {
 
 /// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
 fn complete_spacing(table: &mut Table) {
-    let Some(Value::Table(bridge)) = table.get_mut("bridge") else { return };
-    let schedule = bridge.entry("schedule").or_insert_with(|| "constant".into()).as_str().map(str::to_string);
+    let Some(Value::Table(bridge)) = table.get_mut("bridge") else {
+        return;
+    };
+    let schedule = bridge
+        .entry("schedule")
+        .or_insert_with(|| "constant".into())
+        .as_str()
+        .map(str::to_string);
     let numbers: &[(&str, f64)] = match schedule.as_deref() {
         Some("constant") => &[("total_time", TOTAL_TIME)],
         Some("linear") => &[("beta_start", 1e-4), ("beta_end", 0.02)],
@@ -322,9 +434,14 @@ fn complete_spacing(table: &mut Table) {
 /// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not the toy's. Another schedule has
 /// numbers of its own.
 fn complete_bridge(table: &mut Table) {
-    let Some(Value::Table(given)) = table.get_mut("bridge") else { return };
-    let default = Table::try_from(ImagesConfig::default().bridge).expect("a configuration is a TOML table");
-    let same = given.get("schedule").is_none_or(|schedule| Some(schedule) == default.get("schedule"));
+    let Some(Value::Table(given)) = table.get_mut("bridge") else {
+        return;
+    };
+    let default =
+        Table::try_from(ImagesConfig::default().bridge).expect("a configuration is a TOML table");
+    let same = given
+        .get("schedule")
+        .is_none_or(|schedule| Some(schedule) == default.get("schedule"));
     for (key, value) in default {
         if same || !matches!(key.as_str(), "schedule" | "beta_start" | "beta_end") {
             given.entry(key).or_insert(value);
@@ -334,12 +451,19 @@ fn complete_bridge(table: &mut Table) {
 
 /// A key that a section of `[stages]` leaves out takes that stage's default, not the toy's.
 fn complete_stages(table: &mut Table) {
-    let defaults = Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
-    let Value::Table(stages) = table.entry("stages").or_insert_with(|| Value::Table(Table::new())) else { return };
+    let defaults =
+        Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
+    let Value::Table(stages) = table
+        .entry("stages")
+        .or_insert_with(|| Value::Table(Table::new()))
+    else {
+        return;
+    };
     for (stage, value) in defaults {
         match (stages.get_mut(&stage), value) {
             (Some(Value::Table(given)), Value::Table(keys)) => {
-                keys.into_iter().for_each(|(key, value)| _ = given.entry(key).or_insert(value));
+                keys.into_iter()
+                    .for_each(|(key, value)| _ = given.entry(key).or_insert(value));
             }
             (Some(_), _) => {}
             (None, value) => _ = stages.insert(stage, value),
@@ -349,6 +473,9 @@ fn complete_stages(table: &mut Table) {
 
 /// A TOML value if `text` is one, else a string: `--set codes.regulariser=kl` needs no quotes.
 fn parse_value(text: &str) -> Value {
-    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
+    let parsed = format!("v = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"));
     parsed.unwrap_or_else(|| Value::String(text.to_string()))
 }

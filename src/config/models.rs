@@ -80,9 +80,17 @@ impl VqVaeConfig {
     /// What makes no sense in it.
     pub(super) fn wrong(&self) -> Option<String> {
         if self.size < 8 || !self.size.is_multiple_of(4) {
-            return Some(format!("vqvae.size = {} must be a multiple of 4, at least 8", self.size));
+            return Some(format!(
+                "vqvae.size = {} must be a multiple of 4, at least 8",
+                self.size
+            ));
         }
-        let sizes = [("channels", self.channels / 2), ("inner", self.inner), ("dim", self.dim), ("codes", self.codes)];
+        let sizes = [
+            ("channels", self.channels / 2),
+            ("inner", self.inner),
+            ("dim", self.dim),
+            ("codes", self.codes),
+        ];
         if let Some(what) = too_small("vqvae", &sizes) {
             return Some(what);
         }
@@ -103,11 +111,14 @@ impl VqVaeConfig {
         let most = self.commitment / self.dim as f64;
         let bounded = self.distance == Distance::Cosine || self.normaliser <= most;
         if !(self.normaliser >= 0.0 && self.normaliser.is_finite() && bounded) {
-            let what = format!("must be in [0, commitment / dim = {most}], or latents flee from all codes");
+            let what = format!(
+                "must be in [0, commitment / dim = {most}], or latents flee from all codes"
+            );
             return Some(format!("vqvae.normaliser = {} {what}", self.normaliser));
         }
         if self.quantiser == Quantiser::Gumbel && self.codebook != CodebookRule::Gradient {
-            let what = "moves code vectors by their gradient: it needs vqvae.codebook = \"gradient\"";
+            let what =
+                "moves code vectors by their gradient: it needs vqvae.codebook = \"gradient\"";
             return Some(format!("vqvae.quantiser = \"gumbel\" {what}"));
         }
         self.gumbel.wrong()
@@ -151,15 +162,28 @@ pub struct GumbelConfig {
 
 impl Default for GumbelConfig {
     fn default() -> Self {
-        GumbelConfig { scale: 1.0, tau_start: 1.0, tau_end: 0.5, anneal_steps: 1000 }
+        GumbelConfig {
+            scale: 1.0,
+            tau_start: 1.0,
+            tau_end: 0.5,
+            anneal_steps: 1000,
+        }
     }
 }
 
 impl GumbelConfig {
     fn wrong(&self) -> Option<String> {
-        let numbers = [("scale", self.scale), ("tau_start", self.tau_start), ("tau_end", self.tau_end)];
-        let (name, value) = numbers.into_iter().find(|(_, v)| !(*v > 0.0 && (*v as f32).is_normal()))?;
-        Some(format!("vqvae.gumbel.{name} = {value} must be a finite number above 0"))
+        let numbers = [
+            ("scale", self.scale),
+            ("tau_start", self.tau_start),
+            ("tau_end", self.tau_end),
+        ];
+        let (name, value) = numbers
+            .into_iter()
+            .find(|(_, v)| !(*v > 0.0 && (*v as f32).is_normal()))?;
+        Some(format!(
+            "vqvae.gumbel.{name} = {value} must be a finite number above 0"
+        ))
     }
 }
 
@@ -252,7 +276,9 @@ impl UNetConfig {
         }
         let widths = self.widths();
         if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {
-            return Some("unet.multipliers must not be empty nor have a 0, and unet.base be even".into());
+            return Some(
+                "unet.multipliers must not be empty nor have a 0, and unet.base be even".into(),
+            );
         }
         let widest = widths.iter().copied().max().unwrap_or(0);
         let sizes = [
@@ -264,19 +290,23 @@ impl UNetConfig {
             return Some(what);
         }
         if let Some(level) = self.attention.iter().find(|level| **level >= widths.len()) {
-            let what =
-                format!("has {level}, but the levels are 0 to {}, as unet.multipliers has them", widths.len() - 1);
+            let what = format!(
+                "has {level}, but the levels are 0 to {}, as unet.multipliers has them",
+                widths.len() - 1
+            );
             return Some(format!("unet.attention {what}"));
         }
         let attends = |i: usize| self.attention.contains(&i) || i + 1 == widths.len();
         let mut attending = widths.iter().enumerate().filter(|(i, _)| attends(*i));
         let unfit = |width: usize| !width.is_multiple_of(self.heads) || width / self.heads > HEAD;
         if let Some((_, width)) = attending.find(|(_, width)| unfit(**width)) {
-            let what =
-                format!("must divide the {width} channels of a level with attention into heads of at most {HEAD}");
+            let what = format!(
+                "must divide the {width} channels of a level with attention into heads of at most {HEAD}"
+            );
             return Some(format!("unet.heads = {} {what}", self.heads));
         }
-        (!(0.0..1.0).contains(&self.dropout)).then(|| format!("unet.dropout = {} must be in [0, 1)", self.dropout))
+        (!(0.0..1.0).contains(&self.dropout))
+            .then(|| format!("unet.dropout = {} must be in [0, 1)", self.dropout))
     }
 }
 
@@ -298,16 +328,29 @@ pub struct PixelCnnConfig {
 
 impl Default for PixelCnnConfig {
     fn default() -> Self {
-        PixelCnnConfig { layers: 15, channels: 512, head: 512, first_kernel: 7, kernel: 3 }
+        PixelCnnConfig {
+            layers: 15,
+            channels: 512,
+            head: 512,
+            first_kernel: 7,
+            kernel: 3,
+        }
     }
 }
 
 impl PixelCnnConfig {
     /// What makes no sense in it.
     pub(super) fn wrong(&self) -> Option<String> {
-        let sizes = [("layers", self.layers), ("channels", self.channels), ("head", self.head)];
-        let even = self.first_kernel.is_multiple_of(2) || self.kernel.is_multiple_of(2) || self.first_kernel < 3;
-        let kernels = || "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".to_string();
+        let sizes = [
+            ("layers", self.layers),
+            ("channels", self.channels),
+            ("head", self.head),
+        ];
+        let even = self.first_kernel.is_multiple_of(2)
+            || self.kernel.is_multiple_of(2)
+            || self.first_kernel < 3;
+        let kernels =
+            || "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".to_string();
         let limits = [
             ("layers", self.layers, MOST_BLOCKS),
             ("channels", self.channels, MOST_CHANNELS),
@@ -316,7 +359,9 @@ impl PixelCnnConfig {
             ("kernel", self.kernel, MOST_KERNEL),
         ];
         let too_large = || too_large("pixelcnn", &limits);
-        too_small("pixelcnn", &sizes).or_else(|| even.then(kernels)).or_else(too_large)
+        too_small("pixelcnn", &sizes)
+            .or_else(|| even.then(kernels))
+            .or_else(too_large)
     }
 }
 
@@ -328,5 +373,8 @@ fn too_large(section: &str, sizes: &[(&str, usize, usize)]) -> Option<String> {
 
 /// The first of the `sizes` of a section that is 0.
 fn too_small(section: &str, sizes: &[(&str, usize)]) -> Option<String> {
-    sizes.iter().find(|(_, size)| *size == 0).map(|(name, _)| format!("{section}.{name} is too small"))
+    sizes
+        .iter()
+        .find(|(_, size)| *size == 0)
+        .map(|(name, _)| format!("{section}.{name} is too small"))
 }

@@ -19,10 +19,22 @@ pub enum Kind {
 }
 
 /// Keys that only configurations of images have, by which one without `kind` is known.
-const OF_IMAGES: [&str; 8] =
-    ["vqvae", "unet", "pixelcnn", "joint", "stages", "activations", "classes", "class_dropout"];
+const OF_IMAGES: [&str; 8] = [
+    "vqvae",
+    "unet",
+    "pixelcnn",
+    "joint",
+    "stages",
+    "activations",
+    "classes",
+    "class_dropout",
+];
 /// Sections of sizes: a file of images that leaves some out without naming a preset gets the paper's.
-const SIZES: [(&str, &str); 3] = [("vqvae", "channels"), ("unet", "base"), ("pixelcnn", "channels")];
+const SIZES: [(&str, &str); 3] = [
+    ("vqvae", "channels"),
+    ("unet", "base"),
+    ("pixelcnn", "channels"),
+];
 
 /// A preset or a TOML file, before `--set`.
 #[derive(Debug)]
@@ -59,16 +71,40 @@ impl Source {
     /// [`Error::Config`] if it is no TOML, or says what there is not.
     pub fn parse(text: &str, whose: &str) -> Result<Source> {
         let mut file = parse(text, whose)?;
-        let stage: Option<Stage> =
-            take(&mut file, "stage", whose, "names no stage; write vqvae, prior, pixelcnn or joint")?;
-        let said: Option<Kind> = take(&mut file, "kind", whose, "names no kind; write toy or images")?;
-        let extends: Option<String> = take(&mut file, "preset", whose, "must be the name of a preset")?;
-        let base = extends.as_deref().map(|name| named(name, whose)).transpose()?;
+        let stage: Option<Stage> = take(
+            &mut file,
+            "stage",
+            whose,
+            "names no stage; write vqvae, prior, pixelcnn or joint",
+        )?;
+        let said: Option<Kind> = take(
+            &mut file,
+            "kind",
+            whose,
+            "names no kind; write toy or images",
+        )?;
+        let extends: Option<String> =
+            take(&mut file, "preset", whose, "must be the name of a preset")?;
+        let base = extends
+            .as_deref()
+            .map(|name| named(name, whose))
+            .transpose()?;
         let is_of_images = stage.is_some() || OF_IMAGES.iter().any(|key| file.contains_key(*key));
         let of_preset = base.as_ref().map(|base| base.kind);
-        let kind = said.or(of_preset).unwrap_or(if is_of_images { Kind::Images } else { Kind::Toy });
-        if let Some((name, _)) = extends.as_deref().zip(of_preset).filter(|(_, of_preset)| *of_preset != kind) {
-            let what = format!("preset = \"{name}\" and kind = \"{}\" do not go together", kind.name());
+        let kind = said.or(of_preset).unwrap_or(if is_of_images {
+            Kind::Images
+        } else {
+            Kind::Toy
+        });
+        if let Some((name, _)) = extends
+            .as_deref()
+            .zip(of_preset)
+            .filter(|(_, of_preset)| *of_preset != kind)
+        {
+            let what = format!(
+                "preset = \"{name}\" and kind = \"{}\" do not go together",
+                kind.name()
+            );
             return Err(Error::Config(format!("{whose}: {what}; leave kind away")));
         }
         if stage.is_some() && kind == Kind::Toy {
@@ -76,8 +112,19 @@ impl Source {
                 "{whose}: a toy has no stage; leave it away, or write kind = \"images\""
             )));
         }
-        let note = if kind == Kind::Images && extends.is_none() { paper_sized(&file, whose) } else { None };
-        Ok(Source { whose: whose.into(), kind, stage, preset: base.map_or_else(Table::new, |b| b.preset), file, note })
+        let note = if kind == Kind::Images && extends.is_none() {
+            paper_sized(&file, whose)
+        } else {
+            None
+        };
+        Ok(Source {
+            whose: whose.into(),
+            kind,
+            stage,
+            preset: base.map_or_else(Table::new, |b| b.preset),
+            file,
+            note,
+        })
     }
 }
 
@@ -93,7 +140,10 @@ impl Kind {
 
 /// The preset `name`, which may extend another one.
 fn preset(name: &str) -> Result<Source> {
-    let (_, _, text) = PRESETS.iter().find(|(preset, ..)| *preset == name).expect("the caller has looked");
+    let (_, _, text) = PRESETS
+        .iter()
+        .find(|(preset, ..)| *preset == name)
+        .expect("the caller has looked");
     let mut source = Source::parse(text, &format!("preset {name}"))?;
     merge(&mut source.preset, std::mem::take(&mut source.file));
     source.note = None;
@@ -105,12 +155,23 @@ fn named(name: &str, whose: &str) -> Result<Source> {
     if PRESETS.iter().any(|(preset, ..)| *preset == name) {
         return preset(name);
     }
-    Err(Error::Config(format!("{whose}: preset = \"{name}\" is no preset ({}){}", names(), did_you_mean(name))))
+    Err(Error::Config(format!(
+        "{whose}: preset = \"{name}\" is no preset ({}){}",
+        names(),
+        did_you_mean(name)
+    )))
 }
 
 /// Takes `key` out of `table`; `wrong` is what to say of another value than a `T`.
-fn take<T: DeserializeOwned>(table: &mut Table, key: &str, whose: &str, wrong: &str) -> Result<Option<T>> {
-    let Some(value) = table.remove(key) else { return Ok(None) };
+fn take<T: DeserializeOwned>(
+    table: &mut Table,
+    key: &str,
+    whose: &str,
+    wrong: &str,
+) -> Result<Option<T>> {
+    let Some(value) = table.remove(key) else {
+        return Ok(None);
+    };
     let text = format!("{whose}: {key} = {value} {wrong}");
     value.try_into().map(Some).map_err(|_| Error::Config(text))
 }
@@ -118,11 +179,18 @@ fn take<T: DeserializeOwned>(table: &mut Table, key: &str, whose: &str, wrong: &
 /// The sentence on a file of images that leaves sizes out and names no preset.
 fn paper_sized(file: &Table, whose: &str) -> Option<String> {
     let has = |(section, key): &(&str, &str)| {
-        file.get(*section).and_then(Value::as_table).is_some_and(|table| table.contains_key(*key))
+        file.get(*section)
+            .and_then(Value::as_table)
+            .is_some_and(|table| table.contains_key(*key))
     };
     let missing = SIZES.iter().find(|size| !has(size))?;
-    let what = format!("{whose} leaves out sizes ({}.{} is one) and names no preset", missing.0, missing.1);
-    Some(format!("{what}: they are the paper's; write preset = \"images-small\" into it for smaller ones"))
+    let what = format!(
+        "{whose} leaves out sizes ({}.{} is one) and names no preset",
+        missing.0, missing.1
+    );
+    Some(format!(
+        "{what}: they are the paper's; write preset = \"images-small\" into it for smaller ones"
+    ))
 }
 
 fn names() -> String {
@@ -130,7 +198,8 @@ fn names() -> String {
 }
 
 fn did_you_mean(name: &str) -> String {
-    nearest(name, PRESETS.iter().map(|(name, ..)| *name)).map_or(String::new(), |n| format!("; did you mean '{n}'?"))
+    nearest(name, PRESETS.iter().map(|(name, ..)| *name))
+        .map_or(String::new(), |n| format!("; did you mean '{n}'?"))
 }
 
 fn read(file: &str) -> Result<String> {
@@ -152,7 +221,11 @@ fn read(file: &str) -> Result<String> {
 /// # Errors
 /// [`Error::Config`] naming another encoding.
 pub fn decode(bytes: &[u8], whose: &str) -> Result<String> {
-    let is = |encoding: &str| Err(Error::Config(format!("{whose} is {encoding}; save it as UTF-8")));
+    let is = |encoding: &str| {
+        Err(Error::Config(format!(
+            "{whose} is {encoding}; save it as UTF-8"
+        )))
+    };
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return is("UTF-32"),
         // An ASCII character beside a zero: what a configuration begins with.
@@ -166,7 +239,10 @@ pub fn decode(bytes: &[u8], whose: &str) -> Result<String> {
         Err(e) => {
             let at = e.valid_up_to();
             let line = text[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            is(&format!("not UTF-8 (byte 0x{:02X} in line {line}), perhaps Latin-1 or Windows-1252", text[at]))
+            is(&format!(
+                "not UTF-8 (byte 0x{:02X} in line {line}), perhaps Latin-1 or Windows-1252",
+                text[at]
+            ))
         }
     }
 }

@@ -37,7 +37,15 @@ impl Default for StagesConfig {
             ..TrainConfig::default()
         };
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| stage.clone());
-        StagesConfig { evaluate_every: 200, evaluate_images: 256, latent_cache: true, vqvae, prior, pixelcnn, joint }
+        StagesConfig {
+            evaluate_every: 200,
+            evaluate_images: 256,
+            latent_cache: true,
+            vqvae,
+            prior,
+            pixelcnn,
+            joint,
+        }
     }
 }
 

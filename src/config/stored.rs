@@ -49,7 +49,11 @@ impl Stored {
         match self {
             Stored::Toy(config) => format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml()),
             Stored::Images(stage, config) => {
-                let head = format!("kind = \"{}\"\nstage = \"{}\"\n", Kind::Images.name(), stage.name());
+                let head = format!(
+                    "kind = \"{}\"\nstage = \"{}\"\n",
+                    Kind::Images.name(),
+                    stage.name()
+                );
                 head + &config.to_toml()
             }
         }
@@ -104,9 +108,24 @@ fn of_stage(stage: Stage, config: &ImagesConfig) -> Table {
     let mut table = Table::try_from(config).expect("a configuration is a TOML table");
     let models: &[&str] = match stage {
         Stage::VqVae => &[],
-        Stage::Prior => &["bridge", "unet", "prior", "activations", "classes", "class_dropout"],
+        Stage::Prior => &[
+            "bridge",
+            "unet",
+            "prior",
+            "activations",
+            "classes",
+            "class_dropout",
+        ],
         Stage::PixelCnn => &["pixelcnn", "activations", "classes"],
-        Stage::Joint => &["bridge", "unet", "prior", "activations", "classes", "class_dropout", "joint"],
+        Stage::Joint => &[
+            "bridge",
+            "unet",
+            "prior",
+            "activations",
+            "classes",
+            "class_dropout",
+            "joint",
+        ],
     };
     table.retain(|key, _| ["seed", "vqvae", "stages"].contains(&key) || models.contains(&key));
     if let Some(Value::Table(prior)) = table.get_mut("prior") {

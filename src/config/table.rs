@@ -13,29 +13,45 @@ const MOST_BYTES: usize = 1 << 20;
 /// [`Error::Config`] with the line that is wrong.
 pub fn parse(text: &str, whose: &str) -> Result<Table> {
     if text.len() > MOST_BYTES {
-        let what = format!("{} bytes are too many for a configuration ({MOST_BYTES} at most)", text.len());
+        let what = format!(
+            "{} bytes are too many for a configuration ({MOST_BYTES} at most)",
+            text.len()
+        );
         return Err(Error::Config(format!("{whose}: {what}; name another file")));
     }
     text.parse().map_err(|e: toml::de::Error| {
         let before = |at: usize| text.bytes().take(at).filter(|&byte| byte == b'\n').count();
         let line = e.span().map_or(1, |at| before(at.start) + 1);
-        Error::Config(format!("{whose}, line {line}: {}", in_one_line(e.message())))
+        Error::Config(format!(
+            "{whose}, line {line}: {}",
+            in_one_line(e.message())
+        ))
     })
 }
 
 pub(super) fn in_one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Keys that choose among kinds of a section, with the numbers that are another's.
-const CHOICES: [(&str, &[&str]); 2] = [("schedule", &["total_time", "beta_start", "beta_end"]), ("law", &LAW)];
+const CHOICES: [(&str, &[&str]); 2] = [
+    ("schedule", &["total_time", "beta_start", "beta_end"]),
+    ("law", &LAW),
+];
 /// The numbers of the laws of the levels t.
 pub(super) const LAW: [&str; 5] = ["centre", "width", "floor", "bins", "uniform"];
 
 /// Forgets the numbers of a section's schedule or law if `over` chooses another.
 fn forget(section: &mut Table, over: &Table) {
     for (tag, numbers) in CHOICES {
-        if over.get(tag).is_some_and(|chosen| section.get(tag) != Some(chosen)) {
+        if over
+            .get(tag)
+            .is_some_and(|chosen| section.get(tag) != Some(chosen))
+        {
             numbers.iter().for_each(|key| _ = section.remove(*key));
         }
     }
@@ -56,7 +72,9 @@ pub fn merge(table: &mut Table, over: Table) {
 pub(super) fn along(path: &str, value: Value) -> Table {
     match path.split_once('.') {
         None => Table::from_iter([(path.to_string(), value)]),
-        Some((head, rest)) => Table::from_iter([(head.to_string(), Value::Table(along(rest, value)))]),
+        Some((head, rest)) => {
+            Table::from_iter([(head.to_string(), Value::Table(along(rest, value)))])
+        }
     }
 }
 
@@ -75,11 +93,18 @@ pub fn differences(a: &Table, b: &Table) -> Vec<(String, Option<Value>, Option<V
     found
 }
 
-fn collect(a: &Table, b: &Table, path: &str, found: &mut Vec<(String, Option<Value>, Option<Value>)>) {
+fn collect(
+    a: &Table,
+    b: &Table,
+    path: &str,
+    found: &mut Vec<(String, Option<Value>, Option<Value>)>,
+) {
     let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
     for key in keys {
         match (a.get(key), b.get(key)) {
-            (Some(Value::Table(a)), Some(Value::Table(b))) => collect(a, b, &format!("{path}{key}."), found),
+            (Some(Value::Table(a)), Some(Value::Table(b))) => {
+                collect(a, b, &format!("{path}{key}."), found)
+            }
             (a, b) if a != b => found.push((format!("{path}{key}"), a.cloned(), b.cloned())),
             _ => {}
         }

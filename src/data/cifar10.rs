@@ -38,11 +38,24 @@ pub const OFFICIAL: [(&str, &str); 6] = [
 pub const OFFICIAL_BYTES: u64 = 10_000 * RECORD as u64;
 /// The classes' names.
 pub const NAMES: &str = "batches.meta.txt";
-const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
 
 /// Where the batches lie: `dir`, or the folder of the archive inside it.
 pub fn folder(dir: &Path) -> Option<PathBuf> {
-    [dir.to_path_buf(), dir.join(FOLDER)].into_iter().find(|dir| is_one(dir))
+    [dir.to_path_buf(), dir.join(FOLDER)]
+        .into_iter()
+        .find(|dir| is_one(dir))
 }
 
 /// Whether batches lie in `dir`.
@@ -55,7 +68,10 @@ pub(super) fn is_one(dir: &Path) -> bool {
 /// # Errors
 /// [`Error::Io`].
 pub fn batches(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(files(dir)?.into_iter().filter(|path| is_official(path)).collect())
+    Ok(files(dir)?
+        .into_iter()
+        .filter(|path| is_official(path))
+        .collect())
 }
 
 /// Files in `dir` that look like batches and have no official name: copies, other languages' versions, batches of one's own.
@@ -67,11 +83,18 @@ pub fn strangers(dir: &Path) -> Result<Vec<PathBuf>> {
         let name = name_of(path).to_lowercase();
         (name.contains("batch") && !name.starts_with("batches.meta")) || name.ends_with(".bin")
     };
-    Ok(files(dir)?.into_iter().filter(|path| !is_official(path) && looks(path)).collect())
+    Ok(files(dir)?
+        .into_iter()
+        .filter(|path| !is_official(path) && looks(path))
+        .collect())
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(entries(dir)?.into_iter().filter(|entry| !entry.is_folder()).map(|entry| entry.path).collect())
+    Ok(entries(dir)?
+        .into_iter()
+        .filter(|entry| !entry.is_folder())
+        .map(|entry| entry.path)
+        .collect())
 }
 
 fn is_official(path: &Path) -> bool {
@@ -94,16 +117,24 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
         ))
     };
     let folder = folder(&dir).ok_or_else(missing)?;
-    let (test, train): (Vec<_>, Vec<_>) =
-        batches(&folder)?.into_iter().partition(|path| path.ends_with("test_batch.bin"));
+    let (test, train): (Vec<_>, Vec<_>) = batches(&folder)?
+        .into_iter()
+        .partition(|path| path.ends_with("test_batch.bin"));
     if train.is_empty() {
         return Err(missing());
     }
     let names = names(&folder)?;
     let mut notes: Vec<String> = entered.into_iter().collect();
-    let strange: Vec<String> = strangers(&folder)?.iter().map(|path| name_of(path)).collect();
+    let strange: Vec<String> = strangers(&folder)?
+        .iter()
+        .map(|path| name_of(path))
+        .collect();
     if !strange.is_empty() {
-        notes.push(format!("{} not read, by name no batch of CIFAR-10: {}", strange.len(), strange.join(", ")));
+        notes.push(format!(
+            "{} not read, by name no batch of CIFAR-10: {}",
+            strange.len(),
+            strange.join(", ")
+        ));
     }
     notes.extend(beside(&dir, &folder)?);
     let mut skipped = Vec::new();
@@ -111,7 +142,9 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let [train, test] = [batches(train)?, batches(test)?];
     let Some(train) = train else {
         let folder = folder.display();
-        return Err(Error::Data(format!("{folder}: no batch to train on is whole; fetch them again")));
+        return Err(Error::Data(format!(
+            "{folder}: no batch to train on is whole; fetch them again"
+        )));
     };
     let splits = [("cifar10 train", Some(train)), ("cifar10 test", test)];
     let [train, test] = if reading.size.is_some_and(|size| size != [SIDE; 2]) {
@@ -120,7 +153,14 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
         plain(splits, &names, reading)?
     };
     let train = train.expect("there is a training batch");
-    Ok(Splits { kind: Kind::Cifar10, train, val: None, test, skipped, notes })
+    Ok(Splits {
+        kind: Kind::Cifar10,
+        train,
+        val: None,
+        test,
+        skipped,
+        notes,
+    })
 }
 
 /// The batches of training and test, and what their sets are called.
@@ -133,10 +173,16 @@ fn resized(
     reading: &Reading,
     notes: &mut Vec<String>,
 ) -> Result<[Option<ImageSet>; 2]> {
-    let all: Vec<&dyn Source> = splits.iter().flat_map(|(_, batches)| batches).map(|b| b as &dyn Source).collect();
+    let all: Vec<&dyn Source> = splits
+        .iter()
+        .flat_map(|(_, batches)| batches)
+        .map(|b| b as &dyn Source)
+        .collect();
     let mut reader = Reader::new(&all, reading)?;
     let mut read = |(name, batches): &(&str, Option<Batches>)| {
-        let set = batches.as_ref().map(|batches| reader.read(batches, (*name).into(), classes.into()));
+        let set = batches
+            .as_ref()
+            .map(|batches| reader.read(batches, (*name).into(), classes.into()));
         set.transpose()
     };
     let sets = [read(&splits[0])?, read(&splits[1])?];
@@ -146,16 +192,33 @@ fn resized(
 
 /// The images as they are, in memory or in their batches.
 fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option<ImageSet>; 2]> {
-    let total: usize = splits.iter().filter_map(|(_, batches)| batches.as_ref()).map(Source::len).sum();
+    let total: usize = splits
+        .iter()
+        .filter_map(|(_, batches)| batches.as_ref())
+        .map(Source::len)
+        .sum();
     let on_disk = total as u128 * PIXELS as u128 > u128::from(reading.memory);
     let mut done = 0;
     let mut read = |(name, batches): (&str, Option<Batches>)| -> Result<Option<ImageSet>> {
-        let Some(batches) = batches else { return Ok(None) };
+        let Some(batches) = batches else {
+            return Ok(None);
+        };
         let count = batches.len();
-        let mut tick = |n: usize| reading.progress.iter().for_each(|p| p((done + n) as u64, total as u64));
+        let mut tick = |n: usize| {
+            reading
+                .progress
+                .iter()
+                .for_each(|p| p((done + n) as u64, total as u64))
+        };
         let (store, labels) = batches.into_store(on_disk, &mut tick)?;
         done += count;
-        Ok(Some(ImageSet::from_store(name.into(), [SIDE; 2], store, labels, classes.into())))
+        Ok(Some(ImageSet::from_store(
+            name.into(),
+            [SIDE; 2],
+            store,
+            labels,
+            classes.into(),
+        )))
     };
     let [train, test] = splits;
     Ok([read(train)?, read(test)?])
@@ -169,7 +232,12 @@ fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
             names.push(entry.name());
         }
     }
-    Ok((!names.is_empty()).then(|| format!("beside the batches of CIFAR-10 and not read: {}", shown(&names))))
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "beside the batches of CIFAR-10 and not read: {}",
+            shown(&names)
+        )
+    }))
 }
 
 /// The names in `batches.meta.txt`, or the ten known ones where it is missing.
@@ -180,7 +248,12 @@ fn names(dir: &Path) -> Result<Vec<String>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => CLASSES.join("\n"),
         Err(e) => return Err(Error::io(&file)(e)),
     };
-    let names: Vec<String> = text.lines().map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect();
+    let names: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(String::from)
+        .collect();
     if names.len() == CLASSES.len() {
         return Ok(names);
     }
@@ -199,7 +272,8 @@ mod tests {
     /// Records with those labels; byte i of picture n is n + i, planes told apart by a high bit.
     fn batch(labels: &[u8]) -> Vec<u8> {
         let record = |(n, &label): (usize, &u8)| {
-            let pixels = (0..PIXELS).map(move |i| (n + i % 1024) as u8 % 64 + 64 * (i / 1024) as u8);
+            let pixels =
+                (0..PIXELS).map(move |i| (n + i % 1024) as u8 % 64 + 64 * (i / 1024) as u8);
             std::iter::once(label).chain(pixels).collect::<Vec<u8>>()
         };
         labels.iter().enumerate().flat_map(record).collect()
@@ -212,7 +286,10 @@ mod tests {
     fn refused(dir: &Path, words: &[&str]) {
         let error = open(dir, &Reading::default()).expect_err("refused");
         assert_eq!(error.exit_code(), 8);
-        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+        assert!(
+            words.iter().all(|word| error.to_string().contains(word)),
+            "{error}"
+        );
     }
 
     #[test]
@@ -225,9 +302,18 @@ mod tests {
         write(&inner, "test_batch.bin", &batch(&[7]));
         for dir in [dir.path(), &inner] {
             let splits = super::super::open(dir, None, &Reading::default()).expect("a data set");
-            assert_eq!((splits.kind, &splits.train.labels[..]), (Kind::Cifar10, &[3, 9, 0][..]));
-            assert_eq!(splits.train.image(1).expect("in memory")[..6], [1, 65, 129, 2, 66, 130]);
-            assert_eq!((splits.train.height, splits.train.width, splits.train.len()), (32, 32, 3));
+            assert_eq!(
+                (splits.kind, &splits.train.labels[..]),
+                (Kind::Cifar10, &[3, 9, 0][..])
+            );
+            assert_eq!(
+                splits.train.image(1).expect("in memory")[..6],
+                [1, 65, 129, 2, 66, 130]
+            );
+            assert_eq!(
+                (splits.train.height, splits.train.width, splits.train.len()),
+                (32, 32, 3)
+            );
             assert_eq!(splits.train.classes[3], "cat");
             assert_eq!(splits.test.map(|set| set.labels), Some(vec![7]));
         }
@@ -239,7 +325,14 @@ mod tests {
         let dir = dir.path();
         let mut bytes = batch(&[1, 2]);
         write(dir, "data_batch_1.bin", &bytes[..RECORD + 100]);
-        refused(dir, &["data_batch_1.bin", "offset 3073 has only 100", "fetch it again"]);
+        refused(
+            dir,
+            &[
+                "data_batch_1.bin",
+                "offset 3073 has only 100",
+                "fetch it again",
+            ],
+        );
         bytes[RECORD] = 10;
         write(dir, "data_batch_1.bin", &bytes);
         refused(dir, &["data_batch_1.bin", "offset 3073 is 10", "at most 9"]);
@@ -257,21 +350,33 @@ mod tests {
         write(dir.path(), "data_batch_2.bin", &batch(&[1, 2])[1..]);
         write(dir.path(), "data_batch_3.bin", &batch(&[1, 12]));
         write(dir.path(), "test_batch.bin", b"");
-        let skip = Reading { broken: Broken::Skip, ..Reading::default() };
+        let skip = Reading {
+            broken: Broken::Skip,
+            ..Reading::default()
+        };
         #[cfg(unix)]
         {
-            std::os::unix::fs::symlink("gone", dir.path().join("data_batch_4.bin")).expect("a link");
+            std::os::unix::fs::symlink("gone", dir.path().join("data_batch_4.bin"))
+                .expect("a link");
         }
         let splits = open(dir.path(), &skip).expect("one is whole");
         assert_eq!((splits.train.len(), splits.test.is_none()), (2, true));
         let skipped = splits.skipped.join("; ");
-        for words in ["data_batch_2.bin", "data_batch_3.bin: the byte at offset 3073 is 12", "test_batch.bin: is empty"]
-        {
+        for words in [
+            "data_batch_2.bin",
+            "data_batch_3.bin: the byte at offset 3073 is 12",
+            "test_batch.bin: is empty",
+        ] {
             assert!(skipped.contains(words), "{skipped}");
         }
         assert_eq!(splits.skipped.len(), if cfg!(unix) { 4 } else { 3 });
         write(dir.path(), "data_batch_1.bin", b"");
-        assert!(open(dir.path(), &skip).expect_err("none is whole").to_string().contains("no batch"));
+        assert!(
+            open(dir.path(), &skip)
+                .expect_err("none is whole")
+                .to_string()
+                .contains("no batch")
+        );
     }
 
     #[test]
@@ -288,32 +393,77 @@ mod tests {
         let cache = dir.path().join("cache");
         write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
         write(dir.path(), "data_batch_3.bin", &batch(&[3, 4, 5]));
-        let whole = open(dir.path(), &Reading::default()).expect("it fits").train;
-        let disk = open(dir.path(), &Reading { memory: 5 * PIXELS as u64 - 1, ..Reading::default() }).expect("on disk");
+        let whole = open(dir.path(), &Reading::default())
+            .expect("it fits")
+            .train;
+        let disk = open(
+            dir.path(),
+            &Reading {
+                memory: 5 * PIXELS as u64 - 1,
+                ..Reading::default()
+            },
+        )
+        .expect("on disk");
         assert!(disk.train.is_on_disk() && !whole.is_on_disk());
         let all = [0, 1, 2, 3, 4];
-        assert_eq!(disk.train.floats(&all).expect("it reads"), whole.floats(&all).expect("in memory"));
-        assert_eq!((disk.train.labels.clone(), disk.train.checksum()), (whole.labels.clone(), whole.checksum()));
-        assert_eq!(disk.train.moments().expect("it reads"), whole.moments().expect("in memory"));
-        let small = Reading { size: Some([16, 8]), ..Reading::default() };
+        assert_eq!(
+            disk.train.floats(&all).expect("it reads"),
+            whole.floats(&all).expect("in memory")
+        );
+        assert_eq!(
+            (disk.train.labels.clone(), disk.train.checksum()),
+            (whole.labels.clone(), whole.checksum())
+        );
+        assert_eq!(
+            disk.train.moments().expect("it reads"),
+            whole.moments().expect("in memory")
+        );
+        let small = Reading {
+            size: Some([16, 8]),
+            ..Reading::default()
+        };
         let small_whole = open(dir.path(), &small).expect("it is resized").train;
-        let packed = Reading { memory: 0, cache: Some(cache.clone()), ..small };
+        let packed = Reading {
+            memory: 0,
+            cache: Some(cache.clone()),
+            ..small
+        };
         for _ in 0..2 {
             let packed = open(dir.path(), &packed).expect("it is packed").train;
             assert!(packed.is_on_disk());
             assert_eq!((packed.height, packed.width), (16, 8));
-            assert_eq!(packed.floats(&all).expect("it reads"), small_whole.floats(&all).expect("in memory"));
+            assert_eq!(
+                packed.floats(&all).expect("it reads"),
+                small_whole.floats(&all).expect("in memory")
+            );
         }
-        assert_eq!(std::fs::read_dir(cache).expect("the cache").count(), 1, "packed once");
-        let said = open(dir.path(), &Reading { memory: 0, ..small }).expect_err("no cache").to_string();
-        assert!(said.contains("--memory") && said.contains("cache"), "{said}");
+        assert_eq!(
+            std::fs::read_dir(cache).expect("the cache").count(),
+            1,
+            "packed once"
+        );
+        let said = open(dir.path(), &Reading { memory: 0, ..small })
+            .expect_err("no cache")
+            .to_string();
+        assert!(
+            said.contains("--memory") && said.contains("cache"),
+            "{said}"
+        );
     }
 
     #[test]
     fn a_batch_that_changes_while_it_is_in_use_is_told() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
-        let set = open(dir.path(), &Reading { memory: 0, ..Reading::default() }).expect("on disk").train;
+        let set = open(
+            dir.path(),
+            &Reading {
+                memory: 0,
+                ..Reading::default()
+            },
+        )
+        .expect("on disk")
+        .train;
         let mut bytes = batch(&[1, 2]);
         bytes[RECORD + 7] ^= 1;
         write(dir.path(), "data_batch_1.bin", &bytes);
@@ -328,9 +478,16 @@ mod tests {
     fn only_official_names_are_read_and_the_rest_named() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         write(dir.path(), "data_batch_1.bin", &batch(&[1, 2]));
-        let others =
-            ["data_batch_1 (1).bin", "data_batch_1.bin.bak", "data_batch_6.bin", "test_batch copy.bin", "data_batch_1"];
-        others.iter().for_each(|name| write(dir.path(), name, &batch(&[1, 2])));
+        let others = [
+            "data_batch_1 (1).bin",
+            "data_batch_1.bin.bak",
+            "data_batch_6.bin",
+            "test_batch copy.bin",
+            "data_batch_1",
+        ];
+        others
+            .iter()
+            .for_each(|name| write(dir.path(), name, &batch(&[1, 2])));
         let splits = open(dir.path(), &Reading::default()).expect("a data set");
         assert_eq!((splits.train.len(), splits.test.is_none()), (2, true));
         let notes = splits.notes.join("; ");

@@ -14,7 +14,9 @@ use super::jpeg;
 use crate::error::catch_quietly;
 
 /// File names that are taken for images end so, in small letters or capitals.
-pub const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff"];
+pub const EXTENSIONS: [&str; 10] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff",
+];
 /// What is read, for messages.
 pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
 /// Most pixels to a side.
@@ -34,7 +36,11 @@ pub enum Fit {
 
 /// Whether `path` is named as an image.
 pub fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let extension = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     EXTENSIONS.contains(&extension.as_str())
 }
 
@@ -54,7 +60,11 @@ pub fn picture(path: &Path, size: Option<([usize; 2], Fit)>) -> Result<RgbImage,
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
-pub fn square(path: &Path, side: usize, fit: Fit) -> Result<(RgbImage, Option<[usize; 2]>), String> {
+pub fn square(
+    path: &Path,
+    side: usize,
+    fit: Fit,
+) -> Result<(RgbImage, Option<[usize; 2]>), String> {
     let picture = guarded(path)?;
     let was = size_of(&picture);
     let changed = (was != [side, side]).then_some(was);
@@ -73,9 +83,16 @@ pub(super) fn fitted(picture: RgbImage, size: [usize; 2], fit: Fit) -> RgbImage 
             // The largest height and width that stand in the ratio of `size`.
             let rows = height.min((width * size[0] / size[1]).max(1));
             let columns = width.min((height * size[1] / size[0]).max(1));
-            let [top, left] = [(height - rows) / 2, (width - columns) / 2].map(|length| length as u32);
-            let middle = image::imageops::crop_imm(&picture, left, top, columns as u32, rows as u32).to_image();
-            if size_of(&middle) == size { middle } else { resized(&middle, size) }
+            let [top, left] =
+                [(height - rows) / 2, (width - columns) / 2].map(|length| length as u32);
+            let middle =
+                image::imageops::crop_imm(&picture, left, top, columns as u32, rows as u32)
+                    .to_image();
+            if size_of(&middle) == size {
+                middle
+            } else {
+                resized(&middle, size)
+            }
         }
     }
 }
@@ -99,13 +116,19 @@ pub fn size_of(picture: &RgbImage) -> [usize; 2] {
 fn decode(path: &Path) -> Result<RgbImage, String> {
     let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if length == 0 || length > BYTES {
-        return Err(if length == 0 { "is empty".into() } else { format!("is over {} MiB", BYTES >> 20) });
+        return Err(if length == 0 {
+            "is empty".into()
+        } else {
+            format!("is over {} MiB", BYTES >> 20)
+        });
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     let foreign = format!("is damaged or no {FORMATS}");
     // Some decoders end their words with a line.
     let broken = |e: image::ImageError| format!("{foreign} ({})", e.to_string().trim());
-    let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    let mut reader = ImageReader::new(Cursor::new(&bytes))
+        .with_guessed_format()
+        .map_err(|e| e.to_string())?;
     let format = reader.format();
     let mut limits = Limits::default();
     limits.max_alloc = Some(BYTES);
@@ -114,12 +137,16 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
     let (width, height) = decoder.dimensions();
     if width > SIDE || height > SIDE || decoder.total_bytes() > BYTES {
         let most = format!("{SIDE} pixels to a side and {} MiB", BYTES >> 20);
-        return Err(format!("has {width}×{height} pixels, over the limit of {most}; scale it down"));
+        return Err(format!(
+            "has {width}×{height} pixels, over the limit of {most}; scale it down"
+        ));
     }
     // DEFLATE makes 1,032 bytes of one at most, and a bit of a palette becomes four bytes: a file that claims more would only
     // cost memory.
     if format == Some(ImageFormat::Png) && decoder.total_bytes() > 32 * 1032 * length {
-        return Err(format!("is damaged: {length} bytes cannot hold {width}×{height} pixels"));
+        return Err(format!(
+            "is damaged: {length} bytes cannot hold {width}×{height} pixels"
+        ));
     }
     if format == Some(ImageFormat::Jpeg) {
         jpeg::check(&bytes)?;
@@ -127,14 +154,20 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
-    Ok(if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() })
+    Ok(if image.color().has_alpha() {
+        on_white(&image)
+    } else {
+        image.into_rgb8()
+    })
 }
 
 fn on_white(image: &DynamicImage) -> RgbImage {
     let rgba = image.to_rgba8();
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
         let [red, green, blue, alpha] = rgba.get_pixel(x, y).0;
-        let lay = |c: u8| ((u32::from(c) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255) as u8;
+        let lay = |c: u8| {
+            ((u32::from(c) * u32::from(alpha) + 255 * (255 - u32::from(alpha)) + 127) / 255) as u8
+        };
         image::Rgb([red, green, blue].map(lay))
     })
 }
@@ -169,7 +202,13 @@ mod tests {
         let grey = through("g.jpg", GrayImage::from_pixel(8, 8, Luma([200]))).expect("grey");
         assert!(grey.pixels().all(|p| p.0 == [200; 3]), "{grey:?}");
         let deep = image::ImageBuffer::<Luma<u16>, _>::from_pixel(2, 2, Luma([0x8000u16]));
-        assert_eq!(through("deep.png", deep).expect("16 bits").get_pixel(1, 1).0, [128; 3]);
+        assert_eq!(
+            through("deep.png", deep)
+                .expect("16 bits")
+                .get_pixel(1, 1)
+                .0,
+            [128; 3]
+        );
     }
 
     #[test]
@@ -183,7 +222,9 @@ mod tests {
     fn the_content_decides_not_the_name() {
         let dir = folder();
         let path = dir.path().join("a.jpg");
-        RgbImage::new(2, 2).save_with_format(&path, ImageFormat::Png).expect("a temporary file");
+        RgbImage::new(2, 2)
+            .save_with_format(&path, ImageFormat::Png)
+            .expect("a temporary file");
         assert!(picture(&path, None).is_ok());
     }
 
@@ -191,50 +232,80 @@ mod tests {
     fn pictures_are_squashed_only_when_asked() {
         let dir = folder();
         let path = dir.path().join("a.png");
-        RgbImage::from_fn(8, 2, |x, _| Rgb([if x < 4 { 0 } else { 200 }; 3])).save(&path).expect("a temporary file");
+        RgbImage::from_fn(8, 2, |x, _| Rgb([if x < 4 { 0 } else { 200 }; 3]))
+            .save(&path)
+            .expect("a temporary file");
         assert_eq!(size_of(&picture(&path, None).expect("as it is")), [2, 8]);
         let squashed = picture(&path, Some(([2, 2], Fit::Squash))).expect("squashed");
         assert_eq!(size_of(&squashed), [2, 2]);
-        assert!(squashed.get_pixel(0, 0).0[0] < 30 && squashed.get_pixel(1, 1).0[0] > 170, "{squashed:?}");
+        assert!(
+            squashed.get_pixel(0, 0).0[0] < 30 && squashed.get_pixel(1, 1).0[0] > 170,
+            "{squashed:?}"
+        );
     }
 
     #[test]
     fn the_middle_square_is_scaled() {
         let dir = folder();
         let path = dir.path().join("a.png");
-        let bands = RgbImage::from_fn(12, 4, |x, _| Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3]));
+        let bands = RgbImage::from_fn(12, 4, |x, _| {
+            Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3])
+        });
         bands.save(&path).expect("a temporary file");
         let (middle, was) = square(&path, 2, Fit::Crop).expect("a picture");
-        assert_eq!((middle, was), (RgbImage::from_pixel(2, 2, Rgb([200; 3])), Some([4, 12])));
+        assert_eq!(
+            (middle, was),
+            (RgbImage::from_pixel(2, 2, Rgb([200; 3])), Some([4, 12]))
+        );
         RgbImage::new(3, 3).save(&path).expect("a temporary file");
-        assert_eq!(square(&path, 3, Fit::Crop).expect("as it is"), (RgbImage::new(3, 3), None));
+        assert_eq!(
+            square(&path, 3, Fit::Crop).expect("as it is"),
+            (RgbImage::new(3, 3), None)
+        );
     }
 
     #[test]
     fn damaged_files_say_what_is_wrong() {
         let dir = folder();
         let path = dir.path().join("a.jpg");
-        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8]));
+        let noise = RgbImage::from_fn(64, 64, |x, y| {
+            Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8])
+        });
         for name in ["a.jpg", "a.png", "a.webp", "a.gif", "a.bmp", "a.tif"] {
             noise.save(dir.path().join(name)).expect("a temporary file");
             let bytes = std::fs::read(dir.path().join(name)).expect("it was written");
             for share in [0, 1, 3, 9] {
-                std::fs::write(&path, &bytes[..bytes.len() * share / 10]).expect("a temporary file");
+                std::fs::write(&path, &bytes[..bytes.len() * share / 10])
+                    .expect("a temporary file");
                 let said = picture(&path, None).expect_err("refused");
-                assert!(["empty", "damaged", "cut off"].iter().any(|word| said.contains(word)), "{name}: {said}");
+                assert!(
+                    ["empty", "damaged", "cut off"]
+                        .iter()
+                        .any(|word| said.contains(word)),
+                    "{name}: {said}"
+                );
             }
             std::fs::write(&path, &bytes).expect("a temporary file");
             assert!(picture(&path, None).is_ok(), "{name}");
         }
         std::fs::write(&path, b"RIFF, or whatever").expect("a temporary file");
-        assert!(picture(&path, None).expect_err("refused").contains("no PNG, JPEG"));
+        assert!(
+            picture(&path, None)
+                .expect_err("refused")
+                .contains("no PNG, JPEG")
+        );
     }
 
     #[test]
     fn any_bytes_end_in_a_picture_or_a_word() {
         let dir = folder();
         let path = dir.path().join("a.png");
-        let stream = crate::philox::Stream { seed: 5, step: 0, stream: 0, first: 0 };
+        let stream = crate::philox::Stream {
+            seed: 5,
+            step: 0,
+            stream: 0,
+            first: 0,
+        };
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             RgbImage::from_fn(24, 16, |x, y| Rgb([x as u8 * 9, y as u8, 7]))
                 .save_with_format(&path, format)
@@ -248,7 +319,8 @@ mod tests {
                 }
                 std::fs::write(&path, &bytes).expect("a temporary file");
                 assert!(
-                    picture(&path, Some(([4, 4], Fit::Squash))).is_ok_and(|p| size_of(&p) == [4, 4])
+                    picture(&path, Some(([4, 4], Fit::Squash)))
+                        .is_ok_and(|p| size_of(&p) == [4, 4])
                         || picture(&path, None).is_err()
                 );
             }
@@ -259,7 +331,9 @@ mod tests {
     fn a_jpeg_cut_off_with_an_end_marker_is_damaged() {
         let dir = folder();
         let path = dir.path().join("a.jpg");
-        let noise = RgbImage::from_fn(128, 128, |x, y| Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8]));
+        let noise = RgbImage::from_fn(128, 128, |x, y| {
+            Rgb([(x * y * 37) as u8, (x * 91 + y) as u8, y as u8])
+        });
         noise.save(&path).expect("a temporary file");
         let whole = std::fs::read(&path).expect("it was written");
         for percent in [20, 40, 50, 66, 80, 95, 99] {
@@ -276,13 +350,24 @@ mod tests {
 
     #[test]
     fn crops_keep_the_shape_of_things() {
-        let picture = RgbImage::from_fn(12, 6, |x, _| Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3]));
+        let picture = RgbImage::from_fn(12, 6, |x, _| {
+            Rgb([if (4..8).contains(&x) { 200 } else { 0 }; 3])
+        });
         assert_eq!(size_of(&fitted(picture.clone(), [6, 4], Fit::Crop)), [6, 4]);
-        assert_eq!(fitted(picture.clone(), [6, 4], Fit::Crop), RgbImage::from_pixel(4, 6, Rgb([200; 3])));
-        assert_eq!(size_of(&fitted(picture.clone(), [3, 12], Fit::Crop)), [3, 12]);
+        assert_eq!(
+            fitted(picture.clone(), [6, 4], Fit::Crop),
+            RgbImage::from_pixel(4, 6, Rgb([200; 3]))
+        );
+        assert_eq!(
+            size_of(&fitted(picture.clone(), [3, 12], Fit::Crop)),
+            [3, 12]
+        );
         assert_eq!(fitted(picture.clone(), [6, 12], Fit::Crop), picture);
         assert_eq!(size_of(&fitted(picture, [1, 1], Fit::Squash)), [1, 1]);
-        assert_eq!(size_of(&fitted(RgbImage::new(1, 9), [4, 1], Fit::Crop)), [4, 1]);
+        assert_eq!(
+            size_of(&fitted(RgbImage::new(1, 9), [4, 1], Fit::Crop)),
+            [4, 1]
+        );
     }
 
     #[test]
@@ -298,7 +383,10 @@ mod tests {
         std::fs::write(&path, &bytes).expect("a temporary file");
         let turned = picture(&path, None).expect("a photograph");
         assert_eq!(size_of(&turned), [32, 16]);
-        assert!(turned.get_pixel(8, 2).0[0] < 20 && turned.get_pixel(8, 30).0[0] > 235, "{turned:?}");
+        assert!(
+            turned.get_pixel(8, 2).0[0] < 20 && turned.get_pixel(8, 30).0[0] > 235,
+            "{turned:?}"
+        );
     }
 
     /// A PNG that says it has 60,000 × 60,000 pixels, with a right checksum.
@@ -306,17 +394,25 @@ mod tests {
     fn a_bomb_is_refused_by_its_size() {
         let dir = folder();
         let path = dir.path().join("bomb.png");
-        for (width, height) in [(60_000, 60_000), (16_385, 1), (16_000, 16_000), (8_000, 8_000)] {
+        for (width, height) in [
+            (60_000, 60_000),
+            (16_385, 1),
+            (16_000, 16_000),
+            (8_000, 8_000),
+        ] {
             let mut bytes = Vec::new();
             let mut encoder = png::Encoder::new(&mut bytes, width, height);
             encoder.set_color(png::ColorType::Rgb);
             let mut writer = encoder.write_header().expect("a header");
-            writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9C]).expect("a beginning of pixels");
+            writer
+                .write_chunk(png::chunk::IDAT, &[0x78, 0x9C])
+                .expect("a beginning of pixels");
             drop(writer);
             std::fs::write(&path, &bytes).expect("a temporary file");
             let said = picture(&path, None).expect_err("refused");
             assert!(
-                said.contains(&format!("{width}×{height}")) && (width == 8_000) != said.contains("16384"),
+                said.contains(&format!("{width}×{height}"))
+                    && (width == 8_000) != said.contains("16384"),
                 "{said}"
             );
         }

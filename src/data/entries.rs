@@ -10,7 +10,14 @@ use std::time::UNIX_EPOCH;
 use crate::error::{Error, Result};
 
 /// Folders that systems and file managers keep beside images, with copies or thumbnails of them.
-const JUNK: [&str; 6] = ["__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"];
+const JUNK: [&str; 6] = [
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+];
 
 /// One entry of a folder; links are followed.
 pub(super) struct Entry {
@@ -39,7 +46,9 @@ impl Entry {
         let what = match std::fs::metadata(&path) {
             _ if is_junk(&path) => What::Junk,
             Ok(facts) if facts.is_dir() => What::Folder,
-            Ok(facts) if facts.is_file() => What::File { stamp: stamp(&facts) },
+            Ok(facts) if facts.is_file() => What::File {
+                stamp: stamp(&facts),
+            },
             Ok(_) => What::Special,
             Err(e) => What::Unreadable(reason(&path, &e)),
         };
@@ -58,7 +67,10 @@ impl Entry {
 
 /// The last part of `path`.
 pub(super) fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The entries of `folder` by name.
@@ -90,15 +102,24 @@ pub(super) fn is_file(path: &Path) -> Result<bool> {
 fn look(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::metadata(path) {
         Ok(facts) => Ok(Some(facts)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+            Ok(None)
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => Ok(None),
-        Err(e) => Err(Error::Data(format!("{} {}", path.display(), reason(path, &e)))),
+        Err(e) => Err(Error::Data(format!(
+            "{} {}",
+            path.display(),
+            reason(path, &e)
+        ))),
     }
 }
 
 fn reason(path: &Path, error: &std::io::Error) -> String {
     match std::fs::read_link(path) {
-        Ok(target) => format!("is a link to {}, which cannot be reached ({error})", target.display()),
+        Ok(target) => format!(
+            "is a link to {}, which cannot be reached ({error})",
+            target.display()
+        ),
         Err(_) => format!("cannot be looked at ({error})"),
     }
 }
@@ -109,7 +130,10 @@ fn is_junk(path: &Path) -> bool {
 }
 
 fn stamp(facts: &Metadata) -> u64 {
-    let changed = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let changed = facts
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let nanoseconds = changed.map_or(0, |since| since.as_nanos() as u64);
     nanoseconds.rotate_left(20) ^ facts.len()
 }
@@ -138,8 +162,16 @@ mod tests {
             What::Special => "special".into(),
             What::Unreadable(why) => why.clone(),
         };
-        let words: Vec<(String, String)> = said.iter().map(|entry| (entry.name(), word(entry))).collect();
-        let plain = [(".c.png", "junk"), ("@eaDir", "junk"), ("a", "folder"), ("b.png", "file")];
+        let words: Vec<(String, String)> = said
+            .iter()
+            .map(|entry| (entry.name(), word(entry)))
+            .collect();
+        let plain = [
+            (".c.png", "junk"),
+            ("@eaDir", "junk"),
+            ("a", "folder"),
+            ("b.png", "file"),
+        ];
         for ((name, word), expected) in words.iter().zip(plain) {
             assert_eq!((name.as_str(), word.as_str()), expected);
         }
@@ -147,6 +179,9 @@ mod tests {
         assert!(words[5].1.contains("link to e"), "{words:?}");
         assert_eq!(words[6].1, "folder", "a link to a folder is one");
         assert!(is_folder(&dir.join("d")).is_err() && is_file(&dir.join("e")).is_err());
-        assert!(!is_folder(&dir.join("none")).expect("nothing is there") && is_folder(&dir.join("f")).expect("a link"));
+        assert!(
+            !is_folder(&dir.join("none")).expect("nothing is there")
+                && is_folder(&dir.join("f")).expect("a link")
+        );
     }
 }

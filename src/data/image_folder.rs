@@ -66,9 +66,15 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
 }
 
 /// The trees of the folders of the splits, the first of which is there.
-pub(super) fn scan_splits(root: &Path, folders: &[Option<PathBuf>; 3]) -> Result<[Option<Tree>; 3]> {
+pub(super) fn scan_splits(
+    root: &Path,
+    folders: &[Option<PathBuf>; 3],
+) -> Result<[Option<Tree>; 3]> {
     // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in silence.
-    for other in entries(root)?.iter().filter(|entry| entry.is_folder() && split_of(&entry.name()).is_none()) {
+    for other in entries(root)?
+        .iter()
+        .filter(|entry| entry.is_folder() && split_of(&entry.name()).is_none())
+    {
         if Tree::holds_images(&other.path)? {
             let train = folders[0].as_deref().map(name_of).unwrap_or_default();
             return Err(Error::Data(format!(
@@ -84,7 +90,11 @@ pub(super) fn scan_splits(root: &Path, folders: &[Option<PathBuf>; 3]) -> Result
         // What lies beside the splits is told with the first of them.
         let mut beside = Tree::new(root);
         beside.enter(root, None, &mut HashSet::new())?;
-        train.passed.beside = beside.files.iter().map(|image| name_of(&image.path)).collect();
+        train.passed.beside = beside
+            .files
+            .iter()
+            .map(|image| name_of(&image.path))
+            .collect();
         train.unreadable.append(&mut beside.unreadable);
     }
     Ok(with_shared_classes([train, val, test]))
@@ -99,13 +109,22 @@ fn with_shared_classes([train, mut val, mut test]: [Option<Tree>; 3]) -> [Option
 }
 
 /// The trees that lists make of the images beside them.
-fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) -> Result<[Option<Tree>; 3]> {
+fn listed(
+    root: &Path,
+    lists: &[Option<PathBuf>; 3],
+    notes: &mut Vec<String>,
+) -> Result<[Option<Tree>; 3]> {
     let folder = layout::listed_images(root)?;
     let mut all = Tree::new(&folder);
     all.enter(&folder, Some(0), &mut HashSet::new())?;
     let mut images: HashMap<String, Vec<usize>> = HashMap::new();
     for (i, image) in all.files.iter().enumerate() {
-        let below = image.path.strip_prefix(&folder).unwrap_or(&image.path).to_string_lossy().replace('\\', "/");
+        let below = image
+            .path
+            .strip_prefix(&folder)
+            .unwrap_or(&image.path)
+            .to_string_lossy()
+            .replace('\\', "/");
         let name = name_of(&image.path);
         if name != below {
             images.entry(name).or_default().push(i);
@@ -118,10 +137,17 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
         let Some(path) = path else { continue };
         let list = List::read(path)?;
         let mut tree = Tree::new(&folder);
-        let mut classes: Vec<String> = list.entries.iter().map(|(_, class)| class.clone()).collect();
+        let mut classes: Vec<String> = list
+            .entries
+            .iter()
+            .map(|(_, class)| class.clone())
+            .collect();
         classes.sort_unstable();
         classes.dedup();
-        let numbers: HashMap<&str, u32> = (0..).zip(&classes).map(|(i, class)| (class.as_str(), i)).collect();
+        let numbers: HashMap<&str, u32> = (0..)
+            .zip(&classes)
+            .map(|(i, class)| (class.as_str(), i))
+            .collect();
         let mut missing = 0;
         for (name, class) in &list.entries {
             let i = match images.get(name.trim_start_matches("./")).map(Vec::as_slice) {
@@ -142,16 +168,30 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
             };
             if let Some(before) = owner[i].replace(split) {
                 let image = all.files[i].path.display();
-                let other =
-                    if before == split { "twice".into() } else { format!("in the list of {} too", SPLITS[before]) };
-                return Err(Error::Data(format!("{}: {image} is listed {other}; list it once", path.display())));
+                let other = if before == split {
+                    "twice".into()
+                } else {
+                    format!("in the list of {} too", SPLITS[before])
+                };
+                return Err(Error::Data(format!(
+                    "{}: {image} is listed {other}; list it once",
+                    path.display()
+                )));
             }
             let image = &all.files[i];
-            tree.files.push(Image { path: image.path.clone(), class: numbers[class.as_str()], stamp: image.stamp });
+            tree.files.push(Image {
+                path: image.path.clone(),
+                class: numbers[class.as_str()],
+                stamp: image.stamp,
+            });
         }
         if missing > 0 {
             let listed = list.entries.len();
-            notes.push(format!("{} of the {listed} images of {} are here", listed - missing, path.display()));
+            notes.push(format!(
+                "{} of the {listed} images of {} are here",
+                listed - missing,
+                path.display()
+            ));
         }
         tree.classes = classes;
         if tree.files.is_empty() {
@@ -167,9 +207,14 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
     }
     let unlisted = owner.iter().filter(|split| split.is_none()).count();
     if unlisted > 0 {
-        let first = owner.iter().position(Option::is_none).expect("one is not listed");
+        let first = owner
+            .iter()
+            .position(Option::is_none)
+            .expect("one is not listed");
         let image = all.files[first].path.display();
-        notes.push(format!("{unlisted} images are in no list and are not read, as {image}"));
+        notes.push(format!(
+            "{unlisted} images are in no list and are not read, as {image}"
+        ));
     }
     if let Some(train) = &mut trees[0] {
         train.unreadable = all.unreadable;
@@ -179,10 +224,18 @@ fn listed(root: &Path, lists: &[Option<PathBuf>; 3], notes: &mut Vec<String>) ->
 }
 
 /// Reads the images of the trees; that of train must be there.
-pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], reading: &Reading) -> Result<Splits> {
+pub(super) fn read_splits(
+    kind: Kind,
+    dir: &Path,
+    trees: [Option<Tree>; 3],
+    reading: &Reading,
+) -> Result<Splits> {
     let name = match kind {
         Kind::MiniImageNet => Some("mini-imagenet".to_string()),
-        _ => dir.canonicalize().ok().and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())),
+        _ => dir
+            .canonicalize()
+            .ok()
+            .and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())),
     };
     let name = name.as_deref().unwrap_or("folder");
     let alone = trees.iter().flatten().count() == 1 && kind == Kind::Folder;
@@ -199,7 +252,11 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
             return Err(tree.nothing());
         }
     }
-    let sources: Vec<&dyn Source> = trees.iter().flatten().map(|tree| tree as &dyn Source).collect();
+    let sources: Vec<&dyn Source> = trees
+        .iter()
+        .flatten()
+        .map(|tree| tree as &dyn Source)
+        .collect();
     let mut reader = Reader::new(&sources, reading)?;
     let mut sets = Vec::new();
     for (tree, split) in trees.iter().zip(SPLITS) {
@@ -207,14 +264,25 @@ pub(super) fn read_splits(kind: Kind, dir: &Path, trees: [Option<Tree>; 3], read
             sets.push(None);
             continue;
         };
-        let name = if alone { name.into() } else { format!("{name} {split}") };
+        let name = if alone {
+            name.into()
+        } else {
+            format!("{name} {split}")
+        };
         sets.push(Some(reader.read(tree, name, tree.classes.clone())?));
     }
     let [train, val, test] = <[_; 3]>::try_from(sets).expect("three splits go in");
     let train = train.expect("every caller has a training split");
     skipped.extend(reader.skipped);
     notes.extend(reader.notes);
-    Ok(Splits { kind, train, val, test, skipped, notes })
+    Ok(Splits {
+        kind,
+        train,
+        val,
+        test,
+        skipped,
+        notes,
+    })
 }
 
 impl Source for Tree {
@@ -282,7 +350,9 @@ impl Tree {
                 tree.passed.empty.push(folder.name());
             }
         }
-        if let (true, Some(class), Some(file)) = (flat > 0, tree.classes.first(), tree.files.first()) {
+        if let (true, Some(class), Some(file)) =
+            (flat > 0, tree.classes.first(), tree.files.first())
+        {
             let root = root.display();
             return Err(Error::Data(format!(
                 "{} lies beside folders of images ({class}); move it into one of them, or the folders out of {root}",
@@ -290,7 +360,10 @@ impl Tree {
             )));
         }
         if flat > 0 {
-            tree.classes.push(root.file_name().map_or("all".into(), |name| name.to_string_lossy().into_owned()));
+            tree.classes.push(
+                root.file_name()
+                    .map_or("all".into(), |name| name.to_string_lossy().into_owned()),
+            );
         }
         if tree.files.is_empty() && tree.unreadable.is_empty() {
             return Err(tree.nothing());
@@ -302,7 +375,9 @@ impl Tree {
     /// Spreads each class evenly over the whole: image i of n comes at (i + ½) / n.
     fn take_turns(&mut self) {
         let mut counts = vec![0u64; self.classes.len()];
-        self.files.iter().for_each(|image| counts[image.class as usize] += 1);
+        self.files
+            .iter()
+            .for_each(|image| counts[image.class as usize] += 1);
         let mut ranks = vec![0u64; self.classes.len()];
         let mut places = Vec::with_capacity(self.files.len());
         for image in self.files.drain(..) {
@@ -316,7 +391,12 @@ impl Tree {
     }
 
     /// Takes the images of `folder`; with a class, those of the folders inside it too.
-    fn enter(&mut self, folder: &Path, class: Option<u32>, seen: &mut HashSet<PathBuf>) -> Result<()> {
+    fn enter(
+        &mut self,
+        folder: &Path,
+        class: Option<u32>,
+        seen: &mut HashSet<PathBuf>,
+    ) -> Result<()> {
         if !seen.insert(folder.canonicalize().map_err(Error::io(folder))?) {
             let path = folder.display();
             return Err(Error::Data(format!(
@@ -326,7 +406,8 @@ impl Tree {
         let listed = match entries(folder) {
             Ok(listed) => listed,
             Err(Error::Io { path, source }) => {
-                self.unreadable.push((path, format!("cannot be listed ({source})")));
+                self.unreadable
+                    .push((path, format!("cannot be listed ({source})")));
                 return Ok(());
             }
             Err(other) => return Err(other),
@@ -336,7 +417,11 @@ impl Tree {
                 What::Folder => {}
                 What::File { stamp } if is_picture(&entry.path) => {
                     let (path, class) = (entry.path.clone(), class.unwrap_or(0));
-                    self.files.push(Image { path, class, stamp: *stamp });
+                    self.files.push(Image {
+                        path,
+                        class,
+                        stamp: *stamp,
+                    });
                 }
                 What::File { .. } => {
                     self.passed.file(&entry.path);
@@ -356,7 +441,10 @@ impl Tree {
     }
 
     fn nothing(&self) -> Error {
-        let other = self.other.iter().map(|path| format!(" (there are others, as {})", path.display()));
+        let other = self
+            .other
+            .iter()
+            .map(|path| format!(" (there are others, as {})", path.display()));
         Error::Data(format!(
             "{}: no images here or in folders below; files that end in .{} are looked for{}",
             self.root.display(),
@@ -367,9 +455,14 @@ impl Tree {
 
     /// Counts classes as `train` does where it has them all.
     fn share_classes(&mut self, train: &[String]) {
-        let places = self.classes.iter().map(|class| train.iter().position(|c| c == class));
+        let places = self
+            .classes
+            .iter()
+            .map(|class| train.iter().position(|c| c == class));
         if let Some(places) = places.collect::<Option<Vec<usize>>>() {
-            self.files.iter_mut().for_each(|image| image.class = places[image.class as usize] as u32);
+            self.files
+                .iter_mut()
+                .for_each(|image| image.class = places[image.class as usize] as u32);
             self.classes = train.into();
         }
     }
@@ -377,7 +470,11 @@ impl Tree {
 
 /// An error if the folder of a class holds splits of its own: its test images would be trained on.
 fn no_splits_in(class: &Path) -> Result<()> {
-    let folders: Vec<String> = entries(class)?.iter().filter(|entry| entry.is_folder()).map(Entry::name).collect();
+    let folders: Vec<String> = entries(class)?
+        .iter()
+        .filter(|entry| entry.is_folder())
+        .map(Entry::name)
+        .collect();
     let splits: Vec<usize> = folders.iter().filter_map(|name| split_of(name)).collect();
     if splits.contains(&0) && splits.iter().any(|&split| split > 0) {
         let (class, name) = (class.display(), name_of(class));

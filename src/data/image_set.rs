@@ -42,7 +42,12 @@ impl ImageSet {
         classes: Vec<String>,
     ) -> ImageSet {
         let expected = labels.len() * height * width * 3;
-        assert_eq!(images.len(), expected, "{} images of {height} x {width}", labels.len());
+        assert_eq!(
+            images.len(),
+            expected,
+            "{} images of {height} x {width}",
+            labels.len()
+        );
         let store = Store::in_memory(images, height * width * 3);
         ImageSet::from_store(name.into(), [height, width], store, labels, classes)
     }
@@ -56,7 +61,15 @@ impl ImageSet {
         classes: Vec<String>,
     ) -> ImageSet {
         let places = (0..labels.len() as u32).collect();
-        ImageSet { name, height, width, labels, classes, store: Arc::new(store), places }
+        ImageSet {
+            name,
+            height,
+            width,
+            labels,
+            classes,
+            store: Arc::new(store),
+            places,
+        }
     }
 
     /// Number of images.
@@ -103,7 +116,9 @@ impl ImageSet {
     /// Images of each class.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
+        self.labels
+            .iter()
+            .for_each(|&label| counts[label as usize] += 1);
         counts
     }
 
@@ -124,13 +139,20 @@ impl ImageSet {
     /// # Errors
     /// Those of [`ImageSet::image`].
     pub fn moments(&self) -> Result<[[f64; 2]; 3]> {
-        let sums = (0..self.len()).into_par_iter().map(|i| Ok(sums(&self.image(i)?)));
+        let sums = (0..self.len())
+            .into_par_iter()
+            .map(|i| Ok(sums(&self.image(i)?)));
         let zero = || [[0u64; 2]; 3];
-        let sums = sums.try_reduce(zero, |a, b| Ok([0, 1, 2].map(|c| [a[c][0] + b[c][0], a[c][1] + b[c][1]])))?;
+        let sums = sums.try_reduce(zero, |a, b| {
+            Ok([0, 1, 2].map(|c| [a[c][0] + b[c][0], a[c][1] + b[c][1]]))
+        })?;
         let n = (self.len() * self.height * self.width) as f64;
         Ok(sums.map(|[sum, squares]| {
             let mean = sum as f64 / n;
-            [mean / 255.0, (squares as f64 / n - mean * mean).max(0.0).sqrt() / 255.0]
+            [
+                mean / 255.0,
+                (squares as f64 / n - mean * mean).max(0.0).sqrt() / 255.0,
+            ]
         }))
     }
 
@@ -153,13 +175,18 @@ impl ImageSet {
         for i in 0..self.len() {
             hasher.update(&self.image(i)?);
         }
-        Ok(hasher.update(bytemuck::cast_slice(&self.labels)).finalize().to_string())
+        Ok(hasher
+            .update(bytemuck::cast_slice(&self.labels))
+            .finalize()
+            .to_string())
     }
 
     /// How many images are equal, pixel by pixel, to one of `other`.
     pub fn shared_with(&self, other: &ImageSet) -> usize {
         let there: HashSet<&[u8]> = other.digests().collect();
-        self.digests().filter(|digest| there.contains(digest)).count()
+        self.digests()
+            .filter(|digest| there.contains(digest))
+            .count()
     }
 
     /// How many images are equal, pixel by pixel, to an earlier one of the set.
@@ -169,7 +196,9 @@ impl ImageSet {
     }
 
     fn digests(&self) -> impl Iterator<Item = &[u8]> {
-        self.places.iter().map(|&place| &self.store.digests[place as usize][..])
+        self.places
+            .iter()
+            .map(|&place| &self.store.digests[place as usize][..])
     }
 }
 
@@ -223,7 +252,8 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
         && (0.0..1.0).contains(&share)
     {
         if set.len() < 2 {
-            let what = "there is but one; add images, or put some to be held out into a folder `test`";
+            let what =
+                "there is but one; add images, or put some to be held out into a folder `test`";
             return Err(wrong(what.into()));
         }
         let quota = ((share * set.len() as f64).round() as usize).clamp(1, set.len() - 1);
@@ -232,23 +262,38 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
     let mut quotas = Vec::new();
     for (class, &count) in set.classes.iter().zip(&counts) {
         let quota = match held {
-            Held::Share(share) if !(0.0..1.0).contains(&share) => return Err(wrong("a share lies in 0..1".into())),
-            Held::Share(share) => ((share * count as f64).round() as usize).max(usize::from(count > 1)),
+            Held::Share(share) if !(0.0..1.0).contains(&share) => {
+                return Err(wrong("a share lies in 0..1".into()));
+            }
+            Held::Share(share) => {
+                ((share * count as f64).round() as usize).max(usize::from(count > 1))
+            }
             Held::PerClass(quota) => quota,
         };
         if quota >= count && count > 0 {
-            return Err(wrong(format!("class {class} has {count} images, and must keep one")));
+            return Err(wrong(format!(
+                "class {class} has {count} images, and must keep one"
+            )));
         }
         quotas.push(quota);
     }
-    if quotas.iter().zip(&counts).all(|(quota, count)| *quota.min(count) == 0) {
+    if quotas
+        .iter()
+        .zip(&counts)
+        .all(|(quota, count)| *quota.min(count) == 0)
+    {
         return Err(wrong("that is nothing".into()));
     }
     Ok(divided(set, &quotas, &counts, &|i| set.labels[i] as usize))
 }
 
 /// Sets `quotas[g]` of the `counts[g]` images of each group aside.
-fn divided(set: &ImageSet, quotas: &[usize], counts: &[usize], group: &dyn Fn(usize) -> usize) -> [ImageSet; 2] {
+fn divided(
+    set: &ImageSet,
+    quotas: &[usize],
+    counts: &[usize],
+    group: &dyn Fn(usize) -> usize,
+) -> [ImageSet; 2] {
     let mut seen: HashMap<usize, usize> = HashMap::new();
     let (aside, kept): (Vec<usize>, Vec<usize>) = (0..set.len()).partition(|&i| {
         let group = group(i);
@@ -260,7 +305,10 @@ fn divided(set: &ImageSet, quotas: &[usize], counts: &[usize], group: &dyn Fn(us
         *rank += 1;
         chosen
     });
-    let held_out = ImageSet { name: format!("{} held out", set.name), ..set.select(&aside) };
+    let held_out = ImageSet {
+        name: format!("{} held out", set.name),
+        ..set.select(&aside)
+    };
     [set.select(&kept), held_out]
 }
 
@@ -271,16 +319,21 @@ mod tests {
     /// `counts[c]` pictures of class c, 1×2, interleaved, each with its number in its first byte.
     fn set(counts: &[usize]) -> ImageSet {
         let longest = counts.iter().copied().max().unwrap_or(0);
-        let turns = (0..longest).flat_map(|turn| (0..counts.len()).filter(move |&c| counts[c] > turn));
+        let turns =
+            (0..longest).flat_map(|turn| (0..counts.len()).filter(move |&c| counts[c] > turn));
         let labels: Vec<u32> = turns.map(|c| c as u32).collect();
-        let images = (0..labels.len()).flat_map(|i| [i as u8, 0, 255, 51, 0, 255]).collect();
+        let images = (0..labels.len())
+            .flat_map(|i| [i as u8, 0, 255, 51, 0, 255])
+            .collect();
         let classes = (0..counts.len()).map(|c| format!("class {c}")).collect();
         ImageSet::from_pixels("test", [1, 2], images, labels, classes)
     }
 
     /// The first byte of every image.
     fn firsts(set: &ImageSet) -> Vec<u8> {
-        (0..set.len()).map(|i| set.image(i).expect("in memory")[0]).collect()
+        (0..set.len())
+            .map(|i| set.image(i).expect("in memory")[0])
+            .collect()
     }
 
     #[test]
@@ -291,32 +344,55 @@ mod tests {
             assert_eq!((kept.len(), aside.len()), (classes - expected, expected));
             assert_eq!(aside.shared_with(&kept), 0, "no image is in both");
         }
-        let said = hold_out(&set(&[1]), Held::Share(0.1)).expect_err("refused").to_string();
-        assert!(said.contains("10 % of the images") && said.contains("there is but one"), "{said}");
+        let said = hold_out(&set(&[1]), Held::Share(0.1))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            said.contains("10 % of the images") && said.contains("there is but one"),
+            "{said}"
+        );
     }
 
     #[test]
     fn equal_images_are_counted() {
         let set = set(&[5, 5]);
         let twice = set.select(&[0, 1, 1, 2, 0]);
-        assert_eq!((set.repeats(), twice.repeats(), twice.shared_with(&set)), (0, 2, 5));
+        assert_eq!(
+            (set.repeats(), twice.repeats(), twice.shared_with(&set)),
+            (0, 2, 5)
+        );
         assert_eq!(set.select(&[3, 4]).shared_with(&set.select(&[0, 4])), 1);
-        assert_eq!(set.select(&[0, 1]).checksum(), set.select(&[0, 1]).checksum());
-        assert_ne!(set.select(&[0, 1]).checksum(), set.select(&[1, 0]).checksum());
+        assert_eq!(
+            set.select(&[0, 1]).checksum(),
+            set.select(&[0, 1]).checksum()
+        );
+        assert_ne!(
+            set.select(&[0, 1]).checksum(),
+            set.select(&[1, 0]).checksum()
+        );
     }
 
     #[test]
     fn a_hold_out_divides_every_class_evenly() {
         let set = set(&[10, 4, 7]);
-        for (held, expected) in
-            [(Held::PerClass(3), [3, 3, 3]), (Held::Share(0.3), [3, 1, 2]), (Held::Share(0.01), [1, 1, 1])]
-        {
+        for (held, expected) in [
+            (Held::PerClass(3), [3, 3, 3]),
+            (Held::Share(0.3), [3, 1, 2]),
+            (Held::Share(0.01), [1, 1, 1]),
+        ] {
             let [kept, aside] = hold_out(&set, held).expect("it can be held out");
             assert_eq!(aside.counts(), expected, "{held:?}");
             let mut all = [firsts(&kept), firsts(&aside)].concat();
             all.sort_unstable();
-            assert_eq!(all, (0..21).collect::<Vec<u8>>(), "every image is in one of the two");
-            assert_eq!(hold_out(&set, held).expect("again").map(|set| firsts(&set)), [firsts(&kept), firsts(&aside)]);
+            assert_eq!(
+                all,
+                (0..21).collect::<Vec<u8>>(),
+                "every image is in one of the two"
+            );
+            assert_eq!(
+                hold_out(&set, held).expect("again").map(|set| firsts(&set)),
+                [firsts(&kept), firsts(&aside)]
+            );
         }
     }
 
@@ -329,7 +405,9 @@ mod tests {
             (Held::Share(1.0), "0..1"),
             (Held::Share(f64::NAN), "0..1"),
         ] {
-            let said = hold_out(&set(&[10, 4]), held).expect_err("refused").to_string();
+            let said = hold_out(&set(&[10, 4]), held)
+                .expect_err("refused")
+                .to_string();
             assert!(said.contains(word), "{held:?}: {said}");
         }
     }
@@ -341,10 +419,14 @@ mod tests {
         assert_eq!((green, blue), ([0.0, 0.0], [1.0, 0.0]));
         // Red is 0, 51, 1, 51.
         assert!(
-            (red[0] - 103.0 / 4.0 / 255.0).abs() < 1e-12 && (red[1] - 25.252_475_1 / 255.0).abs() < 1e-9,
+            (red[0] - 103.0 / 4.0 / 255.0).abs() < 1e-12
+                && (red[1] - 25.252_475_1 / 255.0).abs() < 1e-9,
             "{red:?}"
         );
-        assert_eq!(set.floats(&[0]).expect("in memory"), [-1.0, -1.0, 1.0, float(51), -1.0, 1.0]);
+        assert_eq!(
+            set.floats(&[0]).expect("in memory"),
+            [-1.0, -1.0, 1.0, float(51), -1.0, 1.0]
+        );
         assert_eq!(set.counts(), [2]);
     }
 }

@@ -46,14 +46,18 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         if matches!(code, 0x01 | 0xD0..=0xD8) {
             continue;
         }
-        let Some(segment) = segment(bytes, at) else { break };
+        let Some(segment) = segment(bytes, at) else {
+            break;
+        };
         at += 2 + segment.len();
         let read = match code {
             0xC4 => frame.read_tables(segment),
             0xC0..=0xC2 => frame.read_header(segment, code == 0xC2),
             // Other processes, and a height that comes later.
             0xC3 | 0xC5..=0xCF | 0xDC => return has_end(bytes, at),
-            0xDD => segment.first_chunk().map(|bytes| frame.restart = usize::from(u16::from_be_bytes(*bytes))),
+            0xDD => segment
+                .first_chunk()
+                .map(|bytes| frame.restart = usize::from(u16::from_be_bytes(*bytes))),
             0xDA => match frame.scan(segment, &bytes[at..])? {
                 Some(length) => {
                     at += length;
@@ -73,7 +77,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
 
 /// An error if there is no end marker from `at` on.
 fn has_end(bytes: &[u8], at: usize) -> Result<(), String> {
-    if bytes.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xFF, 0xD9])) {
+    if bytes
+        .get(at..)
+        .is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xFF, 0xD9]))
+    {
         return Ok(());
     }
     Err("is cut off (a JPEG without its end marker)".into())
@@ -102,8 +109,14 @@ impl Frame {
         while let Some((&[which, ref counts @ ..], rest)) = segment.split_first_chunk::<17>() {
             let total = counts.iter().map(|&count| usize::from(count)).sum();
             let values = rest.get(..total)?.to_vec();
-            let table = self.tables.get_mut(usize::from(which >> 4))?.get_mut(usize::from(which & 15))?;
-            *table = Table { counts: *counts, values };
+            let table = self
+                .tables
+                .get_mut(usize::from(which >> 4))?
+                .get_mut(usize::from(which & 15))?;
+            *table = Table {
+                counts: *counts,
+                values,
+            };
             segment = &rest[total..];
         }
         Some(())
@@ -118,34 +131,57 @@ impl Frame {
             sampling: [usize::from(bytes[1] >> 4), usize::from(bytes[1] & 15)],
             missing: [None; 64],
         };
-        self.components = rest.chunks_exact(3).take(usize::from(count)).map(component).collect();
-        let sane = self.components.iter().all(|c| c.sampling.iter().all(|s| (1..=4).contains(s)));
+        self.components = rest
+            .chunks_exact(3)
+            .take(usize::from(count))
+            .map(component)
+            .collect();
+        let sane = self
+            .components
+            .iter()
+            .all(|c| c.sampling.iter().all(|s| (1..=4).contains(s)));
         (sane && !self.components.is_empty() && !self.size.contains(&0)).then_some(())
     }
 
     /// Walks a scan whose data are at the beginning of `data`: their length, or `None` if its header makes no sense.
     fn scan(&mut self, header: &[u8], data: &[u8]) -> Result<Option<usize>, String> {
-        let Some(scan) = self.scan_header(header) else { return Ok(None) };
+        let Some(scan) = self.scan_header(header) else {
+            return Ok(None);
+        };
         if self.progressive {
             return Ok(Some(0));
         }
         let [height, width] = self.size;
-        let most = |i: usize| self.components.iter().map(|c| c.sampling[i]).max().unwrap_or(1);
+        let most = |i: usize| {
+            self.components
+                .iter()
+                .map(|c| c.sampling[i])
+                .max()
+                .unwrap_or(1)
+        };
         let [across, down] = [most(0), most(1)];
         let mcus = if let [(c, _)] = scan[..] {
             // The blocks of one component alone, without those that only fill up an MCU.
             let [own_across, own_down] = self.components[c].sampling;
-            let blocks = |length: usize, own: usize, most: usize| (length * own).div_ceil(most).div_ceil(8);
+            let blocks =
+                |length: usize, own: usize, most: usize| (length * own).div_ceil(most).div_ceil(8);
             blocks(width, own_across, across) * blocks(height, own_down, down)
         } else {
             width.div_ceil(8 * across) * height.div_ceil(8 * down)
         };
-        let mut bits = Bits { data, at: 0, value: 0, count: 0 };
+        let mut bits = Bits {
+            data,
+            at: 0,
+            value: 0,
+            count: 0,
+        };
         for mcu in 0..mcus {
             let walked = self.walk(&scan, mcu, &mut bits);
             if walked.is_none() {
                 let percent = 100 * mcu / mcus;
-                return Err(format!("is damaged: its data end or break off after {percent} % of the image"));
+                return Err(format!(
+                    "is damaged: its data end or break off after {percent} % of the image"
+                ));
             }
         }
         Ok(Some(bits.at))
@@ -158,11 +194,24 @@ impl Frame {
         let &[first, end, precision] = last.first_chunk()?;
         let mut scan = Vec::new();
         for pair in selectors.chunks_exact(2) {
-            let c = self.components.iter().position(|component| component.id == pair[0])?;
-            let range = if self.progressive { usize::from(first)..=usize::from(end) } else { 0..=63 };
+            let c = self
+                .components
+                .iter()
+                .position(|component| component.id == pair[0])?;
+            let range = if self.progressive {
+                usize::from(first)..=usize::from(end)
+            } else {
+                0..=63
+            };
             let left = if self.progressive { precision & 15 } else { 0 };
             self.components[c].missing.get_mut(range)?.fill(Some(left));
-            scan.push((c, [usize::from(pair[1] >> 4).min(3), usize::from(pair[1] & 15).min(3)]));
+            scan.push((
+                c,
+                [
+                    usize::from(pair[1] >> 4).min(3),
+                    usize::from(pair[1] & 15).min(3),
+                ],
+            ));
         }
         (!scan.is_empty()).then_some(scan)
     }
@@ -197,7 +246,11 @@ impl Frame {
 
     /// An error if a coefficient was not brought, or not to its last bit.
     fn is_whole(&self) -> Result<(), String> {
-        if self.components.iter().all(|c| c.missing.iter().all(|missing| *missing == Some(0))) {
+        if self
+            .components
+            .iter()
+            .all(|c| c.missing.iter().all(|missing| *missing == Some(0)))
+        {
             return Ok(());
         }
         Err("is damaged: some of its scans are missing".into())

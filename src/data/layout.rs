@@ -11,10 +11,15 @@ use crate::error::{Error, Result};
 /// The splits, in the order in which all code has them.
 pub(super) const SPLITS: [&str; 3] = ["train", "val", "test"];
 /// What people call each of them, small letters.
-const NAMES: [&[&str]; 3] =
-    [&["train", "training", "trn"], &["val", "valid", "validation", "dev"], &["test", "testing", "tst", "eval"]];
+const NAMES: [&[&str]; 3] = [
+    &["train", "training", "trn"],
+    &["val", "valid", "validation", "dev"],
+    &["test", "testing", "tst", "eval"],
+];
 /// Words beside the name of a split that change nothing: `train_images`, `val2017`, `TestSet`.
-const FILLERS: [&str; 9] = ["images", "image", "imgs", "img", "data", "dataset", "set", "split", "pictures"];
+const FILLERS: [&str; 9] = [
+    "images", "image", "imgs", "img", "data", "dataset", "set", "split", "pictures",
+];
 /// Folders inside one another that are entered.
 const DEEPEST: usize = 8;
 
@@ -31,10 +36,17 @@ pub(super) enum Layout {
 /// The split that a folder of that name holds, an index into [`SPLITS`].
 pub(super) fn split_of(name: &str) -> Option<usize> {
     let words = words(name);
-    let mut left: Vec<&str> = words.iter().map(String::as_str).filter(|word| !FILLERS.contains(word)).collect();
+    let mut left: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !FILLERS.contains(word))
+        .collect();
     left.dedup();
     let [word] = left[..] else { return None };
-    let word = FILLERS.iter().find_map(|filler| word.strip_suffix(filler).filter(|w| !w.is_empty())).unwrap_or(word);
+    let word = FILLERS
+        .iter()
+        .find_map(|filler| word.strip_suffix(filler).filter(|w| !w.is_empty()))
+        .unwrap_or(word);
     NAMES.iter().position(|names| names.contains(&word))
 }
 
@@ -47,7 +59,10 @@ fn words(name: &str) -> Vec<String> {
             words.push(String::new());
         }
         if letter.is_alphabetic() {
-            words.last_mut().expect("it begins with one").extend(letter.to_lowercase());
+            words
+                .last_mut()
+                .expect("it begins with one")
+                .extend(letter.to_lowercase());
         }
         small = letter.is_lowercase();
     }
@@ -68,7 +83,8 @@ pub(super) fn enter(dir: &Path) -> Result<(PathBuf, Option<String>)> {
             None => break,
         }
     }
-    let note = (root != dir).then(|| format!("read from {}, the only folder there", root.display()));
+    let note =
+        (root != dir).then(|| format!("read from {}, the only folder there", root.display()));
     Ok((root, note))
 }
 
@@ -79,10 +95,17 @@ fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
     }
     let all = entries(root)?;
     let folders: Vec<&Entry> = all.iter().filter(|entry| entry.is_folder()).collect();
-    let [inner] = folders[..] else { return Ok(None) };
-    let has_image = |all: &[Entry]| all.iter().any(|entry| super::decode::is_picture(&entry.path));
+    let [inner] = folders[..] else {
+        return Ok(None);
+    };
+    let has_image = |all: &[Entry]| {
+        all.iter()
+            .any(|entry| super::decode::is_picture(&entry.path))
+    };
     // Of what cannot be looked at, scanning speaks.
-    let unreadable = all.iter().any(|entry| matches!(entry.what, What::Unreadable(_)));
+    let unreadable = all
+        .iter()
+        .any(|entry| matches!(entry.what, What::Unreadable(_)));
     if split_of(&inner.name()).is_some() || has_image(&all) || unreadable {
         return Ok(None);
     }
@@ -104,7 +127,10 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
             continue;
         };
         if let Some(first) = splits[split].replace(entry.path) {
-            let (first, second) = (first.display(), splits[split].as_ref().expect("just put").display());
+            let (first, second) = (
+                first.display(),
+                splits[split].as_ref().expect("just put").display(),
+            );
             return Err(Error::Data(format!(
                 "{first} and {second} are both called as the split {}; rename one or move it away",
                 SPLITS[split]
@@ -130,18 +156,32 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
                 split.display()
             )));
         }
-        notes.push(format!("{} is taken as a class, not as a split: there is no folder `train`", name_of(split)));
+        notes.push(format!(
+            "{} is taken as a class, not as a split: there is no folder `train`",
+            name_of(split)
+        ));
     }
     if has_lists(root)? {
-        let lists = [split_list(root, 0)?, split_list(root, 1)?, split_list(root, 2)?];
+        let lists = [
+            split_list(root, 0)?,
+            split_list(root, 1)?,
+            split_list(root, 2)?,
+        ];
         // A list of something else, beside folders of classes.
-        let foreign = lists.iter().flatten().find_map(|list| Some((list, List::read(list).err()?)));
+        let foreign = lists
+            .iter()
+            .flatten()
+            .find_map(|list| Some((list, List::read(list).err()?)));
         match foreign {
             Some((list, error)) if others.len() < 2 => {
                 let list = list.display();
-                return Err(Error::Data(format!("{error}; if that is no list of the images, move {list} away")));
+                return Err(Error::Data(format!(
+                    "{error}; if that is no list of the images, move {list} away"
+                )));
             }
-            Some((_, error)) => notes.push(format!("a list beside the images is not used: {error}")),
+            Some((_, error)) => {
+                notes.push(format!("a list beside the images is not used: {error}"))
+            }
             None => return Ok((Layout::Lists(lists), notes)),
         }
     }
@@ -179,9 +219,17 @@ mod tests {
 
     #[test]
     fn splits_are_known_by_many_names() {
-        for name in
-            ["train", "Train", "TRAINING", "train2017", "train_images", "images-train", "TrainSet", "trn", "trainset"]
-        {
+        for name in [
+            "train",
+            "Train",
+            "TRAINING",
+            "train2017",
+            "train_images",
+            "images-train",
+            "TrainSet",
+            "trn",
+            "trainset",
+        ] {
             assert_eq!(split_of(name), Some(0), "{name}");
         }
         for name in ["val", "Valid", "validation", "val2017", "dev", "ValImages"] {
@@ -190,7 +238,18 @@ mod tests {
         for name in ["test", "Testing", "TEST", "test-data", "test_set"] {
             assert_eq!(split_of(name), Some(2), "{name}");
         }
-        for name in ["cat", "trains", "train station", "attest", "testament", "value", "images", "", "2017", "set"] {
+        for name in [
+            "cat",
+            "trains",
+            "train station",
+            "attest",
+            "testament",
+            "value",
+            "images",
+            "",
+            "2017",
+            "set",
+        ] {
             assert_eq!(split_of(name), None, "{name}");
         }
     }

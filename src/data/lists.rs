@@ -7,10 +7,27 @@ use super::entries::is_file;
 use crate::error::{Error, Result};
 
 /// What the column of file names may be called, small letters.
-const FILES: [&str; 9] =
-    ["filename", "file_name", "file", "image", "image_name", "image_id", "path", "filepath", "name"];
+const FILES: [&str; 9] = [
+    "filename",
+    "file_name",
+    "file",
+    "image",
+    "image_name",
+    "image_id",
+    "path",
+    "filepath",
+    "name",
+];
 /// What the column of classes may be called.
-const CLASSES: [&str; 7] = ["label", "labels", "class", "class_name", "classname", "category", "target"];
+const CLASSES: [&str; 7] = [
+    "label",
+    "labels",
+    "class",
+    "class_name",
+    "classname",
+    "category",
+    "target",
+];
 
 /// A list of images.
 #[derive(Debug)]
@@ -22,7 +39,10 @@ pub(super) struct List {
 impl List {
     /// Class by file name.
     pub fn by_name(&self) -> HashMap<&str, &str> {
-        self.entries.iter().map(|(name, class)| (name.as_str(), class.as_str())).collect()
+        self.entries
+            .iter()
+            .map(|(name, class)| (name.as_str(), class.as_str()))
+            .collect()
     }
 
     /// Reads the list at `path`: two columns, `filename,label`, or more with a header that names those two.
@@ -32,9 +52,13 @@ impl List {
     pub fn read(path: &Path) -> Result<List> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-        let wrong = |line: u64, what: &str| Error::Data(format!("{}: line {line}: {what}", path.display()));
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
+        let wrong =
+            |line: u64, what: &str| Error::Data(format!("{}: line {line}: {what}", path.display()));
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text);
         let mut columns = None;
         let mut entries = Vec::new();
         let mut record = csv::StringRecord::new();
@@ -43,14 +67,23 @@ impl List {
             match reader.read_record(&mut record) {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(_) => return Err(wrong(line, "is no text in UTF-8; a list has `filename,label` on each line")),
+                Err(_) => {
+                    return Err(wrong(
+                        line,
+                        "is no text in UTF-8; a list has `filename,label` on each line",
+                    ));
+                }
             }
             let line = record.position().map_or(line, csv::Position::line);
             let [file, class] = match columns {
                 Some(columns) => columns,
                 None => {
                     let header = header(&record);
-                    let plain = if record.len() == 2 { Some([0, 1]) } else { None };
+                    let plain = if record.len() == 2 {
+                        Some([0, 1])
+                    } else {
+                        None
+                    };
                     let Some(found) = header.or(plain) else {
                         return Err(wrong(line, &unlike(&record)));
                     };
@@ -74,12 +107,22 @@ impl List {
 
 /// The columns of file names and classes, if `record` is a header.
 fn header(record: &csv::StringRecord) -> Option<[usize; 2]> {
-    let find = |names: &[&str]| record.iter().position(|field| names.contains(&field.to_lowercase().as_str()));
+    let find = |names: &[&str]| {
+        record
+            .iter()
+            .position(|field| names.contains(&field.to_lowercase().as_str()))
+    };
     Some([find(&FILES)?, find(&CLASSES)?])
 }
 
 fn unlike(record: &csv::StringRecord) -> String {
-    let shown: String = record.iter().collect::<Vec<_>>().join(",").chars().take(60).collect();
+    let shown: String = record
+        .iter()
+        .collect::<Vec<_>>()
+        .join(",")
+        .chars()
+        .take(60)
+        .collect();
     format!("`{shown}` is not `filename,label`, and no header names these two columns")
 }
 
@@ -88,7 +131,10 @@ fn unlike(record: &csv::StringRecord) -> String {
 /// # Errors
 /// [`Error::Data`] if something of that name is there that cannot be looked at.
 pub(super) fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
-    for path in [dir.join("splits").join(format!("{name}.csv")), dir.join(format!("{name}.csv"))] {
+    for path in [
+        dir.join("splits").join(format!("{name}.csv")),
+        dir.join(format!("{name}.csv")),
+    ] {
         if is_file(&path)? {
             return Ok(Some(path));
         }
@@ -108,7 +154,10 @@ mod tests {
 
     #[test]
     fn lists_are_read_as_programs_write_them() {
-        let expected = vec![("a.png".to_string(), "cat".to_string()), ("b c.png".into(), "dog".into())];
+        let expected = vec![
+            ("a.png".to_string(), "cat".to_string()),
+            ("b c.png".into(), "dog".into()),
+        ];
         for text in [
             "filename,label\na.png,cat\nb c.png,dog\n",
             "a.png,cat\r\nb c.png,dog\r\n",

@@ -81,12 +81,18 @@ impl<'a> Reader<'a> {
             skipped: Vec::new(),
             notes: Vec::new(),
         };
-        let Some(first) = sources.first() else { return Ok(reader) };
+        let Some(first) = sources.first() else {
+            return Ok(reader);
+        };
         let size = reader.size(*first)?;
         let needed = u128::from(total) * (size[0] * size[1] * 3) as u128;
         reader.packs = needed > u128::from(reading.memory);
         if total > u64::from(u32::MAX) {
-            return Err(Error::Data(format!("{}: {total} images are more than {}", first.root().display(), u32::MAX)));
+            return Err(Error::Data(format!(
+                "{}: {total} images are more than {}",
+                first.root().display(),
+                u32::MAX
+            )));
         }
         if reader.packs && reading.cache.is_none() {
             let gib = needed as f64 / f64::from(1 << 30);
@@ -103,7 +109,12 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Data`] naming the image that is broken or of another size; [`Error::Io`] for the packed file.
-    pub fn read(&mut self, source: &dyn Source, name: String, classes: Vec<String>) -> Result<ImageSet> {
+    pub fn read(
+        &mut self,
+        source: &dyn Source,
+        name: String,
+        classes: Vec<String>,
+    ) -> Result<ImageSet> {
         let size = self.size(source)?;
         let (kept, store) = match self.reading.cache.as_deref().filter(|_| self.packs) {
             Some(cache) => self.packed(source, size, cache)?,
@@ -125,14 +136,29 @@ impl<'a> Reader<'a> {
             digests.push(image.digest);
             Ok(())
         })?;
-        Ok((kept.0, Store { bytes, digests, place: Place::Memory(images) }))
+        Ok((
+            kept.0,
+            Store {
+                bytes,
+                digests,
+                place: Place::Memory(images),
+            },
+        ))
     }
 
-    fn packed(&mut self, source: &dyn Source, size: [usize; 2], cache: &Path) -> Result<(Vec<u32>, Store)> {
+    fn packed(
+        &mut self,
+        source: &dyn Source,
+        size: [usize; 2],
+        cache: &Path,
+    ) -> Result<(Vec<u32>, Store)> {
         let path = pack::path(cache, source, self.reading, size);
         let bytes = size[0] * size[1] * 3;
         let gib = (source.len() * bytes) as f64 / f64::from(1 << 30);
-        self.notes.push(format!("{gib:.2} GiB of decoded images are packed in {}", path.display()));
+        self.notes.push(format!(
+            "{gib:.2} GiB of decoded images are packed in {}",
+            path.display()
+        ));
         if let Some(found) = pack::open(&path, bytes) {
             self.done.fetch_add(source.len() as u64, Ordering::Relaxed);
             self.skipped.extend(found.skipped);
@@ -158,7 +184,11 @@ impl<'a> Reader<'a> {
         let (mut kept, mut skipped) = (Vec::new(), Vec::new());
         for from in (0..source.len()).step_by(CHUNK) {
             let chunk = from..(from + CHUNK).min(source.len());
-            let decoded: Vec<_> = chunk.clone().into_par_iter().map(|i| self.decode(source, i, size)).collect();
+            let decoded: Vec<_> = chunk
+                .clone()
+                .into_par_iter()
+                .map(|i| self.decode(source, i, size))
+                .collect();
             for (i, image) in chunk.zip(decoded) {
                 match image {
                     Ok(image) => {
@@ -180,11 +210,17 @@ impl<'a> Reader<'a> {
     fn decode(&self, source: &dyn Source, i: usize, size: [usize; 2]) -> Result<Fit, Unfit> {
         let image = source.decode(i, self.reading);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.reading.progress.iter().for_each(|progress| progress(done, self.total));
+        self.reading
+            .progress
+            .iter()
+            .for_each(|progress| progress(done, self.total));
         match image {
             Ok(image) if size_of(&image) == size => {
                 let pixels = image.into_raw();
-                Ok(Fit { digest: digest(&pixels), pixels })
+                Ok(Fit {
+                    digest: digest(&pixels),
+                    pixels,
+                })
             }
             Ok(image) => Err(Unfit::Size(size_of(&image))),
             Err(why) => Err(Unfit::Broken(why)),
@@ -199,11 +235,16 @@ impl<'a> Reader<'a> {
             }
             match source.decode(i, self.reading) {
                 Ok(image) => self.first = Some((source.name(i), size_of(&image))),
-                Err(why) if self.reading.broken == Broken::Error => return Err(broken(&source.name(i), &why)),
+                Err(why) if self.reading.broken == Broken::Error => {
+                    return Err(broken(&source.name(i), &why));
+                }
                 Err(_) => {}
             }
         }
-        self.first.as_ref().map(|(_, size)| *size).ok_or_else(|| all_broken(source))
+        self.first
+            .as_ref()
+            .map(|(_, size)| *size)
+            .ok_or_else(|| all_broken(source))
     }
 
     /// The error of image `name` of `other`, [height, width].
@@ -218,13 +259,21 @@ impl<'a> Reader<'a> {
 
 /// The error of an image or file `name` that cannot be used.
 pub(super) fn broken(name: &str, why: &str) -> Error {
-    Error::Data(format!("{name} {why}; mend or remove it, or leave out all such files with --skip-broken"))
+    Error::Data(format!(
+        "{name} {why}; mend or remove it, or leave out all such files with --skip-broken"
+    ))
 }
 
 fn all_broken(source: &dyn Source) -> Error {
     let (root, count) = (source.root().display(), source.len());
-    let plural = if count == 1 { "its only image is" } else { "all its images are" };
-    Error::Data(format!("{root}: {plural} broken ({count}); leave --skip-broken out to be told what is wrong"))
+    let plural = if count == 1 {
+        "its only image is"
+    } else {
+        "all its images are"
+    };
+    Error::Data(format!(
+        "{root}: {plural} broken ({count}); leave --skip-broken out to be told what is wrong"
+    ))
 }
 
 /// An image from its file, at the size that the reading asks for.

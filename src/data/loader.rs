@@ -91,10 +91,19 @@ impl Loader {
     pub fn start(set: Arc<ImageSet>, options: LoaderOptions) -> Result<Loader> {
         let mut batches = Batches::new(set, options)?;
         let (sender, receiver) = sync_channel(AHEAD);
-        let work = move || (options.first_step..).map_while(|s| sender.send(batches.at(s)).ok()).for_each(drop);
-        let thread =
-            std::thread::Builder::new().name("loader".into()).spawn(work).map_err(Error::io("loader thread"))?;
-        Ok(Loader { batches: Some(receiver), thread: Some(thread) })
+        let work = move || {
+            (options.first_step..)
+                .map_while(|s| sender.send(batches.at(s)).ok())
+                .for_each(drop)
+        };
+        let thread = std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(work)
+            .map_err(Error::io("loader thread"))?;
+        Ok(Loader {
+            batches: Some(receiver),
+            thread: Some(thread),
+        })
     }
 
     /// The next step's batch; waits until it is made.
@@ -106,7 +115,9 @@ impl Loader {
     /// If the thread panicked, which nothing in a checked set can cause.
     pub fn next(&self) -> Result<Batch> {
         let batches = self.batches.as_ref().expect("only `drop` takes it");
-        batches.recv().expect("the loader makes batches as long as they are taken")
+        batches
+            .recv()
+            .expect("the loader makes batches as long as they are taken")
     }
 }
 
@@ -135,9 +146,16 @@ impl Batches {
     pub fn new(set: Arc<ImageSet>, options: LoaderOptions) -> Result<Batches> {
         if set.is_empty() || options.batch == 0 {
             let (name, n, batch) = (&set.name, set.len(), options.batch);
-            return Err(Error::Data(format!("{name}: {n} pictures in batches of {batch} make no training")));
+            return Err(Error::Data(format!(
+                "{name}: {n} pictures in batches of {batch} make no training"
+            )));
         }
-        Ok(Batches { set, options, epoch: None, order: Vec::new() })
+        Ok(Batches {
+            set,
+            options,
+            epoch: None,
+            order: Vec::new(),
+        })
     }
 
     /// The batch of `step`. Images are read and converted on all cores.
@@ -145,21 +163,41 @@ impl Batches {
     /// # Errors
     /// Those of [`ImageSet::image`].
     pub fn at(&mut self, step: u64) -> Result<Batch> {
-        let LoaderOptions { batch, seed, flip, .. } = self.options;
+        let LoaderOptions {
+            batch, seed, flip, ..
+        } = self.options;
         let n = self.set.len() as u64;
         let mut indices = Vec::with_capacity(batch);
         for place in step * batch as u64..(step + 1) * batch as u64 {
             self.shuffle(place / n);
             indices.push(self.order[(place % n) as usize]);
         }
-        let mirrors = Stream { seed, step: step as u32, stream: MIRROR, first: 0 };
-        let mirrored: Vec<bool> = (0..batch as u32).map(|i| flip && mirrors.below(i, 2) == 1).collect();
+        let mirrors = Stream {
+            seed,
+            step: step as u32,
+            stream: MIRROR,
+            first: 0,
+        };
+        let mirrored: Vec<bool> = (0..batch as u32)
+            .map(|i| flip && mirrors.below(i, 2) == 1)
+            .collect();
         let pixels = self.set.height * self.set.width * 3;
         let mut images = vec![0.0; batch * pixels];
-        let work = images.par_chunks_exact_mut(pixels).zip(indices.par_iter().zip(&mirrored));
+        let work = images
+            .par_chunks_exact_mut(pixels)
+            .zip(indices.par_iter().zip(&mirrored));
         work.try_for_each(|(to, (&index, &mirrored))| self.put(to, index, mirrored))?;
-        let labels = indices.iter().map(|&i| self.set.labels[i as usize]).collect();
-        Ok(Batch { step, indices, mirrored, images, labels })
+        let labels = indices
+            .iter()
+            .map(|&i| self.set.labels[i as usize])
+            .collect();
+        Ok(Batch {
+            step,
+            indices,
+            mirrored,
+            images,
+            labels,
+        })
     }
 
     /// Writes image `index` to `to`.
@@ -169,9 +207,13 @@ impl Batches {
         for (to, from) in to.chunks_exact_mut(row).zip(image.chunks_exact(row)) {
             if mirrored {
                 let values = from.chunks_exact(3).rev().flatten();
-                to.iter_mut().zip(values).for_each(|(to, &value)| *to = float(value));
+                to.iter_mut()
+                    .zip(values)
+                    .for_each(|(to, &value)| *to = float(value));
             } else {
-                to.iter_mut().zip(from).for_each(|(to, &value)| *to = float(value));
+                to.iter_mut()
+                    .zip(from)
+                    .for_each(|(to, &value)| *to = float(value));
             }
         }
         Ok(())
@@ -180,11 +222,19 @@ impl Batches {
     /// Puts the order of `epoch` into `self.order` (Fisher and Yates).
     fn shuffle(&mut self, epoch: u64) {
         if self.epoch != Some(epoch) {
-            let stream = Stream { seed: self.options.seed, step: epoch as u32, stream: ORDER, first: 0 };
+            let stream = Stream {
+                seed: self.options.seed,
+                step: epoch as u32,
+                stream: ORDER,
+                first: 0,
+            };
             let n = self.set.len() as u32;
             self.order.clear();
             self.order.extend(0..n);
-            (1..n).rev().for_each(|last| self.order.swap(last as usize, stream.below(last, last + 1) as usize));
+            (1..n).rev().for_each(|last| {
+                self.order
+                    .swap(last as usize, stream.below(last, last + 1) as usize)
+            });
             self.epoch = Some(epoch);
         }
     }
@@ -196,19 +246,34 @@ mod tests {
 
     /// n pictures of 2×3 whose bytes say which they are and where.
     fn set(n: u32) -> Arc<ImageSet> {
-        let images = (0..n).flat_map(|i| (0..18).map(move |at| (i * 18 + at) as u8)).collect();
+        let images = (0..n)
+            .flat_map(|i| (0..18).map(move |at| (i * 18 + at) as u8))
+            .collect();
         let classes = vec!["even".into(), "odd".into()];
         let labels = (0..n).map(|i| i % 2).collect();
-        Arc::new(ImageSet::from_pixels("test", [2, 3], images, labels, classes))
+        Arc::new(ImageSet::from_pixels(
+            "test",
+            [2, 3],
+            images,
+            labels,
+            classes,
+        ))
     }
 
     fn options(batch: usize) -> LoaderOptions {
-        LoaderOptions { batch, seed: 3, flip: true, first_step: 0 }
+        LoaderOptions {
+            batch,
+            seed: 3,
+            flip: true,
+            first_step: 0,
+        }
     }
 
     fn taken(set: &Arc<ImageSet>, options: LoaderOptions, count: usize) -> Vec<Batch> {
         let loader = Loader::start(set.clone(), options).expect("it starts");
-        (0..count).map(|_| loader.next().expect("in memory")).collect()
+        (0..count)
+            .map(|_| loader.next().expect("in memory"))
+            .collect()
     }
 
     #[test]
@@ -218,10 +283,28 @@ mod tests {
             let whole = taken(&set, options(batch), 12);
             assert_eq!(whole, taken(&set, options(batch), 12), "twice the same");
             for first_step in [1, 5, 11] {
-                let rest = taken(&set, LoaderOptions { first_step, ..options(batch) }, 12 - first_step as usize);
-                assert_eq!(rest, whole[first_step as usize..], "{n} in batches of {batch}, on at {first_step}");
+                let rest = taken(
+                    &set,
+                    LoaderOptions {
+                        first_step,
+                        ..options(batch)
+                    },
+                    12 - first_step as usize,
+                );
+                assert_eq!(
+                    rest,
+                    whole[first_step as usize..],
+                    "{n} in batches of {batch}, on at {first_step}"
+                );
             }
-            let other = taken(&set, LoaderOptions { seed: 4, ..options(batch) }, 12);
+            let other = taken(
+                &set,
+                LoaderOptions {
+                    seed: 4,
+                    ..options(batch)
+                },
+                12,
+            );
             assert!(n == 1 || other != whole, "another seed, another order");
         }
     }
@@ -229,7 +312,10 @@ mod tests {
     #[test]
     fn every_epoch_has_every_picture_once() {
         for (n, batch) in [(10, 4), (3, 8), (7, 7)] {
-            let row: Vec<u32> = taken(&set(n), options(batch), 20).into_iter().flat_map(|b| b.indices).collect();
+            let row: Vec<u32> = taken(&set(n), options(batch), 20)
+                .into_iter()
+                .flat_map(|b| b.indices)
+                .collect();
             let mut orders = Vec::new();
             for epoch in row.chunks_exact(n as usize) {
                 let mut sorted = epoch.to_vec();
@@ -237,7 +323,10 @@ mod tests {
                 assert_eq!(sorted, (0..n).collect::<Vec<_>>());
                 orders.push(epoch);
             }
-            assert!(orders.windows(2).any(|pair| pair[0] != pair[1]), "epochs differ");
+            assert!(
+                orders.windows(2).any(|pair| pair[0] != pair[1]),
+                "epochs differ"
+            );
         }
     }
 
@@ -246,8 +335,12 @@ mod tests {
         // Which picture comes first, over many epochs: 400 times each, σ = 18.
         let mut batches = Batches::new(set(6), options(6)).expect("a set");
         let mut firsts = [0i32; 6];
-        (0..2400).for_each(|step| firsts[batches.at(step).expect("in memory").indices[0] as usize] += 1);
-        assert!(firsts.iter().all(|count| (count - 400).abs() < 75), "{firsts:?}");
+        (0..2400)
+            .for_each(|step| firsts[batches.at(step).expect("in memory").indices[0] as usize] += 1);
+        assert!(
+            firsts.iter().all(|count| (count - 400).abs() < 75),
+            "{firsts:?}"
+        );
     }
 
     #[test]
@@ -258,28 +351,50 @@ mod tests {
             let pictures = batch.images.chunks_exact(18);
             let pieces = batch.split(2);
             assert_eq!(pieces.iter().map(Batch::len).collect::<Vec<_>>(), [2, 2, 1]);
-            assert_eq!(pieces.iter().flat_map(|piece| piece.images.clone()).collect::<Vec<_>>(), batch.images);
-            let pictures = batch.indices.iter().zip(pictures).zip(&batch.labels).zip(&batch.mirrored);
+            assert_eq!(
+                pieces
+                    .iter()
+                    .flat_map(|piece| piece.images.clone())
+                    .collect::<Vec<_>>(),
+                batch.images
+            );
+            let pictures = batch
+                .indices
+                .iter()
+                .zip(pictures)
+                .zip(&batch.labels)
+                .zip(&batch.mirrored);
             for (((&index, picture), &label), &told) in pictures {
                 assert_eq!(label, index % 2);
                 let plain = set.floats(&[index]).expect("in memory");
-                let mirror: Vec<f32> =
-                    plain.chunks_exact(9).flat_map(|r| [&r[6..], &r[3..6], &r[..3]].concat()).collect();
+                let mirror: Vec<f32> = plain
+                    .chunks_exact(9)
+                    .flat_map(|r| [&r[6..], &r[3..6], &r[..3]].concat())
+                    .collect();
                 assert!(picture == plain || picture == mirror, "{picture:?}");
                 assert_eq!(told, picture == mirror);
                 mirrored += usize::from(told);
             }
         }
         assert!((70..130).contains(&mirrored), "{mirrored} of 200 mirrored");
-        let still = LoaderOptions { flip: false, ..options(5) };
+        let still = LoaderOptions {
+            flip: false,
+            ..options(5)
+        };
         let plain = |batch: &Batch| set.floats(&batch.indices).expect("in memory");
-        assert!(taken(&set, still, 8).iter().all(|batch| batch.images == plain(batch)));
+        assert!(
+            taken(&set, still, 8)
+                .iter()
+                .all(|batch| batch.images == plain(batch))
+        );
     }
 
     #[test]
     fn nothing_to_train_on_is_an_error() {
         for (n, batch) in [(0, 4), (4, 0)] {
-            let error = Loader::start(set(n), options(batch)).err().expect("refused");
+            let error = Loader::start(set(n), options(batch))
+                .err()
+                .expect("refused");
             assert_eq!(error.exit_code(), 8, "{error}");
         }
     }

@@ -69,7 +69,9 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
                 Some(right) if right == class => here += 1,
                 Some(right) => {
                     let (image, path) = (image.path.display(), path.display());
-                    return Err(Error::Data(format!("{image} lies in class {class}, but {path} has it in {right}")));
+                    return Err(Error::Data(format!(
+                        "{image} lies in class {class}, but {path} has it in {right}"
+                    )));
                 }
                 None => strange = strange.or(Some(&image.path)),
             }
@@ -82,7 +84,11 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
             )));
         }
         if here < listed.len() {
-            notes.push(format!("{here} of the {} pictures of {} are here", listed.len(), file(&name)));
+            notes.push(format!(
+                "{here} of the {} pictures of {} are here",
+                listed.len(),
+                file(&name)
+            ));
         }
     }
     Ok(notes)
@@ -94,7 +100,10 @@ pub(super) fn unused(dir: &Path) -> Result<Vec<String>> {
     for split in SPLITS {
         let list = dir.join(format!("{split}.csv"));
         if is_file(&list)? {
-            notes.push(format!("{} is not read: the folders say what is in which split", list.display()));
+            notes.push(format!(
+                "{} is not read: the folders say what is in which split",
+                list.display()
+            ));
         }
     }
     Ok(notes)

@@ -109,7 +109,11 @@ pub struct Splits {
 impl Splits {
     /// The splits that are there, with their names.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, &ImageSet)> {
-        let all = [("train", Some(&self.train)), ("val", self.val.as_ref()), ("test", self.test.as_ref())];
+        let all = [
+            ("train", Some(&self.train)),
+            ("val", self.val.as_ref()),
+            ("test", self.test.as_ref()),
+        ];
         all.into_iter().filter_map(|(name, set)| Some((name, set?)))
     }
 }
@@ -121,7 +125,10 @@ impl Splits {
 /// more memory than `reading` allows. [`Error::Io`] if a file cannot be read.
 pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits> {
     if !entries::is_folder(dir)? {
-        return Err(Error::Data(format!("{} is no folder; name the folder that holds the data", dir.display())));
+        return Err(Error::Data(format!(
+            "{} is no folder; name the folder that holds the data",
+            dir.display()
+        )));
     }
     let kind = match kind {
         Some(kind) => kind,
@@ -143,7 +150,11 @@ pub fn find(dir: &Path) -> Result<Kind> {
     if cifar10::folder(&dir).is_some() {
         return Ok(Kind::Cifar10);
     }
-    Ok(if mini_imagenet::is_one(&dir)? { Kind::MiniImageNet } else { Kind::Folder })
+    Ok(if mini_imagenet::is_one(&dir)? {
+        Kind::MiniImageNet
+    } else {
+        Kind::Folder
+    })
 }
 
 /// Room for `bytes` bytes, or an error where the machine has none.
@@ -152,7 +163,9 @@ fn reserve(dir: &Path, bytes: usize) -> Result<Vec<u8>> {
     buffer.try_reserve_exact(bytes).map_err(|_| {
         let gib = bytes as f64 / f64::from(1 << 30);
         let dir = dir.display();
-        Error::Data(format!("{dir}: no memory for {gib:.2} GiB of decoded images; allow less with --memory MIB"))
+        Error::Data(format!(
+            "{dir}: no memory for {gib:.2} GiB of decoded images; allow less with --memory MIB"
+        ))
     })?;
     Ok(buffer)
 }

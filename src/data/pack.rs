@@ -45,9 +45,17 @@ pub(super) struct Packed {
 }
 
 /// The file for `source` as `reading` reads it.
-pub(super) fn path(cache: &Path, source: &dyn Source, reading: &Reading, size: [usize; 2]) -> PathBuf {
+pub(super) fn path(
+    cache: &Path,
+    source: &dyn Source,
+    reading: &Reading,
+    size: [usize; 2],
+) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
-    let root = source.root().canonicalize().unwrap_or_else(|_| source.root().to_path_buf());
+    let root = source
+        .root()
+        .canonicalize()
+        .unwrap_or_else(|_| source.root().to_path_buf());
     let how = (reading.size, reading.fit, reading.broken, size);
     hasher.update(format!("{}\n{how:?}\n", root.display()).as_bytes());
     source.identify(&mut hasher);
@@ -85,17 +93,34 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     let (digests, _) = digests.as_chunks::<16>();
     let kept: Vec<u32> = bytemuck::pod_collect_to_vec(kept);
     // What is used stays longest; a cache that cannot be touched serves all the same.
-    let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
-    let place = Place::Packed { path: path.to_path_buf(), file };
-    let store = Store { bytes, digests: digests.to_vec(), place };
-    Some(Packed { kept, skipped: contents.skipped, store })
+    let _ = File::options()
+        .append(true)
+        .open(path)
+        .and_then(|file| file.set_modified(std::time::SystemTime::now()));
+    let place = Place::Packed {
+        path: path.to_path_buf(),
+        file,
+    };
+    let store = Store {
+        bytes,
+        digests: digests.to_vec(),
+        place,
+    };
+    Some(Packed {
+        kept,
+        skipped: contents.skipped,
+        store,
+    })
 }
 
 /// How many images of `bytes` bytes are in the packed file `path`, if it is whole, and how many of them are what they were.
 pub fn count(path: &Path, bytes: usize) -> Option<[usize; 2]> {
     let store = open(path, bytes)?.store;
     let count = store.digests.len();
-    Some([count, (0..count).filter(|&i| store.image(i).is_ok()).count()])
+    Some([
+        count,
+        (0..count).filter(|&i| store.image(i).is_ok()).count(),
+    ])
 }
 
 /// Writes a packed file.
@@ -116,19 +141,36 @@ impl Packer {
         std::fs::create_dir_all(folder).map_err(trouble)?;
         make_room(folder, path, 0, LIMIT).map_err(trouble)?;
         let file = AtomicWriteFile::open(path).map_err(trouble)?;
-        Ok(Packer { path: path.to_path_buf(), file: std::io::BufWriter::with_capacity(1 << 20, file), expected })
+        Ok(Packer {
+            path: path.to_path_buf(),
+            file: std::io::BufWriter::with_capacity(1 << 20, file),
+            expected,
+        })
     }
 
     /// Adds an image.
     pub fn put(&mut self, pixels: &[u8]) -> Result<()> {
-        self.file.write_all(pixels).map_err(|e| trouble(&self.path, self.expected, &e))
+        self.file
+            .write_all(pixels)
+            .map_err(|e| trouble(&self.path, self.expected, &e))
     }
 
     /// Ends the file and gives it its name.
-    pub fn finish(mut self, bytes: usize, digests: Vec<Digest>, kept: &[u32], skipped: &Skipped) -> Result<Store> {
+    pub fn finish(
+        mut self,
+        bytes: usize,
+        digests: Vec<Digest>,
+        kept: &[u32],
+        skipped: &Skipped,
+    ) -> Result<Store> {
         let lists = [digests.as_flattened(), bytemuck::cast_slice(kept)].concat();
         let checksum = blake3::hash(&lists).to_string();
-        let contents = Contents { count: kept.len(), bytes, checksum, skipped: skipped.clone() };
+        let contents = Contents {
+            count: kept.len(),
+            bytes,
+            checksum,
+            skipped: skipped.clone(),
+        };
         let json = serde_json::to_vec(&contents).expect("plain data");
         let length = (json.len() as u64).to_le_bytes();
         for part in [&lists[..], &json, &length, MAGIC] {
@@ -136,10 +178,17 @@ impl Packer {
         }
         let (path, expected) = (self.path, self.expected);
         let trouble = |e: std::io::Error| trouble(&path, expected, &e);
-        let file = self.file.into_inner().map_err(|e| trouble(e.into_error()))?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|e| trouble(e.into_error()))?;
         file.commit().map_err(trouble)?;
         let file = File::open(&path).map_err(trouble)?;
-        Ok(Store { bytes, digests, place: Place::Packed { path, file } })
+        Ok(Store {
+            bytes,
+            digests,
+            place: Place::Packed { path, file },
+        })
     }
 }
 
@@ -153,7 +202,12 @@ fn trouble(path: &Path, expected: u64, error: &std::io::Error) -> Error {
 }
 
 /// Removes the oldest files of `folder` but `kept`, until `needed` bytes more are within `limit`.
-pub(crate) fn make_room(folder: &Path, kept: &Path, needed: u64, limit: u64) -> std::io::Result<()> {
+pub(crate) fn make_room(
+    folder: &Path,
+    kept: &Path,
+    needed: u64,
+    limit: u64,
+) -> std::io::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

@@ -11,8 +11,10 @@ const SHOWN: usize = 3;
 /// Kinds of files that are counted apart.
 const KINDS: usize = 8;
 /// Endings of images that are not read, and what to do with them.
-const FOREIGN: [&str; 14] =
-    ["heic", "heif", "avif", "jxl", "jp2", "psd", "svg", "raw", "dng", "cr2", "nef", "arw", "tga", "exr"];
+const FOREIGN: [&str; 14] = [
+    "heic", "heif", "avif", "jxl", "jp2", "psd", "svg", "raw", "dng", "cr2", "nef", "arw", "tga",
+    "exr",
+];
 
 /// What was passed over below one root.
 #[derive(Debug, Default)]
@@ -30,7 +32,9 @@ pub(super) struct Passed {
 impl Passed {
     /// Counts a file that is not named as an image.
     pub fn file(&mut self, path: &Path) {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let ending = path
+            .extension()
+            .map(|ending| ending.to_string_lossy().to_lowercase());
         *self.endings.entry(ending.unwrap_or_default()).or_default() += 1;
     }
 
@@ -47,34 +51,57 @@ impl Passed {
     /// A sentence for each thing that is to be told of the tree `whose`.
     pub fn notes(&self, whose: &str) -> Vec<String> {
         let mut parts = Vec::new();
-        let mut kinds: Vec<(&String, u64)> = self.endings.iter().map(|(ending, count)| (ending, *count)).collect();
+        let mut kinds: Vec<(&String, u64)> = self
+            .endings
+            .iter()
+            .map(|(ending, count)| (ending, *count))
+            .collect();
         kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         for (ending, count) in kinds.iter().take(KINDS) {
-            let ending = if ending.is_empty() { "without an ending".into() } else { format!(".{ending}") };
+            let ending = if ending.is_empty() {
+                "without an ending".into()
+            } else {
+                format!(".{ending}")
+            };
             parts.push(format!("{count} {ending}"));
         }
         let more: u64 = kinds.iter().skip(KINDS).map(|(_, count)| count).sum();
         if more > 0 {
             parts.push(format!("{more} of other kinds"));
         }
-        for (names, what) in [(&self.hidden, "hidden or of a file manager"), (&self.special, "neither file nor folder")]
-        {
+        for (names, what) in [
+            (&self.hidden, "hidden or of a file manager"),
+            (&self.special, "neither file nor folder"),
+        ] {
             if !names.is_empty() {
                 parts.push(format!("{} {what} ({})", names.len(), shown(names)));
             }
         }
         let mut notes = Vec::new();
         if !parts.is_empty() {
-            notes.push(format!("{whose}: passed over {}; read is .{}", parts.join(", "), EXTENSIONS.join(" .")));
+            notes.push(format!(
+                "{whose}: passed over {}; read is .{}",
+                parts.join(", "),
+                EXTENSIONS.join(" .")
+            ));
         }
-        let foreign: Vec<&str> =
-            kinds.iter().map(|(ending, _)| ending.as_str()).filter(|ending| FOREIGN.contains(ending)).collect();
+        let foreign: Vec<&str> = kinds
+            .iter()
+            .map(|(ending, _)| ending.as_str())
+            .filter(|ending| FOREIGN.contains(ending))
+            .collect();
         if !foreign.is_empty() {
-            notes.push(format!("{whose}: convert .{} to PNG or JPEG to have them read", foreign.join(", .")));
+            notes.push(format!(
+                "{whose}: convert .{} to PNG or JPEG to have them read",
+                foreign.join(", .")
+            ));
         }
         if !self.beside.is_empty() {
             let count = self.beside.len();
-            notes.push(format!("{count} beside {whose} in no split, not read: {}", shown(&self.beside)));
+            notes.push(format!(
+                "{count} beside {whose} in no split, not read: {}",
+                shown(&self.beside)
+            ));
         }
         if !self.empty.is_empty() {
             let count = self.empty.len();
@@ -91,7 +118,12 @@ impl Passed {
 
 /// The first of `names`, and how many more there are.
 pub(super) fn shown(names: &[String]) -> String {
-    let first = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let first = names
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => first,
         more => format!("{first} and {more} more"),
@@ -114,10 +146,20 @@ mod tests {
         }
         passed.empty.push("c".into());
         let notes = passed.notes("data");
-        assert!(notes[0].starts_with("data: passed over 2 .txt, 1 without an ending, 1 .heic, 4 hidden"), "{notes:?}");
-        assert!(notes[0].contains(".DS_Store, ._a.png, @eaDir and 1 more"), "{notes:?}");
+        assert!(
+            notes[0]
+                .starts_with("data: passed over 2 .txt, 1 without an ending, 1 .heic, 4 hidden"),
+            "{notes:?}"
+        );
+        assert!(
+            notes[0].contains(".DS_Store, ._a.png, @eaDir and 1 more"),
+            "{notes:?}"
+        );
         assert!(notes[1].contains("convert .heic to PNG"), "{notes:?}");
-        assert!(notes[2].contains("1 folder without an image is no class: c"), "{notes:?}");
+        assert!(
+            notes[2].contains("1 folder without an image is no class: c"),
+            "{notes:?}"
+        );
     }
 
     #[test]
@@ -126,6 +168,10 @@ mod tests {
         for i in 0..20 {
             passed.file(Path::new(&format!("a.x{i}")));
         }
-        assert!(passed.notes("data")[0].contains("12 of other kinds"), "{:?}", passed.notes("data"));
+        assert!(
+            passed.notes("data")[0].contains("12 of other kinds"),
+            "{:?}",
+            passed.notes("data")
+        );
     }
 }

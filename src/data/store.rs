@@ -61,7 +61,11 @@ impl Store {
     /// Images in memory.
     pub fn in_memory(images: Vec<u8>, bytes: usize) -> Store {
         let digests = images.chunks_exact(bytes.max(1)).map(digest).collect();
-        Store { bytes, digests, place: Place::Memory(images) }
+        Store {
+            bytes,
+            digests,
+            place: Place::Memory(images),
+        }
     }
 
     /// Whether its images lie in files.
@@ -75,7 +79,9 @@ impl Store {
     /// [`Error::Data`] if they are no longer what they were when the store was made, [`Error::Io`] if they cannot be read.
     pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>> {
         let (path, pixels) = match &self.place {
-            Place::Memory(all) => return Ok(Cow::Borrowed(&all[i * self.bytes..(i + 1) * self.bytes])),
+            Place::Memory(all) => {
+                return Ok(Cow::Borrowed(&all[i * self.bytes..(i + 1) * self.bytes]));
+            }
             Place::Packed { path, file } => {
                 let mut pixels = vec![0; self.bytes];
                 read_at(file, &mut pixels, (i * self.bytes) as u64).map_err(Error::io(path))?;

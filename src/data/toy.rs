@@ -33,7 +33,10 @@ pub fn centroids() -> [[f32; DIM]; CODES] {
 /// # Panics
 /// If `5 n` does not fit the stream's 32-bit index.
 pub fn sequences(stream: Stream, n: usize) -> Vec<u32> {
-    assert!(n <= u32::MAX as usize / LENGTH, "toy: {n} sequences are more than one stream holds");
+    assert!(
+        n <= u32::MAX as usize / LENGTH,
+        "toy: {n} sequences are more than one stream holds"
+    );
     let mut codes = Vec::with_capacity(n * LENGTH);
     let mut code = 0;
     for index in 0..(n * LENGTH) as u32 {
@@ -51,10 +54,17 @@ pub fn sequences(stream: Stream, n: usize) -> Vec<u32> {
 /// # Panics
 /// If a code is not below [`CODES`], or the points are more than one stream holds.
 pub fn points(codes: &[u32], stream: Stream) -> Vec<f32> {
-    assert!(codes.len() <= u32::MAX as usize / DIM, "toy: {} points are more than one stream holds", codes.len());
+    assert!(
+        codes.len() <= u32::MAX as usize / DIM,
+        "toy: {} points are more than one stream holds",
+        codes.len()
+    );
     let centroids = centroids();
     let means = codes.iter().flat_map(|&code| centroids[code as usize]);
-    means.zip(0..).map(|(mean, i)| mean + NOISE_STD * stream.normal(i) as f32).collect()
+    means
+        .zip(0..)
+        .map(|(mean, i)| mean + NOISE_STD * stream.normal(i) as f32)
+        .collect()
 }
 
 /// The nearest centroid of every point: `points` `[n, d]` to `n` codes; the lower code on a tie.
@@ -62,7 +72,10 @@ pub fn nearest(points: &[f32], centroids: &[[f32; DIM]]) -> Vec<u32> {
     let distance = |p: &[f32], e: &[f32; DIM]| (p[0] - e[0]).powi(2) + (p[1] - e[1]).powi(2);
     let closest = |p: &[f32]| {
         let distances = centroids.iter().map(|e| distance(p, e));
-        distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(k, _)| k as u32)
+        distances
+            .enumerate()
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map_or(0, |(k, _)| k as u32)
     };
     points.chunks_exact(DIM).map(closest).collect()
 }
@@ -74,7 +87,9 @@ pub fn is_chain(sequence: &[u32]) -> bool {
 
 /// The chain's number in `0..128`, `16 q_1 + Σ_s 2^(4−s) [q_{s+1} = q_s + 1]` for s = 1..4, or `None` if it is none.
 pub fn chain_index(sequence: &[u32]) -> Option<usize> {
-    let first = *sequence.first().filter(|&&q| q < CODES as u32 && sequence.len() == LENGTH)?;
+    let first = *sequence
+        .first()
+        .filter(|&&q| q < CODES as u32 && sequence.len() == LENGTH)?;
     sequence.windows(2).try_fold(first as usize, |index, pair| {
         let up = pair[1] == neighbour(pair[0], true);
         (up || pair[1] == neighbour(pair[0], false)).then_some(2 * index + usize::from(up))
@@ -100,15 +115,31 @@ pub struct Reached {
 /// # Panics
 /// If the number of codes is no multiple of [`LENGTH`].
 pub fn reached(codes: &[u32]) -> Reached {
-    assert_eq!(codes.len() % LENGTH, 0, "toy: {} codes are no whole number of sequences", codes.len());
+    assert_eq!(
+        codes.len() % LENGTH,
+        0,
+        "toy: {} codes are no whole number of sequences",
+        codes.len()
+    );
     let samples = codes.len() / LENGTH;
     let mut counts = [0usize; CHAINS];
-    codes.chunks_exact(LENGTH).filter_map(chain_index).for_each(|chain| counts[chain] += 1);
+    codes
+        .chunks_exact(LENGTH)
+        .filter_map(chain_index)
+        .for_each(|chain| counts[chain] += 1);
     let valid: usize = counts.iter().sum();
     let gap = |&count: &usize| (count as f64 / valid as f64 - 1.0 / CHAINS as f64).abs();
     Reached {
-        valid: if samples == 0 { 0.0 } else { valid as f64 / samples as f64 },
-        total_variation: if valid == 0 { 1.0 } else { 0.5 * counts.iter().map(gap).sum::<f64>() },
+        valid: if samples == 0 {
+            0.0
+        } else {
+            valid as f64 / samples as f64
+        },
+        total_variation: if valid == 0 {
+            1.0
+        } else {
+            0.5 * counts.iter().map(gap).sum::<f64>()
+        },
         distinct: codes.chunks_exact(LENGTH).collect::<HashSet<_>>().len(),
         samples,
     }
@@ -121,7 +152,11 @@ pub fn reached(codes: &[u32]) -> Reached {
 /// # Panics
 /// If a position is not below [`LENGTH`].
 pub fn fillings(known: &[(usize, u32)]) -> Vec<[u32; LENGTH]> {
-    let fits = |chain: &[u32; LENGTH]| known.iter().all(|&(position, code)| chain[position] == code);
+    let fits = |chain: &[u32; LENGTH]| {
+        known
+            .iter()
+            .all(|&(position, code)| chain[position] == code)
+    };
     (0..CHAINS).map(chain).filter(fits).collect()
 }
 
@@ -129,8 +164,16 @@ pub fn fillings(known: &[(usize, u32)]) -> Vec<[u32; LENGTH]> {
 /// validly. All 0 for no samples.
 pub fn shares(codes: &[u32], fillings: &[[u32; LENGTH]]) -> Vec<f64> {
     let samples = (codes.len() / LENGTH).max(1);
-    let count = |filling: &[u32; LENGTH]| codes.chunks_exact(LENGTH).filter(|&sequence| sequence == filling).count();
-    fillings.iter().map(|filling| count(filling) as f64 / samples as f64).collect()
+    let count = |filling: &[u32; LENGTH]| {
+        codes
+            .chunks_exact(LENGTH)
+            .filter(|&sequence| sequence == filling)
+            .count()
+    };
+    fillings
+        .iter()
+        .map(|filling| count(filling) as f64 / samples as f64)
+        .collect()
 }
 
 /// The chain with number `index`: the inverse of [`chain_index`].
@@ -154,7 +197,12 @@ fn neighbour(code: u32, up: bool) -> u32 {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { seed: 1, step: 0, stream: 0, first: 0 };
+    const STREAM: Stream = Stream {
+        seed: 1,
+        step: 0,
+        stream: 0,
+        first: 0,
+    };
 
     #[test]
     fn there_are_exactly_128_chains() {
@@ -169,17 +217,33 @@ mod tests {
     #[test]
     fn what_is_no_chain_is_told() {
         assert!(is_chain(&[0, 7, 0, 1, 0]));
-        for wrong in [&[0, 1, 2, 3][..], &[0, 1, 2, 3, 4, 5], &[0, 0, 1, 2, 3], &[8, 7, 6, 5, 4], &[]] {
+        for wrong in [
+            &[0, 1, 2, 3][..],
+            &[0, 1, 2, 3, 4, 5],
+            &[0, 0, 1, 2, 3],
+            &[8, 7, 6, 5, 4],
+            &[],
+        ] {
             assert!(!is_chain(wrong), "{wrong:?}");
         }
-        assert!(!is_chain(&[7, 8, 7, 8, 7]) && !is_chain(&[u32::MAX, 0, 1, 2, 3]) && !is_chain(&[0, 1, 2, 3, 12]));
+        assert!(
+            !is_chain(&[7, 8, 7, 8, 7])
+                && !is_chain(&[u32::MAX, 0, 1, 2, 3])
+                && !is_chain(&[0, 1, 2, 3, 12])
+        );
     }
 
     #[test]
     fn exact_draws_leave_the_sampling_floor() {
         let reached = reached(&sequences(STREAM, 16_384));
-        assert_eq!((reached.valid, reached.distinct, reached.samples), (1.0, CHAINS, 16_384));
-        assert!((0.028..0.042).contains(&reached.total_variation), "{reached:?}");
+        assert_eq!(
+            (reached.valid, reached.distinct, reached.samples),
+            (1.0, CHAINS, 16_384)
+        );
+        assert!(
+            (0.028..0.042).contains(&reached.total_variation),
+            "{reached:?}"
+        );
     }
 
     #[test]
@@ -191,9 +255,25 @@ mod tests {
 
     #[test]
     fn edges_of_the_judgement() {
-        assert_eq!(reached(&[]), Reached { valid: 0.0, total_variation: 1.0, distinct: 0, samples: 0 });
+        assert_eq!(
+            reached(&[]),
+            Reached {
+                valid: 0.0,
+                total_variation: 1.0,
+                distinct: 0,
+                samples: 0
+            }
+        );
         let none = reached(&[0, 2, 4, 6, 0, 1, 1, 1, 1, 1]);
-        assert_eq!(none, Reached { valid: 0.0, total_variation: 1.0, distinct: 2, samples: 2 });
+        assert_eq!(
+            none,
+            Reached {
+                valid: 0.0,
+                total_variation: 1.0,
+                distinct: 2,
+                samples: 2
+            }
+        );
         let all: Vec<u32> = (0..CHAINS).flat_map(chain).collect();
         assert_eq!(reached(&all).total_variation, 0.0);
     }
@@ -203,7 +283,13 @@ mod tests {
     #[test]
     fn noisy_points_read_back() {
         let codes = sequences(STREAM, 16_384);
-        let points = points(&codes, Stream { stream: 1, ..STREAM });
+        let points = points(
+            &codes,
+            Stream {
+                stream: 1,
+                ..STREAM
+            },
+        );
         let read = nearest(&points, &centroids());
         let valid = reached(&read).valid;
         assert!((0.9985..0.9999).contains(&valid), "{valid}");
@@ -213,7 +299,10 @@ mod tests {
 
     #[test]
     fn centroids_are_their_own_nearest() {
-        assert_eq!(nearest(centroids().as_flattened(), &centroids()), (0..CODES as u32).collect::<Vec<_>>());
+        assert_eq!(
+            nearest(centroids().as_flattened(), &centroids()),
+            (0..CODES as u32).collect::<Vec<_>>()
+        );
         assert_eq!(centroids()[0], [1.0, 0.0]);
     }
 
@@ -221,7 +310,13 @@ mod tests {
     fn opposite_ends_have_two_monotone_fillings() {
         let two = fillings(&[(0, 0), (4, 4)]);
         assert_eq!(two, [[0, 7, 6, 5, 4], [0, 1, 2, 3, 4]]);
-        assert_eq!(shares(&[0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 7, 6, 5, 4, 0, 0, 0, 0, 4], &two), [0.25, 0.5]);
+        assert_eq!(
+            shares(
+                &[0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 7, 6, 5, 4, 0, 0, 0, 0, 4],
+                &two
+            ),
+            [0.25, 0.5]
+        );
         assert_eq!(shares(&[], &two), [0.0, 0.0]);
         assert_eq!(fillings(&[]).len(), CHAINS);
         assert_eq!(fillings(&[(2, 3)]).len(), 16);

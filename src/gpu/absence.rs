@@ -40,7 +40,12 @@ struct Absence {
 
 /// The sentence for a machine without adapters; `hidden` are those that there are without [`BACKEND`].
 pub(super) fn sentence(hidden: Vec<String>) -> String {
-    Absence { variables: variables(), hidden, loader: loader() }.sentence()
+    Absence {
+        variables: variables(),
+        hidden,
+        loader: loader(),
+    }
+    .sentence()
 }
 
 /// That those of the variables which are set may hide adapters, as the tail of a sentence; empty if none is.
@@ -56,12 +61,24 @@ fn hint_of(variables: &[(&'static str, String)]) -> String {
 }
 
 fn variables() -> Vec<(&'static str, String)> {
-    let set = |name: &'static str| env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value));
-    std::iter::once(BACKEND).chain(OF_VULKAN).filter_map(set).collect()
+    let set = |name: &'static str| {
+        env::var(name)
+            .ok()
+            .filter(|value| !value.is_empty())
+            .map(|value| (name, value))
+    };
+    std::iter::once(BACKEND)
+        .chain(OF_VULKAN)
+        .filter_map(set)
+        .collect()
 }
 
 fn listed(variables: &[(&'static str, String)]) -> String {
-    variables.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" and ")
+    variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 #[cfg(any(windows, target_os = "linux", target_os = "android"))]
@@ -70,7 +87,13 @@ fn loader() -> Loader {
     // SAFETY: it is the system's own loader, which wgpu has tried to load the same way.
     match unsafe { ash::Entry::load() } {
         Ok(_) => Loader::Present,
-        Err(error) => Loader::Missing(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
+        Err(error) => Loader::Missing(
+            error
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
     }
 }
 
@@ -81,13 +104,18 @@ fn loader() -> Loader {
 
 impl Absence {
     fn sentence(&self) -> String {
-        let (of_wgpu, of_vulkan): (Vec<_>, Vec<_>) =
-            self.variables.iter().cloned().partition(|(name, _)| *name == BACKEND);
+        let (of_wgpu, of_vulkan): (Vec<_>, Vec<_>) = self
+            .variables
+            .iter()
+            .cloned()
+            .partition(|(name, _)| *name == BACKEND);
         let none = "no GPU adapter was found";
         if !self.hidden.is_empty() {
             let (set, hidden) = (listed(&of_wgpu), self.hidden.join(", "));
             let besides = hint_of(&of_vulkan);
-            return format!("{none}: {set} hides those that there are ({hidden}); unset {BACKEND}{besides}");
+            return format!(
+                "{none}: {set} hides those that there are ({hidden}); unset {BACKEND}{besides}"
+            );
         }
         match &self.loader {
             Loader::Missing(why) => format!(
@@ -115,36 +143,70 @@ mod tests {
     use super::*;
 
     fn said(variables: &[(&'static str, &str)], hidden: &[&str], loader: Loader) -> String {
-        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_string())).collect();
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_string()))
+            .collect();
         let hidden = hidden.iter().map(|name| (*name).to_string()).collect();
-        Absence { variables, hidden, loader }.sentence()
+        Absence {
+            variables,
+            hidden,
+            loader,
+        }
+        .sentence()
     }
 
     #[test]
     fn what_hides_adapters_is_named() {
         let said_of = |variables, hidden| said(variables, hidden, Loader::Present);
         let backend = said_of(&[(BACKEND, "dx12")], &["llvmpipe (vulkan)"]);
-        for words in ["WGPU_BACKEND=dx12 hides", "llvmpipe (vulkan)", "unset WGPU_BACKEND"] {
+        for words in [
+            "WGPU_BACKEND=dx12 hides",
+            "llvmpipe (vulkan)",
+            "unset WGPU_BACKEND",
+        ] {
             assert!(backend.contains(words), "{words}: {backend}");
         }
-        assert!(!backend.contains("install"), "nothing is missing: {backend}");
-        let masked = said_of(&[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")], &["llvmpipe (gl)"]);
-        assert!(masked.contains("unset WGPU_BACKEND; VK_DRIVER_FILES=/none.json may hide others"), "{masked}");
-        let both = said_of(&[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")], &[]);
-        for words in ["VK_DRIVER_FILES=/none.json tells the Vulkan loader", "unset VK_DRIVER_FILES"] {
+        assert!(
+            !backend.contains("install"),
+            "nothing is missing: {backend}"
+        );
+        let masked = said_of(
+            &[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")],
+            &["llvmpipe (gl)"],
+        );
+        assert!(
+            masked.contains("unset WGPU_BACKEND; VK_DRIVER_FILES=/none.json may hide others"),
+            "{masked}"
+        );
+        let both = said_of(
+            &[(BACKEND, "vulkan"), ("VK_DRIVER_FILES", "/none.json")],
+            &[],
+        );
+        for words in [
+            "VK_DRIVER_FILES=/none.json tells the Vulkan loader",
+            "unset VK_DRIVER_FILES",
+        ] {
             assert!(both.contains(words), "{words}: {both}");
         }
-        assert!(!both.contains(BACKEND), "without it there is no adapter either: {both}");
+        assert!(
+            !both.contains(BACKEND),
+            "without it there is no adapter either: {both}"
+        );
     }
 
     #[test]
     fn a_missing_loader_is_no_missing_driver() {
         let missing = Loader::Missing("libvulkan.so.1: cannot open shared object file".into());
         let loader = said(&[], &[], missing);
-        assert!(loader.contains("loader is missing (libvulkan.so.1") && loader.contains("libvulkan1"), "{loader}");
+        assert!(
+            loader.contains("loader is missing (libvulkan.so.1") && loader.contains("libvulkan1"),
+            "{loader}"
+        );
         let driver = said(&[], &[], Loader::Present);
         assert!(
-            driver.contains("the Vulkan loader is there") && driver.contains("install a Vulkan driver"),
+            driver.contains("the Vulkan loader is there")
+                && driver.contains("install a Vulkan driver"),
             "{driver}"
         );
         assert!(!said(&[], &[], Loader::Needless).contains("Vulkan"));
@@ -153,6 +215,9 @@ mod tests {
     #[test]
     fn a_name_that_fits_nothing_may_be_hidden() {
         assert_eq!(hint_of(&[]), "");
-        assert_eq!(hint_of(&[(BACKEND, "gl".into())]), "; WGPU_BACKEND=gl may hide others");
+        assert_eq!(
+            hint_of(&[(BACKEND, "gl".into())]),
+            "; WGPU_BACKEND=gl may hide others"
+        );
     }
 }

@@ -8,11 +8,18 @@ use crate::error::{Error, Result};
 pub fn none_found() -> String {
     let backends = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
     let hidden = match std::env::var_os(absence::BACKEND) {
-        Some(_) => pollster::block_on(wgpu::Instance::new(descriptor(backends)).enumerate_adapters(backends)),
+        Some(_) => pollster::block_on(
+            wgpu::Instance::new(descriptor(backends)).enumerate_adapters(backends),
+        ),
         None => Vec::new(),
     };
     let name = |info: wgpu::AdapterInfo| format!("{} ({})", info.name, info.backend.to_str());
-    absence::sentence(hidden.iter().map(|adapter| name(adapter.get_info())).collect())
+    absence::sentence(
+        hidden
+            .iter()
+            .map(|adapter| name(adapter.get_info()))
+            .collect(),
+    )
 }
 
 /// Which variables may hide adapters beside those that are found, if any is set.
@@ -39,12 +46,22 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
 pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<AdapterFacts>) {
     let list = |backends| pollster::block_on(instance(backends).enumerate_adapters(backends));
     let mut adapters = list(wgpu::Backends::PRIMARY);
-    let behind = |w: &str| w.parse::<usize>().is_ok_and(|index| index >= adapters.len());
+    let behind = |w: &str| {
+        w.parse::<usize>()
+            .is_ok_and(|index| index >= adapters.len())
+    };
     if adapters.is_empty() || wanted.is_some_and(|w| w.eq_ignore_ascii_case("gl") || behind(w)) {
         adapters.extend(list(wgpu::Backends::GL));
     }
-    let mut facts: Vec<_> = adapters.iter().enumerate().map(|(index, adapter)| facts(index, adapter)).collect();
-    if let Some(best) = (0..facts.len()).filter(|&i| facts[i].usable.is_ok()).max_by_key(|&i| rank(&facts[i])) {
+    let mut facts: Vec<_> = adapters
+        .iter()
+        .enumerate()
+        .map(|(index, adapter)| facts(index, adapter))
+        .collect();
+    if let Some(best) = (0..facts.len())
+        .filter(|&i| facts[i].usable.is_ok())
+        .max_by_key(|&i| rank(&facts[i]))
+    {
         facts[best].default = true;
     }
     (adapters, facts)
@@ -72,9 +89,16 @@ pub fn find_adapter(wanted: Option<&str>) -> Result<AdapterFacts> {
 /// Larger is faster: the kind of device first, then a native backend before GL, then lavapipe before
 /// other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
 fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
-    let kind = ["other", "cpu", "virtual", "integrated", "discrete"].iter().position(|&k| k == facts.kind);
+    let kind = ["other", "cpu", "virtual", "integrated", "discrete"]
+        .iter()
+        .position(|&k| k == facts.kind);
     let llvmpipe = facts.name.contains("llvmpipe");
-    (kind.unwrap_or(0) as u32, facts.backend != "gl", llvmpipe, std::cmp::Reverse(facts.index))
+    (
+        kind.unwrap_or(0) as u32,
+        facts.backend != "gl",
+        llvmpipe,
+        std::cmp::Reverse(facts.index),
+    )
 }
 
 /// The adapter that `wanted` names: an index, a part of a name, or a backend; the default one for `None`.
@@ -92,11 +116,17 @@ fn choose(facts: &[AdapterFacts], wanted: Option<&str>) -> Result<usize> {
         None => facts.iter().position(|f| f.default),
         Some(text) => named(facts, text),
     };
-    let list =
-        || facts.iter().map(|f| format!("{} {} ({})", f.index, f.name, f.backend)).collect::<Vec<_>>().join(", ");
+    let list = || {
+        facts
+            .iter()
+            .map(|f| format!("{} {} ({})", f.index, f.name, f.backend))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let Some(index) = found else {
-        let what =
-            wanted.map_or("none of the adapters can run the kernels".into(), |w| format!("no adapter is called '{w}'"));
+        let what = wanted.map_or("none of the adapters can run the kernels".into(), |w| {
+            format!("no adapter is called '{w}'")
+        });
         return Err(Error::Adapter(format!(
             "{what}; --adapter (or DBVQ_ADAPTER) takes an index, part of a name or a backend of: {}{}",
             list(),
@@ -121,7 +151,11 @@ fn named(facts: &[AdapterFacts], text: &str) -> Option<usize> {
     }
     let text = text.to_lowercase();
     let matching = |f: &&AdapterFacts| f.name.to_lowercase().contains(&text) || f.backend == text;
-    facts.iter().filter(matching).max_by_key(|f| (f.usable.is_ok(), rank(f))).map(|f| f.index)
+    facts
+        .iter()
+        .filter(matching)
+        .max_by_key(|f| (f.usable.is_ok(), rank(f)))
+        .map(|f| f.index)
 }
 
 /// An adapter that computes nothing and refuses nothing.
@@ -131,14 +165,18 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
     descriptor.backend_options.noop = wgpu::NoopBackendOptions::enabled();
     let instance = wgpu::Instance::new(descriptor);
     let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::NOOP)).pop();
-    let adapter = found.ok_or_else(|| Error::Adapter("wgpu was built without its no-op adapter".into()))?;
+    let adapter =
+        found.ok_or_else(|| Error::Adapter("wgpu was built without its no-op adapter".into()))?;
     let facts = facts(0, &adapter);
     Ok((adapter, facts))
 }
 
 /// What a device is to have: WebGPU's default limits, except sizes of buffers, which are the adapter's own, and with
 /// cooperative matrices what these need.
-#[expect(unsafe_code, reason = "wgpu marks features that are not finished as unsafe")]
+#[expect(
+    unsafe_code,
+    reason = "wgpu marks features that are not finished as unsafe"
+)]
 fn wanted(adapter: &wgpu::Adapter, cooperative: bool) -> wgpu::DeviceDescriptor<'static> {
     let offered = adapter.limits();
     let mut wanted = wgpu::Features::IMMEDIATES
@@ -175,10 +213,17 @@ fn wanted(adapter: &wgpu::Adapter, cooperative: bool) -> wgpu::DeviceDescriptor<
 }
 
 /// Opens a device, one whose driver checks the bounds of buffers if `checked`.
-pub(super) fn open(adapter: &wgpu::Adapter, cooperative: bool, checked: bool) -> Result<(wgpu::Device, wgpu::Queue)> {
+pub(super) fn open(
+    adapter: &wgpu::Adapter,
+    cooperative: bool,
+    checked: bool,
+) -> Result<(wgpu::Device, wgpu::Queue)> {
     let descriptor = wanted(adapter, cooperative);
     #[cfg(any(windows, target_os = "linux", target_os = "android"))]
-    if let Some(opened) = (!checked).then(|| super::vulkan::open(adapter, &descriptor)).flatten() {
+    if let Some(opened) = (!checked)
+        .then(|| super::vulkan::open(adapter, &descriptor))
+        .flatten()
+    {
         return Ok(opened);
     }
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
@@ -241,30 +286,52 @@ mod tests {
     fn an_adapter_is_named_by_index_name_or_backend() {
         let facts = machine();
         assert_eq!(choose(&facts, Some("0")).ok(), Some(0));
-        assert_eq!(choose(&facts, Some("LLVMpipe")).ok(), Some(1), "the native backend goes first");
+        assert_eq!(
+            choose(&facts, Some("LLVMpipe")).ok(),
+            Some(1),
+            "the native backend goes first"
+        );
         assert_eq!(choose(&facts, Some("gl")).ok(), Some(2));
-        assert_eq!(facts.iter().max_by_key(|f| rank(f)).map(|f| f.index), Some(1));
+        assert_eq!(
+            facts.iter().max_by_key(|f| rank(f)).map(|f| f.index),
+            Some(1)
+        );
     }
 
     #[test]
     fn kernels_for_eight_lanes_need_a_cpu_that_has_them() {
         let mut facts = adapter(0, "llvmpipe", "cpu", "vulkan");
-        (facts.features.subgroup, facts.features.shader_int64, facts.subgroup) = (true, true, [8, 8]);
+        (
+            facts.features.subgroup,
+            facts.features.shader_int64,
+            facts.subgroup,
+        ) = (true, true, [8, 8]);
         assert!(facts.has_lanes());
         let with = |change: fn(&mut AdapterFacts)| {
             let mut other = facts.clone();
             change(&mut other);
             other.has_lanes()
         };
-        assert!(!with(|f| f.kind = "discrete".into()), "a GPU takes the kernels for GPUs");
+        assert!(
+            !with(|f| f.kind = "discrete".into()),
+            "a GPU takes the kernels for GPUs"
+        );
         assert!(!with(|f| f.features.subgroup = false));
-        assert!(!with(|f| f.subgroup = [4, 8]) && !with(|f| f.subgroup = [8, 16]), "the size must be certain");
+        assert!(
+            !with(|f| f.subgroup = [4, 8]) && !with(|f| f.subgroup = [8, 16]),
+            "the size must be certain"
+        );
     }
 
     #[test]
     fn a_wrong_name_lists_the_right_ones() {
-        let message = choose(&machine(), Some("geforce")).expect_err("no such adapter").to_string();
-        assert!(message.contains("'geforce'") && message.contains("0 SwiftShader Device (vulkan)"), "{message}");
+        let message = choose(&machine(), Some("geforce"))
+            .expect_err("no such adapter")
+            .to_string();
+        assert!(
+            message.contains("'geforce'") && message.contains("0 SwiftShader Device (vulkan)"),
+            "{message}"
+        );
         assert!(choose(&machine(), Some("7")).is_err());
     }
 
@@ -272,9 +339,17 @@ mod tests {
     #[cfg(any(windows, target_os = "linux", target_os = "android"))]
     #[test]
     fn vulkan_opens_without_bounds_checks() {
-        for adapter in enumerate(None).0.iter().filter(|a| a.get_info().backend == wgpu::Backend::Vulkan) {
+        for adapter in enumerate(None)
+            .0
+            .iter()
+            .filter(|a| a.get_info().backend == wgpu::Backend::Vulkan)
+        {
             let opened = crate::gpu::vulkan::open(adapter, &wanted(adapter, false));
-            assert!(opened.is_some(), "{} opens with checks only", adapter.get_info().name);
+            assert!(
+                opened.is_some(),
+                "{} opens with checks only",
+                adapter.get_info().name
+            );
         }
     }
 
@@ -282,6 +357,9 @@ mod tests {
     fn no_adapter_has_an_exit_code_of_its_own() {
         let error = choose(&[], None).expect_err("nothing there");
         assert_eq!(error.exit_code(), 4);
-        assert!(error.to_string().starts_with("no GPU adapter was found: "), "{error}");
+        assert!(
+            error.to_string().starts_with("no GPU adapter was found: "),
+            "{error}"
+        );
     }
 }

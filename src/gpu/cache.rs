@@ -13,7 +13,10 @@ const CHECKSUM: usize = blake3::OUT_LEN;
 
 /// Names the adapter and its driver.
 pub(super) fn digest(facts: &AdapterFacts) -> String {
-    let text = format!("{} {} {} {} {}", facts.vendor, facts.device, facts.name, facts.driver, facts.driver_info);
+    let text = format!(
+        "{} {} {} {} {}",
+        facts.vendor, facts.device, facts.name, facts.driver, facts.driver_info
+    );
     blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
 }
 
@@ -46,7 +49,11 @@ pub(crate) fn verified(bytes: &[u8]) -> Option<&[u8]> {
 pub(super) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
     let bytes = std::fs::read(file).ok();
     let data = bytes.as_deref().and_then(verified);
-    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
+    let descriptor = wgpu::PipelineCacheDescriptor {
+        label: Some("pipelines"),
+        data,
+        fallback: true,
+    };
     // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the adapter.
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
@@ -61,7 +68,10 @@ impl Gpu {
         self.save_answers()?;
         let kernels = self.0.kernels.borrow();
         kernels.wait();
-        let (Some(file), Some(data)) = (&self.0.cache_file, kernels.cache.as_ref().and_then(|c| c.get_data())) else {
+        let (Some(file), Some(data)) = (
+            &self.0.cache_file,
+            kernels.cache.as_ref().and_then(|c| c.get_data()),
+        ) else {
             return Ok(());
         };
         write(file, &[blake3::hash(&data).as_bytes(), &data])

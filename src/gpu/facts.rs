@@ -61,7 +61,9 @@ mod hexadecimal {
         match Id::deserialize(deserializer)? {
             Id::Number(id) => Ok(id),
             Id::Text(text) => {
-                let digits = text.strip_prefix("0x").ok_or_else(|| D::Error::custom("an id is hexadecimal: 0x10de"))?;
+                let digits = text
+                    .strip_prefix("0x")
+                    .ok_or_else(|| D::Error::custom("an id is hexadecimal: 0x10de"))?;
                 u32::from_str_radix(digits, 16).map_err(D::Error::custom)
             }
         }
@@ -120,14 +122,19 @@ impl Cooperative {
 
     /// How many of the last of [`Cooperative::SUBGROUPS`] fit into a workgroup.
     pub fn tiles(self) -> usize {
-        Self::SUBGROUPS.iter().filter(|[down, across]| down * across * self.subgroup <= 256).count()
+        Self::SUBGROUPS
+            .iter()
+            .filter(|[down, across]| down * across * self.subgroup <= 256)
+            .count()
     }
 }
 
 impl AdapterFacts {
     /// The driver and its version: `llvmpipe Mesa 22.3.6`.
     pub fn driver_version(&self) -> String {
-        format!("{} {}", self.driver, self.driver_info).trim().into()
+        format!("{} {}", self.driver, self.driver_info)
+            .trim()
+            .into()
     }
 
     /// Whether a CPU plays the GPU: barriers are dear there, and few invocations keep it busy.
@@ -139,7 +146,10 @@ impl AdapterFacts {
     /// more and no fewer, as one vector (Mesa's lavapipe). They are right on any adapter with subgroups of that size and
     /// integers of 64 bits, by which they load two numbers at once.
     pub fn has_lanes(&self) -> bool {
-        self.is_cpu() && self.features.subgroup && self.features.shader_int64 && self.subgroup == [8, 8]
+        self.is_cpu()
+            && self.features.subgroup
+            && self.features.shader_int64
+            && self.subgroup == [8, 8]
     }
 
     /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has them.
@@ -153,8 +163,12 @@ impl AdapterFacts {
 /// Asks the driver.
 pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let missing = if !features.contains(wgpu::Features::IMMEDIATES) || limits.max_immediate_size < IMMEDIATE_BYTES {
-        Some(format!("has no {IMMEDIATE_BYTES} bytes of immediates (push constants)"))
+    let missing = if !features.contains(wgpu::Features::IMMEDIATES)
+        || limits.max_immediate_size < IMMEDIATE_BYTES
+    {
+        Some(format!(
+            "has no {IMMEDIATE_BYTES} bytes of immediates (push constants)"
+        ))
     } else if limits.max_storage_buffers_per_shader_stage < 8 {
         Some("binds fewer than 8 storage buffers at once".to_string())
     } else if limits.max_compute_invocations_per_workgroup < 256 {
@@ -197,8 +211,9 @@ pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
 /// See [`FeatureFacts::cooperative_f16`]. Under Vulkan alone: Metal's matrices take pointers to scalars only.
 fn cooperative_f16(adapter: &wgpu::Adapter) -> Option<u32> {
     use wgpu::CooperativeScalarType::{F16, F32};
-    let features =
-        wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let features = wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     let vulkan = adapter.get_info().backend == wgpu::Backend::Vulkan;
     let roomy = adapter.limits().max_compute_workgroup_storage_size >= COOPERATIVE_BYTES;
     if !vulkan || !roomy || !adapter.features().contains(features) {
@@ -206,8 +221,11 @@ fn cooperative_f16(adapter: &wgpu::Adapter) -> Option<u32> {
     }
     let all = adapter.cooperative_matrix_properties();
     let has = |edge| {
-        let square = |p: &&wgpu::CooperativeMatrixProperties| [p.m_size, p.n_size, p.k_size] == [edge; 3];
-        all.iter().filter(square).any(|p| p.ab_type == F16 && p.cr_type == F32)
+        let square =
+            |p: &&wgpu::CooperativeMatrixProperties| [p.m_size, p.n_size, p.k_size] == [edge; 3];
+        all.iter()
+            .filter(square)
+            .any(|p| p.ab_type == F16 && p.cr_type == F32)
     };
     [16, 8].into_iter().find(|&edge| has(edge))
 }

@@ -34,22 +34,34 @@ type Compiled = Result<wgpu::ComputePipeline, String>;
 
 impl Pipeline {
     pub fn is_compiled(&self) -> bool {
-        self.compiled.get().is_some() || self.compiler.try_recv().is_ok_and(|made| self.compiled.set(made).is_ok())
+        self.compiled.get().is_some()
+            || self
+                .compiler
+                .try_recv()
+                .is_ok_and(|made| self.compiled.set(made).is_ok())
     }
 
     fn wait(&self) -> &Compiled {
-        self.compiled.get_or_init(|| self.compiler.recv().unwrap_or_else(|error| Err(error.to_string())))
+        self.compiled.get_or_init(|| {
+            self.compiler
+                .recv()
+                .unwrap_or_else(|error| Err(error.to_string()))
+        })
     }
 
     /// The pipeline, after waiting for the compiler.
     pub fn raw(&self) -> &wgpu::ComputePipeline {
-        self.wait().as_ref().unwrap_or_else(|why| panic!("{} could not be compiled: {why}", self.label))
+        self.wait()
+            .as_ref()
+            .unwrap_or_else(|why| panic!("{} could not be compiled: {why}", self.label))
     }
 }
 
 /// Threads that compile, with stacks like the main thread's: drivers' compilers recurse.
 static COMPILERS: LazyLock<rayon::ThreadPool> = LazyLock::new(|| {
-    let threads = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compiler {i}")).stack_size(8 << 20);
+    let threads = rayon::ThreadPoolBuilder::new()
+        .thread_name(|i| format!("compiler {i}"))
+        .stack_size(8 << 20);
     threads.build().expect("threads can be started")
 });
 
@@ -109,8 +121,14 @@ impl Kernels {
         overrides: &[Override],
     ) -> Rc<Pipeline> {
         let key = key(shader.name, entry, overrides);
-        let same = |p: &&Rc<Pipeline>| p.shader == shader.name && p.entry == entry && p.overrides == overrides;
-        if let Some(found) = self.pipelines.get(&key).and_then(|list| list.iter().find(same)) {
+        let same = |p: &&Rc<Pipeline>| {
+            p.shader == shader.name && p.entry == entry && p.overrides == overrides
+        };
+        if let Some(found) = self
+            .pipelines
+            .get(&key)
+            .and_then(|list| list.iter().find(same))
+        {
             return found.clone();
         }
         let made = Rc::new(self.compile(device, shader, entry, overrides));
@@ -147,7 +165,10 @@ impl Kernels {
             let (device, module, cache) = (device.clone(), module.raw.clone(), self.cache.clone());
             let (label, overrides, zeroed) = (label.clone(), overrides.to_vec(), self.checked);
             move || {
-                let constants: Vec<(&str, f64)> = overrides.iter().map(|&(name, v)| (name, f64::from(v))).collect();
+                let constants: Vec<(&str, f64)> = overrides
+                    .iter()
+                    .map(|&(name, v)| (name, f64::from(v)))
+                    .collect();
                 device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                     label: Some(&label),
                     layout: Some(&pipeline_layout),
@@ -163,7 +184,8 @@ impl Kernels {
         };
         let job = move || {
             // What it holds of the device is gone before the pipeline is handed over: who has that may close the device.
-            let made = catch_unwind(AssertUnwindSafe(compile)).map_err(|panic| panic_text(&*panic).to_string());
+            let made = catch_unwind(AssertUnwindSafe(compile))
+                .map_err(|panic| panic_text(&*panic).to_string());
             let _ = sender.send(made);
         };
         if self.threads {
@@ -174,12 +196,26 @@ impl Kernels {
         self.compiled += 1;
         let compiled = OnceCell::new();
         let overrides = overrides.to_vec();
-        Pipeline { id: self.compiled, label, facts, layout, compiled, compiler, overrides, shader: shader.name, entry }
+        Pipeline {
+            id: self.compiled,
+            label,
+            facts,
+            layout,
+            compiled,
+            compiler,
+            overrides,
+            shader: shader.name,
+            entry,
+        }
     }
 
     /// What a test put in the place of `shader`, or the shader itself.
     pub fn standing_for(&self, shader: &Shader) -> Shader {
-        self.stand_ins.iter().find(|s| s.name == shader.name).unwrap_or(shader).clone()
+        self.stand_ins
+            .iter()
+            .find(|s| s.name == shader.name)
+            .unwrap_or(shader)
+            .clone()
     }
 
     fn module(&mut self, device: &wgpu::Device, shader: &'static Shader) -> Rc<Loaded> {
@@ -188,7 +224,10 @@ impl Kernels {
         }
         let parsed = parse(&self.standing_for(shader)).unwrap_or_else(|e| panic!("{e}"));
         let raw = create_module(device, shader.name, parsed.module, self.checked);
-        let loaded = Rc::new(Loaded { raw, entries: parsed.entries });
+        let loaded = Rc::new(Loaded {
+            raw,
+            entries: parsed.entries,
+        });
         self.modules.insert(shader.name, loaded.clone());
         loaded
     }
@@ -200,14 +239,24 @@ impl Kernels {
     unsafe_code,
     reason = "wgpu marks leaving out run-time checks as unsafe; the kernels are ours and tested with them"
 )]
-fn create_module(device: &wgpu::Device, name: &str, module: naga::Module, checked: bool) -> wgpu::ShaderModule {
+fn create_module(
+    device: &wgpu::Device,
+    name: &str,
+    module: naga::Module,
+    checked: bool,
+) -> wgpu::ShaderModule {
     let source = wgpu::ShaderSource::Naga(Cow::Owned(module));
-    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(name),
+        source,
+    };
     if checked {
         return device.create_shader_module(descriptor);
     }
     // SAFETY: kernels index only inside the sizes their Params give; proven per kernel by the conformance suite.
-    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+    unsafe {
+        device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
 }
 
 fn key(shader: &str, entry: &str, overrides: &[Override]) -> u64 {
@@ -217,7 +266,11 @@ fn key(shader: &str, entry: &str, overrides: &[Override]) -> u64 {
     hasher.finish()
 }
 
-fn bind_group_layout(device: &wgpu::Device, label: &str, facts: &EntryFacts) -> wgpu::BindGroupLayout {
+fn bind_group_layout(
+    device: &wgpu::Device,
+    label: &str,
+    facts: &EntryFacts,
+) -> wgpu::BindGroupLayout {
     let entry = |(at, (_, _, writes)): (usize, &(u32, String, bool))| wgpu::BindGroupLayoutEntry {
         binding: facts.bindings[at].0,
         visibility: wgpu::ShaderStages::COMPUTE,
@@ -229,5 +282,8 @@ fn bind_group_layout(device: &wgpu::Device, label: &str, facts: &EntryFacts) -> 
         count: None,
     };
     let entries: Vec<_> = facts.bindings.iter().enumerate().map(entry).collect();
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(label),
+        entries: &entries,
+    })
 }

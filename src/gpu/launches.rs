@@ -17,13 +17,22 @@ pub struct Launch {
 
 impl Launch {
     fn is(&self, other: &Launch) -> bool {
-        (self.shader.name, self.entry, &self.overrides) == (other.shader.name, other.entry, &other.overrides)
+        (self.shader.name, self.entry, &self.overrides)
+            == (other.shader.name, other.entry, &other.overrides)
     }
 
     /// `conv2d/forward (BIAS 1, WIDE 0)`.
     pub fn label(&self) -> String {
-        let constants: Vec<String> = self.overrides.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let constants = if constants.is_empty() { String::new() } else { format!(" ({})", constants.join(", ")) };
+        let constants: Vec<String> = self
+            .overrides
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        let constants = if constants.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", constants.join(", "))
+        };
         format!("{}/{}{constants}", self.shader.name, self.entry)
     }
 
@@ -41,20 +50,41 @@ impl Launch {
         use naga::back::{pipeline_constants::process_overrides, spv};
         use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
         let parsed = parse(&self.shader)?;
-        let constants = self.overrides.iter().map(|&(name, value)| (name.to_string(), f64::from(value))).collect();
+        let constants = self
+            .overrides
+            .iter()
+            .map(|&(name, value)| (name.to_string(), f64::from(value)))
+            .collect();
         let stage = naga::ShaderStage::Compute;
-        let (module, info) = process_overrides(&parsed.module, &parsed.info, Some((stage, self.entry)), &constants)
-            .map_err(|e| e.to_string())?;
-        let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
-        let bounds_check_policies = BoundsCheckPolicies { index: policy, buffer: policy, ..Default::default() };
+        let (module, info) = process_overrides(
+            &parsed.module,
+            &parsed.info,
+            Some((stage, self.entry)),
+            &constants,
+        )
+        .map_err(|e| e.to_string())?;
+        let policy = if checked {
+            BoundsCheckPolicy::Restrict
+        } else {
+            BoundsCheckPolicy::Unchecked
+        };
+        let bounds_check_policies = BoundsCheckPolicies {
+            index: policy,
+            buffer: policy,
+            ..Default::default()
+        };
         let options = spv::Options {
             lang_version: (1, 3),
             bounds_check_policies,
             force_loop_bounding: checked,
             ..Default::default()
         };
-        let chosen = spv::PipelineOptions { shader_stage: stage, entry_point: self.entry.into() };
-        let words = spv::write_vec(&module, &info, &options, Some(&chosen)).map_err(|e| e.to_string())?;
+        let chosen = spv::PipelineOptions {
+            shader_stage: stage,
+            entry_point: self.entry.into(),
+        };
+        let words =
+            spv::write_vec(&module, &info, &options, Some(&chosen)).map_err(|e| e.to_string())?;
         Ok(Some(words.into_iter().flat_map(u32::to_le_bytes).collect()))
     }
 
@@ -86,7 +116,12 @@ impl Gpu {
     ) {
         if let Some(list) = &mut *self.0.launches.borrow_mut() {
             let shader = self.0.kernels.borrow().standing_for(shader);
-            let launch = Launch { shader, entry, overrides: overrides.to_vec(), groups };
+            let launch = Launch {
+                shader,
+                entry,
+                overrides: overrides.to_vec(),
+                groups,
+            };
             if !list.iter().any(|known| known.is(&launch)) {
                 list.push(launch);
             }

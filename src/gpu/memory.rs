@@ -47,7 +47,13 @@ impl Drop for Alloc {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "buffer {}[{}..{}]", self.alloc.id, self.offset, self.offset + self.size)
+        write!(
+            f,
+            "buffer {}[{}..{}]",
+            self.alloc.id,
+            self.offset,
+            self.offset + self.size
+        )
     }
 }
 
@@ -72,9 +78,21 @@ impl Buffer {
     /// # Panics
     /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding alignment).
     pub fn slice(&self, offset: u64, size: u64) -> Buffer {
-        assert!(offset + size <= self.size, "slice {offset}+{size} of a buffer of {} bytes", self.size);
-        assert_eq!(offset % (4 * ALIGN as u64), 0, "slice at {offset}, which is not a multiple of 256");
-        Buffer { alloc: self.alloc.clone(), offset: self.offset + offset, size }
+        assert!(
+            offset + size <= self.size,
+            "slice {offset}+{size} of a buffer of {} bytes",
+            self.size
+        );
+        assert_eq!(
+            offset % (4 * ALIGN as u64),
+            0,
+            "slice at {offset}, which is not a multiple of 256"
+        );
+        Buffer {
+            alloc: self.alloc.clone(),
+            offset: self.offset + offset,
+            size,
+        }
     }
 
     pub(super) fn raw(&self) -> &wgpu::Buffer {
@@ -90,7 +108,11 @@ impl Buffer {
     pub(super) fn binding(&self, poison: bool) -> wgpu::BufferBinding<'_> {
         let tail = if poison && self.offset == 0 { TAIL } else { 0 };
         let size = wgpu::BufferSize::new(self.size.next_multiple_of(16) + tail);
-        wgpu::BufferBinding { buffer: &self.alloc.raw, offset: self.offset, size }
+        wgpu::BufferBinding {
+            buffer: &self.alloc.raw,
+            offset: self.offset,
+            size,
+        }
     }
 }
 
@@ -127,7 +149,11 @@ pub(super) struct Pool {
 impl Pool {
     /// An empty pool. Recording starts at 1, so that buffers never used count as freed in an earlier submission.
     pub fn new(poison: bool) -> Pool {
-        Pool { poison, recording: 1, ..Pool::default() }
+        Pool {
+            poison,
+            recording: 1,
+            ..Pool::default()
+        }
     }
 
     /// Size class of a request: a multiple of 256 bytes within 25 % of it.
@@ -145,7 +171,10 @@ impl Pool {
     fn recycle(&mut self, class: u64, fresh: bool) -> Option<u32> {
         let (slots, recording) = (&self.slots, self.recording);
         let free = self.free.get_mut(&class)?;
-        let id = free.iter().copied().find(|id| !fresh || slots[id].freed_in < recording)?;
+        let id = free
+            .iter()
+            .copied()
+            .find(|id| !fresh || slots[id].freed_in < recording)?;
         free.remove(&id);
         Some(id)
     }
@@ -165,7 +194,10 @@ impl Pool {
 
     /// Drops all free buffers and says which; for when memory runs short.
     pub fn trim(&mut self) -> usize {
-        let ids: Vec<u32> = std::mem::take(&mut self.free).into_values().flatten().collect();
+        let ids: Vec<u32> = std::mem::take(&mut self.free)
+            .into_values()
+            .flatten()
+            .collect();
         for id in &ids {
             if let Some(slot) = self.slots.remove(id) {
                 self.bytes -= slot.class;
@@ -176,7 +208,11 @@ impl Pool {
 
     /// Takes the poisoned pool's used buffers (number, raw buffer, bytes that belong to the tensor) for checking, live ones too.
     pub fn watched(&mut self) -> Vec<(u32, wgpu::Buffer, u64)> {
-        let all = self.slots.iter().map(|(&id, slot)| (id, slot.raw.clone(), slot.size)).collect();
+        let all = self
+            .slots
+            .iter()
+            .map(|(&id, slot)| (id, slot.raw.clone(), slot.size))
+            .collect();
         for id in std::mem::take(&mut self.quarantine) {
             if let Some(slot) = self.slots.remove(&id) {
                 self.bytes -= slot.class;
@@ -206,18 +242,37 @@ pub(super) fn take<E>(
             pool.created += 1;
             pool.bytes += class;
             pool.peak_bytes = pool.peak_bytes.max(pool.bytes);
-            pool.slots.insert(id, Slot { raw, class, size, freed_in: 0 });
+            pool.slots.insert(
+                id,
+                Slot {
+                    raw,
+                    class,
+                    size,
+                    freed_in: 0,
+                },
+            );
             id
         }
     };
     let mut inner = pool.borrow_mut();
-    let slot = inner.slots.get_mut(&id).expect("a slot lives as long as its number");
+    let slot = inner
+        .slots
+        .get_mut(&id)
+        .expect("a slot lives as long as its number");
     slot.size = size;
     let raw = slot.raw.clone();
     inner.live_bytes += class;
     inner.taken_bytes += class;
     drop(inner);
-    Ok(Buffer { alloc: Rc::new(Alloc { id, raw, pool: pool.clone() }), offset: 0, size })
+    Ok(Buffer {
+        alloc: Rc::new(Alloc {
+            id,
+            raw,
+            pool: pool.clone(),
+        }),
+        offset: 0,
+        size,
+    })
 }
 
 impl Gpu {
@@ -231,7 +286,9 @@ impl Gpu {
             usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        self.0.queue.write_buffer(&scratch, 0, bytemuck::cast_slice(&words));
+        self.0
+            .queue
+            .write_buffer(&scratch, 0, bytemuck::cast_slice(&words));
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(&scratch, 0, &raw, 0, size));
     }
 
@@ -245,7 +302,11 @@ impl Gpu {
             let bytes = self.read_raw(&raw, size, raw.size() - size);
             for (at, word) in bytes.chunks_exact(4).enumerate() {
                 if word != poison(id).to_ne_bytes() {
-                    let where_ = if bytes.len() as u64 - 4 * at as u64 > GUARD { "inside" } else { "outside" };
+                    let where_ = if bytes.len() as u64 - 4 * at as u64 > GUARD {
+                        "inside"
+                    } else {
+                        "outside"
+                    };
                     return Err(format!(
                         "a kernel wrote {} words behind a tensor of {} words ({where_} the binding)",
                         at + 1,

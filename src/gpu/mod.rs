@@ -34,7 +34,9 @@ use rustc_hash::FxHashMap;
 
 pub use adapter::{adapters, every_adapter, find_adapter, hiding, none_found};
 pub use counters::Counters;
-pub use facts::{AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts};
+pub use facts::{
+    AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts,
+};
 pub use launches::Launch;
 pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
@@ -93,7 +95,9 @@ struct Inner {
 /// That error, or `f`'s own.
 pub fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        Err(*payload.downcast::<Error>().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        Err(*payload
+            .downcast::<Error>()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
@@ -136,7 +140,8 @@ impl Gpu {
                 facts.name
             )));
         }
-        let (device, queue) = adapter::open(&adapter, halves, options.checked || options.driver_checks)?;
+        let (device, queue) =
+            adapter::open(&adapter, halves, options.checked || options.driver_checks)?;
         Ok(Gpu::on(device, queue, facts, options, None))
     }
 
@@ -148,7 +153,9 @@ impl Gpu {
         rehearsal: Option<Rehearsal>,
     ) -> Gpu {
         let failure = watch(&device, &facts.name);
-        let memory_limit = options.memory_limit.unwrap_or_else(|| default_memory_limit(&facts));
+        let memory_limit = options
+            .memory_limit
+            .unwrap_or_else(|| default_memory_limit(&facts));
         let prefer = options.prefer.on(&facts);
         let tuning = match prefer {
             Prefer::Measured => Tuning::load(&facts, options.cache_dir.as_deref()),
@@ -167,7 +174,9 @@ impl Gpu {
             kernels: RefCell::new(Kernels::new(cache, &options, &facts.backend)),
             bind_groups: RefCell::default(),
             staging: RefCell::default(),
-            profile: options.profile.then(|| RefCell::new(Profile::new(&device, &queue))),
+            profile: options
+                .profile
+                .then(|| RefCell::new(Profile::new(&device, &queue))),
             launches: RefCell::default(),
             failure,
             counters: Cell::default(),
@@ -181,7 +190,9 @@ impl Gpu {
             lanes: facts.has_lanes() && by_kind,
             // A rehearsal stands for any adapter.
             cpu: facts.is_cpu() && by_kind && rehearsal.is_none(),
-            cooperative: facts.cooperative().filter(|_| options.precision == Precision::F16),
+            cooperative: facts
+                .cooperative()
+                .filter(|_| options.precision == Precision::F16),
             facts,
             device,
             queue,
@@ -210,8 +221,16 @@ impl Gpu {
     }
 
     /// The same where all `sizes` divide by four, else the one in ones; and the numbers of an element.
-    pub fn form_of(&self, forms: &'static [Shader; 3], sizes: &[usize]) -> (&'static Shader, usize) {
-        if sizes.iter().all(|size| size.is_multiple_of(4)) { (self.form(forms), 4) } else { (&forms[2], 1) }
+    pub fn form_of(
+        &self,
+        forms: &'static [Shader; 3],
+        sizes: &[usize],
+    ) -> (&'static Shader, usize) {
+        if sizes.iter().all(|size| size.is_multiple_of(4)) {
+            (self.form(forms), 4)
+        } else {
+            (&forms[2], 1)
+        }
     }
 
     /// Whether ops with kernels for CPU drivers take them.
@@ -237,7 +256,10 @@ impl Gpu {
     /// Most bytes of a tensor: what can be bound, of what kernels can count in u32.
     pub fn largest_tensor(&self) -> u64 {
         let limits = &self.0.facts.limits;
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(4 << 32)
+        limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(4 << 32)
     }
 
     /// Whether ops record how to differentiate themselves; see [`Gpu::no_grad`].
@@ -276,14 +298,20 @@ impl Gpu {
 
     /// Overwrites `buffer` with `data` after everything recorded so far.
     pub fn overwrite<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
-        assert_eq!(buffer.size(), size_of_val(data) as u64, "overwrite: sizes differ");
+        assert_eq!(
+            buffer.size(),
+            size_of_val(data) as u64,
+            "overwrite: sizes differ"
+        );
         self.submit();
         self.write(buffer, data);
     }
 
     fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
         if !self.rehearses() {
-            self.0.queue.write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
+            self.0
+                .queue
+                .write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
         }
     }
 
@@ -317,16 +345,24 @@ impl Gpu {
             ))
         };
         if held + bytes > self.0.memory_limit {
-            return Err(exhausted(&format!("limit {} MiB", self.0.memory_limit >> 20)));
+            return Err(exhausted(&format!(
+                "limit {} MiB",
+                self.0.memory_limit >> 20
+            )));
         }
         if let Some(rehearsal) = &self.0.rehearsal {
             return Ok(rehearsal.memory.clone());
         }
-        let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let scope = self
+            .0
+            .device
+            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: bytes,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         match pollster::block_on(scope.pop()) {
@@ -370,7 +406,9 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
                 )));
             }
             // A lost device makes every later call invalid: the loss is the news, not the consequences.
-            other if failure.is_none() => *failure = Some(Error::DeviceLost(format!("{name} reports: {other}"))),
+            other if failure.is_none() => {
+                *failure = Some(Error::DeviceLost(format!("{name} reports: {other}")))
+            }
             _ => {}
         }
     }));
@@ -382,9 +420,14 @@ fn default_memory_limit(facts: &AdapterFacts) -> u64 {
     if facts.kind != "cpu" {
         return u64::MAX;
     }
-    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("MemTotal:"))?.to_string();
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
+    let kib = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find(|l| l.starts_with("MemTotal:"))?
+                .to_string();
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
     kib.map_or(u64::MAX, |kib| kib * 1024 / 5 * 4)
 }

@@ -38,7 +38,8 @@ pub(super) struct Profile {
 impl Profile {
     /// Uses timestamps inside passes if `device` has them.
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Profile {
-        let wanted = wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted =
+            wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::TIMESTAMP_QUERY;
         let timestamps = device.features().contains(wanted).then(|| Timestamps {
             set: device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("profile"),
@@ -53,7 +54,11 @@ impl Profile {
             }),
             period: queue.get_timestamp_period(),
         });
-        Profile { timestamps, pending: Vec::new(), kernels: BTreeMap::new() }
+        Profile {
+            timestamps,
+            pending: Vec::new(),
+            kernels: BTreeMap::new(),
+        }
     }
 
     /// Books `time` on `kernel`.
@@ -65,7 +70,10 @@ impl Profile {
 
     /// Books the pending dispatches, whose begin and end ticks stand in `ticks`.
     pub fn resolve(&mut self, ticks: &[u64]) {
-        let period = self.timestamps.as_ref().map_or(1.0, |t| f64::from(t.period));
+        let period = self
+            .timestamps
+            .as_ref()
+            .map_or(1.0, |t| f64::from(t.period));
         let pending = std::mem::take(&mut self.pending);
         for (kernel, tick) in pending.into_iter().zip(ticks.chunks_exact(2)) {
             let nanoseconds = tick[1].saturating_sub(tick[0]) as f64 * period;
@@ -77,7 +85,9 @@ impl Profile {
 impl Gpu {
     /// Books the dispatch just recorded, under `DBVQ_PROFILE=1`.
     pub(super) fn time(&self, pipeline: &Pipeline) {
-        let Some(profile) = &self.0.profile else { return };
+        let Some(profile) = &self.0.profile else {
+            return;
+        };
         let has_timestamps = profile.borrow().timestamps.is_some();
         if has_timestamps {
             profile.borrow_mut().pending.push(pipeline.label.clone());
@@ -88,7 +98,9 @@ impl Gpu {
             let start = Instant::now();
             self.submit();
             self.wait();
-            profile.borrow_mut().add(pipeline.label.clone(), start.elapsed());
+            profile
+                .borrow_mut()
+                .add(pipeline.label.clone(), start.elapsed());
         }
     }
 
@@ -107,18 +119,29 @@ impl Gpu {
     }
 
     pub(super) fn resolve_timestamps(&self, encoder: &mut wgpu::CommandEncoder) {
-        let Some(profile) = &self.0.profile else { return };
+        let Some(profile) = &self.0.profile else {
+            return;
+        };
         let profile = profile.borrow();
         if let Some(timestamps) = &profile.timestamps {
-            encoder.resolve_query_set(&timestamps.set, 0..2 * profile.pending.len() as u32, &timestamps.resolved, 0);
+            encoder.resolve_query_set(
+                &timestamps.set,
+                0..2 * profile.pending.len() as u32,
+                &timestamps.resolved,
+                0,
+            );
         }
     }
 
     pub(super) fn collect_timestamps(&self) {
-        let Some(profile) = &self.0.profile else { return };
+        let Some(profile) = &self.0.profile else {
+            return;
+        };
         let (resolved, count) = {
             let profile = profile.borrow();
-            let Some(timestamps) = &profile.timestamps else { return };
+            let Some(timestamps) = &profile.timestamps else {
+                return;
+            };
             (timestamps.resolved.clone(), profile.pending.len())
         };
         // The names leave `pending` first: the read-back below submits again.
@@ -135,11 +158,22 @@ pub fn table(kernels: &BTreeMap<String, KernelTime>) -> String {
     let total: f64 = kernels.values().map(|k| k.time.as_secs_f64()).sum();
     let mut rows: Vec<_> = kernels.iter().collect();
     rows.sort_by_key(|(_, k)| std::cmp::Reverse(k.time));
-    let mut text = format!("{:<34} {:>9} {:>11} {:>10} {:>6}\n", "kernel", "count", "total ms", "us each", "share");
+    let mut text = format!(
+        "{:<34} {:>9} {:>11} {:>10} {:>6}\n",
+        "kernel", "count", "total ms", "us each", "share"
+    );
     for (name, k) in rows {
         let seconds = k.time.as_secs_f64();
-        let (each, share) = (seconds * 1e6 / k.count as f64, 100.0 * seconds / total.max(1e-12));
-        let _ = writeln!(text, "{name:<34} {:>9} {:>11.2} {each:>10.2} {share:>5.1}%", k.count, seconds * 1e3);
+        let (each, share) = (
+            seconds * 1e6 / k.count as f64,
+            100.0 * seconds / total.max(1e-12),
+        );
+        let _ = writeln!(
+            text,
+            "{name:<34} {:>9} {:>11.2} {each:>10.2} {share:>5.1}%",
+            k.count,
+            seconds * 1e3
+        );
     }
     text
 }

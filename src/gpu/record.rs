@@ -59,15 +59,35 @@ impl Gpu {
         if self.rehearses() {
             return self.count(|c| c.dispatches += 1);
         }
-        let pipeline = self.0.kernels.borrow_mut().pipeline(&self.0.device, shader, entry, overrides);
+        let pipeline =
+            self.0
+                .kernels
+                .borrow_mut()
+                .pipeline(&self.0.device, shader, entry, overrides);
         let params = bytemuck::bytes_of(params);
-        assert_eq!(buffers.len(), pipeline.facts.bindings.len(), "{}: buffers given and used", pipeline.label);
-        assert_eq!(params.len(), pipeline.facts.immediates as usize, "{}: bytes of Params", pipeline.label);
+        assert_eq!(
+            buffers.len(),
+            pipeline.facts.bindings.len(),
+            "{}: buffers given and used",
+            pipeline.label
+        );
+        assert_eq!(
+            params.len(),
+            pipeline.facts.immediates as usize,
+            "{}: bytes of Params",
+            pipeline.label
+        );
         if groups.contains(&0) || self.0.preparing.get() {
             return;
         }
-        assert!(groups.iter().all(|&g| g as usize <= GROUPS), "{}: a grid of {groups:?} workgroups", pipeline.label);
-        self.bind(&pipeline, buffers, |group| self.encode(&pipeline, group, params, groups));
+        assert!(
+            groups.iter().all(|&g| g as usize <= GROUPS),
+            "{}: a grid of {groups:?} workgroups",
+            pipeline.label
+        );
+        self.bind(&pipeline, buffers, |group| {
+            self.encode(&pipeline, group, params, groups)
+        });
         self.count(|c| c.dispatches += 1);
         self.note_launch(shader, entry, overrides, groups);
         self.time(&pipeline);
@@ -92,10 +112,14 @@ impl Gpu {
         }
         check_aliasing(pipeline, buffers);
         let poison = self.0.pool.borrow().poison;
-        let resources = buffers.iter().map(|b| wgpu::BindingResource::Buffer(b.binding(poison)));
+        let resources = buffers
+            .iter()
+            .map(|b| wgpu::BindingResource::Buffer(b.binding(poison)));
         let bindings = pipeline.facts.bindings.iter().map(|b| b.0);
-        let entries: Vec<_> =
-            bindings.zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+        let entries: Vec<_> = bindings
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
         let group = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&pipeline.label),
             layout: &pipeline.layout,
@@ -106,19 +130,36 @@ impl Gpu {
     }
 
     /// Encodes the dispatch, or keeps it until its pipeline is there: meanwhile others can be asked for.
-    fn encode(&self, pipeline: &Rc<Pipeline>, group: &wgpu::BindGroup, params: &[u8], groups: [u32; 3]) {
+    fn encode(
+        &self,
+        pipeline: &Rc<Pipeline>,
+        group: &wgpu::BindGroup,
+        params: &[u8],
+        groups: [u32; 3],
+    ) {
         let mut recorder = self.0.recorder.borrow_mut();
         // The profiler's timestamps are numbered as they are encoded.
         if self.0.profile.is_some() || (recorder.waiting.is_empty() && pipeline.is_compiled()) {
             return self.encode_now(&mut recorder, pipeline, group, params, groups);
         }
         let (pipeline, group, params) = (pipeline.clone(), group.clone(), params.to_vec());
-        recorder.waiting.push(Dispatch { pipeline, group, params, groups });
+        recorder.waiting.push(Dispatch {
+            pipeline,
+            group,
+            params,
+            groups,
+        });
     }
 
     /// Encodes what waits for pipelines.
     fn encode_waiting(&self, recorder: &mut Recorder) {
-        for Dispatch { pipeline, group, params, groups } in std::mem::take(&mut recorder.waiting) {
+        for Dispatch {
+            pipeline,
+            group,
+            params,
+            groups,
+        } in std::mem::take(&mut recorder.waiting)
+        {
             self.encode_now(recorder, &pipeline, &group, &params, groups);
         }
     }
@@ -131,9 +172,14 @@ impl Gpu {
         params: &[u8],
         groups: [u32; 3],
     ) {
-        let encoder = recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default()));
-        let pass =
-            recorder.pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+        let encoder = recorder
+            .encoder
+            .get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default()));
+        let pass = recorder.pass.get_or_insert_with(|| {
+            encoder
+                .begin_compute_pass(&Default::default())
+                .forget_lifetime()
+        });
         if recorder.pipeline != pipeline.id {
             pass.set_pipeline(pipeline.raw());
             recorder.pipeline = pipeline.id;
@@ -143,7 +189,11 @@ impl Gpu {
             pass.set_immediates(0, params);
         }
         let stamps = self.0.profile.as_ref().map(|p| p.borrow());
-        let stamps = stamps.as_ref().and_then(|p| p.timestamps.as_ref().map(|t| (&t.set, 2 * p.pending.len() as u32)));
+        let stamps = stamps.as_ref().and_then(|p| {
+            p.timestamps
+                .as_ref()
+                .map(|t| (&t.set, 2 * p.pending.len() as u32))
+        });
         if let Some((set, at)) = stamps {
             pass.write_timestamp(set, at);
         }
@@ -158,7 +208,9 @@ impl Gpu {
         if self.rehearses() {
             return;
         }
-        self.with_encoder(|encoder| encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size())));
+        self.with_encoder(|encoder| {
+            encoder.clear_buffer(buffer.raw(), buffer.offset(), Some(buffer.size()))
+        });
     }
 
     /// Copies `from` to byte `at` of `to` after everything recorded so far.
@@ -166,13 +218,24 @@ impl Gpu {
     /// # Panics
     /// If it does not fit there.
     pub fn copy(&self, from: &Buffer, to: &Buffer, at: u64) {
-        assert!(at + from.size() <= to.size(), "a copy of {} bytes to {at} of {}", from.size(), to.size());
+        assert!(
+            at + from.size() <= to.size(),
+            "a copy of {} bytes to {at} of {}",
+            from.size(),
+            to.size()
+        );
         if self.rehearses() {
             return;
         }
         let (source, target) = (from.raw(), to.raw());
         self.with_encoder(|encoder| {
-            encoder.copy_buffer_to_buffer(source, from.offset(), target, to.offset() + at, from.size());
+            encoder.copy_buffer_to_buffer(
+                source,
+                from.offset(),
+                target,
+                to.offset() + at,
+                from.size(),
+            );
         });
     }
 
@@ -182,7 +245,9 @@ impl Gpu {
         self.encode_waiting(&mut recorder);
         recorder.pass = None;
         recorder.pipeline = 0;
-        f(recorder.encoder.get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default())))
+        f(recorder
+            .encoder
+            .get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default())))
     }
 
     /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are unfinished.
@@ -191,7 +256,11 @@ impl Gpu {
             self.0.pool.borrow_mut().recording += 1;
             return;
         }
-        let resolve = self.0.profile.as_ref().is_some_and(|p| !p.borrow().pending.is_empty());
+        let resolve = self
+            .0
+            .profile
+            .as_ref()
+            .is_some_and(|p| !p.borrow().pending.is_empty());
         if resolve {
             self.with_encoder(|encoder| self.resolve_timestamps(encoder));
         }
@@ -199,15 +268,24 @@ impl Gpu {
         self.encode_waiting(&mut recorder);
         recorder.pass = None;
         recorder.pipeline = 0;
-        let Some(encoder) = recorder.encoder.take() else { return };
+        let Some(encoder) = recorder.encoder.take() else {
+            return;
+        };
         let index = self.0.queue.submit([encoder.finish()]);
         recorder.in_flight.push_back(index);
         self.0.pool.borrow_mut().recording += 1;
         self.count(|c| c.submits += 1);
-        let oldest = if recorder.in_flight.len() > IN_FLIGHT { recorder.in_flight.pop_front() } else { None };
+        let oldest = if recorder.in_flight.len() > IN_FLIGHT {
+            recorder.in_flight.pop_front()
+        } else {
+            None
+        };
         drop(recorder);
         if let Some(index) = oldest {
-            let _ = self.0.device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None });
+            let _ = self.0.device.poll(wgpu::PollType::Wait {
+                submission_index: Some(index),
+                timeout: None,
+            });
         }
         self.check();
         if resolve {
@@ -226,7 +304,12 @@ impl Gpu {
 
     /// Raises what the driver reported meanwhile.
     pub(super) fn check(&self) {
-        let failure = self.0.failure.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let failure = self
+            .0
+            .failure
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .take();
         if let Some(error) = failure {
             raise(error);
         }
@@ -258,12 +341,22 @@ impl Gpu {
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(raw, offset, &staging, 0, size));
         self.submit();
         let (sender, mapped) = std::sync::mpsc::channel();
-        staging.slice(..size).map_async(wgpu::MapMode::Read, move |result| {
-            let _ = sender.send(result);
-        });
+        staging
+            .slice(..size)
+            .map_async(wgpu::MapMode::Read, move |result| {
+                let _ = sender.send(result);
+            });
         self.wait();
-        let outcome = mapped.recv().map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
-        let view = outcome.and_then(|()| staging.slice(..size).get_mapped_range().map_err(|e| e.to_string()));
+        let outcome = mapped
+            .recv()
+            .map_err(|e| e.to_string())
+            .and_then(|r| r.map_err(|e| e.to_string()));
+        let view = outcome.and_then(|()| {
+            staging
+                .slice(..size)
+                .get_mapped_range()
+                .map_err(|e| e.to_string())
+        });
         let Ok(view) = view else {
             raise(Error::DeviceLost(format!(
                 "{} stopped answering; check the driver and run the command again (train with --resume)",
@@ -273,14 +366,26 @@ impl Gpu {
         let bytes = view.to_vec();
         drop(view);
         staging.unmap();
-        self.0.staging.borrow_mut().entry(class).or_default().push(staging);
+        self.0
+            .staging
+            .borrow_mut()
+            .entry(class)
+            .or_default()
+            .push(staging);
         bytes
     }
 }
 
 fn check_aliasing(pipeline: &Pipeline, buffers: &[&Buffer]) {
     for (i, (_, name, writes)) in pipeline.facts.bindings.iter().enumerate() {
-        let shared = buffers.iter().enumerate().any(|(j, b)| j != i && b.key().0 == buffers[i].key().0);
-        assert!(!(*writes && shared), "{}: `{name}` is written and bound twice", pipeline.label);
+        let shared = buffers
+            .iter()
+            .enumerate()
+            .any(|(j, b)| j != i && b.key().0 == buffers[i].key().0);
+        assert!(
+            !(*writes && shared),
+            "{}: `{name}` is written and bound twice",
+            pipeline.label
+        );
     }
 }

@@ -31,9 +31,21 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let rehearsal = Rehearsal { memory, outputs: RefCell::default() };
-        let options = GpuOptions { memory_limit: Some(memory_limit), ..GpuOptions::default() };
-        Ok(Gpu::on(device, queue, facts.cloned().unwrap_or(own), options, Some(rehearsal)))
+        let rehearsal = Rehearsal {
+            memory,
+            outputs: RefCell::default(),
+        };
+        let options = GpuOptions {
+            memory_limit: Some(memory_limit),
+            ..GpuOptions::default()
+        };
+        Ok(Gpu::on(
+            device,
+            queue,
+            facts.cloned().unwrap_or(own),
+            options,
+            Some(rehearsal),
+        ))
     }
 
     /// Whether this is a rehearsal.
@@ -44,12 +56,21 @@ impl Gpu {
     /// Notes in a rehearsal that a tensor of these `dims` comes out of the layer with this `parameter`.
     pub fn note(&self, parameter: &Buffer, dims: &[usize]) {
         if let Some(rehearsal) = &self.0.rehearsal {
-            rehearsal.outputs.borrow_mut().insert(parameter.key(), dims.to_vec());
+            rehearsal
+                .outputs
+                .borrow_mut()
+                .insert(parameter.key(), dims.to_vec());
         }
     }
 
     /// What [`Gpu::note`] was last told of `parameter`.
     pub fn noted(&self, parameter: &Buffer) -> Option<Vec<usize>> {
-        self.0.rehearsal.as_ref()?.outputs.borrow().get(&parameter.key()).cloned()
+        self.0
+            .rehearsal
+            .as_ref()?
+            .outputs
+            .borrow()
+            .get(&parameter.key())
+            .cloned()
     }
 }

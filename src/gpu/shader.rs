@@ -22,14 +22,24 @@ macro_rules! shader {
     ($name:literal) => {
         $crate::gpu::Shader {
             name: $name,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            source: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/",
+                $name,
+                ".wgsl"
+            )),
             instead: None,
         }
     };
     ($name:literal, $import:ident: $instead:literal) => {
         $crate::gpu::Shader {
             name: concat!($name, " ", $instead),
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            source: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/",
+                $name,
+                ".wgsl"
+            )),
             instead: Some((stringify!($import), $instead)),
         }
     };
@@ -55,33 +65,180 @@ pub use forms;
 
 /// The files of `shaders/shared/`, which `#import` appends.
 const SHARED: [(&str, &str); 25] = [
-    ("attention", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/attention.wgsl"))),
-    ("block", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/block.wgsl"))),
-    ("code_law", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/code_law.wgsl"))),
-    ("code_tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/code_tile.wgsl"))),
-    ("conv", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/conv.wgsl"))),
-    ("cooperative", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative.wgsl"))),
-    ("cooperative8", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative8.wgsl"))),
-    ("cooperative16", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/cooperative16.wgsl"))),
-    ("fours", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/fours.wgsl"))),
-    ("grid", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/grid.wgsl"))),
-    ("group_walk", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/group_walk.wgsl"))),
-    ("lanes", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/lanes.wgsl"))),
-    ("accurate", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/accurate.wgsl"))),
-    ("ones", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/ones.wgsl"))),
-    ("pairs", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/pairs.wgsl"))),
-    ("philox", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/philox.wgsl"))),
-    ("nearer", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/nearer.wgsl"))),
-    ("product", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/product.wgsl"))),
-    ("quads", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/quads.wgsl"))),
-    ("staging", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/staging.wgsl"))),
-    ("tile", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/tile.wgsl"))),
-    ("vec4s", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/vec4s.wgsl"))),
-    ("winograd", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd.wgsl"))),
-    ("winograd_places", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_places.wgsl"))),
+    (
+        "attention",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/attention.wgsl"
+        )),
+    ),
+    (
+        "block",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/block.wgsl"
+        )),
+    ),
+    (
+        "code_law",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/code_law.wgsl"
+        )),
+    ),
+    (
+        "code_tile",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/code_tile.wgsl"
+        )),
+    ),
+    (
+        "conv",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/conv.wgsl"
+        )),
+    ),
+    (
+        "cooperative",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/cooperative.wgsl"
+        )),
+    ),
+    (
+        "cooperative8",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/cooperative8.wgsl"
+        )),
+    ),
+    (
+        "cooperative16",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/cooperative16.wgsl"
+        )),
+    ),
+    (
+        "fours",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/fours.wgsl"
+        )),
+    ),
+    (
+        "grid",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/grid.wgsl"
+        )),
+    ),
+    (
+        "group_walk",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/group_walk.wgsl"
+        )),
+    ),
+    (
+        "lanes",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/lanes.wgsl"
+        )),
+    ),
+    (
+        "accurate",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/accurate.wgsl"
+        )),
+    ),
+    (
+        "ones",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/ones.wgsl"
+        )),
+    ),
+    (
+        "pairs",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/pairs.wgsl"
+        )),
+    ),
+    (
+        "philox",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/philox.wgsl"
+        )),
+    ),
+    (
+        "nearer",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/nearer.wgsl"
+        )),
+    ),
+    (
+        "product",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/product.wgsl"
+        )),
+    ),
+    (
+        "quads",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/quads.wgsl"
+        )),
+    ),
+    (
+        "staging",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/staging.wgsl"
+        )),
+    ),
+    (
+        "tile",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/tile.wgsl"
+        )),
+    ),
+    (
+        "vec4s",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/vec4s.wgsl"
+        )),
+    ),
+    (
+        "winograd",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/winograd.wgsl"
+        )),
+    ),
+    (
+        "winograd_places",
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/winograd_places.wgsl"
+        )),
+    ),
     (
         "winograd_transforms",
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/winograd_transforms.wgsl")),
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/shared/winograd_transforms.wgsl"
+        )),
     ),
 ];
 
@@ -100,7 +257,11 @@ impl Shader {
         let (mut text, mut done) = (self.source.to_string(), Vec::new());
         let mut stands_in = self.instead.is_none();
         while let Some(at) = text.find("\n#import ") {
-            let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
+            let line = text[at + 1..]
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_string();
             let name = line["#import ".len()..].trim();
             let instead = self.instead.filter(|(import, _)| *import == name);
             stands_in |= instead.is_some();
@@ -108,16 +269,26 @@ impl Shader {
             text.replace_range(at + 1..at + 8, "//mport");
             if !done.iter().any(|d| d == name) {
                 let shared = SHARED.iter().find(|(n, _)| *n == name);
-                let (_, shared) = shared.unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
+                let (_, shared) = shared
+                    .unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
                 text.push('\n');
                 text.push_str(shared);
                 done.push(name.to_string());
             }
         }
-        assert!(stands_in, "shaders/{}.wgsl does not import what {:?} says", self.stem(), self.instead);
+        assert!(
+            stands_in,
+            "shaders/{}.wgsl does not import what {:?} says",
+            self.stem(),
+            self.instead
+        );
         let mut enabled = String::new();
         while let Some(at) = text.find("\nenable ") {
-            let line = text[at + 1..].lines().next().unwrap_or_default().to_string();
+            let line = text[at + 1..]
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_string();
             enabled += &format!("{line} ");
             text.replace_range(at + 1..at + 1 + "enable".len(), "//able");
         }
@@ -151,20 +322,31 @@ pub struct Parsed {
 pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let text = shader.text();
     let path = format!("shaders/{}.wgsl", shader.stem());
-    let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string_with_path(&text, &path))?;
+    let module = naga::front::wgsl::parse_str(&text)
+        .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
     // Packed f16 is a probe's alone: no kernel needs it. The others are in kernels that only some adapters run.
     let only_some = Capabilities::SUBGROUP
         | Capabilities::SHADER_INT64
         | Capabilities::SHADER_FLOAT16
         | Capabilities::COOPERATIVE_MATRIX;
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | only_some;
+    let capabilities =
+        Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | only_some;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
     let entries = (0..module.entry_points.len())
-        .map(|i| (module.entry_points[i].name.clone(), reflect(&module, info.get_entry_point(i))))
+        .map(|i| {
+            (
+                module.entry_points[i].name.clone(),
+                reflect(&module, info.get_entry_point(i)),
+            )
+        })
         .collect();
-    Ok(Parsed { module, info, entries })
+    Ok(Parsed {
+        module,
+        info,
+        entries,
+    })
 }
 
 fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFacts {
@@ -176,13 +358,20 @@ fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFact
         }
         if let Some(binding) = &variable.binding {
             let writes = used.intersects(GlobalUse::WRITE | GlobalUse::ATOMIC);
-            bindings.push((binding.binding, variable.name.clone().unwrap_or_default(), writes));
+            bindings.push((
+                binding.binding,
+                variable.name.clone().unwrap_or_default(),
+                writes,
+            ));
         } else if variable.space == naga::AddressSpace::Immediate {
             immediates = module.types[variable.ty].inner.size(module.to_ctx());
         }
     }
     bindings.sort();
-    EntryFacts { bindings, immediates }
+    EntryFacts {
+        bindings,
+        immediates,
+    }
 }
 
 /// An override constant: name and value.

@@ -78,9 +78,15 @@ pub(super) struct Tuning {
 impl Tuning {
     /// With the answers of earlier runs of this adapter, driver and wgpu; a damaged file has none.
     pub fn load(facts: &AdapterFacts, dir: Option<&Path>) -> Tuning {
-        let Some(dir) = dir else { return Tuning::default() };
+        let Some(dir) = dir else {
+            return Tuning::default();
+        };
         let file = dir.join(format!("kernels-{}.json", super::cache::digest(facts)));
-        Tuning { answers: read(&file), file: Some(file), ..Tuning::default() }
+        Tuning {
+            answers: read(&file),
+            file: Some(file),
+            ..Tuning::default()
+        }
     }
 }
 
@@ -91,9 +97,14 @@ fn read(file: &Path) -> FxHashMap<Key, Answer> {
 
 /// The answers in a file's bytes, of this version of wgpu.
 fn parse(bytes: &[u8]) -> FxHashMap<Key, Answer> {
-    let known = serde_json::from_slice(bytes).ok().filter(|known: &File| known.wgpu == WGPU_VERSION);
+    let known = serde_json::from_slice(bytes)
+        .ok()
+        .filter(|known: &File| known.wgpu == WGPU_VERSION);
     let answers = known.map_or(Vec::new(), |known| known.answers);
-    answers.into_iter().map(|a| ((a.digest, a.sizes), a)).collect()
+    answers
+        .into_iter()
+        .map(|a| ((a.digest, a.sizes), a))
+        .collect()
 }
 
 /// How many answers the file of answers with these bytes has.
@@ -104,7 +115,12 @@ pub(crate) fn count_answers(bytes: &[u8]) -> usize {
 impl Gpu {
     /// The kernel that was found to be the fastest for `question`.
     pub fn answer(&self, question: &Question) -> Option<String> {
-        self.0.tuning.borrow().answers.get(&question.key()).map(|answer| answer.choice.clone())
+        self.0
+            .tuning
+            .borrow()
+            .answers
+            .get(&question.key())
+            .map(|answer| answer.choice.clone())
     }
 
     /// Whether nothing was ever measured on this adapter.
@@ -115,7 +131,9 @@ impl Gpu {
     /// Whether `question`, which has no answer yet, is to be answered by measuring.
     pub fn may_measure(&self, question: &Question) -> bool {
         let tuning = self.0.tuning.borrow();
-        !self.0.preparing.get() && tuning.spent.as_secs() < TUNING_SECONDS && !tuning.given_up.contains(&question.key())
+        !self.0.preparing.get()
+            && tuning.spent.as_secs() < TUNING_SECONDS
+            && !tuning.given_up.contains(&question.key())
     }
 
     /// Never measures for `question` again.
@@ -147,16 +165,28 @@ impl Gpu {
                 }
                 None => continue,
             }
-            let seconds = self.seconds_of(&|| run(candidate), best.map_or(f64::MAX, |(seconds, _)| seconds));
+            let seconds = self.seconds_of(
+                &|| run(candidate),
+                best.map_or(f64::MAX, |(seconds, _)| seconds),
+            );
             ms.insert(candidate.to_string(), (seconds * 1e6).round() / 1e3);
             if best.is_none_or(|(least, _)| seconds < least) {
                 best = Some((seconds, candidate));
             }
         }
         self.0.tuning.borrow_mut().spent = before + start.elapsed();
-        let Some((_, choice)) = best else { return self.give_up(question) };
+        let Some((_, choice)) = best else {
+            return self.give_up(question);
+        };
         let Question { op, digest, sizes } = *question;
-        let answer = Answer { op: op.into(), digest, sizes, choice: choice.into(), ms, wrong };
+        let answer = Answer {
+            op: op.into(),
+            digest,
+            sizes,
+            choice: choice.into(),
+            ms,
+            wrong,
+        };
         let mut tuning = self.0.tuning.borrow_mut();
         tuning.answers.insert(question.key(), answer);
         tuning.found += 1;
@@ -186,9 +216,18 @@ impl Gpu {
     /// How many questions were answered by measuring in this run, in how many seconds, and which kernels were wrong.
     pub fn measured(&self) -> (usize, f64, Vec<String>) {
         let tuning = self.0.tuning.borrow();
-        let wrong = tuning.answers.values().flat_map(|a| a.wrong.iter().map(|w| (a.op.as_str(), w.as_str())));
-        let wrong: BTreeSet<String> = wrong.map(|(op, by)| format!("{op} by {by} gives wrong numbers")).collect();
-        (tuning.found, tuning.spent.as_secs_f64(), wrong.into_iter().collect())
+        let wrong = tuning
+            .answers
+            .values()
+            .flat_map(|a| a.wrong.iter().map(|w| (a.op.as_str(), w.as_str())));
+        let wrong: BTreeSet<String> = wrong
+            .map(|(op, by)| format!("{op} by {by} gives wrong numbers"))
+            .collect();
+        (
+            tuning.found,
+            tuning.spent.as_secs_f64(),
+            wrong.into_iter().collect(),
+        )
     }
 
     /// Writes the answers to the cache directory, if one was given and there are new ones.
@@ -197,15 +236,31 @@ impl Gpu {
     /// [`Error::Io`](crate::error::Error::Io) if the file cannot be written.
     pub fn save_answers(&self) -> Result<()> {
         let tuning = self.0.tuning.borrow();
-        let Some(file) = tuning.file.as_ref().filter(|_| tuning.found > tuning.kept.get()) else { return Ok(()) };
+        let Some(file) = tuning
+            .file
+            .as_ref()
+            .filter(|_| tuning.found > tuning.kept.get())
+        else {
+            return Ok(());
+        };
         // Another program may have written meanwhile.
         let mut all = read(file);
         all.extend(tuning.answers.clone());
         let mut answers: Vec<Answer> = all.into_values().collect();
         answers.sort_by(|a, b| (&a.op, a.sizes).cmp(&(&b.op, b.sizes)));
-        let AdapterFacts { name, driver, driver_info, .. } = &self.0.facts;
+        let AdapterFacts {
+            name,
+            driver,
+            driver_info,
+            ..
+        } = &self.0.facts;
         let (adapter, driver) = (name.clone(), format!("{driver} {driver_info}"));
-        let all = File { adapter, driver, wgpu: WGPU_VERSION.into(), answers };
+        let all = File {
+            adapter,
+            driver,
+            wgpu: WGPU_VERSION.into(),
+            answers,
+        };
         let text = serde_json::to_string_pretty(&all).expect("plain data") + "\n";
         super::cache::write(file, &[text.as_bytes()])?;
         tuning.kept.set(tuning.found);

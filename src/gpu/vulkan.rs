@@ -16,7 +16,10 @@ use wgpu::hal::{OpenDevice, vulkan};
     unsafe_code,
     reason = "wgpu has no way to leave the checks out but through Vulkan itself, whose functions are unsafe"
 )]
-pub(super) fn open(adapter: &wgpu::Adapter, wanted: &wgpu::DeviceDescriptor) -> Option<(wgpu::Device, wgpu::Queue)> {
+pub(super) fn open(
+    adapter: &wgpu::Adapter,
+    wanted: &wgpu::DeviceDescriptor,
+) -> Option<(wgpu::Device, wgpu::Queue)> {
     if !wanted.required_limits.check_limits(&adapter.limits()) {
         return None;
     }
@@ -29,21 +32,43 @@ pub(super) fn open(adapter: &wgpu::Adapter, wanted: &wgpu::DeviceDescriptor) -> 
 
 /// The device that wgpu would make, but for what it asks of bounds.
 #[expect(unsafe_code, reason = "see `open`")]
-unsafe fn device(adapter: &vulkan::Adapter, wanted: &wgpu::DeviceDescriptor) -> Option<OpenDevice<Vulkan>> {
+unsafe fn device(
+    adapter: &vulkan::Adapter,
+    wanted: &wgpu::DeviceDescriptor,
+) -> Option<OpenDevice<Vulkan>> {
     let (features, family) = (wanted.required_features, 0);
     let mut extensions = adapter.required_device_extensions(features);
     extensions.retain(|name| *name != ash::ext::robustness2::NAME);
     let mut offered = adapter.physical_device_features(&extensions, features);
     let core = offered.get_core().robust_buffer_access(false);
     let names: Vec<_> = extensions.iter().copied().map(CStr::as_ptr).collect();
-    let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(&[1.0])];
-    let info = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names);
+    let queues = [vk::DeviceQueueCreateInfo::default()
+        .queue_family_index(family)
+        .queue_priorities(&[1.0])];
+    let info = vk::DeviceCreateInfo::default()
+        .queue_create_infos(&queues)
+        .enabled_extension_names(&names);
     let info = offered.add_to_device_create(info).enabled_features(&core);
     let (physical, hints) = (adapter.raw_physical_device(), &wanted.memory_hints);
     // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust access and its extension are
     // missing, which only modules with run-time checks rely on.
     unsafe {
-        let raw = adapter.shared_instance().raw_instance().create_device(physical, &info, None).ok()?;
-        adapter.device_from_raw(raw, None, &extensions, features, &wanted.required_limits, hints, family, 0).ok()
+        let raw = adapter
+            .shared_instance()
+            .raw_instance()
+            .create_device(physical, &info, None)
+            .ok()?;
+        adapter
+            .device_from_raw(
+                raw,
+                None,
+                &extensions,
+                features,
+                &wanted.required_limits,
+                hints,
+                family,
+                0,
+            )
+            .ok()
     }
 }

@@ -15,7 +15,10 @@ fn counts(codes: impl Iterator<Item = u32>, k: usize) -> Vec<f64> {
 
 /// KL(p ‖ q) in nats of a histogram p against q, whose law is (q_k + ½) / (Σ q + K/2).
 fn divergence(p: &[f64], q: &[f64]) -> f64 {
-    let (of_p, of_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>() + PSEUDO_COUNT * q.len() as f64);
+    let (of_p, of_q) = (
+        p.iter().sum::<f64>(),
+        q.iter().sum::<f64>() + PSEUDO_COUNT * q.len() as f64,
+    );
     let term = |(&p, &q): (&f64, &f64)| p / of_p * ((p / of_p) / ((q + PSEUDO_COUNT) / of_q)).ln();
     p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(term).sum()
 }
@@ -27,13 +30,19 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
 /// numbers of maps leave a floor: the value of two draws of the data.
 pub fn kl_map(data: &[u32], samples: &[u32], positions: usize, k: usize) -> Vec<f64> {
     let at = |codes: &[u32], i: usize| counts(codes.iter().skip(i).step_by(positions).copied(), k);
-    (0..positions).map(|i| divergence(&at(data, i), &at(samples, i))).collect()
+    (0..positions)
+        .map(|i| divergence(&at(data, i), &at(samples, i)))
+        .collect()
 }
 
 /// ½ Σ |p − q| of two histograms with any totals: 0 for equal laws, 1 for laws that share nothing.
 fn total_variation(p: &[f64], q: &[f64]) -> f64 {
     let (of_p, of_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
-    0.5 * p.iter().zip(q).map(|(p, q)| (p / of_p - q / of_q).abs()).sum::<f64>()
+    0.5 * p
+        .iter()
+        .zip(q)
+        .map(|(p, q)| (p / of_p - q / of_q).abs())
+        .sum::<f64>()
 }
 
 /// Total variation between the laws of single codes, all positions together.
@@ -47,18 +56,24 @@ pub fn code_distance(a: &[u32], b: &[u32], k: usize) -> f64 {
 /// # Panics
 /// If the maps have no neighbours in one of the directions.
 pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2]) -> f64 {
-    assert!(h > 1 && w > 1, "pair_distance: codes of maps of {h} x {w} have no neighbours");
+    assert!(
+        h > 1 && w > 1,
+        "pair_distance: codes of maps of {h} x {w} have no neighbours"
+    );
     let of = |step: [usize; 2]| {
         // How often a pair occurs in each set.
         let mut counts = BTreeMap::<[u32; 2], [f64; 2]>::new();
         for (set, codes) in [a, b].into_iter().enumerate() {
             for map in codes.chunks_exact(h * w) {
                 for at in (0..h * w).filter(|at| at / w + step[0] < h && at % w + step[1] < w) {
-                    counts.entry([map[at], map[at + step[0] * w + step[1]]]).or_default()[set] += 1.0;
+                    counts
+                        .entry([map[at], map[at + step[0] * w + step[1]]])
+                        .or_default()[set] += 1.0;
                 }
             }
         }
-        let [of_a, of_b] = [0, 1].map(|set| counts.values().map(|pair| pair[set]).collect::<Vec<_>>());
+        let [of_a, of_b] =
+            [0, 1].map(|set| counts.values().map(|pair| pair[set]).collect::<Vec<_>>());
         total_variation(&of_a, &of_b)
     };
     [[0, 1], [1, 0]].map(of).iter().sum::<f64>() / 2.0
@@ -95,7 +110,10 @@ mod tests {
     #[test]
     fn variation_is_0_for_equal_laws_and_1_for_strangers() {
         let (a, b) = ([0, 1, 0, 1], [2, 2, 3, 3]);
-        assert_eq!((code_distance(&a, &a, 4), code_distance(&a, &b, 4)), (0.0, 1.0));
+        assert_eq!(
+            (code_distance(&a, &a, 4), code_distance(&a, &b, 4)),
+            (0.0, 1.0)
+        );
         assert_eq!(code_distance(&[0, 0, 0, 1], &[0, 1], 2), 0.25);
         // The same codes in another order: as single codes equal, as pairs not.
         let (rows, columns) = ([0, 0, 1, 1], [0, 1, 0, 1]);

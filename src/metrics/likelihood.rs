@@ -13,7 +13,10 @@ const SECTIONS: usize = 24;
 /// log softmax(−‖z − e‖²/τ) of the true code: `distances` `[k]` are the ‖z − e_k‖².
 pub fn log_softmax(distances: &[f32], code: usize, temperature: f64) -> f64 {
     let logit = |d: f32| -f64::from(d) / temperature;
-    let most = distances.iter().map(|&d| logit(d)).fold(f64::NEG_INFINITY, f64::max);
+    let most = distances
+        .iter()
+        .map(|&d| logit(d))
+        .fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = distances.iter().map(|&d| (logit(d) - most).exp()).sum();
     logit(distances[code]) - most - sum.ln()
 }
@@ -31,7 +34,9 @@ fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
 /// −log₂ of (1/S) Σ_s Π_i p_s(q_i), divided by the positions: the paper's estimator of section 4.3, of all hidden codes
 /// together, in bits a code. Biased upwards while S is small beside the number of likely fillings.
 pub fn joint_bits(log_p: &[f64], positions: usize) -> f64 {
-    let joint = log_p.chunks_exact(positions).map(|sample| sample.iter().sum::<f64>());
+    let joint = log_p
+        .chunks_exact(positions)
+        .map(|sample| sample.iter().sum::<f64>());
     // Not minus nothing for a certain code.
     (0.0 - log_mean_exp(joint)) / (positions as f64 * LN_2)
 }
@@ -45,13 +50,24 @@ pub fn single_bits(log_p: &[f64], positions: usize) -> f64 {
 /// The τ in `range`, both of whose ends are above 0, with the least `cost(τ)`: the best of a geometric grid, refined by golden section beside it.
 pub fn fit_temperature(range: [f64; 2], cost: impl Fn(f64) -> f64) -> f64 {
     let count = ((range[1] / range[0]).ln() / GRID.ln()).ceil() as usize;
-    let grid: Vec<f64> = (0..=count).map(|i| range[0] * GRID.powi(i as i32)).collect();
-    let best = grid.iter().map(|&tau| cost(tau)).enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(i, _)| i);
+    let grid: Vec<f64> = (0..=count)
+        .map(|i| range[0] * GRID.powi(i as i32))
+        .collect();
+    let best = grid
+        .iter()
+        .map(|&tau| cost(tau))
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(0, |(i, _)| i);
     let [mut low, mut high] = [best.saturating_sub(1), (best + 1).min(count)].map(|i| grid[i].ln());
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     for _ in 0..SECTIONS {
         let [left, right] = [high - golden * (high - low), low + golden * (high - low)];
-        if cost(left.exp()) <= cost(right.exp()) { high = right } else { low = left }
+        if cost(left.exp()) <= cost(right.exp()) {
+            high = right
+        } else {
+            low = left
+        }
     }
     (0.5 * (low + high)).exp()
 }
@@ -61,7 +77,14 @@ pub fn mean_std(values: &[f64]) -> [f64; 2] {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    [mean, if values.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 }]
+    [
+        mean,
+        if values.len() > 1 {
+            (squares / (n - 1.0)).sqrt()
+        } else {
+            0.0
+        },
+    ]
 }
 
 #[cfg(test)]
@@ -71,7 +94,10 @@ mod tests {
     use crate::philox::Stream;
 
     fn close(value: f64, wanted: f64, within: f64) {
-        assert!((value - wanted).abs() <= within, "{value} is not {wanted} within {within}");
+        assert!(
+            (value - wanted).abs() <= within,
+            "{value} is not {wanted} within {within}"
+        );
     }
 
     #[test]
@@ -85,8 +111,16 @@ mod tests {
         close(log_softmax(&[1000.0, 0.0], 0, 1.0), -1000.0, 1e-9);
         // Two samples, two positions: p = (1/2, 1/4) and (1/8, 1/2).
         let log_p = [0.5f64, 0.25, 0.125, 0.5].map(f64::ln);
-        close(joint_bits(&log_p, 2), -(0.5f64 * (0.125 + 0.0625)).log2() / 2.0, 1e-12);
-        close(single_bits(&log_p, 2), -(0.3125f64.log2() + 0.375f64.log2()) / 2.0, 1e-12);
+        close(
+            joint_bits(&log_p, 2),
+            -(0.5f64 * (0.125 + 0.0625)).log2() / 2.0,
+            1e-12,
+        );
+        close(
+            single_bits(&log_p, 2),
+            -(0.3125f64.log2() + 0.375f64.log2()) / 2.0,
+            1e-12,
+        );
         // One sample: both are the mean of −log₂ p.
         close(joint_bits(&log_p[..2], 2), 1.5, 1e-12);
         close(single_bits(&log_p[..2], 2), 1.5, 1e-12);
@@ -116,8 +150,14 @@ mod tests {
         assert_eq!(fillings.len(), 8);
         let centroids = toy::centroids();
         let nats = |sequence: u32| {
-            let stream = |what: u32| Stream { seed: 5, step: sequence, stream: what, first: 0 };
-            let pick = |at: u32| &fillings[(8.0 * f64::from(stream(0).uniform(at))) as usize % 8][2..];
+            let stream = |what: u32| Stream {
+                seed: 5,
+                step: sequence,
+                stream: what,
+                first: 0,
+            };
+            let pick =
+                |at: u32| &fillings[(8.0 * f64::from(stream(0).uniform(at))) as usize % 8][2..];
             let truth = pick(samples as u32);
             let mut log_p = Vec::with_capacity(samples * HOLE);
             for s in 0..samples {
@@ -127,8 +167,10 @@ mod tests {
                         let noise = f64::from(NOISE_STD) * stream(1).normal(at + c as u32);
                         centroids[q as usize][c] + noise as f32
                     });
-                    let distances: Vec<f32> =
-                        centroids.iter().map(|e| (e[0] - z[0]).powi(2) + (e[1] - z[1]).powi(2)).collect();
+                    let distances: Vec<f32> = centroids
+                        .iter()
+                        .map(|e| (e[0] - z[0]).powi(2) + (e[1] - z[1]).powi(2))
+                        .collect();
                     log_p.push(log_softmax(&distances, truth[i] as usize, temperature));
                 }
             }

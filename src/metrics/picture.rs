@@ -9,7 +9,11 @@ const SIGMA: f64 = 1.5;
 
 /// The mean squared difference.
 pub fn mse(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / a.len() as f64
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(a - b).powi(2))
+        .sum::<f64>()
+        / a.len() as f64
 }
 
 /// 10 log₁₀ (range² / MSE), dB; `None` for equal pictures, whose ratio is infinite.
@@ -21,7 +25,14 @@ pub fn psnr(mse: f64) -> Option<f64> {
 /// K₂ = .03, range 2, biased variances; the mean over windows and channels. 1 for equal pictures, `None` for pictures
 /// smaller than the window.
 pub fn ssim(a: &[f32], b: &[f32], size: usize) -> Option<f64> {
-    let channel = |image: &[f32], c: usize| image.iter().skip(c).step_by(3).map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let channel = |image: &[f32], c: usize| {
+        image
+            .iter()
+            .skip(c)
+            .step_by(3)
+            .map(|&v| f64::from(v))
+            .collect::<Vec<_>>()
+    };
     let of = |c: usize| ssim_of(&channel(a, c), &channel(b, c), size);
     (size >= WINDOW).then(|| (0..3).map(of).sum::<f64>() / 3.0)
 }
@@ -46,9 +57,19 @@ fn blurred(x: &[f64], size: usize) -> Vec<f64> {
     let sum: f64 = (0..WINDOW).map(bell).sum();
     let weights: Vec<f64> = (0..WINDOW).map(|i| bell(i) / sum).collect();
     let inside = size - WINDOW + 1;
-    let along = |x: &[f64], at: usize, step: usize| weights.iter().enumerate().map(|(i, w)| w * x[at + i * step]).sum();
-    let rows: Vec<f64> = (0..size * inside).map(|i| along(x, i / inside * size + i % inside, 1)).collect();
-    (0..inside * inside).map(|i| along(&rows, i, inside)).collect()
+    let along = |x: &[f64], at: usize, step: usize| {
+        weights
+            .iter()
+            .enumerate()
+            .map(|(i, w)| w * x[at + i * step])
+            .sum()
+    };
+    let rows: Vec<f64> = (0..size * inside)
+        .map(|i| along(x, i / inside * size + i % inside, 1))
+        .collect();
+    (0..inside * inside)
+        .map(|i| along(&rows, i, inside))
+        .collect()
 }
 
 #[cfg(test)]
@@ -69,7 +90,11 @@ mod tests {
     fn pictures_smaller_than_the_window_have_no_similarity() {
         for size in 1..=WINDOW {
             let picture = vec![0.5; size * size * 3];
-            assert_eq!(ssim(&picture, &picture, size).is_some(), size == WINDOW, "{size}");
+            assert_eq!(
+                ssim(&picture, &picture, size).is_some(),
+                size == WINDOW,
+                "{size}"
+            );
         }
     }
 
@@ -80,18 +105,30 @@ mod tests {
         assert!(psnr(0.04).is_some_and(|db| (db - 20.0).abs() < 1e-9) && psnr(0.0).is_none());
         // Without variance only the means count.
         let c1 = 4e-4;
-        assert!((similarity(&a, &b) - (2.0 * 0.5 * -0.25 + c1) / (0.25 + 0.0625 + c1)).abs() < 1e-9);
+        assert!(
+            (similarity(&a, &b) - (2.0 * 0.5 * -0.25 + c1) / (0.25 + 0.0625 + c1)).abs() < 1e-9
+        );
     }
 
     #[test]
     fn equal_pictures_are_1_and_a_negative_is_nearly_minus_1() {
         // Alternating signs: each window's mean is nearly nothing, so the structure alone speaks.
-        let a = picture(|i| if (i / 3 / SIZE + i / 3 % SIZE).is_multiple_of(2) { 0.8 } else { -0.8 });
+        let a = picture(|i| {
+            if (i / 3 / SIZE + i / 3 % SIZE).is_multiple_of(2) {
+                0.8
+            } else {
+                -0.8
+            }
+        });
         let negative: Vec<f32> = a.iter().map(|v| -v).collect();
         assert!((similarity(&a, &a) - 1.0).abs() < 1e-12);
         let c2 = 0.0036;
         let wanted = (-2.0 * 0.64 + c2) / (2.0 * 0.64 + c2);
-        assert!((similarity(&a, &negative) - wanted).abs() < 1e-3, "{}", similarity(&a, &negative));
+        assert!(
+            (similarity(&a, &negative) - wanted).abs() < 1e-3,
+            "{}",
+            similarity(&a, &negative)
+        );
     }
 
     /// scikit-image 0.26, `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,

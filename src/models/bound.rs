@@ -50,7 +50,14 @@ pub struct Nats {
 impl Bound<'_> {
     /// The bound of each of the samples `z0` [n, .., d] with the codes `codes` [n, ..], from `count` levels of the law `levels`.
     /// `chunk` numbers the random numbers.
-    pub fn of(&self, z0: &Tensor, codes: &Codes, levels: &LevelShares, count: usize, chunk: usize) -> Vec<Nats> {
+    pub fn of(
+        &self,
+        z0: &Tensor,
+        codes: &Codes,
+        levels: &LevelShares,
+        count: usize,
+        chunk: usize,
+    ) -> Vec<Nats> {
         z0.gpu().no_grad(|| {
             let (n, d) = (z0.shape().dims()[0], z0.count() / z0.shape().dims()[0]);
             let mut sums = vec![0.0; n];
@@ -58,19 +65,34 @@ impl Bound<'_> {
             let count = if self.bridge.steps() > 1 { count } else { 0 };
             for at in 0..count {
                 let call = (chunk * count + at) as u32;
-                let u = f64::from(Stream { seed: self.seed, step: call, stream: LEVEL, first: 0 }.uniform(0));
+                let u = f64::from(
+                    Stream {
+                        seed: self.seed,
+                        step: call,
+                        stream: LEVEL,
+                        first: 0,
+                    }
+                    .uniform(0),
+                );
                 let (t, share) = levels.level((at as f64 + u) / count as f64);
                 let terms = self.terms(z0, t, call);
-                sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term / (share * count as f64));
+                sums.iter_mut()
+                    .zip(terms)
+                    .for_each(|(sum, term)| *sum += term / (share * count as f64));
             }
             let squares = ops::square(&ops::sub(z0, self.target)).reshape([n, d]);
             let moments = ops::mean(&squares, 1).to_vec();
             let last = |moment: f32| d as f64 * self.bridge.terminal_kl(f64::from(moment));
             let first = (self.first)(&self.noised(z0, 1, FIRST + chunk as u32), codes).to_vec();
-            let first =
-                first.chunks_exact(first.len() / n).map(|cells| cells.iter().map(|&v| f64::from(v)).sum::<f64>());
+            let first = first
+                .chunks_exact(first.len() / n)
+                .map(|cells| cells.iter().map(|&v| f64::from(v)).sum::<f64>());
             let terms = sums.into_iter().zip(moments).zip(first);
-            let nats = |((sum, moment), first)| Nats { total: sum + last(moment) + first, last: last(moment), first };
+            let nats = |((sum, moment), first)| Nats {
+                total: sum + last(moment) + first,
+                last: last(moment),
+                first,
+            };
             terms.map(nats).collect()
         })
     }
@@ -80,7 +102,10 @@ impl Bound<'_> {
         let steps = self.bridge.steps();
         let strata = STRATA.min(steps.saturating_sub(1));
         if strata == 0 {
-            return LevelShares { bounds: Vec::new(), cumulative: Vec::new() };
+            return LevelShares {
+                bounds: Vec::new(),
+                cumulative: Vec::new(),
+            };
         }
         // Levels 2..=T in strata of nearly equal size.
         let bounds: Vec<usize> = (0..=strata).map(|i| 2 + i * (steps - 1) / strata).collect();
@@ -95,8 +120,17 @@ impl Bound<'_> {
 
     fn noised(&self, z0: &Tensor, t: usize, call: u32) -> Tensor {
         let marginal = self.bridge.forward(t);
-        let noise = Stream { seed: self.seed, step: call, stream: NOISE, first: 0 };
-        let noise = ops::affine(&ops::normal(z0.gpu(), z0.shape(), noise), marginal.noise as f32, 0.0);
+        let noise = Stream {
+            seed: self.seed,
+            step: call,
+            stream: NOISE,
+            first: 0,
+        };
+        let noise = ops::affine(
+            &ops::normal(z0.gpu(), z0.shape(), noise),
+            marginal.noise as f32,
+            0.0,
+        );
         let centred = ops::affine(&ops::sub(z0, self.target), marginal.signal as f32, 0.0);
         ops::add(&ops::add(&centred, &noise), self.target)
     }
@@ -109,10 +143,16 @@ impl Bound<'_> {
         let zt = self.noised(z0, t, call);
         let estimate = self.bridge.predict_z0(t, Prediction::Noise);
         let centred = ops::affine(&ops::sub(&zt, self.target), estimate.z as f32, 0.0);
-        let found = ops::add(&centred, &ops::affine(&(self.eps)(&zt, t), estimate.net as f32, 0.0));
+        let found = ops::add(
+            &centred,
+            &ops::affine(&(self.eps)(&zt, t), estimate.net as f32, 0.0),
+        );
         let errors = ops::square(&ops::sub(&found, &ops::sub(z0, self.target)));
         let errors = ops::sum(&errors.reshape([n, z0.count() / n]), 1).to_vec();
-        errors.into_iter().map(|error| weight * f64::from(error)).collect()
+        errors
+            .into_iter()
+            .map(|error| weight * f64::from(error))
+            .collect()
     }
 }
 
@@ -146,9 +186,15 @@ impl LevelShares {
 
     /// The level at `u` in [0, 1) of the law, and its probability.
     fn level(&self, u: f64) -> (usize, f64) {
-        let i = self.cumulative.partition_point(|&c| c <= u).min(self.cumulative.len() - 1);
+        let i = self
+            .cumulative
+            .partition_point(|&c| c <= u)
+            .min(self.cumulative.len() - 1);
         let before = if i == 0 { 0.0 } else { self.cumulative[i - 1] };
-        let (share, size) = (self.cumulative[i] - before, self.bounds[i + 1] - self.bounds[i]);
+        let (share, size) = (
+            self.cumulative[i] - before,
+            self.bounds[i + 1] - self.bounds[i],
+        );
         let within = (((u - before) / share * size as f64) as usize).min(size - 1);
         (self.bounds[i] + within, share / size as f64)
     }
@@ -168,7 +214,14 @@ mod tests {
             let entry = mass.entry(t).or_insert((0.0, share));
             entry.0 += 1.0 / f64::from(draws);
         }
-        assert_eq!(mass.keys().copied().collect::<Vec<_>>(), (2..11).collect::<Vec<_>>());
-        assert!(mass.values().all(|(found, share)| (found - share).abs() < 1e-4), "{mass:?}");
+        assert_eq!(
+            mass.keys().copied().collect::<Vec<_>>(),
+            (2..11).collect::<Vec<_>>()
+        );
+        assert!(
+            mass.values()
+                .all(|(found, share)| (found - share).abs() < 1e-4),
+            "{mass:?}"
+        );
     }
 }

@@ -42,18 +42,36 @@ impl Tables {
     fn new(gpu: &Gpu, bridge: &Bridge, spread: &[f32]) -> Tables {
         let (levels, d) = (bridge.steps() + 1, spread.len());
         let table = |width: usize, f: &dyn Fn(usize, usize) -> f64| {
-            let entry = |at: usize| if at < width { 0.0 } else { f(at / width, at % width) as f32 };
-            Tensor::from_slice(gpu, &(0..levels * width).map(entry).collect::<Vec<_>>(), [levels, width])
+            let entry = |at: usize| {
+                if at < width {
+                    0.0
+                } else {
+                    f(at / width, at % width) as f32
+                }
+            };
+            Tensor::from_slice(
+                gpu,
+                &(0..levels * width).map(entry).collect::<Vec<_>>(),
+                [levels, width],
+            )
         };
         let variance = |t: usize, c: usize| {
             let noise = bridge.forward(t).noise;
             noise * noise + bridge.alpha_bar(t) * f64::from(spread[c])
         };
-        let gain = |t: usize, c: usize| bridge.forward(t).signal * f64::from(spread[c]) / variance(t, c);
+        let gain =
+            |t: usize, c: usize| bridge.forward(t).signal * f64::from(spread[c]) / variance(t, c);
         let keep = |t: usize, c: usize| 1.0 - bridge.forward(t).signal * gain(t, c);
-        let residual = spread.iter().any(|&w| w > 0.0).then(|| [table(d, &keep), table(d, &gain)]);
+        let residual = spread
+            .iter()
+            .any(|&w| w > 0.0)
+            .then(|| [table(d, &keep), table(d, &gain)]);
         let precision = table(d, &|t, c| 1.0 / variance(t, c));
-        Tables { signal: table(1, &|t, _| bridge.forward(t).signal), precision, residual }
+        Tables {
+            signal: table(1, &|t, _| bridge.forward(t).signal),
+            precision,
+            residual,
+        }
     }
 }
 
@@ -146,15 +164,25 @@ impl Law<'_> {
     /// ẑ_0 − z*, [n, h, w, d].
     pub fn z0(&self) -> Tensor {
         let mean = self.op().mean();
-        let Some(residual) = &self.head.tables.residual else { return self.on_grid(&mean) };
+        let Some(residual) = &self.head.tables.residual else {
+            return self.on_grid(&mean);
+        };
         let [n, _, d] = mean.dims();
-        let [keep, gain] = residual.each_ref().map(|table| ops::gather(table, &self.t).reshape([n, 1, d]));
-        self.on_grid(&ops::add(&ops::mul(&mean, &keep), &ops::mul(&self.z, &gain)))
+        let [keep, gain] = residual
+            .each_ref()
+            .map(|table| ops::gather(table, &self.t).reshape([n, 1, d]));
+        self.on_grid(&ops::add(
+            &ops::mul(&mean, &keep),
+            &ops::mul(&self.z, &gain),
+        ))
     }
 
     /// ε_θ of a law whose pictures are all at the level of `marginal`, [n, h, w, d].
     pub fn eps(&self, marginal: Marginal) -> Tensor {
-        let rest = ops::sub(&self.on_grid(&self.z), &ops::affine(&self.z0(), marginal.signal as f32, 0.0));
+        let rest = ops::sub(
+            &self.on_grid(&self.z),
+            &ops::affine(&self.z0(), marginal.signal as f32, 0.0),
+        );
         ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0)
     }
 

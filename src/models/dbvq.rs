@@ -42,7 +42,10 @@ pub fn level(bridge: &Bridge, moment: f64, t: usize) -> Level {
     Level {
         input: 1.0 / (alpha_bar * total).sqrt(),
         // 1 − c_skip = σ²/(σ² + S²), without cancellation.
-        eps: Affine { z: sigma2 / total / noise, net: -alpha_bar.sqrt() * out / noise },
+        eps: Affine {
+            z: sigma2 / total / noise,
+            net: -alpha_bar.sqrt() * out / noise,
+        },
         goal_z0: sigma2 / total / out,
         goal_eps: -skip * sigma / out,
     }
@@ -89,7 +92,10 @@ fn off_grid(x: &Tensor) -> Tensor {
 /// The law of the codes: of the data about their centroids with the data's noise, of relaxed codes without.
 fn head(init: &mut Init, bridge: &Bridge, config: &Config) -> CodeHead {
     let mut head = CodeHead::new(init, bridge, [LENGTH, CODES, DIM]);
-    let relaxed = config.codes.as_ref().is_some_and(|codes| codes.diffuse == Diffuse::Codes);
+    let relaxed = config
+        .codes
+        .as_ref()
+        .is_some_and(|codes| codes.diffuse == Diffuse::Codes);
     let spread = if relaxed { 0.0 } else { NOISE_STD * NOISE_STD };
     head.spread_by(bridge, &[spread; DIM]);
     head
@@ -128,7 +134,17 @@ impl Toy {
         let target: Vec<f32> = target.iter().map(|&z| z as f32).collect();
         let tables = Tables::new(gpu, &bridge, moment, config);
         let target = Tensor::from_slice(gpu, &target, [DIM]);
-        Ok(Toy { bridge, denoiser, codebook, learnt: config.codes.clone(), head, moment, target, truth, tables })
+        Ok(Toy {
+            bridge,
+            denoiser,
+            codebook,
+            learnt: config.codes.clone(),
+            head,
+            moment,
+            target,
+            truth,
+            tables,
+        })
     }
 
     /// The code vectors e_k, [8, 2].
@@ -144,47 +160,98 @@ impl Toy {
     /// ε_θ(z_t, t) for one level: `z` [n, 5, 2].
     pub fn eps(&self, z: &Tensor, t: usize) -> Tensor {
         let level = level(&self.bridge, self.moment, t);
-        let levels = Codes::from_slice(z.gpu(), &vec![t as u32; z.shape().dims()[0]], [z.shape().dims()[0]]);
+        let levels = Codes::from_slice(
+            z.gpu(),
+            &vec![t as u32; z.shape().dims()[0]],
+            [z.shape().dims()[0]],
+        );
         let centred = ops::sub(z, &self.target);
         let scaled = ops::affine(&centred, level.input as f32, 0.0);
         if let Some(head) = &self.head {
             let marginal = self.bridge.forward(t);
             self.speak(head);
             let logits = self.logits(head, &centred, &scaled, &levels);
-            return off_grid(&head.law(&on_grid(&centred), &levels, Some(&logits)).eps(marginal));
+            return off_grid(
+                &head
+                    .law(&on_grid(&centred), &levels, Some(&logits))
+                    .eps(marginal),
+            );
         }
         let net = self.denoiser.forward(&scaled, &levels);
-        ops::add(&ops::affine(&centred, level.eps.z as f32, 0.0), &ops::affine(&net, level.eps.net as f32, 0.0))
+        ops::add(
+            &ops::affine(&centred, level.eps.z as f32, 0.0),
+            &ops::affine(&net, level.eps.net as f32, 0.0),
+        )
     }
 
     /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` `[n]`; `stream.step` is the training step.
     pub fn losses(&self, q: &Codes, t: &Codes, stream: Stream) -> Losses {
         let (gpu, n) = (q.gpu(), t.count());
-        let draw = |what: Draw| Stream { stream: what as u32, ..stream };
+        let draw = |what: Draw| Stream {
+            stream: what as u32,
+            ..stream
+        };
         let shape = [n, LENGTH, DIM];
         let noise = ops::normal(gpu, shape, draw(Draw::Data));
         let ones = ops::gather(&self.tables.data_noise, &t.clone());
-        let x = ops::marginal(&ops::gather(&self.truth, q), &noise, &self.tables.zero, &ones);
+        let x = ops::marginal(
+            &ops::gather(&self.truth, q),
+            &noise,
+            &self.tables.zero,
+            &ones,
+        );
         let eps = ops::normal(gpu, shape, draw(Draw::Epsilon));
         let Some(codes) = &self.learnt else {
             let (total, each) = self.diffusion(&x, &x, &eps, t, Some(q));
-            return Losses { parts: vec![("diffusion", total.clone())], total, each };
+            return Losses {
+                parts: vec![("diffusion", total.clone())],
+                total,
+                each,
+            };
         };
-        let tau = annealed(codes.tau_start, codes.tau_end, f64::from(stream.step), codes.anneal_steps as f64);
+        let tau = annealed(
+            codes.tau_start,
+            codes.tau_end,
+            f64::from(stream.step),
+            codes.anneal_steps as f64,
+        );
         let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::Gumbel));
-        let zq = relaxed(&x, &self.codebook, &gumbel, [codes.scale as f32, tau as f32]);
+        let zq = relaxed(
+            &x,
+            &self.codebook,
+            &gumbel,
+            [codes.scale as f32, tau as f32],
+        );
         let reconstruction = ops::mse(&zq, &x);
-        let start = if codes.diffuse == Diffuse::Data { &x } else { &zq };
+        let start = if codes.diffuse == Diffuse::Data {
+            &x
+        } else {
+            &zq
+        };
         let z0 = passing(start, codes.diffusion_gradient, codes.gradient_scale);
         let (diffusion, each) = self.diffusion(&z0, &x, &eps, t, None);
         let total = ops::add(&reconstruction, &diffusion);
         let mut parts = vec![("reconstruction", reconstruction), ("diffusion", diffusion)];
-        let zt = || ops::marginal(&x, &eps, &self.target, &ops::gather(&self.tables.forward, t));
-        let regulariser = Regularising::from(codes).loss(zt, &self.codebook, t, self.bridge.steps());
-        let Some(regulariser) = regulariser else { return Losses { total, parts, each } };
+        let zt = || {
+            ops::marginal(
+                &x,
+                &eps,
+                &self.target,
+                &ops::gather(&self.tables.forward, t),
+            )
+        };
+        let regulariser =
+            Regularising::from(codes).loss(zt, &self.codebook, t, self.bridge.steps());
+        let Some(regulariser) = regulariser else {
+            return Losses { total, parts, each };
+        };
         let weighted = ops::affine(&regulariser, codes.regulariser_weight as f32, 0.0);
         parts.push(("regulariser", regulariser));
-        Losses { total: ops::add(&total, &weighted), parts, each }
+        Losses {
+            total: ops::add(&total, &weighted),
+            parts,
+            each,
+        }
     }
 
     /// L_t at z_t = forward marginal of `z0`: the weighted squared error of F; or −log p of the codes `q` of the data `x`, if they
@@ -199,25 +266,44 @@ impl Toy {
     ) -> (Tensor, Option<Tensor>) {
         let at = |table: &Tensor| ops::gather(table, t);
         if let Some(head) = &self.head {
-            let codes = q.cloned().unwrap_or_else(|| ops::nearest(x, &self.codebook));
-            let centred = ops::sub(&ops::marginal(z0, eps, &self.target, &at(&self.tables.forward)), &self.target);
+            let codes = q
+                .cloned()
+                .unwrap_or_else(|| ops::nearest(x, &self.codebook));
+            let centred = ops::sub(
+                &ops::marginal(z0, eps, &self.target, &at(&self.tables.forward)),
+                &self.target,
+            );
             let scaled = ops::mul(&centred, &at(&self.tables.scale).reshape([t.count(), 1, 1]));
             self.speak(head);
             let logits = self.logits(head, &centred, &scaled, t);
-            let nats = head.law(&on_grid(&centred), t, Some(&logits)).cross_entropy(&codes);
+            let nats = head
+                .law(&on_grid(&centred), t, Some(&logits))
+                .cross_entropy(&codes);
             return (ops::mean_all(&nats), Some(ops::mean(&nats.detach(), 1)));
         }
         let centred = ops::sub(z0, &self.target);
         let input = ops::marginal(&centred, eps, &self.tables.zero, &at(&self.tables.input));
         let goal = ops::marginal(&centred, eps, &self.tables.zero, &at(&self.tables.goal));
         let weight = at(&self.tables.weight).reshape([t.count()]);
-        (ops::weighted_mse(&self.denoiser.forward(&input, t), &goal, &weight), None)
+        (
+            ops::weighted_mse(&self.denoiser.forward(&input, t), &goal, &weight),
+            None,
+        )
     }
 
     /// Tells `head` the code vectors as they are now, with as much of the gradient as configured.
     fn speak(&self, head: &CodeHead) {
-        let pass = |codes: &CodesConfig| passing(&self.codebook, codes.diffusion_gradient, codes.gradient_scale);
-        let vectors = self.learnt.as_ref().map_or_else(|| self.codebook.clone(), pass);
+        let pass = |codes: &CodesConfig| {
+            passing(
+                &self.codebook,
+                codes.diffusion_gradient,
+                codes.gradient_scale,
+            )
+        };
+        let vectors = self
+            .learnt
+            .as_ref()
+            .map_or_else(|| self.codebook.clone(), pass);
         head.speak(ops::sub(&vectors, &self.target));
     }
 
@@ -230,17 +316,30 @@ impl Toy {
 
 impl Tables {
     fn new(gpu: &Gpu, bridge: &Bridge, moment: f64, config: &Config) -> Tables {
-        let levels: Vec<Level> = (1..=bridge.steps()).map(|t| level(bridge, moment, t)).collect();
+        let levels: Vec<Level> = (1..=bridge.steps())
+            .map(|t| level(bridge, moment, t))
+            .collect();
         // Row 0 is never gathered: training draws t from 1..T.
         let pairs = |f: &dyn Fn(usize) -> [f64; 2]| {
-            let values: Vec<f32> =
-                [0.0, 0.0].into_iter().chain((1..=bridge.steps()).flat_map(f)).map(|v| v as f32).collect();
+            let values: Vec<f32> = [0.0, 0.0]
+                .into_iter()
+                .chain((1..=bridge.steps()).flat_map(f))
+                .map(|v| v as f32)
+                .collect();
             Tensor::from_slice(gpu, &values, [bridge.steps() + 1, 2])
         };
         let weights: Vec<f32> = (0..=bridge.steps())
-            .map(|t| if t == 0 { 0.0 } else { weight(bridge, config, &levels[t - 1], t) as f32 })
+            .map(|t| {
+                if t == 0 {
+                    0.0
+                } else {
+                    weight(bridge, config, &levels[t - 1], t) as f32
+                }
+            })
             .collect();
-        let scales: Vec<f32> = std::iter::once(0.0).chain(levels.iter().map(|level| level.input as f32)).collect();
+        let scales: Vec<f32> = std::iter::once(0.0)
+            .chain(levels.iter().map(|level| level.input as f32))
+            .collect();
         Tables {
             input: pairs(&|t| {
                 let (marginal, c) = (bridge.forward(t), levels[t - 1].input);
@@ -269,7 +368,8 @@ fn weight(bridge: &Bridge, config: &Config, level: &Level, t: usize) -> f64 {
 
 impl Module for Toy {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
-        self.denoiser.visit(&mut |path, tensor| f(&format!("denoiser.{path}"), tensor));
+        self.denoiser
+            .visit(&mut |path, tensor| f(&format!("denoiser.{path}"), tensor));
         if self.learnt.is_some() {
             f("codebook", &mut self.codebook);
         }

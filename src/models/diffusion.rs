@@ -54,7 +54,11 @@ pub struct Ask<'a> {
 
 impl Default for Ask<'_> {
     fn default() -> Self {
-        Ask { guidance: None, told: None, sharpen: 1.0 }
+        Ask {
+            guidance: None,
+            told: None,
+            sharpen: 1.0,
+        }
     }
 }
 
@@ -133,18 +137,37 @@ impl Diffusion {
     /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
     pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Diffusion> {
         let gpu = &init.gpu().clone();
-        let (bridge, dim, grid) = (config.bridge.build()?, config.vqvae.dim, config.vqvae.grid());
-        let target: Vec<f32> = bridge.target().channels(dim)?.iter().map(|&z| z as f32).collect();
+        let (bridge, dim, grid) = (
+            config.bridge.build()?,
+            config.vqvae.dim,
+            config.vqvae.grid(),
+        );
+        let target: Vec<f32> = bridge
+            .target()
+            .channels(dim)?
+            .iter()
+            .map(|&z| z as f32)
+            .collect();
         let levels = bridge.steps() + 1;
         let table = |width: usize, f: &dyn Fn(usize) -> Vec<f64>| {
             let values: Vec<f32> = (0..levels).flat_map(f).map(|v| v as f32).collect();
             Tensor::from_slice(gpu, &values, [levels, width])
         };
-        let forward = table(2, &|t| vec![bridge.forward(t).signal, bridge.forward(t).noise]);
+        let forward = table(2, &|t| {
+            vec![bridge.forward(t).signal, bridge.forward(t).noise]
+        });
         let is_told = config.prior.known_share > 0.0;
         let ports = match config.unet.prediction.affine() {
-            Some(_) => Ports { inputs: dim, outputs: dim, grid },
-            None => Ports { inputs: 2 * dim + if is_told { MASK } else { 0 }, outputs: config.vqvae.codes, grid },
+            Some(_) => Ports {
+                inputs: dim,
+                outputs: dim,
+                grid,
+            },
+            None => Ports {
+                inputs: 2 * dim + if is_told { MASK } else { 0 },
+                outputs: config.vqvae.codes,
+                grid,
+            },
         };
         let mut unet = UNet::new(init, &config.unet, ports, bridge.steps(), config.classes);
         unet.activations = config.activations;
@@ -164,16 +187,33 @@ impl Diffusion {
         };
         let weight = |t: usize| match (config.stages.prior.loss, &output) {
             // Row 0 is never gathered: training draws t from 1..T.
-            (LossWeight::Weighted, _) if t > 0 => of_eps(t) * finite_weight(&bridge, t, config.bridge.reverse_variance),
+            (LossWeight::Weighted, _) if t > 0 => {
+                of_eps(t) * finite_weight(&bridge, t, config.bridge.reverse_variance)
+            }
             (_, Output::Codes(_)) => of_eps(t),
             // The toy's preconditioned loss is refused with the configuration.
             _ => 1.0,
         };
-        let (weight, of_eps) = (table(1, &|t| vec![weight(t)]), table(1, &|t| vec![of_eps(t)]));
+        let (weight, of_eps) = (
+            table(1, &|t| vec![weight(t)]),
+            table(1, &|t| vec![of_eps(t)]),
+        );
         let moments = [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim]));
         let target = Tensor::from_slice(gpu, &target, [dim]);
         let loss = config.stages.prior.loss;
-        Ok(Diffusion { bridge, unet, target, moments, forward, output, codes, loss, is_told, weight, of_eps })
+        Ok(Diffusion {
+            bridge,
+            unet,
+            target,
+            moments,
+            forward,
+            output,
+            codes,
+            loss,
+            is_told,
+            weight,
+            of_eps,
+        })
     }
 
     /// z* of every channel, `[d]`.
@@ -201,7 +241,8 @@ impl Diffusion {
 
     /// Takes `vectors` [k, d], as the VQ-VAE has them, for those of the codes. Their gradient passes.
     pub fn speak(&self, vectors: &Tensor) {
-        self.codes.speak(ops::sub(&self.standardise(vectors), &self.target));
+        self.codes
+            .speak(ops::sub(&self.standardise(vectors), &self.target));
     }
 
     /// Encoder outputs [n, h, w, d] as the bridge sees them.
@@ -218,7 +259,14 @@ impl Diffusion {
 
     /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d], with `guidance` towards classes.
     pub fn eps(&self, z: &Tensor, t: usize, guidance: Option<&Guidance>) -> Tensor {
-        self.asked(z, t, &Ask { guidance, ..Ask::default() })
+        self.asked(
+            z,
+            t,
+            &Ask {
+                guidance,
+                ..Ask::default()
+            },
+        )
     }
 
     /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d].
@@ -229,14 +277,26 @@ impl Diffusion {
             Output::Affine(Prediction::Noise, _) => net,
             Output::Affine(prediction, _) => {
                 let eps = self.bridge.predict_eps(t, *prediction);
-                ops::add(&ops::affine(&centred, eps.z as f32, 0.0), &ops::affine(&net, eps.net as f32, 0.0))
+                ops::add(
+                    &ops::affine(&centred, eps.z as f32, 0.0),
+                    &ops::affine(&net, eps.net as f32, 0.0),
+                )
             }
-            Output::Codes(_) => self.codes.law(&centred, &levels, Some(&net)).eps(self.bridge.forward(t)),
+            Output::Codes(_) => self
+                .codes
+                .law(&centred, &levels, Some(&net))
+                .eps(self.bridge.forward(t)),
         }
     }
 
     /// What `read` makes of the law of the codes at z_t = `z` [n, h, w, d]; `None` where the network gives no logits.
-    pub fn law<R>(&self, z: &Tensor, t: usize, ask: &Ask, read: impl FnOnce(&Law) -> R) -> Option<R> {
+    pub fn law<R>(
+        &self,
+        z: &Tensor,
+        t: usize,
+        ask: &Ask,
+        read: impl FnOnce(&Law) -> R,
+    ) -> Option<R> {
         let head = self.head()?;
         let (centred, levels) = (ops::sub(z, &self.target), self.levels(z, t));
         let net = self.net(&centred, &levels, ask);
@@ -246,10 +306,13 @@ impl Diffusion {
     /// −log p(q | z_1) of `codes` [n, h, w] in nats, [n, h w]: by the network's law, or where it predicts no codes by the
     /// likelihood of z_1 = `z` [n, h, w, d] alone.
     pub fn first_nats(&self, z: &Tensor, codes: &Codes) -> Tensor {
-        self.law(z, 1, &Ask::default(), |law| law.cross_entropy(codes)).unwrap_or_else(|| {
-            let centred = ops::sub(z, &self.target);
-            self.codes.law(&centred, &self.levels(z, 1), None).cross_entropy(codes)
-        })
+        self.law(z, 1, &Ask::default(), |law| law.cross_entropy(codes))
+            .unwrap_or_else(|| {
+                let centred = ops::sub(z, &self.target);
+                self.codes
+                    .law(&centred, &self.levels(z, 1), None)
+                    .cross_entropy(codes)
+            })
     }
 
     fn levels(&self, z: &Tensor, t: usize) -> Codes {
@@ -264,17 +327,24 @@ impl Diffusion {
         let net = match ask.guidance {
             None => of(None),
             Some(Guidance { class, scale: 1.0 }) => of(Some(class)),
-            Some(Guidance { class, scale }) => {
-                ops::add(&ops::affine(&of(None), 1.0 - scale, 0.0), &ops::affine(&of(Some(class)), *scale, 0.0))
-            }
+            Some(Guidance { class, scale }) => ops::add(
+                &ops::affine(&of(None), 1.0 - scale, 0.0),
+                &ops::affine(&of(Some(class)), *scale, 0.0),
+            ),
         };
-        if ask.sharpen == 1.0 { net } else { ops::affine(&net, ask.sharpen, 0.0) }
+        if ask.sharpen == 1.0 {
+            net
+        } else {
+            ops::affine(&net, ask.sharpen, 0.0)
+        }
     }
 
     /// What the network sees of z_t − z* = `centred`: that itself where it predicts ε or V. Else that with unit variance, beside
     /// it the mean of the codes by their likelihood alone; where z_0 is known, z_0 in the place of both, and a mask.
     fn input(&self, centred: &Tensor, t: &Codes, told: Option<&Told>) -> Tensor {
-        let Output::Codes(scale) = &self.output else { return centred.clone() };
+        let Output::Codes(scale) = &self.output else {
+            return centred.clone();
+        };
         let n = t.count();
         let scaled = ops::mul(centred, &ops::gather(scale, t).reshape([n, 1, 1, 1]));
         let seen = ops::concat(&scaled, &self.codes.law(centred, t, None).mean());
@@ -294,8 +364,18 @@ impl Diffusion {
 
     /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d]. `stream.step` numbers ε.
     pub fn noised(&self, z0: &Tensor, t: &Codes, stream: Stream) -> (Tensor, Tensor) {
-        let eps = ops::normal(z0.gpu(), z0.shape(), Stream { stream: EPSILON, ..stream });
-        (ops::marginal(z0, &eps, &self.target, &ops::gather(&self.forward, t)), eps)
+        let eps = ops::normal(
+            z0.gpu(),
+            z0.shape(),
+            Stream {
+                stream: EPSILON,
+                ..stream
+            },
+        );
+        (
+            ops::marginal(z0, &eps, &self.target, &ops::gather(&self.forward, t)),
+            eps,
+        )
     }
 
     /// L_t of a `lesson`: the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network predicts V; weighted as equation
@@ -303,7 +383,10 @@ impl Diffusion {
     pub fn loss(&self, lesson: &Lesson, trains: bool) -> Loss {
         match (&self.output, self.loss) {
             (Output::Codes(_), LossWeight::CrossEntropy) => self.cross_entropy(lesson, trains),
-            _ => Loss { total: self.squared_error(lesson, trains, &self.weight), each: None },
+            _ => Loss {
+                total: self.squared_error(lesson, trains, &self.weight),
+                each: None,
+            },
         }
     }
 
@@ -315,9 +398,13 @@ impl Diffusion {
     /// The network's output at z_t − z* = `centred` as in training.
     fn learning(&self, centred: &Tensor, lesson: &Lesson, trains: bool) -> Tensor {
         let Plan { t, told } = lesson.plan;
-        let told = told.as_ref().map(|[mask, _]| Told { z0: lesson.z0.clone(), mask: mask.clone() });
+        let told = told.as_ref().map(|[mask, _]| Told {
+            z0: lesson.z0.clone(),
+            mask: mask.clone(),
+        });
         let input = self.input(centred, t, told.as_ref());
-        self.unet.forward(&input, t, lesson.class, trains.then_some(lesson.stream))
+        self.unet
+            .forward(&input, t, lesson.class, trains.then_some(lesson.stream))
     }
 
     fn cross_entropy(&self, lesson: &Lesson, trains: bool) -> Loss {
@@ -325,10 +412,11 @@ impl Diffusion {
         let (zt, _) = self.noised(lesson.z0, t, lesson.stream);
         let centred = ops::sub(&zt, &self.target);
         let net = self.learning(&centred, lesson, trains);
-        let nats = self
-            .codes
-            .law(&centred, t, Some(&net))
-            .cross_entropy(lesson.codes.expect("a prior that predicts codes is told them"));
+        let nats = self.codes.law(&centred, t, Some(&net)).cross_entropy(
+            lesson
+                .codes
+                .expect("a prior that predicts codes is told them"),
+        );
         let each = Some(ops::mean(&nats.detach(), 1));
         let total = match told {
             None => ops::mean_all(&nats),
@@ -346,9 +434,20 @@ impl Diffusion {
             Output::Affine(Prediction::Noise, _) => (net, eps),
             Output::Affine(Prediction::Velocity, velocity) => {
                 let origin = Tensor::zeros(z0.gpu(), [1]);
-                (net, ops::marginal(&ops::sub(z0, &self.target), &eps, &origin, &ops::gather(velocity, t)))
+                (
+                    net,
+                    ops::marginal(
+                        &ops::sub(z0, &self.target),
+                        &eps,
+                        &origin,
+                        &ops::gather(velocity, t),
+                    ),
+                )
             }
-            Output::Codes(_) => (self.codes.law(&centred, t, Some(&net)).z0(), ops::sub(z0, &self.target)),
+            Output::Codes(_) => (
+                self.codes.law(&centred, t, Some(&net)).z0(),
+                ops::sub(z0, &self.target),
+            ),
         };
         ops::weighted_mse(&found, &goal, &ops::gather(weight, t).reshape([t.count()]))
     }
@@ -358,14 +457,20 @@ impl Diffusion {
 fn input_scale(bridge: &Bridge, target: &[f32], t: usize) -> f64 {
     let shift = target.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / target.len() as f64;
     let marginal = bridge.forward(t);
-    (marginal.signal.powi(2) * (1.0 + shift) + marginal.noise.powi(2)).sqrt().recip()
+    (marginal.signal.powi(2) * (1.0 + shift) + marginal.noise.powi(2))
+        .sqrt()
+        .recip()
 }
 
 /// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. t = 1 is L_0, whose own σ_1² = v β_1 gives the forward
 /// variance's weight where the bridge's is infinite.
 pub(super) fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
     let weight = bridge.weight(t, variance);
-    if weight.is_finite() { weight } else { bridge.weight(t, ReverseVariance::Forward) }
+    if weight.is_finite() {
+        weight
+    } else {
+        bridge.weight(t, ReverseVariance::Forward)
+    }
 }
 
 impl Module for Diffusion {

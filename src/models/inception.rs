@@ -64,11 +64,25 @@ impl Inception {
         let x = halve(&e.forward(&d.forward(&x)));
         let x = self.mixed.iter().fold(x, |x, block| block.forward(&x));
         let [_, h, w, _] = x.dims();
-        ops::avg_pool2d(&x, Pool { kernel: [h, w], ..Pool::default() }).reshape([n, FEATURES])
+        ops::avg_pool2d(
+            &x,
+            Pool {
+                kernel: [h, w],
+                ..Pool::default()
+            },
+        )
+        .reshape([n, FEATURES])
     }
 }
 
 /// The largest of 3 × 3 pixels, every second place.
 fn halve(x: &Tensor) -> Tensor {
-    ops::max_pool2d(x, Pool { kernel: [3, 3], stride: 2, ..Pool::default() })
+    ops::max_pool2d(
+        x,
+        Pool {
+            kernel: [3, 3],
+            stride: 2,
+            ..Pool::default()
+        },
+    )
 }

@@ -31,9 +31,22 @@ impl Joint {
     pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Joint> {
         let vqvae = VqVae::new(init, &config.vqvae);
         // A prior whose loss is weighted as this stage's.
-        let stages = StagesConfig { prior: config.stages.joint.clone(), ..config.stages.clone() };
-        let prior = Diffusion::new(init, &ImagesConfig { stages, ..config.clone() })?;
-        Ok(Joint { vqvae, prior, config: config.joint.clone() })
+        let stages = StagesConfig {
+            prior: config.stages.joint.clone(),
+            ..config.stages.clone()
+        };
+        let prior = Diffusion::new(
+            init,
+            &ImagesConfig {
+                stages,
+                ..config.clone()
+            },
+        )?;
+        Ok(Joint {
+            vqvae,
+            prior,
+            config: config.joint.clone(),
+        })
     }
 
     /// Where the bridge begins, standardised: the encoder's output `latents` [n, h, w, d], or the vectors of its `codes`
@@ -41,9 +54,10 @@ impl Joint {
     pub fn start(&self, latents: &Tensor, codes: &Codes) -> Tensor {
         match self.config.diffuse {
             Diffuse::Data => self.prior.standardise(latents),
-            Diffuse::Codes => {
-                self.prior.standardise(&ops::straight_through(latents, &self.vqvae.look_up(codes).detach()))
-            }
+            Diffuse::Codes => self.prior.standardise(&ops::straight_through(
+                latents,
+                &self.vqvae.look_up(codes).detach(),
+            )),
         }
     }
 
@@ -53,26 +67,57 @@ impl Joint {
     /// Of a prior that predicts codes, the diffusion loss reaches the encoder through z_t (and through the known z_0), and code
     /// vectors that learn by gradient through the likelihood and ẑ_0, both as much as `diffusion_gradient` says. The codes
     /// that it asks for are the nearest ones, through which nothing passes.
-    pub fn step(&self, images: &Tensor, plan: &Plan, class: Option<&Codes>, stream: Stream) -> Step {
-        let Step { mut losses, latents, codes } = self.vqvae.step(images, stream);
+    pub fn step(
+        &self,
+        images: &Tensor,
+        plan: &Plan,
+        class: Option<&Codes>,
+        stream: Stream,
+    ) -> Step {
+        let Step {
+            mut losses,
+            latents,
+            codes,
+        } = self.vqvae.step(images, stream);
         let (c, t) = (&self.config, &plan.t);
         let passing = |x: &Tensor| passing(x, c.diffusion_gradient, c.gradient_scale);
         let z0 = passing(&self.start(&latents, &codes));
         self.prior.speak(&passing(&self.vqvae.vectors()));
-        let Loss { total: diffusion, each } =
-            self.prior.loss(&Lesson { z0: &z0, codes: Some(&codes), plan, class, stream }, true);
+        let Loss {
+            total: diffusion,
+            each,
+        } = self.prior.loss(
+            &Lesson {
+                z0: &z0,
+                codes: Some(&codes),
+                plan,
+                class,
+                stream,
+            },
+            true,
+        );
         losses.each = each;
         losses.total = ops::add(&losses.total, &diffusion);
         losses.parts.push(("diffusion", diffusion));
         // L_reg is there to move encoder and codes: its gradient passes whole.
-        let zt = || self.prior.noised(&self.start(&latents, &codes), t, stream).0;
+        let zt = || {
+            self.prior
+                .noised(&self.start(&latents, &codes), t, stream)
+                .0
+        };
         let codebook = self.prior.standardise(&self.vqvae.vectors());
-        if let Some(regulariser) = Regularising::from(c).loss(zt, &codebook, t, self.prior.bridge.steps()) {
+        if let Some(regulariser) =
+            Regularising::from(c).loss(zt, &codebook, t, self.prior.bridge.steps())
+        {
             let weighted = ops::affine(&regulariser, c.regulariser_weight as f32, 0.0);
             losses.total = ops::add(&losses.total, &weighted);
             losses.parts.push(("regulariser", regulariser));
         }
-        Step { losses, latents, codes }
+        Step {
+            losses,
+            latents,
+            codes,
+        }
     }
 }
 

@@ -25,7 +25,17 @@ impl PixelCnn {
     pub fn new(init: &mut Init, config: &PixelCnnConfig, codes: usize, classes: usize) -> PixelCnn {
         let (c, classes) = (config.channels, classes.max(1));
         let layer = |init: &mut Init, i: usize| {
-            Layer::new(init, c, if i == 0 { config.first_kernel } else { config.kernel }, classes, i == 0)
+            Layer::new(
+                init,
+                c,
+                if i == 0 {
+                    config.first_kernel
+                } else {
+                    config.kernel
+                },
+                classes,
+                i == 0,
+            )
         };
         PixelCnn {
             embedding: init.normal(&[codes, c], 1.0),
@@ -52,16 +62,25 @@ impl PixelCnn {
 
     /// Logits from what the horizontal stack says.
     fn head(&self, horizontal: &Tensor) -> Tensor {
-        self.logits.forward(&ops::relu(&self.hidden.forward(&ops::relu(horizontal))))
+        self.logits
+            .forward(&ops::relu(&self.hidden.forward(&ops::relu(horizontal))))
     }
 
     /// A layer that backward computes again. A part has one result, so both stacks lie side by side in it.
-    fn layer(&self, layer: Layer, vertical: Tensor, horizontal: Tensor, class: Codes) -> (Tensor, Tensor) {
+    fn layer(
+        &self,
+        layer: Layer,
+        vertical: Tensor,
+        horizontal: Tensor,
+        class: Codes,
+    ) -> (Tensor, Tensor) {
         let [vertical, horizontal] = [vertical, horizontal].map(|x| self.activations.keep(x));
-        let both = self.activations.run([&vertical, &horizontal], move |[vertical, horizontal]| {
-            let (vertical, horizontal) = layer.forward(&vertical, &horizontal, &class);
-            ops::concat(&vertical, &horizontal)
-        });
+        let both = self
+            .activations
+            .run([&vertical, &horizontal], move |[vertical, horizontal]| {
+                let (vertical, horizontal) = layer.forward(&vertical, &horizontal, &class);
+                ops::concat(&vertical, &horizontal)
+            });
         let c = both.shape().last() / 2;
         (ops::narrow(&both, 0, c), ops::narrow(&both, c, c))
     }
@@ -116,8 +135,11 @@ impl Layer {
         let both = self.to_horizontal.forward_residual(&above, &left);
         let gated = ops::gated(&ops::add(&both, &class));
         // The first layer's horizontal stack gets the code itself, which must not pass on.
-        let horizontal =
-            if self.first { self.out.forward(&gated) } else { self.out.forward_residual(&gated, horizontal) };
+        let horizontal = if self.first {
+            self.out.forward(&gated)
+        } else {
+            self.out.forward_residual(&gated, horizontal)
+        };
         (ops::gated(&ops::add(&above, &class)), horizontal)
     }
 }

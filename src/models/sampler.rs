@@ -70,7 +70,10 @@ impl Process<'_> {
     ) -> Result<Tensor> {
         let levels = self.levels(count)?;
         if sampler == Sampler::PaperLiteral && count != self.bridge.steps() {
-            return Err(Error::Usage(format!("--sampler paper-literal takes all {} steps", self.bridge.steps())));
+            return Err(Error::Usage(format!(
+                "--sampler paper-literal takes all {} steps",
+                self.bridge.steps()
+            )));
         }
         Ok(self.denoise(&self.initial(shape, seed), &levels, sampler, seed, seen))
     }
@@ -80,7 +83,9 @@ impl Process<'_> {
     /// # Errors
     /// [`Error::Usage`] if `count` does not fit the bridge.
     pub fn levels(&self, count: usize) -> Result<Vec<usize>> {
-        self.bridge.timesteps(count).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
+        self.bridge
+            .timesteps(count)
+            .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
     }
 
     /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at each.
@@ -103,10 +108,16 @@ impl Process<'_> {
                     let coefficients = self.bridge.dpmpp2m(history.as_ref().map(|h| h.0), t, s);
                     let previous = history.as_ref().map_or(&z, |h| &h.1);
                     let estimate = self.bridge.predict_z0(t, Prediction::Noise);
-                    let (next, zhat) = ops::multistep(&z, &eps, previous, self.target, coefficients, estimate);
+                    let (next, zhat) =
+                        ops::multistep(&z, &eps, previous, self.target, coefficients, estimate);
                     (z, history) = (next, Some((t, zhat)));
                 } else {
-                    let xi = Stream { seed, step: t as u32, stream: STEP, first: 0 };
+                    let xi = Stream {
+                        seed,
+                        step: t as u32,
+                        stream: STEP,
+                        first: 0,
+                    };
                     z = ops::step(&z, &eps, self.target, self.step(sampler, t, s), xi);
                 }
                 seen(s, &z);
@@ -118,8 +129,20 @@ impl Process<'_> {
 
     /// z_T ~ N(z*, v I).
     pub fn initial(&self, shape: Shape, seed: u64) -> Tensor {
-        let noise = ops::normal(self.gpu, shape, Stream { seed, step: 0, stream: INITIAL, first: 0 });
-        ops::add(&ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0), self.target)
+        let noise = ops::normal(
+            self.gpu,
+            shape,
+            Stream {
+                seed,
+                step: 0,
+                stream: INITIAL,
+                first: 0,
+            },
+        );
+        ops::add(
+            &ops::affine(&noise, self.bridge.stationary_variance().sqrt() as f32, 0.0),
+            self.target,
+        )
     }
 
     fn step(&self, sampler: Sampler, t: usize, s: usize) -> Step {
@@ -135,7 +158,13 @@ impl Process<'_> {
     /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling `levels`, T to 0: after
     /// each reverse step the known part is drawn from its forward marginal; with `resample` > 1 each level is walked
     /// again and again from one step of fresh noise, which lets both parts agree. `seen(t, z_t)` is called at each level.
-    pub fn inpaint(&self, known: &Known, levels: &[usize], seed: u64, seen: &mut dyn FnMut(usize, &Tensor)) -> Tensor {
+    pub fn inpaint(
+        &self,
+        known: &Known,
+        levels: &[usize],
+        seed: u64,
+        seen: &mut dyn FnMut(usize, &Tensor),
+    ) -> Tensor {
         self.gpu.no_grad(|| {
             let hole = ops::affine(known.mask, -1.0, 1.0);
             let mut z = self.initial(known.z0.shape(), seed);
@@ -144,8 +173,12 @@ impl Process<'_> {
                 let (t, s) = (pair[0], pair[1]);
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
-                    let draw =
-                        |what: u32| Stream { seed, step: t as u32, stream: what | (pass as u32) << 16, first: 0 };
+                    let draw = |what: u32| Stream {
+                        seed,
+                        step: t as u32,
+                        stream: what | (pass as u32) << 16,
+                        first: 0,
+                    };
                     let step = self.step(Sampler::Ancestral, t, s);
                     let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
                     let given = self.marginal(known.z0, s, draw(KNOWN));
@@ -163,7 +196,16 @@ impl Process<'_> {
 
     /// A draw of z_t given `z0`.
     pub fn noised(&self, z0: &Tensor, t: usize, seed: u64) -> Tensor {
-        self.marginal(z0, t, Stream { seed, step: t as u32, stream: KNOWN, first: 0 })
+        self.marginal(
+            z0,
+            t,
+            Stream {
+                seed,
+                step: t as u32,
+                stream: KNOWN,
+                first: 0,
+            },
+        )
     }
 
     fn marginal(&self, z0: &Tensor, t: usize, stream: Stream) -> Tensor {
@@ -180,13 +222,31 @@ impl Process<'_> {
 
     /// z* + signal (z − z*) + noise ξ by the fused step.
     fn noise(&self, z: &Tensor, signal: f64, noise: f64, stream: Stream) -> Tensor {
-        ops::step(z, z, self.target, Step { c0: signal, c1: 0.0, c2: noise, c3: 1.0 - signal }, stream)
+        ops::step(
+            z,
+            z,
+            self.target,
+            Step {
+                c0: signal,
+                c1: 0.0,
+                c2: noise,
+                c3: 1.0 - signal,
+            },
+            stream,
+        )
     }
 }
 
 /// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of Algorithm 2, with E10
 /// mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
 pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
-    let distances = ops::affine(&ops::distances(latents, codebook), (1.0 / temperature) as f32, 0.0);
-    ops::argmin(&ops::sub(&distances, &ops::gumbel(latents.gpu(), distances.shape(), stream)))
+    let distances = ops::affine(
+        &ops::distances(latents, codebook),
+        (1.0 / temperature) as f32,
+        0.0,
+    );
+    ops::argmin(&ops::sub(
+        &distances,
+        &ops::gumbel(latents.gpu(), distances.shape(), stream),
+    ))
 }

@@ -12,7 +12,10 @@ pub(super) fn passing(z0: &Tensor, gradient: DiffusionGradient, scale: f64) -> T
         DiffusionGradient::Full => z0.clone(),
         DiffusionGradient::Scale => {
             let part = scale as f32;
-            ops::add(&ops::affine(z0, part, 0.0), &ops::affine(&z0.detach(), 1.0 - part, 0.0))
+            ops::add(
+                &ops::affine(z0, part, 0.0),
+                &ops::affine(&z0.detach(), 1.0 - part, 0.0),
+            )
         }
     }
 }
@@ -35,21 +38,39 @@ pub(super) struct Regularising {
 impl From<&CodesConfig> for Regularising {
     fn from(c: &CodesConfig) -> Regularising {
         let (tau, tau_first, tau_last) = (c.reg_tau, c.reg_tau_first, c.reg_tau_last);
-        Regularising { kind: c.regulariser, scale: c.scale, tau, tau_first, tau_last }
+        Regularising {
+            kind: c.regulariser,
+            scale: c.scale,
+            tau,
+            tau_first,
+            tau_last,
+        }
     }
 }
 
 impl From<&JointConfig> for Regularising {
     fn from(c: &JointConfig) -> Regularising {
         let (tau, tau_first, tau_last) = (c.reg_tau, c.reg_tau_first, c.reg_tau_last);
-        Regularising { kind: c.regulariser, scale: c.scale, tau, tau_first, tau_last }
+        Regularising {
+            kind: c.regulariser,
+            scale: c.scale,
+            tau,
+            tau_first,
+            tau_last,
+        }
     }
 }
 
 impl Regularising {
     /// L_reg, minimised: the mean over positions of what [`Regulariser`] names, for `zt` [n, .., d] at the levels `t` `[n]`
     /// of a bridge of `steps` steps and the `codebook` [k, d]; `None` if it is off.
-    pub fn loss(&self, zt: impl FnOnce() -> Tensor, codebook: &Tensor, t: &Codes, steps: usize) -> Option<Tensor> {
+    pub fn loss(
+        &self,
+        zt: impl FnOnce() -> Tensor,
+        codebook: &Tensor,
+        t: &Codes,
+        steps: usize,
+    ) -> Option<Tensor> {
         if self.kind == Regulariser::Off {
             return None;
         }
@@ -59,7 +80,8 @@ impl Regularising {
         let tau = |t: usize| annealed(self.tau_first, self.tau_last, t as f64, steps as f64);
         let table = |f: &dyn Fn(usize) -> f64| {
             let values: Vec<f32> = (0..=steps).map(|t| f(t) as f32).collect();
-            ops::gather(&Tensor::from_slice(zt.gpu(), &values, [values.len(), 1]), t).reshape([n, 1, 1])
+            ops::gather(&Tensor::from_slice(zt.gpu(), &values, [values.len(), 1]), t)
+                .reshape([n, 1, 1])
         };
         if self.kind == Regulariser::Gamma {
             let nearest = ops::gather(codebook, &ops::nearest(&zt, codebook));

@@ -36,12 +36,15 @@ impl Denoiser {
             conv: init.normal(&[k, c, c], ((k * c) as f64).powf(-0.5)),
             // The constant feature starts as scale 1, everything else as 0.
             film: init.from(&[2 * c, features], |i| {
-                f32::from(u8::from((i as usize).is_multiple_of(features) && i as usize / features < c))
+                f32::from(u8::from(
+                    (i as usize).is_multiple_of(features) && i as usize / features < c,
+                ))
             }),
             out: init.normal(&[c, c], 0.3 * (c as f64).powf(-0.5)),
         };
         let angle = |i: u32| {
-            std::f64::consts::PI * f64::from(i % features as u32) * f64::from(i / features as u32) / steps as f64
+            std::f64::consts::PI * f64::from(i % features as u32) * f64::from(i / features as u32)
+                / steps as f64
         };
         Denoiser {
             input: init.normal(&[c, inputs], (inputs as f64).powf(-0.5)),

@@ -45,7 +45,11 @@ pub struct Ports {
 impl Ports {
     /// `dim` channels in and out, on any grid: for a network without an embedding of positions.
     pub fn same(dim: usize) -> Ports {
-        Ports { inputs: dim, outputs: dim, grid: 1 }
+        Ports {
+            inputs: dim,
+            outputs: dim,
+            grid: 1,
+        }
     }
 }
 
@@ -59,45 +63,78 @@ struct Level {
 
 impl UNet {
     /// A network with random weights for levels t ≤ `steps` and `classes` classes, or none. Its output starts as 0.
-    pub fn new(init: &mut Init, config: &UNetConfig, ports: Ports, steps: usize, classes: usize) -> UNet {
+    pub fn new(
+        init: &mut Init,
+        config: &UNetConfig,
+        ports: Ports,
+        steps: usize,
+        classes: usize,
+    ) -> UNet {
         let (base, widths) = (config.base, config.widths());
         let time = 2 * base;
         let mut block = Block::maker(config, time);
         let (mut c, mut skips, mut down) = (base, vec![base], Vec::new());
         for (i, &width) in widths.iter().enumerate() {
-            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            let mut level = Level {
+                blocks: Vec::new(),
+                attention: Vec::new(),
+                resize: None,
+            };
             for _ in 0..config.blocks {
                 level.blocks.push(block(init, [c, width]));
                 c = width;
                 skips.push(c);
-                level
-                    .attention
-                    .extend(config.attention.contains(&i).then(|| SelfAttention::new(init, c, config.heads)));
+                level.attention.extend(
+                    config
+                        .attention
+                        .contains(&i)
+                        .then(|| SelfAttention::new(init, c, config.heads)),
+                );
             }
             if i + 1 < widths.len() {
-                let conv = Conv { stride: 2, padding: [1, 1], ..Conv::default() };
+                let conv = Conv {
+                    stride: 2,
+                    padding: [1, 1],
+                    ..Conv::default()
+                };
                 level.resize = Some(Conv2d::new(init, [c, c], [3, 3], conv));
                 skips.push(c);
             }
             down.push(level);
         }
-        let middle = (block(init, [c, c]), SelfAttention::new(init, c, config.heads), block(init, [c, c]));
+        let middle = (
+            block(init, [c, c]),
+            SelfAttention::new(init, c, config.heads),
+            block(init, [c, c]),
+        );
         let mut up = Vec::new();
         for (i, &width) in widths.iter().enumerate().rev() {
-            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            let mut level = Level {
+                blocks: Vec::new(),
+                attention: Vec::new(),
+                resize: None,
+            };
             for _ in 0..=config.blocks {
-                let skip = skips.pop().expect("there is a skip for every block on the way up");
+                let skip = skips
+                    .pop()
+                    .expect("there is a skip for every block on the way up");
                 level.blocks.push(block(init, [c + skip, width]));
                 c = width;
-                level
-                    .attention
-                    .extend(config.attention.contains(&i).then(|| SelfAttention::new(init, c, config.heads)));
+                level.attention.extend(
+                    config
+                        .attention
+                        .contains(&i)
+                        .then(|| SelfAttention::new(init, c, config.heads)),
+                );
             }
             level.resize = (i > 0).then(|| Conv2d::same(init, [c, c], 3));
             up.push(level);
         }
         UNet {
-            time: [Linear::new(init, [base, time]), Linear::new(init, [time, time])],
+            time: [
+                Linear::new(init, [base, time]),
+                Linear::new(init, [time, time]),
+            ],
             conv_in: Conv2d::same(init, [ports.inputs, base], 3),
             down,
             middle,
@@ -107,13 +144,21 @@ impl UNet {
             sinusoids: sinusoids(init, steps, base),
             activations: Activations::Keep,
             class: (classes > 0).then(|| init.normal(&[classes + 1, time], 0.02)),
-            position: config.position.then(|| init.zeros(&[ports.grid * ports.grid, base])),
+            position: config
+                .position
+                .then(|| init.zeros(&[ports.grid * ports.grid, base])),
         }
     }
 
     /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`, told the classes `class` `[n]`, from 0; the number of
     /// classes itself, or `None`, stands for no class. With `dropout`, its step numbers the noise.
-    pub fn forward(&self, z: &Tensor, t: &Codes, class: Option<&Codes>, dropout: Option<Stream>) -> Tensor {
+    pub fn forward(
+        &self,
+        z: &Tensor,
+        t: &Codes,
+        class: Option<&Codes>,
+        dropout: Option<Stream>,
+    ) -> Tensor {
         // Every block wants SiLU of the embedding: once is enough.
         let time = Kept::exact(ops::silu(&self.embed(t, class)));
         let keep = |x: Tensor| self.activations.keep(x);
@@ -127,7 +172,9 @@ impl UNet {
         for level in &self.down {
             for i in 0..level.blocks.len() {
                 let part = level.part(i);
-                x = keep(self.activations.run([&x, &time], move |[x, time]| part.forward(&x, &time, dropout)));
+                x = keep(self.activations.run([&x, &time], move |[x, time]| {
+                    part.forward(&x, &time, dropout)
+                }));
                 skips.push(x.clone());
             }
             if let Some(halve) = &level.resize {
@@ -136,13 +183,27 @@ impl UNet {
             }
         }
         let (before, attention, after) = self.middle.clone();
-        let middle = Part { block: before, attention: Some(attention) };
-        x = keep(self.activations.run([&x, &time], move |[x, time]| middle.forward(&x, &time, dropout)));
-        x = keep(self.activations.run([&x, &time], move |[x, time]| after.forward(&x, &time, dropout)));
+        let middle = Part {
+            block: before,
+            attention: Some(attention),
+        };
+        x = keep(self.activations.run([&x, &time], move |[x, time]| {
+            middle.forward(&x, &time, dropout)
+        }));
+        x = keep(self.activations.run([&x, &time], move |[x, time]| {
+            after.forward(&x, &time, dropout)
+        }));
         for level in &self.up {
             for i in 0..level.blocks.len() {
-                let (part, skip) = (level.part(i), skips.pop().expect("there is a skip for every block on the way up"));
-                let joined = move |[x, skip, time]: [Tensor; 3]| part.forward(&ops::concat(&x, &skip), &time, dropout);
+                let (part, skip) = (
+                    level.part(i),
+                    skips
+                        .pop()
+                        .expect("there is a skip for every block on the way up"),
+                );
+                let joined = move |[x, skip, time]: [Tensor; 3]| {
+                    part.forward(&ops::concat(&x, &skip), &time, dropout)
+                };
                 x = keep(self.activations.run([&x, &skip, &time], joined));
             }
             if let (Some(smooth), Some(skip)) = (&level.resize, skips.last()) {
@@ -151,17 +212,23 @@ impl UNet {
                 x = keep(smooth.forward(&ops::crop(&doubled, [0, 2 * h - to_h, 0, 2 * w - to_w])));
             }
         }
-        self.conv_out.forward(&self.norm_out.forward_silu(x.value()))
+        self.conv_out
+            .forward(&self.norm_out.forward_silu(x.value()))
     }
 
     /// The embedding of level and class, [n, 2 base].
     fn embed(&self, t: &Codes, class: Option<&Codes>) -> Tensor {
         let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));
         let time = self.time[1].forward(&ops::silu(&time));
-        let Some(table) = &self.class else { return time };
+        let Some(table) = &self.class else {
+            return time;
+        };
         let [rows, _] = table.dims();
         let none = || Codes::from_slice(t.gpu(), &vec![rows as u32 - 1; t.count()], [t.count()]);
-        ops::add(&time, &ops::gather(table, &class.cloned().unwrap_or_else(none)))
+        ops::add(
+            &time,
+            &ops::gather(table, &class.cloned().unwrap_or_else(none)),
+        )
     }
 }
 
@@ -177,7 +244,10 @@ fn sinusoids(init: &mut Init, steps: usize, width: usize) -> Tensor {
 
 impl Level {
     fn part(&self, at: usize) -> Part {
-        Part { block: self.blocks[at].clone(), attention: self.attention.get(at).cloned() }
+        Part {
+            block: self.blocks[at].clone(),
+            attention: self.attention.get(at).cloned(),
+        }
     }
 }
 
@@ -190,7 +260,9 @@ struct Part {
 impl Part {
     fn forward(&self, x: &Tensor, time: &Tensor, dropout: Option<Stream>) -> Tensor {
         let x = self.block.forward(x, time, dropout);
-        self.attention.as_ref().map_or_else(|| x.clone(), |attention| attention.forward(&x))
+        self.attention
+            .as_ref()
+            .map_or_else(|| x.clone(), |attention| attention.forward(&x))
     }
 }
 
@@ -232,9 +304,19 @@ impl Block {
         let h = ops::add(&h, &self.time.forward(time).reshape([n, 1, 1, o]));
         let mut h = self.norm2.forward_silu(&h);
         if let Some(stream) = dropout.filter(|_| self.dropout > 0.0) {
-            h = ops::dropout(&h, self.dropout, Stream { stream: DROPOUT + self.number, ..stream });
+            h = ops::dropout(
+                &h,
+                self.dropout,
+                Stream {
+                    stream: DROPOUT + self.number,
+                    ..stream
+                },
+            );
         }
-        let shortcut = self.shortcut.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x));
+        let shortcut = self
+            .shortcut
+            .as_ref()
+            .map_or_else(|| x.clone(), |conv| conv.forward(x));
         self.conv2.forward_residual(&h, &shortcut)
     }
 }
@@ -265,10 +347,19 @@ impl SelfAttention {
     fn forward(&self, x: &Tensor) -> Tensor {
         let [n, h, w, c] = x.dims();
         let normed = self.norm.forward(x);
-        let split = |layer: &Linear| layer.forward(&normed).reshape([n, h * w, self.heads, c / self.heads]);
-        let attended =
-            ops::attention(&split(&self.query), &split(&self.key), &split(&self.value), Attention::default());
-        self.out.forward_residual(&attended.reshape([n, h, w, c]), x)
+        let split = |layer: &Linear| {
+            layer
+                .forward(&normed)
+                .reshape([n, h * w, self.heads, c / self.heads])
+        };
+        let attended = ops::attention(
+            &split(&self.query),
+            &split(&self.key),
+            &split(&self.value),
+            Attention::default(),
+        );
+        self.out
+            .forward_residual(&attended.reshape([n, h, w, c]), x)
     }
 }
 

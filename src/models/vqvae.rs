@@ -98,28 +98,56 @@ impl VqVae {
         let commitment = ops::mse(&latents, &nearest.detach());
         let weight = self.config.commitment as f32;
         let mut total = ops::add(&reconstruction, &ops::affine(&commitment, weight, 0.0));
-        let mut parts = vec![("reconstruction", reconstruction), ("commitment", commitment)];
-        if self.config.codebook == CodebookRule::Gradient && self.config.quantiser == Quantiser::Nearest {
+        let mut parts = vec![
+            ("reconstruction", reconstruction),
+            ("commitment", commitment),
+        ];
+        if self.config.codebook == CodebookRule::Gradient
+            && self.config.quantiser == Quantiser::Nearest
+        {
             let pull = ops::mse(&latents.detach(), &nearest);
             total = ops::add(&total, &pull);
             parts.push(("codebook", pull));
         }
         if self.config.normaliser > 0.0 {
             let normaliser = self.normaliser(&latents, &vectors);
-            total = ops::add(&total, &ops::affine(&normaliser, self.config.normaliser as f32, 0.0));
+            total = ops::add(
+                &total,
+                &ops::affine(&normaliser, self.config.normaliser as f32, 0.0),
+            );
             parts.push(("normaliser", normaliser));
         }
-        Step { losses: Losses { total, parts, each: None }, latents, codes }
+        Step {
+            losses: Losses {
+                total,
+                parts,
+                each: None,
+            },
+            latents,
+            codes,
+        }
     }
 
     /// A Gumbel-softmax sample of the code vectors, at the temperature of the training step.
     fn relaxed(&self, latents: &Tensor, vectors: &Tensor, stream: Stream) -> Tensor {
         let gumbel = &self.config.gumbel;
-        let tau = annealed(gumbel.tau_start, gumbel.tau_end, f64::from(stream.step), gumbel.anneal_steps as f64);
+        let tau = annealed(
+            gumbel.tau_start,
+            gumbel.tau_end,
+            f64::from(stream.step),
+            gumbel.anneal_steps as f64,
+        );
         let mut dims = latents.shape().dims().to_vec();
         dims.pop();
         dims.push(self.config.codes);
-        let noise = ops::gumbel(latents.gpu(), dims, Stream { stream: GUMBEL, ..stream });
+        let noise = ops::gumbel(
+            latents.gpu(),
+            dims,
+            Stream {
+                stream: GUMBEL,
+                ..stream
+            },
+        );
         relaxed(latents, vectors, &noise, [gumbel.scale as f32, tau as f32])
     }
 
@@ -130,7 +158,10 @@ impl VqVae {
         let logits = logits.reshape([rows, self.config.codes]);
         // log Σ exp(x) = x_0 − log softmax(x)_0.
         let first = ops::narrow(&logits, 0, 1);
-        ops::mean_all(&ops::sub(&first, &ops::narrow(&ops::log_softmax(&logits, 1.0), 0, 1)))
+        ops::mean_all(&ops::sub(
+            &first,
+            &ops::narrow(&ops::log_softmax(&logits, 1.0), 0, 1),
+        ))
     }
 }
 
@@ -144,17 +175,25 @@ struct Encoder {
 impl Encoder {
     fn new(init: &mut Init, config: &VqVaeConfig) -> Encoder {
         let c = config.channels;
-        let halve = Conv { stride: 2, padding: [1, 1], ..Conv::default() };
+        let halve = Conv {
+            stride: 2,
+            padding: [1, 1],
+            ..Conv::default()
+        };
         Encoder {
             conv_in: Conv2d::new(init, [3, c / 2], [4, 4], halve),
             conv_down: Conv2d::new(init, [c / 2, c], [4, 4], halve),
-            blocks: (0..config.blocks).map(|_| Residual::new(init, c, config.inner)).collect(),
+            blocks: (0..config.blocks)
+                .map(|_| Residual::new(init, c, config.inner))
+                .collect(),
             conv_out: Conv2d::same(init, [c, config.dim], 1),
         }
     }
 
     fn forward(&self, images: &Tensor) -> Tensor {
-        let mut x = self.conv_down.forward(&ops::relu(&self.conv_in.forward(images)));
+        let mut x = self
+            .conv_down
+            .forward(&ops::relu(&self.conv_in.forward(images)));
         for block in &self.blocks {
             x = block.forward(&x);
         }
@@ -174,7 +213,9 @@ impl Decoder {
         let c = config.channels;
         Decoder {
             conv_in: Conv2d::same(init, [config.dim, c], 3),
-            blocks: (0..config.blocks).map(|_| Residual::new(init, c, config.inner)).collect(),
+            blocks: (0..config.blocks)
+                .map(|_| Residual::new(init, c, config.inner))
+                .collect(),
             conv_up: ConvTranspose2d::double(init, [c, c / 2]),
             conv_out: ConvTranspose2d::double(init, [c / 2, 3]),
         }
@@ -185,7 +226,8 @@ impl Decoder {
         for block in &self.blocks {
             x = block.forward(&x);
         }
-        self.conv_out.forward(&ops::relu(&self.conv_up.forward(&ops::relu(&x))))
+        self.conv_out
+            .forward(&ops::relu(&self.conv_up.forward(&ops::relu(&x))))
     }
 }
 
@@ -197,11 +239,15 @@ struct Residual {
 
 impl Residual {
     fn new(init: &mut Init, c: usize, inner: usize) -> Residual {
-        Residual { conv1: Conv2d::same(init, [c, inner], 3), conv2: Conv2d::same(init, [inner, c], 1) }
+        Residual {
+            conv1: Conv2d::same(init, [c, inner], 3),
+            conv2: Conv2d::same(init, [inner, c], 1),
+        }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        self.conv2.forward_residual(&ops::relu(&self.conv1.forward(&ops::relu(x))), x)
+        self.conv2
+            .forward_residual(&ops::relu(&self.conv1.forward(&ops::relu(x))), x)
     }
 }
 

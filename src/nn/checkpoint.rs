@@ -35,7 +35,9 @@ pub fn exists(run: &Path) -> bool {
 
 /// The step of the newest checkpoint of `run` as its head says, the rest unread; `None` if there is none of ours.
 pub fn step(run: &Path) -> Option<u64> {
-    [path(run), previous(run)].iter().find_map(|file| head(file)?.get("step")?.parse().ok())
+    [path(run), previous(run)]
+        .iter()
+        .find_map(|file| head(file)?.get("step")?.parse().ok())
 }
 
 /// The metadata of a checkpoint of ours.
@@ -49,8 +51,10 @@ fn head(file: &Path) -> Option<HashMap<String, String>> {
         return None;
     }
     opened.take(header).read_to_end(&mut bytes).ok()?;
-    let mut head: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).ok()?;
-    let facts: HashMap<String, String> = serde_json::from_value(head.remove("__metadata__")?).ok()?;
+    let mut head: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&bytes).ok()?;
+    let facts: HashMap<String, String> =
+        serde_json::from_value(head.remove("__metadata__")?).ok()?;
     Some(facts).filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
 }
 
@@ -83,7 +87,9 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] if one is missing or of another shape.
     pub fn weights(&self, gpu: &Gpu, model: &mut dyn Module, prefix: &str) -> Result<()> {
         let mut outcome = Ok(());
-        model.visit(&mut |path, tensor| match self.tensor(&format!("{prefix}{path}"), tensor.shape()) {
+        model.visit(&mut |path, tensor| match self
+            .tensor(&format!("{prefix}{path}"), tensor.shape())
+        {
             Ok(values) => *tensor = Tensor::from_slice(gpu, &values, tensor.shape()),
             Err(error) => outcome = Err(error),
         });
@@ -109,11 +115,18 @@ pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) ->
     ]);
     metadata.insert(
         "blake3".to_string(),
-        checksum(&facts, entries.iter().map(|(name, _, v)| (name.as_str(), v.as_slice()))),
+        checksum(
+            &facts,
+            entries
+                .iter()
+                .map(|(name, _, v)| (name.as_str(), v.as_slice())),
+        ),
     );
     let bytes = serialise(entries, metadata).map_err(|e| Error::checkpoint(&file, e))?;
     let mut out = atomic_write_file::AtomicWriteFile::open(&file).map_err(Error::io(&file))?;
-    out.write_all(&bytes).and_then(|()| out.sync_all()).map_err(Error::io(&file))?;
+    out.write_all(&bytes)
+        .and_then(|()| out.sync_all())
+        .map_err(Error::io(&file))?;
     if file.exists() {
         keep(&file, &previous(run))?;
     }
@@ -141,11 +154,16 @@ pub fn serialise(entries: &[Entry], metadata: HashMap<String, String>) -> Result
     let views: Result<Vec<_>, _> = entries
         .iter()
         .map(|(name, shape, values)| {
-            let view = TensorView::new(Dtype::F32, shape.dims().to_vec(), bytemuck::cast_slice(values));
+            let view = TensorView::new(
+                Dtype::F32,
+                shape.dims().to_vec(),
+                bytemuck::cast_slice(values),
+            );
             view.map(|view| (name.as_str(), view))
         })
         .collect();
-    safetensors::serialize(views.map_err(|e| e.to_string())?, Some(metadata)).map_err(|e| e.to_string())
+    safetensors::serialize(views.map_err(|e| e.to_string())?, Some(metadata))
+        .map_err(|e| e.to_string())
 }
 
 /// What the checksum covers besides the tensors.
@@ -159,7 +177,9 @@ fn checksum<'a>(facts: &str, entries: impl Iterator<Item = (&'a str, &'a [f32])>
     let mut hasher = blake3::Hasher::new();
     hasher.update(facts.as_bytes());
     for (name, values) in sorted {
-        hasher.update(name.as_bytes()).update(bytemuck::cast_slice(values));
+        hasher
+            .update(name.as_bytes())
+            .update(bytemuck::cast_slice(values));
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -175,7 +195,10 @@ pub fn newest(run: &Path) -> Result<(Checkpoint, Option<String>)> {
     };
     match load(&previous(run)) {
         Ok(found) => {
-            let note = format!("{first}; going on from the checkpoint before it, step {}", found.step);
+            let note = format!(
+                "{first}; going on from the checkpoint before it, step {}",
+                found.step
+            );
             Ok((found, Some(note)))
         }
         Err(_) => Err(first),
@@ -191,7 +214,10 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
     let bytes = match std::fs::read(file) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(bad("there is no checkpoint; train first, or name the run directory of a training".into()));
+            return Err(bad(
+                "there is no checkpoint; train first, or name the run directory of a training"
+                    .into(),
+            ));
         }
         Err(e) => return Err(Error::io(file)(e)),
     };
@@ -204,47 +230,81 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
 /// [`Error::Checkpoint`] saying what is wrong with it.
 pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     let bad = |what: String| Error::checkpoint(file, what);
-    let header = bytes.first_chunk::<8>().map_or(0, |h| u64::from_le_bytes(*h));
+    let header = bytes
+        .first_chunk::<8>()
+        .map_or(0, |h| u64::from_le_bytes(*h));
     if header > MAX_HEADER || header + 8 > bytes.len() as u64 {
         return Err(bad(format!(
             "damaged: a file of {} bytes claims a header of {header}; use another checkpoint",
             bytes.len()
         )));
     }
-    let damaged =
-        |e: safetensors::SafeTensorError| bad(format!("damaged ({}); use another checkpoint", excerpt(&e.to_string())));
+    let damaged = |e: safetensors::SafeTensorError| {
+        bad(format!(
+            "damaged ({}); use another checkpoint",
+            excerpt(&e.to_string())
+        ))
+    };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let facts = metadata.metadata().clone().unwrap_or_default();
     let fact = |name: &str| {
-        facts
-            .get(name)
-            .cloned()
-            .ok_or_else(|| bad(format!("has no `{name}` in its metadata: not a checkpoint of dbvq-wgpu")))
+        facts.get(name).cloned().ok_or_else(|| {
+            bad(format!(
+                "has no `{name}` in its metadata: not a checkpoint of dbvq-wgpu"
+            ))
+        })
     };
     if fact("format")? != FORMAT {
         let format = fact("format")?;
-        return Err(bad(format!("is of format `{}`, this program reads `{FORMAT}`", excerpt(&format))));
+        return Err(bad(format!(
+            "is of format `{}`, this program reads `{FORMAT}`",
+            excerpt(&format)
+        )));
     }
     let mut tensors = HashMap::new();
     for (name, view) in SafeTensors::deserialize(bytes).map_err(damaged)?.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(bad(format!("tensor {} is {:?}, expected F32", excerpt(&name), view.dtype())));
+            return Err(bad(format!(
+                "tensor {} is {:?}, expected F32",
+                excerpt(&name),
+                view.dtype()
+            )));
         }
-        tensors.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
+        tensors.insert(
+            name,
+            (
+                view.shape().to_vec(),
+                bytemuck::pod_collect_to_vec(view.data()),
+            ),
+        );
     }
-    let number = |name: &str| fact(name)?.parse::<u64>().map_err(|_| bad(format!("its `{name}` is no number")));
+    let number = |name: &str| {
+        fact(name)?
+            .parse::<u64>()
+            .map_err(|_| bad(format!("its `{name}` is no number")))
+    };
     let (step, seed, model) = (number("step")?, number("seed")?, fact("model")?);
     let content = tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()));
     if checksum(&facts_text(step, seed, &model), content) != fact("blake3")? {
-        return Err(bad("damaged: its checksum does not fit its content; use another checkpoint".into()));
+        return Err(bad(
+            "damaged: its checksum does not fit its content; use another checkpoint".into(),
+        ));
     }
-    Ok(Checkpoint { path: file.to_path_buf(), step, seed, model, tensors })
+    Ok(Checkpoint {
+        path: file.to_path_buf(),
+        step,
+        seed,
+        model,
+        tensors,
+    })
 }
 
 impl Checkpoint {
     /// Every tensor: name, dimensions, values. In no order.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
-        self.tensors.iter().map(|(name, (dims, values))| (name.as_str(), dims.as_slice(), values.as_slice()))
+        self.tensors
+            .iter()
+            .map(|(name, (dims, values))| (name.as_str(), dims.as_slice(), values.as_slice()))
     }
 
     /// The values of the tensor `name` of one dimension, whatever its size.
@@ -254,7 +314,10 @@ impl Checkpoint {
     pub fn row(&self, name: &str) -> Result<Vec<f32>> {
         match self.tensors.get(name) {
             Some((dims, values)) if dims.len() == 1 && !values.is_empty() => Ok(values.clone()),
-            _ => Err(Error::checkpoint(&self.path, format!("has no tensor {name}: it is of another configuration"))),
+            _ => Err(Error::checkpoint(
+                &self.path,
+                format!("has no tensor {name}: it is of another configuration"),
+            )),
         }
     }
 
@@ -271,7 +334,10 @@ impl Checkpoint {
                 );
                 Err(Error::checkpoint(&self.path, what))
             }
-            None => Err(Error::checkpoint(&self.path, format!("has no tensor {name}: it is of another configuration"))),
+            None => Err(Error::checkpoint(
+                &self.path,
+                format!("has no tensor {name}: it is of another configuration"),
+            )),
         }
     }
 }

@@ -24,12 +24,20 @@ impl Codebook {
     /// `k` vectors of `d` channels at the origin; see [`Codebook::place`].
     pub fn new(gpu: &Gpu, [k, d]: [usize; 2]) -> Codebook {
         let zeros = || Tensor::zeros(gpu, [k, d]);
-        Codebook { vectors: zeros(), counts: Tensor::zeros(gpu, [k]), sums: zeros() }
+        Codebook {
+            vectors: zeros(),
+            counts: Tensor::zeros(gpu, [k]),
+            sums: zeros(),
+        }
     }
 
     /// The tensors that a checkpoint holds beside the parameters, with their names.
     pub fn state(&self) -> [(&'static str, &Tensor); 3] {
-        [("codebook.vectors", &self.vectors), ("codebook.counts", &self.counts), ("codebook.sums", &self.sums)]
+        [
+            ("codebook.vectors", &self.vectors),
+            ("codebook.counts", &self.counts),
+            ("codebook.sums", &self.sums),
+        ]
     }
 
     /// Puts every vector onto a random one of `latents` [.., d], with a count of one hit: a code that nothing falls to
@@ -42,7 +50,14 @@ impl Codebook {
 
     /// Moves the vectors by the running averages of the `latents` [.., d] that fall to their `codes` [..].
     pub fn follow(&self, latents: &Tensor, codes: &Codes, decay: f64) {
-        ops::codebook_ema(latents, codes, &self.counts, &self.sums, &self.vectors, decay as f32);
+        ops::codebook_ema(
+            latents,
+            codes,
+            &self.counts,
+            &self.sums,
+            &self.vectors,
+            decay as f32,
+        );
     }
 
     /// Puts dead codes onto random `latents`, and says how many they were. Waits for the GPU.
@@ -50,7 +65,9 @@ impl Codebook {
         let [_, d] = self.vectors.dims();
         let mut counts = self.counts.to_vec();
         let alive = DEAD * counts.iter().sum::<f32>() / counts.len() as f32;
-        let dead: Vec<usize> = (0..counts.len()).filter(|&code| counts[code] < alive).collect();
+        let dead: Vec<usize> = (0..counts.len())
+            .filter(|&code| counts[code] < alive)
+            .collect();
         if dead.is_empty() {
             return 0;
         }
@@ -67,7 +84,11 @@ impl Codebook {
 
     /// Overwrites everything, e.g. with what a checkpoint holds: vectors, counts, sums.
     pub fn write(&self, vectors: &[f32], counts: &[f32], sums: &[f32]) {
-        for (tensor, values) in [(&self.vectors, vectors), (&self.counts, counts), (&self.sums, sums)] {
+        for (tensor, values) in [
+            (&self.vectors, vectors),
+            (&self.counts, counts),
+            (&self.sums, sums),
+        ] {
             tensor.gpu().overwrite(tensor.buffer(), values);
         }
     }
@@ -76,7 +97,9 @@ impl Codebook {
 /// `count` random rows of the [.., d] matrix `rows`.
 fn choose(rows: &[f32], d: usize, count: usize, stream: Stream) -> Vec<f32> {
     let row = |i: u32| stream.below(i, (rows.len() / d) as u32) as usize * d;
-    (0..count as u32).flat_map(|i| rows[row(i)..row(i) + d].iter().copied()).collect()
+    (0..count as u32)
+        .flat_map(|i| rows[row(i)..row(i) + d].iter().copied())
+        .collect()
 }
 
 /// A Gumbel-softmax sample of softmax(−`scale` ‖z − e‖²) at the temperature τ, as a mixture of code vectors (Jang et al.

@@ -36,9 +36,16 @@ impl ConvNorm {
         let mut of_channels = |part: &str| source(&format!("{name}.bn.{part}"), &[o]);
         let (gamma, beta) = (of_channels("weight")?, of_channels("bias")?);
         let (mean, var) = (of_channels("running_mean")?, of_channels("running_var")?);
-        let factor: Vec<f64> =
-            gamma.iter().zip(&var).map(|(&g, &v)| f64::from(g) / (f64::from(v) + eps).sqrt()).collect();
-        let bias = beta.iter().zip(&mean).zip(&factor).map(|((&b, &m), f)| (f64::from(b) - f64::from(m) * f) as f32);
+        let factor: Vec<f64> = gamma
+            .iter()
+            .zip(&var)
+            .map(|(&g, &v)| f64::from(g) / (f64::from(v) + eps).sqrt())
+            .collect();
+        let bias = beta
+            .iter()
+            .zip(&mean)
+            .zip(&factor)
+            .map(|((&b, &m), f)| (f64::from(b) - f64::from(m) * f) as f32);
         // [o, c, taps] → [taps, c, o].
         let mut turned = vec![0.0; weight.len()];
         for (at, &w) in weight.iter().enumerate() {
@@ -47,7 +54,9 @@ impl ConvNorm {
         }
         let weight = Tensor::from_slice(gpu, &turned, [height, width, c, o]);
         let bias = Tensor::from_slice(gpu, &bias.collect::<Vec<_>>(), [o]);
-        Ok(ConvNorm { conv: Conv2d::of(weight, bias, conv) })
+        Ok(ConvNorm {
+            conv: Conv2d::of(weight, bias, conv),
+        })
     }
 
     /// `x` [n, h, w, c] → [n, out_h, out_w, o].

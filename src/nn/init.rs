@@ -17,12 +17,24 @@ pub struct Init<'a> {
 impl<'a> Init<'a> {
     /// Weights of a model with this `seed`; in a rehearsal nobody looks at them, and they are zero.
     pub fn new(gpu: &'a Gpu, seed: u64) -> Init<'a> {
-        Init { gpu, stream: Stream { seed, step: 0, stream: STREAM, first: 0 }, blank: gpu.rehearses() }
+        Init {
+            gpu,
+            stream: Stream {
+                seed,
+                step: 0,
+                stream: STREAM,
+                first: 0,
+            },
+            blank: gpu.rehearses(),
+        }
     }
 
     /// Zeros for random weights: for a model that gets its weights from elsewhere.
     pub fn blank(gpu: &'a Gpu) -> Init<'a> {
-        Init { blank: true, ..Init::new(gpu, 0) }
+        Init {
+            blank: true,
+            ..Init::new(gpu, 0)
+        }
     }
 
     /// The device of the weights.
@@ -37,7 +49,9 @@ impl<'a> Init<'a> {
 
     /// Independent uniform entries in (−bound, bound).
     pub fn uniform(&mut self, dims: &[usize], bound: f64) -> Tensor {
-        self.draw(dims, |stream, i| bound * (2.0 * f64::from(stream.uniform(i)) - 1.0))
+        self.draw(dims, |stream, i| {
+            bound * (2.0 * f64::from(stream.uniform(i)) - 1.0)
+        })
     }
 
     fn draw(&mut self, dims: &[usize], entry: impl Fn(Stream, u32) -> f64) -> Tensor {

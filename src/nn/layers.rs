@@ -7,7 +7,11 @@ use crate::tensor::Tensor;
 
 /// The path of `name` inside `at`.
 fn join(at: &str, name: &str) -> String {
-    if at.is_empty() { name.to_string() } else { format!("{at}.{name}") }
+    if at.is_empty() {
+        name.to_string()
+    } else {
+        format!("{at}.{name}")
+    }
 }
 
 /// Calls `f` for the parameters of `part`, whose paths get `name.` before them.
@@ -17,7 +21,10 @@ pub fn visit_part(name: &str, part: &mut dyn Module, f: &mut dyn FnMut(&str, &mu
 
 /// The same for the parts of a list, `name.0`, `name.1`, ….
 pub fn visit_list<M: Module>(name: &str, parts: &mut [M], f: &mut dyn FnMut(&str, &mut Tensor)) {
-    parts.iter_mut().enumerate().for_each(|(i, part)| visit_part(&format!("{name}.{i}"), part, f));
+    parts
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, part)| visit_part(&format!("{name}.{i}"), part, f));
 }
 
 /// Convolution with bias: [n, h, w, c] → [n, out_h, out_w, o].
@@ -33,7 +40,11 @@ impl Conv2d {
     pub fn new(init: &mut Init, [c, o]: [usize; 2], kernel: [usize; 2], conv: Conv) -> Conv2d {
         let [h, w] = kernel;
         let bound = ((h * w * c) as f64).powf(-0.5);
-        Conv2d { weight: init.uniform(&[h, w, c, o], bound), bias: init.uniform(&[o], bound), conv }
+        Conv2d {
+            weight: init.uniform(&[h, w, c, o], bound),
+            bias: init.uniform(&[o], bound),
+            conv,
+        }
     }
 
     /// A convolution with these parameters, `weight` [h, w, c, o] and `bias` `[o]`.
@@ -43,14 +54,24 @@ impl Conv2d {
 
     /// `kernel` × `kernel`, stride 1, output of the input's size; `kernel` is odd.
     pub fn same(init: &mut Init, channels: [usize; 2], kernel: usize) -> Conv2d {
-        let conv = Conv { padding: [kernel / 2; 2], ..Conv::default() };
+        let conv = Conv {
+            padding: [kernel / 2; 2],
+            ..Conv::default()
+        };
         Conv2d::new(init, channels, [kernel; 2], conv)
     }
 
     /// [`Conv2d::same`] that starts as zero.
     pub fn zero(init: &mut Init, [c, o]: [usize; 2], kernel: usize) -> Conv2d {
-        let conv = Conv { padding: [kernel / 2; 2], ..Conv::default() };
-        Conv2d { weight: init.zeros(&[kernel, kernel, c, o]), bias: init.zeros(&[o]), conv }
+        let conv = Conv {
+            padding: [kernel / 2; 2],
+            ..Conv::default()
+        };
+        Conv2d {
+            weight: init.zeros(&[kernel, kernel, c, o]),
+            bias: init.zeros(&[o]),
+            conv,
+        }
     }
 
     /// The convolution of `x` [n, h, w, c].
@@ -70,7 +91,8 @@ impl Conv2d {
             return self.forward(x);
         }
         let count = kernel[0] * kernel[1] * c * o;
-        let first = ops::narrow(&self.weight.reshape([h * w * c * o]), 0, count).reshape([kernel[0], kernel[1], c, o]);
+        let first = ops::narrow(&self.weight.reshape([h * w * c * o]), 0, count)
+            .reshape([kernel[0], kernel[1], c, o]);
         ops::conv2d(x, &first, Some(&self.bias), self.conv)
     }
 }
@@ -95,8 +117,16 @@ impl ConvTranspose2d {
     pub fn double(init: &mut Init, [c, o]: [usize; 2]) -> ConvTranspose2d {
         // PyTorch counts the fan in over the output's channels here.
         let bound = ((4 * 4 * o) as f64).powf(-0.5);
-        let conv = ConvTranspose { stride: 2, padding: [1, 1], ..ConvTranspose::default() };
-        ConvTranspose2d { weight: init.uniform(&[4, 4, o, c], bound), bias: init.uniform(&[o], bound), conv }
+        let conv = ConvTranspose {
+            stride: 2,
+            padding: [1, 1],
+            ..ConvTranspose::default()
+        };
+        ConvTranspose2d {
+            weight: init.uniform(&[4, 4, o, c], bound),
+            bias: init.uniform(&[o], bound),
+            conv,
+        }
     }
 
     /// The transposed convolution of `x` [n, h, w, c].
@@ -123,7 +153,10 @@ impl Linear {
     /// Random weights from `i` to `o` features, uniform in ±1/√i.
     pub fn new(init: &mut Init, [i, o]: [usize; 2]) -> Linear {
         let bound = (i as f64).powf(-0.5);
-        Linear { weight: init.uniform(&[o, i], bound), bias: init.uniform(&[o], bound) }
+        Linear {
+            weight: init.uniform(&[o, i], bound),
+            bias: init.uniform(&[o], bound),
+        }
     }
 
     /// The map of `x` [.., i].
@@ -151,8 +184,15 @@ impl GroupNorm {
     /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`, with two channels a group at least:
     /// one alone would lose what a U-Net adds to it for the level and the class.
     pub fn new(init: &mut Init, channels: usize) -> GroupNorm {
-        let groups = (1..=32.min(channels / 2)).rev().find(|g| channels.is_multiple_of(*g)).unwrap_or(1);
-        GroupNorm { gamma: init.from(&[channels], |_| 1.0), beta: init.zeros(&[channels]), groups }
+        let groups = (1..=32.min(channels / 2))
+            .rev()
+            .find(|g| channels.is_multiple_of(*g))
+            .unwrap_or(1);
+        GroupNorm {
+            gamma: init.from(&[channels], |_| 1.0),
+            beta: init.zeros(&[channels]),
+            groups,
+        }
     }
 
     /// Normalises `x` [n, h, w, c].
@@ -167,7 +207,14 @@ impl GroupNorm {
 
     fn apply(&self, x: &Tensor, op: fn(&Tensor, &Tensor, &Tensor, usize, f32) -> Tensor) -> Tensor {
         let [n, h, w, c] = x.dims();
-        let y = op(&x.reshape([n, h * w, c]), &self.gamma, &self.beta, self.groups, 1e-5).reshape(x.shape());
+        let y = op(
+            &x.reshape([n, h * w, c]),
+            &self.gamma,
+            &self.beta,
+            self.groups,
+            1e-5,
+        )
+        .reshape(x.shape());
         y.noted(&[&self.gamma])
     }
 }

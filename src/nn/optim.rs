@@ -22,7 +22,9 @@ pub struct Place {
 impl Place {
     /// The tensor at this place of an arena.
     fn of(&self, arena: &Tensor) -> Tensor {
-        let slice = arena.buffer().slice(4 * self.start as u64, 4 * self.shape.count() as u64);
+        let slice = arena
+            .buffer()
+            .slice(4 * self.start as u64, 4 * self.shape.count() as u64);
         Tensor::from_buffer(arena.gpu(), slice, self.shape)
     }
 }
@@ -55,7 +57,12 @@ pub struct AdamOptions {
 
 impl From<&TrainConfig> for AdamOptions {
     fn from(t: &TrainConfig) -> AdamOptions {
-        AdamOptions { beta1: t.beta1, beta2: t.beta2, eps: t.eps, weight_decay: t.weight_decay }
+        AdamOptions {
+            beta1: t.beta1,
+            beta2: t.beta2,
+            eps: t.eps,
+            weight_decay: t.weight_decay,
+        }
     }
 }
 
@@ -78,34 +85,61 @@ pub struct Adam {
 impl Adam {
     /// Moves the parameters of `model` into arenas and makes them leaves of the tape. `group(path)` numbers the
     /// learning rates.
-    pub fn new(gpu: &Gpu, model: &mut dyn Module, options: AdamOptions, group: impl Fn(&str) -> usize) -> Adam {
+    pub fn new(
+        gpu: &Gpu,
+        model: &mut dyn Module,
+        options: AdamOptions,
+        group: impl Fn(&str) -> usize,
+    ) -> Adam {
         let mut plans: Vec<(usize, Vec<Place>, Vec<Vec<f32>>)> = Vec::new();
         model.visit(&mut |path, tensor| {
             let group = group(path);
-            let fits = |plan: &(usize, Vec<Place>, _)| plan.0 == group && end(&plan.1) + tensor.count() <= ARENA;
+            let fits = |plan: &(usize, Vec<Place>, _)| {
+                plan.0 == group && end(&plan.1) + tensor.count() <= ARENA
+            };
             let at = plans.iter().position(fits).unwrap_or(plans.len());
             if at == plans.len() {
                 plans.push((group, Vec::new(), Vec::new()));
             }
             let start = end(&plans[at].1);
-            plans[at].1.push(Place { path: path.to_string(), shape: tensor.shape(), start });
+            plans[at].1.push(Place {
+                path: path.to_string(),
+                shape: tensor.shape(),
+                start,
+            });
             plans[at].2.push(tensor.to_vec());
         });
-        let arenas: Vec<Arena> =
-            plans.into_iter().map(|(group, places, values)| Arena::new(gpu, group, places, &values)).collect();
+        let arenas: Vec<Arena> = plans
+            .into_iter()
+            .map(|(group, places, values)| Arena::new(gpu, group, places, &values))
+            .collect();
         model.visit(&mut |path, tensor| {
-            let found =
-                arenas.iter().flat_map(|a| a.places.iter().zip(&a.leaves)).find(|(place, _)| place.path == path);
-            *tensor = found.map(|(_, leaf)| leaf.clone()).expect("every parameter has a place");
+            let found = arenas
+                .iter()
+                .flat_map(|a| a.places.iter().zip(&a.leaves))
+                .find(|(place, _)| place.path == path);
+            *tensor = found
+                .map(|(_, leaf)| leaf.clone())
+                .expect("every parameter has a place");
         });
-        Adam { gpu: gpu.clone(), arenas, options }
+        Adam {
+            gpu: gpu.clone(),
+            arenas,
+            options,
+        }
     }
 
     /// One step: `groups[group]` each, `step` from 1, `ema` the decay of the running average. Returns the first
     /// group's gradient norm before clipping, on the GPU, as a tensor `[2]` with the norm first.
     pub fn step(&self, grads: &Grads, groups: &[Group], step: u32, ema: f64) -> Tensor {
-        self.arenas.iter().for_each(|arena| self.collect(arena, grads));
-        let clips: Vec<Option<Clip>> = groups.iter().enumerate().map(|(at, group)| self.clip(at, group.clip)).collect();
+        self.arenas
+            .iter()
+            .for_each(|arena| self.collect(arena, grads));
+        let clips: Vec<Option<Clip>> = groups
+            .iter()
+            .enumerate()
+            .map(|(at, group)| self.clip(at, group.clip))
+            .collect();
         for arena in &self.arenas {
             let numbers = AdamStep {
                 lr: groups[arena.group].lr as f32,
@@ -116,15 +150,28 @@ impl Adam {
                 step,
                 ema: ema as f32,
             };
-            let clip = clips[arena.group].as_ref().expect("an arena's group has a norm");
+            let clip = clips[arena.group]
+                .as_ref()
+                .expect("an arena's group has a norm");
             ops::adam(&arena.grads, clip, arena.state.each_ref(), numbers);
         }
-        clips.into_iter().flatten().next().expect("a model has parameters").0
+        clips
+            .into_iter()
+            .flatten()
+            .next()
+            .expect("a model has parameters")
+            .0
     }
 
     fn collect(&self, arena: &Arena, grads: &Grads) {
-        let place = |(place, leaf): (&Place, &Tensor)| grads.get(leaf).map(|g| (place.start, g.clone()));
-        let found: Vec<(usize, Tensor)> = arena.places.iter().zip(&arena.leaves).filter_map(place).collect();
+        let place =
+            |(place, leaf): (&Place, &Tensor)| grads.get(leaf).map(|g| (place.start, g.clone()));
+        let found: Vec<(usize, Tensor)> = arena
+            .places
+            .iter()
+            .zip(&arena.leaves)
+            .filter_map(place)
+            .collect();
         if found.len() < arena.places.len() {
             // A parameter the loss does not reach has gradient zero, not last step's.
             self.gpu.zero(arena.grads.buffer());
@@ -134,15 +181,26 @@ impl Adam {
 
     /// Norm and clipping factor of a group; `None` if no parameter is in it.
     fn clip(&self, group: usize, limit: f64) -> Option<Clip> {
-        let arenas: Vec<Tensor> = self.arenas.iter().filter(|a| a.group == group).map(|a| a.grads.clone()).collect();
+        let arenas: Vec<Tensor> = self
+            .arenas
+            .iter()
+            .filter(|a| a.group == group)
+            .map(|a| a.grads.clone())
+            .collect();
         (!arenas.is_empty()).then(|| ops::clip(&self.gpu, &arenas, limit as f32))
     }
 
     /// Puts the running averages of the parameters in the place of those of `model`, one like that which is trained.
     pub fn averages(&self, model: &mut dyn Module) {
         model.visit(&mut |path, tensor| {
-            let places = self.arenas.iter().flat_map(|a| a.places.iter().map(move |place| (place, &a.state[3])));
-            let (place, average) = places.into_iter().find(|(p, _)| p.path == path).expect("the models are alike");
+            let places = self
+                .arenas
+                .iter()
+                .flat_map(|a| a.places.iter().map(move |place| (place, &a.state[3])));
+            let (place, average) = places
+                .into_iter()
+                .find(|(p, _)| p.path == path)
+                .expect("the models are alike");
             *tensor = place.of(average);
         });
     }
@@ -154,7 +212,11 @@ impl Adam {
             for (state, tensor) in STATES.iter().zip(&arena.state) {
                 let values = tensor.to_vec();
                 let of = |p: &Place| {
-                    (format!("{state}.{}", p.path), p.shape, values[p.start..p.start + p.shape.count()].to_vec())
+                    (
+                        format!("{state}.{}", p.path),
+                        p.shape,
+                        values[p.start..p.start + p.shape.count()].to_vec(),
+                    )
                 };
                 all.extend(arena.places.iter().map(of));
             }
@@ -166,7 +228,10 @@ impl Adam {
     ///
     /// # Errors
     /// Whatever `find` returns.
-    pub fn import<E>(&self, mut find: impl FnMut(&str, Shape) -> Result<Vec<f32>, E>) -> Result<(), E> {
+    pub fn import<E>(
+        &self,
+        mut find: impl FnMut(&str, Shape) -> Result<Vec<f32>, E>,
+    ) -> Result<(), E> {
         for arena in &self.arenas {
             for (state, tensor) in STATES.iter().zip(&arena.state) {
                 let mut values = vec![0.0; tensor.count()];
@@ -182,7 +247,9 @@ impl Adam {
 }
 
 fn end(places: &[Place]) -> usize {
-    places.last().map_or(0, |p| (p.start + p.shape.count()).next_multiple_of(ALIGN))
+    places
+        .last()
+        .map_or(0, |p| (p.start + p.shape.count()).next_multiple_of(ALIGN))
 }
 
 impl Arena {
@@ -194,8 +261,17 @@ impl Arena {
         }
         let weights = Tensor::from_slice(gpu, &flat, [count]);
         let average = Tensor::from_slice(gpu, &flat, [count]);
-        let leaves = places.iter().map(|place| place.of(&weights).leaf()).collect();
+        let leaves = places
+            .iter()
+            .map(|place| place.of(&weights).leaf())
+            .collect();
         let zeros = || Tensor::zeros(gpu, [count]);
-        Arena { group, places, leaves, grads: zeros(), state: [weights, zeros(), zeros(), average] }
+        Arena {
+            group,
+            places,
+            leaves,
+            grads: zeros(),
+            state: [weights, zeros(), zeros(), average],
+        }
     }
 }

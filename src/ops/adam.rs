@@ -24,12 +24,17 @@ const LARGE: usize = 1 << 14;
 
 /// Copies each gradient to its place (in elements) in the flat `arena`.
 pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
-    let (large, small): (Vec<_>, Vec<_>) = grads.iter().partition(|(_, grad)| grad.count() >= LARGE);
+    let (large, small): (Vec<_>, Vec<_>) =
+        grads.iter().partition(|(_, grad)| grad.count() >= LARGE);
     for (start, grad) in large {
         gpu.copy(grad.buffer(), arena.buffer(), 4 * *start as u64);
     }
     for group in small.chunks(SOURCES) {
-        let mut params = Collect { ends: [u32::MAX; SOURCES], starts: [0; SOURCES], total: 0 };
+        let mut params = Collect {
+            ends: [u32::MAX; SOURCES],
+            starts: [0; SOURCES],
+            total: 0,
+        };
         for (i, (start, grad)) in group.iter().enumerate() {
             params.total += grad.count() as u32;
             (params.ends[i], params.starts[i]) = (params.total, *start as u32);
@@ -38,7 +43,14 @@ pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
         let first = buffers[0];
         buffers.resize(SOURCES, first);
         buffers.push(arena.buffer());
-        gpu.dispatch(&FORMS[0], "collect", &[], &buffers, &params, grid(params.total as usize, 64));
+        gpu.dispatch(
+            &FORMS[0],
+            "collect",
+            &[],
+            &buffers,
+            &params,
+            grid(params.total as usize, 64),
+        );
     }
 }
 
@@ -54,12 +66,25 @@ pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
         limit: f32,
     }
     let squares = Tensor::uninit(gpu, [arenas.len()]);
-    let parts: Vec<(usize, Tensor)> =
-        arenas.iter().enumerate().map(|(i, g)| (i, squared_norm(g).reshape([1]))).collect();
+    let parts: Vec<(usize, Tensor)> = arenas
+        .iter()
+        .enumerate()
+        .map(|(i, g)| (i, squared_norm(g).reshape([1])))
+        .collect();
     collect(gpu, &squares, &parts);
     let result = Tensor::uninit(gpu, [2]);
-    let params = ClipParams { parts: arenas.len() as u32, limit };
-    gpu.dispatch(&FORMS[0], "clip", &[], &[squares.buffer(), result.buffer()], &params, [1, 1, 1]);
+    let params = ClipParams {
+        parts: arenas.len() as u32,
+        limit,
+    };
+    gpu.dispatch(
+        &FORMS[0],
+        "clip",
+        &[],
+        &[squares.buffer(), result.buffer()],
+        &params,
+        [1, 1, 1],
+    );
     Clip(result)
 }
 
@@ -101,11 +126,28 @@ struct AdamParams {
 /// # Panics
 /// If sizes differ, or are no multiple of four.
 #[track_caller]
-pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tensor; 4], step: AdamStep) {
+pub fn adam(
+    grad: &Tensor,
+    clip: &Clip,
+    [weight, first, second, average]: [&Tensor; 4],
+    step: AdamStep,
+) {
     let count = weight.count();
-    let same = [grad, first, second, average].iter().all(|t| t.count() == count);
-    assert!(same, "adam: arenas of different sizes, weights {:?} and gradients {:?}", weight.shape(), grad.shape());
-    assert_eq!(count % 4, 0, "adam: {:?} is not of whole vec4s", weight.shape());
+    let same = [grad, first, second, average]
+        .iter()
+        .all(|t| t.count() == count);
+    assert!(
+        same,
+        "adam: arenas of different sizes, weights {:?} and gradients {:?}",
+        weight.shape(),
+        grad.shape()
+    );
+    assert_eq!(
+        count % 4,
+        0,
+        "adam: {:?} is not of whole vec4s",
+        weight.shape()
+    );
     let power = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step.step as i32))) as f32;
     let elements = count / 4;
     let params = AdamParams {
@@ -120,7 +162,14 @@ pub fn adam(grad: &Tensor, clip: &Clip, [weight, first, second, average]: [&Tens
         ema: step.ema,
     };
     let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
-    grad.gpu().dispatch(grad.gpu().form(&FORMS), "adam", &[], &buffers, &params, grid(elements, 64));
+    grad.gpu().dispatch(
+        grad.gpu().form(&FORMS),
+        "adam",
+        &[],
+        &buffers,
+        &params,
+        grid(elements, 64),
+    );
 }
 
 /// decay · a + (1 − decay) · b; has no gradient.
@@ -137,7 +186,17 @@ pub fn ema(a: &Tensor, b: &Tensor, decay: f32) -> Tensor {
     }
     assert_eq!(a.shape(), b.shape(), "ema: shapes of both sides");
     let y = Tensor::uninit(a.gpu(), a.shape());
-    let params = EmaParams { count: a.count() as u32, decay };
-    a.gpu().dispatch(&FORMS[0], "ema", &[], &[a.buffer(), b.buffer(), y.buffer()], &params, grid(a.count(), 64));
+    let params = EmaParams {
+        count: a.count() as u32,
+        decay,
+    };
+    a.gpu().dispatch(
+        &FORMS[0],
+        "ema",
+        &[],
+        &[a.buffer(), b.buffer(), y.buffer()],
+        &params,
+        grid(a.count(), 64),
+    );
     y
 }

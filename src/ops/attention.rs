@@ -62,7 +62,10 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
         v.shape()
     );
     assert!(len_k >= 1, "attention: no key");
-    assert!((1..=WIDEST).contains(&d), "attention: {d} channels a head; there may be 1 to {WIDEST}");
+    assert!(
+        (1..=WIDEST).contains(&d),
+        "attention: {d} channels a head; there may be 1 to {WIDEST}"
+    );
     let scale = options.scale.unwrap_or(1.0 / (d as f32).sqrt());
     way(q, k, options.causal)(q, k, v, options.causal, scale)
 }
@@ -78,23 +81,46 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     }
     // Gradients are half of the matter, where they are wanted.
     let gradients = gpu.records_gradients() && q.wants_grad();
-    let sizes = [n, len_q, heads, d, len_k, usize::from(causal), usize::from(gradients)].map(|size| size as u32);
-    let own = [&SHADER, &BACKWARD, &super::softmax::FORMS[0], &super::layout::FORMS[0]];
-    let asked = Asked { op: "attention", shaders: &[&own, &super::matmul::MEASURED], sizes: &sizes };
+    let sizes = [
+        n,
+        len_q,
+        heads,
+        d,
+        len_k,
+        usize::from(causal),
+        usize::from(gradients),
+    ]
+    .map(|size| size as u32);
+    let own = [
+        &SHADER,
+        &BACKWARD,
+        &super::softmax::FORMS[0],
+        &super::layout::FORMS[0],
+    ];
+    let asked = Asked {
+        op: "attention",
+        shaders: &[&own, &super::matmul::MEASURED],
+        sizes: &sizes,
+    };
     let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("products", by_products)] };
     let found = fastest(gpu, asked, ways, || {
         let shapes = [q, k, k].map(|x| x.shape());
         let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
         let scale = 1.0 / (d as f32).sqrt();
         move |way: Way| {
-            let [q, k, v] = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
+            let [q, k, v] = operands
+                .each_ref()
+                .map(|x| if gradients { x.leaf() } else { x.clone() });
             let y = way(&q, &k, &v, causal, scale);
             if !gradients {
                 return vec![y];
             }
             let gradients = super::mean_all(&super::square(&y)).backward();
             let of = |x: &Tensor| gradients.get(x).cloned();
-            [Some(y.detach()), of(&q), of(&k), of(&v)].into_iter().flatten().collect()
+            [Some(y.detach()), of(&q), of(&k), of(&v)]
+                .into_iter()
+                .flatten()
+                .collect()
         }
     });
     found.unwrap_or(if gpu.is_cpu() { by_products } else { by_tiles })
@@ -117,7 +143,11 @@ fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> 
         turn(x, [heads, length, width]).reshape([n * heads, length, width])
     });
     let scores = super::matmul(&q, &k, Trans { a: false, b: true });
-    let y = super::matmul(&softmax_of_seen(&scores, scale, len_k, causal), &v, Trans::default());
+    let y = super::matmul(
+        &softmax_of_seen(&scores, scale, len_k, causal),
+        &v,
+        Trans::default(),
+    );
     let [_, length, _] = y.dims();
     turn(&y.reshape([n, heads, length, width]), [len_q, heads, d])
 }
@@ -126,24 +156,56 @@ fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> 
 fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let (params, gpu) = (Params::of(q, k, causal, scale), q.gpu());
     let [n, len_q, heads, _] = q.dims();
-    let (y, lse) = (Tensor::uninit(gpu, q.shape()), Tensor::uninit(gpu, [n, len_q, heads]));
+    let (y, lse) = (
+        Tensor::uninit(gpu, q.shape()),
+        Tensor::uninit(gpu, [n, len_q, heads]),
+    );
     // Products of all queries with all keys: scores and their sum here, and again in both backward kernels.
     let product = 2 * q.count() * k.dims::<4>()[1];
     gpu.count_flops(2 * product);
     let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];
-    gpu.dispatch(&SHADER, "forward", &params.overrides(), &buffers, &params, params.grid());
+    gpu.dispatch(
+        &SHADER,
+        "forward",
+        &params.overrides(),
+        &buffers,
+        &params,
+        params.grid(),
+    );
     let (saved_q, saved_k, saved_v, saved_y) = (q.detach(), k.detach(), v.detach(), y.clone());
     y.with_vjp([q, k, v], move |dy, [want_q, want_k, want_v]| {
         let (q, k, v, gpu) = (&saved_q, &saved_k, &saved_v, dy.gpu());
         let delta = Tensor::uninit(gpu, lse.shape());
         let buffers = [saved_y.buffer(), dy.buffer(), delta.buffer()];
-        gpu.dispatch(&BACKWARD, "backward_dots", &[], &buffers, &params, grid(delta.count(), 64));
+        gpu.dispatch(
+            &BACKWARD,
+            "backward_dots",
+            &[],
+            &buffers,
+            &params,
+            grid(delta.count(), 64),
+        );
         let rows = [lse.buffer(), delta.buffer()];
         let dq = want_q.then(|| {
             gpu.count_flops(3 * product);
             let dq = Tensor::uninit(gpu, q.shape());
-            let buffers = [q.buffer(), k.buffer(), dy.buffer(), v.buffer(), rows[0], rows[1], dq.buffer()];
-            gpu.dispatch(&BACKWARD, "backward_query", &params.overrides(), &buffers, &params, params.grid());
+            let buffers = [
+                q.buffer(),
+                k.buffer(),
+                dy.buffer(),
+                v.buffer(),
+                rows[0],
+                rows[1],
+                dq.buffer(),
+            ];
+            gpu.dispatch(
+                &BACKWARD,
+                "backward_query",
+                &params.overrides(),
+                &buffers,
+                &params,
+                params.grid(),
+            );
             dq
         });
         if !want_k && !want_v {
@@ -151,9 +213,28 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         }
         gpu.count_flops(4 * product);
         let params = Params::of(k, q, causal, scale);
-        let (dk, dv) = (Tensor::uninit(gpu, k.shape()), Tensor::uninit(gpu, k.shape()));
-        let buffers = [k.buffer(), q.buffer(), v.buffer(), dy.buffer(), rows[0], rows[1], dk.buffer(), dv.buffer()];
-        gpu.dispatch(&BACKWARD, "backward_key", &params.overrides(), &buffers, &params, params.grid());
+        let (dk, dv) = (
+            Tensor::uninit(gpu, k.shape()),
+            Tensor::uninit(gpu, k.shape()),
+        );
+        let buffers = [
+            k.buffer(),
+            q.buffer(),
+            v.buffer(),
+            dy.buffer(),
+            rows[0],
+            rows[1],
+            dk.buffer(),
+            dv.buffer(),
+        ];
+        gpu.dispatch(
+            &BACKWARD,
+            "backward_key",
+            &params.overrides(),
+            &buffers,
+            &params,
+            params.grid(),
+        );
         [dq, Some(dk), Some(dv)]
     })
 }
@@ -167,7 +248,10 @@ impl Params {
         let each = if vectors > NARROW { 4 } else { 2 };
         let across = vectors.div_ceil(each).next_power_of_two().max(4);
         let rounds = len_other.div_ceil(4 * across) * (2 * vectors + 5 * across);
-        assert!(rounds <= LOOPS, "attention: {len_other} rows of {width} channels take {rounds} rounds of {LOOPS}");
+        assert!(
+            rounds <= LOOPS,
+            "attention: {len_other} rows of {width} channels take {rounds} rounds of {LOOPS}"
+        );
         Params {
             slabs: (n * heads) as u32,
             heads: heads as u32,

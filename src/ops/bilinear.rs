@@ -27,7 +27,14 @@ fn resized(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) 
     let (n, c) = (params.batch as usize, params.c as usize);
     let y = Tensor::uninit(x.gpu(), [n, h, w, c]);
     let groups = grid(n * h * w * c.div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, entry, &[], &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        &SHADER,
+        entry,
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     y
 }
 
@@ -42,12 +49,29 @@ fn resized(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) 
 pub fn bilinear(x: &Tensor, [height, width]: [usize; 2]) -> Tensor {
     let [n, h, w, c] = x.dims();
     let sides = [h, w, height, width];
-    assert!(sides.iter().all(|side| (1..=LONGEST).contains(side)), "bilinear: {:?} to {height}x{width}", x.shape());
+    assert!(
+        sides.iter().all(|side| (1..=LONGEST).contains(side)),
+        "bilinear: {:?} to {height}x{width}",
+        x.shape()
+    );
     let [rows, columns] = [[height, h], [width, w]].map(|[to, from]| (2 * to).div_ceil(from) + 4);
     let rounds = rows.min(height) * (columns.min(width) + 1);
-    assert!(rounds <= LOOPS, "bilinear: {:?} to {height}x{width} is {rounds} rounds an invocation", x.shape());
+    assert!(
+        rounds <= LOOPS,
+        "bilinear: {:?} to {height}x{width} is {rounds} rounds an invocation",
+        x.shape()
+    );
     let [batch, h32, w32, c, out_h, out_w] = [n, h, w, c, height, width].map(|v| v as u32);
-    let params = Params { batch, h: h32, w: w32, c, out_h, out_w };
+    let params = Params {
+        batch,
+        h: h32,
+        w: w32,
+        c,
+        out_h,
+        out_w,
+    };
     let y = resized("resize", x, params, [height, width]);
-    y.with_vjp([x], move |dy, _| [Some(resized("resize_backward", dy, params, [h, w]))])
+    y.with_vjp([x], move |dy, _| {
+        [Some(resized("resize_backward", dy, params, [h, w]))]
+    })
 }

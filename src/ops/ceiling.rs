@@ -31,9 +31,21 @@ struct Params {
 pub fn fma_chain(x: &Tensor, rounds: usize, [a, b]: [f32; 2]) -> Tensor {
     assert!(rounds <= LOOPS, "fma_chain: {rounds} rounds, over {LOOPS}");
     let y = Tensor::uninit(x.gpu(), x.shape());
-    let params = Params { count: x.count() as u32, rounds: rounds as u32, a, b };
+    let params = Params {
+        count: x.count() as u32,
+        rounds: rounds as u32,
+        a,
+        b,
+    };
     x.gpu().count_flops(2 * x.count() * CHAINS * LINKS * rounds);
-    x.gpu().dispatch(&SHADER, "fma_chain", &[], &[x.buffer(), y.buffer()], &params, grid(x.count(), 64));
+    x.gpu().dispatch(
+        &SHADER,
+        "fma_chain",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(x.count(), 64),
+    );
     y
 }
 
@@ -43,10 +55,25 @@ pub fn fma_chain(x: &Tensor, rounds: usize, [a, b]: [f32; 2]) -> Tensor {
 /// If its elements are no multiple of four.
 #[track_caller]
 pub fn copy(x: &Tensor) -> Tensor {
-    assert_eq!(x.count() % 4, 0, "copy: {:?} is not of whole vec4s", x.shape());
+    assert_eq!(
+        x.count() % 4,
+        0,
+        "copy: {:?} is not of whole vec4s",
+        x.shape()
+    );
     let y = Tensor::uninit(x.gpu(), x.shape());
     let vectors = x.count() / 4;
-    let params = Params { count: vectors as u32, ..Params::zeroed() };
-    x.gpu().dispatch(&SHADER, "copy", &[], &[x.buffer(), y.buffer()], &params, grid(vectors, 64));
+    let params = Params {
+        count: vectors as u32,
+        ..Params::zeroed()
+    };
+    x.gpu().dispatch(
+        &SHADER,
+        "copy",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(vectors, 64),
+    );
     y
 }

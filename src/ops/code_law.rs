@@ -77,7 +77,12 @@ impl CodeLaw<'_> {
     pub fn cross_entropy(&self, target: &Codes) -> Tensor {
         self.check();
         let [n, positions, _] = self.z.dims();
-        assert_eq!(target.shape().dims(), [n, positions], "code_law: targets of z {:?}", self.z.shape());
+        assert_eq!(
+            target.shape().dims(),
+            [n, positions],
+            "code_law: targets of z {:?}",
+            self.z.shape()
+        );
         self.way(Some(target))(self, Some(target))
     }
 
@@ -99,13 +104,35 @@ impl CodeLaw<'_> {
             && self.signal.dims() == [n]
             && self.precision.dims() == [n, d]
             && self.bias.dims() == [positions, k]
-            && self.logits.is_none_or(|logits| logits.dims() == [n, positions, k]);
-        let operands = [self.z, self.codebook, self.signal, self.precision, self.bias];
-        let shapes = operands.into_iter().chain(self.logits).map(Tensor::shape).collect::<Vec<_>>();
-        assert!(fits, "code_law: z, codebook, signal, precision, bias, logits {shapes:?}");
+            && self
+                .logits
+                .is_none_or(|logits| logits.dims() == [n, positions, k]);
+        let operands = [
+            self.z,
+            self.codebook,
+            self.signal,
+            self.precision,
+            self.bias,
+        ];
+        let shapes = operands
+            .into_iter()
+            .chain(self.logits)
+            .map(Tensor::shape)
+            .collect::<Vec<_>>();
+        assert!(
+            fits,
+            "code_law: z, codebook, signal, precision, bias, logits {shapes:?}"
+        );
         // A row's softmax takes three rounds a code, its squares one a column.
-        assert!((1..=LOOPS / 3).contains(&k), "code_law: {k} codes; there may be {}", LOOPS / 3);
-        assert!((1..=LOOPS).contains(&d), "code_law: {d} columns; there may be {LOOPS}");
+        assert!(
+            (1..=LOOPS / 3).contains(&k),
+            "code_law: {k} codes; there may be {}",
+            LOOPS / 3
+        );
+        assert!(
+            (1..=LOOPS).contains(&d),
+            "code_law: {d} columns; there may be {LOOPS}"
+        );
     }
 
     fn gpu(&self) -> &Gpu {
@@ -122,7 +149,14 @@ impl CodeLaw<'_> {
         let chunks = d.div_ceil(CHUNK);
         let numbers = [n * positions, positions, d, k, part, chunks].map(|v| v as u32);
         let [rows, positions, d, k, part, chunks] = numbers;
-        Params { rows, positions, d, k, part, chunks }
+        Params {
+            rows,
+            positions,
+            d,
+            k,
+            part,
+            chunks,
+        }
     }
 
     /// Where there are no logits, the bias is bound in their place and not read.
@@ -149,35 +183,73 @@ impl CodeLaw<'_> {
         let flags = [self.logits.is_some(), target.is_some(), gradients].map(u32::from);
         let sizes = [&[n, positions, d, k][..], &flags].concat();
         let own = [&SHADER, &TILES, &super::softmax::FORMS[0]];
-        let asked = Asked { op: "code_law", shaders: &[&own, &super::matmul::MEASURED], sizes: &sizes };
+        let asked = Asked {
+            op: "code_law",
+            shaders: &[&own, &super::matmul::MEASURED],
+            sizes: &sizes,
+        };
         let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("scores", by_scores)] };
         let found = fastest(gpu, asked, ways, || self.rehearsed(target, gradients));
         found.unwrap_or(if gpu.is_cpu() { by_scores } else { by_tiles })
     }
 
     /// Something of these shapes to measure ways with.
-    fn rehearsed(&self, target: Option<&Codes>, gradients: bool) -> impl Fn(Way) -> Vec<Tensor> + use<> {
+    fn rehearsed(
+        &self,
+        target: Option<&Codes>,
+        gradients: bool,
+    ) -> impl Fn(Way) -> Vec<Tensor> + use<> {
         let gpu = self.gpu();
-        let inputs = [self.z, self.codebook, self.signal, self.precision, self.bias, self.logits_or_bias()];
+        let inputs = [
+            self.z,
+            self.codebook,
+            self.signal,
+            self.precision,
+            self.bias,
+            self.logits_or_bias(),
+        ];
         let mut operands = inputs.map(|x| noise(gpu, x.shape(), 0));
         operands[3] = super::square(&operands[3]);
         let (target, with_logits) = (target.cloned(), self.logits.is_some());
         move |way: Way| {
-            let x = operands.each_ref().map(|x| if gradients { x.leaf() } else { x.clone() });
+            let x = operands
+                .each_ref()
+                .map(|x| if gradients { x.leaf() } else { x.clone() });
             let [z, codebook, signal, precision, bias, logits] = &x;
             let logits = with_logits.then_some(logits);
-            let y = way(&CodeLaw { z, codebook, signal, precision, bias, logits }, target.as_ref());
+            let y = way(
+                &CodeLaw {
+                    z,
+                    codebook,
+                    signal,
+                    precision,
+                    bias,
+                    logits,
+                },
+                target.as_ref(),
+            );
             if !gradients {
                 return vec![y];
             }
             let found = super::mean_all(&super::square(&y)).backward();
             let of = |x: &Tensor| found.get(x).cloned();
-            [Some(y.detach()), of(z), of(codebook), of(bias)].into_iter().flatten().collect()
+            [Some(y.detach()), of(z), of(codebook), of(bias)]
+                .into_iter()
+                .flatten()
+                .collect()
         }
     }
 
     fn operands(&self) -> [&crate::gpu::Buffer; 6] {
-        [self.z, self.codebook, self.signal, self.precision, self.bias, self.logits_or_bias()].map(Tensor::buffer)
+        [
+            self.z,
+            self.codebook,
+            self.signal,
+            self.precision,
+            self.bias,
+            self.logits_or_bias(),
+        ]
+        .map(Tensor::buffer)
     }
 
     fn overrides(&self) -> (&'static str, u32) {
@@ -195,8 +267,20 @@ impl CodeLaw<'_> {
         gpu.count_flops(self.flops());
         let s = Tensor::uninit(gpu, [n, positions, k]);
         let buffers = [&self.operands()[..], &[s.buffer()]].concat();
-        let groups = [(n * positions).div_ceil(64 * BLOCK[0]), k.div_ceil(BLOCK[1]), 1].map(|v| v as u32);
-        gpu.dispatch(&SHADER, "scores", &[self.overrides()], &buffers, &params, groups);
+        let groups = [
+            (n * positions).div_ceil(64 * BLOCK[0]),
+            k.div_ceil(BLOCK[1]),
+            1,
+        ]
+        .map(|v| v as u32);
+        gpu.dispatch(
+            &SHADER,
+            "scores",
+            &[self.overrides()],
+            &buffers,
+            &params,
+            groups,
+        );
         s
     }
 
@@ -204,33 +288,50 @@ impl CodeLaw<'_> {
     fn recorded_scores(&self) -> Tensor {
         let (params, flops) = (self.params(), self.flops());
         let [n, positions, _] = self.z.dims();
-        let [z, codebook, signal, precision] = [self.z, self.codebook, self.signal, self.precision].map(Tensor::detach);
+        let [z, codebook, signal, precision] =
+            [self.z, self.codebook, self.signal, self.precision].map(Tensor::detach);
         let with_logits = self.logits.is_some();
         let inputs = [self.z, self.codebook, self.bias, self.logits_or_bias()];
-        self.plain_scores().with_vjp(inputs, move |ds, [want_z, want_codebook, want_bias, want_logits]| {
-            let gpu = ds.gpu();
-            let operands = [&z, &codebook, &signal, &precision, ds].map(Tensor::buffer);
-            let [k, d] = codebook.dims();
-            let dz = want_z.then(|| {
-                gpu.count_flops(flops);
-                let dz = Tensor::uninit(gpu, z.shape());
-                let buffers = [&operands[..], &[dz.buffer()]].concat();
-                let blocks = (n * positions).div_ceil(4) * d.div_ceil(4);
-                gpu.dispatch(&SHADER, "backward_z", &[], &buffers, &params, grid(blocks, 64));
-                dz
-            });
-            let de = want_codebook.then(|| {
-                gpu.count_flops(flops);
-                let parts = (n * positions).div_ceil(params.part as usize);
-                let partial = Tensor::uninit(gpu, [parts, k * d]);
-                let buffers = [&operands[..], &[partial.buffer()]].concat();
-                let groups = [(k.div_ceil(4) * d.div_ceil(4)).div_ceil(64) as u32, parts as u32, 1];
-                gpu.dispatch(&SHADER, "backward_codebook", &[], &buffers, &params, groups);
-                sum_middle(&partial, [1, parts, k * d], 1.0, false).reshape([k, d])
-            });
-            let db = want_bias.then(|| sum_middle(ds, [1, n, positions * k], 1.0, false).reshape([positions, k]));
-            [dz, de, db, (with_logits && want_logits).then(|| ds.clone())]
-        })
+        self.plain_scores().with_vjp(
+            inputs,
+            move |ds, [want_z, want_codebook, want_bias, want_logits]| {
+                let gpu = ds.gpu();
+                let operands = [&z, &codebook, &signal, &precision, ds].map(Tensor::buffer);
+                let [k, d] = codebook.dims();
+                let dz = want_z.then(|| {
+                    gpu.count_flops(flops);
+                    let dz = Tensor::uninit(gpu, z.shape());
+                    let buffers = [&operands[..], &[dz.buffer()]].concat();
+                    let blocks = (n * positions).div_ceil(4) * d.div_ceil(4);
+                    gpu.dispatch(
+                        &SHADER,
+                        "backward_z",
+                        &[],
+                        &buffers,
+                        &params,
+                        grid(blocks, 64),
+                    );
+                    dz
+                });
+                let de = want_codebook.then(|| {
+                    gpu.count_flops(flops);
+                    let parts = (n * positions).div_ceil(params.part as usize);
+                    let partial = Tensor::uninit(gpu, [parts, k * d]);
+                    let buffers = [&operands[..], &[partial.buffer()]].concat();
+                    let groups = [
+                        (k.div_ceil(4) * d.div_ceil(4)).div_ceil(64) as u32,
+                        parts as u32,
+                        1,
+                    ];
+                    gpu.dispatch(&SHADER, "backward_codebook", &[], &buffers, &params, groups);
+                    sum_middle(&partial, [1, parts, k * d], 1.0, false).reshape([k, d])
+                });
+                let db = want_bias.then(|| {
+                    sum_middle(ds, [1, n, positions * k], 1.0, false).reshape([positions, k])
+                });
+                [dz, de, db, (with_logits && want_logits).then(|| ds.clone())]
+            },
+        )
     }
 }
 
@@ -253,14 +354,26 @@ fn by_scores(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
 
 /// In tiles; the gradients by scores, which are made again.
 fn by_tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
-    let inputs = [law.z, law.codebook, law.bias, law.logits_or_bias()].map(|x| Kept::exact(x.clone()));
+    let inputs =
+        [law.z, law.codebook, law.bias, law.logits_or_bias()].map(|x| Kept::exact(x.clone()));
     let [signal, precision] = [law.signal, law.precision].map(Tensor::detach);
     let (target, with_logits) = (target.cloned(), law.logits.is_some());
     recompute(inputs.each_ref(), move |[z, codebook, bias, logits]| {
         let logits = with_logits.then_some(&logits);
         let (signal, precision) = (&signal, &precision);
-        let law = CodeLaw { z: &z, codebook: &codebook, signal, precision, bias: &bias, logits };
-        if law.wants_grad() { by_scores(&law, target.as_ref()) } else { tiles(&law, target.as_ref()) }
+        let law = CodeLaw {
+            z: &z,
+            codebook: &codebook,
+            signal,
+            precision,
+            bias: &bias,
+            logits,
+        };
+        if law.wants_grad() {
+            by_scores(&law, target.as_ref())
+        } else {
+            tiles(&law, target.as_ref())
+        }
     })
 }
 
@@ -277,13 +390,27 @@ fn tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
         gpu.count_flops(law.flops());
         let loss = Tensor::uninit(gpu, [n, positions]);
         let buffers = [&law.operands()[..], &[target.buffer(), loss.buffer()]].concat();
-        gpu.dispatch(&TILES, "cross_entropy", &[law.overrides()], &buffers, &params, grid(blocks, 1));
+        gpu.dispatch(
+            &TILES,
+            "cross_entropy",
+            &[law.overrides()],
+            &buffers,
+            &params,
+            grid(blocks, 1),
+        );
         return loss;
     }
     gpu.count_flops(2 * law.flops());
     let mean = Tensor::uninit(gpu, law.z.shape());
     let buffers = [&law.operands()[..], &[mean.buffer()]].concat();
     let overrides = [law.overrides(), ("WIDE", u32::from(d > NARROW))];
-    gpu.dispatch(&TILES, "mean", &overrides, &buffers, &params, grid(blocks * params.chunks as usize, 1));
+    gpu.dispatch(
+        &TILES,
+        "mean",
+        &overrides,
+        &buffers,
+        &params,
+        grid(blocks * params.chunks as usize, 1),
+    );
     mean
 }

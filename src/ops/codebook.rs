@@ -34,8 +34,22 @@ struct Ema {
 fn params(z: &Tensor, codebook: &Tensor) -> (Params, Vec<usize>) {
     let [k, d] = codebook.dims();
     let mut positions = z.shape().dims().to_vec();
-    assert_eq!(positions.pop(), Some(d), "z {:?} and codebook {:?}", z.shape(), codebook.shape());
-    (Params { rows: (z.count() / d) as u32, d: d as u32, k: k as u32, part: PART as u32 }, positions)
+    assert_eq!(
+        positions.pop(),
+        Some(d),
+        "z {:?} and codebook {:?}",
+        z.shape(),
+        codebook.shape()
+    );
+    (
+        Params {
+            rows: (z.count() / d) as u32,
+            d: d as u32,
+            k: k as u32,
+            part: PART as u32,
+        },
+        positions,
+    )
 }
 
 /// ‖z − e_k‖² for every code: `z` [.., d], `codebook` [k, d] → [.., k].
@@ -50,23 +64,54 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
     z.gpu().count_flops(2 * rows * k * d);
     let y = Tensor::uninit(z.gpu(), dims);
     let buffers = [z.buffer(), codebook.buffer(), y.buffer()];
-    z.gpu().dispatch(&SHADER, "distances", &[], &buffers, &params, grid(rows * k, 64));
+    z.gpu().dispatch(
+        &SHADER,
+        "distances",
+        &[],
+        &buffers,
+        &params,
+        grid(rows * k, 64),
+    );
     let (saved_z, saved_codebook) = (z.detach(), codebook.detach());
     y.with_vjp([z, codebook], move |dy, [want_z, want_codebook]| {
         let dz = want_z.then(|| {
             dy.gpu().count_flops(2 * rows * k * d);
             let dz = Tensor::uninit(dy.gpu(), saved_z.shape());
-            let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), dz.buffer()];
-            dy.gpu().dispatch(&SHADER, "distances_backward_z", &[], &buffers, &params, grid(rows * d, 64));
+            let buffers = [
+                saved_z.buffer(),
+                saved_codebook.buffer(),
+                dy.buffer(),
+                dz.buffer(),
+            ];
+            dy.gpu().dispatch(
+                &SHADER,
+                "distances_backward_z",
+                &[],
+                &buffers,
+                &params,
+                grid(rows * d, 64),
+            );
             dz
         });
         let de = want_codebook.then(|| {
             dy.gpu().count_flops(2 * rows * k * d);
             let parts = rows.div_ceil(PART);
             let partial = Tensor::uninit(dy.gpu(), [parts, k * d]);
-            let buffers = [saved_z.buffer(), saved_codebook.buffer(), dy.buffer(), partial.buffer()];
+            let buffers = [
+                saved_z.buffer(),
+                saved_codebook.buffer(),
+                dy.buffer(),
+                partial.buffer(),
+            ];
             let groups = [(k * d).div_ceil(64) as u32, parts as u32, 1];
-            dy.gpu().dispatch(&SHADER, "distances_backward_codebook", &[], &buffers, &params, groups);
+            dy.gpu().dispatch(
+                &SHADER,
+                "distances_backward_codebook",
+                &[],
+                &buffers,
+                &params,
+                groups,
+            );
             sum_middle(&partial, [1, parts, k * d], 1.0, false).reshape([k, d])
         });
         [dz, de]
@@ -80,7 +125,11 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
 /// If shapes differ.
 #[track_caller]
 pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
-    assert_eq!(z.shape(), quantised.shape(), "straight_through: shapes of z and of its codes");
+    assert_eq!(
+        z.shape(),
+        quantised.shape(),
+        "straight_through: shapes of z and of its codes"
+    );
     quantised.detach().with_vjp([z], |dy, _| [Some(dy.clone())])
 }
 
@@ -93,14 +142,35 @@ pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
 /// # Panics
 /// If shapes do not fit, or `decay` is not in [0, 1).
 #[track_caller]
-pub fn codebook_ema(z: &Tensor, codes: &Codes, counts: &Tensor, sums: &Tensor, codebook: &Tensor, decay: f32) {
+pub fn codebook_ema(
+    z: &Tensor,
+    codes: &Codes,
+    counts: &Tensor,
+    sums: &Tensor,
+    codebook: &Tensor,
+    decay: f32,
+) {
     let [k, d] = codebook.dims();
     let fits = counts.dims() == [k] && sums.dims() == [k, d] && z.shape().last() == d;
     let shapes = (z.shape(), counts.shape(), sums.shape(), codebook.shape());
     assert!(fits, "codebook_ema: z, counts, sums, codebook {shapes:?}");
-    assert!((0.0..1.0).contains(&decay), "codebook_ema: a decay of {decay}");
+    assert!(
+        (0.0..1.0).contains(&decay),
+        "codebook_ema: a decay of {decay}"
+    );
     let chains = Chains::new(codes, k);
     let (batch_counts, batch_sums) = (chains.counts(), chains.sum(z));
     let buffers = [&batch_counts, &batch_sums, counts, sums, codebook].map(Tensor::buffer);
-    z.gpu().dispatch(&SHADER, "ema", &[], &buffers, &Ema { k: k as u32, d: d as u32, decay }, grid(k, 1));
+    z.gpu().dispatch(
+        &SHADER,
+        "ema",
+        &[],
+        &buffers,
+        &Ema {
+            k: k as u32,
+            d: d as u32,
+            decay,
+        },
+        grid(k, 1),
+    );
 }

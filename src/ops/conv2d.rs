@@ -38,7 +38,11 @@ pub struct Conv {
 
 impl Default for Conv {
     fn default() -> Self {
-        Conv { stride: 1, padding: [0, 0], mask: None }
+        Conv {
+            stride: 1,
+            padding: [0, 0],
+            mask: None,
+        }
     }
 }
 
@@ -106,7 +110,10 @@ impl Params {
             "conv2d: a kernel of {kernel_h} x {kernel_w} on {dims:?} with {conv:?}"
         );
         let odd = kernel_h % 2 == 1 && kernel_w % 2 == 1;
-        assert!(odd || conv.mask.is_none(), "conv2d: a mask needs a centre, {kernel_h} x {kernel_w} has none");
+        assert!(
+            odd || conv.mask.is_none(),
+            "conv2d: a mask needs a centre, {kernel_h} x {kernel_w} has none"
+        );
         let centre = kernel_h / 2 * kernel_w + kernel_w / 2;
         let taps = match conv.mask {
             None => kernel_h * kernel_w,
@@ -115,11 +122,26 @@ impl Params {
         };
         let out_h = (padded_h - kernel_h) / conv.stride + 1;
         let out_w = (padded_w - kernel_w) / conv.stride + 1;
-        let [batch, h, w, c, out_h, out_w, taps] = [batch, h, w, c, out_h, out_w, taps].map(|v| v as u32);
+        let [batch, h, w, c, out_h, out_w, taps] =
+            [batch, h, w, c, out_h, out_w, taps].map(|v| v as u32);
         let [kernel_h, kernel_w, stride, pad_h, pad_w] =
             [kernel_h, kernel_w, conv.stride, pad_h, pad_w].map(|v| v as u32);
         let rest = Params::zeroed();
-        Params { batch, h, w, c, out_h, out_w, kernel_h, kernel_w, stride, pad_h, pad_w, taps, ..rest }
+        Params {
+            batch,
+            h,
+            w,
+            c,
+            out_h,
+            out_w,
+            kernel_h,
+            kernel_w,
+            stride,
+            pad_h,
+            pad_w,
+            taps,
+            ..rest
+        }
     }
 
     /// Whether all channels come in vec4.
@@ -129,8 +151,12 @@ impl Params {
 
     /// The shapes of x, the weight and y.
     pub fn shapes(&self) -> [Shape; 3] {
-        let [x, y] = [[self.batch, self.h, self.w, self.c], [self.batch, self.out_h, self.out_w, self.o]];
-        [x, [self.kernel_h, self.kernel_w, self.c, self.o], y].map(|dims| Shape::from(dims.map(|d| d as usize)))
+        let [x, y] = [
+            [self.batch, self.h, self.w, self.c],
+            [self.batch, self.out_h, self.out_w, self.o],
+        ];
+        [x, [self.kernel_h, self.kernel_w, self.c, self.o], y]
+            .map(|dims| Shape::from(dims.map(|d| d as usize)))
     }
 
     /// Multiplications and additions of any of the three directions, taps on the padding among them.
@@ -152,7 +178,12 @@ impl Params {
     #[track_caller]
     pub fn check_rounds(&self, op: &str, depth: usize) {
         let taps = self.taps as usize;
-        let rounds = taps * if self.fours() { depth / 4 + 1 } else { depth + 1 };
+        let rounds = taps
+            * if self.fours() {
+                depth / 4 + 1
+            } else {
+                depth + 1
+            };
         assert!(
             rounds <= LOOPS,
             "{op}: {taps} taps of {depth} channels are {rounds} rounds an invocation, over {LOOPS}"
@@ -168,7 +199,15 @@ impl Params {
 /// a sum of more than some 60,000 terms (240,000 where all channels are multiples of four; see [`LOOPS`]).
 #[track_caller]
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
-    convolved(x, weight, Added { bias, residual: None }, conv)
+    convolved(
+        x,
+        weight,
+        Added {
+            bias,
+            residual: None,
+        },
+        conv,
+    )
 }
 
 /// [`conv2d`] with `residual` [n, out_h, out_w, o] added in the same pass.
@@ -176,8 +215,22 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
 /// # Panics
 /// As [`conv2d`], or if the residual has another shape than y.
 #[track_caller]
-pub fn conv2d_residual(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv, residual: &Tensor) -> Tensor {
-    convolved(x, weight, Added { bias, residual: Some(residual) }, conv)
+pub fn conv2d_residual(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    conv: Conv,
+    residual: &Tensor,
+) -> Tensor {
+    convolved(
+        x,
+        weight,
+        Added {
+            bias,
+            residual: Some(residual),
+        },
+        conv,
+    )
 }
 
 #[track_caller]
@@ -202,7 +255,11 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     }
     if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
         let bias = bias.map(|bias| fit(bias, to));
-        return and_residual(narrow(&conv2d(&fit(x, from), &weight, bias.as_ref(), conv), 0, o));
+        return and_residual(narrow(
+            &conv2d(&fit(x, from), &weight, bias.as_ref(), conv),
+            0,
+            o,
+        ));
     }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let squares = Squares::default();
@@ -211,14 +268,25 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     // Stands for what is not there: wants no gradient.
     let none = x.detach();
     let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];
-    let y = y.with_vjp(inputs, move |dy, [want_x, want_w, want_b, want_residual]| {
-        // Before dx, which may need squares of the weight too.
-        let dw = want_w.then(|| backward_weight([&saved_x, dy], params, Gradient::Right, &squares, want_b));
-        let (dw, db) = dw.unzip();
-        let dx = want_x.then(|| backward_input(dy, &saved_w, None, params, Gradient::Left, &squares));
-        let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
-        [dx, dw, db.flatten().or_else(|| want_b.then(sum)), want_residual.then(|| dy.clone())]
-    });
+    let y = y.with_vjp(
+        inputs,
+        move |dy, [want_x, want_w, want_b, want_residual]| {
+            // Before dx, which may need squares of the weight too.
+            let dw = want_w.then(|| {
+                backward_weight([&saved_x, dy], params, Gradient::Right, &squares, want_b)
+            });
+            let (dw, db) = dw.unzip();
+            let dx = want_x
+                .then(|| backward_input(dy, &saved_w, None, params, Gradient::Left, &squares));
+            let sum = || sum_middle(dy, [1, params.out_pixels(), o], 1.0, false).reshape([o]);
+            [
+                dx,
+                dw,
+                db.flatten().or_else(|| want_b.then(sum)),
+                want_residual.then(|| dy.clone()),
+            ]
+        },
+    );
     y.noted(&[&[weight], bias.as_slice()].concat())
 }
 
@@ -233,7 +301,11 @@ pub(super) fn as_rows(weight: &Tensor) -> Tensor {
     let rows = h * w * a;
     let more = rows.next_multiple_of(4) - rows;
     let flat = weight.reshape([1, rows, b]);
-    if more == 0 { flat } else { pad(&flat.reshape([1, 1, rows, b]), [0, 0, 0, more]).reshape([1, rows + more, b]) }
+    if more == 0 {
+        flat
+    } else {
+        pad(&flat.reshape([1, 1, rows, b]), [0, 0, 0, more]).reshape([1, rows + more, b])
+    }
 }
 
 /// What makes a convolution one of whole vec4s of channels.
@@ -256,7 +328,11 @@ impl Fours {
         }
         let [h, w, ..] = weight.dims::<4>();
         let wide = fit(weight, to).reshape([h * w, 1, c, to]);
-        Some(Fours { weight: pad(&wide, [0, 0, 0, from - c]).reshape([h, w, from, to]), from, to })
+        Some(Fours {
+            weight: pad(&wide, [0, 0, 0, from - c]).reshape([h, w, from, to]),
+            from,
+            to,
+        })
     }
 }
 
@@ -268,8 +344,16 @@ impl Fours {
 #[track_caller]
 pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize) -> Tensor {
     let ([n, length, c], [kernel, from, o]) = (x.dims(), weight.dims());
-    let conv = Conv { padding: [0, padding], ..Conv::default() };
-    let y = conv2d(&x.reshape([n, 1, length, c]), &weight.reshape([1, kernel, from, o]), bias, conv);
+    let conv = Conv {
+        padding: [0, padding],
+        ..Conv::default()
+    };
+    let y = conv2d(
+        &x.reshape([n, 1, length, c]),
+        &weight.reshape([1, kernel, from, o]),
+        bias,
+        conv,
+    );
     let [_, _, out, _] = y.dims();
     y.reshape([n, out, o])
 }
@@ -277,13 +361,32 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Params {
     let ([.., c], [kernel_h, kernel_w, from, o]) = (x.dims::<4>(), weight.dims());
-    assert_eq!(c, from, "conv2d: channels of x {:?} and of weight {:?}", x.shape(), weight.shape());
+    assert_eq!(
+        c,
+        from,
+        "conv2d: channels of x {:?} and of weight {:?}",
+        x.shape(),
+        weight.shape()
+    );
     if let Some(bias) = added.bias {
-        assert_eq!(bias.dims(), [o], "conv2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
+        assert_eq!(
+            bias.dims(),
+            [o],
+            "conv2d: weight {:?} and bias {:?}",
+            weight.shape(),
+            bias.shape()
+        );
     }
-    let params = Params { o: o as u32, ..Params::of(x.dims(), [kernel_h, kernel_w], conv) };
+    let params = Params {
+        o: o as u32,
+        ..Params::of(x.dims(), [kernel_h, kernel_w], conv)
+    };
     if let Some(residual) = added.residual {
-        assert_eq!(params.shapes()[2], residual.shape(), "conv2d: shapes of y and of the residual");
+        assert_eq!(
+            params.shapes()[2],
+            residual.shape(),
+            "conv2d: shapes of y and of the residual"
+        );
     }
     params
 }

@@ -26,7 +26,11 @@ pub struct ConvTranspose {
 
 impl Default for ConvTranspose {
     fn default() -> Self {
-        ConvTranspose { stride: 1, padding: [0, 0], output_padding: [0, 0] }
+        ConvTranspose {
+            stride: 1,
+            padding: [0, 0],
+            output_padding: [0, 0],
+        }
     }
 }
 
@@ -39,7 +43,12 @@ impl Default for ConvTranspose {
 /// If channels differ, the output padding is not below the stride, the padding leaves no output, or one output is a sum
 /// of too many terms, as in [`conv2d`](super::conv2d()).
 #[track_caller]
-pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspose) -> Tensor {
+pub fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    conv: ConvTranspose,
+) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.o, params.c].map(|d| d as usize);
     if few(x.gpu(), o, c) {
@@ -50,22 +59,61 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
         };
     }
     // The weight is [kernel_h, kernel_w, o, c] here.
-    if let Some(Fours { weight, from: to, to: from }) = Fours::of(weight, o, c) {
+    if let Some(Fours {
+        weight,
+        from: to,
+        to: from,
+    }) = Fours::of(weight, o, c)
+    {
         let bias = bias.map(|bias| fit(bias, to));
-        return narrow(&conv_transpose2d(&fit(x, from), &weight, bias.as_ref(), conv), 0, o);
+        return narrow(
+            &conv_transpose2d(&fit(x, from), &weight, bias.as_ref(), conv),
+            0,
+            o,
+        );
     }
-    params.check_rounds("conv_transpose2d", if x.wants_grad() { c.max(o) } else { c });
-    let y = backward_input(x, weight, bias, params, Gradient::Neither, &Squares::default());
+    params.check_rounds(
+        "conv_transpose2d",
+        if x.wants_grad() { c.max(o) } else { c },
+    );
+    let y = backward_input(
+        x,
+        weight,
+        bias,
+        params,
+        Gradient::Neither,
+        &Squares::default(),
+    );
     let (saved_x, saved_w) = (x.detach(), weight.detach());
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
-            want_x.then(|| forward(dy, &saved_w, Added::default(), params, Gradient::Left, &Squares::default())),
-            want_w.then(|| backward_weight([dy, &saved_x], params, Gradient::Left, &Squares::default(), false).0),
+            want_x.then(|| {
+                forward(
+                    dy,
+                    &saved_w,
+                    Added::default(),
+                    params,
+                    Gradient::Left,
+                    &Squares::default(),
+                )
+            }),
+            want_w.then(|| {
+                backward_weight(
+                    [dy, &saved_x],
+                    params,
+                    Gradient::Left,
+                    &Squares::default(),
+                    false,
+                )
+                .0
+            }),
             want_b.then(|| sum_middle(dy, [1, params.pixels(), o], 1.0, false).reshape([o])),
         ]
     };
     match bias {
-        Some(bias) => y.with_vjp([x, weight, bias], backward).noted(&[weight, bias]),
+        Some(bias) => y
+            .with_vjp([x, weight, bias], backward)
+            .noted(&[weight, bias]),
         None => y
             .with_vjp([x, weight], move |dy, [want_x, want_w]| {
                 let [dx, dw, _] = backward(dy, [want_x, want_w, false]);
@@ -78,7 +126,11 @@ pub fn conv_transpose2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv
 /// As products of every pixel with the whole weight, and the sums of what falls on the same pixel of y.
 fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
     let ([n, h, w, c], weight) = (x.dims(), as_rows(weight));
-    let rows = matmul(&x.reshape([1, n * h * w, c]), &weight, Trans { a: false, b: true });
+    let rows = matmul(
+        &x.reshape([1, n * h * w, c]),
+        &weight,
+        Trans { a: false, b: true },
+    );
     let [_, _, width] = rows.dims();
     fold_rows(&rows.reshape([n, h, w, width]), params)
 }
@@ -87,20 +139,41 @@ fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspose) -> Params {
     let ([batch, h, w, c], [kernel_h, kernel_w, o, from]) = (x.dims(), weight.dims());
-    assert_eq!(c, from, "conv_transpose2d: channels of x {:?} and of weight {:?}", x.shape(), weight.shape());
+    assert_eq!(
+        c,
+        from,
+        "conv_transpose2d: channels of x {:?} and of weight {:?}",
+        x.shape(),
+        weight.shape()
+    );
     if let Some(bias) = bias {
-        assert_eq!(bias.dims(), [o], "conv_transpose2d: weight {:?} and bias {:?}", weight.shape(), bias.shape());
+        assert_eq!(
+            bias.dims(),
+            [o],
+            "conv_transpose2d: weight {:?} and bias {:?}",
+            weight.shape(),
+            bias.shape()
+        );
     }
-    let ConvTranspose { stride, padding: [pad_h, pad_w], output_padding: [more_h, more_w] } = conv;
-    let (full_h, full_w) = ((h - 1) * stride + kernel_h + more_h, (w - 1) * stride + kernel_w + more_w);
+    let ConvTranspose {
+        stride,
+        padding: [pad_h, pad_w],
+        output_padding: [more_h, more_w],
+    } = conv;
+    let (full_h, full_w) = (
+        (h - 1) * stride + kernel_h + more_h,
+        (w - 1) * stride + kernel_w + more_w,
+    );
     assert!(
         more_h < stride && more_w < stride && full_h > 2 * pad_h && full_w > 2 * pad_w,
         "conv_transpose2d: x {:?} and weight {:?} with {conv:?}",
         x.shape(),
         weight.shape()
     );
-    let [batch, y_h, y_w, o, h, w, c] = [batch, full_h - 2 * pad_h, full_w - 2 * pad_w, o, h, w, c].map(|v| v as u32);
-    let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, stride, pad_h, pad_w].map(|v| v as u32);
+    let [batch, y_h, y_w, o, h, w, c] =
+        [batch, full_h - 2 * pad_h, full_w - 2 * pad_w, o, h, w, c].map(|v| v as u32);
+    let [kernel_h, kernel_w, stride, pad_h, pad_w] =
+        [kernel_h, kernel_w, stride, pad_h, pad_w].map(|v| v as u32);
     let taps = kernel_h * kernel_w;
     Params {
         batch,

@@ -28,15 +28,31 @@ struct Params {
 /// If `rate` is outside [0, 1).
 #[track_caller]
 pub fn dropout(x: &Tensor, rate: f32, stream: Stream) -> Tensor {
-    assert!((0.0..1.0).contains(&rate), "dropout: the rate {rate} is outside [0, 1)");
+    assert!(
+        (0.0..1.0).contains(&rate),
+        "dropout: the rate {rate} is outside [0, 1)"
+    );
     let first = first_number(x.shape(), stream);
-    let params = Params { count: x.count() as u32, first, rate, scale: 1.0 / (1.0 - rate), stream: stream.into() };
+    let params = Params {
+        count: x.count() as u32,
+        first,
+        rate,
+        scale: 1.0 / (1.0 - rate),
+        stream: stream.into(),
+    };
     masked(x, params).with_vjp([x], move |dy, _| [Some(masked(dy, params))])
 }
 
 fn masked(x: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let groups = grid(x.count().div_ceil(4), 64);
-    x.gpu().dispatch(&SHADER, "masked", &[], &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        &SHADER,
+        "masked",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     y
 }

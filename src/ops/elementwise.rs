@@ -33,7 +33,11 @@ enum Unary {
 }
 
 /// What is dispatched for `count` numbers: of two entry points the one for a count that divides by four, or that for others.
-fn kernel(gpu: &Gpu, count: usize, [fours, each]: [&'static str; 2]) -> (&'static Shader, &'static str, [u32; 3]) {
+fn kernel(
+    gpu: &Gpu,
+    count: usize,
+    [fours, each]: [&'static str; 2],
+) -> (&'static Shader, &'static str, [u32; 3]) {
     match count.is_multiple_of(4) {
         true => (gpu.form(&FORMS), fours, grid(count / 4, 64)),
         false => (&FORMS[0], each, grid(count, 64)),
@@ -43,15 +47,34 @@ fn kernel(gpu: &Gpu, count: usize, [fours, each]: [&'static str; 2]) -> (&'stati
 fn unary(x: &Tensor, op: Unary, scale: f32, shift: f32) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let count = x.count();
-    let params = Params { count: count as u32, scale, shift };
+    let params = Params {
+        count: count as u32,
+        scale,
+        shift,
+    };
     let (shader, entry, groups) = kernel(x.gpu(), count, ["unary", "unary_each"]);
-    x.gpu().dispatch(shader, entry, &[("OP", op as u32)], &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        shader,
+        entry,
+        &[("OP", op as u32)],
+        &[x.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     let saved = x.detach();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
-        let (shader, entry, groups) = kernel(dy.gpu(), count, ["unary_backward", "unary_backward_each"]);
+        let (shader, entry, groups) =
+            kernel(dy.gpu(), count, ["unary_backward", "unary_backward_each"]);
         let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
-        dy.gpu().dispatch(shader, entry, &[("OP", op as u32)], &buffers, &params, groups);
+        dy.gpu().dispatch(
+            shader,
+            entry,
+            &[("OP", op as u32)],
+            &buffers,
+            &params,
+            groups,
+        );
         [Some(dx)]
     })
 }
@@ -120,7 +143,10 @@ enum Binary {
 pub fn add(a: &Tensor, b: &Tensor) -> Tensor {
     let (shape_a, shape_b) = (a.shape(), b.shape());
     binary(a, b, Binary::Add).with_vjp([a, b], move |dy, [want_a, want_b]| {
-        [want_a.then(|| sum_to(dy, shape_a)), want_b.then(|| sum_to(dy, shape_b))]
+        [
+            want_a.then(|| sum_to(dy, shape_a)),
+            want_b.then(|| sum_to(dy, shape_b)),
+        ]
     })
 }
 
@@ -129,7 +155,10 @@ pub fn add(a: &Tensor, b: &Tensor) -> Tensor {
 pub fn sub(a: &Tensor, b: &Tensor) -> Tensor {
     let (shape_a, shape_b) = (a.shape(), b.shape());
     binary(a, b, Binary::Sub).with_vjp([a, b], move |dy, [want_a, want_b]| {
-        [want_a.then(|| sum_to(dy, shape_a)), want_b.then(|| affine(&sum_to(dy, shape_b), -1.0, 0.0))]
+        [
+            want_a.then(|| sum_to(dy, shape_a)),
+            want_b.then(|| affine(&sum_to(dy, shape_b), -1.0, 0.0)),
+        ]
     })
 }
 
@@ -152,7 +181,13 @@ pub fn div(a: &Tensor, b: &Tensor) -> Tensor {
     let (shape_a, saved_b, saved_y) = (a.shape(), b.detach(), y.clone());
     y.with_vjp([a, b], move |dy, [want_a, want_b]| {
         let scaled = binary(dy, &saved_b, Binary::Div);
-        let db = want_b.then(|| affine(&sum_to(&binary(&scaled, &saved_y, Binary::Mul), saved_b.shape()), -1.0, 0.0));
+        let db = want_b.then(|| {
+            affine(
+                &sum_to(&binary(&scaled, &saved_y, Binary::Mul), saved_b.shape()),
+                -1.0,
+                0.0,
+            )
+        });
         [want_a.then(|| sum_to(&scaled, shape_a)), db]
     })
 }
@@ -176,7 +211,11 @@ struct Broadcast {
 #[track_caller]
 fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     let Some(shape) = a.shape().broadcast(&b.shape()) else {
-        panic!("{op:?} of shapes {:?} and {:?}, which do not broadcast", a.shape(), b.shape())
+        panic!(
+            "{op:?} of shapes {:?} and {:?}, which do not broadcast",
+            a.shape(),
+            b.shape()
+        )
     };
     let (gpu, y, count) = (a.gpu(), Tensor::uninit(a.gpu(), shape), shape.count());
     let overrides = [("OP", op as u32)];
@@ -184,14 +223,33 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     let buffers = [a.buffer(), b.buffer(), y.buffer(), a.buffer(), b.buffer()];
     if a.shape() == b.shape() {
         let (shader, each) = gpu.form_of(&ARITHMETIC, &[count]);
-        let params = Same { count: (count / each) as u32 };
-        gpu.dispatch(shader, "same", &overrides, &buffers[..3], &params, grid(count / each, 64));
+        let params = Same {
+            count: (count / each) as u32,
+        };
+        gpu.dispatch(
+            shader,
+            "same",
+            &overrides,
+            &buffers[..3],
+            &params,
+            grid(count / each, 64),
+        );
         return y;
     }
     let params = strides(shape, a.shape(), b.shape());
     let (shader, each) = gpu.form_of(&ARITHMETIC, &[params.sizes[3] as usize]);
-    let params = Broadcast { count: (count / each) as u32, ..params };
-    gpu.dispatch(shader, "broadcast", &overrides, &buffers, &params, grid(count / each, 64));
+    let params = Broadcast {
+        count: (count / each) as u32,
+        ..params
+    };
+    gpu.dispatch(
+        shader,
+        "broadcast",
+        &overrides,
+        &buffers,
+        &params,
+        grid(count / each, 64),
+    );
     y
 }
 
@@ -215,10 +273,20 @@ fn strides(shape: Shape, a: Shape, b: Shape) -> Broadcast {
             _ => merged.push([size, stride_a, stride_b]),
         }
     }
-    assert!(merged.len() <= 4, "shapes {a:?} and {b:?} broadcast over more than four separate dimensions");
-    let mut params = Broadcast { sizes: [1; 4], a: [0; 4], b: [0; 4], count: shape.count() as u32, pad: [0; 3] };
+    assert!(
+        merged.len() <= 4,
+        "shapes {a:?} and {b:?} broadcast over more than four separate dimensions"
+    );
+    let mut params = Broadcast {
+        sizes: [1; 4],
+        a: [0; 4],
+        b: [0; 4],
+        count: shape.count() as u32,
+        pad: [0; 3],
+    };
     for (i, [size, stride_a, stride_b]) in merged.into_iter().enumerate() {
-        (params.sizes[3 - i], params.a[3 - i], params.b[3 - i]) = (size as u32, stride_a as u32, stride_b as u32);
+        (params.sizes[3 - i], params.a[3 - i], params.b[3 - i]) =
+            (size as u32, stride_a as u32, stride_b as u32);
     }
     params
 }

@@ -66,15 +66,45 @@ enum By {
 
 /// Tiles by invocations, large ones first; [`Prefer::Tiles`] counts them.
 const TILES: [(&str, Tile); 4] = [
-    ("128x128", Tile { height: 128, width: 128, by: By::Invocations { side: 8 } }),
-    ("64x64", Tile { height: 64, width: 64, by: By::Invocations { side: 8 } }),
-    ("64x64 by 256", Tile { height: 64, width: 64, by: By::Invocations { side: 4 } }),
-    ("32x32", Tile { height: 32, width: 32, by: By::Invocations { side: 4 } }),
+    (
+        "128x128",
+        Tile {
+            height: 128,
+            width: 128,
+            by: By::Invocations { side: 8 },
+        },
+    ),
+    (
+        "64x64",
+        Tile {
+            height: 64,
+            width: 64,
+            by: By::Invocations { side: 8 },
+        },
+    ),
+    (
+        "64x64 by 256",
+        Tile {
+            height: 64,
+            width: 64,
+            by: By::Invocations { side: 4 },
+        },
+    ),
+    (
+        "32x32",
+        Tile {
+            height: 32,
+            width: 32,
+            by: By::Invocations { side: 4 },
+        },
+    ),
 ];
 
 /// The tiles that `gpu`'s precision asks for, by name.
 fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
-    let Some(cooperative) = gpu.cooperative() else { return TILES.to_vec() };
+    let Some(cooperative) = gpu.cooperative() else {
+        return TILES.to_vec();
+    };
     let tile = |[down, across]: [u32; 2]| Tile {
         height: 2 * cooperative.edge * down,
         width: 4 * cooperative.edge * across,
@@ -82,7 +112,10 @@ fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
     };
     let names = ["4x2 subgroups", "2x2 subgroups", "2x1 subgroups"];
     let all = Cooperative::SUBGROUPS.map(tile);
-    let fitting = names.into_iter().zip(all).skip(Cooperative::SUBGROUPS.len() - cooperative.tiles());
+    let fitting = names
+        .into_iter()
+        .zip(all)
+        .skip(Cooperative::SUBGROUPS.len() - cooperative.tiles());
     fitting.collect()
 }
 
@@ -113,7 +146,11 @@ impl Tile {
     pub fn overrides(self, gradient: Gradient) -> Vec<Override> {
         match self.by {
             By::Invocations { side } => {
-                vec![("ROWS", self.height / side), ("COLUMNS", self.width / side), ("SIDE", side)]
+                vec![
+                    ("ROWS", self.height / side),
+                    ("COLUMNS", self.width / side),
+                    ("SIDE", side),
+                ]
             }
             By::Matrices(Cooperative { edge, subgroup }) => vec![
                 ("DOWN", self.height / (2 * edge)),
@@ -128,7 +165,9 @@ impl Tile {
     /// The largest of which there are enough.
     fn for_outputs(gpu: &Gpu, rows: usize, columns: usize) -> Tile {
         let tiles = tiles(gpu);
-        let enough = tiles.iter().find(|(_, tile)| tile.count(rows, columns) >= BUSY);
+        let enough = tiles
+            .iter()
+            .find(|(_, tile)| tile.count(rows, columns) >= BUSY);
         enough.unwrap_or(&tiles[tiles.len() - 1]).1
     }
 }
@@ -141,7 +180,9 @@ impl Family {
             (true, Prefer::Portable) => Family::Vec4,
             (true, Prefer::Tiles(number)) => Family::Tiled(tiles(gpu)[number].1),
             _ if rows.min(columns) < SMALL => Family::Vec4,
-            _ if gpu.cooperative().is_some() => Family::Tiled(Tile::for_outputs(gpu, rows, columns)),
+            _ if gpu.cooperative().is_some() => {
+                Family::Tiled(Tile::for_outputs(gpu, rows, columns))
+            }
             _ if gpu.has_lanes() => Family::Lanes,
             _ if gpu.is_cpu() => Family::Vec4,
             _ => Family::Tiled(Tile::for_outputs(gpu, rows, columns)),
@@ -150,20 +191,35 @@ impl Family {
 
     /// All that are for cooperative matrices.
     pub fn on_matrices(gpu: &Gpu) -> Vec<Family> {
-        let tiles = if gpu.cooperative().is_some() { tiles(gpu) } else { Vec::new() };
-        tiles.into_iter().map(|(_, tile)| Family::Tiled(tile)).collect()
+        let tiles = if gpu.cooperative().is_some() {
+            tiles(gpu)
+        } else {
+            Vec::new()
+        };
+        tiles
+            .into_iter()
+            .map(|(_, tile)| Family::Tiled(tile))
+            .collect()
     }
 
     /// The entry point, called `own` in files of kernels that have one for each direction.
     pub fn entry(self, own: &'static str) -> &'static str {
-        if matches!(self, Family::Tiled(_)) { "tiled" } else { own }
+        if matches!(self, Family::Tiled(_)) {
+            "tiled"
+        } else {
+            own
+        }
     }
 
     /// All that everything in whole vec4s may be made by, the portable one first.
     pub fn all(gpu: &Gpu) -> Vec<(&'static str, Family)> {
         let mut all = vec![("vec4", Family::Vec4)];
         all.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
-        all.extend(tiles(gpu).into_iter().map(|(name, tile)| (name, Family::Tiled(tile))));
+        all.extend(
+            tiles(gpu)
+                .into_iter()
+                .map(|(name, tile)| (name, Family::Tiled(tile))),
+        );
         all
     }
 }
@@ -182,17 +238,32 @@ impl Asked<'_> {
         }
         let texts = || {
             let mut hasher = FxHasher::default();
-            self.shaders.iter().copied().flatten().for_each(|shader| shader.text().hash(&mut hasher));
+            self.shaders
+                .iter()
+                .copied()
+                .flatten()
+                .for_each(|shader| shader.text().hash(&mut hasher));
             hasher.finish()
         };
         let texts = TEXTS.with_borrow_mut(|known| *known.entry(self.op).or_insert_with(texts));
         let mut hasher = FxHasher::default();
         let program = env!("CARGO_PKG_VERSION");
-        (self.op, texts, program, gpu.is_checked(), gpu.cooperative().is_some()).hash(&mut hasher);
+        (
+            self.op,
+            texts,
+            program,
+            gpu.is_checked(),
+            gpu.cooperative().is_some(),
+        )
+            .hash(&mut hasher);
         let digest = hasher.finish();
         let mut sizes = [0; 16];
         sizes[..self.sizes.len()].copy_from_slice(self.sizes);
-        Question { op: self.op, digest, sizes }
+        Question {
+            op: self.op,
+            digest,
+            sizes,
+        }
     }
 }
 
@@ -223,10 +294,23 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         let names: Vec<&str> = ways.iter().map(|(name, _)| *name).collect();
         gpu.prepare(|| names.iter().for_each(|name| drop(run(name))));
         let right = numbers(names[0]);
-        let near = if gpu.cooperative().is_some() { NEAR_F16 } else { NEAR };
-        let is_right =
-            |found: Vec<Vec<f32>>| found.iter().zip(&right).all(|(found, right)| are_near(found, right, near));
-        gpu.measure(&question, &names, &|name| if_room(|| numbers(name)).map(is_right), &|name| drop(run(name)));
+        let near = if gpu.cooperative().is_some() {
+            NEAR_F16
+        } else {
+            NEAR
+        };
+        let is_right = |found: Vec<Vec<f32>>| {
+            found
+                .iter()
+                .zip(&right)
+                .all(|(found, right)| are_near(found, right, near))
+        };
+        gpu.measure(
+            &question,
+            &names,
+            &|name| if_room(|| numbers(name)).map(is_right),
+            &|name| drop(run(name)),
+        );
         gpu.answer(&question).and_then(|name| named(&name))
     });
     // What has no room beside the training goes by rule.
@@ -247,10 +331,22 @@ fn if_room<R>(f: impl FnOnce() -> R) -> Option<R> {
 
 fn are_near(found: &[f32], right: &[f32], near: f32) -> bool {
     let largest = right.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-    found.iter().zip(right).all(|(a, b)| (a - b).abs() <= near * largest)
+    found
+        .iter()
+        .zip(right)
+        .all(|(a, b)| (a - b).abs() <= near * largest)
 }
 
 /// An operand for measurements.
 pub(super) fn noise(gpu: &Gpu, shape: Shape, stream: u32) -> Tensor {
-    super::normal(gpu, shape, Stream { seed: 0, step: 0, stream, first: 0 })
+    super::normal(
+        gpu,
+        shape,
+        Stream {
+            seed: 0,
+            step: 0,
+            stream,
+            first: 0,
+        },
+    )
 }

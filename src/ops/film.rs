@@ -24,17 +24,46 @@ struct Params {
 #[track_caller]
 pub fn film_silu(x: &Tensor, modulation: &Tensor) -> Tensor {
     let [n, length, c] = x.dims();
-    assert_eq!(modulation.dims(), [n, 2 * c], "film_silu: x {:?} and its modulation", x.shape());
+    assert_eq!(
+        modulation.dims(),
+        [n, 2 * c],
+        "film_silu: x {:?} and its modulation",
+        x.shape()
+    );
     // One invocation walks over the positions of a channel.
-    assert!(length <= LOOPS, "film_silu: {length} positions; there may be {LOOPS}");
-    let params = Params { batch: n as u32, length: length as u32, c: c as u32 };
+    assert!(
+        length <= LOOPS,
+        "film_silu: {length} positions; there may be {LOOPS}"
+    );
+    let params = Params {
+        batch: n as u32,
+        length: length as u32,
+        c: c as u32,
+    };
     let (y, groups) = (Tensor::uninit(x.gpu(), x.shape()), grid(n * c, 64));
-    x.gpu().dispatch(&SHADER, "forward", &[], &[x.buffer(), modulation.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        &SHADER,
+        "forward",
+        &[],
+        &[x.buffer(), modulation.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     let (saved_x, saved) = (x.detach(), modulation.detach());
     y.with_vjp([x, modulation], move |dy, _| {
-        let (dx, dmodulation) = (Tensor::uninit(dy.gpu(), dy.shape()), Tensor::uninit(dy.gpu(), [n, 2 * c]));
-        let buffers = [saved_x.buffer(), saved.buffer(), dy.buffer(), dx.buffer(), dmodulation.buffer()];
-        dy.gpu().dispatch(&SHADER, "backward", &[], &buffers, &params, groups);
+        let (dx, dmodulation) = (
+            Tensor::uninit(dy.gpu(), dy.shape()),
+            Tensor::uninit(dy.gpu(), [n, 2 * c]),
+        );
+        let buffers = [
+            saved_x.buffer(),
+            saved.buffer(),
+            dy.buffer(),
+            dx.buffer(),
+            dmodulation.buffer(),
+        ];
+        dy.gpu()
+            .dispatch(&SHADER, "backward", &[], &buffers, &params, groups);
         [Some(dx), Some(dmodulation)]
     })
 }

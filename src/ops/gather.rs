@@ -30,7 +30,12 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     let rows = codes.count();
     let dims: Vec<usize> = codes.shape().dims().iter().copied().chain([d]).collect();
     let y = Tensor::uninit(table.gpu(), dims);
-    let params = Params { rows: rows as u32, d: d as u32, entries: entries as u32, part: 0 };
+    let params = Params {
+        rows: rows as u32,
+        d: d as u32,
+        entries: entries as u32,
+        part: 0,
+    };
     table.gpu().dispatch(
         &SHADER,
         "gather",
@@ -40,7 +45,10 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
         grid(rows * d, 64),
     );
     let codes = codes.clone();
-    y.with_vjp([table], move |dy, _| [Some(scatter_add(dy, &codes, entries))]).noted(&[table])
+    y.with_vjp([table], move |dy, _| {
+        [Some(scatter_add(dy, &codes, entries))]
+    })
+    .noted(&[table])
 }
 
 /// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order of m; a code that
@@ -70,11 +78,31 @@ impl Chains {
     pub(super) fn new(codes: &Codes, entries: usize) -> Chains {
         let (gpu, rows) = (codes.gpu(), codes.count());
         let chains = rows.div_ceil(CHAIN);
-        let params = Params { rows: rows as u32, d: 0, entries: entries as u32, part: PART as u32 };
-        let (head, next) = (Codes::uninit(gpu, [chains, entries]), Codes::uninit(gpu, [rows]));
+        let params = Params {
+            rows: rows as u32,
+            d: 0,
+            entries: entries as u32,
+            part: PART as u32,
+        };
+        let (head, next) = (
+            Codes::uninit(gpu, [chains, entries]),
+            Codes::uninit(gpu, [rows]),
+        );
         let buffers = [codes.buffer(), head.buffer(), next.buffer()];
-        gpu.dispatch(&SHADER, "link", &[], &buffers, &params, [chains as u32, 1, 1]);
-        Chains { params, parts: rows.div_ceil(PART).max(1), head, next }
+        gpu.dispatch(
+            &SHADER,
+            "link",
+            &[],
+            &buffers,
+            &params,
+            [chains as u32, 1, 1],
+        );
+        Chains {
+            params,
+            parts: rows.div_ceil(PART).max(1),
+            head,
+            next,
+        }
     }
 
     /// [entries, d]: the sums of the rows of `x` that have each code.
@@ -82,12 +110,31 @@ impl Chains {
     pub(super) fn sum(&self, x: &Tensor) -> Tensor {
         let (entries, d) = (self.params.entries as usize, x.shape().last());
         let shapes = (x.shape(), self.next.shape());
-        assert_eq!(x.count(), self.next.count() * d, "scatter_add: x {:?} and codes {:?}", shapes.0, shapes.1);
+        assert_eq!(
+            x.count(),
+            self.next.count() * d,
+            "scatter_add: x {:?} and codes {:?}",
+            shapes.0,
+            shapes.1
+        );
         let y = Tensor::uninit(x.gpu(), [self.parts, entries, d]);
-        let params = Params { d: d as u32, ..self.params };
-        let groups = [(entries * d.div_ceil(4)).div_ceil(64) as u32, self.parts as u32, 1];
-        let buffers = [self.head.buffer(), self.next.buffer(), x.buffer(), y.buffer()];
-        x.gpu().dispatch(&SHADER, "scatter_add", &[], &buffers, &params, groups);
+        let params = Params {
+            d: d as u32,
+            ..self.params
+        };
+        let groups = [
+            (entries * d.div_ceil(4)).div_ceil(64) as u32,
+            self.parts as u32,
+            1,
+        ];
+        let buffers = [
+            self.head.buffer(),
+            self.next.buffer(),
+            x.buffer(),
+            y.buffer(),
+        ];
+        x.gpu()
+            .dispatch(&SHADER, "scatter_add", &[], &buffers, &params, groups);
         self.join(y).reshape([entries, d])
     }
 
@@ -97,7 +144,8 @@ impl Chains {
         let y = Tensor::uninit(self.head.gpu(), [self.parts, entries]);
         let buffers = [self.head.buffer(), self.next.buffer(), y.buffer()];
         let groups = [entries.div_ceil(64) as u32, self.parts as u32, 1];
-        y.gpu().dispatch(&SHADER, "counts", &[], &buffers, &self.params, groups);
+        y.gpu()
+            .dispatch(&SHADER, "counts", &[], &buffers, &self.params, groups);
         self.join(y).reshape([entries])
     }
 

@@ -40,42 +40,94 @@ pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps:
 /// # Panics
 /// As [`group_norm`].
 #[track_caller]
-pub fn group_norm_silu(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32) -> Tensor {
+pub fn group_norm_silu(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    groups: usize,
+    eps: f32,
+) -> Tensor {
     normalise(x, gamma, beta, groups, eps, true)
 }
 
 #[track_caller]
-fn normalise(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32, silu: bool) -> Tensor {
+fn normalise(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+) -> Tensor {
     let params = check(x, [gamma, beta], groups, eps);
     if params.direct(x.gpu()) {
         return normalise_direct(x, gamma, beta, params, silu);
     }
     let ([n, hw, c], overrides) = (x.dims(), [("SILU", u32::from(silu))]);
-    let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [n, groups, 2]));
-    let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
-    x.gpu().dispatch(&SHADER, "forward", &overrides, &buffers, &params, grid(n * groups, 1));
+    let (y, stats) = (
+        Tensor::uninit(x.gpu(), [n, hw, c]),
+        Tensor::uninit(x.gpu(), [n, groups, 2]),
+    );
+    let buffers = [
+        x.buffer(),
+        gamma.buffer(),
+        beta.buffer(),
+        y.buffer(),
+        stats.buffer(),
+    ];
+    x.gpu().dispatch(
+        &SHADER,
+        "forward",
+        &overrides,
+        &buffers,
+        &params,
+        grid(n * groups, 1),
+    );
     let saved = [x.detach(), gamma.detach(), beta.detach()];
-    y.with_vjp([x, gamma, beta], move |dy, [want_x, want_gamma, want_beta]| {
-        let [x, gamma, beta] = saved.each_ref().map(Tensor::buffer);
-        let inputs = [x, gamma, beta, dy.buffer(), stats.buffer()];
-        let dx = want_x.then(|| {
-            let dx = Tensor::uninit(dy.gpu(), [n, hw, c]);
-            let buffers = [&inputs[..], &[dx.buffer()]].concat();
-            dy.gpu().dispatch(&SHADER, "backward_input", &overrides, &buffers, &params, grid(n * groups, 1));
-            dx
-        });
-        if !want_gamma && !want_beta {
-            return [dx, None, None];
-        }
-        let (dgamma, dbeta) = (Tensor::uninit(dy.gpu(), [c]), Tensor::uninit(dy.gpu(), [c]));
-        let buffers = [&inputs[..], &[dgamma.buffer(), dbeta.buffer()]].concat();
-        dy.gpu().dispatch(&SHADER, "backward_affine", &overrides, &buffers, &params, [c as u32, 1, 1]);
-        [dx, Some(dgamma), Some(dbeta)]
-    })
+    y.with_vjp(
+        [x, gamma, beta],
+        move |dy, [want_x, want_gamma, want_beta]| {
+            let [x, gamma, beta] = saved.each_ref().map(Tensor::buffer);
+            let inputs = [x, gamma, beta, dy.buffer(), stats.buffer()];
+            let dx = want_x.then(|| {
+                let dx = Tensor::uninit(dy.gpu(), [n, hw, c]);
+                let buffers = [&inputs[..], &[dx.buffer()]].concat();
+                dy.gpu().dispatch(
+                    &SHADER,
+                    "backward_input",
+                    &overrides,
+                    &buffers,
+                    &params,
+                    grid(n * groups, 1),
+                );
+                dx
+            });
+            if !want_gamma && !want_beta {
+                return [dx, None, None];
+            }
+            let (dgamma, dbeta) = (Tensor::uninit(dy.gpu(), [c]), Tensor::uninit(dy.gpu(), [c]));
+            let buffers = [&inputs[..], &[dgamma.buffer(), dbeta.buffer()]].concat();
+            dy.gpu().dispatch(
+                &SHADER,
+                "backward_affine",
+                &overrides,
+                &buffers,
+                &params,
+                [c as u32, 1, 1],
+            );
+            [dx, Some(dgamma), Some(dbeta)]
+        },
+    )
 }
 
 /// The same by kernels without barriers, several channels at a time where that is faster and possible.
-fn normalise_direct(x: &Tensor, gamma: &Tensor, beta: &Tensor, params: Params, silu: bool) -> Tensor {
+fn normalise_direct(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    params: Params,
+    silu: bool,
+) -> Tensor {
     let ([n, hw, c], overrides, slabs) = (x.dims(), [("SILU", u32::from(silu))], params.slabs());
     let width = c / params.groups as usize;
     let (shader, elements) = match x.gpu().has_lanes() {
@@ -83,23 +135,68 @@ fn normalise_direct(x: &Tensor, gamma: &Tensor, beta: &Tensor, params: Params, s
         true if width.is_multiple_of(2) => (&DIRECT[1], c / 2),
         _ => (&DIRECT[0], c),
     };
-    let params = Params { channels: elements as u32, ..params };
-    let (y, stats) = (Tensor::uninit(x.gpu(), [n, hw, c]), Tensor::uninit(x.gpu(), [slabs, 2]));
-    let buffers = [x.buffer(), gamma.buffer(), beta.buffer(), y.buffer(), stats.buffer()];
-    x.gpu().dispatch(shader, "forward", &overrides, &buffers, &params, grid(slabs, 8));
+    let params = Params {
+        channels: elements as u32,
+        ..params
+    };
+    let (y, stats) = (
+        Tensor::uninit(x.gpu(), [n, hw, c]),
+        Tensor::uninit(x.gpu(), [slabs, 2]),
+    );
+    let buffers = [
+        x.buffer(),
+        gamma.buffer(),
+        beta.buffer(),
+        y.buffer(),
+        stats.buffer(),
+    ];
+    x.gpu().dispatch(
+        shader,
+        "forward",
+        &overrides,
+        &buffers,
+        &params,
+        grid(slabs, 8),
+    );
     let saved = [x.detach(), gamma.detach(), beta.detach()];
     y.with_vjp([x, gamma, beta], move |dy, [_, want_gamma, want_beta]| {
         let (gpu, [x, gamma, beta]) = (dy.gpu(), saved.each_ref().map(Tensor::buffer));
-        let (dx, parts) = (Tensor::uninit(gpu, [n, hw, c]), [(); 2].map(|()| Tensor::uninit(gpu, [n, c])));
+        let (dx, parts) = (
+            Tensor::uninit(gpu, [n, hw, c]),
+            [(); 2].map(|()| Tensor::uninit(gpu, [n, c])),
+        );
         let [part_gamma, part_beta] = parts.each_ref().map(Tensor::buffer);
-        let buffers = [x, gamma, beta, dy.buffer(), stats.buffer(), dx.buffer(), part_gamma, part_beta];
-        gpu.dispatch(shader, "backward_input", &overrides, &buffers, &params, grid(slabs, 8));
+        let buffers = [
+            x,
+            gamma,
+            beta,
+            dy.buffer(),
+            stats.buffer(),
+            dx.buffer(),
+            part_gamma,
+            part_beta,
+        ];
+        gpu.dispatch(
+            shader,
+            "backward_input",
+            &overrides,
+            &buffers,
+            &params,
+            grid(slabs, 8),
+        );
         if !want_gamma && !want_beta {
             return [Some(dx), None, None];
         }
         let (dgamma, dbeta) = (Tensor::uninit(gpu, [c]), Tensor::uninit(gpu, [c]));
         let buffers = [part_gamma, part_beta, dgamma.buffer(), dbeta.buffer()];
-        gpu.dispatch(shader, "backward_affine", &[], &buffers, &params, grid(elements, 8));
+        gpu.dispatch(
+            shader,
+            "backward_affine",
+            &[],
+            &buffers,
+            &params,
+            grid(elements, 8),
+        );
         [Some(dx), Some(dgamma), Some(dbeta)]
     })
 }
@@ -121,13 +218,30 @@ impl Params {
 #[track_caller]
 fn check(x: &Tensor, affine: [&Tensor; 2], groups: usize, eps: f32) -> Params {
     let [n, hw, c] = x.dims();
-    assert!(groups > 0 && c % groups == 0, "group_norm: {c} channels do not split into {groups} groups");
+    assert!(
+        groups > 0 && c % groups == 0,
+        "group_norm: {c} channels do not split into {groups} groups"
+    );
     let [gamma, beta] = affine.map(Tensor::shape);
-    assert!(affine.iter().all(|t| t.dims() == [c]), "group_norm: x {:?}, gamma {gamma:?}, beta {beta:?}", x.shape());
+    assert!(
+        affine.iter().all(|t| t.dims() == [c]),
+        "group_norm: x {:?}, gamma {gamma:?}, beta {beta:?}",
+        x.shape()
+    );
     // Three walks over a group and the sums of two trees; one walk over the rows of a channel.
     let rounds = (3 * (hw * (c / groups)).div_ceil(64) + 12).max((n * hw).div_ceil(64) + 6);
-    assert!(rounds <= LOOPS, "group_norm: x {:?} in {groups} groups takes {rounds} rounds of {LOOPS}", x.shape());
-    Params { batch: n as u32, hw: hw as u32, channels: c as u32, groups: groups as u32, eps }
+    assert!(
+        rounds <= LOOPS,
+        "group_norm: x {:?} in {groups} groups takes {rounds} rounds of {LOOPS}",
+        x.shape()
+    );
+    Params {
+        batch: n as u32,
+        hw: hw as u32,
+        channels: c as u32,
+        groups: groups as u32,
+        eps,
+    }
 }
 
 /// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta` `[last]`.

@@ -26,17 +26,39 @@ impl Half {
     pub fn pack(x: &Tensor) -> Half {
         let words = Codes::uninit(x.gpu(), [x.count().div_ceil(2)]);
         dispatch("pack", x.gpu(), [x.buffer(), words.buffer()], x.count());
-        Half { words, shape: x.shape() }
+        Half {
+            words,
+            shape: x.shape(),
+        }
     }
 
     /// The rounded values as f32, without history.
     pub fn unpack(&self) -> Tensor {
         let y = Tensor::uninit(self.words.gpu(), self.shape);
-        dispatch("unpack", y.gpu(), [self.words.buffer(), y.buffer()], y.count());
+        dispatch(
+            "unpack",
+            y.gpu(),
+            [self.words.buffer(), y.buffer()],
+            y.count(),
+        );
         y
     }
 }
 
-fn dispatch(entry: &'static str, gpu: &crate::gpu::Gpu, buffers: [&crate::gpu::Buffer; 2], count: usize) {
-    gpu.dispatch(&SHADER, entry, &[], &buffers, &Params { count: count as u32 }, grid(count.div_ceil(2), 64));
+fn dispatch(
+    entry: &'static str,
+    gpu: &crate::gpu::Gpu,
+    buffers: [&crate::gpu::Buffer; 2],
+    count: usize,
+) {
+    gpu.dispatch(
+        &SHADER,
+        entry,
+        &[],
+        &buffers,
+        &Params {
+            count: count as u32,
+        },
+        grid(count.div_ceil(2), 64),
+    );
 }

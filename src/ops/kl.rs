@@ -26,17 +26,50 @@ pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
     let (shape, k, gpu) = (p.shape(), p.shape().last(), p.gpu());
     let outer = &shape.dims()[..shape.dims().len().saturating_sub(1)];
     // One invocation walks three times over a row.
-    assert!(3 * k <= LOOPS, "kl_divergence: {k} entries a row; there may be {}", LOOPS / 3);
-    let params = Params { rows: (p.count() / k) as u32, k: k as u32 };
-    let (kl, norms) = (Tensor::uninit(gpu, outer), Tensor::uninit(gpu, [params.rows as usize, 4]));
+    assert!(
+        3 * k <= LOOPS,
+        "kl_divergence: {k} entries a row; there may be {}",
+        LOOPS / 3
+    );
+    let params = Params {
+        rows: (p.count() / k) as u32,
+        k: k as u32,
+    };
+    let (kl, norms) = (
+        Tensor::uninit(gpu, outer),
+        Tensor::uninit(gpu, [params.rows as usize, 4]),
+    );
     let buffers = [p.buffer(), q.buffer(), norms.buffer(), kl.buffer()];
-    gpu.dispatch(&SHADER, "forward", &[], &buffers, &params, grid(params.rows as usize, 64));
+    gpu.dispatch(
+        &SHADER,
+        "forward",
+        &[],
+        &buffers,
+        &params,
+        grid(params.rows as usize, 64),
+    );
     let (saved_p, saved_q, saved) = (p.detach(), q.detach(), kl.clone());
     kl.with_vjp([p, q], move |dy, _| {
-        let (dp, dq) = (Tensor::uninit(dy.gpu(), shape), Tensor::uninit(dy.gpu(), shape));
-        let inputs = [saved_p.buffer(), saved_q.buffer(), norms.buffer(), saved.buffer(), dy.buffer()];
+        let (dp, dq) = (
+            Tensor::uninit(dy.gpu(), shape),
+            Tensor::uninit(dy.gpu(), shape),
+        );
+        let inputs = [
+            saved_p.buffer(),
+            saved_q.buffer(),
+            norms.buffer(),
+            saved.buffer(),
+            dy.buffer(),
+        ];
         let buffers = [&inputs[..], &[dp.buffer(), dq.buffer()]].concat();
-        dy.gpu().dispatch(&SHADER, "backward", &[], &buffers, &params, grid(shape.count(), 64));
+        dy.gpu().dispatch(
+            &SHADER,
+            "backward",
+            &[],
+            &buffers,
+            &params,
+            grid(shape.count(), 64),
+        );
         [Some(dp), Some(dq)]
     })
 }

@@ -50,9 +50,20 @@ pub fn transpose(x: &Tensor) -> Tensor {
     let [columns, rows] = [dims[rank - 2], dims[rank - 1]];
     let batch: usize = dims[..rank - 2].iter().product();
     let y = Tensor::uninit(x.gpu(), dims);
-    let params = Transpose { batch: batch as u32, rows: rows as u32, columns: columns as u32 };
+    let params = Transpose {
+        batch: batch as u32,
+        rows: rows as u32,
+        columns: columns as u32,
+    };
     let groups = grid(batch * rows.div_ceil(4) * columns.div_ceil(4), 64);
-    x.gpu().dispatch(&FORMS[0], "transpose_blocks", &[], &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        &FORMS[0],
+        "transpose_blocks",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     y.with_vjp([x], |dy, _| [Some(transpose(dy))])
 }
 
@@ -78,15 +89,36 @@ pub fn to_nchw(x: &Tensor) -> Tensor {
 pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
     let (c1, c2) = (a.shape().last(), b.shape().last());
     let shape = with_last(a.shape(), c1 + c2);
-    assert_eq!(shape, with_last(b.shape(), c1 + c2), "concat: {:?} and {:?}", a.shape(), b.shape());
+    assert_eq!(
+        shape,
+        with_last(b.shape(), c1 + c2),
+        "concat: {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
     let (y, rows) = (Tensor::uninit(a.gpu(), shape), a.count() / c1);
     let (shader, each) = a.gpu().form_of(&FORMS, &[c1, c2]);
     let [c, out_c] = [c1, c1 + c2].map(|c| (c / each) as u32);
-    let params = Row { rows: rows as u32, c, out_c, start: 0 };
+    let params = Row {
+        rows: rows as u32,
+        c,
+        out_c,
+        start: 0,
+    };
     let buffers = [a.buffer(), b.buffer(), y.buffer()];
-    a.gpu().dispatch(shader, "concat", &[], &buffers, &params, grid(y.count() / each, 64));
+    a.gpu().dispatch(
+        shader,
+        "concat",
+        &[],
+        &buffers,
+        &params,
+        grid(y.count() / each, 64),
+    );
     y.with_vjp([a, b], move |dy, [want_a, want_b]| {
-        [want_a.then(|| window(dy, 0, c1)), want_b.then(|| window(dy, c1 as isize, c2))]
+        [
+            want_a.then(|| window(dy, 0, c1)),
+            want_b.then(|| window(dy, c1 as isize, c2)),
+        ]
     })
 }
 
@@ -97,8 +129,13 @@ pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
 #[track_caller]
 pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
     let c = x.shape().last();
-    assert!(length > 0 && start + length <= c, "narrow of {:?}: {length} from {start}", x.shape());
-    window(x, start as isize, length).with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
+    assert!(
+        length > 0 && start + length <= c,
+        "narrow of {:?}: {length} from {start}",
+        x.shape()
+    );
+    window(x, start as isize, length)
+        .with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
 }
 
 /// `x` [.., c] with another last dimension: cut, or with zeros behind → [.., to].
@@ -113,11 +150,26 @@ pub(super) fn fit(x: &Tensor, to: usize) -> Tensor {
 /// `length` elements of the last dimension from `start`, zeros where `x` has none.
 fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();
-    let (y, rows) = (Tensor::uninit(x.gpu(), with_last(x.shape(), length)), x.count() / c);
+    let (y, rows) = (
+        Tensor::uninit(x.gpu(), with_last(x.shape(), length)),
+        x.count() / c,
+    );
     let (shader, each) = x.gpu().form_of(&FORMS, &[c, length, start.unsigned_abs()]);
     let [c, out_c] = [c, length].map(|c| (c / each) as u32);
-    let params = Row { rows: rows as u32, c, out_c, start: (start / each as isize) as u32 };
-    x.gpu().dispatch(shader, "window", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
+    let params = Row {
+        rows: rows as u32,
+        c,
+        out_c,
+        start: (start / each as isize) as u32,
+    };
+    x.gpu().dispatch(
+        shader,
+        "window",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(y.count() / each, 64),
+    );
     y
 }
 
@@ -132,8 +184,23 @@ pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
     let (shader, each) = x.gpu().form_of(&FORMS, &[c, to_c]);
     let [n, from_a, from_b, from_c] = [n, a, b, c / each].map(|size| size as u32);
     let [to_a, to_b, to_c] = [to_a, to_b, to_c / each].map(|size| size as u32);
-    let params = Turn { n, from_a, from_b, from_c, to_a, to_b, to_c };
-    x.gpu().dispatch(shader, "turn", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
+    let params = Turn {
+        n,
+        from_a,
+        from_b,
+        from_c,
+        to_a,
+        to_b,
+        to_c,
+    };
+    x.gpu().dispatch(
+        shader,
+        "turn",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(y.count() / each, 64),
+    );
     y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, c]))])
 }
 

@@ -12,7 +12,8 @@ pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 /// Those among which measuring chooses, and the sums of their parts.
-pub(super) static MEASURED: [&Shader; 6] = [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &FORMS[0]];
+pub(super) static MEASURED: [&Shader; 6] =
+    [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &FORMS[0]];
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
@@ -25,15 +26,29 @@ const PART: usize = 2048;
 /// f32 sums exactly. Of every tile, with either operand a gradient or none.
 pub fn matrices_are_right(gpu: &Gpu) -> bool {
     let [m, k, n] = [132, 100, 132];
-    let whole = |count: usize, of: usize| (0..count).map(|i| (i * 37 % of) as f32 / 16.0 - 0.5).collect::<Vec<_>>();
+    let whole = |count: usize, of: usize| {
+        (0..count)
+            .map(|i| (i * 37 % of) as f32 / 16.0 - 0.5)
+            .collect::<Vec<_>>()
+    };
     let (left, right) = (whole(m * k, 17), whole(k * n, 19));
-    let sum = |at: usize| (0..k).map(|i| left[at / n * k + i] * right[i * n + at % n]).sum::<f32>();
+    let sum = |at: usize| {
+        (0..k)
+            .map(|i| left[at / n * k + i] * right[i * n + at % n])
+            .sum::<f32>()
+    };
     let sums: Vec<f32> = (0..m * n).map(sum).collect();
-    let [a, b] = [(&left, [1, m, k]), (&right, [1, k, n])].map(|(x, dims)| Tensor::from_slice(gpu, x, dims));
+    let [a, b] =
+        [(&left, [1, m, k]), (&right, [1, k, n])].map(|(x, dims)| Tensor::from_slice(gpu, x, dims));
     let kinds = [Gradient::Neither, Gradient::Left, Gradient::Right];
-    let all = Family::on_matrices(gpu).into_iter().flat_map(|family| kinds.map(|gradient| (family, gradient)));
+    let all = Family::on_matrices(gpu)
+        .into_iter()
+        .flat_map(|family| kinds.map(|gradient| (family, gradient)));
     let product = |(family, gradient)| {
-        let epilogue = Epilogue { gradient, ..Epilogue::default() };
+        let epilogue = Epilogue {
+            gradient,
+            ..Epilogue::default()
+        };
         product_by(family, [1, m, n, k], &a, &b, epilogue, Trans::default()).to_vec()
     };
     all.map(product).all(|found| found == sums)
@@ -82,9 +97,17 @@ pub fn matmul(a: &Tensor, b: &Tensor, trans: Trans) -> Tensor {
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
     if let Some(b) = b {
-        assert_eq!(b.dims(), [w.shape().dims()[0]], "linear: w {:?} and b {:?}", w.shape(), b.shape());
+        assert_eq!(
+            b.dims(),
+            [w.shape().dims()[0]],
+            "linear: w {:?} and b {:?}",
+            w.shape(),
+            b.shape()
+        );
     }
-    product_with_bias(&flat, &weight, b, WEIGHT).reshape(dims).noted(&[&[w], b.as_slice()].concat())
+    product_with_bias(&flat, &weight, b, WEIGHT)
+        .reshape(dims)
+        .noted(&[&[w], b.as_slice()].concat())
 }
 
 /// `y = x wᵀ + residual`: as [`linear`], with `residual` of y's shape added in the same pass.
@@ -94,27 +117,62 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
 #[track_caller]
 pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     let (flat, weight, dims) = rows(x, w);
-    assert_eq!(residual.shape(), Shape::from(&dims), "linear_residual: x {:?} and the residual", x.shape());
+    assert_eq!(
+        residual.shape(),
+        Shape::from(&dims),
+        "linear_residual: x {:?} and the residual",
+        x.shape()
+    );
     let gradients = gradients(&flat, &weight, WEIGHT);
     let shape = [1, flat.shape().dims()[1], w.shape().dims()[0]];
-    let y = product(&flat, &weight, Epilogue { residual: Some(residual), ..Epilogue::default() }, WEIGHT);
-    let y = y.with_vjp([&flat, &weight, &residual.reshape(shape)], move |dy, [want_x, want_w, _]| {
-        let [dx, dw] = gradients(dy, [want_x, want_w]);
-        [dx, dw, Some(dy.clone())]
-    });
+    let y = product(
+        &flat,
+        &weight,
+        Epilogue {
+            residual: Some(residual),
+            ..Epilogue::default()
+        },
+        WEIGHT,
+    );
+    let y = y.with_vjp(
+        [&flat, &weight, &residual.reshape(shape)],
+        move |dy, [want_x, want_w, _]| {
+            let [dx, dw] = gradients(dy, [want_x, want_w]);
+            [dx, dw, Some(dy.clone())]
+        },
+    );
     y.reshape(dims).noted(&[w])
 }
 
 /// `y = x op(w) + b`: `x` [1, rows, i], `w` [1, i, o] or as `trans` says, `b` `[o]`, `y` [1, rows, o].
 #[track_caller]
-pub(super) fn product_with_bias(x: &Tensor, w: &Tensor, b: Option<&Tensor>, trans: Trans) -> Tensor {
-    let Some(b) = b else { return matmul(x, w, trans) };
+pub(super) fn product_with_bias(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    trans: Trans,
+) -> Tensor {
+    let Some(b) = b else {
+        return matmul(x, w, trans);
+    };
     let gradients = gradients(x, w, trans);
-    let y = product(x, w, Epilogue { bias: Some(b), ..Epilogue::default() }, trans);
+    let y = product(
+        x,
+        w,
+        Epilogue {
+            bias: Some(b),
+            ..Epilogue::default()
+        },
+        trans,
+    );
     let [_, rows, o] = y.dims();
     y.with_vjp([x, w, b], move |dy, [want_x, want_w, want_b]| {
         let [dx, dw] = gradients(dy, [want_x, want_w]);
-        [dx, dw, want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o]))]
+        [
+            dx,
+            dw,
+            want_b.then(|| sum_middle(dy, [1, rows, o], 1.0, false).reshape([o])),
+        ]
     })
 }
 
@@ -126,25 +184,70 @@ const WEIGHT: Trans = Trans { a: false, b: true };
 fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
     let [o, i] = w.dims();
     let mut dims = x.shape().dims().to_vec();
-    assert_eq!(dims.pop(), Some(i), "linear: x {:?} and w {:?}", x.shape(), w.shape());
+    assert_eq!(
+        dims.pop(),
+        Some(i),
+        "linear: x {:?} and w {:?}",
+        x.shape(),
+        w.shape()
+    );
     let rows = dims.iter().product();
     dims.push(o);
     (x.reshape([1, rows, i]), w.reshape([1, o, i]), dims)
 }
 
 /// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
-fn gradients(a: &Tensor, b: &Tensor, trans: Trans) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
+fn gradients(
+    a: &Tensor,
+    b: &Tensor,
+    trans: Trans,
+) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
     let (a, b) = (a.detach(), b.detach());
-    let of = |gradient| Epilogue { gradient, ..Epilogue::default() };
+    let of = |gradient| Epilogue {
+        gradient,
+        ..Epilogue::default()
+    };
     let [left, right] = [of(Gradient::Left), of(Gradient::Right)];
     move |dy, [want_a, want_b]| {
         let da = want_a.then(|| match trans.a {
-            false => product(dy, &b, left, Trans { a: false, b: !trans.b }),
-            true => product(&b, dy, right, Trans { a: trans.b, b: true }),
+            false => product(
+                dy,
+                &b,
+                left,
+                Trans {
+                    a: false,
+                    b: !trans.b,
+                },
+            ),
+            true => product(
+                &b,
+                dy,
+                right,
+                Trans {
+                    a: trans.b,
+                    b: true,
+                },
+            ),
         });
         let db = want_b.then(|| match trans.b {
-            false => product(&a, dy, right, Trans { a: !trans.a, b: false }),
-            true => product(dy, &a, left, Trans { a: true, b: trans.a }),
+            false => product(
+                &a,
+                dy,
+                right,
+                Trans {
+                    a: !trans.a,
+                    b: false,
+                },
+            ),
+            true => product(
+                dy,
+                &a,
+                left,
+                Trans {
+                    a: true,
+                    b: trans.a,
+                },
+            ),
         });
         [da, db]
     }
@@ -156,7 +259,9 @@ impl Family {
         match self {
             Family::Scalar => (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
             Family::Vec4 => (m.div_ceil(2 * BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
-            Family::Lanes => m.div_ceil(32) * n.div_ceil(if n > NARROW { 2 * NARROW } else { NARROW }),
+            Family::Lanes => {
+                m.div_ceil(32) * n.div_ceil(if n > NARROW { 2 * NARROW } else { NARROW })
+            }
             Family::Tiled(tile) => tile.count(m, n),
         }
     }
@@ -167,8 +272,13 @@ impl Family {
         match self {
             Family::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
             // Sixteen terms a round.
-            Family::Tiled(_) => (128 / (batch * self.groups(m, n))).min(k / 256).max(k.div_ceil(16 * PART)).max(1),
-            _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => k.div_ceil(256),
+            Family::Tiled(_) => (128 / (batch * self.groups(m, n)))
+                .min(k / 256)
+                .max(k.div_ceil(16 * PART))
+                .max(1),
+            _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => {
+                k.div_ceil(256)
+            }
             _ => least,
         }
         .min(GROUPS)
@@ -207,15 +317,23 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
     if by_rule == Family::Scalar {
         return product_by(by_rule, sizes, a, b, epilogue, trans);
     }
-    let asked = [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
-    let asked = Asked { op: "matmul", shaders: &[&MEASURED], sizes: &asked };
+    let asked =
+        [batch, m, n, k, usize::from(trans.a), usize::from(trans.b)].map(|size| size as u32);
+    let asked = Asked {
+        op: "matmul",
+        shaders: &[&MEASURED],
+        sizes: &asked,
+    };
     let found = fastest(
         gpu,
         asked,
         || Family::all(gpu),
         || {
             let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
-            let epilogue = Epilogue { gradient: epilogue.gradient, ..Epilogue::default() };
+            let epilogue = Epilogue {
+                gradient: epilogue.gradient,
+                ..Epilogue::default()
+            };
             move |family| vec![product_by(family, sizes, &a, &b, epilogue, trans)]
         },
     );
@@ -228,12 +346,24 @@ fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
     let ([batch, a1, a2], [batch_b, b1, b2]) = (a.dims(), b.dims());
     let (m, k) = if trans.a { (a2, a1) } else { (a1, a2) };
     let (k_b, n) = if trans.b { (b2, b1) } else { (b1, b2) };
-    assert!(batch == batch_b && k == k_b, "matmul: a {:?} and b {:?} with {trans:?}", a.shape(), b.shape());
+    assert!(
+        batch == batch_b && k == k_b,
+        "matmul: a {:?} and b {:?} with {trans:?}",
+        a.shape(),
+        b.shape()
+    );
     [batch, m, n, k]
 }
 
 /// The product by one of the kernels, of these [`sizes`].
-fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
+fn product_by(
+    family: Family,
+    sizes: [usize; 4],
+    a: &Tensor,
+    b: &Tensor,
+    epilogue: Epilogue,
+    trans: Trans,
+) -> Tensor {
     let [batch, m, n, k] = sizes;
     let (blocks, parts) = (family.groups(m, n), family.parts(sizes));
     let part = k.div_ceil(parts).next_multiple_of(4);
@@ -253,21 +383,44 @@ fn product_by(family: Family, sizes: [usize; 4], a: &Tensor, b: &Tensor, epilogu
     };
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
-    let (bias, residual) = (epilogue.bias.filter(|_| whole), epilogue.residual.filter(|_| whole));
-    let buffers = [a.buffer(), b.buffer(), bias.unwrap_or(a).buffer(), residual.unwrap_or(a).buffer(), y.buffer()];
-    let flags = [bias.is_some(), residual.is_some(), trans.a, !trans.b, n > NARROW].map(u32::from);
+    let (bias, residual) = (
+        epilogue.bias.filter(|_| whole),
+        epilogue.residual.filter(|_| whole),
+    );
+    let buffers = [
+        a.buffer(),
+        b.buffer(),
+        bias.unwrap_or(a).buffer(),
+        residual.unwrap_or(a).buffer(),
+        y.buffer(),
+    ];
+    let flags = [
+        bias.is_some(),
+        residual.is_some(),
+        trans.a,
+        !trans.b,
+        n > NARROW,
+    ]
+    .map(u32::from);
     let names = ["BIAS", "RESIDUAL", "A_ROWS", "B_COLUMNS", "WIDE"];
     let flags: [Override; 5] = std::array::from_fn(|i| (names[i], flags[i]));
-    let groups = [blocks.div_ceil(params.fold as usize) as u32, parts as u32, batch as u32 * params.fold];
+    let groups = [
+        blocks.div_ceil(params.fold as usize) as u32,
+        parts as u32,
+        batch as u32 * params.fold,
+    ];
     let (shader, entry, overrides) = match family {
         Family::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
         Family::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),
         Family::Lanes => (&LANES, "lanes", flags.to_vec()),
-        Family::Tiled(tile) => {
-            (tile.shader(&TILED), "tiled", [&flags[..4], &tile.overrides(epilogue.gradient)].concat())
-        }
+        Family::Tiled(tile) => (
+            tile.shader(&TILED),
+            "tiled",
+            [&flags[..4], &tile.overrides(epilogue.gradient)].concat(),
+        ),
     };
-    a.gpu().dispatch(shader, entry, &overrides, &buffers, &params, groups);
+    a.gpu()
+        .dispatch(shader, entry, &overrides, &buffers, &params, groups);
     if whole {
         return y;
     }

@@ -44,7 +44,9 @@ pub use codebook::{codebook_ema, distances, straight_through};
 pub use conv_transpose2d::{ConvTranspose, conv_transpose2d};
 pub use conv2d::{Conv, Mask, conv1d, conv2d, conv2d_residual};
 pub use dropout::dropout;
-pub use elementwise::{add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh};
+pub use elementwise::{
+    add, affine, div, elu, exp, gelu, log, mul, relu, sigmoid, silu, square, sub, tanh,
+};
 pub use film::film_silu;
 pub use gated::gated;
 pub use gather::{code_counts, gather, scatter_add};
@@ -115,6 +117,14 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &softmax::FORMS,
         &crate::tensor::ACCUMULATE,
     ];
-    let tiled = [&matmul::TILED, &conv2d::TILED, &conv2d::TILED_INPUT, &conv2d::TILED_WEIGHT].map(|tiled| &tiled[..]);
-    list.into_iter().chain(forms.into_iter().chain(tiled).flatten()).collect()
+    let tiled = [
+        &matmul::TILED,
+        &conv2d::TILED,
+        &conv2d::TILED_INPUT,
+        &conv2d::TILED_WEIGHT,
+    ]
+    .map(|tiled| &tiled[..]);
+    list.into_iter()
+        .chain(forms.into_iter().chain(tiled).flatten())
+        .collect()
 }

@@ -36,9 +36,19 @@ struct Params {
 pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     let [k, d] = codebook.dims();
     let mut positions = z.shape().dims().to_vec();
-    assert_eq!(positions.pop(), Some(d), "nearest: z {:?} and codebook {:?}", z.shape(), codebook.shape());
+    assert_eq!(
+        positions.pop(),
+        Some(d),
+        "nearest: z {:?} and codebook {:?}",
+        z.shape(),
+        codebook.shape()
+    );
     // An invocation does one round a column, and one more, for every block of codes.
-    assert!(k > 0 && d < LOOPS, "nearest: a codebook of {:?}", codebook.shape());
+    assert!(
+        k > 0 && d < LOOPS,
+        "nearest: a codebook of {:?}",
+        codebook.shape()
+    );
     let rows: usize = positions.iter().product();
     let whole = d % 4 == 0 && k % 4 == 0 && rows.min(k) >= LEAST;
     // Products of f16 would leave too many in doubt.
@@ -49,12 +59,18 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     let columns = if d % 4 == 0 { d / 4 } else { d };
     z.gpu().count_flops(2 * rows * k * d);
     let split = Split::new(rows, k, [BLOCK[0], LOOPS / (columns + 1) * BLOCK[1]], FILL);
-    let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: split.part as u32 };
+    let params = Params {
+        rows: rows as u32,
+        d: d as u32,
+        k: k as u32,
+        part: split.part as u32,
+    };
     let shader = if d % 4 == 0 { &VEC4 } else { &SHADER };
     split
         .first(z, params, |least, codes, groups| {
             let buffers = [z.buffer(), codebook.buffer(), least, codes];
-            z.gpu().dispatch(shader, "nearest", &[], &buffers, &params, groups);
+            z.gpu()
+                .dispatch(shader, "nearest", &[], &buffers, &params, groups);
         })
         .reshape(positions)
 }
@@ -63,16 +79,39 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
 fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     let ([rows, d], [k, _], gpu) = (z.dims(), codebook.dims(), z.gpu());
     let half = Tensor::uninit(gpu, [k]);
-    let params = Params { rows: rows as u32, d: d as u32, k: k as u32, part: 0 };
-    gpu.dispatch(&AMONG, "halves", &[], &[codebook.buffer(), half.buffer()], &params, [k.div_ceil(64) as u32, 1, 1]);
+    let params = Params {
+        rows: rows as u32,
+        d: d as u32,
+        k: k as u32,
+        part: 0,
+    };
+    gpu.dispatch(
+        &AMONG,
+        "halves",
+        &[],
+        &[codebook.buffer(), half.buffer()],
+        &params,
+        [k.div_ceil(64) as u32, 1, 1],
+    );
     let some = |z: &Tensor| {
         let [rows, _] = z.dims();
         let score = linear(z, codebook, Some(&half));
         // Whole rows where loops allow: parts must sum a distance each.
         let split = Split::new(rows, k, [1, LOOPS / (d / 4 + 2)], 1);
-        let params = Params { rows: rows as u32, part: split.part as u32, ..params };
+        let params = Params {
+            rows: rows as u32,
+            part: split.part as u32,
+            ..params
+        };
         split.first(z, params, |least, codes, groups| {
-            let buffers = [z.buffer(), codebook.buffer(), least, codes, score.buffer(), half.buffer()];
+            let buffers = [
+                z.buffer(),
+                codebook.buffer(),
+                least,
+                codes,
+                score.buffer(),
+                half.buffer(),
+            ];
             gpu.dispatch(&AMONG, "among", &[], &buffers, &params, groups);
         })
     };
@@ -84,8 +123,14 @@ fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     let all = Codes::uninit(gpu, [rows]);
     for first in (0..rows).step_by(most) {
         let count = most.min(rows - first);
-        let part = z.buffer().slice(4 * (first * d) as u64, 4 * (count * d) as u64);
-        gpu.copy(some(&Tensor::from_buffer(gpu, part, [count, d])).buffer(), all.buffer(), 4 * first as u64);
+        let part = z
+            .buffer()
+            .slice(4 * (first * d) as u64, 4 * (count * d) as u64);
+        gpu.copy(
+            some(&Tensor::from_buffer(gpu, part, [count, d])).buffer(),
+            all.buffer(),
+            4 * first as u64,
+        );
     }
     all
 }
@@ -101,10 +146,22 @@ pub fn argmin(x: &Tensor) -> Codes {
     assert!(k > 0, "argmin of {:?}", x.shape());
     let rows = positions.iter().product();
     let split = Split::new(rows, k, [1, LOOPS], FILL);
-    let params = Params { rows: rows as u32, d: 0, k: k as u32, part: split.part as u32 };
+    let params = Params {
+        rows: rows as u32,
+        d: 0,
+        k: k as u32,
+        part: split.part as u32,
+    };
     split
         .first(x, params, |least, codes, groups| {
-            x.gpu().dispatch(&SHADER, "argmin", &[], &[x.buffer(), least, codes], &params, groups);
+            x.gpu().dispatch(
+                &SHADER,
+                "argmin",
+                &[],
+                &[x.buffer(), least, codes],
+                &params,
+                groups,
+            );
         })
         .reshape(positions)
 }
@@ -123,23 +180,48 @@ impl Split {
     /// `block` rows an invocation, which does at most `most` codes; about `fill` invocations, if there are not more rows.
     fn new(rows: usize, k: usize, [block, most]: [usize; 2], fill: usize) -> Split {
         let invocations = rows.div_ceil(block).max(1);
-        let parts = (fill / invocations).clamp(1, k.div_ceil(LEAST)).max(k.div_ceil(most));
+        let parts = (fill / invocations)
+            .clamp(1, k.div_ceil(LEAST))
+            .max(k.div_ceil(most));
         let part = k.div_ceil(parts).next_multiple_of(BLOCK[1]);
-        Split { rows, groups: invocations.div_ceil(64), part, parts: k.div_ceil(part) }
+        Split {
+            rows,
+            groups: invocations.div_ceil(64),
+            part,
+            parts: k.div_ceil(part),
+        }
     }
 
     /// Lets `record` write the least value and its code of every part and row, and picks the first least part.
-    fn first(&self, x: &Tensor, params: Params, record: impl FnOnce(&Buffer, &Buffer, [u32; 3])) -> Codes {
+    fn first(
+        &self,
+        x: &Tensor,
+        params: Params,
+        record: impl FnOnce(&Buffer, &Buffer, [u32; 3]),
+    ) -> Codes {
         let gpu = x.gpu();
-        let (least, codes) =
-            (Tensor::uninit(gpu, [self.parts, self.rows]), Codes::uninit(gpu, [self.parts, self.rows]));
-        record(least.buffer(), codes.buffer(), [self.groups as u32, self.parts as u32, 1]);
+        let (least, codes) = (
+            Tensor::uninit(gpu, [self.parts, self.rows]),
+            Codes::uninit(gpu, [self.parts, self.rows]),
+        );
+        record(
+            least.buffer(),
+            codes.buffer(),
+            [self.groups as u32, self.parts as u32, 1],
+        );
         if self.parts == 1 {
             return codes;
         }
         let picked = Codes::uninit(gpu, [self.rows]);
         let buffers = [least.buffer(), codes.buffer(), picked.buffer()];
-        gpu.dispatch(&SHADER, "first", &[], &buffers, &params, [self.rows.div_ceil(64) as u32, 1, 1]);
+        gpu.dispatch(
+            &SHADER,
+            "first",
+            &[],
+            &buffers,
+            &params,
+            [self.rows.div_ceil(64) as u32, 1, 1],
+        );
         picked
     }
 }

@@ -45,13 +45,33 @@ pub fn marginal(z0: &Tensor, eps: &Tensor, target: &Tensor, coefficients: &Tenso
         targets: target.count() as u32,
     };
     let zt = Tensor::uninit(z0.gpu(), z0.shape());
-    let buffers = [z0.buffer(), eps.buffer(), target.buffer(), coefficients.buffer(), zt.buffer()];
-    z0.gpu().dispatch(&SHADER, "marginal", &[], &buffers, &params, grid(z0.count().div_ceil(4), 64));
+    let buffers = [
+        z0.buffer(),
+        eps.buffer(),
+        target.buffer(),
+        coefficients.buffer(),
+        zt.buffer(),
+    ];
+    z0.gpu().dispatch(
+        &SHADER,
+        "marginal",
+        &[],
+        &buffers,
+        &params,
+        grid(z0.count().div_ceil(4), 64),
+    );
     let saved = coefficients.detach();
     zt.with_vjp([z0], move |dy, _| {
         let dz0 = Tensor::uninit(dy.gpu(), dy.shape());
         let buffers = [dy.buffer(), saved.buffer(), dz0.buffer()];
-        dy.gpu().dispatch(&SHADER, "marginal_backward", &[], &buffers, &params, grid(dz0.count().div_ceil(4), 64));
+        dy.gpu().dispatch(
+            &SHADER,
+            "marginal_backward",
+            &[],
+            &buffers,
+            &params,
+            grid(dz0.count().div_ceil(4), 64),
+        );
         [Some(dz0)]
     })
 }
@@ -82,11 +102,30 @@ pub fn step(z: &Tensor, eps: &Tensor, target: &Tensor, step: Step, stream: Strea
 #[track_caller]
 pub fn step_given(z: &Tensor, eps: &Tensor, xi: &Tensor, target: &Tensor, step: Step) -> Tensor {
     check(z, xi, target);
-    fused(z, eps, Some(xi), target, step, Stream { seed: 0, step: 0, stream: 0, first: 0 })
+    fused(
+        z,
+        eps,
+        Some(xi),
+        target,
+        step,
+        Stream {
+            seed: 0,
+            step: 0,
+            stream: 0,
+            first: 0,
+        },
+    )
 }
 
 #[track_caller]
-fn fused(z: &Tensor, eps: &Tensor, xi: Option<&Tensor>, target: &Tensor, step: Step, stream: Stream) -> Tensor {
+fn fused(
+    z: &Tensor,
+    eps: &Tensor,
+    xi: Option<&Tensor>,
+    target: &Tensor,
+    step: Step,
+    stream: Stream,
+) -> Tensor {
     check(z, eps, target);
     let params = StepParams {
         count: z.count() as u32,
@@ -96,9 +135,22 @@ fn fused(z: &Tensor, eps: &Tensor, xi: Option<&Tensor>, target: &Tensor, step: S
         stream: stream.into(),
     };
     let out = Tensor::uninit(z.gpu(), z.shape());
-    let buffers = [z.buffer(), eps.buffer(), xi.unwrap_or(eps).buffer(), target.buffer(), out.buffer()];
+    let buffers = [
+        z.buffer(),
+        eps.buffer(),
+        xi.unwrap_or(eps).buffer(),
+        target.buffer(),
+        out.buffer(),
+    ];
     let overrides = [("DRAW", u32::from(xi.is_none()))];
-    z.gpu().dispatch(&SHADER, "step", &overrides, &buffers, &params, grid(z.count().div_ceil(4), 64));
+    z.gpu().dispatch(
+        &SHADER,
+        "step",
+        &overrides,
+        &buffers,
+        &params,
+        grid(z.count().div_ceil(4), 64),
+    );
     out
 }
 
@@ -141,15 +193,41 @@ pub fn multistep(
         zhat_z: estimate.z as f32,
         zhat_eps: estimate.net as f32,
     };
-    let (out, zhat) = (Tensor::uninit(z.gpu(), z.shape()), Tensor::uninit(z.gpu(), z.shape()));
-    let buffers = [z.buffer(), eps.buffer(), target.buffer(), previous.buffer(), out.buffer(), zhat.buffer()];
-    z.gpu().dispatch(&SHADER, "dpmpp2m", &[], &buffers, &params, grid(z.count().div_ceil(4), 64));
+    let (out, zhat) = (
+        Tensor::uninit(z.gpu(), z.shape()),
+        Tensor::uninit(z.gpu(), z.shape()),
+    );
+    let buffers = [
+        z.buffer(),
+        eps.buffer(),
+        target.buffer(),
+        previous.buffer(),
+        out.buffer(),
+        zhat.buffer(),
+    ];
+    z.gpu().dispatch(
+        &SHADER,
+        "dpmpp2m",
+        &[],
+        &buffers,
+        &params,
+        grid(z.count().div_ceil(4), 64),
+    );
     (out, zhat)
 }
 
 #[track_caller]
 fn check(z: &Tensor, other: &Tensor, target: &Tensor) {
-    assert_eq!(z.shape(), other.shape(), "OU step: shapes of z and of what goes with it");
+    assert_eq!(
+        z.shape(),
+        other.shape(),
+        "OU step: shapes of z and of what goes with it"
+    );
     let fits = target.count() == 1 || target.count() == z.shape().last();
-    assert!(fits, "OU step: target {:?} for z {:?}", target.shape(), z.shape());
+    assert!(
+        fits,
+        "OU step: target {:?} for z {:?}",
+        target.shape(),
+        z.shape()
+    );
 }

@@ -23,7 +23,12 @@ pub struct Pool {
 
 impl Default for Pool {
     fn default() -> Self {
-        Pool { kernel: [2, 2], stride: 2, padding: [0, 0], count_include_pad: true }
+        Pool {
+            kernel: [2, 2],
+            stride: 2,
+            padding: [0, 0],
+            count_include_pad: true,
+        }
     }
 }
 
@@ -54,11 +59,25 @@ pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     let (params, shape) = params("avg_pool2d", x, pool);
     let (y, from) = (Tensor::uninit(x.gpu(), shape), x.shape());
     let overrides = [("COUNT_PAD", u32::from(pool.count_include_pad))];
-    x.gpu().dispatch(&SHADER, "average", &overrides, &[x.buffer(), y.buffer()], &params, grid(y.count(), 64));
+    x.gpu().dispatch(
+        &SHADER,
+        "average",
+        &overrides,
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(y.count(), 64),
+    );
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), from);
         let buffers = [dy.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&SHADER, "average_backward", &overrides, &buffers, &params, grid(dx.count(), 64));
+        dy.gpu().dispatch(
+            &SHADER,
+            "average_backward",
+            &overrides,
+            &buffers,
+            &params,
+            grid(dx.count(), 64),
+        );
         [Some(dx)]
     })
 }
@@ -74,11 +93,25 @@ pub fn max_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     let (y, from) = (Tensor::uninit(x.gpu(), shape), x.shape());
     let found = Codes::uninit(x.gpu(), shape);
     let buffers = [x.buffer(), y.buffer(), found.buffer()];
-    x.gpu().dispatch(&SHADER, "maximum", &[], &buffers, &params, grid(y.count(), 64));
+    x.gpu().dispatch(
+        &SHADER,
+        "maximum",
+        &[],
+        &buffers,
+        &params,
+        grid(y.count(), 64),
+    );
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), from);
         let buffers = [dy.buffer(), found.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&SHADER, "maximum_backward", &[], &buffers, &params, grid(dx.count(), 64));
+        dy.gpu().dispatch(
+            &SHADER,
+            "maximum_backward",
+            &[],
+            &buffers,
+            &params,
+            grid(dx.count(), 64),
+        );
         [Some(dx)]
     })
 }
@@ -86,16 +119,48 @@ pub fn max_pool2d(x: &Tensor, pool: Pool) -> Tensor {
 #[track_caller]
 fn params(op: &str, x: &Tensor, pool: Pool) -> (Params, [usize; 4]) {
     let [batch, h, w, c] = x.dims();
-    let Pool { kernel: [kernel_h, kernel_w], stride, padding: [pad_h, pad_w], .. } = pool;
+    let Pool {
+        kernel: [kernel_h, kernel_w],
+        stride,
+        padding: [pad_h, pad_w],
+        ..
+    } = pool;
     // With at most half the kernel of padding every window has a pixel of the image.
     let padded = 2 * pad_h <= kernel_h && 2 * pad_w <= kernel_w;
     let fits = (1..=h + 2 * pad_h).contains(&kernel_h) && (1..=w + 2 * pad_w).contains(&kernel_w);
-    assert!(padded && fits && stride > 0, "{op}: x {:?} with {pool:?}", x.shape());
+    assert!(
+        padded && fits && stride > 0,
+        "{op}: x {:?} with {pool:?}",
+        x.shape()
+    );
     let rounds = kernel_h * (kernel_w + 1);
-    assert!(rounds <= LOOPS, "{op}: a window {:?} is {rounds} rounds an invocation, over {LOOPS}", pool.kernel);
-    let (out_h, out_w) = ((h + 2 * pad_h - kernel_h) / stride + 1, (w + 2 * pad_w - kernel_w) / stride + 1);
+    assert!(
+        rounds <= LOOPS,
+        "{op}: a window {:?} is {rounds} rounds an invocation, over {LOOPS}",
+        pool.kernel
+    );
+    let (out_h, out_w) = (
+        (h + 2 * pad_h - kernel_h) / stride + 1,
+        (w + 2 * pad_w - kernel_w) / stride + 1,
+    );
     let shape = [batch, out_h, out_w, c];
     let [batch, h, w, c, out_h, out_w] = [batch, h, w, c, out_h, out_w].map(|v| v as u32);
-    let [kernel_h, kernel_w, stride, pad_h, pad_w] = [kernel_h, kernel_w, stride, pad_h, pad_w].map(|v| v as u32);
-    (Params { batch, h, w, c, out_h, out_w, kernel_h, kernel_w, stride, pad_h, pad_w }, shape)
+    let [kernel_h, kernel_w, stride, pad_h, pad_w] =
+        [kernel_h, kernel_w, stride, pad_h, pad_w].map(|v| v as u32);
+    (
+        Params {
+            batch,
+            h,
+            w,
+            c,
+            out_h,
+            out_w,
+            kernel_h,
+            kernel_w,
+            stride,
+            pad_h,
+            pad_w,
+        },
+        shape,
+    )
 }

@@ -21,7 +21,12 @@ pub(super) struct StreamWords {
 
 impl From<Stream> for StreamWords {
     fn from(s: Stream) -> StreamWords {
-        StreamWords { seed_low: s.seed as u32, seed_high: (s.seed >> 32) as u32, step: s.step, stream: s.stream }
+        StreamWords {
+            seed_low: s.seed as u32,
+            seed_high: (s.seed >> 32) as u32,
+            step: s.step,
+            stream: s.stream,
+        }
     }
 }
 
@@ -40,8 +45,19 @@ pub(super) fn first_number(shape: Shape, stream: Stream) -> u32 {
 
 fn fill(gpu: &Gpu, shape: Shape, stream: Stream, law: u32) -> Tensor {
     let y = Tensor::uninit(gpu, shape);
-    let params = Params { count: shape.count() as u32, first: first_number(shape, stream), stream: stream.into() };
-    gpu.dispatch(&SHADER, "fill", &[("LAW", law)], &[y.buffer()], &params, grid(shape.count().div_ceil(4), 64));
+    let params = Params {
+        count: shape.count() as u32,
+        first: first_number(shape, stream),
+        stream: stream.into(),
+    };
+    gpu.dispatch(
+        &SHADER,
+        "fill",
+        &[("LAW", law)],
+        &[y.buffer()],
+        &params,
+        grid(shape.count().div_ceil(4), 64),
+    );
     y
 }
 
@@ -65,7 +81,18 @@ pub fn gumbel(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
 pub fn bits(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Codes {
     let words = Codes::uninit(gpu, shape);
     let first = first_number(words.shape(), stream);
-    let params = Params { count: words.count() as u32, first, stream: stream.into() };
-    gpu.dispatch(&SHADER, "bits", &[], &[words.buffer()], &params, grid(words.count().div_ceil(4), 64));
+    let params = Params {
+        count: words.count() as u32,
+        first,
+        stream: stream.into(),
+    };
+    gpu.dispatch(
+        &SHADER,
+        "bits",
+        &[],
+        &[words.buffer()],
+        &params,
+        grid(words.count().div_ceil(4), 64),
+    );
     words
 }

@@ -40,6 +40,9 @@ impl Kept {
 
 /// `f(inputs)`, of which only what `inputs` keep stays in memory until backward, which runs `f` once more. `f` must give
 /// the same again: random numbers by their [`Stream`](crate::philox::Stream). If no input wants a gradient, `f` is recorded as usual.
-pub fn recompute<const N: usize>(inputs: [&Kept; N], f: impl Fn([Tensor; N]) -> Tensor + 'static) -> Tensor {
+pub fn recompute<const N: usize>(
+    inputs: [&Kept; N],
+    f: impl Fn([Tensor; N]) -> Tensor + 'static,
+) -> Tensor {
     tensor::recompute(inputs.map(Kept::value), inputs.map(Kept::restore), f)
 }

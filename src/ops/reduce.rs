@@ -26,29 +26,64 @@ struct Params {
 }
 
 /// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if `square`.
-pub(super) fn sum_middle(x: &Tensor, [outer, middle, inner]: [usize; 3], scale: f32, square: bool) -> Tensor {
+pub(super) fn sum_middle(
+    x: &Tensor,
+    [outer, middle, inner]: [usize; 3],
+    scale: f32,
+    square: bool,
+) -> Tensor {
     // In two passes where one would be too long, or where rows are long enough to be read side by side.
-    let part = if middle > 64 * PART { PART } else { middle.isqrt().max(SHORT / 4) };
+    let part = if middle > 64 * PART {
+        PART
+    } else {
+        middle.isqrt().max(SHORT / 4)
+    };
     if outer == 1 && (middle > 64 * PART || (middle > SHORT && inner >= SIDE_BY_SIDE)) {
         // The last row of the first may be short.
         let rows = sum_middle(x, [middle.div_ceil(part), part, inner], 1.0, square);
         return sum_middle(&rows, [1, rows.count() / inner, inner], scale, false);
     }
-    assert!(middle <= 64 * PART, "sums over {middle} terms in one pass; a workgroup does {}", 64 * PART);
+    assert!(
+        middle <= 64 * PART,
+        "sums over {middle} terms in one pass; a workgroup does {}",
+        64 * PART
+    );
     let outputs = outer * inner;
     let y = Tensor::uninit(x.gpu(), [outer, inner]);
-    let params =
-        Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, count: x.count() as u32, scale };
+    let params = Params {
+        outer: outer as u32,
+        middle: middle as u32,
+        inner: inner as u32,
+        count: x.count() as u32,
+        scale,
+    };
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
     // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
-        let (shader, entry, invocations) =
-            if fours { (x.gpu().form(&FORMS), "fours", outputs / 4) } else { (&FORMS[0], "serial", outputs) };
-        x.gpu().dispatch(shader, entry, &overrides, &buffers, &params, grid(invocations, 64));
+        let (shader, entry, invocations) = if fours {
+            (x.gpu().form(&FORMS), "fours", outputs / 4)
+        } else {
+            (&FORMS[0], "serial", outputs)
+        };
+        x.gpu().dispatch(
+            shader,
+            entry,
+            &overrides,
+            &buffers,
+            &params,
+            grid(invocations, 64),
+        );
     } else {
-        x.gpu().dispatch(&FORMS[0], "tree", &overrides, &buffers, &params, grid(outputs, 1));
+        x.gpu().dispatch(
+            &FORMS[0],
+            "tree",
+            &overrides,
+            &buffers,
+            &params,
+            grid(outputs, 1),
+        );
     }
     y
 }
@@ -68,7 +103,11 @@ pub fn sum(x: &Tensor, axis: usize) -> Tensor {
 /// If there is no such dimension.
 #[track_caller]
 pub fn mean(x: &Tensor, axis: usize) -> Tensor {
-    assert!(axis < x.shape().rank(), "mean over axis {axis} of {:?}", x.shape());
+    assert!(
+        axis < x.shape().rank(),
+        "mean over axis {axis} of {:?}",
+        x.shape()
+    );
     scaled_sum(x, axis, 1.0 / x.shape().dims()[axis] as f32)
 }
 
@@ -77,9 +116,20 @@ fn scaled_sum(x: &Tensor, axis: usize, scale: f32) -> Tensor {
     let shape = x.shape();
     let dims = shape.dims();
     assert!(axis < dims.len(), "sum over axis {axis} of {shape:?}");
-    let sizes = [dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product()];
-    let kept: Vec<usize> = dims.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &d)| d).collect();
-    sum_middle(x, sizes, scale, false).reshape(kept).with_vjp([x], move |dy, _| [Some(spread(dy, sizes, shape, scale))])
+    let sizes = [
+        dims[..axis].iter().product(),
+        dims[axis],
+        dims[axis + 1..].iter().product(),
+    ];
+    let kept: Vec<usize> = dims
+        .iter()
+        .enumerate()
+        .filter(|&(i, _)| i != axis)
+        .map(|(_, &d)| d)
+        .collect();
+    sum_middle(x, sizes, scale, false)
+        .reshape(kept)
+        .with_vjp([x], move |dy, _| [Some(spread(dy, sizes, shape, scale))])
 }
 
 /// Sum of all elements, shape `[]`.
@@ -94,7 +144,9 @@ pub fn mean_all(x: &Tensor) -> Tensor {
 
 fn all(x: &Tensor, scale: f32) -> Tensor {
     let shape = x.shape();
-    total(x, scale, false).with_vjp([x], move |dy, _| [Some(spread(dy, [1, shape.count(), 1], shape, scale))])
+    total(x, scale, false).with_vjp([x], move |dy, _| {
+        [Some(spread(dy, [1, shape.count(), 1], shape, scale))]
+    })
 }
 
 /// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that it fills the GPU.
@@ -115,9 +167,21 @@ pub fn squared_norm(x: &Tensor) -> Tensor {
 /// The gradient of a sum over the middle dimension: `scale · dy` at every element that was summed.
 fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: f32) -> Tensor {
     let dx = Tensor::uninit(dy.gpu(), shape);
-    let params =
-        Params { outer: outer as u32, middle: middle as u32, inner: inner as u32, count: dy.count() as u32, scale };
-    dy.gpu().dispatch(&FORMS[0], "spread", &[], &[dy.buffer(), dx.buffer()], &params, grid(dx.count(), 64));
+    let params = Params {
+        outer: outer as u32,
+        middle: middle as u32,
+        inner: inner as u32,
+        count: dy.count() as u32,
+        scale,
+    };
+    dy.gpu().dispatch(
+        &FORMS[0],
+        "spread",
+        &[],
+        &[dy.buffer(), dx.buffer()],
+        &params,
+        grid(dx.count(), 64),
+    );
     dx
 }
 
@@ -142,8 +206,11 @@ pub fn sum_to(x: &Tensor, shape: Shape) -> Tensor {
         while begin > 0 && (summed(begin - 1, &sizes) || sizes[begin - 1] == 1) {
             begin -= 1;
         }
-        let around =
-            [sizes[..begin].iter().product(), sizes[begin..end].iter().product(), sizes[end..].iter().product()];
+        let around = [
+            sizes[..begin].iter().product(),
+            sizes[begin..end].iter().product(),
+            sizes[end..].iter().product(),
+        ];
         y = sum_middle(&y, around, 1.0, false);
         sizes[begin..end].fill(1);
         end = begin;

@@ -27,8 +27,18 @@ fn resampled(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]
     let (n, c) = (params.batch as usize, params.c as usize);
     let y = Tensor::uninit(x.gpu(), [n, h, w, c]);
     let (shader, each) = x.gpu().form_of(&FORMS, &[c]);
-    let params = Params { c: (c / each) as u32, ..params };
-    x.gpu().dispatch(shader, entry, &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / each, 64));
+    let params = Params {
+        c: (c / each) as u32,
+        ..params
+    };
+    x.gpu().dispatch(
+        shader,
+        entry,
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(y.count() / each, 64),
+    );
     y
 }
 
@@ -53,14 +63,26 @@ pub fn upsample_nearest(x: &Tensor, scale: usize) -> Tensor {
         scale: scale as u32,
     };
     let y = resampled("upsample", x, params, large);
-    y.with_vjp([x], move |dy, _| [Some(resampled("upsample_backward", dy, params, [h, w]))])
+    y.with_vjp([x], move |dy, _| {
+        [Some(resampled("upsample_backward", dy, params, [h, w]))]
+    })
 }
 
 /// `x` [n, h, w, c] with `[top, bottom, left, right]` rows and columns of zeros around it → [n, top + h + bottom, left + w + right, c].
 pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     let [_, h, w, _] = x.dims();
-    let y = window(x, [top as isize, left as isize], [top + h + bottom, left + w + right]);
-    y.with_vjp([x], move |dy, _| [Some(window(dy, [-(top as isize), -(left as isize)], [h, w]))])
+    let y = window(
+        x,
+        [top as isize, left as isize],
+        [top + h + bottom, left + w + right],
+    );
+    y.with_vjp([x], move |dy, _| {
+        [Some(window(
+            dy,
+            [-(top as isize), -(left as isize)],
+            [h, w],
+        ))]
+    })
 }
 
 /// `x` [n, h, w, c] without `[top, bottom, left, right]` rows and columns → [n, h − top − bottom, w − left − right, c].
@@ -71,9 +93,19 @@ pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
 pub fn crop(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     let [_, h, w, _] = x.dims();
     let sides = [top, bottom, left, right];
-    assert!(top + bottom < h && left + right < w, "crop of {:?} by {sides:?}", x.shape());
-    let y = window(x, [-(top as isize), -(left as isize)], [h - top - bottom, w - left - right]);
-    y.with_vjp([x], move |dy, _| [Some(window(dy, [top as isize, left as isize], [h, w]))])
+    assert!(
+        top + bottom < h && left + right < w,
+        "crop of {:?} by {sides:?}",
+        x.shape()
+    );
+    let y = window(
+        x,
+        [-(top as isize), -(left as isize)],
+        [h - top - bottom, w - left - right],
+    );
+    y.with_vjp([x], move |dy, _| {
+        [Some(window(dy, [top as isize, left as isize], [h, w]))]
+    })
 }
 
 /// The part of the plane that begins `corner` above and left of `x`, zero outside of it.

@@ -24,9 +24,20 @@ impl Params {
     fn of(x: &Tensor, scale: f32) -> Params {
         let k = x.shape().last();
         // One invocation walks three times over a row.
-        assert!(3 * k <= LOOPS, "softmax: {k} entries a row; there may be {}", LOOPS / 3);
+        assert!(
+            3 * k <= LOOPS,
+            "softmax: {k} entries a row; there may be {}",
+            LOOPS / 3
+        );
         let (rows, k) = ((x.count() / k) as u32, k as u32);
-        Params { rows, k, scale, seen: k, period: 1, reach: k }
+        Params {
+            rows,
+            k,
+            scale,
+            seen: k,
+            period: 1,
+            reach: k,
+        }
     }
 }
 
@@ -54,19 +65,36 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
 pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
     let ([_, rows, _], all) = (x.dims(), Params::of(x, scale));
     let (period, reach) = if causal { (rows as u32, 1) } else { (1, all.k) };
-    normalise(x, Params { seen: seen as u32, period, reach, ..all }, false)
+    normalise(
+        x,
+        Params {
+            seen: seen as u32,
+            period,
+            reach,
+            ..all
+        },
+        false,
+    )
 }
 
 fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
     let (shader, _) = x.gpu().form_of(&FORMS, &[params.k as usize]);
-    x.gpu().dispatch(shader, "forward", &overrides, &[x.buffer(), y.buffer()], &params, groups);
+    x.gpu().dispatch(
+        shader,
+        "forward",
+        &overrides,
+        &[x.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     let saved = y.clone();
     y.with_vjp([x], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), dy.shape());
         let buffers = [saved.buffer(), dy.buffer(), dx.buffer()];
-        dy.gpu().dispatch(shader, "backward", &overrides, &buffers, &params, groups);
+        dy.gpu()
+            .dispatch(shader, "backward", &overrides, &buffers, &params, groups);
         [Some(dx)]
     })
 }
@@ -78,15 +106,30 @@ fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
 #[track_caller]
 pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     let ([n, _], params) = (logits.dims(), Params::of(logits, 1.0));
-    assert_eq!(target.count(), n, "cross_entropy: logits {:?} and targets {:?}", logits.shape(), target.shape());
+    assert_eq!(
+        target.count(),
+        n,
+        "cross_entropy: logits {:?} and targets {:?}",
+        logits.shape(),
+        target.shape()
+    );
     let (loss, groups) = (Tensor::uninit(logits.gpu(), [n]), grid(n, 64));
     let buffers = [logits.buffer(), target.buffer(), loss.buffer()];
-    logits.gpu().dispatch(&FORMS[0], "cross_entropy", &[], &buffers, &params, groups);
+    logits
+        .gpu()
+        .dispatch(&FORMS[0], "cross_entropy", &[], &buffers, &params, groups);
     let (saved, target) = (logits.detach(), target.clone());
     loss.with_vjp([logits], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), saved.shape());
         let buffers = [saved.buffer(), dy.buffer(), target.buffer(), dx.buffer()];
-        dy.gpu().dispatch(&FORMS[0], "cross_entropy_backward", &[], &buffers, &params, groups);
+        dy.gpu().dispatch(
+            &FORMS[0],
+            "cross_entropy_backward",
+            &[],
+            &buffers,
+            &params,
+            groups,
+        );
         [Some(dx)]
     })
 }
@@ -98,6 +141,10 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
 /// If shapes differ.
 #[track_caller]
 pub fn gumbel_softmax(logits: &Tensor, gumbel: &Tensor, tau: f32) -> Tensor {
-    assert_eq!(logits.shape(), gumbel.shape(), "gumbel_softmax: shapes of logits and noise");
+    assert_eq!(
+        logits.shape(),
+        gumbel.shape(),
+        "gumbel_softmax: shapes of logits and noise"
+    );
     softmax(&add(logits, gumbel), 1.0 / tau)
 }

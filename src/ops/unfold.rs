@@ -35,26 +35,49 @@ pub(super) fn unfold_rows(x: &Tensor, params: Params) -> Tensor {
 #[track_caller]
 pub(super) fn fold_rows(rows: &Tensor, params: Params) -> Tensor {
     let params = params.with_rows();
-    assert_eq!(rows.shape(), params.shapes()[2], "fold: rows {:?} of {:?}", rows.shape(), params.shapes()[0]);
+    assert_eq!(
+        rows.shape(),
+        params.shapes()[2],
+        "fold: rows {:?} of {:?}",
+        rows.shape(),
+        params.shapes()[0]
+    );
     folded(rows, params).with_vjp([rows], move |dy, _| [Some(unfolded(dy, params))])
 }
 
 impl Params {
     /// With as many output channels as a row has numbers.
     fn with_rows(self) -> Params {
-        Params { o: (self.taps * self.c).next_multiple_of(4), ..self }
+        Params {
+            o: (self.taps * self.c).next_multiple_of(4),
+            ..self
+        }
     }
 }
 
 fn unfolded(x: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
-    x.gpu().dispatch(&UNFOLD, "unfold", &[], &[x.buffer(), y.buffer()], &params, grid(y.count() / 4, 64));
+    x.gpu().dispatch(
+        &UNFOLD,
+        "unfold",
+        &[],
+        &[x.buffer(), y.buffer()],
+        &params,
+        grid(y.count() / 4, 64),
+    );
     y
 }
 
 fn folded(rows: &Tensor, params: Params) -> Tensor {
     let y = Tensor::uninit(rows.gpu(), params.shapes()[0]);
     let groups = grid(params.pixels() * params.c.div_ceil(4) as usize, 64);
-    rows.gpu().dispatch(&UNFOLD, "fold", &[], &[rows.buffer(), y.buffer()], &params, groups);
+    rows.gpu().dispatch(
+        &UNFOLD,
+        "fold",
+        &[],
+        &[rows.buffer(), y.buffer()],
+        &params,
+        groups,
+    );
     y
 }

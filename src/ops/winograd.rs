@@ -37,18 +37,36 @@ struct Params {
 impl Params {
     /// Of a weight [3, 3, c, o].
     fn of_weight([.., c, o]: [usize; 4]) -> Params {
-        Params { rows: c as u32, channels: o as u32, ..Params::zeroed() }
+        Params {
+            rows: c as u32,
+            channels: o as u32,
+            ..Params::zeroed()
+        }
     }
 
     fn dispatch(self, gpu: &Gpu, entry: &'static str, overrides: &[Override], buffers: &[&Buffer]) {
-        let (shader, channels) = if gpu.has_lanes() { (&LANES, self.channels / 2) } else { (&SHADER, self.channels) };
+        let (shader, channels) = if gpu.has_lanes() {
+            (&LANES, self.channels / 2)
+        } else {
+            (&SHADER, self.channels)
+        };
         let groups = grid((self.rows * channels) as usize, 64);
-        gpu.dispatch(shader, entry, overrides, buffers, &Params { channels, ..self }, groups);
+        gpu.dispatch(
+            shader,
+            entry,
+            overrides,
+            buffers,
+            &Params { channels, ..self },
+            groups,
+        );
     }
 
     /// [36, rows, channels] of `x`.
     fn squares(self, entry: &'static str, x: &Tensor) -> Tensor {
-        let squares = Tensor::uninit(x.gpu(), [SQUARE, self.rows as usize, self.channels as usize]);
+        let squares = Tensor::uninit(
+            x.gpu(),
+            [SQUARE, self.rows as usize, self.channels as usize],
+        );
         self.dispatch(x.gpu(), entry, &[], &[x.buffer(), squares.buffer()]);
         squares
     }
@@ -59,7 +77,12 @@ impl Params {
         let [has_bias, has_residual] = added.flags();
         let overrides = [("BIAS", has_bias), ("RESIDUAL", has_residual)];
         let [bias, residual] = added.buffers(products);
-        self.dispatch(y.gpu(), entry, &overrides, &[products.buffer(), bias, y.buffer(), residual]);
+        self.dispatch(
+            y.gpu(),
+            entry,
+            &overrides,
+            &[products.buffer(), bias, y.buffer(), residual],
+        );
         y
     }
 }
@@ -76,7 +99,11 @@ impl Squares {
     /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on GPUs, where making them again
     /// takes little and keeping them four times the weight. By the adapter's facts, so that a rehearsal takes as much memory.
     pub(super) fn for_backward(self, x: &Tensor) -> Squares {
-        if x.gpu().facts().is_cpu() && x.wants_grad() { self } else { Squares::default() }
+        if x.gpu().facts().is_cpu() && x.wants_grad() {
+            self
+        } else {
+            Squares::default()
+        }
     }
 
     /// Those of `dy`.
@@ -92,15 +119,24 @@ impl Squares {
     }
 
     fn of_weight(&self, weight: &Tensor) -> &Tensor {
-        self.weight.get_or_init(|| Params::of_weight(weight.dims()).squares("weight", weight))
+        self.weight
+            .get_or_init(|| Params::of_weight(weight.dims()).squares("weight", weight))
     }
 
     fn of_dy(&self, dy: &Tensor, conv: ConvParams) -> &[Tensor; 2] {
         self.dy.get_or_init(|| {
             let (gpu, tiles) = (dy.gpu(), conv.tiles(conv.o));
             let [rows, o] = [tiles.rows, tiles.channels].map(|size| size as usize);
-            let (squares, sums) = (Tensor::uninit(gpu, [SQUARE, rows, o]), Tensor::uninit(gpu, [rows, o]));
-            tiles.dispatch(gpu, "gradient", &[], &[dy.buffer(), squares.buffer(), sums.buffer()]);
+            let (squares, sums) = (
+                Tensor::uninit(gpu, [SQUARE, rows, o]),
+                Tensor::uninit(gpu, [rows, o]),
+            );
+            tiles.dispatch(
+                gpu,
+                "gradient",
+                &[],
+                &[dy.buffer(), squares.buffer(), sums.buffer()],
+            );
             [squares, sums]
         })
     }
@@ -135,7 +171,8 @@ impl ConvParams {
     fn wins_on_cpus(&self) -> bool {
         let tiles = self.tiles(self.c).rows;
         // Products come in blocks of 32 rows.
-        let [tiles, blocks, c, o] = [tiles, tiles.next_multiple_of(32), self.c, self.o].map(f64::from);
+        let [tiles, blocks, c, o] =
+            [tiles, tiles.next_multiple_of(32), self.c, self.o].map(f64::from);
         let numbers = tiles * (c + o) + c * o;
         SQUARE as f64 * (blocks * c * o + TURN * numbers) < 9.0 * self.pixels() as f64 * c * o
     }
@@ -144,15 +181,32 @@ impl ConvParams {
     fn tiles(&self, channels: u32) -> Params {
         let ConvParams { batch, h, w, .. } = *self;
         let [tiles_h, tiles_w] = [h, w].map(|size| size.div_ceil(TILE));
-        Params { h, w, tiles_h, tiles_w, rows: batch * tiles_h * tiles_w, channels }
+        Params {
+            h,
+            w,
+            tiles_h,
+            tiles_w,
+            rows: batch * tiles_h * tiles_w,
+            channels,
+        }
     }
 }
 
 /// y of `x`.
-pub(super) fn forward(x: &Tensor, weight: &Tensor, added: Added, conv: ConvParams, squares: &Squares) -> Tensor {
-    let (seen, weight) = (conv.tiles(conv.c).squares("image", x), squares.of_weight(weight));
+pub(super) fn forward(
+    x: &Tensor,
+    weight: &Tensor,
+    added: Added,
+    conv: ConvParams,
+    squares: &Squares,
+) -> Tensor {
+    let (seen, weight) = (
+        conv.tiles(conv.c).squares("image", x),
+        squares.of_weight(weight),
+    );
     let products = uncounted(&seen, weight, Epilogue::default(), Trans::default());
-    conv.tiles(conv.o).images("outputs", &products, conv.shapes()[2], added)
+    conv.tiles(conv.o)
+        .images("outputs", &products, conv.shapes()[2], added)
 }
 
 /// dx of `dy`.
@@ -164,8 +218,21 @@ pub(super) fn backward_input(
     squares: &Squares,
 ) -> Tensor {
     let ([gradient, _], weight) = (squares.of_dy(dy, conv), squares.of_weight(weight));
-    let products = uncounted(gradient, weight, Epilogue::default(), Trans { a: false, b: true });
-    conv.tiles(conv.c).images("inputs", &products, conv.shapes()[0], Added { bias, residual: None })
+    let products = uncounted(
+        gradient,
+        weight,
+        Epilogue::default(),
+        Trans { a: false, b: true },
+    );
+    conv.tiles(conv.c).images(
+        "inputs",
+        &products,
+        conv.shapes()[0],
+        Added {
+            bias,
+            residual: None,
+        },
+    )
 }
 
 /// dw of `x` and `dy`, and db `[o]`, if it is wanted.
@@ -175,10 +242,26 @@ pub(super) fn backward_weight(
     squares: &Squares,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let (seen, [gradient, sums]) = (conv.tiles(conv.c).squares("image", x), squares.of_dy(dy, conv));
-    let products = uncounted(&seen, gradient, Epilogue::default(), Trans { a: true, b: false });
+    let (seen, [gradient, sums]) = (
+        conv.tiles(conv.c).squares("image", x),
+        squares.of_dy(dy, conv),
+    );
+    let products = uncounted(
+        &seen,
+        gradient,
+        Epilogue::default(),
+        Trans { a: true, b: false },
+    );
     let dw = Tensor::uninit(x.gpu(), conv.shapes()[1]);
-    Params::of_weight(dw.dims()).dispatch(x.gpu(), "weight_gradient", &[], &[products.buffer(), dw.buffer()]);
+    Params::of_weight(dw.dims()).dispatch(
+        x.gpu(),
+        "weight_gradient",
+        &[],
+        &[products.buffer(), dw.buffer()],
+    );
     let [tiles, o] = sums.dims();
-    (dw, want_b.then(|| sum_middle(sums, [1, tiles, o], 1.0, false).reshape([o])))
+    (
+        dw,
+        want_b.then(|| sum_middle(sums, [1, tiles, o], 1.0, false).reshape([o])),
+    )
 }

@@ -14,7 +14,10 @@ pub fn run(json: bool) -> Result<()> {
     let list = every_adapter();
     print_document(&match json {
         true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
-        false => list.iter().map(|facts| text(facts, list.iter().all(|facts| facts.backend == "gl"))).collect(),
+        false => list
+            .iter()
+            .map(|facts| text(facts, list.iter().all(|facts| facts.backend == "gl")))
+            .collect(),
     })?;
     if let Some(variables) = hiding().filter(|_| !list.is_empty()) {
         note!("note: {variables}");
@@ -46,7 +49,10 @@ fn text(a: &AdapterFacts, alone: bool) -> String {
         mib(l.max_storage_buffer_binding_size),
         mib(l.max_buffer_size)
     );
-    let (invocations, memory) = (l.max_compute_invocations_per_workgroup, l.max_compute_workgroup_storage_size >> 10);
+    let (invocations, memory) = (
+        l.max_compute_invocations_per_workgroup,
+        l.max_compute_workgroup_storage_size >> 10,
+    );
     let _ = writeln!(
         out,
         "    workgroup: {invocations} invocations, {memory} KiB; subgroup {}..{} lanes",
@@ -66,12 +72,26 @@ fn text(a: &AdapterFacts, alone: bool) -> String {
         ("pipeline cache", f.pipeline_cache),
         ("cooperative matrix", f.cooperative_matrix),
     ];
-    let names =
-        |present: bool| all.iter().filter(|(_, has)| *has == present).map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+    let names = |present: bool| {
+        all.iter()
+            .filter(|(_, has)| *has == present)
+            .map(|(n, _)| *n)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if let Some(matrices) = a.cooperative() {
-        let _ = writeln!(out, "    matrices of f16 summed in f32: {0} x {0} (--precision f16)", matrices.edge);
+        let _ = writeln!(
+            out,
+            "    matrices of f16 summed in f32: {0} x {0} (--precision f16)",
+            matrices.edge
+        );
     }
-    let _ = writeln!(out, "    has {}; lacks {}", or_nothing(names(true)), or_nothing(names(false)));
+    let _ = writeln!(
+        out,
+        "    has {}; lacks {}",
+        or_nothing(names(true)),
+        or_nothing(names(false))
+    );
     if let Err(why) = &a.usable {
         let _ = writeln!(out, "    cannot run the kernels: {why}");
     }
@@ -79,5 +99,9 @@ fn text(a: &AdapterFacts, alone: bool) -> String {
 }
 
 fn or_nothing(list: String) -> String {
-    if list.is_empty() { "nothing".into() } else { list }
+    if list.is_empty() {
+        "nothing".into()
+    } else {
+        list
+    }
 }

@@ -84,12 +84,25 @@ impl Row {
     /// A row that is only a time.
     fn of_time(op: &str, shape: &str, direction: &str, seconds: f64) -> Row {
         let [op, shape, direction] = [op, shape, direction].map(str::to_string);
-        Row { op, shape, direction, ms: 1e3 * seconds, gflops: None, gbs: None, share_of_ceiling: None }
+        Row {
+            op,
+            shape,
+            direction,
+            ms: 1e3 * seconds,
+            gflops: None,
+            gbs: None,
+            share_of_ceiling: None,
+        }
     }
 
     /// The row of `case`, which took `seconds`.
     fn new(case: &Case, seconds: f64, needs: Needs, ceilings: Ceilings) -> Row {
-        let row = Row::of_time(case.work.op(), &case.work.shape(), &case.direction.to_string(), seconds);
+        let row = Row::of_time(
+            case.work.op(),
+            &case.work.shape(),
+            &case.direction.to_string(),
+            seconds,
+        );
         Row {
             gflops: Some(needs.flops / seconds / 1e9),
             gbs: needs.bytes.map(|bytes| bytes / seconds / 1e9),
@@ -105,11 +118,14 @@ impl Row {
 /// [`Error::Usage`] if nothing matches the filter; those of the adapter; [`Error::Io`] for the picture.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let (cases, starts) = chosen(args)?;
-    args.out.as_deref().map_or(Ok(()), |file| product::check(file, Form::Picture))?;
+    args.out
+        .as_deref()
+        .map_or(Ok(()), |file| product::check(file, Form::Picture))?;
     let gpus = Gpus::open(&args.device)?;
     let mut progress = Progress::new("bench", 0, (cases.len() + usize::from(starts)) as u64);
     let ceilings = ceiling::measure(&gpus.kernels)?;
-    let (mut rows, mut left_out, mut marks, begin) = (Vec::new(), Vec::new(), Vec::new(), Instant::now());
+    let (mut rows, mut left_out, mut marks, begin) =
+        (Vec::new(), Vec::new(), Vec::new(), Instant::now());
     for (i, case) in cases.iter().enumerate() {
         progress.at(i as u64, || case.to_string());
         if begin.elapsed().as_secs_f64() > args.limit {
@@ -121,7 +137,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
                 marks.extend(needs.bytes.map(|bytes| mark(&row, needs.flops / bytes)));
                 rows.push(row);
             }
-            Err(error @ (Error::OutOfMemory(_) | Error::Usage(_))) => left_out.push(format!("{case}: {error}")),
+            Err(error @ (Error::OutOfMemory(_) | Error::Usage(_))) => {
+                left_out.push(format!("{case}: {error}"))
+            }
             Err(error) => return Err(error),
         }
     }
@@ -135,10 +153,22 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     keep_caches(&gpus.steps);
     let facts = gpus.kernels.facts();
     let adapter = format!("{} ({}, {})", facts.name, facts.backend, facts.driver_info);
-    let bench = Bench { adapter, fma_gflops: ceilings.fma_gflops, copy_gbs: ceilings.copy_gbs, cases: rows };
+    let bench = Bench {
+        adapter,
+        fma_gflops: ceilings.fma_gflops,
+        copy_gbs: ceilings.copy_gbs,
+        cases: rows,
+    };
     if let Some(file) = &args.out {
         let picture = figures::roofline(&bench.adapter, [bench.fma_gflops, bench.copy_gbs], &marks);
-        figures::save(file, &picture, &[("Software", "dbvq-wgpu bench".into()), ("adapter", bench.adapter.clone())])?;
+        figures::save(
+            file,
+            &picture,
+            &[
+                ("Software", "dbvq-wgpu bench".into()),
+                ("adapter", bench.adapter.clone()),
+            ],
+        )?;
         note!("{}", file.display());
     }
     if args.json {
@@ -150,12 +180,19 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 
 /// The cases that the filter lets through, and whether it lets the start-up through.
 fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
-    let passes = |name: &str| args.filter.as_ref().is_none_or(|text| name.contains(text.as_str()));
+    let passes = |name: &str| {
+        args.filter
+            .as_ref()
+            .is_none_or(|text| name.contains(text.as_str()))
+    };
     let mut cases = work::cases(args.large);
     cases.retain(|case| passes(&case.to_string()));
     let starts = passes("start-up");
     if cases.is_empty() && !starts {
-        let ops: std::collections::BTreeSet<&str> = work::cases(true).iter().map(|case| case.work.op()).collect();
+        let ops: std::collections::BTreeSet<&str> = work::cases(true)
+            .iter()
+            .map(|case| case.work.op())
+            .collect();
         let ops = ops.into_iter().collect::<Vec<_>>().join(", ");
         let text = args.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
@@ -180,7 +217,10 @@ struct Measured {
 
 impl Gpus {
     fn open(device: &Device) -> Result<Gpus> {
-        Ok(Gpus { kernels: device.open_for_kernels()?, steps: device.open()? })
+        Ok(Gpus {
+            kernels: device.open_for_kernels()?,
+            steps: device.open()?,
+        })
     }
 
     fn measure(&self, case: &Case, ceilings: Ceilings) -> Result<Measured> {
@@ -189,17 +229,29 @@ impl Gpus {
             let what = format!("takes {least:.0} s even at this adapter's ceiling");
             return Err(Error::Usage(what));
         }
-        let gpu = if case.direction == Direction::Step { &self.steps } else { &self.kernels };
+        let gpu = if case.direction == Direction::Step {
+            &self.steps
+        } else {
+            &self.kernels
+        };
         let measured = Clock::new(gpu, Prepared::new(gpu, case)?).median(BUDGET)?;
         let mut needs = Needs::of(case);
         if case.direction == Direction::Step {
             needs.flops = measured.flops as f64;
         }
-        Ok(Measured { row: Row::new(case, measured.seconds, needs, ceilings), needs })
+        Ok(Measured {
+            row: Row::new(case, measured.seconds, needs, ceilings),
+            needs,
+        })
     }
 }
 
 /// The case in the picture: operations a byte, and what it reached.
 fn mark(row: &Row, intensity: f64) -> Reached {
-    Reached { op: row.op.clone(), forward: row.direction == "forward", intensity, gflops: row.gflops.unwrap_or(0.0) }
+    Reached {
+        op: row.op.clone(),
+        forward: row.direction == "forward",
+        intensity,
+        gflops: row.gflops.unwrap_or(0.0),
+    }
 }

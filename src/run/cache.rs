@@ -7,5 +7,7 @@ pub(super) use crate::data::make_room;
 /// The folder of this program there.
 pub(super) fn folder() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
-    etcetera::choose_base_strategy().ok().map(|dirs| dirs.cache_dir().join("dbvq-wgpu"))
+    etcetera::choose_base_strategy()
+        .ok()
+        .map(|dirs| dirs.cache_dir().join("dbvq-wgpu"))
 }

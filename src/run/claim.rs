@@ -54,7 +54,11 @@ fn look(out: &Path) -> Result<Found> {
     let saved = std::fs::read(out.join(LOCK)).is_ok_and(|text| text == SAVED);
     // Of runs from before the lock said so: the log goes on only when a checkpoint is saved.
     let lost = saved || logged > train.checkpoint_every.min(train.steps);
-    Ok(if lost { Found::Lost(logged) } else { Found::Begun })
+    Ok(if lost {
+        Found::Lost(logged)
+    } else {
+        Found::Begun
+    })
 }
 
 /// Whether `out` is the directory of a run: it has a checkpoint, or a lock and a configuration, which must be a run's.
@@ -81,7 +85,11 @@ fn foreign(out: &Path) -> Result<Option<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries {
         let file = entry.map_err(Error::io(out))?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let holds = std::fs::metadata(&file).is_ok_and(|about| about.is_dir() || about.len() > 0);
         if holds && (FILES.contains(&name.as_str()) || is_picture(&name)) {
             found.push(file);
@@ -93,14 +101,20 @@ fn foreign(out: &Path) -> Result<Option<PathBuf>> {
 
 /// Whether `name` is that of a training's picture.
 fn is_picture(name: &str) -> bool {
-    let step = PICTURES.iter().find_map(|begin| name.strip_prefix(begin)?.strip_suffix(".png"));
+    let step = PICTURES
+        .iter()
+        .find_map(|begin| name.strip_prefix(begin)?.strip_suffix(".png"));
     step.is_some_and(|step| step.len() >= 6 && step.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The last step of the log, 0 without one.
 fn last_logged(out: &Path) -> u64 {
     let lines = run_dir::metrics(out).unwrap_or_default();
-    lines.iter().filter_map(|line| line.get("step")?.as_u64()).max().unwrap_or(0)
+    lines
+        .iter()
+        .filter_map(|line| line.get("step")?.as_u64())
+        .max()
+        .unwrap_or(0)
 }
 
 /// How a training begins.
@@ -123,17 +137,25 @@ pub enum Start {
 pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<Start> {
     let shown = out.display();
     if resume && !out.is_dir() {
-        return Err(Error::checkpoint(out, "there is no run to resume; check --out"));
+        return Err(Error::checkpoint(
+            out,
+            "there is no run to resume; check --out",
+        ));
     }
     match (look(out)?, resume) {
         (Found::Foreign(file), _) => Err(Error::Usage(of_others(&file, input))),
-        (Found::Saved, false) => {
-            Err(Error::Usage(format!("{shown} holds a run already; go on with --resume, or choose another --out")))
-        }
+        (Found::Saved, false) => Err(Error::Usage(format!(
+            "{shown} holds a run already; go on with --resume, or choose another --out"
+        ))),
         (Found::Lost(step), _) => {
             let what = format!("the log reaches step {step}, but the checkpoint is gone");
-            let what = format!("{what}; put checkpoint.safetensors back, or begin anew in another --out");
-            Err(if resume { Error::checkpoint(out, what) } else { Error::Usage(format!("{shown}: {what}")) })
+            let what =
+                format!("{what}; put checkpoint.safetensors back, or begin anew in another --out");
+            Err(if resume {
+                Error::checkpoint(out, what)
+            } else {
+                Error::Usage(format!("{shown}: {what}"))
+            })
         }
         (Found::Begun, false) if is_same(&out.join(CONFIG), input) => {
             Err(Error::Usage(of_others(&out.join(CONFIG), input)))
@@ -157,23 +179,35 @@ fn of_others(file: &Path, input: &str) -> String {
     let shown = file.display();
     match is_same(file, input) {
         true => {
-            format!("--out would replace {shown}, the configuration that this training is given; choose another --out")
+            format!(
+                "--out would replace {shown}, the configuration that this training is given; choose another --out"
+            )
         }
-        false => format!("--out would replace {shown}, which is of no run of dbvq-wgpu; choose another --out"),
+        false => format!(
+            "--out would replace {shown}, which is of no run of dbvq-wgpu; choose another --out"
+        ),
     }
 }
 
 /// Whether `file` is the one that was given as configuration.
 fn is_same(file: &Path, input: &str) -> bool {
-    file.canonicalize().ok().is_some_and(|file| Path::new(input).canonicalize().ok() == Some(file))
+    file.canonicalize()
+        .ok()
+        .is_some_and(|file| Path::new(input).canonicalize().ok() == Some(file))
 }
 
 /// A run that goes on must be the same run, of at least as many steps as it has done.
 fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
     // Without a configuration the checkpoint says what it is of.
-    let stored = if out.join(CONFIG).is_file() { run_dir::stored(out)? } else { wanted.clone() };
+    let stored = if out.join(CONFIG).is_file() {
+        run_dir::stored(out)?
+    } else {
+        wanted.clone()
+    };
     agree(&stored, wanted)?;
-    let (steps, Some(mut done)) = (wanted.train().steps, checkpoint::step(out)) else { return Ok(Start::Checkpoint) };
+    let (steps, Some(mut done)) = (wanted.train().steps, checkpoint::step(out)) else {
+        return Ok(Start::Checkpoint);
+    };
     if done >= steps {
         // The head of a damaged checkpoint may boast.
         let found = run_dir::newest(out)?;
@@ -201,7 +235,16 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
 
 /// What becomes of the learning rate of a training that had `before` steps to do and has `done` some.
 fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> String {
-    let (steps, share) = (train.steps, learning_rate(&TrainConfig { lr: 1.0, ..train.clone() }, done));
+    let (steps, share) = (
+        train.steps,
+        learning_rate(
+            &TrainConfig {
+                lr: 1.0,
+                ..train.clone()
+            },
+            done,
+        ),
+    );
     format!(
         "{section}.steps is {steps} now, was {before}: the learning rate goes on at {:.0} % of its peak and falls to 0 at step \
          {steps}; weights will differ from those of {steps} steps at once",
@@ -211,15 +254,22 @@ fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> Stri
 
 /// A resumed run must be the same run.
 fn agree(stored: &Stored, wanted: &Stored) -> Result<()> {
-    let Some((has, wants)) = difference(&stored.decisive(), &wanted.decisive()) else { return Ok(()) };
+    let Some((has, wants)) = difference(&stored.decisive(), &wanted.decisive()) else {
+        return Ok(());
+    };
     let advice = "give the same preset and --set, or choose another --out";
-    Err(Error::Config(format!("--resume: the run has `{has}`, this command `{wants}`; {advice}")))
+    Err(Error::Config(format!(
+        "--resume: the run has `{has}`, this command `{wants}`; {advice}"
+    )))
 }
 
 /// The first values in which two configurations differ; `None` if they are the same.
 pub fn difference(stored: &Table, wanted: &Table) -> Option<(String, String)> {
     let (path, has, wants) = table::differences(stored, wanted).into_iter().next()?;
-    Some((table::line(&path, has.as_ref()), table::line(&path, wants.as_ref())))
+    Some((
+        table::line(&path, has.as_ref()),
+        table::line(&path, wants.as_ref()),
+    ))
 }
 
 #[cfg(test)]
@@ -266,16 +316,26 @@ mod tests {
         ] {
             let error = agree(&plain, &prior(fixed)).expect_err(fixed);
             let key = fixed.split('=').next().unwrap_or_default();
-            assert!(error.exit_code() == 3 && error.to_string().contains(key), "{error}");
+            assert!(
+                error.exit_code() == 3 && error.to_string().contains(key),
+                "{error}"
+            );
         }
         let toy = |set: &str| of("toy", None, &[set]);
         assert!(agree(&toy("seed=0"), &toy("train.log_every=3")).is_ok());
-        assert!(agree(&toy("seed=0"), &toy("train.clip=0")).is_err() && agree(&toy("seed=0"), &plain).is_err());
+        assert!(
+            agree(&toy("seed=0"), &toy("train.clip=0")).is_err()
+                && agree(&toy("seed=0"), &plain).is_err()
+        );
     }
 
     #[test]
     fn pictures_of_trainings_are_known_by_their_names() {
         assert!(is_picture("samples-000300.png") && is_picture("reconstructions-1000000.png"));
-        assert!(!is_picture("samples.png") && !is_picture("samples-3.png") && !is_picture("holiday-000300.png"));
+        assert!(
+            !is_picture("samples.png")
+                && !is_picture("samples-3.png")
+                && !is_picture("holiday-000300.png")
+        );
     }
 }

@@ -26,7 +26,9 @@ use super::{print_document, table};
 use crate::error::{Error, Result};
 use crate::gpu::AdapterFacts;
 use crate::kernels_test::probes::PROBES;
-use crate::kernels_test::{Case, KnownFailure, Outcome, cases, in_the_light_of, known_failures, parse_known_failures};
+use crate::kernels_test::{
+    Case, KnownFailure, Outcome, cases, in_the_light_of, known_failures, parse_known_failures,
+};
 use report::{AdapterReport, CaseReport, Report, label};
 use supervise::Found;
 use worker::Job;
@@ -100,7 +102,13 @@ pub fn run(args: &ConformanceArgs) -> Result<()> {
     report.command = command();
     report.scope = choice::scope(args, &jobs, &table);
     report.provoked = worker::provoked();
-    let run = Run { args, table: &table, jobs: &jobs, known: &known, stop: &stop };
+    let run = Run {
+        args,
+        table: &table,
+        jobs: &jobs,
+        known: &known,
+        stop: &stop,
+    };
     let mut progress = Progress::new("conformance", 0, (jobs.len() * adapters.len()) as u64);
     for facts in &adapters {
         match stop.load(Ordering::Relaxed) {
@@ -127,20 +135,31 @@ fn finish(args: &ConformanceArgs, report: &Report, signal: usize) -> Result<()> 
     }
     let mut written = String::new();
     if let Some(file) = &args.report {
-        let files = report.write(file)?.map(|file| file.display().to_string()).join(", ");
+        let files = report
+            .write(file)?
+            .map(|file| file.display().to_string())
+            .join(", ");
         note!("wrote {files}");
         written = format!("; {files} have what was done");
     }
     match (&report.stopped, u8::try_from(signal)) {
-        (Some(what), Ok(code)) => Err(Error::Interrupted { code, what: format!("{what}{written}") }),
+        (Some(what), Ok(code)) => Err(Error::Interrupted {
+            code,
+            what: format!("{what}{written}"),
+        }),
         _ => conclusion::of(report),
     }
 }
 
 /// The command of this process, as it was typed.
 fn command() -> String {
-    let words = std::env::args_os().skip(1).map(|word| text::quoted(&word.to_string_lossy()));
-    std::iter::once("dbvq-wgpu".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+    let words = std::env::args_os()
+        .skip(1)
+        .map(|word| text::quoted(&word.to_string_lossy()));
+    std::iter::once("dbvq-wgpu".to_string())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The list in the program and the user's, whose entries go first.
@@ -149,7 +168,8 @@ fn known(file: Option<&Path>) -> Result<Vec<KnownFailure>> {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
             let shown = file.display().to_string();
-            parse_known_failures(&text, &shown).map_err(|what| Error::Config(format!("{shown}: {what}")))?
+            parse_known_failures(&text, &shown)
+                .map_err(|what| Error::Config(format!("{shown}: {what}")))?
         }
         None => Vec::new(),
     };
@@ -158,7 +178,12 @@ fn known(file: Option<&Path>) -> Result<Vec<KnownFailure>> {
 }
 
 /// Where a signal ended the run, how far it had come.
-fn stopped(report: &Report, adapters: &[AdapterFacts], jobs: usize, signal: usize) -> Option<String> {
+fn stopped(
+    report: &Report,
+    adapters: &[AdapterFacts],
+    jobs: usize,
+    signal: usize,
+) -> Option<String> {
     let done = |adapter: &AdapterReport| adapter.cases.len() + adapter.probes.len() == jobs;
     // A signal that came after the last job has stopped nothing.
     if signal == 0 || report.adapters.len() == adapters.len() && report.adapters.iter().all(done) {
@@ -168,8 +193,15 @@ fn stopped(report: &Report, adapters: &[AdapterFacts], jobs: usize, signal: usiz
         let done = adapter.cases.len() + adapter.probes.len();
         format!(" after {done} of {jobs} jobs on {}", adapter.label())
     });
-    let rest: Vec<String> = adapters[report.adapters.len()..].iter().map(label).collect();
-    let rest = if rest.is_empty() { String::new() } else { format!("; not begun: {}", rest.join(", ")) };
+    let rest: Vec<String> = adapters[report.adapters.len()..]
+        .iter()
+        .map(label)
+        .collect();
+    let rest = if rest.is_empty() {
+        String::new()
+    } else {
+        format!("; not begun: {}", rest.join(", "))
+    };
     Some(format!("stopped by a signal{at}{rest}"))
 }
 
@@ -183,7 +215,10 @@ pub fn merge(files: &[PathBuf]) -> Result<()> {
 
 /// The page of several reports.
 pub(super) fn page(files: &[PathBuf]) -> Result<String> {
-    let reports = files.iter().map(|file| Report::read(file)).collect::<Result<Vec<_>>>()?;
+    let reports = files
+        .iter()
+        .map(|file| Report::read(file))
+        .collect::<Result<Vec<_>>>()?;
     Ok(markdown::text(&reports))
 }
 
@@ -195,10 +230,20 @@ impl Run<'_> {
         let mut each = |job: &Job, found: Found, took: Duration| {
             match (job, found) {
                 (_, Found::Fact(fact)) => probes.push(fact),
-                (job, Found::Outcome(outcome)) => cases.push(self.case_report(&facts, job, outcome, took)),
+                (job, Found::Outcome(outcome)) => {
+                    cases.push(self.case_report(&facts, job, outcome, took))
+                }
             }
-            if let Some(case) = cases.last().filter(|case| case.verdict.is_failure() && !matches!(job, Job::Probe(_))) {
-                progress.note(&format!("{}: {name} {} {}", case.verdict.word(), case.op, case.case));
+            if let Some(case) = cases
+                .last()
+                .filter(|case| case.verdict.is_failure() && !matches!(job, Job::Probe(_)))
+            {
+                progress.note(&format!(
+                    "{}: {name} {} {}",
+                    case.verdict.word(),
+                    case.op,
+                    case.case
+                ));
             }
             progress.at(done + (probes.len() + cases.len()) as u64, || name.clone());
         };
@@ -210,15 +255,31 @@ impl Run<'_> {
         };
         let error = supervisor.run(self.jobs, &mut each).err();
         let left = self.jobs.len() - probes.len() - cases.len();
-        let error = error.map(|what| format!("{what}; {left} of {} jobs were not done", self.jobs.len()));
-        if let Some(what) = error.as_ref().filter(|_| self.stop.load(Ordering::Relaxed) == 0) {
+        let error =
+            error.map(|what| format!("{what}; {left} of {} jobs were not done", self.jobs.len()));
+        if let Some(what) = error
+            .as_ref()
+            .filter(|_| self.stop.load(Ordering::Relaxed) == 0)
+        {
             progress.note(&format!("{name} is given up: {what}"));
         }
         progress.at(done + self.jobs.len() as u64, || name.clone());
-        AdapterReport { facts, error, probes, cases, seconds: begin.elapsed().as_secs_f64() }
+        AdapterReport {
+            facts,
+            error,
+            probes,
+            cases,
+            seconds: begin.elapsed().as_secs_f64(),
+        }
     }
 
-    fn case_report(&self, facts: &AdapterFacts, job: &Job, outcome: Outcome, took: Duration) -> CaseReport {
+    fn case_report(
+        &self,
+        facts: &AdapterFacts,
+        job: &Job,
+        outcome: Outcome,
+        took: Duration,
+    ) -> CaseReport {
         let (op, name) = self.name(job);
         let outcome = in_the_light_of(self.known, facts, &op, &name, outcome);
         let mut report = CaseReport::new(&op, &name, outcome, took);
@@ -231,7 +292,10 @@ impl Run<'_> {
     /// The op of a job, and the name of its case.
     fn name(&self, job: &Job) -> (String, String) {
         match job {
-            Job::Case(number) => (self.table[*number].op.into(), self.table[*number].name.clone()),
+            Job::Case(number) => (
+                self.table[*number].op.into(),
+                self.table[*number].name.clone(),
+            ),
             Job::Vector(file) => (vectors::op(file), format!("{VECTOR}{}", file.display())),
             Job::Probe(number) => (PROBES[*number].name.into(), String::new()),
         }
@@ -239,16 +303,35 @@ impl Run<'_> {
 
     /// Entries of the user's list that fit no adapter of this run, or no case at all.
     fn unused(&self, report: &Report) -> Vec<String> {
-        let vectors: Vec<(String, String)> =
-            self.jobs.iter().filter(|job| matches!(job, Job::Vector(_))).map(|job| self.name(job)).collect();
+        let vectors: Vec<(String, String)> = self
+            .jobs
+            .iter()
+            .filter(|job| matches!(job, Job::Vector(_)))
+            .map(|job| self.name(job))
+            .collect();
         let mut notices = Vec::new();
         for (number, entry) in self.known.iter().enumerate() {
-            let of_table = self.table.iter().any(|case| entry.names(case.op, &case.name));
+            let of_table = self
+                .table
+                .iter()
+                .any(|case| entry.names(case.op, &case.name));
             let known = of_table || vectors.iter().any(|(op, name)| entry.names(op, name));
-            let adapter = report.adapters.iter().any(|adapter| entry.is_of(&adapter.facts));
-            let first = self.known.iter().take_while(|other| other.file != entry.file).count();
+            let adapter = report
+                .adapters
+                .iter()
+                .any(|adapter| entry.is_of(&adapter.facts));
+            let first = self
+                .known
+                .iter()
+                .take_while(|other| other.file != entry.file)
+                .count();
             let mut say = |what: &str| {
-                notices.push(format!("{}: entry {} ({}) {what}", entry.file, number - first + 1, entry.reason));
+                notices.push(format!(
+                    "{}: entry {} ({}) {what}",
+                    entry.file,
+                    number - first + 1,
+                    entry.reason
+                ));
             };
             match (known, adapter) {
                 (false, _) => say("fits no case; `dbvq-wgpu conformance --list` names all"),

@@ -45,7 +45,9 @@ const LINE: usize = 100;
 /// # Errors
 /// As [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
-    args.out.as_deref().map_or(Ok(()), |out| product::check(out, Form::Picture))?;
+    args.out
+        .as_deref()
+        .map_or(Ok(()), |out| product::check(out, Form::Picture))?;
     if args.download {
         download::cifar10(&args.dir, args.url.as_deref())?;
     }
@@ -57,7 +59,10 @@ pub fn run(args: &DataArgs) -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     let count: usize = splits.each().map(|(_, set)| set.len()).sum();
     let rate = thousands((count as f64 / seconds.max(1e-9)) as usize);
-    let mut text = format!("{}, read in {seconds:.1} s ({rate} images/s)\n", args.dir.display());
+    let mut text = format!(
+        "{}, read in {seconds:.1} s ({rate} images/s)\n",
+        args.dir.display()
+    );
     if let (Kind::Cifar10, Some(folder)) = (args.kind, cifar10::folder(&args.dir)) {
         text += &batches(&folder)?;
     }
@@ -67,7 +72,14 @@ pub fn run(args: &DataArgs) -> Result<()> {
         if let Some(folder) = out.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        figures::save(out, &sheet, &[("Software", "dbvq-wgpu".into()), ("Title", splits.train.name.clone())])?;
+        figures::save(
+            out,
+            &sheet,
+            &[
+                ("Software", "dbvq-wgpu".into()),
+                ("Title", splits.train.name.clone()),
+            ],
+        )?;
         let _ = writeln!(text, "wrote {}", out.display());
     } else {
         text += "--out FILE.png draws some images of every class\n";
@@ -95,13 +107,20 @@ fn batches(folder: &Path) -> Result<String> {
     for file in &files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         // What cannot be looked at was an error before, or is listed as left out.
-        let Ok(bytes) = std::fs::metadata(file).map(|facts| facts.len()) else { continue };
-        let official = cifar10::OFFICIAL.iter().find(|(official, _)| *official == name);
+        let Ok(bytes) = std::fs::metadata(file).map(|facts| facts.len()) else {
+            continue;
+        };
+        let official = cifar10::OFFICIAL
+            .iter()
+            .find(|(official, _)| *official == name);
         let md5 = md5(file)?;
         let word = match official {
             Some((_, right)) if md5 == *right => "official".into(),
             Some(_) if bytes < cifar10::OFFICIAL_BYTES => {
-                format!("shorter than the official {}; a checksum cannot tell more", thousands(10_000))
+                format!(
+                    "shorter than the official {}; a checksum cannot tell more",
+                    thousands(10_000)
+                )
             }
             _ => format!("not the official file (MD5 {md5})"),
         };
@@ -109,7 +128,11 @@ fn batches(folder: &Path) -> Result<String> {
         let _ = writeln!(text, "    {name:18} {records:>6} records, {word}");
     }
     let here = |name: &str| files.iter().any(|file| file.ends_with(name));
-    let missing: Vec<&str> = cifar10::OFFICIAL.iter().map(|(name, _)| *name).filter(|name| !here(name)).collect();
+    let missing: Vec<&str> = cifar10::OFFICIAL
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !here(name))
+        .collect();
     if !missing.is_empty() {
         let _ = writeln!(text, "    not here: {}", missing.join(", "));
     }
@@ -122,18 +145,35 @@ fn report(splits: &Splits) -> Result<String> {
         let (count, classes) = (thousands(set.len()), set.classes.len());
         let plural = if classes == 1 { "class" } else { "classes" };
         let images = if set.len() == 1 { "image" } else { "images" };
-        let place = if set.is_on_disk() { ", read from disk as they are needed" } else { "" };
-        let _ = writeln!(text, "{split}: {count} {images} of {}×{}, {classes} {plural}{place}", set.width, set.height);
+        let place = if set.is_on_disk() {
+            ", read from disk as they are needed"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "{split}: {count} {images} of {}×{}, {classes} {plural}{place}",
+            set.width, set.height
+        );
         text += &class_counts(set);
         text += &equal_images(split, set, splits);
         for ([mean, std], channel) in set.moments()?.into_iter().zip(["red", "green", "blue"]) {
-            let _ = writeln!(text, "    {channel:6} mean {mean:.4}, standard deviation {std:.4}");
+            let _ = writeln!(
+                text,
+                "    {channel:6} mean {mean:.4}, standard deviation {std:.4}"
+            );
         }
     }
     text.extend(splits.notes.iter().map(|note| format!("note: {note}\n")));
     if !splits.skipped.is_empty() {
         let _ = writeln!(text, "{} left out:", thousands(splits.skipped.len()));
-        text.extend(splits.skipped.iter().take(LISTED).map(|what| format!("    {what}\n")));
+        text.extend(
+            splits
+                .skipped
+                .iter()
+                .take(LISTED)
+                .map(|what| format!("    {what}\n")),
+        );
         if let Some(more @ 1..) = splits.skipped.len().checked_sub(LISTED) {
             let _ = writeln!(text, "    and {more} more");
         }
@@ -146,7 +186,11 @@ fn equal_images(split: &str, set: &ImageSet, splits: &Splits) -> String {
     let mut text = String::new();
     let repeats = set.repeats();
     if repeats > 0 {
-        let _ = writeln!(text, "    {} of them are copies of others", thousands(repeats));
+        let _ = writeln!(
+            text,
+            "    {} of them are copies of others",
+            thousands(repeats)
+        );
     }
     if split != "train" {
         let shared = set.shared_with(&splits.train);
@@ -163,7 +207,11 @@ fn class_counts(set: &ImageSet) -> String {
     if let [first, rest @ ..] = &counts[..]
         && rest.iter().all(|count| count == first)
     {
-        let names = if set.classes.len() <= 10 { set.classes.join(", ") } else { "each class".into() };
+        let names = if set.classes.len() <= 10 {
+            set.classes.join(", ")
+        } else {
+            "each class".into()
+        };
         return format!("    {} of {names}\n", thousands(*first));
     }
     let mut lines = vec![String::from("   ")];
@@ -205,9 +253,15 @@ mod tests {
     #[test]
     fn checksums_are_those_of_rfc_1321() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        assert_eq!(md5(file.path()).expect("it is there"), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(
+            md5(file.path()).expect("it is there"),
+            "d41d8cd98f00b204e9800998ecf8427e"
+        );
         std::fs::write(file.path(), "abc").expect("a temporary file");
-        assert_eq!(md5(file.path()).expect("it is there"), "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(
+            md5(file.path()).expect("it is there"),
+            "900150983cd24fb0d6963f7d28e17f72"
+        );
     }
 
     #[test]
@@ -215,10 +269,19 @@ mod tests {
         let set = |labels: Vec<u32>, classes: Vec<String>| {
             ImageSet::from_pixels("test", [1, 1], vec![0; 3 * labels.len()], labels, classes)
         };
-        assert_eq!(class_counts(&set(vec![0, 1], vec!["a".into(), "b".into()])), "    1 of a, b\n");
-        assert_eq!(class_counts(&set(vec![0, 1, 1], vec!["a".into(), "b".into()])), "    a 1, b 2\n");
+        assert_eq!(
+            class_counts(&set(vec![0, 1], vec!["a".into(), "b".into()])),
+            "    1 of a, b\n"
+        );
+        assert_eq!(
+            class_counts(&set(vec![0, 1, 1], vec!["a".into(), "b".into()])),
+            "    a 1, b 2\n"
+        );
         let many: Vec<String> = (0..40).map(|c| format!("class {c:02}")).collect();
         let text = class_counts(&set(vec![3], many));
-        assert!(text.lines().count() == 5 && text.lines().all(|line| line.len() <= LINE), "{text}");
+        assert!(
+            text.lines().count() == 5 && text.lines().all(|line| line.len() <= LINE),
+            "{text}"
+        );
     }
 }

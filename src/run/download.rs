@@ -32,7 +32,12 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// [`Error::Data`] if the archive cannot be fetched or is not the official one, or if other files have its files' names;
 /// [`Error::Locked`] if another process is fetching it; [`Error::Io`].
 pub fn cifar10(dir: &Path, url: Option<&str>) -> Result<()> {
-    Source { url: url.unwrap_or(URL), md5: MD5, files: &OFFICIAL }.install(dir)
+    Source {
+        url: url.unwrap_or(URL),
+        md5: MD5,
+        files: &OFFICIAL,
+    }
+    .install(dir)
 }
 
 /// An archive, and the files in it that are wanted, each with its MD5.
@@ -54,7 +59,10 @@ impl Source<'_> {
         if by_hand.is_file() {
             if md5(&by_hand)? != self.md5 {
                 let path = by_hand.display();
-                return Err(Error::Data(format!("{path} is not the official archive (MD5 {}); remove it", self.md5)));
+                return Err(Error::Data(format!(
+                    "{path} is not the official archive (MD5 {}); remove it",
+                    self.md5
+                )));
             }
             let mut file = File::open(&by_hand).map_err(Error::io(&by_hand))?;
             return unpack(&mut file, &by_hand, &folder, &missing);
@@ -131,8 +139,11 @@ impl Source<'_> {
     fn failed(&self, part: &Path, have: u64, why: &str) -> Error {
         let (url, md5) = (self.url, self.md5);
         let dir = part.parent().unwrap_or(part).display();
-        let kept =
-            if have > 0 { format!(" ({} MiB are kept, it goes on from there)", have >> 20) } else { String::new() };
+        let kept = if have > 0 {
+            format!(" ({} MiB are kept, it goes on from there)", have >> 20)
+        } else {
+            String::new()
+        };
         Error::Data(format!(
             "{url} could not be fetched: {why}; run the same again{kept}, or fetch it by hand, put it into {dir} as {ARCHIVE} \
              (MD5 {md5}) and run the same again"
@@ -142,8 +153,12 @@ impl Source<'_> {
     /// One request for what `file` lacks. Outer error: the file; inner: the network.
     fn transfer(&self, file: &mut File) -> std::io::Result<Result<(), String>> {
         let mut have = file.seek(SeekFrom::End(0))?;
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(PATIENCE));
-        let config = config.timeout_recv_response(Some(PATIENCE)).timeout_per_read(Some(PATIENCE));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(PATIENCE));
+        let config = config
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE));
         let mut request = ureq::Agent::from(config.build()).get(self.url);
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
@@ -152,10 +167,18 @@ impl Source<'_> {
             Ok(response) => response,
             Err(why) => return Ok(Err(why.to_string())),
         };
-        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(String::from);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)?
+                .to_str()
+                .ok()
+                .map(String::from)
+        };
         let rest = header("content-length").and_then(|length| length.parse::<u64>().ok());
         match response.status().as_u16() {
-            206 if header("content-range").is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) => {}
+            206 if header("content-range")
+                .is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) => {}
             // Nothing after what is there: the checksum will tell whether that is all.
             416 if have > 0 => return Ok(Ok(())),
             200 => {
@@ -176,9 +199,15 @@ fn options() -> OpenOptions {
 }
 
 /// Appends what comes, until `total` is there.
-fn copy(from: impl Read, to: &mut File, first: u64, total: Option<u64>) -> std::io::Result<Result<(), String>> {
+fn copy(
+    from: impl Read,
+    to: &mut File,
+    first: u64,
+    total: Option<u64>,
+) -> std::io::Result<Result<(), String>> {
     let mut progress = Progress::new("download, KiB", first >> 10, total.unwrap_or(MOST) >> 10);
-    let (mut from, mut have, mut block) = (from.take(MOST - first.min(MOST)), first, vec![0; 1 << 16]);
+    let (mut from, mut have, mut block) =
+        (from.take(MOST - first.min(MOST)), first, vec![0; 1 << 16]);
     let ended = loop {
         match from.read(&mut block) {
             Ok(0) => break None,
@@ -196,20 +225,28 @@ fn copy(from: impl Read, to: &mut File, first: u64, total: Option<u64>) -> std::
     Ok(match (ended, total) {
         (_, Some(total)) if have == total => Ok(()),
         (None, None) => Ok(()),
-        (why, _) => {
-            Err(format!("the transfer broke off ({})", why.unwrap_or_else(|| "too few or too many bytes".into())))
-        }
+        (why, _) => Err(format!(
+            "the transfer broke off ({})",
+            why.unwrap_or_else(|| "too few or too many bytes".into())
+        )),
     })
 }
 
 /// Writes the members `wanted` of the archive's folder into `folder`; other members are passed by, wherever they point.
-pub(super) fn unpack(file: &mut File, archive: &Path, folder: &Path, wanted: &[&str]) -> Result<()> {
+pub(super) fn unpack(
+    file: &mut File,
+    archive: &Path,
+    folder: &Path,
+    wanted: &[&str],
+) -> Result<()> {
     let path = archive.display();
     file.seek(SeekFrom::Start(0)).map_err(Error::io(archive))?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let damaged = |e: std::io::Error| {
         let why = excerpt(&e.to_string());
-        Error::Data(format!("{path}: is a damaged archive ({why}); remove it and run again"))
+        Error::Data(format!(
+            "{path}: is a damaged archive ({why}); remove it and run again"
+        ))
     };
     let mut found = Vec::new();
     // A name in an archive may unpack to any length, too.
@@ -217,7 +254,11 @@ pub(super) fn unpack(file: &mut File, archive: &Path, folder: &Path, wanted: &[&
     for entry in tar::Archive::new(unpacked).entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
         let member = entry.path().map_err(damaged)?.into_owned();
-        let Some(name) = expected(&member, wanted).filter(|_| entry.header().entry_type().is_file()) else { continue };
+        let Some(name) =
+            expected(&member, wanted).filter(|_| entry.header().entry_type().is_file())
+        else {
+            continue;
+        };
         let (size, mut bytes) = (entry.size(), Vec::new());
         if size > MOST_UNPACKED {
             return Err(Error::Data(format!(
@@ -229,15 +270,23 @@ pub(super) fn unpack(file: &mut File, archive: &Path, folder: &Path, wanted: &[&
         found.push(name);
     }
     match wanted.iter().find(|name| !found.contains(name)) {
-        Some(name) => Err(Error::Data(format!("{path}: has no {FOLDER}/{name}; remove it and run again"))),
+        Some(name) => Err(Error::Data(format!(
+            "{path}: has no {FOLDER}/{name}; remove it and run again"
+        ))),
         None => Ok(()),
     }
 }
 
 /// Which of `wanted` a member is.
 fn expected<'a>(member: &Path, wanted: &[&'a str]) -> Option<&'a str> {
-    let plain: PathBuf = member.components().filter(|c| *c != Component::CurDir).collect();
-    wanted.iter().find(|name| plain == Path::new(FOLDER).join(name)).copied()
+    let plain: PathBuf = member
+        .components()
+        .filter(|c| *c != Component::CurDir)
+        .collect();
+    wanted
+        .iter()
+        .find(|name| plain == Path::new(FOLDER).join(name))
+        .copied()
 }
 
 #[cfg(test)]

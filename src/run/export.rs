@@ -38,10 +38,19 @@ const BESIDE: [(&str, &str); 4] = [
 pub fn run(args: &ExportArgs) -> Result<()> {
     let beside = args.out.with_extension("toml");
     if args.out.extension().is_none_or(|end| end != "safetensors") {
-        return Err(Error::Usage(format!("--out {}: give it a name that ends in .safetensors", args.out.display())));
+        return Err(Error::Usage(format!(
+            "--out {}: give it a name that ends in .safetensors",
+            args.out.display()
+        )));
     }
-    if let Some(file) = [&args.out, &beside].into_iter().find(|file| belongs_to(&args.run, file)) {
-        let what = format!("--out would replace {}, a file of the run; choose another folder", file.display());
+    if let Some(file) = [&args.out, &beside]
+        .into_iter()
+        .find(|file| belongs_to(&args.run, file))
+    {
+        let what = format!(
+            "--out would replace {}, a file of the run; choose another folder",
+            file.display()
+        );
         return Err(Error::Usage(what));
     }
     product::check(&args.out, Form::Tensors)?;
@@ -49,23 +58,43 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let config = run_dir::text(&args.run)?;
     let found = run_dir::newest(&args.run)?;
     let entries = weights(&found, args.raw);
-    entries.iter().try_for_each(|(name, _, values)| check_finite(&format!("numbers of `{name}`"), values))?;
+    entries
+        .iter()
+        .try_for_each(|(name, _, values)| check_finite(&format!("numbers of `{name}`"), values))?;
     let kind = if args.raw { "raw" } else { "averaged" };
-    let metadata = [("format", "pt".to_string()), ("weights", kind.to_string()), ("step", found.step.to_string())];
-    let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_string(), value)).into();
-    let bytes = checkpoint::serialise(&entries, metadata).map_err(|e| Error::checkpoint(&found.path, e))?;
+    let metadata = [
+        ("format", "pt".to_string()),
+        ("weights", kind.to_string()),
+        ("step", found.step.to_string()),
+    ];
+    let metadata: HashMap<String, String> = metadata
+        .map(|(name, value)| (name.to_string(), value))
+        .into();
+    let bytes =
+        checkpoint::serialise(&entries, metadata).map_err(|e| Error::checkpoint(&found.path, e))?;
     let _folder = args.out.parent().map(Folder::make).transpose()?;
     product::write(&args.out, Form::Tensors, &bytes)?;
     product::write(&beside, Form::Settings, config.as_bytes())?;
-    let (tensors, numbers) = (entries.len(), entries.iter().map(|(_, shape, _)| shape.count()).sum::<usize>());
+    let (tensors, numbers) = (
+        entries.len(),
+        entries
+            .iter()
+            .map(|(_, shape, _)| shape.count())
+            .sum::<usize>(),
+    );
     let (step, out, config) = (found.step, args.out.display(), beside.display());
-    note!("{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}");
+    note!(
+        "{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}"
+    );
     Ok(())
 }
 
 /// Whether `file` exists in the run directory.
 fn belongs_to(run: &Path, file: &Path) -> bool {
-    let folder = file.canonicalize().ok().and_then(|whole| whole.parent().map(Path::to_path_buf));
+    let folder = file
+        .canonicalize()
+        .ok()
+        .and_then(|whole| whole.parent().map(Path::to_path_buf));
     folder.is_some() && folder == run.canonicalize().ok()
 }
 
@@ -83,7 +112,10 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     }
     // In joint training the VQ-VAE is a part of the model.
     if entries.iter().any(|(name, ..)| name.starts_with("vqvae.")) {
-        beside.iter_mut().filter(|(name, ..)| name == BESIDE[0].1).for_each(|(name, ..)| name.insert_str(0, "vqvae."));
+        beside
+            .iter_mut()
+            .filter(|(name, ..)| name == BESIDE[0].1)
+            .for_each(|(name, ..)| name.insert_str(0, "vqvae."));
     }
     // Code vectors that learn by gradient are among the parameters already.
     beside.retain(|(name, ..)| !entries.iter().any(|(known, ..)| known == name));
@@ -94,13 +126,19 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
 /// A parameter in PyTorch's order. Kernels, all that have more than two dimensions, are [taps.., a, b] here and
 /// [b, a, taps..] there: b are the output's channels in a convolution, the input's in a transposed one.
 fn pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
-    let [taps @ .., a, b] = dims else { return (dims.to_vec(), values.to_vec()) };
+    let [taps @ .., a, b] = dims else {
+        return (dims.to_vec(), values.to_vec());
+    };
     let (count, a, b) = (taps.iter().product::<usize>(), *a, *b);
     if taps.is_empty() {
         return (dims.to_vec(), values.to_vec());
     }
-    let order = (0..b).flat_map(|j| (0..a).flat_map(move |i| (0..count).map(move |tap| (tap * a + i) * b + j)));
-    ([&[b, a], taps].concat(), order.map(|at| values[at]).collect())
+    let order = (0..b)
+        .flat_map(|j| (0..a).flat_map(move |i| (0..count).map(move |tap| (tap * a + i) * b + j)));
+    (
+        [&[b, a], taps].concat(),
+        order.map(|at| values[at]).collect(),
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 /// Keys of `[vqvae]` that weights do not depend on: they may differ from those of the run.
 const OF_TRAINING: [&str; 2] = ["quantiser", "gumbel"];
 /// Keys of `[vqvae]` that weights to start from must have in common with the model.
-const OF_WEIGHTS: [&str; 7] = ["channels", "blocks", "inner", "dim", "codes", "distance", "codebook"];
+const OF_WEIGHTS: [&str; 7] = [
+    "channels", "blocks", "inner", "dim", "codes", "distance", "codebook",
+];
 /// Most values that a note names.
 const NAMED: usize = 6;
 
@@ -27,16 +29,24 @@ impl Inherited {
     /// Of the run that goes on, whose configuration is `before`, or that of --from.
     pub fn of(args: &TrainArgs, before: Option<Stored>, stage: Option<Stage>) -> Result<Inherited> {
         if let Some(before) = before {
-            return Ok(Inherited { values: sections(&before, stage), from: None });
+            return Ok(Inherited {
+                values: sections(&before, stage),
+                from: None,
+            });
         }
-        let Some(run) = &args.from else { return Ok(Inherited::default()) };
+        let Some(run) = &args.from else {
+            return Ok(Inherited::default());
+        };
         if !run.join(run_dir::CONFIG).is_file() {
             // What there is instead is said when its checkpoint is looked for.
             return Ok(Inherited::default());
         }
         let stored = run_dir::stored(run)?;
         let values = sections(&stored, stage);
-        Ok(Inherited { values, from: Some((run.display().to_string(), stage)) })
+        Ok(Inherited {
+            values,
+            from: Some((run.display().to_string(), stage)),
+        })
     }
 
     /// Sections to lay over those of a preset.
@@ -49,18 +59,23 @@ impl Inherited {
     /// # Errors
     /// [`Error::Config`].
     pub fn explain(&self, source: &Source, sets: &[String], experiment: &Experiment) -> Result<()> {
-        let Some((run, stage)) = &self.from else { return Ok(()) };
+        let Some((run, stage)) = &self.from else {
+            return Ok(());
+        };
         let mut taken = experiment.table();
         taken.retain(|key, _| self.values.contains_key(key));
         for (path, has, says) in table::differences(&self.values, &taken) {
             if !may_differ(&path, *stage) {
                 let [has, says] = [has, says].map(|value| table::line(&path, value.as_ref()));
-                let what =
-                    format!("`{says}` is not what --from {run} has, `{has}`; leave it away, or name a run of that");
+                let what = format!(
+                    "`{says}` is not what --from {run} has, `{has}`; leave it away, or name a run of that"
+                );
                 return Err(Error::Config(what));
             }
         }
-        let Ok(plain) = source.experiment(sets, &Table::new()) else { return Ok(()) };
+        let Ok(plain) = source.experiment(sets, &Table::new()) else {
+            return Ok(());
+        };
         let mut plain = plain.table();
         plain.retain(|key, _| self.values.contains_key(key));
         let told: Vec<String> = table::differences(&taken, &plain)
@@ -69,8 +84,15 @@ impl Inherited {
             .collect();
         if !told.is_empty() {
             let more = told.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            note!("note: as {run} was trained: {}{more}", told[..told.len().min(NAMED)].join(", "));
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            note!(
+                "note: as {run} was trained: {}{more}",
+                told[..told.len().min(NAMED)].join(", ")
+            );
         }
         Ok(())
     }
@@ -78,10 +100,24 @@ impl Inherited {
 
 /// Whether what the user says at `path` may differ from the run that `stage` starts from.
 fn may_differ(path: &str, stage: Option<Stage>) -> bool {
-    if ["data.", "joint.", "stages.", "prior.sharpen", "prior.known_at_end"].iter().any(|free| path.starts_with(free)) {
+    if [
+        "data.",
+        "joint.",
+        "stages.",
+        "prior.sharpen",
+        "prior.known_at_end",
+    ]
+    .iter()
+    .any(|free| path.starts_with(free))
+    {
         return true;
     }
-    let Some(key) = path.strip_prefix("vqvae.").and_then(|keys| keys.split('.').next()) else { return false };
+    let Some(key) = path
+        .strip_prefix("vqvae.")
+        .and_then(|keys| keys.split('.').next())
+    else {
+        return false;
+    };
     match stage {
         Some(Stage::VqVae) => !OF_WEIGHTS.contains(&key),
         _ => OF_TRAINING.contains(&key),
@@ -90,7 +126,9 @@ fn may_differ(path: &str, stage: Option<Stage>) -> bool {
 
 /// The sections of the run `stored` that `stage` takes over.
 fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
-    if let (Some(Stage::Joint), Stored::Images(of @ (Stage::Prior | Stage::Joint), config)) = (stage, stored) {
+    if let (Some(Stage::Joint), Stored::Images(of @ (Stage::Prior | Stage::Joint), config)) =
+        (stage, stored)
+    {
         return of_prior(*of, config);
     }
     let (names, table): (&[&str], _) = match (stage, stored) {
@@ -106,12 +144,25 @@ fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
 /// minimise it.
 fn of_prior(of: Stage, config: &ImagesConfig) -> Table {
     let names = ["vqvae", "unet", "prior", "bridge", "classes", "data"];
-    let mut table = retained(Table::try_from(config).expect("a configuration is a TOML table"), &names);
-    let diffuse = if of == Stage::Joint { config.joint.diffuse } else { config.prior.diffuse };
+    let mut table = retained(
+        Table::try_from(config).expect("a configuration is a TOML table"),
+        &names,
+    );
+    let diffuse = if of == Stage::Joint {
+        config.joint.diffuse
+    } else {
+        config.prior.diffuse
+    };
     let train = Table::try_from(config.stage(of)).expect("a configuration is a TOML table");
-    let train = Table::from_iter([("joint".to_string(), Value::Table(retained(train, &["loss", "levels"])))]);
+    let train = Table::from_iter([(
+        "joint".to_string(),
+        Value::Table(retained(train, &["loss", "levels"])),
+    )]);
     let diffuse = Value::try_from(diffuse).expect("a word");
-    table.insert("joint".into(), Value::Table(Table::from_iter([("diffuse".to_string(), diffuse)])));
+    table.insert(
+        "joint".into(),
+        Value::Table(Table::from_iter([("diffuse".to_string(), diffuse)])),
+    );
     table.insert("stages".into(), Value::Table(train));
     table
 }

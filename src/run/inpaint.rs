@@ -68,8 +68,11 @@ pub enum PriorKind {
 }
 
 /// What is written.
-pub(super) const FILES: [(&str, Form); 3] =
-    [("samples.safetensors", Form::Tensors), ("inpainting.png", Form::Picture), ("summary.json", Form::Json)];
+pub(super) const FILES: [(&str, Form); 3] = [
+    ("samples.safetensors", Form::Tensors),
+    ("inpainting.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
 /// Passes over each level, unless the user says otherwise.
 const RESAMPLE: usize = 10;
 
@@ -89,16 +92,31 @@ impl Wanted {
     /// Of `args`, which may name nothing of images.
     fn new(args: &InpaintArgs) -> Result<Wanted> {
         let [known] = &args.known[..] else {
-            return Err(Error::Usage("--known: the toy takes one list POSITION=CODE,POSITION=CODE".into()));
+            return Err(Error::Usage(
+                "--known: the toy takes one list POSITION=CODE,POSITION=CODE".into(),
+            ));
         };
         let known = parse_known(&known.to_string_lossy())?;
         only_for_images(&args.run, &args.filling.images, &args.pictures)?;
-        if args.mask.is_some() || args.prior.is_some() || args.filling.steps.is_some() || args.paste {
-            let what = "--mask, --paste, --prior and --sampling-steps of inpaint are for image runs";
-            return Err(Error::Usage(format!("{} is a run of the toy; {what}", args.run.display())));
+        if args.mask.is_some() || args.prior.is_some() || args.filling.steps.is_some() || args.paste
+        {
+            let what =
+                "--mask, --paste, --prior and --sampling-steps of inpaint are for image runs";
+            return Err(Error::Usage(format!(
+                "{} is a run of the toy; {what}",
+                args.run.display()
+            )));
         }
-        let (resample, count) = (args.filling.resample.unwrap_or(RESAMPLE), args.count.unwrap_or(COUNT));
-        Ok(Wanted { known, resample, count, seed: args.filling.seed })
+        let (resample, count) = (
+            args.filling.resample.unwrap_or(RESAMPLE),
+            args.count.unwrap_or(COUNT),
+        );
+        Ok(Wanted {
+            known,
+            resample,
+            count,
+            seed: args.filling.seed,
+        })
     }
 }
 
@@ -117,14 +135,18 @@ pub fn parse_known(text: &str) -> Result<Vec<(usize, u32)>> {
     let mut known = Vec::new();
     for part in text.split(',') {
         let (position, code) = part.split_once('=').ok_or_else(|| wrong(part))?;
-        let (Ok(position), Ok(code)) = (position.trim().parse::<usize>(), code.trim().parse::<u32>()) else {
+        let (Ok(position), Ok(code)) =
+            (position.trim().parse::<usize>(), code.trim().parse::<u32>())
+        else {
             return Err(wrong(part));
         };
         if position >= LENGTH || code as usize >= CODES {
             return Err(wrong(part));
         }
         if known.iter().any(|&(p, _)| p == position) {
-            return Err(Error::Usage(format!("--known {text}: position {position} is given twice")));
+            return Err(Error::Usage(format!(
+                "--known {text}: position {position} is given twice"
+            )));
         }
         known.push((position, code));
     }
@@ -147,7 +169,12 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     let codes = toy::nearest(&z0, &toy::centroids());
     // The file speaks the model's codes; chains are judged, and drawn, by the true centroids.
-    write_samples(&args.out.join("samples.safetensors"), wanted.count, &toy::nearest(&z0, &trained.codebook()), &z0)?;
+    write_samples(
+        &args.out.join("samples.safetensors"),
+        wanted.count,
+        &toy::nearest(&z0, &trained.codebook()),
+        &z0,
+    )?;
     let fillings = toy::fillings(&wanted.known);
     let shares = toy::shares(&codes, &fillings);
     let consistent: f64 = shares.iter().sum();
@@ -174,7 +201,10 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     for (filling, share) in fillings.iter().zip(&shares) {
         say!("  {filling:?}  {:.2} %", 100.0 * share);
     }
-    say!("{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}", args.out.display());
+    say!(
+        "{seconds:.1} s; wrote samples.safetensors, inpainting.png and summary.json to {}",
+        args.out.display()
+    );
     keep_caches(&trained.gpu);
     Ok(())
 }
@@ -186,12 +216,20 @@ pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
         vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
         mask[position] = 1.0;
     }
-    let z0 = Tensor::from_slice(&trained.gpu, &vectors.repeat(wanted.count), [wanted.count, LENGTH, DIM]);
+    let z0 = Tensor::from_slice(
+        &trained.gpu,
+        &vectors.repeat(wanted.count),
+        [wanted.count, LENGTH, DIM],
+    );
     let mask = Tensor::from_slice(&trained.gpu, &mask, [1, LENGTH, 1]);
     let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
     let steps = trained.model.bridge.steps();
     let mut progress = Progress::new("inpaint", 0, steps as u64);
-    let known = Known { z0: &z0, mask: &mask, resample: wanted.resample };
+    let known = Known {
+        z0: &z0,
+        mask: &mask,
+        resample: wanted.resample,
+    };
     let process = trained.process(&eps);
     let filled = process.inpaint(&known, &process.levels(steps)?, wanted.seed, &mut |t, _| {
         trained.gpu.wait();
@@ -205,7 +243,10 @@ pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
 
 /// Figure 12: the first three samples.
 pub(super) fn picture(wanted: &Wanted, codes: &[u32], z0: &[f32]) -> image::RgbImage {
-    let (frames, rows) = (frames(&z0[..z0.len().min(3 * LENGTH * DIM)]), sequences(codes));
+    let (frames, rows) = (
+        frames(&z0[..z0.len().min(3 * LENGTH * DIM)]),
+        sequences(codes),
+    );
     figures::inpainting(&toy::centroids(), &wanted.known, &frames, &rows)
 }
 
@@ -217,7 +258,11 @@ mod tests {
     fn known_codes_are_read_or_refused() {
         assert_eq!(parse_known("0=0,4=4").ok(), Some(vec![(0, 0), (4, 4)]));
         for wrong in ["", "0", "5=0", "0=8", "0=0,0=1", "a=b"] {
-            assert_eq!(parse_known(wrong).expect_err(wrong).exit_code(), 2, "{wrong}");
+            assert_eq!(
+                parse_known(wrong).expect_err(wrong).exit_code(),
+                2,
+                "{wrong}"
+            );
         }
     }
 }

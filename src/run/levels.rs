@@ -17,7 +17,12 @@ const DECAY: f32 = 0.9;
 
 /// The names of the state in a checkpoint: Σ of the cross-entropies in each bin, their number; levels and cross-entropies of
 /// steps after the last look.
-const STATE: [&str; 4] = ["levels.sums", "levels.counts", "levels.noted.t", "levels.noted.nats"];
+const STATE: [&str; 4] = [
+    "levels.sums",
+    "levels.counts",
+    "levels.noted.t",
+    "levels.noted.nats",
+];
 
 /// A law on 1..T.
 pub struct LevelLaw {
@@ -44,11 +49,20 @@ impl LevelLaw {
         let running = match levels {
             Levels::Entropy { bins, uniform } => {
                 let bins = bins.min(steps);
-                Some(Running { uniform, sums: vec![0.0; bins], counts: vec![0.0; bins], noted: Vec::new() })
+                Some(Running {
+                    uniform,
+                    sums: vec![0.0; bins],
+                    counts: vec![0.0; bins],
+                    noted: Vec::new(),
+                })
             }
             Levels::Uniform {} | Levels::Bump { .. } => None,
         };
-        LevelLaw { cumulative: fixed.clone(), fixed, running }
+        LevelLaw {
+            cumulative: fixed.clone(),
+            fixed,
+            running,
+        }
     }
 
     /// `n` levels for a step of training.
@@ -71,7 +85,9 @@ impl LevelLaw {
     /// After `done` steps: looks at what was noted, if it is time. Waits for the GPU then.
     pub fn follow(&mut self, done: u64) {
         let steps = self.cumulative.len();
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         if done.is_multiple_of(EVERY) {
             running.look(steps);
             if done >= FIRST {
@@ -82,11 +98,28 @@ impl LevelLaw {
 
     /// The state for a checkpoint.
     pub fn export(&self) -> Vec<Entry> {
-        let Some(running) = &self.running else { return Vec::new() };
-        let t: Vec<f32> = running.noted.iter().flat_map(|(t, _)| t).map(|&t| t as f32).collect();
-        let nats: Vec<f32> = running.noted.iter().flat_map(|(_, nats)| nats.to_vec()).collect();
-        let values = [running.sums.clone(), running.counts.clone(), with_one(t), with_one(nats)];
-        let entry = |(name, values): (&str, Vec<f32>)| (name.to_string(), [values.len()].into(), values);
+        let Some(running) = &self.running else {
+            return Vec::new();
+        };
+        let t: Vec<f32> = running
+            .noted
+            .iter()
+            .flat_map(|(t, _)| t)
+            .map(|&t| t as f32)
+            .collect();
+        let nats: Vec<f32> = running
+            .noted
+            .iter()
+            .flat_map(|(_, nats)| nats.to_vec())
+            .collect();
+        let values = [
+            running.sums.clone(),
+            running.counts.clone(),
+            with_one(t),
+            with_one(nats),
+        ];
+        let entry =
+            |(name, values): (&str, Vec<f32>)| (name.to_string(), [values.len()].into(), values);
         STATE.into_iter().zip(values).map(entry).collect()
     }
 
@@ -96,7 +129,9 @@ impl LevelLaw {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if something is missing.
     pub fn import(&mut self, gpu: &Gpu, found: &Checkpoint) -> Result<()> {
         let steps = self.cumulative.len();
-        let Some(running) = &mut self.running else { return Ok(()) };
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
         let bins = [running.sums.len()];
         running.sums = found.tensor(STATE[0], bins.into())?;
         running.counts = found.tensor(STATE[1], bins.into())?;
@@ -104,7 +139,9 @@ impl LevelLaw {
         let t: Vec<u32> = t[1..].iter().map(|&t| t as u32).collect();
         running.noted.clear();
         if !t.is_empty() {
-            running.noted.push((t, Tensor::from_slice(gpu, &nats[1..], [nats.len() - 1])));
+            running
+                .noted
+                .push((t, Tensor::from_slice(gpu, &nats[1..], [nats.len() - 1])));
         }
         if found.step >= FIRST {
             self.cumulative = running.law(steps);
@@ -126,9 +163,16 @@ impl Running {
 
     /// Takes in what was noted.
     fn look(&mut self, steps: usize) {
-        self.sums.iter_mut().chain(&mut self.counts).for_each(|value| *value *= DECAY);
+        self.sums
+            .iter_mut()
+            .chain(&mut self.counts)
+            .for_each(|value| *value *= DECAY);
         for (levels, nats) in std::mem::take(&mut self.noted) {
-            for (t, nats) in levels.into_iter().zip(nats.to_vec()).filter(|(t, _)| *t > 0) {
+            for (t, nats) in levels
+                .into_iter()
+                .zip(nats.to_vec())
+                .filter(|(t, _)| *t > 0)
+            {
                 let bin = self.bin(t, steps);
                 self.sums[bin] += nats;
                 self.counts[bin] += 1.0;
@@ -171,7 +215,9 @@ fn filled(sums: &[f32], counts: &[f32]) -> Vec<f64> {
 /// Weighted with 1/4, 1/2, 1/4; the ends are their own neighbours.
 fn smooth(values: &[f64]) -> Vec<f64> {
     let last = values.len() - 1;
-    let at = |i: usize| 0.25 * values[i.saturating_sub(1)] + 0.5 * values[i] + 0.25 * values[(i + 1).min(last)];
+    let at = |i: usize| {
+        0.25 * values[i.saturating_sub(1)] + 0.5 * values[i] + 0.25 * values[(i + 1).min(last)]
+    };
     (0..values.len()).map(at).collect()
 }
 
@@ -190,8 +236,15 @@ mod tests {
     use super::*;
 
     fn running(entropy: impl Fn(f64) -> f64, bins: usize) -> Running {
-        let sums = (0..bins).map(|bin| entropy((bin as f64 + 0.5) / bins as f64) as f32).collect();
-        Running { uniform: 0.1, sums, counts: vec![1.0; bins], noted: Vec::new() }
+        let sums = (0..bins)
+            .map(|bin| entropy((bin as f64 + 0.5) / bins as f64) as f32)
+            .collect();
+        Running {
+            uniform: 0.1,
+            sums,
+            counts: vec![1.0; bins],
+            noted: Vec::new(),
+        }
     }
 
     #[test]
@@ -200,7 +253,11 @@ mod tests {
         let law = running(|x| ((x - 0.4) / 0.2).clamp(0.0, 1.0), 50).law(1000);
         assert!(law.is_sorted() && (law[999] - 1.0).abs() < 1e-12);
         let share = |from: usize, to: usize| law[to - 1] - law[from - 1];
-        assert!((share(350, 650) - (0.9 + 0.1 * 0.3)).abs() < 0.01, "{}", share(350, 650));
+        assert!(
+            (share(350, 650) - (0.9 + 0.1 * 0.3)).abs() < 0.01,
+            "{}",
+            share(350, 650)
+        );
         assert!((share(1, 300) - 0.03).abs() < 0.002);
     }
 

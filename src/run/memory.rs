@@ -25,7 +25,10 @@ pub struct Needs {
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] if the rehearsal's adapter or limit would not bear it, and those of `make`.
-pub fn rehearse(gpu: &Gpu, make: impl FnOnce() -> Result<Box<dyn Task>>) -> Result<(Box<dyn Task>, Needs)> {
+pub fn rehearse(
+    gpu: &Gpu,
+    make: impl FnOnce() -> Result<Box<dyn Task>>,
+) -> Result<(Box<dyn Task>, Needs)> {
     gpu::catch(|| {
         let mut task = make()?;
         task.start()?;
@@ -38,12 +41,25 @@ pub fn rehearse(gpu: &Gpu, make: impl FnOnce() -> Result<Box<dyn Task>>) -> Resu
         }
         let after = gpu.counters();
         let made = after.taken_bytes - before.taken_bytes;
-        Ok((task, Needs { held, peak: after.peak_bytes, made, flops: after.flops - before.flops }))
+        Ok((
+            task,
+            Needs {
+                held,
+                peak: after.peak_bytes,
+                made,
+                flops: after.flops - before.flops,
+            },
+        ))
     })
 }
 
 /// What `stage` needs, where `limit` bytes may be held on an adapter of these facts.
-fn needs(facts: Option<&AdapterFacts>, config: &ImagesConfig, stage: Stage, limit: u64) -> Result<Needs> {
+fn needs(
+    facts: Option<&AdapterFacts>,
+    config: &ImagesConfig,
+    stage: Stage,
+    limit: u64,
+) -> Result<Needs> {
     let gpu = Gpu::rehearsal(facts, limit)?;
     Ok(rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?.1)
 }
@@ -54,8 +70,12 @@ fn needs(facts: Option<&AdapterFacts>, config: &ImagesConfig, stage: Stage, limi
 /// [`Error::OutOfMemory`] with the estimate and the batch that fits.
 pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
-    let needs = needs(Some(gpu.facts()), config, stage, limit).map_err(|e| advise(gpu, config, stage, limit, e))?;
-    let (batch, work) = (config.stage(stage).batch, needs.peak.saturating_sub(needs.held).max(1));
+    let needs = needs(Some(gpu.facts()), config, stage, limit)
+        .map_err(|e| advise(gpu, config, stage, limit, e))?;
+    let (batch, work) = (
+        config.stage(stage).batch,
+        needs.peak.saturating_sub(needs.held).max(1),
+    );
     note!(
         "A step of batch {batch} needs about {} MiB of GPU memory ({} for tensors; without reuse they would take {}).",
         mib(needs.peak),
@@ -69,7 +89,12 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
 ///
 /// # Errors
 /// Those of `f`.
-pub fn explain(gpu: &Gpu, config: &ImagesConfig, stage: Stage, f: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn explain(
+    gpu: &Gpu,
+    config: &ImagesConfig,
+    stage: Stage,
+    f: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     // Where only the driver knows its limit, it lies by what was held when it refused.
     let limit = || gpu.memory_limit().unwrap_or(gpu.counters().peak_bytes);
     gpu::catch(f).map_err(|error| advise(gpu, config, stage, limit(), error))
@@ -77,7 +102,9 @@ pub fn explain(gpu: &Gpu, config: &ImagesConfig, stage: Stage, f: impl FnOnce() 
 
 /// `error`, with the estimate and the batch that fits if memory is what it is about.
 fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Error) -> Error {
-    let Error::OutOfMemory(why) = error else { return error };
+    let Error::OutOfMemory(why) = error else {
+        return error;
+    };
     let takes = match needs(None, config, stage, u64::MAX) {
         Ok(needs) => format!("takes about {} MiB of GPU memory", mib(needs.peak)),
         Err(_) => "fits on no GPU".into(),
@@ -85,18 +112,32 @@ fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Err
     let (name, batch) = (stage.name(), config.stage(stage).batch);
     // Batches are of whole parts.
     let parts = config.stage(stage).accumulate;
-    let fits = |each: usize| needs(Some(gpu.facts()), &config.with_batch(stage, each * parts), stage, limit).is_ok();
+    let fits = |each: usize| {
+        needs(
+            Some(gpu.facts()),
+            &config.with_batch(stage, each * parts),
+            stage,
+            limit,
+        )
+        .is_ok()
+    };
     let (mut most, mut too_many) = (0, batch / parts);
     while too_many - most > 1 {
         let middle = (most + too_many) / 2;
-        if fits(middle) { most = middle } else { too_many = middle }
+        if fits(middle) {
+            most = middle
+        } else {
+            too_many = middle
+        }
     }
     let remedy = match most * parts {
         0 => format!("even a batch of {parts} does not fit, use a smaller model"),
         most => format!("a batch of {most} fits: --set stages.{name}.batch={most}"),
     };
     let why = why.split(';').next().unwrap_or_default();
-    Error::OutOfMemory(format!("a step of stage {name} with batch {batch} {takes}: {why}; {remedy}"))
+    Error::OutOfMemory(format!(
+        "a step of stage {name} with batch {batch} {takes}: {why}; {remedy}"
+    ))
 }
 
 /// Bytes in whole MiB, rounded up.

@@ -124,7 +124,9 @@ impl Device {
 fn print_document(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output")(e))
+        }
         _ => Ok(()),
     }
 }
@@ -148,7 +150,9 @@ pub fn keep_caches(gpu: &Gpu) {
         );
     }
     for what in wrong {
-        note!("warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more");
+        note!(
+            "warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more"
+        );
     }
 }
 

@@ -10,10 +10,17 @@ use crate::error::Result;
 /// [`Error::Config`](crate::error::Error::Config) if it is wrong, or there is none of that name.
 pub fn run(name: Option<&str>, sets: &[String]) -> Result<()> {
     let Some(name) = name else {
-        return print_document(&PRESETS.map(|(name, what, _)| format!("{name:<26} {what}\n")).concat());
+        return print_document(
+            &PRESETS
+                .map(|(name, what, _)| format!("{name:<26} {what}\n"))
+                .concat(),
+        );
     };
     let source = Source::open(name)?;
-    let text = PRESETS.iter().find(|(preset, ..)| *preset == name).map(|(_, _, text)| *text);
+    let text = PRESETS
+        .iter()
+        .find(|(preset, ..)| *preset == name)
+        .map(|(_, _, text)| *text);
     if let Some(text) = text.filter(|text| sets.is_empty() && !text.contains("\npreset = ")) {
         return print_document(text);
     }

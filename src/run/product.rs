@@ -43,7 +43,8 @@ const KEYS: [&[&str]; 5] = [
     &["schema", "adapters", "shaders"],
 ];
 /// How settings begin.
-const SETTINGS: &str = "# Written by dbvq-wgpu; if the checksum still fits, it may replace this file. blake3 ";
+const SETTINGS: &str =
+    "# Written by dbvq-wgpu; if the checksum still fits, it may replace this file. blake3 ";
 /// Longest JSON or text that is looked at, and longest header of a safetensors file.
 const LONGEST: u64 = 256 << 20;
 const LONGEST_HEADER: u64 = 16 << 20;
@@ -66,7 +67,11 @@ pub fn write(file: &Path, form: Form, bytes: &[u8]) -> Result<()> {
             .collect(),
         _ => bytes.to_vec(),
     };
-    debug_assert!(is_ours(&marked, form), "{}: what is written is known again", file.display());
+    debug_assert!(
+        is_ours(&marked, form),
+        "{}: what is written is known again",
+        file.display()
+    );
     run_dir::write(file, &marked)
 }
 
@@ -77,7 +82,9 @@ pub fn write(file: &Path, form: Form, bytes: &[u8]) -> Result<()> {
 pub fn check(file: &Path, form: Form) -> Result<()> {
     let found = match std::fs::metadata(file) {
         Ok(found) => found,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
         Err(e) => return Err(Error::io(file)(e)),
     };
     if found.is_dir() {
@@ -88,7 +95,9 @@ pub fn check(file: &Path, form: Form) -> Result<()> {
     }
     if !found.is_file()
         || found.len() == 0
-        || head(file, form).map_err(Error::io(file))?.is_some_and(|b| is_ours(&b, form))
+        || head(file, form)
+            .map_err(Error::io(file))?
+            .is_some_and(|b| is_ours(&b, form))
     {
         return Ok(());
     }
@@ -102,7 +111,9 @@ fn head(file: &Path, form: Form) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     if form == Form::Tensors {
         opened.by_ref().take(8).read_to_end(&mut bytes)?;
-        let header = bytes.first_chunk::<8>().map_or(u64::MAX, |h| u64::from_le_bytes(*h));
+        let header = bytes
+            .first_chunk::<8>()
+            .map_or(u64::MAX, |h| u64::from_le_bytes(*h));
         if header > LONGEST_HEADER {
             return Ok(None);
         }
@@ -122,21 +133,38 @@ fn is_ours(bytes: &[u8], form: Form) -> bool {
         Form::Picture => picture(bytes).unwrap_or(false),
         Form::Tensors => tensors(bytes).unwrap_or(false),
         Form::Json => serde_json::from_slice(bytes).is_ok_and(|object: Map<String, Value>| {
-            KEYS.iter().any(|keys| keys.iter().all(|key| object.contains_key(*key)))
+            KEYS.iter()
+                .any(|keys| keys.iter().all(|key| object.contains_key(*key)))
         }),
-        Form::Page => std::str::from_utf8(bytes).is_ok_and(|text| MARKS.iter().any(|mark| text.contains(mark))),
+        Form::Page => std::str::from_utf8(bytes)
+            .is_ok_and(|text| MARKS.iter().any(|mark| text.contains(mark))),
         Form::Settings => settings(bytes).unwrap_or(false),
     }
 }
 
 fn picture(bytes: &[u8]) -> Option<bool> {
-    let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().ok()?;
+    let reader = png::Decoder::new(std::io::Cursor::new(bytes))
+        .read_info()
+        .ok()?;
     let info = reader.info();
-    let latin = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.as_str(), chunk.text.as_str()));
-    let texts: Vec<(&str, &str)> =
-        latin.chain(info.utf8_text.iter().map(|chunk| (chunk.keyword.as_str(), ""))).collect();
-    let has = |keys: &[&str]| keys.iter().all(|key| texts.iter().any(|(keyword, _)| keyword == key));
-    let said = texts.iter().any(|(keyword, text)| *keyword == "Software" && text.starts_with(PROGRAM));
+    let latin = info
+        .uncompressed_latin1_text
+        .iter()
+        .map(|chunk| (chunk.keyword.as_str(), chunk.text.as_str()));
+    let texts: Vec<(&str, &str)> = latin
+        .chain(
+            info.utf8_text
+                .iter()
+                .map(|chunk| (chunk.keyword.as_str(), "")),
+        )
+        .collect();
+    let has = |keys: &[&str]| {
+        keys.iter()
+            .all(|key| texts.iter().any(|(keyword, _)| keyword == key))
+    };
+    let said = texts
+        .iter()
+        .any(|(keyword, text)| *keyword == "Software" && text.starts_with(PROGRAM));
     // Pictures from before they named the program.
     Some(said || has(&["seed", "run"]) || has(&["seed", "runs"]) || has(&["seed", "count"]))
 }
@@ -147,7 +175,10 @@ fn tensors(bytes: &[u8]) -> Option<bool> {
     let header: Map<String, Value> = serde_json::from_slice(text).ok()?;
     let metadata = header.get("__metadata__")?.as_object()?;
     // Samples, and weights for PyTorch; never a checkpoint, which nothing but its training may replace.
-    Some(metadata.contains_key("made_by") || (metadata.contains_key("weights") && metadata.contains_key("step")))
+    Some(
+        metadata.contains_key("made_by")
+            || (metadata.contains_key("weights") && metadata.contains_key("step")),
+    )
 }
 
 fn settings(bytes: &[u8]) -> Option<bool> {
@@ -159,9 +190,17 @@ fn settings(bytes: &[u8]) -> Option<bool> {
 ///
 /// # Errors
 /// [`Error::Usage`].
-pub fn spare<'a>(files: impl IntoIterator<Item = PathBuf>, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
-    let inputs: Vec<PathBuf> = inputs.into_iter().filter_map(|input| input.canonicalize().ok()).collect();
-    let mut written = files.into_iter().filter(|file| file.canonicalize().is_ok_and(|file| inputs.contains(&file)));
+pub fn spare<'a>(
+    files: impl IntoIterator<Item = PathBuf>,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<()> {
+    let inputs: Vec<PathBuf> = inputs
+        .into_iter()
+        .filter_map(|input| input.canonicalize().ok())
+        .collect();
+    let mut written = files
+        .into_iter()
+        .filter(|file| file.canonicalize().is_ok_and(|file| inputs.contains(&file)));
     written.next().map_or(Ok(()), |file| {
         Err(Error::Usage(format!(
             "--out would replace {}, which this command reads; choose another --out",
@@ -181,9 +220,15 @@ impl Folder {
     ///
     /// # Errors
     /// Those of [`check`] and [`spare`], and [`Error::Io`].
-    pub fn open<'a>(path: &Path, files: &[(&str, Form)], inputs: impl IntoIterator<Item = &'a Path>) -> Result<Folder> {
+    pub fn open<'a>(
+        path: &Path,
+        files: &[(&str, Form)],
+        inputs: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<Folder> {
         spare(files.iter().map(|(name, _)| path.join(name)), inputs)?;
-        files.iter().try_for_each(|(name, form)| check(&path.join(name), *form))?;
+        files
+            .iter()
+            .try_for_each(|(name, form)| check(&path.join(name), *form))?;
         Folder::make(path)
     }
 
@@ -192,7 +237,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Io`].
     pub fn make(path: &Path) -> Result<Folder> {
-        let missing = path.ancestors().filter(|folder| *folder != Path::new("") && !folder.exists());
+        let missing = path
+            .ancestors()
+            .filter(|folder| *folder != Path::new("") && !folder.exists());
         let made = missing.map(Path::to_path_buf).collect();
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         Ok(Folder { made })
@@ -202,7 +249,9 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         // Innermost first, and only what is empty.
-        self.made.iter().for_each(|folder| _ = std::fs::remove_dir(folder));
+        self.made
+            .iter()
+            .for_each(|folder| _ = std::fs::remove_dir(folder));
     }
 }
 
@@ -223,7 +272,11 @@ mod tests {
         samples_file::write(&file("a.safetensors"), &numbers, &[]).expect("written");
         samples_file::write(&file("a.safetensors"), &numbers, &[]).expect("ours is replaced");
         for (name, form, bytes) in [
-            ("a.json", Form::Json, &br#"{"adapter": "x", "seconds": 1}"#[..]),
+            (
+                "a.json",
+                Form::Json,
+                &br#"{"adapter": "x", "seconds": 1}"#[..],
+            ),
             ("a.md", Form::Page, b"# Page\n"),
             ("a.xml", Form::Page, b"<x/>"),
             ("a.toml", Form::Settings, b"seed = 1\n"),
@@ -234,7 +287,12 @@ mod tests {
         // Somebody edits the settings.
         let edited = std::fs::read_to_string(file("a.toml")).expect("written") + "steps = 2\n";
         std::fs::write(file("a.toml"), &edited).expect("a file");
-        assert_eq!(write(&file("a.toml"), Form::Settings, b"").expect_err("edited").exit_code(), 2);
+        assert_eq!(
+            write(&file("a.toml"), Form::Settings, b"")
+                .expect_err("edited")
+                .exit_code(),
+            2
+        );
         assert_eq!(std::fs::read_to_string(file("a.toml")).ok(), Some(edited));
         picture.save(file("theirs.png")).expect("a picture");
         std::fs::write(file("theirs.json"), r#"{"accuracy": 0.9}"#).expect("a file");
@@ -242,13 +300,21 @@ mod tests {
             let before = std::fs::read(file(name)).expect("it is there");
             for form in [Form::Picture, Form::Tensors, Form::Json, Form::Settings] {
                 let error = write(&file(name), form, b"").expect_err(name);
-                assert!(error.exit_code() == 2 && error.to_string().contains(name), "{error}");
+                assert!(
+                    error.exit_code() == 2 && error.to_string().contains(name),
+                    "{error}"
+                );
             }
             assert_eq!(std::fs::read(file(name)).expect("it is there"), before);
         }
         std::fs::write(file("empty.png"), "").expect("a file");
         figures::save(&file("empty.png"), &picture, &[]).expect("nothing is lost");
-        assert_eq!(check(dir.path(), Form::Json).expect_err("a folder").exit_code(), 2);
+        assert_eq!(
+            check(dir.path(), Form::Json)
+                .expect_err("a folder")
+                .exit_code(),
+            2
+        );
     }
 
     #[test]
@@ -262,7 +328,12 @@ mod tests {
         drop(folder);
         assert!(kept.join("x.json").exists());
         let input = kept.join("x.json");
-        let error = Folder::open(&kept, &[("x.json", Form::Json)], Some(input.as_path())).err().expect("it is read");
-        assert!(error.to_string().contains("which this command reads"), "{error}");
+        let error = Folder::open(&kept, &[("x.json", Form::Json)], Some(input.as_path()))
+            .err()
+            .expect("it is read");
+        assert!(
+            error.to_string().contains("which this command reads"),
+            "{error}"
+        );
     }
 }

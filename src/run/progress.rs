@@ -27,13 +27,25 @@ impl Progress {
             let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let _ = write!(out, "{:.1}/s", state.per_sec());
             };
-            let style = ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
+            let style =
+                ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(total).with_style(style).with_prefix(what).with_position(first);
+            let bar = ProgressBar::new(total)
+                .with_style(style)
+                .with_prefix(what)
+                .with_position(first);
             bar.reset_eta();
             bar
         });
-        Progress { bar, what, total, first, done: first, begin: Instant::now(), said: Instant::now() }
+        Progress {
+            bar,
+            what,
+            total,
+            first,
+            done: first,
+            begin: Instant::now(),
+            said: Instant::now(),
+        }
     }
 
     /// Now at `done`; `message` is only asked for when it is shown.
@@ -46,7 +58,12 @@ impl Progress {
             self.said = Instant::now();
             let rate = (done - self.first) as f64 / self.begin.elapsed().as_secs_f64();
             let left = (self.total - done) as f64 / rate.max(1e-9);
-            note!("{} {done}/{} {rate:.1}/s {left:.0} s left {}", self.what, self.total, message());
+            note!(
+                "{} {done}/{} {rate:.1}/s {left:.0} s left {}",
+                self.what,
+                self.total,
+                message()
+            );
         }
     }
 

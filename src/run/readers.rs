@@ -40,7 +40,14 @@ pub fn run_configuration(run: &Path) -> Result<ImagesConfig> {
 pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
     let wrong = |what| Error::checkpoint("weights.safetensors", what);
     let file = fid::parse_weights(bytes).map_err(wrong)?;
-    layers.iter().map(|(name, dims)| fid::numbers(&file, name, dims).map_err(wrong).map(|numbers| numbers.len())).sum()
+    layers
+        .iter()
+        .map(|(name, dims)| {
+            fid::numbers(&file, name, dims)
+                .map_err(wrong)
+                .map(|numbers| numbers.len())
+        })
+        .sum()
 }
 
 /// Holes in the mask `file`, of 4 × 4 cells.
@@ -74,7 +81,9 @@ pub fn log(bytes: &[u8]) -> usize {
     let lines = run_dir::lines(bytes);
     let _ = run_dir::wall_seconds(&lines);
     let curves = ["loss", "seconds"].map(|name| run_dir::series(&lines, name));
-    let ticks = curves.iter().flat_map(|points| [false, true].map(|log| figures::count_ticks(points, log)));
+    let ticks = curves
+        .iter()
+        .flat_map(|points| [false, true].map(|log| figures::count_ticks(points, log)));
     lines.len() + ticks.sum::<usize>()
 }
 
@@ -99,7 +108,9 @@ pub fn latents(file: &Path) -> Result<usize> {
 
 /// Numbers in `bytes` of a file of features or of statistics of four features.
 pub fn features(bytes: &[u8]) -> usize {
-    let Some(content) = fid::verified(bytes) else { return 0 };
+    let Some(content) = fid::verified(bytes) else {
+        return 0;
+    };
     let statistics = fid::unpack(content, 4).map_or(0, |s| s.mean.len() + s.covariance.len());
     statistics + content.len() / 4
 }

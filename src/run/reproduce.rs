@@ -80,9 +80,13 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     args.check()?;
     match (args.which, &args.data) {
         (Which::Toy, None) => toy::run(args),
-        (Which::Toy, Some(_)) => Err(Error::Usage("the toy makes its own data; leave --data away".into())),
+        (Which::Toy, Some(_)) => Err(Error::Usage(
+            "the toy makes its own data; leave --data away".into(),
+        )),
         (_, Some(data)) => images::run(args, data),
-        (_, None) => Err(Error::Usage("name the folder of the images with --data".into())),
+        (_, None) => Err(Error::Usage(
+            "name the folder of the images with --data".into(),
+        )),
     }
 }
 
@@ -95,10 +99,15 @@ impl ReproduceArgs {
         let wrong = |what: String| Err(Error::Usage(what));
         if let Some(budget) = self.budget {
             if self.which == Which::Toy {
-                return wrong("the toy has no --budget, which is for the priors of images; leave it away".into());
+                return wrong(
+                    "the toy has no --budget, which is for the priors of images; leave it away"
+                        .into(),
+                );
             }
             if !(budget > 0.0 && budget.is_finite()) {
-                return wrong(format!("--budget {budget} must be a finite number of TFLOP above 0"));
+                return wrong(format!(
+                    "--budget {budget} must be a finite number of TFLOP above 0"
+                ));
             }
         }
         match self.seeds() {
@@ -132,15 +141,34 @@ impl ReproduceArgs {
 
     /// `amounts` with what the user says of them.
     fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
-        let (samples, steps) = (self.samples.unwrap_or(amounts.samples), self.steps_samples.unwrap_or(amounts.steps));
-        let (end_to_end, [images, fillings]) = (self.samples.unwrap_or(amounts.end_to_end), self.nll);
+        let (samples, steps) = (
+            self.samples.unwrap_or(amounts.samples),
+            self.steps_samples.unwrap_or(amounts.steps),
+        );
+        let (end_to_end, [images, fillings]) =
+            (self.samples.unwrap_or(amounts.end_to_end), self.nll);
         let mut nll = amounts.nll;
-        (nll.images, nll.samples) = (images.unwrap_or(nll.images), fillings.unwrap_or(nll.samples));
-        measure::Amounts { samples, end_to_end, steps, nll, time: self.time_budget.unwrap_or(amounts.time) }
+        (nll.images, nll.samples) = (
+            images.unwrap_or(nll.images),
+            fillings.unwrap_or(nll.samples),
+        );
+        measure::Amounts {
+            samples,
+            end_to_end,
+            steps,
+            nll,
+            time: self.time_budget.unwrap_or(amounts.time),
+        }
     }
 
     /// The training of a preset with `sets` on top.
-    fn training(&self, preset: &str, sets: Vec<String>, stage: Option<Stage>, from: Option<PathBuf>) -> TrainArgs {
+    fn training(
+        &self,
+        preset: &str,
+        sets: Vec<String>,
+        stage: Option<Stage>,
+        from: Option<PathBuf>,
+    ) -> TrainArgs {
         TrainArgs {
             preset: preset.into(),
             out: PathBuf::new(),

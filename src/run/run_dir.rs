@@ -46,15 +46,19 @@ pub fn fingerprint(runs: &[impl AsRef<Path>], settings: &dyn std::fmt::Display) 
     let mut hash = blake3::Hasher::new();
     for run in runs {
         let file = checkpoint::path(run.as_ref());
-        hash.update_reader(File::open(&file).map_err(Error::io(&file))?).map_err(Error::io(&file))?;
+        hash.update_reader(File::open(&file).map_err(Error::io(&file))?)
+            .map_err(Error::io(&file))?;
     }
-    hash.update(settings.to_string().as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
+    hash.update(settings.to_string().as_bytes())
+        .update(env!("CARGO_PKG_VERSION").as_bytes());
     Ok(hash.finalize().to_hex().to_string())
 }
 
 impl Drop for Empty {
     fn drop(&mut self) {
-        self.files.iter().for_each(|file| _ = std::fs::remove_file(file));
+        self.files
+            .iter()
+            .for_each(|file| _ = std::fs::remove_file(file));
     }
 }
 
@@ -66,18 +70,41 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<RunDir> {
         let folder = Folder::make(path)?;
         let missing = |name: &str| Some(path.join(name)).filter(|file| !file.exists());
-        let files = [LOCK, "metrics.jsonl"].into_iter().filter_map(missing).collect();
-        let empty = Some(Empty { files, _folder: folder });
+        let files = [LOCK, "metrics.jsonl"]
+            .into_iter()
+            .filter_map(missing)
+            .collect();
+        let empty = Some(Empty {
+            files,
+            _folder: folder,
+        });
         let file = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(Error::io(&file))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked(path.to_path_buf())),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(Error::Locked(path.to_path_buf()));
+            }
             Err(std::fs::TryLockError::Error(e)) => return Err(Error::io(&file)(e)),
         }
         let file = path.join("metrics.jsonl");
-        let metrics = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
-        Ok(RunDir { path: path.to_path_buf(), metrics, events: None, lock, empty })
+        let metrics = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        Ok(RunDir {
+            path: path.to_path_buf(),
+            metrics,
+            events: None,
+            lock,
+            empty,
+        })
     }
 
     /// Writes the resolved configuration, as TOML, unless the run has it already.
@@ -95,7 +122,10 @@ impl RunDir {
 
     /// Notes that a checkpoint was saved. Only a help: where it cannot be written, nothing is lost.
     pub fn note_saved(&mut self) {
-        let _ = self.lock.seek(std::io::SeekFrom::Start(0)).and_then(|_| self.lock.write_all(SAVED));
+        let _ = self
+            .lock
+            .seek(std::io::SeekFrom::Start(0))
+            .and_then(|_| self.lock.write_all(SAVED));
     }
 
     /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter, by which command. A training begun
@@ -105,7 +135,10 @@ impl RunDir {
     /// [`Error::Io`].
     pub fn log_session(&self, step: u64, steps: u64, gpu: &Gpu) -> Result<()> {
         let facts = gpu.facts();
-        let command: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let command: Vec<String> = std::env::args_os()
+            .skip(1)
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect();
         let line = json!({
             "step": step,
             "steps": steps,
@@ -117,8 +150,13 @@ impl RunDir {
             "precision": if gpu.cooperative().is_some() { "f16" } else { "f32" },
         });
         let file = self.path.join("sessions.jsonl");
-        let mut out = OpenOptions::new().create(true).append(true).open(&file).map_err(Error::io(&file))?;
-        out.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&file))
+        let mut out = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        out.write_all(format!("{line}\n").as_bytes())
+            .map_err(Error::io(&file))
     }
 
     /// Appends one line to `metrics.jsonl`, and its numbers to the event file.
@@ -128,11 +166,14 @@ impl RunDir {
     pub fn log(&mut self, line: Map<String, Value>) -> Result<()> {
         if let Some(events) = &mut self.events {
             let numbers = line.iter().filter(|(name, _)| *name != "step");
-            let numbers = numbers.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+            let numbers =
+                numbers.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
             events.scalars(step_of(&line), numbers)?;
         }
         let text = format!("{}\n", Value::Object(line));
-        self.metrics.write_all(text.as_bytes()).map_err(Error::io(self.path.join("metrics.jsonl")))
+        self.metrics
+            .write_all(text.as_bytes())
+            .map_err(Error::io(self.path.join("metrics.jsonl")))
     }
 
     /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the event file.
@@ -140,14 +181,20 @@ impl RunDir {
     /// # Errors
     /// [`Error::Io`].
     pub fn log_pictures(&mut self, step: u64) -> Result<()> {
-        let Some(events) = &mut self.events else { return Ok(()) };
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
         for entry in std::fs::read_dir(&self.path).map_err(Error::io(&self.path))? {
             let file = entry.map_err(Error::io(&self.path))?.path();
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if let Some(name) = name.strip_suffix(&format!("-{step:06}.png")) {
                 let png = std::fs::read(&file).map_err(Error::io(&file))?;
-                let (width, height) =
-                    image::image_dimensions(&file).map_err(|e| Error::io(&file)(std::io::Error::other(e)))?;
+                let (width, height) = image::image_dimensions(&file)
+                    .map_err(|e| Error::io(&file)(std::io::Error::other(e)))?;
                 events.picture(step, name, &png, [width, height])?;
             }
         }
@@ -167,7 +214,10 @@ impl RunDir {
             .map(|m| format!("{}\n", Value::Object(m)))
             .collect();
         write(&file, kept.concat().as_bytes())?;
-        self.metrics = OpenOptions::new().append(true).open(&file).map_err(Error::io(&file))?;
+        self.metrics = OpenOptions::new()
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
         self.events = Some(Events::begin(&self.path, step)?);
         Ok(())
     }
@@ -188,8 +238,7 @@ pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
         Stored::Images(..) => {
-            let what =
-                "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
+            let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
             Err(Error::Usage(format!("{} {what}", path.display())))
         }
     }
@@ -219,9 +268,10 @@ pub fn text(path: &Path) -> Result<String> {
     let file = path.join(CONFIG);
     match std::fs::read(&file) {
         Ok(bytes) => decode(&bytes, &file.display().to_string()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::checkpoint(path, "is no run directory (it has no config.toml); name the --out of a training"))
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::checkpoint(
+            path,
+            "is no run directory (it has no config.toml); name the --out of a training",
+        )),
         Err(e) => Err(Error::io(&file)(e)),
     }
 }
@@ -237,7 +287,10 @@ pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
 
 /// The whole lines of a log's `bytes`.
 pub(super) fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
-    bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
 }
 
 /// The newest checkpoint of `run` that is whole.
@@ -267,7 +320,9 @@ pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
     let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
     let (mut before, mut first, mut last) = (0.0, 0.0, None::<(f64, f64)>);
     for line in lines {
-        let Some(step) = number(line, "step") else { continue };
+        let Some(step) = number(line, "step") else {
+            continue;
+        };
         if let Some(seconds) = number(line, "seconds") {
             (before, first, last) = (0.0, step, Some((step, seconds)));
         } else if let Some(rate) = number(line, "steps_per_second").filter(|&rate| rate > 0.0) {
@@ -288,7 +343,10 @@ pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
 /// [`Error::Io`] naming the file.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
-    out.write_all(bytes).and_then(|()| out.sync_all()).and_then(|()| out.commit()).map_err(Error::io(file))
+    out.write_all(bytes)
+        .and_then(|()| out.sync_all())
+        .and_then(|()| out.commit())
+        .map_err(Error::io(file))
 }
 
 #[cfg(test)]
@@ -296,18 +354,34 @@ mod tests {
     use super::*;
 
     fn line(step: u64, name: &str, value: f64) -> Map<String, Value> {
-        Map::from_iter([("step".to_string(), json!(step)), (name.to_string(), json!(value))])
+        Map::from_iter([
+            ("step".to_string(), json!(step)),
+            (name.to_string(), json!(value)),
+        ])
     }
 
     #[test]
     fn wall_time_is_that_of_all_parts() {
         assert_eq!(wall_seconds(&[]), None);
         assert_eq!(wall_seconds(&[line(5, "held_out_psnr", 3.0)]), None);
-        assert_eq!(wall_seconds(&[line(10, "seconds", 4.0), line(20, "seconds", 9.0)]), Some(9.0));
+        assert_eq!(
+            wall_seconds(&[line(10, "seconds", 4.0), line(20, "seconds", 9.0)]),
+            Some(9.0)
+        );
         // 10 steps in 5 s, 20 in 10 s; then a part of its own, 5 steps in 1 s.
-        let rates = [line(10, "steps_per_second", 2.0), line(20, "steps_per_second", 2.0)];
+        let rates = [
+            line(10, "steps_per_second", 2.0),
+            line(20, "steps_per_second", 2.0),
+        ];
         assert_eq!(wall_seconds(&rates), Some(10.0));
-        let resumed = [&rates[..], &[line(25, "steps_per_second", 5.0), line(30, "steps_per_second", 5.0)]].concat();
+        let resumed = [
+            &rates[..],
+            &[
+                line(25, "steps_per_second", 5.0),
+                line(30, "steps_per_second", 5.0),
+            ],
+        ]
+        .concat();
         assert_eq!(wall_seconds(&resumed), Some(12.0));
     }
 }

@@ -23,8 +23,11 @@ use crate::tensor::{Shape, Tensor};
 /// Sequences, unless the user says otherwise.
 pub(super) const COUNT: usize = 1024;
 /// What is written.
-pub(super) const FILES: [(&str, Form); 3] =
-    [("samples.safetensors", Form::Tensors), ("samples.png", Form::Picture), ("summary.json", Form::Json)];
+pub(super) const FILES: [(&str, Form); 3] = [
+    ("samples.safetensors", Form::Tensors),
+    ("samples.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
 /// Most sequences sampled side by side.
 const CHUNK: usize = 16_384;
 
@@ -81,12 +84,21 @@ impl Trained {
         let config = run_dir::config(run)?;
         let found = run_dir::newest(run)?;
         if found.model != config.model_text() {
-            return Err(Error::checkpoint(&found.path, "is of another configuration than the config.toml beside it"));
+            return Err(Error::checkpoint(
+                &found.path,
+                "is of another configuration than the config.toml beside it",
+            ));
         }
         let gpu = device.open()?;
         let mut model = Toy::new(&gpu, &config)?;
         found.weights(&gpu, &mut model, "ema.")?;
-        Ok(Trained { gpu, model, variance: config.bridge.reverse_variance, step: found.step, config })
+        Ok(Trained {
+            gpu,
+            model,
+            variance: config.bridge.reverse_variance,
+            step: found.step,
+            config,
+        })
     }
 
     /// What samplers work with; `eps` is usually `&|z, t| trained.model.eps(z, t)`.
@@ -113,12 +125,17 @@ pub fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
 
 /// Sequences of five points from their flat coordinates.
 pub fn frames(flat: &[f32]) -> Vec<figures::Frame> {
-    pairs(flat).chunks_exact(LENGTH).map(|f| std::array::from_fn(|i| f[i])).collect()
+    pairs(flat)
+        .chunks_exact(LENGTH)
+        .map(|f| std::array::from_fn(|i| f[i]))
+        .collect()
 }
 
 /// Sequences of five codes from the flat codes.
 pub fn sequences(flat: &[u32]) -> Vec<[u32; LENGTH]> {
-    flat.chunks_exact(LENGTH).map(|c| std::array::from_fn(|i| c[i])).collect()
+    flat.chunks_exact(LENGTH)
+        .map(|c| std::array::from_fn(|i| c[i]))
+        .collect()
 }
 
 /// Samples.
@@ -133,8 +150,15 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
     let steps = args.drawing.steps.unwrap_or(trained.model.bridge.steps());
-    trained.model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
-    let (count, sampler) = (args.drawing.count.unwrap_or(COUNT), args.drawing.sampler.unwrap_or(Sampler::Ancestral));
+    trained
+        .model
+        .bridge
+        .timesteps(steps)
+        .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+    let (count, sampler) = (
+        args.drawing.count.unwrap_or(COUNT),
+        args.drawing.sampler.unwrap_or(Sampler::Ancestral),
+    );
     let begin = Instant::now();
     let (codes, z0) = draw(&trained, args.drawing.seed, count, sampler, steps)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -152,8 +176,13 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let text = serde_json::to_string_pretty(&summary).expect("plain data");
     product::write(&args.out.join("summary.json"), Form::Json, text.as_bytes())?;
     let caption = caption(name, steps, &reached);
-    let picture = figures::samples_overview(&toy::centroids(), &pairs(&z0), &caption, &histogram(&truth));
-    figures::save(&args.out.join("samples.png"), &picture, &metadata(args, &trained, name, steps))?;
+    let picture =
+        figures::samples_overview(&toy::centroids(), &pairs(&z0), &caption, &histogram(&truth));
+    figures::save(
+        &args.out.join("samples.png"),
+        &picture,
+        &metadata(args, &trained, name, steps),
+    )?;
     say!("{caption}");
     say!(
         "{:.1} s on {adapter}; wrote samples.safetensors, samples.png and summary.json to {}",
@@ -169,12 +198,20 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Usage`].
-pub(super) fn only_for_images(run: &Path, flags: &ImageFlags, pictures: &PictureFlags) -> Result<()> {
+pub(super) fn only_for_images(
+    run: &Path,
+    flags: &ImageFlags,
+    pictures: &PictureFlags,
+) -> Result<()> {
     if *flags == ImageFlags::default() && *pictures == PictureFlags::default() {
         return Ok(());
     }
-    let what = "--class, --guidance, --codes, --temperature, --scale and --separate are for image runs";
-    Err(Error::Usage(format!("{} is a run of the toy; {what}", run.display())))
+    let what =
+        "--class, --guidance, --codes, --temperature, --scale and --separate are for image runs";
+    Err(Error::Usage(format!(
+        "{} is a run of the toy; {what}",
+        run.display()
+    )))
 }
 
 /// Codes [n, 5] and z_0 [n, 5, 2].
@@ -196,10 +233,16 @@ pub(super) fn draw(
     for chunk in 0..chunks {
         let n = CHUNK.min(count - chunk * CHUNK);
         let seed = chunk_seed(seed, chunk);
-        let z = process.sample(Shape::from([n, LENGTH, DIM]), sampler, steps, seed, &mut |t, _| {
-            done += 1;
-            progress.at(done, || format!("t = {t}"));
-        })?;
+        let z = process.sample(
+            Shape::from([n, LENGTH, DIM]),
+            sampler,
+            steps,
+            seed,
+            &mut |t, _| {
+                done += 1;
+                progress.at(done, || format!("t = {t}"));
+            },
+        )?;
         codes.extend(ops::nearest(&z, trained.model.codebook()).to_vec());
         z0.extend(z.to_vec());
     }
@@ -223,7 +266,12 @@ pub(super) fn caption(name: &str, steps: usize, reached: &Reached) -> String {
     )
 }
 
-fn metadata(args: &SampleArgs, trained: &Trained, name: &str, steps: usize) -> Vec<(&'static str, String)> {
+fn metadata(
+    args: &SampleArgs,
+    trained: &Trained,
+    name: &str,
+    steps: usize,
+) -> Vec<(&'static str, String)> {
     vec![
         ("seed", args.drawing.seed.to_string()),
         ("sampler", name.to_string()),
@@ -247,7 +295,10 @@ pub fn sampler_name(sampler: Sampler) -> &'static str {
 /// Share of each of the 128 chains among the valid sequences.
 pub(super) fn histogram(codes: &[u32]) -> Vec<f64> {
     let mut counts = vec![0.0; toy::CHAINS];
-    codes.chunks_exact(LENGTH).filter_map(toy::chain_index).for_each(|i| counts[i] += 1.0);
+    codes
+        .chunks_exact(LENGTH)
+        .filter_map(toy::chain_index)
+        .for_each(|i| counts[i] += 1.0);
     let total: f64 = counts.iter().sum::<f64>().max(1.0);
     counts.into_iter().map(|c| c / total).collect()
 }
@@ -257,7 +308,13 @@ pub(super) fn histogram(codes: &[u32]) -> Vec<f64> {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_samples(file: &Path, n: usize, codes: &[u32], z0: &[f32]) -> Result<()> {
-    let tensors = [("codes", vec![n, LENGTH], Values::U32(codes)), ("z0", vec![n, LENGTH, DIM], Values::F32(z0))];
-    let facts = [("version", env!("CARGO_PKG_VERSION").to_string()), ("codes", CODES.to_string())];
+    let tensors = [
+        ("codes", vec![n, LENGTH], Values::U32(codes)),
+        ("z0", vec![n, LENGTH, DIM], Values::F32(z0)),
+    ];
+    let facts = [
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+        ("codes", CODES.to_string()),
+    ];
     samples_file::write(file, &tensors, &facts)
 }

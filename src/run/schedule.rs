@@ -66,7 +66,9 @@ pub fn run(bridge: &Bridge, allow_bad_terminal: bool, json: bool) -> Result<()> 
     check_terminal(bridge, allow_bad_terminal)?;
     let table = table(bridge);
     if json {
-        return print_document(&(serde_json::to_string_pretty(&table).expect("a table is plain data") + "\n"));
+        return print_document(
+            &(serde_json::to_string_pretty(&table).expect("a table is plain data") + "\n"),
+        );
     }
     print_document(&text(&table, table::terminal_width()))
 }
@@ -121,7 +123,11 @@ pub fn check_terminal(bridge: &Bridge, allow: bool) -> Result<()> {
 
 /// A number as people read it, however large or small.
 fn short(value: f64) -> String {
-    if (1e-3..1e6).contains(&value) { format!("{value:.4}") } else { format!("{value:.3e}") }
+    if (1e-3..1e6).contains(&value) {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.3e}")
+    }
 }
 
 /// A column of the text: its head, its value, and how early it is given up when the terminal is narrow (0: never).
@@ -149,17 +155,22 @@ pub fn text(table: &ScheduleTable, width: usize) -> String {
     let columns = chosen_columns(&rows, width);
     let mut out = wrap(&facts(table), width);
     out.push_str(&table::text(&columns));
-    out + &wrap(&omissions(rows.len(), columns.len() - 1, table.steps.len()), width)
+    out + &wrap(
+        &omissions(rows.len(), columns.len() - 1, table.steps.len()),
+        width,
+    )
 }
 
 /// `t` and the columns that fit.
 fn chosen_columns(rows: &[ScheduleStep], width: usize) -> Vec<table::Column> {
-    let mut columns = vec![table::Column::right("t", rows.iter().map(|s| s.t.to_string()).collect(), 0)];
-    columns.extend(
-        COLUMNS.map(|(head, value, rank)| {
-            table::Column::right(head, rows.iter().map(|s| number(value(s))).collect(), rank)
-        }),
-    );
+    let mut columns = vec![table::Column::right(
+        "t",
+        rows.iter().map(|s| s.t.to_string()).collect(),
+        0,
+    )];
+    columns.extend(COLUMNS.map(|(head, value, rank)| {
+        table::Column::right(head, rows.iter().map(|s| number(value(s))).collect(), rank)
+    }));
     table::fit(columns, width)
 }
 
@@ -183,7 +194,10 @@ fn facts(table: &ScheduleTable) -> Vec<String> {
         format!("eta {}", number(table.eta)),
         format!("target {target}"),
         format!("stationary variance {}", number(table.stationary_variance)),
-        format!("terminal KL {} nats per dimension", number(table.terminal_kl_per_dim)),
+        format!(
+            "terminal KL {} nats per dimension",
+            number(table.terminal_kl_per_dim)
+        ),
     ]
 }
 
@@ -237,17 +251,30 @@ fn number(x: f64) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test says by panicking that it failed")]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking that it failed"
+)]
 mod tests {
     use super::*;
     use crate::bridge::Spacing;
 
     fn toy() -> Bridge {
-        Bridge::new(2.0, 0.1, Target::Scalar(0.0), 50, Spacing::Constant { total_time: 1.727 }).unwrap()
+        Bridge::new(
+            2.0,
+            0.1,
+            Target::Scalar(0.0),
+            50,
+            Spacing::Constant { total_time: 1.727 },
+        )
+        .unwrap()
     }
 
     fn linear(steps: usize, beta_end: f64) -> Bridge {
-        let spacing = Spacing::Linear { beta_start: 1e-4, beta_end };
+        let spacing = Spacing::Linear {
+            beta_start: 1e-4,
+            beta_end,
+        };
         Bridge::new(1.0, f64::sqrt(2.0), Target::Scalar(0.0), steps, spacing).unwrap()
     }
 
@@ -255,9 +282,25 @@ mod tests {
     fn json_has_exactly_the_documented_keys() {
         let json = serde_json::to_string(&table(&toy())).unwrap();
         let keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
-        let head = ["theta", "eta", "target", "stationary_variance", "terminal_kl_per_dim", "steps"];
-        let step =
-            ["t", "delta", "beta", "alpha_bar", "log_snr", "mean_z", "mean_eps", "sigma2_bridge", "sigma2_forward"];
+        let head = [
+            "theta",
+            "eta",
+            "target",
+            "stationary_variance",
+            "terminal_kl_per_dim",
+            "steps",
+        ];
+        let step = [
+            "t",
+            "delta",
+            "beta",
+            "alpha_bar",
+            "log_snr",
+            "mean_z",
+            "mean_eps",
+            "sigma2_bridge",
+            "sigma2_forward",
+        ];
         assert_eq!(keys[..6], head);
         assert_eq!(keys[6..15], step);
         assert_eq!(keys[15..17], ["weight_bridge", "weight_forward"]);
@@ -267,21 +310,35 @@ mod tests {
     #[test]
     fn json_keeps_every_digit_and_has_null_for_infinity() {
         let bridge = toy();
-        let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&table(&bridge)).unwrap()).unwrap();
-        assert!(json["steps"][0]["weight_bridge"].is_null() && json["steps"][1]["weight_bridge"].is_f64());
+        let json: serde_json::Value =
+            serde_json::from_str(&serde_json::to_string(&table(&bridge)).unwrap()).unwrap();
+        assert!(
+            json["steps"][0]["weight_bridge"].is_null()
+                && json["steps"][1]["weight_bridge"].is_f64()
+        );
         assert_eq!(json["steps"][49]["t"], 50);
         for t in 1..=50 {
             let log_snr = json["steps"][t - 1]["log_snr"].as_f64().unwrap();
-            assert!((log_snr - bridge.log_snr(t)).abs() <= 1e-15 * log_snr.abs(), "step {t}");
+            assert!(
+                (log_snr - bridge.log_snr(t)).abs() <= 1e-15 * log_snr.abs(),
+                "step {t}"
+            );
         }
         let channels = Target::PerChannel(vec![0.5, -1.0]);
         let bridge = Bridge::new(1.0, 1.0, channels, 3, Spacing::Cosine {}).unwrap();
-        assert!(serde_json::to_string(&table(&bridge)).unwrap().contains(r#""target":[0.5,-1.0]"#));
+        assert!(
+            serde_json::to_string(&table(&bridge))
+                .unwrap()
+                .contains(r#""target":[0.5,-1.0]"#)
+        );
     }
 
     #[test]
     fn a_schedule_cut_short_is_refused() {
-        assert!(check_terminal(&toy(), false).is_ok() && check_terminal(&linear(1000, 0.02), false).is_ok());
+        assert!(
+            check_terminal(&toy(), false).is_ok()
+                && check_terminal(&linear(1000, 0.02), false).is_ok()
+        );
         assert!((toy().terminal_kl(1.0) - 0.2).abs() < 0.01);
         let cut = linear(100, 0.00208);
         let message = check_terminal(&cut, false).unwrap_err().to_string();
@@ -293,8 +350,12 @@ mod tests {
 
     #[test]
     fn text_fits_the_terminal() {
-        for (bridge, widest) in [(toy(), 200), (linear(1000, 0.02), 200), (linear(8, 0.9), 200), (linear(1, 0.9), 200)]
-        {
+        for (bridge, widest) in [
+            (toy(), 200),
+            (linear(1000, 0.02), 200),
+            (linear(8, 0.9), 200),
+            (linear(1, 0.9), 200),
+        ] {
             let table = table(&bridge);
             for width in [40, 60, 80, 100, widest] {
                 let text = text(&table, width);
@@ -308,10 +369,21 @@ mod tests {
     #[test]
     fn text_keeps_the_ends_and_says_what_is_missing() {
         let long = text(&table(&linear(1000, 0.02)), 80);
-        let first = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<usize>().ok());
+        let first = |line: &str| {
+            line.split_whitespace()
+                .next()
+                .and_then(|word| word.parse::<usize>().ok())
+        };
         let rows: Vec<usize> = long.lines().filter_map(first).filter(|&t| t > 0).collect();
-        assert_eq!((&rows[..5], rows[19]), (&[1, 2, 3, 4, 66][..], 1000), "{long}");
-        assert!(long.ends_with("20 of 1000 steps, 7 of 10 columns, --json has all\n"), "{long}");
+        assert_eq!(
+            (&rows[..5], rows[19]),
+            (&[1, 2, 3, 4, 66][..], 1000),
+            "{long}"
+        );
+        assert!(
+            long.ends_with("20 of 1000 steps, 7 of 10 columns, --json has all\n"),
+            "{long}"
+        );
         let short = text(&table(&linear(5, 0.9)), 200);
         assert!(!short.contains("--json"), "{short}");
         assert!(text(&table(&toy()), 0).contains("alpha_bar"));
@@ -319,9 +391,18 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (x, set) in [(0.0, "0"), (1e-4, "1.000e-4"), (0.5, "0.5000"), (-12.34567, "-12.346"), (999.99, "999.99")] {
+        for (x, set) in [
+            (0.0, "0"),
+            (1e-4, "1.000e-4"),
+            (0.5, "0.5000"),
+            (-12.34567, "-12.346"),
+            (999.99, "999.99"),
+        ] {
             assert_eq!(number(x), set);
         }
-        assert_eq!((number(f64::INFINITY), number(1234.5)), ("inf".into(), "1.234e3".into()));
+        assert_eq!(
+            (number(f64::INFINITY), number(1234.5)),
+            ("inf".into(), "1.234e3".into())
+        );
     }
 }

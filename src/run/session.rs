@@ -106,17 +106,27 @@ pub fn signals() -> Vec<(i32, usize)> {
     let hangup = (!hangup_is_ignored()).then_some((signal_hook::consts::SIGHUP, 129));
     #[cfg(not(unix))]
     let hangup = None;
-    [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)].into_iter().chain(hangup).collect()
+    [
+        (signal_hook::consts::SIGINT, 130),
+        (signal_hook::consts::SIGTERM, 143),
+    ]
+    .into_iter()
+    .chain(hangup)
+    .collect()
 }
 
 /// Whether SIGHUP is ignored, as `nohup` has it.
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "no library in use asks what is done about a signal without changing it")]
+#[expect(
+    unsafe_code,
+    reason = "no library in use asks what is done about a signal without changing it"
+)]
 fn hangup_is_ignored() -> bool {
     // SAFETY: an all-zero `sigaction` is a valid one, and with a null action the call only writes the old one there.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut old) == 0
+            && old.sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -169,7 +179,10 @@ impl<T: Task> Session<T> {
     /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
     fn save(&mut self) -> Result<()> {
         let entries = self.task.export();
-        if let Some((name, ..)) = entries.iter().find(|(_, _, values)| values.iter().any(|v| !v.is_finite())) {
+        if let Some((name, ..)) = entries
+            .iter()
+            .find(|(_, _, values)| values.iter().any(|v| !v.is_finite()))
+        {
             return Err(self.diverged(&format!("{name} is not finite")));
         }
         // Before the checkpoint: who goes on from it after a kill takes the same kernels.
@@ -189,7 +202,11 @@ impl<T: Task> Session<T> {
             return Ok(());
         }
         let parameters = self.task.parameters();
-        note!("training {parameters} parameters on {} into {}", self.gpu.facts().name, self.dir.path.display());
+        note!(
+            "training {parameters} parameters on {} into {}",
+            self.gpu.facts().name,
+            self.dir.path.display()
+        );
         self.dir.log_session(first, steps, &self.gpu)?;
         warn_of_warmup(&self.train);
         let mut progress = Progress::new("train", first, steps);
@@ -200,7 +217,10 @@ impl<T: Task> Session<T> {
             self.gpu.submit();
             self.step += 1;
             let every = |n: u64| self.step.is_multiple_of(n) || self.step == steps;
-            let (log, save) = (every(self.train.log_every), every(self.train.checkpoint_every));
+            let (log, save) = (
+                every(self.train.log_every),
+                every(self.train.checkpoint_every),
+            );
             let stop = self.stop.load(Ordering::Relaxed);
             if log || save || stop != 0 {
                 let loss = self.report(&report, log, first, begin)?;
@@ -218,7 +238,10 @@ impl<T: Task> Session<T> {
             }
             if stop != 0 {
                 let what = format!("stopped at step {}, saved; go on with --resume", self.step);
-                return Err(Error::Interrupted { code: stop as u8, what });
+                return Err(Error::Interrupted {
+                    code: stop as u8,
+                    what,
+                });
             }
             // Two log intervals in, every kind of step has been met once.
             if steady.is_none() && self.step >= first + 2 * self.train.log_every {
@@ -228,7 +251,11 @@ impl<T: Task> Session<T> {
         }
         progress.finish();
         let seconds = begin.elapsed().as_secs_f64();
-        note!("{} steps in {seconds:.1} s, {:.2} ms each", steps - first, 1e3 * seconds / (steps - first) as f64);
+        note!(
+            "{} steps in {seconds:.1} s, {:.2} ms each",
+            steps - first,
+            1e3 * seconds / (steps - first) as f64
+        );
         self.print_steady(steady);
         Ok(())
     }
@@ -240,9 +267,10 @@ impl<T: Task> Session<T> {
             true => format!("the last good checkpoint in {dir} is kept; "),
             false => String::new(),
         };
-        let advice =
-            "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
-        Error::Diverged(format!("{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"))
+        let advice = "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
+        Error::Diverged(format!(
+            "{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"
+        ))
     }
 
     /// Reads the losses back, logs them if `log`, and stops a run that left the finite numbers.
@@ -250,17 +278,28 @@ impl<T: Task> Session<T> {
         let total = report.total.item();
         let norm = report.norm.to_vec()[0];
         if !total.is_finite() || !norm.is_finite() {
-            return Err(self.diverged(&format!("the loss is {total} and its gradient's norm {norm}")));
+            return Err(self.diverged(&format!(
+                "the loss is {total} and its gradient's norm {norm}"
+            )));
         }
         if log {
-            let mut line = Map::from_iter([("step".to_string(), json!(self.step)), ("loss".to_string(), json!(total))]);
+            let mut line = Map::from_iter([
+                ("step".to_string(), json!(self.step)),
+                ("loss".to_string(), json!(total)),
+            ]);
             for (name, part) in &report.parts {
                 line.insert((*name).to_string(), json!(part.item()));
             }
             line.insert("grad_norm".into(), json!(norm));
-            line.insert("lr".into(), json!(learning_rate(&self.train, self.step - 1)));
+            line.insert(
+                "lr".into(),
+                json!(learning_rate(&self.train, self.step - 1)),
+            );
             let seconds = begin.elapsed().as_secs_f64();
-            line.insert("steps_per_second".into(), json!((self.step - first) as f64 / seconds));
+            line.insert(
+                "steps_per_second".into(),
+                json!((self.step - first) as f64 / seconds),
+            );
             line.insert("seconds".into(), json!(self.seconds + seconds));
             self.task.metrics(&mut line);
             self.dir.log(line)?;
@@ -270,7 +309,9 @@ impl<T: Task> Session<T> {
 
     /// What a step costs once everything has been met before; under `DBVQ_PROFILE=1`.
     fn print_steady(&self, steady: Option<(u64, Counters, Instant)>) {
-        let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else { return };
+        let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else {
+            return;
+        };
         let (now, steps) = (self.gpu.counters(), self.step - from);
         if steps == 0 {
             return;
@@ -327,9 +368,11 @@ pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
     let mass = |t: usize| match levels {
         // What follows the cross-entropy begins as the uniform law.
         Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
-        Levels::Bump { centre, width, floor } => {
-            (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor
-        }
+        Levels::Bump {
+            centre,
+            width,
+            floor,
+        } => (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor,
     };
     cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
 }
@@ -350,10 +393,19 @@ pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
 /// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through its inverse.
 /// `stream.step` is the training step.
 pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
-    let u = f64::from(Stream { stream: LEVELS, ..stream }.uniform(0));
+    let u = f64::from(
+        Stream {
+            stream: LEVELS,
+            ..stream
+        }
+        .uniform(0),
+    );
     let level = |i: usize| {
         let at = (u + i as f64 / n as f64).fract();
-        cumulative.partition_point(|&c| c <= at).min(cumulative.len() - 1) as u32 + 1
+        cumulative
+            .partition_point(|&c| c <= at)
+            .min(cumulative.len() - 1) as u32
+            + 1
     };
     (0..n).map(level).collect()
 }
@@ -369,7 +421,12 @@ mod tests {
 
     #[test]
     fn the_learning_rate_warms_up_and_falls_to_nothing() {
-        let t = TrainConfig { lr: 1.0, warmup: 10, steps: 100, ..TrainConfig::default() };
+        let t = TrainConfig {
+            lr: 1.0,
+            warmup: 10,
+            steps: 100,
+            ..TrainConfig::default()
+        };
         assert!((learning_rate(&t, 0) - 0.1).abs() < 1e-9);
         assert!(learning_rate(&t, 12) > 0.9 && learning_rate(&t, 99) < 1e-3);
     }

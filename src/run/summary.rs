@@ -29,16 +29,20 @@ pub fn run(name: &str, sets: &[String]) -> Result<()> {
             let head = format!("{name}, batch {}", config.train.batch);
             print_document(&text(&head, task.as_mut(), &needs, width))
         }
-        Experiment::Images(config) => {
-            Stage::ALL.iter().try_for_each(|&stage| print_document(&of_stage(name, &config, stage, width)?))
-        }
+        Experiment::Images(config) => Stage::ALL
+            .iter()
+            .try_for_each(|&stage| print_document(&of_stage(name, &config, stage, width)?)),
     }
 }
 
 fn of_stage(name: &str, config: &ImagesConfig, stage: Stage, width: usize) -> Result<String> {
     let gpu = Gpu::rehearsal(None, u64::MAX)?;
     let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;
-    let head = format!("{name}, stage {}, batch {}", stage.name(), config.stage(stage).batch);
+    let head = format!(
+        "{name}, stage {}, batch {}",
+        stage.name(),
+        config.stage(stage).batch
+    );
     Ok(text(&head, task.as_mut(), &needs, width) + "\n")
 }
 
@@ -57,7 +61,12 @@ fn layers(model: &mut dyn Module) -> Vec<Layer> {
         let name = path.rsplit_once('.').map_or(path, |(layer, _)| layer);
         if layers.last().is_none_or(|layer| layer.name != name) {
             let weight = tensor.shape().dims().to_vec();
-            layers.push(Layer { name: name.into(), output: None, weight, parameters: 0 });
+            layers.push(Layer {
+                name: name.into(),
+                output: None,
+                weight,
+                parameters: 0,
+            });
         }
         if let Some(layer) = layers.last_mut() {
             layer.parameters += tensor.count();
@@ -73,7 +82,11 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
     let cells = |cell: &dyn Fn(&Layer) -> String| layers.iter().map(cell).collect::<Vec<_>>();
     let columns = vec![
         Column::left("layer", cells(&|l| l.name.clone()), 0),
-        Column::left("output", cells(&|l| l.output.as_deref().map_or(String::new(), dims)), 1),
+        Column::left(
+            "output",
+            cells(&|l| l.output.as_deref().map_or(String::new(), dims)),
+            1,
+        ),
         Column::left("weight", cells(&|l| dims(&l.weight)), 2),
         Column::right("parameters", cells(&|l| thousands(l.parameters)), 0),
     ];
@@ -93,17 +106,34 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
         ("their gradients", weights),
         ("Adam's moments", 2 * weights),
         ("running averages", weights),
-        ("frozen models and held-out data", needs.held.saturating_sub(5 * weights)),
-        ("activations and work space", needs.peak.saturating_sub(needs.held)),
+        (
+            "frozen models and held-out data",
+            needs.held.saturating_sub(5 * weights),
+        ),
+        (
+            "activations and work space",
+            needs.peak.saturating_sub(needs.held),
+        ),
     ];
-    let parts = parts.map(|(what, bytes)| format!("{what} {}", mib(bytes))).join(", ");
-    let work = format!("without reuse, the tensors of a step would take {}", mib(needs.made));
-    let all = format!("A step needs about {} MiB of GPU memory: {parts} ({work}).", mib(needs.peak));
+    let parts = parts
+        .map(|(what, bytes)| format!("{what} {}", mib(bytes)))
+        .join(", ");
+    let work = format!(
+        "without reuse, the tensors of a step would take {}",
+        mib(needs.made)
+    );
+    let all = format!(
+        "A step needs about {} MiB of GPU memory: {parts} ({work}).",
+        mib(needs.peak)
+    );
     out + &table::wrapped(&all, 0, width)
 }
 
 fn dims(dims: &[usize]) -> String {
-    dims.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
+    dims.iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join("×")
 }
 
 /// Floating-point operations with a prefix, e.g. `61.3 GFLOP`.
@@ -128,9 +158,16 @@ mod tests {
             panic!("a preset of images")
         };
         for (width, columns) in [(50, 3), (80, 4), (200, 4)] {
-            let text = of_stage("cifar10-small", &config, Stage::Prior, width).expect("a rehearsal");
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
-            let heads = text.lines().nth(2).map_or(0, |line| line.split_whitespace().count());
+            let text =
+                of_stage("cifar10-small", &config, Stage::Prior, width).expect("a rehearsal");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= width),
+                "{width}:\n{text}"
+            );
+            let heads = text
+                .lines()
+                .nth(2)
+                .map_or(0, |line| line.split_whitespace().count());
             assert_eq!(heads, columns, "{width}:\n{text}");
         }
     }

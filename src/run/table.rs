@@ -12,21 +12,36 @@ pub struct Column {
 impl Column {
     /// A column of numbers, aligned right.
     pub fn right(head: &'static str, cells: Vec<String>, rank: u8) -> Column {
-        Column { head, cells, rank, left: false }
+        Column {
+            head,
+            cells,
+            rank,
+            left: false,
+        }
     }
 
     /// A column of words, aligned left.
     pub fn left(head: &'static str, cells: Vec<String>, rank: u8) -> Column {
-        Column { left: true, ..Column::right(head, cells, rank) }
+        Column {
+            left: true,
+            ..Column::right(head, cells, rank)
+        }
     }
 
     fn width(&self) -> usize {
-        self.cells.iter().map(|cell| cell.chars().count()).fold(self.head.len(), usize::max)
+        self.cells
+            .iter()
+            .map(|cell| cell.chars().count())
+            .fold(self.head.len(), usize::max)
     }
 
     fn set(&self, cell: &str) -> String {
         let width = self.width();
-        if self.left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        if self.left {
+            format!("{cell:<width$}")
+        } else {
+            format!("{cell:>width$}")
+        }
     }
 }
 
@@ -36,7 +51,12 @@ const GAP: usize = 2;
 /// The columns that fit into `width`: the highest rank goes first, and within a rank the rightmost.
 pub fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
     while columns.iter().map(|c| c.width() + GAP).sum::<usize>() > width + GAP {
-        match columns.iter().enumerate().filter(|(_, c)| c.rank > 0).max_by_key(|(i, c)| (c.rank, *i)) {
+        match columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.rank > 0)
+            .max_by_key(|(i, c)| (c.rank, *i))
+        {
             Some((i, _)) => columns.remove(i),
             None => break,
         };
@@ -50,7 +70,9 @@ pub fn text(columns: &[Column]) -> String {
     let rows = columns.first().map_or(0, |c| c.cells.len());
     let mut out = line(columns.iter().map(|c| c.set(c.head)).collect());
     for row in 0..rows {
-        out.push_str(&line(columns.iter().map(|c| c.set(&c.cells[row])).collect()));
+        out.push_str(&line(
+            columns.iter().map(|c| c.set(&c.cells[row])).collect(),
+        ));
     }
     out
 }
@@ -68,7 +90,10 @@ pub fn markdown(heads: &[String], rows: &[Vec<String>]) -> String {
 
 /// `text` as it may stand in a table of Markdown.
 pub fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
+        .replace('<', "&lt;")
+        .replace(['\n', '\r'], " ")
 }
 
 /// `text` in lines of at most `width` characters as far as its words allow, each behind `indent` spaces.
@@ -92,7 +117,9 @@ pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
 
 /// Columns of the terminal on the standard output; 100 where there is none.
 pub fn terminal_width() -> usize {
-    console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns))
+    console::Term::stdout()
+        .size_checked()
+        .map_or(100, |(_, columns)| usize::from(columns))
 }
 
 #[cfg(test)]
@@ -110,8 +137,14 @@ mod tests {
 
     #[test]
     fn narrow_terminals_lose_the_columns_of_high_rank() {
-        assert_eq!(text(&fit(columns(), 20)), "op    cases  share\nrelu     12    0.5\nϑ         7\n");
-        assert_eq!(text(&fit(columns(), 17)), "op    cases\nrelu     12\nϑ         7\n");
+        assert_eq!(
+            text(&fit(columns(), 20)),
+            "op    cases  share\nrelu     12    0.5\nϑ         7\n"
+        );
+        assert_eq!(
+            text(&fit(columns(), 17)),
+            "op    cases\nrelu     12\nϑ         7\n"
+        );
         assert_eq!(text(&fit(columns(), 1)), "op\nrelu\nϑ\n");
     }
 

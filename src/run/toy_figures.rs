@@ -31,7 +31,12 @@ pub struct FigureArgs {
 /// # Errors
 /// As [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
 pub fn run(args: &FigureArgs) -> Result<()> {
-    let files = ["figure-2-data.png", "figure-3-paths.png", "figure-11-codes.png", "training.png"];
+    let files = [
+        "figure-2-data.png",
+        "figure-3-paths.png",
+        "figure-11-codes.png",
+        "training.png",
+    ];
     let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
     let trained = Trained::load(&args.run, &args.device)?;
     let facts = facts(&args.run, &trained, args.seed);
@@ -47,11 +52,16 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     if trained.config.codes.is_some() {
         save("figure-11-codes.png", &codes(&trained, args.seed)?)?;
         let found = recovered(&trained.codebook());
-        say!("{found} of {} centroids have one code of their own within {RECOVERED}", toy::CODES);
+        say!(
+            "{found} of {} centroids have one code of their own within {RECOVERED}",
+            toy::CODES
+        );
     }
     save("training.png", &curves(&args.run)?)?;
     say!("\n  t  nearest centroids (Table 4)");
-    table4(&reverse).iter().for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
+    table4(&reverse)
+        .iter()
+        .for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
     Ok(())
 }
 
@@ -74,21 +84,40 @@ pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
 /// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
 pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
     let (forward, reverse) = (forward_path(trained, seed), reverse_path(trained, seed)?);
-    Ok((figures::paths(&toy::centroids(), &forward, &reverse), reverse))
+    Ok((
+        figures::paths(&toy::centroids(), &forward, &reverse),
+        reverse,
+    ))
 }
 
 /// Figure 11: the codes of a joint training, before and after.
 pub(super) fn codes(trained: &Trained, seed: u64) -> Result<image::RgbImage> {
     let before = pairs(&Toy::new(&trained.gpu, &trained.config)?.codebook().to_vec());
     let (_, cloud) = data(seed, 300);
-    Ok(figures::codes_before_after(&toy::centroids(), &before, &trained.codebook(), &pairs(&cloud)))
+    Ok(figures::codes_before_after(
+        &toy::centroids(),
+        &before,
+        &trained.codebook(),
+        &pairs(&cloud),
+    ))
 }
 
 /// Codes [n, 5] and points [n, 5, 2] of the data.
 fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
-    let stream = Stream { seed, step: 0, stream: 0x3000, first: 0 };
+    let stream = Stream {
+        seed,
+        step: 0,
+        stream: 0x3000,
+        first: 0,
+    };
     let codes = toy::sequences(stream, n);
-    let points = toy::points(&codes, Stream { stream: 0x3001, ..stream });
+    let points = toy::points(
+        &codes,
+        Stream {
+            stream: 0x3001,
+            ..stream
+        },
+    );
     (codes, points)
 }
 
@@ -99,8 +128,16 @@ fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
     let (_, mut z) = data(seed, 1);
     let mut path = frames(&z);
     for t in 1..=bridge.steps() {
-        let (keep, noise) = ((1.0 - bridge.beta(t)).sqrt(), (bridge.stationary_variance() * bridge.beta(t)).sqrt());
-        let stream = Stream { seed, step: t as u32, stream: 0x3002, first: 0 };
+        let (keep, noise) = (
+            (1.0 - bridge.beta(t)).sqrt(),
+            (bridge.stationary_variance() * bridge.beta(t)).sqrt(),
+        );
+        let stream = Stream {
+            seed,
+            step: t as u32,
+            stream: 0x3002,
+            first: 0,
+        };
         for (i, v) in z.iter_mut().enumerate() {
             let goal = f64::from(target[i % DIM]);
             *v = (goal + keep * (f64::from(*v) - goal) + noise * stream.normal(i as u32)) as f32;
@@ -118,7 +155,9 @@ fn reverse_path(trained: &Trained, seed: u64) -> Result<Vec<Frame>> {
     let steps = trained.model.bridge.steps();
     trained
         .process(&eps)
-        .sample(shape, Sampler::Ancestral, steps, seed, &mut |_, z| path.extend(frames(&z.to_vec())))?;
+        .sample(shape, Sampler::Ancestral, steps, seed, &mut |_, z| {
+            path.extend(frames(&z.to_vec()))
+        })?;
     Ok(path)
 }
 
@@ -127,7 +166,10 @@ pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
     let steps = reverse.len() - 1;
     let row = |row: usize| {
         let t = steps * (5 - row) / 5;
-        (t, toy::nearest(reverse[steps - t].as_flattened(), &toy::centroids()))
+        (
+            t,
+            toy::nearest(reverse[steps - t].as_flattened(), &toy::centroids()),
+        )
     };
     (0..=5).map(row).collect()
 }
@@ -136,11 +178,18 @@ pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
 pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
     let lines = run_dir::metrics(run)?;
     let names = ["loss", "diffusion", "reconstruction", "regulariser"];
-    let all: Vec<(&str, Vec<(f64, f64)>)> =
-        names.iter().map(|&n| (n, run_dir::series(&lines, n))).filter(|(_, s)| !s.is_empty()).collect();
+    let all: Vec<(&str, Vec<(f64, f64)>)> = names
+        .iter()
+        .map(|&n| (n, run_dir::series(&lines, n)))
+        .filter(|(_, s)| !s.is_empty())
+        .collect();
     // With one part the total says the same twice.
     let skip = usize::from(all.len() == 2);
-    let views: Vec<(&str, &[(f64, f64)])> = all.iter().skip(skip).map(|(n, s)| (*n, s.as_slice())).collect();
+    let views: Vec<(&str, &[(f64, f64)])> = all
+        .iter()
+        .skip(skip)
+        .map(|(n, s)| (*n, s.as_slice()))
+        .collect();
     Ok(figures::curves("Training", "step", "loss", true, &views))
 }
 
@@ -149,6 +198,11 @@ pub(super) const RECOVERED: f32 = 0.02;
 
 /// Number of true centroids that have exactly one code near them: what joint training must bring to eight.
 pub(super) fn recovered(codebook: &[[f32; DIM]]) -> usize {
-    let close = |c: &[f32; DIM], e: &[f32; DIM]| ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED;
-    toy::centroids().iter().filter(|c| codebook.iter().filter(|&e| close(c, e)).count() == 1).count()
+    let close = |c: &[f32; DIM], e: &[f32; DIM]| {
+        ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED
+    };
+    toy::centroids()
+        .iter()
+        .filter(|c| codebook.iter().filter(|&e| close(c, e)).count() == 1)
+        .count()
 }

@@ -63,7 +63,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let source = Source::open(&args.preset)?;
     let stage = match source.kind {
         Kind::Toy => None,
-        Kind::Images => Some(args.stage.or(source.stage).ok_or_else(|| images::no_stage(args))?),
+        Kind::Images => Some(
+            args.stage
+                .or(source.stage)
+                .ok_or_else(|| images::no_stage(args))?,
+        ),
     };
     let wanted = wanted(args, &source, stage)?;
     let bridge = match &wanted {
@@ -85,7 +89,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 /// The configuration of the training: that of `source`, with what the run that it starts from has, and the user's changes.
 fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
-    let section = stage.map_or("train".to_string(), |stage| format!("stages.{}", stage.name()));
+    let section = stage.map_or("train".to_string(), |stage| {
+        format!("stages.{}", stage.name())
+    });
     let mut sets = args.sets.clone();
     sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
     if stage.is_some() {
@@ -93,12 +99,23 @@ fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Sto
         // At another size images are squashed, unless they are to be cut.
         let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
         sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
-        sets.extend(args.reading.skip_broken.then(|| "data.skip_broken=true".to_string()));
+        sets.extend(
+            args.reading
+                .skip_broken
+                .then(|| "data.skip_broken=true".to_string()),
+        );
     }
-    let before = if args.resume { run_dir::stored(&args.out).ok() } else { None };
+    let before = if args.resume {
+        run_dir::stored(&args.out).ok()
+    } else {
+        None
+    };
     // A training that was made shorter, or goes on longer, keeps the warm-up that it began with.
     let warmup = format!("{section}.warmup");
-    if let Some(before) = before.as_ref().filter(|before| before.section() == section && !source.says(&sets, &warmup)) {
+    if let Some(before) = before
+        .as_ref()
+        .filter(|before| before.section() == section && !source.says(&sets, &warmup))
+    {
         sets.push(format!("{warmup}={}", before.train().warmup));
     }
     let inherited = Inherited::of(args, before, stage)?;
@@ -108,7 +125,11 @@ fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Sto
 }
 
 fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
-    if args.stage.is_some() || args.data.is_some() || args.size.is_some() || args.reading.are_given() {
+    if args.stage.is_some()
+        || args.data.is_some()
+        || args.size.is_some()
+        || args.reading.are_given()
+    {
         let what = "is a toy: it has no --stage, --data, --size, --resize, --crop, --skip-broken nor --memory";
         return Err(Error::Usage(format!("{} {what}", args.preset)));
     }
@@ -119,13 +140,28 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let (train, seed, model) = (config.train.clone(), config.seed, config.model_text());
     dir.write_config(&Stored::Toy(Box::new(config)))?;
     let stop = session::stop_flag(&dir.path)?;
-    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop, evaluation: None };
+    let mut session = Session {
+        gpu,
+        task,
+        train,
+        dir,
+        seed,
+        model,
+        step: 0,
+        seconds: 0.0,
+        stop,
+        evaluation: None,
+    };
     session.begin(args.resume)?;
     let ended = gpu::catch(|| session.run());
     keep_caches(&session.gpu);
     ended?;
     if args.advise {
-        note!("next: {PROGRAM} sample {} --out {}", quoted(&args.out), quoted(&args.out.join("samples")));
+        note!(
+            "next: {PROGRAM} sample {} --out {}",
+            quoted(&args.out),
+            quoted(&args.out.join("samples"))
+        );
     }
     Ok(())
 }
@@ -140,7 +176,11 @@ fn start_of_toy(run: &Path) -> Result<Checkpoint> {
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Algorithm 1 on the toy.
@@ -162,20 +202,35 @@ impl ToyTask {
         let mut model = Toy::new(gpu, config)?;
         start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
         // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| usize::from(path == "codebook"));
+        let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| {
+            usize::from(path == "codebook")
+        });
         let levels = LevelLaw::new(config.train.levels, model.bridge.steps());
-        Ok(ToyTask { config: config.clone(), gpu: gpu.clone(), model, adam, levels })
+        Ok(ToyTask {
+            config: config.clone(),
+            gpu: gpu.clone(),
+            model,
+            adam,
+            levels,
+        })
     }
 
     /// Learning rates of the denoiser and of the codes.
     fn groups(&self, step: u64) -> [Group; 2] {
         let t = &self.config.train;
-        let codes = self
-            .config
-            .codes
-            .as_ref()
-            .map_or(0.0, |c| c.lr * (0.01 + 0.99 * half_cosine(step as f64 / c.anneal_steps as f64)));
-        [Group { lr: learning_rate(t, step), clip: t.clip }, Group { lr: codes, clip: 0.0 }]
+        let codes = self.config.codes.as_ref().map_or(0.0, |c| {
+            c.lr * (0.01 + 0.99 * half_cosine(step as f64 / c.anneal_steps as f64))
+        });
+        [
+            Group {
+                lr: learning_rate(t, step),
+                clip: t.clip,
+            },
+            Group {
+                lr: codes,
+                clip: 0.0,
+            },
+        ]
     }
 }
 
@@ -186,19 +241,36 @@ impl Task for ToyTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let (t, i) = (&self.config.train, step as u32);
-        let stream = Stream { seed: self.config.seed, step: i, stream: 0, first: 0 };
-        let q = toy::sequences(Stream { stream: SEQUENCES, ..stream }, t.batch);
+        let stream = Stream {
+            seed: self.config.seed,
+            step: i,
+            stream: 0,
+            first: 0,
+        };
+        let q = toy::sequences(
+            Stream {
+                stream: SEQUENCES,
+                ..stream
+            },
+            t.batch,
+        );
         let q = Codes::from_slice(&self.gpu, &q, [t.batch, toy::LENGTH]);
         let drawn = self.levels.draw(t.batch, stream);
         let levels = Codes::from_slice(&self.gpu, &drawn, [t.batch]);
         let losses = self.model.losses(&q, &levels, stream);
         let grads = losses.total.backward();
-        let norm = self.adam.step(&grads, &self.groups(step), i + 1, averaging(t.ema, step));
+        let norm = self
+            .adam
+            .step(&grads, &self.groups(step), i + 1, averaging(t.ema, step));
         if let Some(each) = losses.each {
             self.levels.note(drawn, each);
             self.levels.follow(step + 1);
         }
-        Ok(Report { total: losses.total, parts: losses.parts, norm })
+        Ok(Report {
+            total: losses.total,
+            parts: losses.parts,
+            norm,
+        })
     }
 
     fn export(&self) -> Vec<Entry> {

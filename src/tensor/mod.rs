@@ -30,8 +30,18 @@ impl Tensor {
     /// A tensor around `buffer`, without history.
     pub(crate) fn from_buffer(gpu: &Gpu, buffer: Buffer, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
-        assert_eq!(buffer.size(), 4 * shape.count() as u64, "a buffer of {} bytes is not a {shape:?}", buffer.size());
-        Tensor(Rc::new(Data { gpu: gpu.clone(), buffer, shape, node: None }))
+        assert_eq!(
+            buffer.size(),
+            4 * shape.count() as u64,
+            "a buffer of {} bytes is not a {shape:?}",
+            buffer.size()
+        );
+        Tensor(Rc::new(Data {
+            gpu: gpu.clone(),
+            buffer,
+            shape,
+            node: None,
+        }))
     }
 
     /// A tensor with undefined content, for an op to write.
@@ -47,7 +57,12 @@ impl Tensor {
     #[track_caller]
     pub fn from_slice(gpu: &Gpu, data: &[f32], shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
-        assert_eq!(data.len(), shape.count(), "{} numbers for a tensor {shape:?}", data.len());
+        assert_eq!(
+            data.len(),
+            shape.count(),
+            "{} numbers for a tensor {shape:?}",
+            data.len()
+        );
         Tensor::from_buffer(gpu, gpu.upload(data), shape)
     }
 
@@ -80,7 +95,8 @@ impl Tensor {
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> [usize; N] {
         let dims = self.0.shape;
-        <[usize; N]>::try_from(dims.dims()).unwrap_or_else(|_| panic!("expected {N} dimensions, got {dims:?}"))
+        <[usize; N]>::try_from(dims.dims())
+            .unwrap_or_else(|_| panic!("expected {N} dimensions, got {dims:?}"))
     }
 
     /// Number of elements.
@@ -130,7 +146,9 @@ impl Tensor {
 
     /// Notes in a rehearsal that this comes out of the layer with these `parameters`; see [`Tensor::output`].
     pub(crate) fn noted(self, parameters: &[&Tensor]) -> Tensor {
-        parameters.iter().for_each(|p| self.gpu().note(p.buffer(), self.shape().dims()));
+        parameters
+            .iter()
+            .for_each(|p| self.gpu().note(p.buffer(), self.shape().dims()));
         self
     }
 
@@ -172,7 +190,11 @@ impl Codes {
     /// Codes with undefined content, for an op to write.
     pub(crate) fn uninit(gpu: &Gpu, shape: impl Into<Shape>) -> Codes {
         let shape = shape.into();
-        Codes { gpu: gpu.clone(), buffer: gpu.alloc(shape.count()), shape }
+        Codes {
+            gpu: gpu.clone(),
+            buffer: gpu.alloc(shape.count()),
+            shape,
+        }
     }
 
     /// `data` in row-major order.
@@ -182,8 +204,17 @@ impl Codes {
     #[track_caller]
     pub fn from_slice(gpu: &Gpu, data: &[u32], shape: impl Into<Shape>) -> Codes {
         let shape = shape.into();
-        assert_eq!(data.len(), shape.count(), "{} codes for {shape:?}", data.len());
-        Codes { gpu: gpu.clone(), buffer: gpu.upload(data), shape }
+        assert_eq!(
+            data.len(),
+            shape.count(),
+            "{} codes for {shape:?}",
+            data.len()
+        );
+        Codes {
+            gpu: gpu.clone(),
+            buffer: gpu.upload(data),
+            shape,
+        }
     }
 
     /// The device the codes live on.
@@ -213,8 +244,16 @@ impl Codes {
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Codes {
         let shape = shape.into();
-        assert_eq!(self.shape.count(), shape.count(), "reshape {:?} to {shape:?}", self.shape);
-        Codes { shape, ..self.clone() }
+        assert_eq!(
+            self.shape.count(),
+            shape.count(),
+            "reshape {:?} to {shape:?}",
+            self.shape
+        );
+        Codes {
+            shape,
+            ..self.clone()
+        }
     }
 
     /// Reads the codes back. Waits for the GPU.

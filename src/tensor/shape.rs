@@ -60,10 +60,16 @@ impl Shape {
 impl<D: AsRef<[usize]>> From<D> for Shape {
     fn from(dims: D) -> Shape {
         let dims = dims.as_ref();
-        assert!(dims.len() <= MAX_RANK, "{dims:?} has more than {MAX_RANK} dimensions");
+        assert!(
+            dims.len() <= MAX_RANK,
+            "{dims:?} has more than {MAX_RANK} dimensions"
+        );
         let mut sizes = [0; MAX_RANK];
         sizes[..dims.len()].copy_from_slice(dims);
-        Shape { sizes, rank: dims.len() }
+        Shape {
+            sizes,
+            rank: dims.len(),
+        }
     }
 }
 
@@ -80,7 +86,10 @@ mod tests {
     #[test]
     fn broadcasting_aligns_at_the_end() {
         let a = Shape::from([4, 1, 3]);
-        assert_eq!(a.broadcast(&Shape::from([5, 1])), Some(Shape::from([4, 5, 3])));
+        assert_eq!(
+            a.broadcast(&Shape::from([5, 1])),
+            Some(Shape::from([4, 5, 3]))
+        );
         assert_eq!(a.broadcast(&Shape::from([])), Some(a));
         assert_eq!(a.broadcast(&Shape::from([2])), None);
     }

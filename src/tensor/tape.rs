@@ -49,7 +49,10 @@ impl Node {
     fn new(op: Op) -> Rc<Node> {
         let id = NEXT.get();
         NEXT.set(id + 1);
-        Rc::new(Node { id, op: RefCell::new(op) })
+        Rc::new(Node {
+            id,
+            op: RefCell::new(op),
+        })
     }
 
     pub(super) fn leaf() -> Rc<Node> {
@@ -70,7 +73,10 @@ impl Grads {
     /// Adds the gradients of another pass over the same leaves.
     pub fn add(&mut self, other: Grads) {
         for (id, grad) in other.0 {
-            let sum = self.0.remove(&id).map_or_else(|| grad.clone(), |sum| accumulate(&sum, &grad));
+            let sum = self
+                .0
+                .remove(&id)
+                .map_or_else(|| grad.clone(), |sum| accumulate(&sum, &grad));
             self.0.insert(id, sum);
         }
     }
@@ -105,7 +111,12 @@ impl Tensor {
     /// If this is no scalar, depends on no leaf, or was differentiated before.
     #[track_caller]
     pub fn backward(&self) -> Grads {
-        assert_eq!(self.count(), 1, "backward() of a tensor {:?}; give backward_from() its gradient", self.shape());
+        assert_eq!(
+            self.count(),
+            1,
+            "backward() of a tensor {:?}; give backward_from() its gradient",
+            self.shape()
+        );
         self.backward_from(Tensor::from_slice(self.gpu(), &[1.0], self.shape()))
     }
 
@@ -115,8 +126,14 @@ impl Tensor {
     /// If shapes differ, this depends on no leaf, or was differentiated before.
     #[track_caller]
     pub fn backward_from(&self, dy: Tensor) -> Grads {
-        assert_eq!(self.shape(), dy.shape(), "backward_from: shapes of the tensor and of its gradient");
-        let Some(root) = &self.0.node else { panic!("backward() of a tensor that depends on no leaf") };
+        assert_eq!(
+            self.shape(),
+            dy.shape(),
+            "backward_from: shapes of the tensor and of its gradient"
+        );
+        let Some(root) = &self.0.node else {
+            panic!("backward() of a tensor that depends on no leaf")
+        };
         let mut pending = BTreeMap::from([(root.id, (root.clone(), dy))]);
         let mut grads = Grads::default();
         while let Some((id, (node, dy))) = pending.pop_last() {
@@ -186,14 +203,30 @@ fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Ten
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
     let (shader, each) = a.gpu().form_of(&FORMS, &[a.count()]);
-    let params = Params { count: (a.count() / each) as u32 };
+    let params = Params {
+        count: (a.count() / each) as u32,
+    };
     let groups = grid(a.count() / each, 64);
     if a.is_unique() {
-        a.gpu().dispatch(shader, "in_place", &[], &[b.buffer(), a.buffer()], &params, groups);
+        a.gpu().dispatch(
+            shader,
+            "in_place",
+            &[],
+            &[b.buffer(), a.buffer()],
+            &params,
+            groups,
+        );
         return a.clone();
     }
     let sum = Tensor::uninit(a.gpu(), a.shape());
-    a.gpu().dispatch(shader, "add", &[], &[a.buffer(), b.buffer(), sum.buffer()], &params, groups);
+    a.gpu().dispatch(
+        shader,
+        "add",
+        &[],
+        &[a.buffer(), b.buffer(), sum.buffer()],
+        &params,
+        groups,
+    );
     sum
 }
 

@@ -8,7 +8,10 @@ use std::process::Command;
 /// The program, its pipeline cache kept out of the user's home.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dbvq-wgpu"));
-    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+    command.env(
+        "XDG_CACHE_HOME",
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"),
+    );
     command
 }
 
@@ -25,24 +28,39 @@ pub fn training(preset: &str, out: &Path, steps: u64, every: u64) -> Command {
         "--set",
         "train.log_every=1",
     ]);
-    command.arg("--set").arg(format!("train.checkpoint_every={every}")).arg("--out").arg(out);
+    command
+        .arg("--set")
+        .arg(format!("train.checkpoint_every={every}"))
+        .arg("--out")
+        .arg(out);
     command
 }
 
 /// The step of a checkpoint, and the bytes of each of its tensors.
 pub fn checkpoint(run: &Path) -> (u64, BTreeMap<String, Vec<u8>>) {
     let bytes = std::fs::read(run.join("checkpoint.safetensors")).expect("a checkpoint");
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("a safetensors file");
-    let step = metadata.metadata().as_ref().expect("it has metadata")["step"].parse().expect("a number");
+    let (_, metadata) =
+        safetensors::SafeTensors::read_metadata(&bytes).expect("a safetensors file");
+    let step = metadata.metadata().as_ref().expect("it has metadata")["step"]
+        .parse()
+        .expect("a number");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    (step, tensors.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect())
+    (
+        step,
+        tensors
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| (name, view.data().to_vec()))
+            .collect(),
+    )
 }
 
 /// The steps of `metrics.jsonl`, every line of which must hold the documented numbers.
 pub fn logged_steps(run: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
     let step = |line: &str| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         for key in ["loss", "grad_norm", "lr"] {
             assert!(line[key].is_f64(), "{key} in {line}");
         }
@@ -54,8 +72,16 @@ pub fn logged_steps(run: &Path) -> Vec<u64> {
 /// A folder with `images` records of CIFAR-10's binary format: blobs of one colour on another.
 pub fn data_set(folder: &Path, images: usize) -> PathBuf {
     let record = |i: usize| {
-        let inside = move |p: usize| (p % 32).abs_diff(8 + i % 16) < 6 && (p / 32).abs_diff(8 + i * 5 % 16) < 6;
-        let value = move |c: usize, p: usize| if inside(p) { (i * 37 + c * 80) as u8 } else { (c * 60 + i) as u8 };
+        let inside = move |p: usize| {
+            (p % 32).abs_diff(8 + i % 16) < 6 && (p / 32).abs_diff(8 + i * 5 % 16) < 6
+        };
+        let value = move |c: usize, p: usize| {
+            if inside(p) {
+                (i * 37 + c * 80) as u8
+            } else {
+                (c * 60 + i) as u8
+            }
+        };
         let pixels = (0..3).flat_map(move |c| (0..1024).map(move |p| value(c, p)));
         std::iter::once((i % 10) as u8).chain(pixels)
     };
@@ -88,7 +114,15 @@ pub const TINY: [&str; 14] = [
 /// `train cifar10-small` with networks and batches as small as can be.
 pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     let mut command = program();
-    command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
+    command.args([
+        "train",
+        "cifar10-small",
+        "--stage",
+        stage,
+        "--steps",
+        &steps.to_string(),
+        "--data",
+    ]);
     command.arg(data).arg("--out").arg(out);
     for set in TINY {
         command.args(["--set", set]);
@@ -109,15 +143,24 @@ pub fn from(mut command: Command, run: &Path) -> Command {
 pub fn tensors(file: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
     let bytes = std::fs::read(file).expect("a file of samples");
     let all = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    all.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec()))).collect()
+    all.tensors()
+        .into_iter()
+        .map(|(name, view)| (name, (view.shape().to_vec(), view.data().to_vec())))
+        .collect()
 }
 
 /// The numbers of a tensor of f32.
 pub fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }
 
 /// The numbers of a tensor of u32.
 pub fn codes(bytes: &[u8]) -> Vec<u32> {
-    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    bytes
+        .chunks_exact(4)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }

@@ -11,8 +11,12 @@ use super::common::program;
 pub fn folder(dir: &Path, count: u8) -> PathBuf {
     std::fs::create_dir_all(dir).expect("a folder");
     for i in 0..count {
-        let picture = RgbImage::from_fn(8, 8, |x, y| Rgb([i.wrapping_mul(40), 30 * x as u8, 30 * y as u8]));
-        picture.save(dir.join(format!("{i:02}.png"))).expect("a picture");
+        let picture = RgbImage::from_fn(8, 8, |x, y| {
+            Rgb([i.wrapping_mul(40), 30 * x as u8, 30 * y as u8])
+        });
+        picture
+            .save(dir.join(format!("{i:02}.png")))
+            .expect("a picture");
     }
     dir.to_path_buf()
 }
@@ -20,7 +24,15 @@ pub fn folder(dir: &Path, count: u8) -> PathBuf {
 /// `train cifar10-small --stage STAGE` with all as small as can be, on pictures of 8 × 8.
 pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     let mut command = program();
-    command.args(["train", "cifar10-small", "--stage", stage, "--steps", &steps.to_string(), "--data"]);
+    command.args([
+        "train",
+        "cifar10-small",
+        "--stage",
+        stage,
+        "--steps",
+        &steps.to_string(),
+        "--data",
+    ]);
     command.arg(data).arg("--out").arg(out);
     for set in ["size=8", "channels=8", "inner=4", "dim=4", "codes=16"] {
         command.args(["--set", &format!("vqvae.{set}")]);

@@ -15,7 +15,10 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "adam",
         ops: &["adam", "ema", "clip", "collect"],
         faults: &[
-            ("values(gradient[i]) * clip_scale[1]", "values(gradient[i]) * clip_scale[0]"),
+            (
+                "values(gradient[i]) * clip_scale[1]",
+                "values(gradient[i]) * clip_scale[0]",
+            ),
             ("(1.0 - p.beta2) * g * g", "(1.0 - p.beta2) * g"),
             ("sqrt(v * p.correction2)", "sqrt(v)"),
             ("(step + p.decay * old)", "step"),
@@ -30,7 +33,10 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         faults: &[
             ("fma(c.w, a, b));", "fma(c.v, a, b));"),
             ("start + 1.0);", "start + 0.5);"),
-            ("round = 0u; round < p.rounds;", "round = 1u; round < p.rounds;"),
+            (
+                "round = 0u; round < p.rounds;",
+                "round = 1u; round < p.rounds;",
+            ),
             ("if i < p.count {", "if i + 1u < p.count {"),
         ],
     },
@@ -40,7 +46,10 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         faults: &[
             (">= vec4(p.rate)", "< vec4(p.rate)"),
             ("vec4(p.scale), keep", "vec4(1.0), keep"),
-            ("random_bits(p.stream, at + 1u)", "random_bits(p.stream, at)"),
+            (
+                "random_bits(p.stream, at + 1u)",
+                "random_bits(p.stream, at)",
+            ),
         ],
     },
     Faults {
@@ -49,25 +58,43 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         faults: &[
             ("select(0.0, 1.0, v > 0.0)", "select(0.0, 1.0, v >= 0.0)"),
             ("return silu_slope(v);", "return accurate_sigmoid(v);"),
-            ("element(values(dy[i]) * vec4(", "element(values(dy[i]) + vec4("),
-            ("case 8u: { return accurate_tanh(v); }", "case 8u: { return accurate_tanh(v * 1.000002); }"),
+            (
+                "element(values(dy[i]) * vec4(",
+                "element(values(dy[i]) + vec4(",
+            ),
+            (
+                "case 8u: { return accurate_tanh(v); }",
+                "case 8u: { return accurate_tanh(v * 1.000002); }",
+            ),
             // The last numbers stay unwritten.
-            ("if i < p.count {\n        y_each[i] = dy", "if i + 1u < p.count {\n        y_each[i] = dy"),
+            (
+                "if i < p.count {\n        y_each[i] = dy",
+                "if i + 1u < p.count {\n        y_each[i] = dy",
+            ),
             (
                 "if i < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
                 "if i + 1u < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
             ),
             // Values are right, but memory behind the tensor is written.
-            ("if i < p.count {\n        y_each[i] = dy", "if i <= p.count {\n        y_each[i] = dy"),
+            (
+                "if i < p.count {\n        y_each[i] = dy",
+                "if i <= p.count {\n        y_each[i] = dy",
+            ),
         ],
     },
     Faults {
         shader: "arithmetic",
         ops: &["add", "sub", "div"],
         faults: &[
-            ("if i < p.count {\n        y[i]", "if i + 1u < p.count {\n        y[i]"),
+            (
+                "if i < p.count {\n        y[i]",
+                "if i + 1u < p.count {\n        y[i]",
+            ),
             ("at_b += r * broad.b[dim];", "at_b += r * broad.a[dim];"),
-            ("right = values(b[at.y / PER_ELEMENT]);", "right = values(b[at.x / PER_ELEMENT]);"),
+            (
+                "right = values(b[at.y / PER_ELEMENT]);",
+                "right = values(b[at.x / PER_ELEMENT]);",
+            ),
             ("if broad.a[3] == 1u {", "if broad.b[3] == 1u {"),
         ],
     },
@@ -75,21 +102,39 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "arithmetic ones",
         ops: &["add", "sub", "div"],
         faults: &[
-            ("if i < p.count {\n        y[i]", "if i <= p.count {\n        y[i]"),
-            ("right = Values(b_each[at.y]);", "right = Values(b_each[at.x]);"),
-            ("right = values(b[at.y / PER_ELEMENT]);", "right = values(b[at.x / PER_ELEMENT]);"),
+            (
+                "if i < p.count {\n        y[i]",
+                "if i <= p.count {\n        y[i]",
+            ),
+            (
+                "right = Values(b_each[at.y]);",
+                "right = Values(b_each[at.x]);",
+            ),
+            (
+                "right = values(b[at.y / PER_ELEMENT]);",
+                "right = values(b[at.x / PER_ELEMENT]);",
+            ),
         ],
     },
     Faults {
         shader: "gather",
         ops: &["embedding", "scatter_add", "code_counts"],
         faults: &[
-            ("min(CHAIN, p.rows - wid.x * CHAIN);", "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;"),
+            (
+                "min(CHAIN, p.rows - wid.x * CHAIN);",
+                "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;",
+            ),
             ("if first && code < p.entries {", "if first {"),
             ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
-            ("let source = (row - 1u) * p.d + columns;", "let source = (row - 1u) + columns * p.rows;"),
+            (
+                "let source = (row - 1u) * p.d + columns;",
+                "let source = (row - 1u) + columns * p.rows;",
+            ),
             ("sum += vec4(x[source.x],", "sum = vec4(x[source.x],"),
-            ("let to = (wid.y * p.entries + entry) * p.d + columns;", "let to = entry * p.d + columns;"),
+            (
+                "let to = (wid.y * p.entries + entry) * p.d + columns;",
+                "let to = entry * p.d + columns;",
+            ),
             ("count += 1u;", "count = 1u;"),
         ],
     },
@@ -97,18 +142,30 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "layout",
         ops: &["transpose", "concat", "narrow"],
         faults: &[
-            ("store(to.y, rows, block[1]);", "store(to.y, rows, block[2]);"),
+            (
+                "store(to.y, rows, block[1]);",
+                "store(to.y, rows, block[2]);",
+            ),
             ("let image = n * t.rows * t.columns;", "let image = 0u;"),
-            ("(p.out_c - p.c) + (to.y - p.c)", "(p.out_c - p.c) + (p.out_c - 1u - to.y)"),
+            (
+                "(p.out_c - p.c) + (to.y - p.c)",
+                "(p.out_c - p.c) + (p.out_c - 1u - to.y)",
+            ),
             // The gradient of a part is not zero beside it.
-            ("select(Element(), x[to.x * p.c", "select(Element(1.0), x[to.x * p.c"),
+            (
+                "select(Element(), x[to.x * p.c",
+                "select(Element(1.0), x[to.x * p.c",
+            ),
         ],
     },
     Faults {
         shader: "half",
         ops: &["half"],
         faults: &[
-            ("clamp(pair, -LARGEST, LARGEST)", "clamp(pair, -LARGEST, 0.5 * LARGEST)"),
+            (
+                "clamp(pair, -LARGEST, LARGEST)",
+                "clamp(pair, -LARGEST, 0.5 * LARGEST)",
+            ),
             ("min(at + 1u, p.count - 1u)", "min(at, p.count - 1u)"),
             ("if at + 1u < p.count {", "if at + 2u < p.count {"),
             ("y[at] = pair.x;", "y[at] = pair.y;"),
@@ -118,7 +175,10 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "kl",
         ops: &["kl_divergence"],
         faults: &[
-            ("top = max(top, vec2(a[i], b[i]));", "top = vec2(a[i], b[i]);"),
+            (
+                "top = max(top, vec2(a[i], b[i]));",
+                "top = vec2(a[i], b[i]);",
+            ),
             (" - saved_kl[row]));", " + saved_kl[row]));"),
             ("(laws.y - laws.x)", "laws.y"),
             ("accurate_log(sum.y));", "accurate_log(sum.x));"),
@@ -131,15 +191,24 @@ pub const IN_ARITHMETIC: &[Faults] = &[
             // A transposed operand; a transposed tile; the last term of each part left out.
             ("at_b += vec4(p.b_k);", "at_b += vec4(p.b_column);"),
             ("y[to] = out[i][j];", "y[to] = out[j][i];"),
-            ("let end = min(begin + p.k_part, p.k);", "let end = min(begin + p.k_part, p.k) - 1u;"),
+            (
+                "let end = min(begin + p.k_part, p.k);",
+                "let end = min(begin + p.k_part, p.k) - 1u;",
+            ),
         ],
     },
     Faults {
         shader: "matmul_vec4",
         ops: &["matmul", "linear"],
         faults: &[
-            ("s5 = row_times(s5, high[1], right);", "s5 = row_times(s5, high[2], right);"),
-            ("let high = tile_a(base_a, row + 4u, k);", "let high = tile_a(base_a, row + 3u, k);"),
+            (
+                "s5 = row_times(s5, high[1], right);",
+                "s5 = row_times(s5, high[2], right);",
+            ),
+            (
+                "let high = tile_a(base_a, row + 4u, k);",
+                "let high = tile_a(base_a, row + 3u, k);",
+            ),
             ("let sums = out[i] + offset;", "let sums = out[i];"),
         ],
     },
@@ -147,18 +216,29 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "mse",
         ops: &["mse", "weighted_mse"],
         faults: &[
-            ("return p.scale * weight[divide(i, p.per_sample)];", "return p.scale * weight[0];"),
+            (
+                "return p.scale * weight[divide(i, p.per_sample)];",
+                "return p.scale * weight[0];",
+            ),
             ("y[i] = 2.0 * scale_of(i)", "y[i] = scale_of(i)"),
         ],
     },
     Faults {
         shader: "random",
-        ops: &["random_uniform", "random_normal", "random_gumbel", "philox_bits"],
+        ops: &[
+            "random_uniform",
+            "random_normal",
+            "random_gumbel",
+            "philox_bits",
+        ],
         faults: &[
             ("return normal4(bits);", "return normal4(bits.yxzw);"),
             // The second block of a sample that begins within the first.
             ("law4(at + 1u)", "law4(at)"),
-            ("random_bits(p.stream, at + 1u)", "random_bits(p.stream, at)"),
+            (
+                "random_bits(p.stream, at + 1u)",
+                "random_bits(p.stream, at)",
+            ),
         ],
     },
     Faults {
@@ -166,12 +246,18 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         ops: &["sum", "mean", "sum_all", "mean_all", "squared_norm"],
         faults: &[
             ("half > 0u; half /= 2u", "half > 1u; half /= 2u"),
-            ("(var r = lid; r < terms; r += 64u)", "(var r = lid; r + 1u < terms; r += 64u)"),
+            (
+                "(var r = lid; r < terms; r += 64u)",
+                "(var r = lid; r + 1u < terms; r += 64u)",
+            ),
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
             ("y4[at] = element(p.scale * sum);", "y4[at] = element(sum);"),
             ("sum += select(v, v * v, SQUARE);", "sum += v;"),
-            ("y[at] = p.scale * x[o * p.inner + i];", "y[at] = x[o * p.inner + i];"),
+            (
+                "y[at] = p.scale * x[o * p.inner + i];",
+                "y[at] = x[o * p.inner + i];",
+            ),
         ],
     },
     Faults {
@@ -182,8 +268,14 @@ pub const IN_ARITHMETIC: &[Faults] = &[
                 "for (var i = 0u; i < p.k; i += 1u) {\n        sum +=",
                 "for (var i = 1u; i < p.k; i += 1u) {\n        sum +=",
             ),
-            ("return vec2(top, accurate_log(sum));", "return vec2(top, sum);"),
-            ("(p.scale * values(logits[first + i]) - top) - norm;", "p.scale * values(logits[first + i]) - norm;"),
+            (
+                "return vec2(top, accurate_log(sum));",
+                "return vec2(top, sum);",
+            ),
+            (
+                "(p.scale * values(logits[first + i]) - top) - norm;",
+                "p.scale * values(logits[first + i]) - norm;",
+            ),
             ("let top = largest(tops);", "let top = tops.x - 90.0;"),
             ("accurate_log(total(sums))", "accurate_log(4.0 * sums.x)"),
             ("(values(dlaw[i]) - sum)", "values(dlaw[i])"),
@@ -195,7 +287,10 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         ops: &["softmax", "log_softmax"],
         faults: &[
             ("sums += select(", "sums = select("),
-            ("(p.scale * values(logits[first + i]) - top) - norm;", "p.scale * values(logits[first + i]) - norm;"),
+            (
+                "(p.scale * values(logits[first + i]) - top) - norm;",
+                "p.scale * values(logits[first + i]) - norm;",
+            ),
             ("accurate_log(total(sums))", "total(sums)"),
             ("(values(dlaw[i]) - sum)", "values(dlaw[i])"),
         ],
@@ -207,8 +302,14 @@ pub const IN_ARITHMETIC: &[Faults] = &[
             ("&& tap < p.taps;", ";"),
             ("t.x + at - tap * p.c, inside", "t.x, inside"),
             ("sum += f32(t.y) * vec4", "sum += vec4"),
-            ("(kh * p.kernel_w + kw) * p.c + channels", "kh * p.kernel_w * p.c + channels"),
-            ("kh = (pixel.y + p.pad_h) % p.stride", "kh = pixel.y % p.stride"),
+            (
+                "(kh * p.kernel_w + kw) * p.c + channels",
+                "kh * p.kernel_w * p.c + channels",
+            ),
+            (
+                "kh = (pixel.y + p.pad_h) % p.stride",
+                "kh = pixel.y % p.stride",
+            ),
             ("min(4u, p.c - first)", "min(3u, p.c - first)"),
         ],
     },

@@ -11,19 +11,31 @@ pub const IN_TILES: &[Faults] = &[
         shader: "matmul_tiled",
         ops: &["matmul", "linear", "linear_residual"],
         faults: &[
-            ("vec4(min(row, p.m - 4u)), A_ROWS)", "vec4(min(row, p.m - 4u)), !A_ROWS)"),
+            (
+                "vec4(min(row, p.m - 4u)), A_ROWS)",
+                "vec4(min(row, p.m - 4u)), !A_ROWS)",
+            ),
             ("vec4(column), B_COLUMNS)", "vec4(column), !B_COLUMNS)"),
             ("out += bias[column];", "out += bias[0];"),
             ("out += residual[at];", "out -= residual[at];"),
             ("if own >= p.m ||", "if own + 1u >= p.m ||"),
             ("min((share.part + 1u) * p.k_part, p.k)", "p.k"),
             ("share.plane * p.m", "share.matrix * p.m"),
-            ("        workgroupBarrier();\n        put_step(", "        put_step("),
-            ("        workgroupBarrier();\n        k += DEPTH;", "        k += DEPTH;"),
+            (
+                "        workgroupBarrier();\n        put_step(",
+                "        put_step(",
+            ),
+            (
+                "        workgroupBarrier();\n        k += DEPTH;",
+                "        k += DEPTH;",
+            ),
             ("if !inside {", "if false {"),
             ("sh_left[at.z]", "sh_left[at.x]"),
             ("add_row(s, at + 3u * row)", "add_row(s, at + 2u * row)"),
-            ("keep_block(place, 4u * (local.y + ROWS), local.x, sums.below);", ""),
+            (
+                "keep_block(place, 4u * (local.y + ROWS), local.x, sums.below);",
+                "",
+            ),
             ("put(loads.l1, step.b1, first_term(loads.l1, k) < end);", ""),
         ],
     },
@@ -31,21 +43,33 @@ pub const IN_TILES: &[Faults] = &[
         shader: "conv2d_tiled",
         ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
-            ("x[k.z], x[k.w]), t.inside);", "x[k.z], x[k.w]), vec4(1.0));"),
+            (
+                "x[k.z], x[k.w]), t.inside);",
+                "x[k.z], x[k.w]), vec4(1.0));",
+            ),
             ("f.y * b[1]", "b[1]"),
-            ("first.row + down < vec4(size.x)", "first.row + down <= vec4(size.x)"),
+            (
+                "first.row + down < vec4(size.x)",
+                "first.row + down <= vec4(size.x)",
+            ),
             ("if p.bias == 1u {", "if p.bias == 0u {"),
             ("out += residual[to];", "out -= residual[to];"),
             ("(t.at + term - tap * p.c) / 4u", "(t.at + term % 4u) / 4u"),
             ("0u, p.taps * p.c)", "0u, p.taps * p.c - 4u)"),
-            ("if pixel >= pixel_count()", "if pixel + 1u >= pixel_count()"),
+            (
+                "if pixel >= pixel_count()",
+                "if pixel + 1u >= pixel_count()",
+            ),
         ],
     },
     Faults {
         shader: "conv2d_tiled_input",
         ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
-            ("select(vec4(0.0), t.inside, tap < p.taps)", "select(vec4(0.0), vec4(1.0), tap < p.taps)"),
+            (
+                "select(vec4(0.0), t.inside, tap < p.taps)",
+                "select(vec4(0.0), vec4(1.0), tap < p.taps)",
+            ),
             ("t.inside, tap < p.taps)", "t.inside, tap <= p.taps)"),
             ("place.taps.y + p.stride * column", "place.taps.y + column"),
             ("0u - left,", "0u,"),
@@ -63,7 +87,10 @@ pub const IN_TILES: &[Faults] = &[
             ("Source(tap, kh, tap", "Source(tap, 0u, tap"),
             ("vec3(0u, 0u, 2u)", "vec3(0u, 0u, 1u)"),
             ("dw[(place.plane + own)", "dw[(own)"),
-            ("(wid.y + 1u) * p.part, p.batch", "(wid.y + 2u) * p.part, p.batch"),
+            (
+                "(wid.y + 1u) * p.part, p.batch",
+                "(wid.y + 2u) * p.part, p.batch",
+            ),
         ],
     },
     Faults {
@@ -72,7 +99,10 @@ pub const IN_TILES: &[Faults] = &[
         faults: &[
             ("-0.5 * (squares.x", "0.5 * (squares.x"),
             ("f32(p.d + 8u) * 2.3841858e-7", "f32(p.d + 8u) * 1e-12"),
-            ("score[first + quad] >= vec4(limit)", "score[first + quad] > vec4(limit + slack)"),
+            (
+                "score[first + quad] >= vec4(limit)",
+                "score[first + quad] > vec4(limit + slack)",
+            ),
             ("second = max(second, min(highest, s));", ""),
             ("quads = select(quads, vec4(quad), s > highest);", ""),
             ("best = exact(row, code);", ""),
@@ -80,7 +110,10 @@ pub const IN_TILES: &[Faults] = &[
                 "code = select(code, 4u * quad + j, distance < best);",
                 "code = select(code, 4u * quad + j, distance <= best);",
             ),
-            ("let difference = z[row * (p.d / 4u) + i] -", "let difference = z[row * (p.d / 4u)] -"),
+            (
+                "let difference = z[row * (p.d / 4u) + i] -",
+                "let difference = z[row * (p.d / 4u)] -",
+            ),
         ],
     },
 ];

@@ -30,18 +30,42 @@ pub struct Faults {
 fn main() {
     let arguments = Arguments::from_args();
     let adapter = adapters().into_iter().find(|a| a.default);
-    let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") { ON_CPUS } else { &[] };
+    let on_cpus = if adapter.as_ref().is_some_and(|a| a.kind == "cpu") {
+        ON_CPUS
+    } else {
+        &[]
+    };
     let has_lanes = adapter.as_ref().is_some_and(|a| a.has_lanes());
-    let (on_lanes, winograd_on_lanes) = if has_lanes { (ON_LANES, BY_WINOGRAD_ON_LANES) } else { (&[][..], &[][..]) };
+    let (on_lanes, winograd_on_lanes) = if has_lanes {
+        (ON_LANES, BY_WINOGRAD_ON_LANES)
+    } else {
+        (&[][..], &[][..])
+    };
     // The text is the same for matrices of 16 x 16.
-    let matrices = adapter.and_then(|a| a.cooperative()).is_some_and(|matrices| matrices.edge == 8);
+    let matrices = adapter
+        .and_then(|a| a.cooperative())
+        .is_some_and(|matrices| matrices.edge == 8);
     let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
     let portable = IN_ARITHMETIC.len() + IN_LAYERS.len();
-    let on_any = IN_ARITHMETIC.iter().chain(IN_LAYERS).chain(IN_TILES).chain(BY_WINOGRAD);
-    for (at, faults) in on_any.chain(on_cpus).chain(on_lanes).chain(winograd_on_lanes).chain(on_matrices).enumerate() {
+    let on_any = IN_ARITHMETIC
+        .iter()
+        .chain(IN_LAYERS)
+        .chain(IN_TILES)
+        .chain(BY_WINOGRAD);
+    for (at, faults) in on_any
+        .chain(on_cpus)
+        .chain(on_lanes)
+        .chain(winograd_on_lanes)
+        .chain(on_matrices)
+        .enumerate()
+    {
         for number in 0..faults.faults.len() {
-            let name = format!("{}/{}", faults.shader, if at < portable { number } else { 100 + number });
+            let name = format!(
+                "{}/{}",
+                faults.shader,
+                if at < portable { number } else { 100 + number }
+            );
             trials.push(Trial::test(name, move || is_caught(faults, number)));
         }
     }
@@ -52,7 +76,11 @@ fn main() {
 /// Runs the ops' cases with the fault until one fails.
 fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let is_of = |list: &[Faults]| list.iter().any(|of_list| std::ptr::eq(of_list, faults));
-    let precision = if is_of(ON_MATRICES) { Precision::F16 } else { Precision::F32 };
+    let precision = if is_of(ON_MATRICES) {
+        Precision::F16
+    } else {
+        Precision::F32
+    };
     let prefer = match faults {
         _ if is_of(IN_ARITHMETIC) || is_of(IN_LAYERS) => Prefer::Portable,
         _ if is_of(IN_TILES) => Prefer::Tiles(TILE),
@@ -63,25 +91,58 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let stand_ins = vec![broken(faults, number)];
     // A fault may reach outside; the driver's checks keep it from hitting other trials.
     let (checked, driver_checks, poison) = (false, true, true);
-    let options = GpuOptions { checked, driver_checks, poison, prefer, precision, stand_ins, ..GpuOptions::default() };
+    let options = GpuOptions {
+        checked,
+        driver_checks,
+        poison,
+        prefer,
+        precision,
+        stand_ins,
+        ..GpuOptions::default()
+    };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
     // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
-    let caught = |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
-    match cases().iter().filter(|case| faults.ops.contains(&case.op)).any(|case| caught(check(&gpu, case))) {
+    let caught =
+        |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
+    match cases()
+        .iter()
+        .filter(|case| faults.ops.contains(&case.op))
+        .any(|case| caught(check(&gpu, case)))
+    {
         true => Ok(()),
-        false => Err(format!("all cases of {:?} pass with `{}`", faults.ops, faults.faults[number].1).into()),
+        false => Err(format!(
+            "all cases of {:?} pass with `{}`",
+            faults.ops, faults.faults[number].1
+        )
+        .into()),
     }
 }
 
 /// The shader with one of its faults.
 fn broken(faults: &Faults, number: usize) -> Shader {
-    let whole = ops::shaders().into_iter().find(|s| s.name == faults.shader).expect("it is listed");
+    let whole = ops::shaders()
+        .into_iter()
+        .find(|s| s.name == faults.shader)
+        .expect("it is listed");
     let (from, to) = faults.faults[number];
     // Perhaps it stands in what the file imports, or in what does so instead; then nothing is left to import.
     let own = whole.source.contains(from);
-    let (text, instead) = if own { (whole.source.to_string(), whole.instead) } else { (whole.text(), None) };
-    assert_eq!(text.matches(from).count(), 1, "shaders/{}.wgsl: `{from}` is to stand there once", whole.name);
-    let shader = Shader { source: Box::leak(text.replacen(from, to, 1).into_boxed_str()), instead, ..whole.clone() };
+    let (text, instead) = if own {
+        (whole.source.to_string(), whole.instead)
+    } else {
+        (whole.text(), None)
+    };
+    assert_eq!(
+        text.matches(from).count(),
+        1,
+        "shaders/{}.wgsl: `{from}` is to stand there once",
+        whole.name
+    );
+    let shader = Shader {
+        source: Box::leak(text.replacen(from, to, 1).into_boxed_str()),
+        instead,
+        ..whole.clone()
+    };
     if let Err(e) = parse(&shader) {
         panic!("a fault must still be WGSL: {e}");
     }
@@ -90,6 +151,10 @@ fn broken(faults: &Faults, number: usize) -> Shader {
 
 fn every_op_is_known() -> Result<(), Failed> {
     let known: Vec<&str> = cases().iter().map(|case| case.op).collect();
-    let unknown = IN_ARITHMETIC.iter().chain(IN_LAYERS).flat_map(|f| f.ops).find(|op| !known.contains(op));
+    let unknown = IN_ARITHMETIC
+        .iter()
+        .chain(IN_LAYERS)
+        .flat_map(|f| f.ops)
+        .find(|op| !known.contains(op));
     unknown.map_or(Ok(()), |op| Err(format!("no case is called {op}").into()))
 }

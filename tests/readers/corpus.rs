@@ -30,7 +30,10 @@ impl Seed {
 }
 
 fn plain(bytes: impl Into<Vec<u8>>) -> Seed {
-    Seed { bytes: bytes.into(), wrap: |bytes| bytes }
+    Seed {
+        bytes: bytes.into(),
+        wrap: |bytes| bytes,
+    }
 }
 
 /// The seeds of the reader `name`.
@@ -39,24 +42,45 @@ pub fn of(name: &str) -> Vec<Seed> {
         "archive" => archives(),
         "checkpoint" => vec![plain(saved_checkpoint())],
         "cifar" => vec![plain([9; 3073]), plain([1; 2 * 3073])],
-        "cifar_names" => vec![plain("plane\ncar\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n")],
-        "configuration" => PRESETS.iter().map(|(_, _, text)| plain(*text)).chain([plain(SMALL)]).collect(),
+        "cifar_names" => vec![plain(
+            "plane\ncar\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n",
+        )],
+        "configuration" => PRESETS
+            .iter()
+            .map(|(_, _, text)| plain(*text))
+            .chain([plain(SMALL)])
+            .collect(),
         "draws" => vec![plain(draws())],
-        "features" => vec![Seed { bytes: features(), wrap: behind_checksum }],
+        "features" => vec![Seed {
+            bytes: features(),
+            wrap: behind_checksum,
+        }],
         "kept" => vec![plain(kept())],
         "kernels" => vec![plain(kernels())],
         "latents" => vec![plain(latents())],
-        "list" => vec![plain("filename,label\na.png,bird\nb.png,fish\n"), plain("a.png,bird\r\n")],
+        "list" => vec![
+            plain("filename,label\na.png,bird\nb.png,fish\n"),
+            plain("a.png,bird\r\n"),
+        ],
         "log" => vec![plain(LOG)],
         "mask" => masks(),
         "npz" => statistics(),
         "packed" => vec![plain(packed())],
         "picture" => pictures(),
-        "pipelines" => vec![Seed { bytes: vec![7; 40], wrap: behind_checksum }, plain(behind_checksum(vec![7; 40]))],
+        "pipelines" => vec![
+            Seed {
+                bytes: vec![7; 40],
+                wrap: behind_checksum,
+            },
+            plain(behind_checksum(vec![7; 40])),
+        ],
         "report" => vec![plain(report())],
         "run_configuration" => run_configurations(),
         "vector" => vectors(),
-        "weights" => vec![plain(tensors(&[("a", Dtype::F32, &[2, 3]), ("b", Dtype::F32, &[0])]))],
+        "weights" => vec![plain(tensors(&[
+            ("a", Dtype::F32, &[2, 3]),
+            ("b", Dtype::F32, &[0]),
+        ]))],
         other => panic!("no valid file for the reader {other}"),
     }
 }
@@ -70,8 +94,13 @@ const LOG: &str = r#"{"step": 1, "loss": 0.7, "lr": 1e-3, "steps_per_second": 3.
 
 fn run_configurations() -> Vec<Seed> {
     let of_images = |text: &str| format!("stage = \"prior\"\n{text}");
-    let images = PRESETS.iter().filter(|(_, _, text)| text.contains("[vqvae]"));
-    images.map(|(_, _, text)| plain(of_images(text))).chain([plain(of_images(SMALL))]).collect()
+    let images = PRESETS
+        .iter()
+        .filter(|(_, _, text)| text.contains("[vqvae]"));
+    images
+        .map(|(_, _, text)| plain(of_images(text)))
+        .chain([plain(of_images(SMALL))])
+        .collect()
 }
 
 fn saved_checkpoint() -> Vec<u8> {
@@ -88,16 +117,24 @@ fn tensors(all: &[(&str, Dtype, &[usize])]) -> Vec<u8> {
     let zeros = [0; 256];
     let view = |(name, dtype, dims): &(&'static str, Dtype, &[usize])| {
         let bytes = 4 * dims.iter().product::<usize>();
-        (*name, TensorView::new(*dtype, dims.to_vec(), &zeros[..bytes]).expect("four bytes an element"))
+        (
+            *name,
+            TensorView::new(*dtype, dims.to_vec(), &zeros[..bytes]).expect("four bytes an element"),
+        )
     };
-    let all: Vec<(&'static str, Dtype, &[usize])> =
-        all.iter().map(|(name, dtype, dims)| (&*name.to_string().leak(), *dtype, *dims)).collect();
+    let all: Vec<(&'static str, Dtype, &[usize])> = all
+        .iter()
+        .map(|(name, dtype, dims)| (&*name.to_string().leak(), *dtype, *dims))
+        .collect();
     let metadata = HashMap::from([("made_by".to_string(), "{}".to_string())]);
     safetensors::serialize(all.iter().map(view), Some(metadata)).expect("tensors")
 }
 
 fn draws() -> Vec<u8> {
-    tensors(&[("codes", Dtype::U32, &[3, 4]), ("seconds", Dtype::F32, &[1])])
+    tensors(&[
+        ("codes", Dtype::U32, &[3, 4]),
+        ("seconds", Dtype::F32, &[1]),
+    ])
 }
 
 /// Statistics of four features.
@@ -112,13 +149,24 @@ fn behind_checksum(bytes: Vec<u8>) -> Vec<u8> {
 /// A packed file of three images of 2 × 2, one of four left out.
 fn packed() -> Vec<u8> {
     let images = [[7u8; 12], [9; 12], [11; 12]];
-    let digests = images.iter().flat_map(|image| blake3::hash(image).as_bytes()[..16].to_vec());
-    let lists: Vec<u8> = digests.chain([0u32, 1, 3].iter().flat_map(|i| i.to_le_bytes())).collect();
+    let digests = images
+        .iter()
+        .flat_map(|image| blake3::hash(image).as_bytes()[..16].to_vec());
+    let lists: Vec<u8> = digests
+        .chain([0u32, 1, 3].iter().flat_map(|i| i.to_le_bytes()))
+        .collect();
     let checksum = blake3::hash(&lists).to_string();
     let json = serde_json::json!({"count": 3, "bytes": 12, "checksum": checksum, "skipped": ["c.png is empty"]});
     let json = json.to_string().into_bytes();
     let length = (json.len() as u64).to_le_bytes();
-    [images.as_flattened(), &lists, &json, &length, b"dbvq-wgpu pack 1"].concat()
+    [
+        images.as_flattened(),
+        &lists,
+        &json,
+        &length,
+        b"dbvq-wgpu pack 1",
+    ]
+    .concat()
 }
 
 /// 16 slots of 64 bytes behind 16 of a checksum, the last one empty.
@@ -127,7 +175,11 @@ fn latents() -> Vec<u8> {
         let values = [number as u8; 64];
         let mut sum = [0; 16];
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&number.to_le_bytes()).update(&values).finalize_xof().fill(&mut sum);
+        hasher
+            .update(&number.to_le_bytes())
+            .update(&values)
+            .finalize_xof()
+            .fill(&mut sum);
         [&sum[..], &values].concat()
     };
     (0..15).flat_map(slot).chain([0; 80]).collect()
@@ -160,7 +212,8 @@ fn report() -> String {
     };
     let cases = [case("Pass", json!(0.25)), case("Fail", json!(null))];
     let probe = json!({"name": "nan", "found": "kept", "consequence": "nothing"});
-    let adapter = json!({"facts": facts, "error": null, "probes": [probe], "cases": cases, "seconds": 12.5});
+    let adapter =
+        json!({"facts": facts, "error": null, "probes": [probe], "cases": cases, "seconds": 12.5});
     json!({"schema": 1, "version": "0.1.0", "revision": "x", "wgpu": "1", "system": "linux", "date": "2022",
         "shaders": {"add": "00"}, "adapters": [adapter]})
     .to_string()
@@ -169,40 +222,79 @@ fn report() -> String {
 fn beside(folder: &str, ending: &[&str]) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(&folder).expect("a folder of this repository");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("it is readable").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|e| ending.iter().any(|known| e == *known)));
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("it is readable").path())
+        .collect();
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|e| ending.iter().any(|known| e == *known))
+    });
     files.sort();
-    files.iter().map(|file| std::fs::read(file).expect("it is readable")).collect()
+    files
+        .iter()
+        .map(|file| std::fs::read(file).expect("it is readable"))
+        .collect()
 }
 
 fn vectors() -> Vec<Seed> {
     let files = beside("kernels_test/golden", &["safetensors"]);
-    files.into_iter().filter(|bytes| bytes.len() < 3000).map(plain).collect()
+    files
+        .into_iter()
+        .filter(|bytes| bytes.len() < 3000)
+        .map(plain)
+        .collect()
 }
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).expect("a picture");
+    picture
+        .into()
+        .write_to(&mut bytes, format)
+        .expect("a picture");
     bytes.into_inner()
 }
 
 fn pictures() -> Vec<Seed> {
-    let png = encoded(RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 20, y as u8 * 30, 7])), ImageFormat::Png);
+    let png = encoded(
+        RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 20, y as u8 * 30, 7])),
+        ImageFormat::Png,
+    );
     let mut all = beside("tests/readers/seeds", &["png"]);
     all.push(png);
-    all.push(encoded(RgbaImage::from_pixel(5, 5, image::Rgba([1, 2, 3, 100])), ImageFormat::Png));
-    let is_read = |ending: &&str| ImageFormat::from_extension(ending).is_some_and(|format| format.reading_enabled());
-    let endings: Vec<&str> = ["jpg", "webp", "bmp", "gif", "tif"].into_iter().filter(is_read).collect();
+    all.push(encoded(
+        RgbaImage::from_pixel(5, 5, image::Rgba([1, 2, 3, 100])),
+        ImageFormat::Png,
+    ));
+    let is_read = |ending: &&str| {
+        ImageFormat::from_extension(ending).is_some_and(|format| format.reading_enabled())
+    };
+    let endings: Vec<&str> = ["jpg", "webp", "bmp", "gif", "tif"]
+        .into_iter()
+        .filter(is_read)
+        .collect();
     let others = beside("tests/readers/seeds", &endings);
-    let with_sums = all.iter().map(|bytes| Seed { bytes: bytes.clone(), wrap: with_sums_of_chunks });
+    let with_sums = all.iter().map(|bytes| Seed {
+        bytes: bytes.clone(),
+        wrap: with_sums_of_chunks,
+    });
     let as_they_are = all.iter().chain(&others).cloned().map(plain);
     with_sums.chain(as_they_are).collect()
 }
 
 fn masks() -> Vec<Seed> {
-    let mask = |side: u32| GrayImage::from_fn(side, side, |x, _| image::Luma([if x < 2 { 255 } else { 0 }]));
+    let mask = |side: u32| {
+        GrayImage::from_fn(side, side, |x, _| {
+            image::Luma([if x < 2 { 255 } else { 0 }])
+        })
+    };
     let masks = [16, 4].map(|side| encoded(mask(side), ImageFormat::Png));
-    masks.into_iter().map(|bytes| Seed { bytes, wrap: with_sums_of_chunks }).collect()
+    masks
+        .into_iter()
+        .map(|bytes| Seed {
+            bytes,
+            wrap: with_sums_of_chunks,
+        })
+        .collect()
 }
 
 /// A PNG whose chunks have the right checksums, as far as they can be found.
@@ -211,11 +303,15 @@ fn with_sums_of_chunks(mut bytes: Vec<u8>) -> Vec<u8> {
     while let Some(length) = bytes.get(at..at + 4) {
         let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
         let end = at.saturating_add(8).saturating_add(length);
-        let Some(content) = bytes.get(at + 4..end) else { break };
+        let Some(content) = bytes.get(at + 4..end) else {
+            break;
+        };
         let mut sum = flate2::Crc::new();
         sum.update(content);
         let sum = sum.sum().to_be_bytes();
-        let Some(place) = bytes.get_mut(end..end + 4) else { break };
+        let Some(place) = bytes.get_mut(end..end + 4) else {
+            break;
+        };
         place.copy_from_slice(&sum);
         at = end + 4;
     }
@@ -235,7 +331,9 @@ fn archives() -> Vec<Seed> {
             let mut header = tar::Header::new_gnu();
             header.set_size(20);
             header.set_mode(0o644);
-            builder.append_data(&mut header, name, &[5; 20][..]).expect("memory does not fail");
+            builder
+                .append_data(&mut header, name, &[5; 20][..])
+                .expect("memory does not fail");
         };
         if long {
             add(&"cifar-10-batches-bin/".repeat(9));
@@ -244,22 +342,37 @@ fn archives() -> Vec<Seed> {
         (1..6).for_each(|i| add(&format!("cifar-10-batches-bin/data_batch_{i}.bin")));
         builder.into_inner().expect("memory does not fail")
     };
-    let wrapped = [false, true].map(|long| Seed { bytes: pack(long), wrap: gzipped });
-    wrapped.into_iter().chain([plain(gzipped(pack(false)))]).collect()
+    let wrapped = [false, true].map(|long| Seed {
+        bytes: pack(long),
+        wrap: gzipped,
+    });
+    wrapped
+        .into_iter()
+        .chain([plain(gzipped(pack(false)))])
+        .collect()
 }
 
 /// An array of NumPy of `sides` with numbers of f64.
 fn array(sides: &str, count: usize) -> Vec<u8> {
     let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {sides}, }}");
-    let head = [&b"\x93NUMPY\x01\x00"[..], &118u16.to_le_bytes(), format!("{text:117}\n").as_bytes()].concat();
-    head.into_iter().chain((0..count).flat_map(|_| 0.5f64.to_le_bytes())).collect()
+    let head = [
+        &b"\x93NUMPY\x01\x00"[..],
+        &118u16.to_le_bytes(),
+        format!("{text:117}\n").as_bytes(),
+    ]
+    .concat();
+    head.into_iter()
+        .chain((0..count).flat_map(|_| 0.5f64.to_le_bytes()))
+        .collect()
 }
 
 fn zipped(arrays: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     for (name, bytes) in arrays {
-        archive.start_file(*name, options).expect("memory does not fail");
+        archive
+            .start_file(*name, options)
+            .expect("memory does not fail");
         archive.write_all(bytes).expect("memory does not fail");
     }
     archive.finish().expect("memory does not fail").into_inner()
@@ -268,25 +381,50 @@ fn zipped(arrays: &[(&str, &[u8])]) -> Vec<u8> {
 fn statistics() -> Vec<Seed> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let file = folder.path().join("a.npz");
-    let statistics = Statistics { n: Some(9), mean: vec![0.5; 3], covariance: vec![1.0; 9] };
+    let statistics = Statistics {
+        n: Some(9),
+        mean: vec![0.5; 3],
+        covariance: vec![1.0; 9],
+    };
     write_npz(&file, &statistics).expect("a file");
     vec![
         plain(std::fs::read(&file).expect("it was written")),
-        Seed { bytes: array("(3,)", 3), wrap: |mu| zipped(&[("mu.npy", &mu), ("sigma.npy", &array("(3, 3)", 9))]) },
-        Seed { bytes: array("(3, 3)", 9), wrap: |s| zipped(&[("mu.npy", &array("(3,)", 3)), ("sigma.npy", &s)]) },
+        Seed {
+            bytes: array("(3,)", 3),
+            wrap: |mu| zipped(&[("mu.npy", &mu), ("sigma.npy", &array("(3, 3)", 9))]),
+        },
+        Seed {
+            bytes: array("(3, 3)", 9),
+            wrap: |s| zipped(&[("mu.npy", &array("(3,)", 3)), ("sigma.npy", &s)]),
+        },
     ]
 }
 
 /// Files that are small, or made of the smallest pieces that there are, and want much memory, each with its reader.
 pub fn greedy() -> Vec<(&'static str, Vec<u8>)> {
     let pieces = |piece: &str| piece.repeat((1 << 20) / piece.len());
-    let tables = (0..10_000).map(|i| format!("{i}.{}a = 1\n", "a.".repeat(40))).collect::<String>();
+    let tables = (0..10_000)
+        .map(|i| format!("{i}.{}a = 1\n", "a.".repeat(40)))
+        .collect::<String>();
     let objects = format!("{{\"a\": [{}0]}}\n", pieces("{\"\":0},"));
     let lists = format!("{{\"a\": [{}0]}}\n", pieces("[],"));
-    let tensor =
-        |i: usize| format!("\"in.{i}\":{{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[{},{}]}}", 4 * i, 4 * i + 4);
-    let header = format!("{{{}}}", (0..10_000).map(tensor).collect::<Vec<_>>().join(","));
-    let tensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 40_000]].concat();
+    let tensor = |i: usize| {
+        format!(
+            "\"in.{i}\":{{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[{},{}]}}",
+            4 * i,
+            4 * i + 4
+        )
+    };
+    let header = format!(
+        "{{{}}}",
+        (0..10_000).map(tensor).collect::<Vec<_>>().join(",")
+    );
+    let tensors = [
+        &(header.len() as u64).to_le_bytes()[..],
+        header.as_bytes(),
+        &[0; 40_000],
+    ]
+    .concat();
     let mut all = vec![
         ("archive", gzipped(long_name(64 << 20))),
         ("picture", with_sums_of_chunks(wide_png())),
@@ -294,13 +432,28 @@ pub fn greedy() -> Vec<(&'static str, Vec<u8>)> {
         ("configuration", pieces("a.").into_bytes()),
         ("configuration", pieces("[").into_bytes()),
         ("configuration", format!("a = {}", pieces("[")).into_bytes()),
-        ("configuration", format!("a = [{}]", pieces("1,")).into_bytes()),
-        ("configuration", format!("[train]\n{} = 1", "a".repeat(1 << 19)).into_bytes()),
-        ("configuration", "# A comment.\n".repeat(1 << 20).into_bytes()),
-        ("run_configuration", format!("stage = \"prior\"\n{tables}").into_bytes()),
+        (
+            "configuration",
+            format!("a = [{}]", pieces("1,")).into_bytes(),
+        ),
+        (
+            "configuration",
+            format!("[train]\n{} = 1", "a".repeat(1 << 19)).into_bytes(),
+        ),
+        (
+            "configuration",
+            "# A comment.\n".repeat(1 << 20).into_bytes(),
+        ),
+        (
+            "run_configuration",
+            format!("stage = \"prior\"\n{tables}").into_bytes(),
+        ),
         ("run_configuration", pieces("x").into_bytes()),
         ("list", pieces("a").into_bytes()),
-        ("list", format!("filename,label\n{}", pieces("a.png,bird\n")).into_bytes()),
+        (
+            "list",
+            format!("filename,label\n{}", pieces("a.png,bird\n")).into_bytes(),
+        ),
         ("cifar_names", pieces("x\n").into_bytes()),
     ];
     for name in ["log", "kernels", "kept", "report"] {

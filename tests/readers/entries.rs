@@ -33,40 +33,139 @@ pub struct Memory {
 
 const MIB: usize = 1 << 20;
 /// Binary formats: the file, its numbers, and tables of its tensors.
-const BINARY: Memory = Memory { constant: MIB, multiple: 32 };
+const BINARY: Memory = Memory {
+    constant: MIB,
+    multiple: 32,
+};
 /// JSON becomes trees: a list of objects of one key takes some hundred times its text.
-const JSON: Memory = Memory { constant: MIB, multiple: 200 };
+const JSON: Memory = Memory {
+    constant: MIB,
+    multiple: 200,
+};
 /// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long. A bridge has up to a million
 /// steps, of four numbers.
-const TOML: Memory = Memory { constant: 64 * MIB, multiple: 800 };
+const TOML: Memory = Memory {
+    constant: 64 * MIB,
+    multiple: 800,
+};
 /// Compressed data unpacks to 1,032 times its length at most, and is limited beside that.
-const ARCHIVE: Memory = Memory { constant: 4 * MIB, multiple: 4 * 1032 };
+const ARCHIVE: Memory = Memory {
+    constant: 4 * MIB,
+    multiple: 4 * 1032,
+};
 /// A decoder may take 256 MiB; so may what it decodes to, and both are there twice while pixels change their form.
-const PICTURE: Memory = Memory { constant: 1024 * MIB, multiple: 32 };
+const PICTURE: Memory = Memory {
+    constant: 1024 * MIB,
+    multiple: 32,
+};
 
 /// All readers.
 pub const ALL: [Reader; 21] = [
-    Reader { name: "archive", read: archive, memory: ARCHIVE },
-    Reader { name: "checkpoint", read: checkpoint, memory: BINARY },
-    Reader { name: "cifar", read: cifar, memory: BINARY },
-    Reader { name: "cifar_names", read: cifar_names, memory: BINARY },
-    Reader { name: "configuration", read: configuration, memory: TOML },
-    Reader { name: "draws", read: draws, memory: BINARY },
-    Reader { name: "features", read: features, memory: BINARY },
-    Reader { name: "kept", read: kept, memory: JSON },
-    Reader { name: "kernels", read: kernels, memory: JSON },
-    Reader { name: "latents", read: latents, memory: BINARY },
-    Reader { name: "list", read: list, memory: BINARY },
-    Reader { name: "log", read: log, memory: JSON },
-    Reader { name: "mask", read: mask, memory: PICTURE },
-    Reader { name: "npz", read: npz, memory: ARCHIVE },
-    Reader { name: "packed", read: packed, memory: JSON },
-    Reader { name: "picture", read: picture, memory: PICTURE },
-    Reader { name: "pipelines", read: pipelines, memory: BINARY },
-    Reader { name: "report", read: report, memory: JSON },
-    Reader { name: "run_configuration", read: run_configuration, memory: TOML },
-    Reader { name: "vector", read: vector, memory: JSON },
-    Reader { name: "weights", read: weights, memory: BINARY },
+    Reader {
+        name: "archive",
+        read: archive,
+        memory: ARCHIVE,
+    },
+    Reader {
+        name: "checkpoint",
+        read: checkpoint,
+        memory: BINARY,
+    },
+    Reader {
+        name: "cifar",
+        read: cifar,
+        memory: BINARY,
+    },
+    Reader {
+        name: "cifar_names",
+        read: cifar_names,
+        memory: BINARY,
+    },
+    Reader {
+        name: "configuration",
+        read: configuration,
+        memory: TOML,
+    },
+    Reader {
+        name: "draws",
+        read: draws,
+        memory: BINARY,
+    },
+    Reader {
+        name: "features",
+        read: features,
+        memory: BINARY,
+    },
+    Reader {
+        name: "kept",
+        read: kept,
+        memory: JSON,
+    },
+    Reader {
+        name: "kernels",
+        read: kernels,
+        memory: JSON,
+    },
+    Reader {
+        name: "latents",
+        read: latents,
+        memory: BINARY,
+    },
+    Reader {
+        name: "list",
+        read: list,
+        memory: BINARY,
+    },
+    Reader {
+        name: "log",
+        read: log,
+        memory: JSON,
+    },
+    Reader {
+        name: "mask",
+        read: mask,
+        memory: PICTURE,
+    },
+    Reader {
+        name: "npz",
+        read: npz,
+        memory: ARCHIVE,
+    },
+    Reader {
+        name: "packed",
+        read: packed,
+        memory: JSON,
+    },
+    Reader {
+        name: "picture",
+        read: picture,
+        memory: PICTURE,
+    },
+    Reader {
+        name: "pipelines",
+        read: pipelines,
+        memory: BINARY,
+    },
+    Reader {
+        name: "report",
+        read: report,
+        memory: JSON,
+    },
+    Reader {
+        name: "run_configuration",
+        read: run_configuration,
+        memory: TOML,
+    },
+    Reader {
+        name: "vector",
+        read: vector,
+        memory: JSON,
+    },
+    Reader {
+        name: "weights",
+        read: weights,
+        memory: BINARY,
+    },
 ];
 
 /// Most characters of a message.
@@ -77,12 +176,21 @@ const LONGEST: usize = 2500;
 /// # Panics
 /// If the reader does, or if its message is not one line of a bearable length.
 pub fn check(name: &str, bytes: &[u8]) {
-    let reader = ALL.iter().find(|reader| reader.name == name).expect("a reader of the list");
+    let reader = ALL
+        .iter()
+        .find(|reader| reader.name == name)
+        .expect("a reader of the list");
     if let Err(error) = (reader.read)(bytes) {
         let message = error.to_string();
         let length = message.chars().count();
-        assert!((10..=LONGEST).contains(&length), "a message of {length} characters: {message}");
-        assert!(!message.contains(char::is_control), "a message of several lines: {message:?}");
+        assert!(
+            (10..=LONGEST).contains(&length),
+            "a message of {length} characters: {message}"
+        );
+        assert!(
+            !message.contains(char::is_control),
+            "a message of several lines: {message:?}"
+        );
     }
 }
 
@@ -128,7 +236,8 @@ fn cifar(bytes: &[u8]) -> Result<()> {
 }
 
 fn cifar_names(bytes: &[u8]) -> Result<()> {
-    let batch = |folder: &Path| std::fs::write(folder.join("data_batch_1.bin"), [3; 3073]).expect("a file");
+    let batch =
+        |folder: &Path| std::fs::write(folder.join("data_batch_1.bin"), [3; 3073]).expect("a file");
     let file = file("names/batches.meta.txt", bytes, batch);
     data::open(folder(&file), Some(Kind::Cifar10), &Reading::default()).map(drop)
 }
@@ -180,14 +289,24 @@ fn list(bytes: &[u8]) -> Result<()> {
     let picture = |splits: &Path| {
         let class = splits.with_file_name("train").join("bird");
         std::fs::create_dir_all(&class).expect("a folder");
-        image::RgbImage::new(4, 4).save(class.join("a.png")).expect("a picture");
+        image::RgbImage::new(4, 4)
+            .save(class.join("a.png"))
+            .expect("a picture");
     };
     let file = file("list/splits/train.csv", bytes, picture);
-    data::open(folder(folder(&file)), Some(Kind::MiniImageNet), &Reading::default()).map(drop)
+    data::open(
+        folder(folder(&file)),
+        Some(Kind::MiniImageNet),
+        &Reading::default(),
+    )
+    .map(drop)
 }
 
 fn log(bytes: &[u8]) -> Result<()> {
-    assert!(readers::log(bytes) <= bytes.len() + 200, "as many numbers along a side as fit");
+    assert!(
+        readers::log(bytes) <= bytes.len() + 200,
+        "as many numbers along a side as fit"
+    );
     Ok(())
 }
 
@@ -214,7 +333,10 @@ fn picture(bytes: &[u8]) -> Result<()> {
 }
 
 fn pipelines(bytes: &[u8]) -> Result<()> {
-    assert!(readers::pipelines(bytes) < bytes.len().max(1), "a checksum stands before them");
+    assert!(
+        readers::pipelines(bytes) < bytes.len().max(1),
+        "a checksum stands before them"
+    );
     Ok(())
 }
 

@@ -30,12 +30,17 @@ const SEED: u64 = 1;
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is no number")),
+    )
 }
 
 /// The damaged file of a case.
@@ -55,16 +60,26 @@ fn run(reader: &Reader, bytes: &[u8]) -> Result<usize, String> {
     let most = reader.memory.constant + reader.memory.multiple * bytes.len();
     match peak <= most {
         true => Ok(peak),
-        false => Err(format!("{peak} bytes of memory for a file of {}; {most} are allowed", bytes.len())),
+        false => Err(format!(
+            "{peak} bytes of memory for a file of {}; {most} are allowed",
+            bytes.len()
+        )),
     }
 }
 
 fn hold(name: &str) {
     let _alone = alone();
-    let reader = ALL.iter().find(|reader| reader.name == name).expect("a reader of the list");
-    let (seeds, seed) = (corpus::of(name), number("DBVQ_READERS_SEED").unwrap_or(SEED));
+    let reader = ALL
+        .iter()
+        .find(|reader| reader.name == name)
+        .expect("a reader of the list");
+    let (seeds, seed) = (
+        corpus::of(name),
+        number("DBVQ_READERS_SEED").unwrap_or(SEED),
+    );
     for valid in &seeds {
-        (reader.read)(&valid.file()).unwrap_or_else(|error| panic!("a valid file is refused: {error}"));
+        (reader.read)(&valid.file())
+            .unwrap_or_else(|error| panic!("a valid file is refused: {error}"));
     }
     let most = if name == "archive" { ARCHIVES } else { CASES };
     let cases = match number("DBVQ_READERS_CASE") {
@@ -80,12 +95,18 @@ fn hold(name: &str) {
             Err(what) => {
                 let again = format!("DBVQ_READERS_SEED={seed} DBVQ_READERS_CASE={number}");
                 let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
-                panic!("{what}\n{again} cargo test --test readers {name}\n{} bytes: {text:?}", bytes.len());
+                panic!(
+                    "{what}\n{again} cargo test --test readers {name}\n{} bytes: {text:?}",
+                    bytes.len()
+                );
             }
         }
     }
     let (count, seconds) = (cases.count(), begin.elapsed().as_secs_f64());
-    eprintln!("{name}: {count} files in {seconds:.2} s, at most {} KiB of memory", most >> 10);
+    eprintln!(
+        "{name}: {count} files in {seconds:.2} s, at most {} KiB of memory",
+        most >> 10
+    );
 }
 
 macro_rules! tests {
@@ -147,18 +168,45 @@ fn configurations_out_of_bounds_are_refused_by_name() {
     let _alone = alone();
     let huge = u32::MAX as usize + 1;
     for (text, words) in [
-        ("[unet]\nmultipliers = []\nattention = [0]".into(), "unet.multipliers must not be empty"),
-        (format!("[unet]\nmultipliers = [{huge}, {huge}, {huge}]"), "unet.base times its multipliers"),
-        (format!("[unet]\nblocks = {huge}"), "unet.blocks = 4294967296 is over 1024"),
-        (format!("[vqvae]\nsize = {huge}"), "vqvae.size = 4294967296 is over 8192"),
-        (format!("[vqvae]\ncodes = {huge}"), "vqvae.codes = 4294967296 is over 65536"),
-        (format!("[pixelcnn]\nlayers = {huge}"), "pixelcnn.layers = 4294967296 is over 1024"),
-        ("[pixelcnn]\nkernel = 4294967295".into(), "pixelcnn.kernel = 4294967295 is over 31"),
+        (
+            "[unet]\nmultipliers = []\nattention = [0]".into(),
+            "unet.multipliers must not be empty",
+        ),
+        (
+            format!("[unet]\nmultipliers = [{huge}, {huge}, {huge}]"),
+            "unet.base times its multipliers",
+        ),
+        (
+            format!("[unet]\nblocks = {huge}"),
+            "unet.blocks = 4294967296 is over 1024",
+        ),
+        (
+            format!("[vqvae]\nsize = {huge}"),
+            "vqvae.size = 4294967296 is over 8192",
+        ),
+        (
+            format!("[vqvae]\ncodes = {huge}"),
+            "vqvae.codes = 4294967296 is over 65536",
+        ),
+        (
+            format!("[pixelcnn]\nlayers = {huge}"),
+            "pixelcnn.layers = 4294967296 is over 1024",
+        ),
+        (
+            "[pixelcnn]\nkernel = 4294967295".into(),
+            "pixelcnn.kernel = 4294967295 is over 31",
+        ),
         (format!("{} = 1", "a".repeat(1 << 19)), "unknown key `aaaa"),
-        ("#\n".repeat(1 << 20), "2097152 bytes are too many for a configuration"),
+        (
+            "#\n".repeat(1 << 20),
+            "2097152 bytes are too many for a configuration",
+        ),
     ] {
         let error = ImagesConfig::parse(&text, "own.toml", &[]).expect_err("refused");
-        assert!(error.exit_code() == 3 && error.to_string().contains(words), "{words}: {error}");
+        assert!(
+            error.exit_code() == 3 && error.to_string().contains(words),
+            "{words}: {error}"
+        );
     }
 }
 
@@ -167,7 +215,10 @@ fn configurations_out_of_bounds_are_refused_by_name() {
 fn greedy_files_get_no_more_memory_than_others() {
     let _alone = alone();
     for (name, bytes) in corpus::greedy() {
-        let reader = ALL.iter().find(|reader| reader.name == name).expect("a reader of the list");
+        let reader = ALL
+            .iter()
+            .find(|reader| reader.name == name)
+            .expect("a reader of the list");
         run(reader, &bytes).unwrap_or_else(|what| panic!("{name}: {what}"));
     }
 }
@@ -177,20 +228,34 @@ fn every_reader_has_its_test_and_its_fuzz_target() {
     let names: Vec<&str> = ALL.iter().map(|reader| reader.name).collect();
     assert_eq!(names, TESTED);
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).expect("the fuzz targets are there");
+    let manifest =
+        std::fs::read_to_string(fuzz.join("Cargo.toml")).expect("the fuzz targets are there");
     for name in names {
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "fuzz/Cargo.toml has no target {name}");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "fuzz/Cargo.toml has no target {name}"
+        );
         let target = std::fs::read_to_string(fuzz.join(format!("targets/{name}.rs"))).expect(name);
-        assert!(target.contains(&format!("check(\"{name}\", bytes)")), "fuzz/targets/{name}.rs checks another reader");
+        assert!(
+            target.contains(&format!("check(\"{name}\", bytes)")),
+            "fuzz/targets/{name}.rs checks another reader"
+        );
     }
 }
 
 #[test]
 fn cases_are_the_same_every_time_and_differ_from_each_other() {
     let _alone = alone();
-    let reader = ALL.iter().find(|reader| reader.name == "log").expect("a reader of the list");
+    let reader = ALL
+        .iter()
+        .find(|reader| reader.name == "log")
+        .expect("a reader of the list");
     let seeds = corpus::of("log");
-    let all = || (0..50).map(|i| case(reader, &seeds, SEED, i)).collect::<Vec<_>>();
+    let all = || {
+        (0..50)
+            .map(|i| case(reader, &seeds, SEED, i))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(all(), all());
     let different: std::collections::HashSet<_> = all().into_iter().collect();
     assert!(different.len() > 45, "{} of 50", different.len());
@@ -199,7 +264,10 @@ fn cases_are_the_same_every_time_and_differ_from_each_other() {
 #[test]
 fn memory_and_messages_are_watched() {
     let _alone = alone();
-    let memory = entries::Memory { constant: 1 << 20, multiple: 1 };
+    let memory = entries::Memory {
+        constant: 1 << 20,
+        multiple: 1,
+    };
     let greedy = |bytes: &[u8]| {
         drop(std::hint::black_box(vec![bytes.len() as u8; 3 << 20]));
         Ok(())
@@ -213,7 +281,9 @@ fn memory_and_messages_are_watched() {
 /// Writes the valid files into a folder for each reader, where somebody asks for them.
 #[test]
 fn seeds_can_be_written() {
-    let Some(folder) = std::env::var_os("DBVQ_READERS_CORPUS") else { return };
+    let Some(folder) = std::env::var_os("DBVQ_READERS_CORPUS") else {
+        return;
+    };
     for reader in &ALL {
         let folder = Path::new(&folder).join(reader.name);
         std::fs::create_dir_all(&folder).expect("a folder");

@@ -6,8 +6,11 @@ pub struct Random(u64);
 impl Random {
     /// The numbers of case `case` of the reader `name`.
     pub fn new(seed: u64, name: &str, case: u64) -> Random {
-        let name = name.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let mut random = Random(seed ^ name.rotate_left(32) ^ case.wrapping_mul(0xA24B_AED4_963E_E407));
+        let name = name.bytes().fold(0u64, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+        });
+        let mut random =
+            Random(seed ^ name.rotate_left(32) ^ case.wrapping_mul(0xA24B_AED4_963E_E407));
         random.next();
         random
     }
@@ -141,8 +144,11 @@ fn damage(random: &mut Random, seeds: &[Vec<u8>], bytes: &mut Vec<u8>) {
             insert(bytes, at, &other[piece]);
         }
         _ => {
-            let unit =
-                if random.below(2) == 0 { vec![random.next() as u8] } else { random.of(&WORDS).as_bytes().to_vec() };
+            let unit = if random.below(2) == 0 {
+                vec![random.next() as u8]
+            } else {
+                random.of(&WORDS).as_bytes().to_vec()
+            };
             let times = 1 << random.below(13);
             insert(bytes, at, &unit.repeat(times));
         }
@@ -164,7 +170,10 @@ fn flip(random: &mut Random, bytes: &mut [u8], at: usize) {
 }
 
 fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
-    bytes[at..].iter_mut().zip(with).for_each(|(byte, new)| *byte = *new);
+    bytes[at..]
+        .iter_mut()
+        .zip(with)
+        .for_each(|(byte, new)| *byte = *new);
 }
 
 fn insert(bytes: &mut Vec<u8>, at: usize, new: &[u8]) {
@@ -173,7 +182,9 @@ fn insert(bytes: &mut Vec<u8>, at: usize, new: &[u8]) {
 
 /// An extreme number, or one near it, in some width and order of bytes.
 fn extreme(random: &mut Random) -> Vec<u8> {
-    let number = random.of(&EXTREMES).wrapping_add([0, 1, u64::MAX][random.below(3)]);
+    let number = random
+        .of(&EXTREMES)
+        .wrapping_add([0, 1, u64::MAX][random.below(3)]);
     let width = *random.of(&[1, 2, 4, 8]);
     let mut number = number.to_le_bytes()[..width].to_vec();
     if random.below(2) == 0 {
@@ -199,8 +210,13 @@ fn swap(random: &mut Random, bytes: &mut [u8]) {
 /// Another number in place of the first one in the text from `at` on.
 fn number(random: &mut Random, bytes: &mut Vec<u8>, at: usize) {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
-    let Some(first) = bytes[at..].iter().position(is_digit).map(|i| at + i) else { return };
-    let length = bytes[first..].iter().take_while(|byte| is_digit(byte)).count();
+    let Some(first) = bytes[at..].iter().position(is_digit).map(|i| at + i) else {
+        return;
+    };
+    let length = bytes[first..]
+        .iter()
+        .take_while(|byte| is_digit(byte))
+        .count();
     let new = random.of(&NUMBERS).bytes();
     bytes.splice(first..first + length, new);
 }

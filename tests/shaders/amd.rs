@@ -26,11 +26,20 @@ fn no_kernel_spills_registers_on_amd() {
     if std::env::var_os(FAMILY).is_some() {
         return compile_all();
     }
-    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
-    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    let mut radeon = files
-        .map(|file| file.path())
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("radeon_icd.")));
+    let folders = [
+        "/usr/share/vulkan/icd.d",
+        "/etc/vulkan/icd.d",
+        "/usr/local/share/vulkan/icd.d",
+    ];
+    let files = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .flatten();
+    let mut radeon = files.map(|file| file.path()).filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("radeon_icd."))
+    });
     let Some(driver) = radeon.next() else {
         return eprintln!("skipped: Mesa's Vulkan driver for AMD is not installed");
     };
@@ -49,13 +58,22 @@ fn no_kernel_spills_registers_on_amd() {
             .expect("this program starts")
     };
     let children = FAMILIES.map(|family| (family, start(family)));
-    for (family, output) in children.map(|(family, child)| (family, child.wait_with_output().expect("it ends"))) {
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        if let Some(line) = said.lines().find(|line| ABSENT.iter().any(|words| line.contains(words))) {
+    for (family, output) in
+        children.map(|(family, child)| (family, child.wait_with_output().expect("it ends")))
+    {
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if let Some(line) = said
+            .lines()
+            .find(|line| ABSENT.iter().any(|words| line.contains(words)))
+        {
             eprintln!("skipped {family}: {line}");
         } else {
             println!("{family}\n{said}");
-            assert!(output.status.success() && said.contains(FOUND), "{family} (see above)");
+            assert!(
+                output.status.success() && said.contains(FOUND),
+                "{family} (see above)"
+            );
         }
     }
 }
@@ -82,13 +100,27 @@ fn compile_all() {
             *most = need;
         }
         if need.spilled + need.scratch > 0 {
-            return Err(format!("{} registers spilled, {} bytes of scratch memory", need.spilled, need.scratch));
+            return Err(format!(
+                "{} registers spilled, {} bytes of scratch memory",
+                need.spilled, need.scratch
+            ));
         }
         Ok(())
     });
     assert!(needs.len() > 80, "only {} entry points", needs.len());
-    for (name, Needs { registers, instructions, shared, .. }) in needs {
-        println!("{registers:4}{FOUND}{instructions:6} instructions {shared:6} bytes shared  {name}");
+    for (
+        name,
+        Needs {
+            registers,
+            instructions,
+            shared,
+            ..
+        },
+    ) in needs
+    {
+        println!(
+            "{registers:4}{FOUND}{instructions:6} instructions {shared:6} bytes shared  {name}"
+        );
     }
 }
 
@@ -118,31 +150,53 @@ impl AbsentGpu {
             let entry = Entry::load().map_err(|e| e.to_string())?;
             let about = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
             let info = vk::InstanceCreateInfo::default().application_info(&about);
-            let instance = entry.create_instance(&info, None).map_err(|e| e.to_string())?;
-            let all = instance.enumerate_physical_devices().map_err(|e| e.to_string())?;
+            let instance = entry
+                .create_instance(&info, None)
+                .map_err(|e| e.to_string())?;
+            let all = instance
+                .enumerate_physical_devices()
+                .map_err(|e| e.to_string())?;
             let is_absent = |&gpu: &vk::PhysicalDevice| {
                 let name = instance.get_physical_device_properties(gpu).device_name;
-                CStr::from_ptr(name.as_ptr()).to_string_lossy().starts_with("Null hardware")
+                CStr::from_ptr(name.as_ptr())
+                    .to_string_lossy()
+                    .starts_with("Null hardware")
             };
-            let physical = all.into_iter().find(is_absent).ok_or("this Mesa takes only GPUs that are there")?;
+            let physical = all
+                .into_iter()
+                .find(is_absent)
+                .ok_or("this Mesa takes only GPUs that are there")?;
             let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
             let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
             let mut statistics =
-                vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
-            let mut newer = vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(true);
+                vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
+                    .pipeline_executable_info(true);
+            let mut newer =
+                vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(true);
             let info = vk::DeviceCreateInfo::default()
                 .queue_create_infos(&queues)
                 .enabled_extension_names(&extensions)
                 .push_next(&mut statistics)
                 .push_next(&mut newer);
-            let device = instance.create_device(physical, &info, None).map_err(|e| e.to_string())?;
+            let device = instance
+                .create_device(physical, &info, None)
+                .map_err(|e| e.to_string())?;
             let statistics = khr::pipeline_executable_properties::Device::new(&instance, &device);
-            Ok(AbsentGpu { device, statistics, _entry: entry })
+            Ok(AbsentGpu {
+                device,
+                statistics,
+                _entry: entry,
+            })
         }
     }
 
     /// What `entry` needs, compiled as wgpu does for unchecked kernels.
-    unsafe fn compile(&self, module: &Module, info: &ModuleInfo, entry: &str) -> Result<Needs, String> {
+    unsafe fn compile(
+        &self,
+        module: &Module,
+        info: &ModuleInfo,
+        entry: &str,
+    ) -> Result<Needs, String> {
         let options = spv::Options {
             lang_version: (1, 6),
             flags: spv::WriterFlags::empty(),
@@ -151,10 +205,17 @@ impl AbsentGpu {
             emit_int_div_checks: false,
             ..Default::default()
         };
-        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
-        let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
+        let pipeline = spv::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: entry.into(),
+        };
+        let words =
+            spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
         // Nothing but storage has bindings.
-        let storage = module.global_variables.iter().filter_map(|(_, variable)| variable.binding.as_ref());
+        let storage = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| variable.binding.as_ref());
         let bindings: Vec<_> = storage
             .map(|at| {
                 vk::DescriptorSetLayoutBinding::default()
@@ -173,9 +234,12 @@ impl AbsentGpu {
             let immediates = [vk::PushConstantRange::default()
                 .stage_flags(vk::ShaderStageFlags::COMPUTE)
                 .size(dbvq_wgpu::gpu::IMMEDIATE_BYTES)];
-            let layout = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets).push_constant_ranges(&immediates);
+            let layout = vk::PipelineLayoutCreateInfo::default()
+                .set_layouts(&sets)
+                .push_constant_ranges(&immediates);
             let layout = device.create_pipeline_layout(&layout, None)?;
-            let shader = device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
+            let shader = device
+                .create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
             let stage = vk::PipelineShaderStageCreateInfo::default()
                 .flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE)
                 .stage(vk::ShaderStageFlags::COMPUTE)
@@ -185,18 +249,24 @@ impl AbsentGpu {
                 .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR)
                 .stage(stage)
                 .layout(layout);
-            let pipelines = device.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
+            let pipelines =
+                device.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
             let pipeline = pipelines.map_err(|(_, error)| error)?[0];
             let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
-            self.statistics.get_pipeline_executable_statistics(&executable)
+            self.statistics
+                .get_pipeline_executable_statistics(&executable)
         };
         let statistics = made().map_err(|e| format!("no pipeline: {e}"))?;
         let number = |wanted: &str| {
             let named = |s: &&vk::PipelineExecutableStatisticKHR| {
-                s.name_as_c_str().is_ok_and(|name| name.to_string_lossy() == wanted)
+                s.name_as_c_str()
+                    .is_ok_and(|name| name.to_string_lossy() == wanted)
             };
             // SAFETY: all that the driver counts are u64.
-            let value = statistics.iter().find(named).map(|s| unsafe { s.value.u64 });
+            let value = statistics
+                .iter()
+                .find(named)
+                .map(|s| unsafe { s.value.u64 });
             value.ok_or_else(|| format!("the driver says nothing of '{wanted}'"))
         };
         Ok(Needs {

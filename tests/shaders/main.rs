@@ -25,8 +25,12 @@ const MATRICES: &str = " cooperative";
 const TOO_OLD: &str = "Invalid capability operand: 6022";
 
 fn all() -> Vec<(&'static Shader, Parsed)> {
-    let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);
-    shaders.map(|s| (s, parse(s).unwrap_or_else(|e| panic!("{e}")))).collect()
+    let shaders = ops::shaders()
+        .into_iter()
+        .chain([&probes::SHADER, &probes::HALVES]);
+    shaders
+        .map(|s| (s, parse(s).unwrap_or_else(|e| panic!("{e}"))))
+        .collect()
 }
 
 fn folder() -> std::path::PathBuf {
@@ -37,15 +41,28 @@ fn stems(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).expect("the shaders are readable");
     let paths = entries.map(|e| e.expect("the shaders are readable").path());
     let wgsl = paths.filter(|p| p.extension().is_some_and(|e| e == "wgsl"));
-    wgsl.map(|p| p.file_stem().expect("it has a name").to_string_lossy().into_owned()).collect()
+    wgsl.map(|p| {
+        p.file_stem()
+            .expect("it has a name")
+            .to_string_lossy()
+            .into_owned()
+    })
+    .collect()
 }
 
 #[test]
 fn every_file_is_listed_once() {
     let names: Vec<&str> = ops::shaders().iter().map(|s| s.name).collect();
     let listed: BTreeSet<&str> = names.iter().copied().collect();
-    assert_eq!(listed.len(), names.len(), "a shader is listed twice in ops::shaders(): {names:?}");
-    let files: BTreeSet<String> = ops::shaders().iter().map(|s| s.stem().to_string()).collect();
+    assert_eq!(
+        listed.len(),
+        names.len(),
+        "a shader is listed twice in ops::shaders(): {names:?}"
+    );
+    let files: BTreeSet<String> = ops::shaders()
+        .iter()
+        .map(|s| s.stem().to_string())
+        .collect();
     assert_eq!(files, stems(&folder()), "ops::shaders() and shaders/*.wgsl");
 }
 
@@ -55,12 +72,18 @@ fn every_shared_file_is_imported() {
     let texts: Vec<String> = ops::shaders()
         .iter()
         .map(|s| s.source.to_string())
-        .chain(stems(&shared).iter().map(|s| std::fs::read_to_string(shared.join(s).with_extension("wgsl")).expect(s)))
+        .chain(
+            stems(&shared)
+                .iter()
+                .map(|s| std::fs::read_to_string(shared.join(s).with_extension("wgsl")).expect(s)),
+        )
         .collect();
     for stem in stems(&shared) {
         let line = format!("#import {stem}");
         let imported = texts.iter().any(|t| t.lines().any(|l| l == line))
-            || ops::shaders().iter().any(|s| s.instead.is_some_and(|(_, instead)| instead == stem));
+            || ops::shaders()
+                .iter()
+                .any(|s| s.instead.is_some_and(|(_, instead)| instead == stem));
         assert!(imported, "shaders/shared/{stem}.wgsl: nobody imports it");
     }
 }
@@ -74,18 +97,27 @@ fn every_file_has_a_head_and_every_binding_its_shape() {
         }
         for (number, line) in shader.source.lines().enumerate() {
             if line.contains("var<storage") && !has_shape(line) {
-                wrong.push(format!("shaders/{}.wgsl:{}: no shape behind `{line}`", shader.name, number + 1));
+                wrong.push(format!(
+                    "shaders/{}.wgsl:{}: no shape behind `{line}`",
+                    shader.name,
+                    number + 1
+                ));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(!has_shape("@group(0) @binding(0) var<storage, read> x: array<f32>;"));
-    assert!(has_shape("@group(0) @binding(0) var<storage, read> x: array<f32>; // [n, c]"));
+    assert!(!has_shape(
+        "@group(0) @binding(0) var<storage, read> x: array<f32>;"
+    ));
+    assert!(has_shape(
+        "@group(0) @binding(0) var<storage, read> x: array<f32>; // [n, c]"
+    ));
 }
 
 /// A comment with a shape in brackets, or one that refers to another binding's (`as z`).
 fn has_shape(line: &str) -> bool {
-    line.split_once("; // ").is_some_and(|(_, comment)| comment.contains('[') || comment.starts_with("as "))
+    line.split_once("; // ")
+        .is_some_and(|(_, comment)| comment.contains('[') || comment.starts_with("as "))
 }
 
 #[test]
@@ -96,29 +128,64 @@ fn every_entry_point_fits_default_limits() {
             let name = format!("shaders/{}.wgsl, {}", shader.name, entry.name);
             let facts: &EntryFacts = &parsed.entries[&entry.name];
             assert_eq!(entry.stage, ShaderStage::Compute, "{name}");
-            assert!(facts.bindings.len() <= 8, "{name}: {} storage buffers", facts.bindings.len());
-            assert!(facts.immediates <= IMMEDIATE_BYTES, "{name}: {} bytes of immediates", facts.immediates);
+            assert!(
+                facts.bindings.len() <= 8,
+                "{name}: {} storage buffers",
+                facts.bindings.len()
+            );
+            assert!(
+                facts.immediates <= IMMEDIATE_BYTES,
+                "{name}: {} bytes of immediates",
+                facts.immediates
+            );
             entries += 1;
         }
         for (_, variable) in parsed.module.global_variables.iter() {
-            assert!(!matches!(variable.space, AddressSpace::Uniform), "shaders/{}.wgsl: a uniform buffer", shader.name);
-            assert!(variable.binding.as_ref().is_none_or(|b| b.group == 0), "shaders/{}.wgsl: a group", shader.name);
+            assert!(
+                !matches!(variable.space, AddressSpace::Uniform),
+                "shaders/{}.wgsl: a uniform buffer",
+                shader.name
+            );
+            assert!(
+                variable.binding.as_ref().is_none_or(|b| b.group == 0),
+                "shaders/{}.wgsl: a group",
+                shader.name
+            );
         }
     }
     assert!(entries > 30, "only {entries} entry points");
     each_variant(|module, info, entry, name| {
-        let most = if name.contains(MATRICES) { COOPERATIVE_BYTES } else { 16 << 10 };
-        let at = module.entry_points.iter().position(|e| e.name == entry).expect("it is one of the module's");
-        let ([x, y, z], bytes) = (module.entry_points[at].workgroup_size, workgroup_bytes(module, info, at));
+        let most = if name.contains(MATRICES) {
+            COOPERATIVE_BYTES
+        } else {
+            16 << 10
+        };
+        let at = module
+            .entry_points
+            .iter()
+            .position(|e| e.name == entry)
+            .expect("it is one of the module's");
+        let ([x, y, z], bytes) = (
+            module.entry_points[at].workgroup_size,
+            workgroup_bytes(module, info, at),
+        );
         let fits = x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64 && bytes <= most;
-        if fits { Ok(()) } else { Err(format!("workgroup {x} x {y} x {z}, {bytes} bytes of workgroup memory")) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!(
+                "workgroup {x} x {y} x {z}, {bytes} bytes of workgroup memory"
+            ))
+        }
     });
 }
 
 fn workgroup_bytes(module: &Module, info: &ModuleInfo, entry: usize) -> u32 {
-    let used = |(handle, variable): &(naga::Handle<naga::GlobalVariable>, &naga::GlobalVariable)| {
-        variable.space == AddressSpace::WorkGroup && !info.get_entry_point(entry)[*handle].is_empty()
-    };
+    let used =
+        |(handle, variable): &(naga::Handle<naga::GlobalVariable>, &naga::GlobalVariable)| {
+            variable.space == AddressSpace::WorkGroup
+                && !info.get_entry_point(entry)[*handle].is_empty()
+        };
     let size = |(_, v): (_, &naga::GlobalVariable)| module.types[v.ty].inner.size(module.to_ctx());
     module.global_variables.iter().filter(used).map(size).sum()
 }
@@ -128,7 +195,9 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     let mut all = vec![Vec::new()];
     for (_, constant) in module.overrides.iter() {
         // Those without a name are expressions of others, as sizes of arrays are.
-        let Some(name) = constant.name.clone() else { continue };
+        let Some(name) = constant.name.clone() else {
+            continue;
+        };
         let boolean = module.types[constant.ty].inner.scalar_kind() == Some(naga::ScalarKind::Bool);
         let values = match name.as_str() {
             _ if boolean => vec![0, 1],
@@ -142,17 +211,30 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
             "SUBGROUP" => vec![32, 64],
             _ => panic!("shaders/{shader}.wgsl: override {name} is new; tell this test its values"),
         };
-        let with = |set: &Vec<(String, f64)>, v: i32| [set.as_slice(), &[(name.clone(), f64::from(v))]].concat();
-        all = all.iter().flat_map(|set| values.iter().map(move |&v| (set, v))).map(|(s, v)| with(s, v)).collect();
+        let with = |set: &Vec<(String, f64)>, v: i32| {
+            [set.as_slice(), &[(name.clone(), f64::from(v))]].concat()
+        };
+        all = all
+            .iter()
+            .flat_map(|set| values.iter().map(move |&v| (set, v)))
+            .map(|(s, v)| with(s, v))
+            .collect();
     }
     // Tiles are squares.
-    let value = |set: &[(String, f64)], wanted: &str| set.iter().find(|(name, _)| name == wanted).map(|(_, v)| *v);
+    let value = |set: &[(String, f64)], wanted: &str| {
+        set.iter().find(|(name, _)| name == wanted).map(|(_, v)| *v)
+    };
     all.retain(|set| value(set, "ROWS") == value(set, "COLUMNS"));
     let number = |set: &[(String, f64)], wanted: &str| value(set, wanted).unwrap_or(1.0);
-    all.retain(|set| number(set, "DOWN") * number(set, "ACROSS") * number(set, "SUBGROUP") <= 256.0);
+    all.retain(|set| {
+        number(set, "DOWN") * number(set, "ACROSS") * number(set, "SUBGROUP") <= 256.0
+    });
     // Of two operands one is a gradient at most.
-    let both =
-        |set: &[(String, f64)]| ["LEFT_GRADIENT", "RIGHT_GRADIENT"].iter().all(|name| value(set, name) == Some(1.0));
+    let both = |set: &[(String, f64)]| {
+        ["LEFT_GRADIENT", "RIGHT_GRADIENT"]
+            .iter()
+            .all(|name| value(set, name) == Some(1.0))
+    };
     all.retain(|set| !both(set));
     all
 }
@@ -167,9 +249,14 @@ fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<()
                 let name = format!("shaders/{}.wgsl, {entry} {set:?}", shader.name);
                 let which = Some((ShaderStage::Compute, entry.as_str()));
                 let constants = set.into_iter().collect();
-                let (module, info) = process_overrides(&parsed.module, &parsed.info, which, &constants)
-                    .unwrap_or_else(|e| panic!("{name}: {e}"));
-                wrong.extend(f(&module, &info, entry, &name).err().map(|what| format!("{name}: {what}")));
+                let (module, info) =
+                    process_overrides(&parsed.module, &parsed.info, which, &constants)
+                        .unwrap_or_else(|e| panic!("{name}: {e}"));
+                wrong.extend(
+                    f(&module, &info, entry, &name)
+                        .err()
+                        .map(|what| format!("{name}: {what}")),
+                );
             }
         }
     }
@@ -178,9 +265,13 @@ fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<()
 
 /// As [`each_variant`], without those for Vulkan alone.
 fn each_portable_variant(f: impl Fn(&Module, &ModuleInfo, &str, &str) -> Result<(), String>) {
-    each_variant(
-        |module, info, entry, name| if name.contains(MATRICES) { Ok(()) } else { f(module, info, entry, name) },
-    );
+    each_variant(|module, info, entry, name| {
+        if name.contains(MATRICES) {
+            Ok(())
+        } else {
+            f(module, info, entry, name)
+        }
+    });
 }
 
 #[test]
@@ -189,35 +280,64 @@ fn translates_to_spirv() {
     let file = folder.path().join("shader.spv");
     let validates = Command::new("spirv-val").arg("--version").output().is_ok();
     if !validates {
-        eprintln!("spirv-val is not installed: SPIR-V is written, but not checked by a second program");
+        eprintln!(
+            "spirv-val is not installed: SPIR-V is written, but not checked by a second program"
+        );
     }
     let mut seen = BTreeSet::new();
     each_variant(|module, info, entry, name| {
-        let (version, target) = if name.contains(MATRICES) { ((1, 6), "vulkan1.3") } else { ((1, 3), "vulkan1.1") };
-        let options = spv::Options { lang_version: version, flags: spv::WriterFlags::empty(), ..Default::default() };
-        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.to_string() };
-        let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
+        let (version, target) = if name.contains(MATRICES) {
+            ((1, 6), "vulkan1.3")
+        } else {
+            ((1, 3), "vulkan1.1")
+        };
+        let options = spv::Options {
+            lang_version: version,
+            flags: spv::WriterFlags::empty(),
+            ..Default::default()
+        };
+        let pipeline = spv::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: entry.to_string(),
+        };
+        let words =
+            spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
         if !validates || !seen.insert(words.clone()) {
             return Ok(());
         }
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         std::fs::write(&file, bytes).expect("a temporary file");
-        let checked = Command::new("spirv-val").args(["--target-env", target]).arg(&file).output();
+        let checked = Command::new("spirv-val")
+            .args(["--target-env", target])
+            .arg(&file)
+            .output();
         let checked = checked.expect("spirv-val starts");
-        let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned()
+            + &String::from_utf8_lossy(&checked.stderr);
         let too_old = name.contains(MATRICES) && said.contains(TOO_OLD);
-        if checked.status.success() || too_old { Ok(()) } else { Err(said) }
+        if checked.status.success() || too_old {
+            Ok(())
+        } else {
+            Err(said)
+        }
     });
     assert!(!validates || seen.len() > 30, "only {} modules", seen.len());
 }
 
 #[test]
 fn translates_to_msl() {
-    let options = msl::Options { lang_version: (2, 0), ..Default::default() };
+    let options = msl::Options {
+        lang_version: (2, 0),
+        ..Default::default()
+    };
     each_portable_variant(|module, info, entry, _| {
         let which = Some((ShaderStage::Compute, entry.to_string()));
-        let pipeline = msl::PipelineOptions { entry_point: which, ..Default::default() };
-        let (text, facts) = msl::write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
+        let pipeline = msl::PipelineOptions {
+            entry_point: which,
+            ..Default::default()
+        };
+        let (text, facts) =
+            msl::write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
         let missing = facts.entry_point_names.into_iter().find_map(Result::err);
         assert!(missing.is_some() || text.contains("kernel void"), "{text}");
         missing.map_or(Ok(()), |e| Err(e.to_string()))
@@ -227,13 +347,26 @@ fn translates_to_msl() {
 #[test]
 fn translates_to_hlsl() {
     // Immediates are root constants, in a space of their own as in wgpu.
-    let immediates = hlsl::BindTarget { space: 255, register: 0, ..Default::default() };
-    let options = hlsl::Options { immediates_target: Some(immediates), ..Default::default() };
+    let immediates = hlsl::BindTarget {
+        space: 255,
+        register: 0,
+        ..Default::default()
+    };
+    let options = hlsl::Options {
+        immediates_target: Some(immediates),
+        ..Default::default()
+    };
     each_portable_variant(|module, info, entry, _| {
-        let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_string())) };
+        let pipeline = hlsl::PipelineOptions {
+            entry_point: Some((ShaderStage::Compute, entry.to_string())),
+        };
         let mut text = String::new();
         let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None);
-        let missing = written.map_err(|e| e.to_string())?.entry_point_names.into_iter().find_map(Result::err);
+        let missing = written
+            .map_err(|e| e.to_string())?
+            .entry_point_names
+            .into_iter()
+            .find_map(Result::err);
         assert!(missing.is_some() || text.contains("numthreads"), "{text}");
         missing.map_or(Ok(()), |e| Err(e.to_string()))
     });
@@ -244,12 +377,20 @@ fn translates_to_glsl() {
     // Immediates become one plain uniform, so an entry point may use one of them only.
     let options = glsl::Options::default();
     each_portable_variant(|module, info, entry, name| {
-        let has_words = WORDS.iter().any(|words| name.split(".wgsl").next().is_some_and(|stem| stem.ends_with(words)));
+        let has_words = WORDS.iter().any(|words| {
+            name.split(".wgsl")
+                .next()
+                .is_some_and(|stem| stem.ends_with(words))
+        });
         let stage = ShaderStage::Compute;
-        let pipeline = glsl::PipelineOptions { shader_stage: stage, entry_point: entry.to_string(), multiview: None };
+        let pipeline = glsl::PipelineOptions {
+            shader_stage: stage,
+            entry_point: entry.to_string(),
+            multiview: None,
+        };
         let (mut text, policies) = (String::new(), naga::proc::BoundsCheckPolicies::default());
-        let written =
-            glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies).and_then(|mut w| w.write());
+        let written = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
+            .and_then(|mut w| w.write());
         match written {
             Ok(_) if text.contains("void main()") => Ok(()),
             Ok(_) => Err(format!("no main in {text}")),

@@ -36,12 +36,14 @@ pub fn serve(mut prepare: impl FnMut(&Value, bool) -> Result<Run, String>) {
                     Ok(json!({ "first_ms": 1e3 * first }))
                 })
             }
-            (None, Some((run, times))) => {
-                caught(|| timed(run, *times)).map(|seconds| json!({ "ms": 1e3 * seconds / *times as f64 }))
-            }
+            (None, Some((run, times))) => caught(|| timed(run, *times))
+                .map(|seconds| json!({ "ms": 1e3 * seconds / *times as f64 })),
             (None, None) => Err("there is nothing to run".into()),
         };
-        println!("answer {}", answer.unwrap_or_else(|why| json!({ "error": why })));
+        println!(
+            "answer {}",
+            answer.unwrap_or_else(|why| json!({ "error": why }))
+        );
     }
 }
 
@@ -56,13 +58,20 @@ fn caught<R>(f: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        Err(text.unwrap_or_else(|| "it panicked".into()).lines().next().unwrap_or_default().to_string())
+        Err(text
+            .unwrap_or_else(|| "it panicked".into())
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_string())
     })
 }
 
 /// The number `name` of `work`.
 fn number(work: &Value, name: &str) -> Result<usize, String> {
-    let found = work[name].as_u64().ok_or_else(|| format!("the work has no {name}"))?;
+    let found = work[name]
+        .as_u64()
+        .ok_or_else(|| format!("the work has no {name}"))?;
     Ok(found as usize)
 }
 

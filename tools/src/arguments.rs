@@ -53,9 +53,10 @@ pub enum Task {
 
 /// Reads the words after `cargo xtask`.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task> {
-    let mut words = words
-        .into_iter()
-        .map(|word| word.into_string().map_err(|word| format!("`{}` is not valid Unicode", word.to_string_lossy())));
+    let mut words = words.into_iter().map(|word| {
+        word.into_string()
+            .map_err(|word| format!("`{}` is not valid Unicode", word.to_string_lossy()))
+    });
     let task = match words.next().transpose()?.as_deref() {
         None | Some("help" | "--help" | "-h") => return Ok(Task::Help),
         Some("quickstart") => Task::Quickstart(quickstart::Options::default()),
@@ -64,7 +65,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task> {
         Some("peers") => Task::Peers(peers::Options::default()),
         Some(other) => {
             let tasks = "quickstart, test, conformance-table and peers are";
-            return Err(format!("there is no task `{other}`: {tasks} (cargo xtask --help)"));
+            return Err(format!(
+                "there is no task `{other}`: {tasks} (cargo xtask --help)"
+            ));
         }
     };
     options(task, words)
@@ -80,21 +83,33 @@ fn options(mut task: Task, mut words: impl Iterator<Item = Result<String>>) -> R
         if inline.is_none() && matches!(name, "--help" | "-h") {
             return Ok(Task::Help);
         }
-        let mut value =
-            || inline.clone().map_or_else(|| words.next().unwrap_or(Err(format!("{name} needs a value"))), Ok);
+        let mut value = || {
+            inline.clone().map_or_else(
+                || words.next().unwrap_or(Err(format!("{name} needs a value"))),
+                Ok,
+            )
+        };
         match (&mut task, name) {
             (Task::Quickstart(options), "--out") => options.out = Some(value()?.into()),
             (Task::Quickstart(options), "--adapter") => options.adapter = Some(value()?),
-            (Task::Quickstart(options), "--no-install") if inline.is_none() => options.no_install = true,
+            (Task::Quickstart(options), "--no-install") if inline.is_none() => {
+                options.no_install = true
+            }
             (Task::Test(options), "--fast") if inline.is_none() => options.fast = true,
             (Task::ConformanceTable(options), "--out") => options.out = Some(value()?.into()),
-            (Task::ConformanceTable(options), _) if !word.starts_with('-') => options.files.push(word.into()),
+            (Task::ConformanceTable(options), _) if !word.starts_with('-') => {
+                options.files.push(word.into())
+            }
             (Task::Peers(options), "--filter") => options.filter = Some(value()?),
             (Task::Peers(options), "--only") => options.only = Some(value()?),
             (Task::Peers(options), "--adapter") => options.adapter = Some(value()?),
             (Task::Peers(options), "--limit") => options.limit = Some(value()?),
             (Task::Peers(options), "--json") if inline.is_none() => options.json = true,
-            _ => return Err(format!("`{word}` is not an option here (cargo xtask --help)")),
+            _ => {
+                return Err(format!(
+                    "`{word}` is not an option here (cargo xtask --help)"
+                ));
+            }
         }
     }
     Ok(task)
@@ -112,22 +127,60 @@ mod tests {
     fn tasks_and_options_are_read() {
         assert_eq!(read(""), Ok(Task::Help));
         assert_eq!(read("test --help"), Ok(Task::Help));
-        assert_eq!(read("test --fast"), Ok(Task::Test(check::Options { fast: true })));
-        let wanted = quickstart::Options { out: Some("a".into()), adapter: Some("llvmpipe".into()), no_install: true };
-        assert_eq!(read("quickstart --out a --adapter=llvmpipe --no-install"), Ok(Task::Quickstart(wanted)));
-        let wanted = table::Options { files: vec!["a=1.json".into(), "b.json".into()], out: Some("t.md".into()) };
-        assert_eq!(read("conformance-table a=1.json --out t.md b.json"), Ok(Task::ConformanceTable(wanted)));
-        let wanted = peers::Options { json: true, only: Some("burn,torch".into()), ..peers::Options::default() };
-        assert_eq!(read("peers --json --only burn,torch"), Ok(Task::Peers(wanted)));
+        assert_eq!(
+            read("test --fast"),
+            Ok(Task::Test(check::Options { fast: true }))
+        );
+        let wanted = quickstart::Options {
+            out: Some("a".into()),
+            adapter: Some("llvmpipe".into()),
+            no_install: true,
+        };
+        assert_eq!(
+            read("quickstart --out a --adapter=llvmpipe --no-install"),
+            Ok(Task::Quickstart(wanted))
+        );
+        let wanted = table::Options {
+            files: vec!["a=1.json".into(), "b.json".into()],
+            out: Some("t.md".into()),
+        };
+        assert_eq!(
+            read("conformance-table a=1.json --out t.md b.json"),
+            Ok(Task::ConformanceTable(wanted))
+        );
+        let wanted = peers::Options {
+            json: true,
+            only: Some("burn,torch".into()),
+            ..peers::Options::default()
+        };
+        assert_eq!(
+            read("peers --json --only burn,torch"),
+            Ok(Task::Peers(wanted))
+        );
     }
 
     #[test]
     fn mistakes_are_named() {
-        assert_eq!(read("quickstart --out"), Err("--out needs a value".to_owned()));
-        assert_eq!(read("conformance-table"), Ok(Task::ConformanceTable(table::Options::default())));
-        for line in ["tset", "test --out a", "test --fast=1", "quickstart x", "conformance-table --in"] {
+        assert_eq!(
+            read("quickstart --out"),
+            Err("--out needs a value".to_owned())
+        );
+        assert_eq!(
+            read("conformance-table"),
+            Ok(Task::ConformanceTable(table::Options::default()))
+        );
+        for line in [
+            "tset",
+            "test --out a",
+            "test --fast=1",
+            "quickstart x",
+            "conformance-table --in",
+        ] {
             let wrong = line.split_whitespace().nth(1).unwrap_or(line);
-            assert!(read(line).is_err_and(|message| message.contains(&format!("`{wrong}`"))), "{line}");
+            assert!(
+                read(line).is_err_and(|message| message.contains(&format!("`{wrong}`"))),
+                "{line}"
+            );
         }
     }
 }

@@ -35,12 +35,23 @@ pub fn run(options: &Options) -> Result<()> {
     let mut tools = prepare()?;
     step(&mut cargo(["fmt", "--all", "--check"]))?;
     if !options.fast {
-        step(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        step(&mut cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))?;
         step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     adapters(&tools)?;
     let (variables, shared) = (tools.variables.iter().cloned(), twin::folder(&target()?));
-    step(cargo(["test", "--workspace"]).envs(variables).env(twin::VARIABLE, shared))?;
+    step(
+        cargo(["test", "--workspace"])
+            .envs(variables)
+            .env(twin::VARIABLE, shared),
+    )?;
     match onnx::vectors(&target()?)? {
         Some(folder) => step(onnx::conformance(&folder).envs(tools.variables.iter().cloned()))?,
         None => tools.left_out.push("ONNX's cases".into()),
@@ -49,14 +60,19 @@ pub fn run(options: &Options) -> Result<()> {
         tools.left_out.push("TensorBoard's reading".into());
     }
     if options.fast {
-        tools.left_out.push("lints, documentation and the comparisons with PyTorch".into());
+        tools
+            .left_out
+            .push("lints, documentation and the comparisons with PyTorch".into());
     } else {
         match twin::comparisons(&target()?) {
             Some(mut comparisons) => comparisons.iter_mut().try_for_each(step)?,
             None => tools.left_out.push("the comparisons with PyTorch".into()),
         }
     }
-    println!("\n{}", conclusion(&seconds(start.elapsed()), &tools.left_out));
+    println!(
+        "\n{}",
+        conclusion(&seconds(start.elapsed()), &tools.left_out)
+    );
     Ok(())
 }
 
@@ -64,7 +80,10 @@ pub fn run(options: &Options) -> Result<()> {
 fn conclusion(took: &str, left_out: &[String]) -> String {
     match left_out.is_empty() {
         true => format!("all checks passed ({took})"),
-        false => format!("all checks passed ({took}, {} left out)", left_out.join(", ")),
+        false => format!(
+            "all checks passed ({took}, {} left out)",
+            left_out.join(", ")
+        ),
     }
 }
 
@@ -74,7 +93,11 @@ fn step(command: &mut Command) -> Result<()> {
     heading(&name);
     let start = Instant::now();
     let done = process::run(command);
-    println!("-- {}: {}", if done.is_ok() { "passed" } else { "failed" }, seconds(start.elapsed()));
+    println!(
+        "-- {}: {}",
+        if done.is_ok() { "passed" } else { "failed" },
+        seconds(start.elapsed())
+    );
     done.map_err(|_| format!("`{name}` failed: the checks stopped here"))
 }
 
@@ -99,11 +122,21 @@ pub fn prepare() -> Result<Tools> {
         // Mesa's device-select layer complains at every start where there is no display.
         tools.variables.push(("NODEVICE_SELECT", "1".into()));
     } else {
-        say("drivers", None, "those of the system; the software GPUs lavapipe and SwiftShader are left out");
-        tools.left_out.push("tests on lavapipe and SwiftShader".into());
+        say(
+            "drivers",
+            None,
+            "those of the system; the software GPUs lavapipe and SwiftShader are left out",
+        );
+        tools
+            .left_out
+            .push("tests on lavapipe and SwiftShader".into());
     }
     let validator = spirv_val()?;
-    say("spirv-val", validator.as_deref(), "not found: the validation of SPIR-V is left out");
+    say(
+        "spirv-val",
+        validator.as_deref(),
+        "not found: the validation of SPIR-V is left out",
+    );
     match validator.as_deref().and_then(Path::parent) {
         Some(folder) => tools.variables.push(("PATH", path_with(folder)?)),
         None => tools.left_out.push("validation of SPIR-V".into()),
@@ -113,7 +146,10 @@ pub fn prepare() -> Result<Tools> {
 
 /// One line: what it is and where, or what its absence means.
 fn say(what: &str, place: Option<&Path>, absent: &str) {
-    println!("{what:12} {}", place.map_or(absent.to_owned(), |place| place.display().to_string()));
+    println!(
+        "{what:12} {}",
+        place.map_or(absent.to_owned(), |place| place.display().to_string())
+    );
 }
 
 /// rustfmt and clippy, which a minimal toolchain comes without.
@@ -121,8 +157,10 @@ fn components() -> Result<()> {
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         if !process::succeeds(&mut cargo([command, "--version"])) {
             let mut add = Command::new("rustup");
-            add.args(["component", "add", component]).current_dir(crate::root());
-            process::run(&mut add).map_err(|_| format!("{component} is missing; install it with your toolchain"))?;
+            add.args(["component", "add", component])
+                .current_dir(crate::root());
+            process::run(&mut add)
+                .map_err(|_| format!("{component} is missing; install it with your toolchain"))?;
         }
     }
     Ok(())
@@ -135,9 +173,17 @@ fn has_apt() -> bool {
 
 /// Lavapipe's driver file; installs Mesa's Vulkan driver for it where apt is at hand.
 fn lavapipe() -> Result<Option<PathBuf>> {
-    if let (None, Some(manager)) = (vulkan::lavapipe(), packages::manager().filter(|manager| manager.is_apt())) {
-        vulkan::install(manager, "the software GPU lavapipe, on which the tests run, was not found")?;
-        return vulkan::lavapipe().map(Some).ok_or_else(|| "mesa-vulkan-drivers came without lavapipe".to_owned());
+    if let (None, Some(manager)) = (
+        vulkan::lavapipe(),
+        packages::manager().filter(|manager| manager.is_apt()),
+    ) {
+        vulkan::install(
+            manager,
+            "the software GPU lavapipe, on which the tests run, was not found",
+        )?;
+        return vulkan::lavapipe()
+            .map(Some)
+            .ok_or_else(|| "mesa-vulkan-drivers came without lavapipe".to_owned());
     }
     Ok(vulkan::lavapipe())
 }
@@ -168,40 +214,78 @@ fn spirv_val() -> Result<Option<PathBuf>> {
     let folder = target()?.join("spirv-tools");
     let fetched = folder.join("usr/bin/spirv-val");
     let runs = |program: &PathBuf| process::succeeds(Command::new(program).arg("--version"));
-    let found = || find_program("spirv-val").or_else(|| Some(fetched.clone())).filter(runs);
-    if found().is_none() && has_apt() && debs::fetch("spirv-tools", &["*/bin/spirv-val"], &folder)? == Fetched::Yes {
-        return found().map(Some).ok_or_else(|| format!("{} does not run", fetched.display()));
+    let found = || {
+        find_program("spirv-val")
+            .or_else(|| Some(fetched.clone()))
+            .filter(runs)
+    };
+    if found().is_none()
+        && has_apt()
+        && debs::fetch("spirv-tools", &["*/bin/spirv-val"], &folder)? == Fetched::Yes
+    {
+        return found()
+            .map(Some)
+            .ok_or_else(|| format!("{} does not run", fetched.display()));
     }
     Ok(found())
 }
 
 /// Cargo's target folder, in which this program was built: what is fetched goes there and away with `cargo clean`.
 pub fn target() -> Result<PathBuf> {
-    let program = env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
-    Ok(program.parent().and_then(Path::parent).map_or_else(|| crate::root().join("target"), Path::to_path_buf))
+    let program =
+        env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
+    Ok(program
+        .parent()
+        .and_then(Path::parent)
+        .map_or_else(|| crate::root().join("target"), Path::to_path_buf))
 }
 
 /// `PATH` with one more folder at its end.
 fn path_with(folder: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([folder.to_path_buf()]);
-    env::join_paths(folders).map_err(|e| format!("{} cannot be put into PATH: {e}", folder.display()))
+    env::join_paths(folders)
+        .map_err(|e| format!("{} cannot be put into PATH: {e}", folder.display()))
 }
 
 /// Lists the adapters that the tests will run on. A driver whose file is there but that does not start would otherwise
 /// leave its tests out without a word.
 fn adapters(tools: &Tools) -> Result<()> {
     step(&mut cargo(["build", "--bin", "dbvq-wgpu"]))?;
-    let mut list = cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "adapters", "--json"]);
+    let mut list = cargo([
+        "run",
+        "--quiet",
+        "--bin",
+        "dbvq-wgpu",
+        "--",
+        "adapters",
+        "--json",
+    ]);
     let listed = quickstart::adapters(list.envs(tools.variables.iter().cloned()))?;
     for adapter in &listed {
-        println!("adapter      {}", adapter["name"].as_str().map_or_else(|| adapter.to_string(), str::to_owned));
+        println!(
+            "adapter      {}",
+            adapter["name"]
+                .as_str()
+                .map_or_else(|| adapter.to_string(), str::to_owned)
+        );
     }
     // The same software GPU may be there once more over OpenGL, which says nothing about its Vulkan driver.
-    let vulkan = |adapter: &&Value| adapter["backend"].as_str().is_none_or(|name| name.eq_ignore_ascii_case("vulkan"));
-    let seen = |name: &str| listed.iter().filter(vulkan).any(|adapter| adapter.to_string().contains(name));
+    let vulkan = |adapter: &&Value| {
+        adapter["backend"]
+            .as_str()
+            .is_none_or(|name| name.eq_ignore_ascii_case("vulkan"))
+    };
+    let seen = |name: &str| {
+        listed
+            .iter()
+            .filter(vulkan)
+            .any(|adapter| adapter.to_string().contains(name))
+    };
     match tools.adapters.iter().find(|name| !seen(name)) {
-        Some(name) => Err(format!("the driver of {name} is there but `dbvq-wgpu adapters` does not list it")),
+        Some(name) => Err(format!(
+            "the driver of {name} is there but `dbvq-wgpu adapters` does not list it"
+        )),
         None => Ok(()),
     }
 }
@@ -213,8 +297,14 @@ mod tests {
     #[test]
     fn the_last_line_names_what_was_left_out() {
         assert_eq!(conclusion("2.0 s", &[]), "all checks passed (2.0 s)");
-        let left_out = ["ONNX's cases".to_owned(), "the comparisons with PyTorch".to_owned()];
+        let left_out = [
+            "ONNX's cases".to_owned(),
+            "the comparisons with PyTorch".to_owned(),
+        ];
         let line = conclusion("2.0 s", &left_out);
-        assert_eq!(line, "all checks passed (2.0 s, ONNX's cases, the comparisons with PyTorch left out)");
+        assert_eq!(
+            line,
+            "all checks passed (2.0 s, ONNX's cases, the comparisons with PyTorch left out)"
+        );
     }
 }

@@ -22,12 +22,16 @@ pub enum Fetched {
 pub fn fetch(package: &str, patterns: &[&str], into: &Path) -> Result<Fetched> {
     let work = into.with_extension("partial");
     empty(&work)?;
-    println!("fetching the Debian package {package} into {} (nothing is installed)", into.display());
+    println!(
+        "fetching the Debian package {package} into {} (nothing is installed)",
+        into.display()
+    );
     let fetched = download(package, &work)?;
     if fetched == Fetched::Yes {
         let archive = archive_in(&work)?;
         unpack(&archive, patterns, &work)?;
-        fs::remove_file(&archive).map_err(|e| format!("cannot remove {}: {e}", archive.display()))?;
+        fs::remove_file(&archive)
+            .map_err(|e| format!("cannot remove {}: {e}", archive.display()))?;
         remove(into)?;
         fs::rename(&work, into).map_err(|e| format!("cannot make {}: {e}", into.display()))?;
     }
@@ -43,7 +47,8 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
     }
     let state = folder.join("apt");
     for part in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(state.join(part)).map_err(|e| format!("cannot make {}: {e}", state.display()))?;
+        fs::create_dir_all(state.join(part))
+            .map_err(|e| format!("cannot make {}: {e}", state.display()))?;
     }
     let options = [
         format!("Dir::State::Lists={}", state.join("lists").display()),
@@ -58,7 +63,12 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
         );
         return refreshed.map(|()| Fetched::NoSuchPackage).map_err(|_| why);
     }
-    process::run(&mut apt("apt-get", &options, &["download", package], folder))?;
+    process::run(&mut apt(
+        "apt-get",
+        &options,
+        &["download", package],
+        folder,
+    ))?;
     remove(&state)?;
     Ok(Fetched::Yes)
 }
@@ -66,7 +76,9 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
 /// A call of one of apt's programs in `folder`.
 fn apt(program: &str, options: &[String], arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(folder).args(["-o", "Acquire::Retries=3"]);
+    command
+        .current_dir(folder)
+        .args(["-o", "Acquire::Retries=3"]);
     // As root, apt downloads as a user who may not write here, and warns about it each time.
     if is_root() {
         command.args(["-o", "APT::Sandbox::User=root"]);
@@ -80,8 +92,12 @@ fn apt(program: &str, options: &[String], arguments: &[&str], folder: &Path) -> 
 
 /// The one `.deb` in a folder.
 fn archive_in(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
-    let archive = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
+    let entries =
+        fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
+    let archive = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "deb"));
     archive.ok_or_else(|| format!("apt-get left no package in {}", folder.display()))
 }
 
@@ -95,10 +111,17 @@ fn unpack(archive: &Path, patterns: &[&str], into: &Path) -> Result<()> {
         .map_err(|e| format!("cannot start dpkg-deb: {e}"))?;
     let stream = unpacked.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let mut tar = Command::new("tar");
-    tar.args(["-x", "-f", "-", "--wildcards", "-C"]).arg(into).args(patterns).stdin(stream);
+    tar.args(["-x", "-f", "-", "--wildcards", "-C"])
+        .arg(into)
+        .args(patterns)
+        .stdin(stream);
     let kept = process::run(&mut tar);
     let whole = unpacked.wait().is_ok_and(|status| status.success());
-    if kept.is_ok() && whole { Ok(()) } else { Err(format!("{} does not hold {patterns:?}", archive.display())) }
+    if kept.is_ok() && whole {
+        Ok(())
+    } else {
+        Err(format!("{} does not hold {patterns:?}", archive.display()))
+    }
 }
 
 /// Makes `folder` an empty folder.

@@ -30,7 +30,10 @@ pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
     };
     let folder = target.join("onnx-vectors");
     let mut script = Command::new(python);
-    script.arg("-B").arg(crate::root().join("tools/onnx_vectors.py")).arg(&folder);
+    script
+        .arg("-B")
+        .arg(crate::root().join("tools/onnx_vectors.py"))
+        .arg(&folder);
     process::run(&mut script)?;
     enough(&folder, count(&folder)?).map(|()| Some(folder))
 }
@@ -38,8 +41,14 @@ pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
 /// Files of vectors in a folder.
 fn count(folder: &Path) -> Result<usize> {
     let unreadable = |e| format!("cannot read {}: {e}", folder.display());
-    let entries = fs::read_dir(folder).map_err(unreadable)?.collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;
-    Ok(entries.iter().filter(|entry| entry.path().extension().is_some_and(|e| e == "safetensors")).count())
+    let entries = fs::read_dir(folder)
+        .map_err(unreadable)?
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(unreadable)?;
+    Ok(entries
+        .iter()
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "safetensors"))
+        .count())
 }
 
 /// A handful of vectors that pass would look like all of them.
@@ -48,14 +57,24 @@ fn enough(folder: &Path, found: usize) -> Result<()> {
         true => Ok(()),
         false => {
             let place = folder.display();
-            Err(format!("tools/onnx_vectors.py made {found} vectors in {place}; there must be {LEAST} at least"))
+            Err(format!(
+                "tools/onnx_vectors.py made {found} vectors in {place}; there must be {LEAST} at least"
+            ))
         }
     }
 }
 
 /// Runs the vectors of a folder on all adapters.
 pub fn conformance(folder: &Path) -> Command {
-    let mut command = cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "conformance", "--vectors"]);
+    let mut command = cargo([
+        "run",
+        "--quiet",
+        "--bin",
+        "dbvq-wgpu",
+        "--",
+        "conformance",
+        "--vectors",
+    ]);
     command.arg(folder).arg("--all");
     command
 }
@@ -68,13 +87,18 @@ mod tests {
     fn a_handful_of_vectors_is_an_error() {
         let folder = Path::new("vectors");
         assert!(enough(folder, LEAST).is_ok());
-        assert!(enough(folder, LEAST - 1).is_err_and(|what| what.contains("149 vectors in vectors")));
+        assert!(
+            enough(folder, LEAST - 1).is_err_and(|what| what.contains("149 vectors in vectors"))
+        );
         assert!(count(&crate::root().join("kernels_test/golden")).is_ok_and(|found| found > 10));
     }
 
     #[test]
     fn the_vectors_run_on_all_adapters() {
         let shown = process::shown(&conformance(Path::new("vectors")));
-        assert_eq!(shown, "cargo run --quiet --bin dbvq-wgpu -- conformance --vectors vectors --all");
+        assert_eq!(
+            shown,
+            "cargo run --quiet --bin dbvq-wgpu -- conformance --vectors vectors --all"
+        );
     }
 }

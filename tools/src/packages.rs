@@ -22,12 +22,26 @@ pub struct Manager {
 
 /// Failed downloads are tried again, a lock held by an unattended upgrade is waited for, and a list that could not be
 /// fetched counts as a failure (by default `apt-get update` ends well without it).
-const APT_UPDATE: &[&str] =
-    &["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", "-o", "APT::Update::Error-Mode=any", "update"];
+const APT_UPDATE: &[&str] = &[
+    "-o",
+    "Acquire::Retries=3",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+    "-o",
+    "APT::Update::Error-Mode=any",
+    "update",
+];
 
 /// See [`APT_UPDATE`].
-const APT_INSTALL: &[&str] =
-    &["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"];
+const APT_INSTALL: &[&str] = &[
+    "-o",
+    "Acquire::Retries=3",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+    "install",
+    "-y",
+    "--no-install-recommends",
+];
 
 /// All that are known, Debian's first.
 const MANAGERS: &[Manager] = &[
@@ -101,7 +115,8 @@ fn sudo() -> Command {
 
 /// True for root; asks `id`, since the standard library does not know.
 pub fn is_root() -> bool {
-    process::capture(Command::new("id").arg("-u")).is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    process::capture(Command::new("id").arg("-u"))
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// The package manager of this machine, on Linux, if it is one that is known here.
@@ -109,7 +124,9 @@ pub fn manager() -> Option<&'static Manager> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    MANAGERS.iter().find(|manager| find_program(manager.program).is_some())
+    MANAGERS
+        .iter()
+        .find(|manager| find_program(manager.program).is_some())
 }
 
 impl Manager {
@@ -120,26 +137,46 @@ impl Manager {
 
     /// What a person types on this machine to install `packages`.
     pub fn one_line(&self, packages: &[&str]) -> String {
-        self.typed(packages, if !is_root() && find_program("sudo").is_some() { "sudo " } else { "" })
+        self.typed(
+            packages,
+            if !is_root() && find_program("sudo").is_some() {
+                "sudo "
+            } else {
+                ""
+            },
+        )
     }
 
     /// The commands that install `packages`, each behind `prefix`, without the options that only matter to a script.
     fn typed(&self, packages: &[&str], prefix: &str) -> String {
         let plain = |arguments: &[&str]| {
-            let skip = arguments.iter().take_while(|argument| **argument == "-o" || argument.contains("::")).count();
+            let skip = arguments
+                .iter()
+                .take_while(|argument| **argument == "-o" || argument.contains("::"))
+                .count();
             format!("{prefix}{} {}", self.program, arguments[skip..].join(" "))
         };
         let install = format!("{} {}", plain(self.install), packages.join(" "));
-        if self.refresh.is_empty() { install } else { format!("{} && {install}", plain(self.refresh)) }
+        if self.refresh.is_empty() {
+            install
+        } else {
+            format!("{} && {install}", plain(self.refresh))
+        }
     }
 
     /// Installs `packages`, having said that it does and why.
     pub fn install(&self, packages: &[&str], why: &str) -> Result<()> {
         let line = self.one_line(packages);
-        heading(&format!("{why}: installing {} with {}", packages.join(" "), self.program));
+        heading(&format!(
+            "{why}: installing {} with {}",
+            packages.join(" "),
+            self.program
+        ));
         let privilege = privilege();
         if privilege == Privilege::None {
-            return Err(format!("{why}, and installing one needs root; have this run as root: {line}"));
+            return Err(format!(
+                "{why}, and installing one needs root; have this run as root: {line}"
+            ));
         }
         let wanted = [self.install, packages].concat();
         if self.refresh_first {
@@ -150,7 +187,13 @@ impl Manager {
             self.refresh(privilege);
             done = process::run(&mut self.command(privilege, &wanted));
         }
-        done.map_err(|_| format!("{} could not install {}; try it by hand: {line}", self.program, packages.join(" ")))
+        done.map_err(|_| {
+            format!(
+                "{} could not install {}; try it by hand: {line}",
+                self.program,
+                packages.join(" ")
+            )
+        })
     }
 
     /// Fetches the lists of packages. A failure is only reported: one dead source among many does not keep the packages
@@ -198,7 +241,10 @@ mod tests {
 
     #[test]
     fn the_line_is_what_a_person_types() {
-        let lines: Vec<_> = MANAGERS.iter().map(|manager| manager.typed(manager.vulkan, "sudo ")).collect();
+        let lines: Vec<_> = MANAGERS
+            .iter()
+            .map(|manager| manager.typed(manager.vulkan, "sudo "))
+            .collect();
         assert_eq!(
             lines,
             [

@@ -16,25 +16,47 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command
 /// The command as one would type it, the program without its folder.
 pub fn shown(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
-    let program = program.file_stem().unwrap_or(command.get_program()).to_string_lossy().into_owned();
-    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
-    std::iter::once(program).chain(arguments).map(quoted).collect::<Vec<_>>().join(" ")
+    let program = program
+        .file_stem()
+        .unwrap_or(command.get_program())
+        .to_string_lossy()
+        .into_owned();
+    let arguments = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(program)
+        .chain(arguments)
+        .map(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `word`, in single quotes where a shell would take it apart.
 fn quoted(word: String) -> String {
-    if word.contains(|c: char| c.is_whitespace() || "*?$'\"".contains(c)) { format!("'{word}'") } else { word }
+    if word.contains(|c: char| c.is_whitespace() || "*?$'\"".contains(c)) {
+        format!("'{word}'")
+    } else {
+        word
+    }
 }
 
 /// Runs a program on this terminal; an error says which command failed and how.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().map_err(|e| format!("cannot start `{}`: {e}", shown(command)))?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", shown(command))) }
+    let status = command
+        .status()
+        .map_err(|e| format!("cannot start `{}`: {e}", shown(command)))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{}` failed ({status})", shown(command)))
+    }
 }
 
 /// Runs a program and keeps what it writes to both streams.
 pub fn capture(command: &mut Command) -> Result<Output> {
-    command.output().map_err(|e| format!("cannot start `{}`: {e}", shown(command)))
+    command
+        .output()
+        .map_err(|e| format!("cannot start `{}`: {e}", shown(command)))
 }
 
 /// True if the program starts and ends well; its output is thrown away.
@@ -46,7 +68,9 @@ pub fn succeeds(command: &mut Command) -> bool {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(&file)).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(&file))
+        .find(|program| program.is_file())
 }
 
 /// Starts a part of the output.

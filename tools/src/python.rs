@@ -26,19 +26,37 @@ impl Needs {
     /// none.
     pub fn environment(&self, target: &Path) -> Result<PathBuf> {
         let folder = target.join(self.folder);
-        let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+        let inside = if cfg!(windows) {
+            "Scripts/python.exe"
+        } else {
+            "bin/python"
+        };
         let (python, stamp) = (folder.join(inside), folder.join("installed.txt"));
         let file = crate::root().join(self.requirements);
-        let wanted = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", self.requirements))?;
+        let wanted =
+            fs::read_to_string(&file).map_err(|e| format!("{}: {e}", self.requirements))?;
         // The environment is kept between runs; a stamp tells that it is whole.
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && self.has_all(&python) {
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted)
+            && self.has_all(&python)
+        {
             return Ok(python);
         }
         let system = self.system_python()?;
         println!("making a Python environment in {}", folder.display());
-        process::run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&folder))?;
+        process::run(
+            Command::new(system)
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder),
+        )?;
         let mut install = Command::new(&python);
-        install.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]);
+        install.args([
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "--quiet",
+            "-r",
+        ]);
         process::run(install.arg(file))?;
         fs::write(&stamp, wanted).map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
         Ok(python)
@@ -47,7 +65,8 @@ impl Needs {
     /// Whether a Python is new enough and can import what the script does.
     pub fn has_all(&self, python: &Path) -> bool {
         let import = format!("import {}", self.imports);
-        version(python) >= Some(self.oldest) && process::succeeds(Command::new(python).args(["-c", &import]))
+        version(python) >= Some(self.oldest)
+            && process::succeeds(Command::new(python).args(["-c", &import]))
     }
 
     /// The machine's Python with the module `venv`; both are installed where apt is at hand.
@@ -57,8 +76,14 @@ impl Needs {
                 && process::succeeds(Command::new(python).args(["-c", "import venv, ensurepip"]))
         };
         let found = || pythons().find(complete);
-        let what = format!("Python {}.{} or newer with its module venv was not found", self.oldest.0, self.oldest.1);
-        if let (None, Some(manager)) = (found(), packages::manager().filter(|manager| manager.is_apt())) {
+        let what = format!(
+            "Python {}.{} or newer with its module venv was not found",
+            self.oldest.0, self.oldest.1
+        );
+        if let (None, Some(manager)) = (
+            found(),
+            packages::manager().filter(|manager| manager.is_apt()),
+        ) {
             manager.install(&[VENV], &what)?;
         }
         found().ok_or(what)
@@ -91,6 +116,10 @@ mod tests {
         assert_eq!(parse("Python 3.11.2\n"), Some((3, 11)));
         assert_eq!(parse("Python 3.13.0rc1"), Some((3, 13)));
         assert_eq!(parse("zsh: command not found"), None);
-        assert!(parse("Python 3.9.18") < Some((3, 10)) && None < Some((3, 10)) && parse("Python 4.0") > Some((3, 10)));
+        assert!(
+            parse("Python 3.9.18") < Some((3, 10))
+                && None < Some((3, 10))
+                && parse("Python 4.0") > Some((3, 10))
+        );
     }
 }

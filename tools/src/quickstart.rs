@@ -39,20 +39,32 @@ pub fn run(options: &Options) -> Result<()> {
     let run = run_folder(options)?;
     let installed = !vulkan::likely() && install(options, "no Vulkan driver was found")?;
     heading("Building dbvq-wgpu (release)");
-    let engine = Engine { program: build()?, run, options };
+    let engine = Engine {
+        program: build()?,
+        run,
+        options,
+    };
     engine.require_adapter(installed)?;
     let start = Instant::now();
     engine.train()?;
     engine.draw()?;
-    println!("\nTraining, sampling and drawing took {}.", seconds(start.elapsed()));
+    println!(
+        "\nTraining, sampling and drawing took {}.",
+        seconds(start.elapsed())
+    );
     report::print(&crate::root().join(&engine.run), &engine.run)
 }
 
 /// The folder of the run, seen from the workspace, in which the program is run.
 fn run_folder(options: &Options) -> Result<PathBuf> {
-    let Some(out) = &options.out else { return Ok(Path::new("runs").join("quickstart")) };
-    let whole = std::path::absolute(out).map_err(|e| format!("cannot use --out {}: {e}", out.display()))?;
-    Ok(whole.strip_prefix(crate::root()).map_or(whole.clone(), Path::to_path_buf))
+    let Some(out) = &options.out else {
+        return Ok(Path::new("runs").join("quickstart"));
+    };
+    let whole =
+        std::path::absolute(out).map_err(|e| format!("cannot use --out {}: {e}", out.display()))?;
+    Ok(whole
+        .strip_prefix(crate::root())
+        .map_or(whole.clone(), Path::to_path_buf))
 }
 
 /// Installs Mesa's Vulkan driver where that is possible and allowed; says whether it did.
@@ -66,8 +78,14 @@ fn install(options: &Options, why: &str) -> Result<bool> {
 /// Builds the program and returns where cargo put it.
 fn build() -> Result<PathBuf> {
     // The messages on stdout name the executable wherever the target folder is; everything for people is on stderr.
-    let mut command =
-        cargo(["build", "--release", "--bin", "dbvq-wgpu", "--message-format", "json-render-diagnostics"]);
+    let mut command = cargo([
+        "build",
+        "--release",
+        "--bin",
+        "dbvq-wgpu",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     command.stderr(std::process::Stdio::inherit());
     let output = process::capture(&mut command)?;
     if !output.status.success() {
@@ -79,9 +97,12 @@ fn build() -> Result<PathBuf> {
 
 /// The executable named `dbvq-wgpu` among cargo's messages, one JSON object a line.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let ours = messages.filter(|message| message["target"]["name"] == "dbvq-wgpu");
-    ours.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back()
+    ours.filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
 }
 
 /// The adapters that `dbvq-wgpu adapters --json` lists.
@@ -92,9 +113,14 @@ pub fn adapters(command: &mut Command) -> Result<Vec<Value>> {
     }
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`dbvq-wgpu adapters` failed ({}): {}", output.status, said.trim()));
+        return Err(format!(
+            "`dbvq-wgpu adapters` failed ({}): {}",
+            output.status,
+            said.trim()
+        ));
     }
-    serde_json::from_slice(&output.stdout).map_err(|e| format!("`dbvq-wgpu adapters --json` wrote no list: {e}"))
+    serde_json::from_slice(&output.stdout)
+        .map_err(|e| format!("`dbvq-wgpu adapters --json` wrote no list: {e}"))
 }
 
 /// True unless the adapter is listed as one that cannot run the kernels: `"usable": {"Err": why}`.
@@ -104,7 +130,10 @@ fn usable(adapter: &Value) -> bool {
 
 impl Engine<'_> {
     /// A call of the program in the workspace.
-    fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    fn command<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(crate::root());
         command
@@ -115,8 +144,11 @@ impl Engine<'_> {
         if self.has_adapter()? {
             return Ok(());
         }
-        let now =
-            !installed && install(self.options, "the installed drivers offer no usable GPU, not even a software one")?;
+        let now = !installed
+            && install(
+                self.options,
+                "the installed drivers offer no usable GPU, not even a software one",
+            )?;
         if now && self.has_adapter()? {
             return Ok(());
         }
@@ -141,7 +173,9 @@ impl Engine<'_> {
 
     /// True if at least one of the adapters can run the kernels.
     fn has_adapter(&self) -> Result<bool> {
-        Ok(adapters(&mut self.command(["adapters", "--json"]))?.iter().any(usable))
+        Ok(adapters(&mut self.command(["adapters", "--json"]))?
+            .iter()
+            .any(usable))
     }
 
     /// Runs one command of the program on this terminal, with the adapter that was chosen.
@@ -158,25 +192,41 @@ impl Engine<'_> {
     fn train(&self) -> Result<()> {
         let mut command = self.command(["train", "toy-quick", "--out"]);
         command.arg(&self.run);
-        let begun = ["config.toml", "checkpoint.safetensors"].map(|file| crate::root().join(&self.run).join(file));
+        let begun = ["config.toml", "checkpoint.safetensors"]
+            .map(|file| crate::root().join(&self.run).join(file));
         if begun.iter().any(|file| file.exists()) {
             command.arg("--resume");
         }
         let again = "call `cargo xtask quickstart` again to go on from the last checkpoint";
-        self.step("Training, shortened", &mut command).map_err(|message| format!("{message}; {again}"))
+        self.step("Training, shortened", &mut command)
+            .map_err(|message| format!("{message}; {again}"))
     }
 
     /// Samples, inpaints and draws the figures.
     fn draw(&self) -> Result<()> {
         let folder = |name: &str| self.run.join(name);
         let mut sample = self.command(["sample".as_ref(), self.run.as_os_str()]);
-        sample.args(["--count", &SAMPLES.to_string(), "--sampler", "ancestral", "--seed", "1", "--out"]);
+        sample.args([
+            "--count",
+            &SAMPLES.to_string(),
+            "--sampler",
+            "ancestral",
+            "--seed",
+            "1",
+            "--out",
+        ]);
         self.step("Sampling", sample.arg(folder("samples")))?;
         let mut inpaint = self.command(["inpaint".as_ref(), self.run.as_os_str()]);
         inpaint.args(["--known", "0=0,4=4", "--resample", "10", "--out"]);
-        self.step("Inpainting: the first code is 0, the last one 4", inpaint.arg(folder("inpaint")))?;
+        self.step(
+            "Inpainting: the first code is 0, the last one 4",
+            inpaint.arg(folder("inpaint")),
+        )?;
         let mut figures = self.command(["figures".as_ref(), self.run.as_os_str()]);
-        self.step("Drawing the figures", figures.arg("--out").arg(folder("figures")))
+        self.step(
+            "Drawing the figures",
+            figures.arg("--out").arg(folder("figures")),
+        )
     }
 }
 
@@ -188,7 +238,10 @@ mod tests {
     fn adapters_that_cannot_run_the_kernels_do_not_count() {
         let list = r#"[{"usable": {"Ok": null}}, {}, {"usable": true}, {"usable": {"Err": "why"}}, {"usable": false}]"#;
         let list: Vec<Value> = serde_json::from_str(list).expect("a JSON list");
-        assert_eq!(list.iter().map(usable).collect::<Vec<_>>(), [true, true, true, false, false]);
+        assert_eq!(
+            list.iter().map(usable).collect::<Vec<_>>(),
+            [true, true, true, false, false]
+        );
     }
 
     #[test]
@@ -200,6 +253,9 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#
         );
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/release/dbvq-wgpu")));
+        assert_eq!(
+            executable(messages),
+            Some(PathBuf::from("/t/release/dbvq-wgpu"))
+        );
     }
 }

@@ -16,10 +16,18 @@ pub fn print(folder: &Path, name: &Path) -> Result<()> {
     }
     println!("\nPictures:");
     for picture in pictures {
-        println!("   {}", picture.strip_prefix(folder).map_or(picture.clone(), |rest| name.join(rest)).display());
+        println!(
+            "   {}",
+            picture
+                .strip_prefix(folder)
+                .map_or(picture.clone(), |rest| name.join(rest))
+                .display()
+        );
     }
     println!("\n{}", table(&samples, &inpaint));
-    println!("\nThis was a shortened run; the reference was trained for the full length. The full run:");
+    println!(
+        "\nThis was a shortened run; the reference was trained for the full length. The full run:"
+    );
     println!("   cargo run --release -- train toy --out runs/toy");
     Ok(())
 }
@@ -28,15 +36,27 @@ pub fn print(folder: &Path, name: &Path) -> Result<()> {
 fn summary(folder: &Path) -> Result<Value> {
     let file = folder.join("summary.json");
     let text = fs::read(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{} is not what was expected: {e}", file.display()))
+    serde_json::from_slice(&text)
+        .map_err(|e| format!("{} is not what was expected: {e}", file.display()))
 }
 
 /// The PNG files in the folders of a run, sorted.
 fn pictures(folder: &Path) -> Vec<PathBuf> {
-    let folders = [folder.to_path_buf(), folder.join("samples"), folder.join("inpaint"), folder.join("figures")];
-    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let folders = [
+        folder.to_path_buf(),
+        folder.join("samples"),
+        folder.join("inpaint"),
+        folder.join("figures"),
+    ];
+    let entries = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten();
     let files = entries.map(|entry| entry.path());
-    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|e| e == "png")).collect();
+    let mut files: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|e| e == "png"))
+        .collect();
     files.sort();
     files
 }
@@ -44,23 +64,54 @@ fn pictures(folder: &Path) -> Vec<PathBuf> {
 /// What was reached, beside what a reference in PyTorch reached after 20,000 steps.
 fn table(samples: &Value, inpaint: &Value) -> String {
     let count = format!("{},{:03}", SAMPLES / 1000, SAMPLES % 1000);
-    let paths = format!("{} and {}", percent(&inpaint["paths"][0]), percent(&inpaint["paths"][1]));
+    let paths = format!(
+        "{} and {}",
+        percent(&inpaint["paths"][0]),
+        percent(&inpaint["paths"][1])
+    );
     let rows = [
-        ["reached".to_owned(), "this run".to_owned(), "reference".to_owned()],
-        [format!("valid chains of {count} samples"), percent(&samples["valid"]), "93.4–93.9 % (chance: 0.4 %)".into()],
+        [
+            "reached".to_owned(),
+            "this run".to_owned(),
+            "reference".to_owned(),
+        ],
+        [
+            format!("valid chains of {count} samples"),
+            percent(&samples["valid"]),
+            "93.4–93.9 % (chance: 0.4 %)".into(),
+        ],
         [
             "total variation to the uniform law".to_owned(),
             decimal(&samples["total_variation"], 3),
             "0.042–0.051 (sampling noise alone: 0.035)".to_owned(),
         ],
-        ["distinct sequences".to_owned(), whole(&samples["distinct"]), "128 exist that are valid".to_owned()],
-        ["inpainted on one of the two paths".to_owned(), percent(&inpaint["consistent"]), "85–90 %".to_owned()],
-        ["   the one path and the other".to_owned(), paths, "balanced".to_owned()],
+        [
+            "distinct sequences".to_owned(),
+            whole(&samples["distinct"]),
+            "128 exist that are valid".to_owned(),
+        ],
+        [
+            "inpainted on one of the two paths".to_owned(),
+            percent(&inpaint["consistent"]),
+            "85–90 %".to_owned(),
+        ],
+        [
+            "   the one path and the other".to_owned(),
+            paths,
+            "balanced".to_owned(),
+        ],
     ];
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let (first, second) = (width(0), width(1));
-    let mut lines: Vec<_> =
-        rows.iter().map(|[what, here, there]| format!("{what:first$}   {here:>second$}   {there}")).collect();
+    let mut lines: Vec<_> = rows
+        .iter()
+        .map(|[what, here, there]| format!("{what:first$}   {here:>second$}   {there}"))
+        .collect();
     lines.push(format!(
         "Sampling: {}, {} steps, {} s on {}. Inpainting: {} s.",
         text(&samples["sampler"]),
@@ -75,17 +126,23 @@ fn table(samples: &Value, inpaint: &Value) -> String {
 
 /// A share as a percentage; a dash where there is none.
 fn percent(share: &Value) -> String {
-    share.as_f64().map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+    share
+        .as_f64()
+        .map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
 /// A number with this many digits after the point; a dash where there is none.
 fn decimal(number: &Value, digits: usize) -> String {
-    number.as_f64().map_or("–".to_owned(), |number| format!("{number:.digits$}"))
+    number
+        .as_f64()
+        .map_or("–".to_owned(), |number| format!("{number:.digits$}"))
 }
 
 /// A count; a dash where there is none.
 fn whole(number: &Value) -> String {
-    number.as_u64().map_or("–".to_owned(), |number| number.to_string())
+    number
+        .as_u64()
+        .map_or("–".to_owned(), |number| number.to_string())
 }
 
 /// A string; a dash where there is none.
@@ -105,9 +162,18 @@ mod tests {
         let inpaint = json!({"consistent": 0.861, "paths": [0.431, 0.43], "seconds": 2.0});
         let table = table(&samples, &inpaint);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[1], "valid chains of 16,384 samples                  91.2 %   93.4–93.9 % (chance: 0.4 %)");
-        assert_eq!(lines[5], "   the one path and the other        43.1 % and 43.0 %   balanced");
-        assert_eq!(lines[7], "Sampling: ancestral, 50 steps, 3.2 s on llvmpipe. Inpainting: 2.0 s.");
+        assert_eq!(
+            lines[1],
+            "valid chains of 16,384 samples                  91.2 %   93.4–93.9 % (chance: 0.4 %)"
+        );
+        assert_eq!(
+            lines[5],
+            "   the one path and the other        43.1 % and 43.0 %   balanced"
+        );
+        assert_eq!(
+            lines[7],
+            "Sampling: ancestral, 50 steps, 3.2 s on llvmpipe. Inpainting: 2.0 s."
+        );
     }
 
     #[test]

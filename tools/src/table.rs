@@ -19,20 +19,30 @@ pub struct Options {
 /// Merges the reports, or tests this machine first where there are none.
 pub fn run(options: &Options) -> Result<()> {
     if !options.files.is_empty() {
-        let files = options.files.iter().map(|file| absolute(file)).collect::<Result<Vec<_>>>()?;
+        let files = options
+            .files
+            .iter()
+            .map(|file| absolute(file))
+            .collect::<Result<Vec<_>>>()?;
         return merge(conformance(), &files, options.out.as_deref());
     }
     heading("what the suite needs");
     let tools = check::prepare()?;
     let report = check::target()?.join("conformance.json");
     match fs::remove_file(&report) {
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(format!("cannot remove {}: {e}", report.display())),
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            return Err(format!("cannot remove {}: {e}", report.display()));
+        }
         _ => {}
     }
     // Of one revision both times: the program would be built anew between them otherwise.
     let revision = revision();
     let mut suite = conformance();
-    suite.args(["--all", "--report"]).arg(&report).env("DBVQ_REVISION", &revision).envs(tools.variables);
+    suite
+        .args(["--all", "--report"])
+        .arg(&report)
+        .env("DBVQ_REVISION", &revision)
+        .envs(tools.variables);
     heading(&process::shown(&suite));
     let outcome = process::run(&mut suite);
     // Failures are what the page is for; without a report there is nothing to show.
@@ -54,10 +64,21 @@ fn conformance() -> Command {
 /// only: each change of it compiles the crate anew.
 fn revision() -> String {
     let git = |arguments: &[&str]| {
-        let output = process::capture(Command::new("git").args(arguments).current_dir(crate::root())).ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let output = process::capture(
+            Command::new("git")
+                .args(arguments)
+                .current_dir(crate::root()),
+        )
+        .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain"])) {
+    match (
+        git(&["rev-parse", "--short=12", "HEAD"]),
+        git(&["status", "--porcelain"]),
+    ) {
         (Some(commit), Some(changes)) if changes.is_empty() => commit,
         (Some(commit), _) => format!("{commit}-dirty"),
         (None, _) => "unknown".to_owned(),
@@ -69,10 +90,15 @@ fn merge(mut program: Command, files: &[PathBuf], out: Option<&Path>) -> Result<
     let command = program.arg("--merge").args(files).stderr(Stdio::inherit());
     let page = process::capture(command)?;
     if !page.status.success() {
-        return Err(format!("`{}` failed ({})", process::shown(command), page.status));
+        return Err(format!(
+            "`{}` failed ({})",
+            process::shown(command),
+            page.status
+        ));
     }
     match out {
-        Some(file) => fs::write(file, &page.stdout).map_err(|e| format!("cannot write {}: {e}", file.display())),
+        Some(file) => fs::write(file, &page.stdout)
+            .map_err(|e| format!("cannot write {}: {e}", file.display())),
         None => {
             print!("{}", String::from_utf8_lossy(&page.stdout));
             Ok(())

@@ -52,16 +52,37 @@ pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bo
     process::run(training(&data, &run).envs(variables.iter().cloned()))?;
     // As after a kill between two checkpoints: steps 5 and 6 come a second time.
     fs::remove_file(run.join("checkpoint.safetensors")).map_err(failed)?;
-    process::run(training(&data, &run).arg("--resume").envs(variables.iter().cloned()))?;
+    process::run(
+        training(&data, &run)
+            .arg("--resume")
+            .envs(variables.iter().cloned()),
+    )?;
     let mut script = Command::new(python);
-    process::run(script.arg("-B").arg(crate::root().join("tools/tensorboard_check.py")).arg(&run))?;
+    process::run(
+        script
+            .arg("-B")
+            .arg(crate::root().join("tools/tensorboard_check.py"))
+            .arg(&run),
+    )?;
     Ok(true)
 }
 
 /// Six steps of the tiny VQ-VAE.
 fn training(data: &Path, run: &Path) -> Command {
-    let mut command = cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "train", "cifar10-small"]);
-    command.args(["--stage", "vqvae", "--steps", "6", "--data"]).arg(data).arg("--out").arg(run);
+    let mut command = cargo([
+        "run",
+        "--quiet",
+        "--bin",
+        "dbvq-wgpu",
+        "--",
+        "train",
+        "cifar10-small",
+    ]);
+    command
+        .args(["--stage", "vqvae", "--steps", "6", "--data"])
+        .arg(data)
+        .arg("--out")
+        .arg(run);
     for set in TINY {
         command.args(["--set", set]);
     }
@@ -70,8 +91,16 @@ fn training(data: &Path, run: &Path) -> Command {
 
 /// Records in CIFAR-10's format: a label, then waves of grey.
 fn records(count: usize) -> Vec<u8> {
-    let byte = |i: usize, at: usize| if at == 0 { (i % 10) as u8 } else { (at * (i + 3) % 251) as u8 };
-    (0..count).flat_map(|i| (0..RECORD).map(move |at| byte(i, at))).collect()
+    let byte = |i: usize, at: usize| {
+        if at == 0 {
+            (i % 10) as u8
+        } else {
+            (at * (i + 3) % 251) as u8
+        }
+    };
+    (0..count)
+        .flat_map(|i| (0..RECORD).map(move |at| byte(i, at)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,6 +110,9 @@ mod tests {
     #[test]
     fn records_have_the_labels_of_cifar10() {
         let bytes = records(12);
-        assert_eq!((bytes.len(), bytes[RECORD], bytes[11 * RECORD]), (12 * RECORD, 1, 1));
+        assert_eq!(
+            (bytes.len(), bytes[RECORD], bytes[11 * RECORD]),
+            (12 * RECORD, 1, 1)
+        );
     }
 }

@@ -27,7 +27,10 @@ pub fn folder(target: &Path) -> PathBuf {
 pub fn comparisons(target: &Path) -> Option<Vec<Command>> {
     heading("comparisons with PyTorch");
     // PyTorch is large: one that is there already serves.
-    let python = match pythons().find(|python| NEEDS.has_all(python)).map_or_else(|| NEEDS.environment(target), Ok) {
+    let python = match pythons()
+        .find(|python| NEEDS.has_all(python))
+        .map_or_else(|| NEEDS.environment(target), Ok)
+    {
         Ok(python) => python,
         Err(why) => {
             println!("{why}: the comparisons with PyTorch are left out");
@@ -36,7 +39,11 @@ pub fn comparisons(target: &Path) -> Option<Vec<Command>> {
     };
     let command = |script: &&str| {
         let mut command = Command::new(&python);
-        command.arg("-B").arg(script).arg(folder(target)).current_dir(crate::root());
+        command
+            .arg("-B")
+            .arg(script)
+            .arg(folder(target))
+            .current_dir(crate::root());
         command
     };
     Some(SCRIPTS.iter().map(command).collect())

@@ -8,7 +8,13 @@ use super::{Prepared, Sides, along, reals};
 use crate::gpu::Launch;
 
 impl Prepared {
-    pub(super) fn wrong_output(&self, output: usize, got: &[f64], wrong: Wrong, kernels: Vec<Launch>) -> Outcome {
+    pub(super) fn wrong_output(
+        &self,
+        output: usize,
+        got: &[f64],
+        wrong: Wrong,
+        kernels: Vec<Launch>,
+    ) -> Outcome {
         let (place, at) = (&self.plan.outputs[output], wrong.element);
         let per = got.len() / place.order.len();
         let want = self.expected[output][at];
@@ -25,9 +31,21 @@ impl Prepared {
         );
         let expected = self.expected[output].iter();
         let made = vec![
-            (format!("out.{}.got", place.name), vec![got.len()], got.to_vec()),
-            (format!("out.{}.expected", place.name), vec![got.len()], expected.clone().map(|y| y.value).collect()),
-            (format!("out.{}.bound", place.name), vec![got.len()], expected.map(|y| y.bound).collect()),
+            (
+                format!("out.{}.got", place.name),
+                vec![got.len()],
+                got.to_vec(),
+            ),
+            (
+                format!("out.{}.expected", place.name),
+                vec![got.len()],
+                expected.clone().map(|y| y.value).collect(),
+            ),
+            (
+                format!("out.{}.bound", place.name),
+                vec![got.len()],
+                expected.map(|y| y.bound).collect(),
+            ),
         ];
         self.failed(detail, made, kernels)
     }
@@ -42,12 +60,24 @@ impl Prepared {
     ) -> Outcome {
         let (place, at) = (&self.plan.inputs[input], wrong.element);
         let name = place.name;
-        let mut made = vec![(format!("grad.{name}.got"), place.dims.clone(), got.iter().map(|&g| g.into()).collect())];
+        let mut made = vec![(
+            format!("grad.{name}.got"),
+            place.dims.clone(),
+            got.iter().map(|&g| g.into()).collect(),
+        )];
         let what = match sides {
             Sides::Each(slopes) => {
                 let of = |f: fn(&Slope) -> f64| slopes.iter().map(f).collect::<Vec<f64>>();
-                made.push((format!("grad.{name}.expected"), place.dims.clone(), of(|s| s.value)));
-                made.push((format!("grad.{name}.bound"), place.dims.clone(), of(|s| s.bound)));
+                made.push((
+                    format!("grad.{name}.expected"),
+                    place.dims.clone(),
+                    of(|s| s.value),
+                ));
+                made.push((
+                    format!("grad.{name}.bound"),
+                    place.dims.clone(),
+                    of(|s| s.bound),
+                ));
                 format!(
                     "{}: the GPU has {}, the definition {} ± {:.3e}; {}; there in.{name} is {}",
                     in_place(place.order[at], &place.file_dims),
@@ -74,28 +104,46 @@ impl Prepared {
     /// The inputs of one element of a result.
     fn sources(&self, output: usize, element: usize) -> String {
         let traced = Traced::of(&reals(&self.inputs, |_, _| 0.0), |x| (self.plan.define)(x));
-        let names: Vec<String> = self.plan.inputs.iter().map(|place| format!("in.{}", place.name)).collect();
+        let names: Vec<String> = self
+            .plan
+            .inputs
+            .iter()
+            .map(|place| format!("in.{}", place.name))
+            .collect();
         // In the file's order, as people see the file.
         let (mut numbers, mut sources) = (Vec::new(), traced.sources(output, element));
         for ((place, x), elements) in self.plan.inputs.iter().zip(&self.inputs).zip(&mut sources) {
             let mut in_file = vec![0.0; x.len()];
-            place.order.iter().zip(x).for_each(|(&at, &x)| in_file[at] = x as f32);
+            place
+                .order
+                .iter()
+                .zip(x)
+                .for_each(|(&at, &x)| in_file[at] = x as f32);
             elements.iter_mut().for_each(|at| *at = place.order[*at]);
             numbers.push(in_file);
         }
         tell::sources(&names, &numbers, &sources)
     }
 
-    fn failed(&self, detail: String, made: Vec<(String, Vec<usize>, Vec<f64>)>, kernels: Vec<Launch>) -> Outcome {
+    fn failed(
+        &self,
+        detail: String,
+        made: Vec<(String, Vec<usize>, Vec<f64>)>,
+        kernels: Vec<Launch>,
+    ) -> Outcome {
         let inputs = self.plan.inputs.iter().zip(&self.inputs);
-        let mut tensors: Vec<_> =
-            inputs.map(|(place, x)| (format!("in.{}", place.name), place.dims.clone(), x.clone())).collect();
+        let mut tensors: Vec<_> = inputs
+            .map(|(place, x)| (format!("in.{}", place.name), place.dims.clone(), x.clone()))
+            .collect();
         if let Some(gradient) = &self.gradient {
             let count = gradient.weights.len();
             tensors.push(("cot".into(), vec![count], gradient.weights.clone()));
         }
         tensors.extend(made);
         let evidence = Some(Box::new(Evidence { tensors, kernels }));
-        Outcome { evidence, ..Outcome::failed(Verdict::Fail, detail) }
+        Outcome {
+            evidence,
+            ..Outcome::failed(Verdict::Fail, detail)
+        }
     }
 }

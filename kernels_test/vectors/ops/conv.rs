@@ -12,9 +12,20 @@ fn image(args: &Args, dims: [usize; 4]) -> Result<Place, String> {
 }
 
 /// Output size of a window moved over `size`.
-fn moved(args: &Args, size: usize, kernel: usize, stride: usize, padding: usize) -> Result<usize, String> {
+fn moved(
+    args: &Args,
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> Result<usize, String> {
     let room = (size + 2 * padding).checked_sub(kernel);
-    let room = room.ok_or_else(|| format!("{}: a kernel of {kernel} over {size} padded by {padding}", args.op()))?;
+    let room = room.ok_or_else(|| {
+        format!(
+            "{}: a kernel of {kernel} over {size} padded by {padding}",
+            args.op()
+        )
+    })?;
     Ok(room / stride + 1)
 }
 
@@ -22,7 +33,11 @@ fn moved(args: &Args, size: usize, kernel: usize, stride: usize, padding: usize)
 pub fn conv2d(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let (weight, [o, _, kh, kw]) = args.ranked("w")?;
-    let weight = if weight.dims[1] == c { weight } else { args.of_dims("w", &[o, c, kh, kw])? };
+    let weight = if weight.dims[1] == c {
+        weight
+    } else {
+        args.of_dims("w", &[o, c, kh, kw])?
+    };
     let bias = args.maybe_of_dims("b", &[o])?;
     let (stride, [pad_h, pad_w]) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
     let mask = match args.word("mask", &["none", "A", "B"])? {
@@ -30,12 +45,31 @@ pub fn conv2d(args: &mut Args) -> Result<Plan, String> {
         "B" => Some(Mask::B),
         _ => None,
     };
-    let (out_h, out_w) = (moved(args, h, kh, stride, pad_h)?, moved(args, w, kw, stride, pad_w)?);
+    let (out_h, out_w) = (
+        moved(args, h, kh, stride, pad_h)?,
+        moved(args, w, kw, stride, pad_w)?,
+    );
     let y = image(args, [n, o, out_h, out_w])?;
-    let sizes = [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, usize::from(bias.is_some())];
+    let sizes = [
+        n,
+        h,
+        w,
+        c,
+        o,
+        kh,
+        kw,
+        stride,
+        pad_h,
+        pad_w,
+        usize::from(bias.is_some()),
+    ];
     let mut inputs = vec![x.channels_last(), weight.permuted(&[2, 3, 1, 0])];
     inputs.extend(bias);
-    let conv = Conv { stride, padding: [pad_h, pad_w], mask };
+    let conv = Conv {
+        stride,
+        padding: [pad_h, pad_w],
+        mask,
+    };
     Plan::new(
         inputs,
         y,
@@ -48,12 +82,18 @@ pub fn conv2d(args: &mut Args) -> Result<Plan, String> {
 pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let (weight, [_, o, kh, kw]) = args.ranked("w")?;
-    let weight = if weight.dims[0] == c { weight } else { args.of_dims("w", &[c, o, kh, kw])? };
+    let weight = if weight.dims[0] == c {
+        weight
+    } else {
+        args.of_dims("w", &[c, o, kh, kw])?
+    };
     let bias = args.maybe_of_dims("b", &[o])?;
     let (stride, padding) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
     let more = args.pair("output_padding", 0, [0, 0])?;
     if more.iter().any(|&m| m >= stride) {
-        return Err(format!("param `output_padding` is {more:?}; it must be below the stride, {stride}"));
+        return Err(format!(
+            "param `output_padding` is {more:?}; it must be below the stride, {stride}"
+        ));
     }
     let out = |size: usize, kernel: usize, i: usize| {
         let whole = (size - 1) * stride + kernel + more[i];
@@ -62,10 +102,16 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
     };
     let y = image(args, [n, o, out(h, kh, 0)?, out(w, kw, 1)?])?;
     let has_bias = usize::from(bias.is_some());
-    let sizes = [n, h, w, c, o, kh, kw, stride, padding[0], padding[1], more[0], more[1], has_bias];
+    let sizes = [
+        n, h, w, c, o, kh, kw, stride, padding[0], padding[1], more[0], more[1], has_bias,
+    ];
     let mut inputs = vec![x.channels_last(), weight.permuted(&[2, 3, 1, 0])];
     inputs.extend(bias);
-    let conv = ConvTranspose { stride, padding, output_padding: more };
+    let conv = ConvTranspose {
+        stride,
+        padding,
+        output_padding: more,
+    };
     Plan::new(
         inputs,
         y,
@@ -82,20 +128,35 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
     let average = args.op() == "avg_pool2d";
     let count_include_pad = average && args.flag("count_include_pad", true)?;
     if (0..2).any(|i| 2 * padding[i] > kernel[i]) {
-        return Err(format!("param `padding` is {padding:?}; it may be half of the kernel {kernel:?}"));
+        return Err(format!(
+            "param `padding` is {padding:?}; it may be half of the kernel {kernel:?}"
+        ));
     }
-    let (out_h, out_w) =
-        (moved(args, h, kernel[0], stride, padding[0])?, moved(args, w, kernel[1], stride, padding[1])?);
+    let (out_h, out_w) = (
+        moved(args, h, kernel[0], stride, padding[0])?,
+        moved(args, w, kernel[1], stride, padding[1])?,
+    );
     let y = image(args, [n, c, out_h, out_w])?;
-    let pool = Pool { kernel, stride, padding, count_include_pad };
+    let pool = Pool {
+        kernel,
+        stride,
+        padding,
+        count_include_pad,
+    };
     let (sizes, x) = ([n, h, w, c], vec![x.channels_last()]);
     match average {
-        true => {
-            Plan::new(x, y, move |_, x| ops::avg_pool2d(&x[0], pool), move |x| definitions::average(&x[0], sizes, pool))
-        }
-        false => {
-            Plan::new(x, y, move |_, x| ops::max_pool2d(&x[0], pool), move |x| definitions::maximum(&x[0], sizes, pool))
-        }
+        true => Plan::new(
+            x,
+            y,
+            move |_, x| ops::avg_pool2d(&x[0], pool),
+            move |x| definitions::average(&x[0], sizes, pool),
+        ),
+        false => Plan::new(
+            x,
+            y,
+            move |_, x| ops::max_pool2d(&x[0], pool),
+            move |x| definitions::maximum(&x[0], sizes, pool),
+        ),
     }
 }
 
@@ -106,7 +167,9 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
     let y = image(args, [n, c, h * scale_h, w * scale_w])?;
     let define = move |x: &[Vec<Real>]| {
         let of = |n: usize, p: usize, q: usize| ((n * h + p / scale_h) * w + q / scale_w) * c;
-        definitions::images([n, h * scale_h, w * scale_w, c], |n, p, q, i| x[0][of(n, p, q) + i])
+        definitions::images([n, h * scale_h, w * scale_w, c], |n, p, q, i| {
+            x[0][of(n, p, q) + i]
+        })
     };
     let run = move |_: &_, x: &[crate::tensor::Tensor]| {
         if scale_h == scale_w {
@@ -126,15 +189,26 @@ pub fn pad(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let sides = args.sizes("pad")?;
     let Ok([top, bottom, left, right]) = <[usize; 4]>::try_from(sides.as_slice()) else {
-        return Err(format!("param `pad` is {sides:?}; it must be [top, bottom, left, right]"));
+        return Err(format!(
+            "param `pad` is {sides:?}; it must be [top, bottom, left, right]"
+        ));
     };
     let (out_h, out_w) = (h + top + bottom, w + left + right);
     let y = image(args, [n, c, out_h, out_w])?;
     let define = move |x: &[Vec<Real>]| {
         definitions::images([n, out_h, out_w, c], |n, p, q, i| {
             let inside = (top..top + h).contains(&p) && (left..left + w).contains(&q);
-            if inside { x[0][((n * h + p - top) * w + q - left) * c + i] } else { Real::default() }
+            if inside {
+                x[0][((n * h + p - top) * w + q - left) * c + i]
+            } else {
+                Real::default()
+            }
         })
     };
-    Plan::new(vec![x.channels_last()], y, move |_, x| ops::pad(&x[0], [top, bottom, left, right]), define)
+    Plan::new(
+        vec![x.channels_last()],
+        y,
+        move |_, x| ops::pad(&x[0], [top, bottom, left, right]),
+        define,
+    )
 }

@@ -13,7 +13,12 @@ pub fn unary(args: &mut Args) -> Result<Plan, String> {
     let y = args.output("y", &x.dims)?.flat();
     let of = UNARY.iter().find(|(op, ..)| *op == args.op());
     let (_, _, run, define) = *of.expect("only ops of this table are parsed here");
-    Plan::new(vec![x.flat()], y, move |_, x| run(&x[0]), move |x| x[0].iter().map(|&v| define(v)).collect())
+    Plan::new(
+        vec![x.flat()],
+        y,
+        move |_, x| run(&x[0]),
+        move |x| x[0].iter().map(|&v| define(v)).collect(),
+    )
 }
 
 /// scale · x + shift.
@@ -25,7 +30,11 @@ pub fn affine(args: &mut Args) -> Result<Plan, String> {
         vec![x.flat()],
         y,
         move |_, x| ops::affine(&x[0], scale as f32, shift as f32),
-        move |x| x[0].iter().map(|&v| v * Real::rounded(scale) + Real::rounded(shift)).collect(),
+        move |x| {
+            x[0].iter()
+                .map(|&v| v * Real::rounded(scale) + Real::rounded(shift))
+                .collect()
+        },
     )
 }
 
@@ -38,10 +47,16 @@ pub fn binary(args: &mut Args) -> Result<Plan, String> {
         return plan(args, a, b, y);
     }
     if a.dims.len().max(b.dims.len()) > MAX_RANK {
-        return Err(format!("in.a {:?} and in.b {:?} differ and have over {MAX_RANK} dimensions", a.dims, b.dims));
+        return Err(format!(
+            "in.a {:?} and in.b {:?} differ and have over {MAX_RANK} dimensions",
+            a.dims, b.dims
+        ));
     }
     let Some(shape) = Shape::from(&a.dims).broadcast(&Shape::from(&b.dims)) else {
-        return Err(format!("in.a {:?} and in.b {:?} do not broadcast", a.dims, b.dims));
+        return Err(format!(
+            "in.a {:?} and in.b {:?} do not broadcast",
+            a.dims, b.dims
+        ));
     };
     let y = args.output("y", shape.dims())?;
     plan(args, a, b, y)
@@ -55,7 +70,12 @@ fn plan(args: &Args, a: Place, b: Place, y: Place) -> Result<Plan, String> {
         vec![a, b],
         y,
         move |_, x| run(&x[0], &x[1]),
-        move |x| pairs.iter().map(|&(i, j)| define(x[0][i], x[1][j])).collect(),
+        move |x| {
+            pairs
+                .iter()
+                .map(|&(i, j)| define(x[0][i], x[1][j]))
+                .collect()
+        },
     )
 }
 
@@ -65,9 +85,16 @@ pub fn gated(args: &mut Args) -> Result<Plan, String> {
     let axis = args.axis(-1, x.dims.len())?;
     let mut dims = x.dims.clone();
     if dims[axis] % 2 == 1 {
-        return Err(format!("tensor in.x is {dims:?}; dimension {axis} must be even"));
+        return Err(format!(
+            "tensor in.x is {dims:?}; dimension {axis} must be even"
+        ));
     }
     dims[axis] /= 2;
     let (c, y) = (dims[axis], args.output("y", &dims)?.last(axis).rows());
-    Plan::new(vec![x.last(axis).rows()], y, |_, x| ops::gated(&x[0]), move |x| gate(&x[0], c))
+    Plan::new(
+        vec![x.last(axis).rows()],
+        y,
+        |_, x| ops::gated(&x[0]),
+        move |x| gate(&x[0], c),
+    )
 }

@@ -30,7 +30,10 @@ pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
     let (x, entries) = (args.tensor("x")?, args.size("entries", 1, None)?);
     let (dims, codes) = args.codes("codes", entries)?;
     if x.dims.len() != dims.len() + 1 || x.dims[..dims.len()] != dims {
-        return Err(format!("tensor in.x is {:?}; it must be in.codes' {dims:?} and one more dimension", x.dims));
+        return Err(format!(
+            "tensor in.x is {:?}; it must be in.codes' {dims:?} and one more dimension",
+            x.dims
+        ));
     }
     let x = x.rows().constant();
     let d = x.dims[1];
@@ -39,7 +42,13 @@ pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
     Plan::new(
         vec![x],
         y,
-        move |gpu, x| ops::scatter_add(&x[0], &Codes::from_slice(gpu, &codes, [codes.len()]), entries),
+        move |gpu, x| {
+            ops::scatter_add(
+                &x[0],
+                &Codes::from_slice(gpu, &codes, [codes.len()]),
+                entries,
+            )
+        },
         move |x| definitions::sums_by_code(x, entries, d, |row| places[row]),
     )
 }
@@ -48,7 +57,10 @@ pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
 pub fn argmin(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axis = args.axis(-1, x.dims.len())?;
-    let kept: Vec<usize> = (0..x.dims.len()).filter(|&i| i != axis).map(|i| x.dims[i]).collect();
+    let kept: Vec<usize> = (0..x.dims.len())
+        .filter(|&i| i != axis)
+        .map(|i| x.dims[i])
+        .collect();
     let codes = args.output("codes", &kept)?.flat();
     let x = x.last(axis).rows().constant();
     let k = x.dims[1];
@@ -58,7 +70,9 @@ pub fn argmin(args: &mut Args) -> Result<Plan, String> {
         |_, x| ops::argmin(&x[0]),
         move |x| {
             let least = |row: &[Real]| definitions::first_least(row.iter().map(|v| v.value));
-            x[0].chunks(k).flat_map(|row| Real::code(least(row))).collect()
+            x[0].chunks(k)
+                .flat_map(|row| Real::code(least(row)))
+                .collect()
         },
     )
 }
@@ -71,7 +85,11 @@ pub fn concat(args: &mut Args) -> Result<Plan, String> {
     if let Some(size) = b.dims.get(axis) {
         dims[axis] = *size;
     }
-    let b = if b.dims == dims { b } else { args.of_dims("b", &dims)? };
+    let b = if b.dims == dims {
+        b
+    } else {
+        args.of_dims("b", &dims)?
+    };
     dims[axis] += a.dims[axis];
     let y = args.output("y", &dims)?.last(axis).rows();
     let (a, b) = (a.last(axis).rows(), b.last(axis).rows());
@@ -80,7 +98,12 @@ pub fn concat(args: &mut Args) -> Result<Plan, String> {
         vec![a, b],
         y,
         |_, x| ops::concat(&x[0], &x[1]),
-        move |x| x[0].chunks(c1).zip(x[1].chunks(c2)).flat_map(|(a, b)| [a, b].concat()).collect(),
+        move |x| {
+            x[0].chunks(c1)
+                .zip(x[1].chunks(c2))
+                .flat_map(|(a, b)| [a, b].concat())
+                .collect()
+        },
     )
 }
 
@@ -91,7 +114,9 @@ pub fn narrow(args: &mut Args) -> Result<Plan, String> {
     let (start, length) = (args.size("start", 0, 0)?, args.size("length", 1, None)?);
     let mut dims = x.dims.clone();
     if start + length > dims[axis] {
-        return Err(format!("params `start` {start} and `length` {length} reach beyond dimension {axis} of {dims:?}"));
+        return Err(format!(
+            "params `start` {start} and `length` {length} reach beyond dimension {axis} of {dims:?}"
+        ));
     }
     dims[axis] = length;
     let y = args.output("y", &dims)?.last(axis).rows();
@@ -101,7 +126,11 @@ pub fn narrow(args: &mut Args) -> Result<Plan, String> {
         vec![x],
         y,
         move |_, x| ops::narrow(&x[0], start, length),
-        move |x| x[0].chunks(c).flat_map(|row| row[start..start + length].to_vec()).collect(),
+        move |x| {
+            x[0].chunks(c)
+                .flat_map(|row| row[start..start + length].to_vec())
+                .collect()
+        },
     )
 }
 
@@ -111,10 +140,15 @@ pub fn transpose(args: &mut Args) -> Result<Plan, String> {
     let mut sorted = perm.clone();
     sorted.sort_unstable();
     if !sorted.iter().copied().eq(0..x.dims.len()) {
-        return Err(format!("param `perm` is {perm:?}; it must name each of {} dimensions once", x.dims.len()));
+        return Err(format!(
+            "param `perm` is {perm:?}; it must name each of {} dimensions once",
+            x.dims.len()
+        ));
     }
     let dims = x.dims.clone();
-    let y = args.output("y", &perm.iter().map(|&i| dims[i]).collect::<Vec<_>>())?.flat();
+    let y = args
+        .output("y", &perm.iter().map(|&i| dims[i]).collect::<Vec<_>>())?
+        .flat();
     let order = permuted(&dims, &perm);
     Plan::new(
         vec![x.flat()],
@@ -139,7 +173,11 @@ fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
         }
     }
     // A result of its own, also where nothing moved.
-    if y.shape() == x.shape() && perm.is_sorted() { ops::affine(&y, 1.0, 0.0) } else { y }
+    if y.shape() == x.shape() && perm.is_sorted() {
+        ops::affine(&y, 1.0, 0.0)
+    } else {
+        y
+    }
 }
 
 /// The sum, the mean or the sum of squares over dimensions, which go.
@@ -148,7 +186,9 @@ pub fn reduce(args: &mut Args) -> Result<Plan, String> {
     let axes = args.axes(x.dims.len())?;
     let kept: Vec<usize> = (0..x.dims.len()).filter(|i| !axes.contains(i)).collect();
     let size = |part: &[usize]| part.iter().map(|&i| x.dims[i]).product::<usize>();
-    let y = args.output("y", &kept.iter().map(|&i| x.dims[i]).collect::<Vec<_>>())?.flat();
+    let y = args
+        .output("y", &kept.iter().map(|&i| x.dims[i]).collect::<Vec<_>>())?
+        .flat();
     let together = axes.windows(2).all(|w| w[0] + 1 == w[1]);
     let (before, after) = match (together, axes.first()) {
         (true, Some(&first)) => kept.split_at(first),
@@ -167,10 +207,20 @@ pub fn reduce(args: &mut Args) -> Result<Plan, String> {
             _ => ops::sum(&x[0], 1),
         },
         move |x| {
-            let squares: Vec<Real> = x[0].iter().map(|&v| if square { v * v } else { v }).collect();
-            let scale = if mean { Real::rounded(1.0 / sizes[1] as f64) } else { Real::constant(1.0) };
+            let squares: Vec<Real> = x[0]
+                .iter()
+                .map(|&v| if square { v * v } else { v })
+                .collect();
+            let scale = if mean {
+                Real::rounded(1.0 / sizes[1] as f64)
+            } else {
+                Real::constant(1.0)
+            };
             let scaled = |sum: Real| if mean { sum * scale } else { sum };
-            definitions::sums(&squares, sizes).into_iter().map(scaled).collect()
+            definitions::sums(&squares, sizes)
+                .into_iter()
+                .map(scaled)
+                .collect()
         },
     )
 }

@@ -17,14 +17,28 @@ pub fn softmax(args: &mut Args) -> Result<Plan, String> {
     Plan::new(
         vec![x],
         y,
-        move |_, x| if log { ops::log_softmax(&x[0], 1.0) } else { ops::softmax(&x[0], 1.0) },
+        move |_, x| {
+            if log {
+                ops::log_softmax(&x[0], 1.0)
+            } else {
+                ops::softmax(&x[0], 1.0)
+            }
+        },
         move |x| normalised(&x[0], k, Real::constant(1.0), log),
     )
 }
 
 fn normalised(x: &[Real], k: usize, scale: Real, log: bool) -> Vec<Real> {
-    let finish = |(logit, sum): (Real, Real)| if log { logit - sum } else { (logit - sum).exp() };
-    x.chunks(k).flat_map(|row| centred(row, scale).into_iter().map(finish)).collect()
+    let finish = |(logit, sum): (Real, Real)| {
+        if log {
+            logit - sum
+        } else {
+            (logit - sum).exp()
+        }
+    };
+    x.chunks(k)
+        .flat_map(|row| centred(row, scale).into_iter().map(finish))
+        .collect()
 }
 
 /// softmax((logits − log(−log uniform))/tau) along the last dimension.
@@ -41,7 +55,11 @@ pub fn gumbel_softmax(args: &mut Args) -> Result<Plan, String> {
         y,
         move |_, x| ops::gumbel_softmax(&x[0], &negative_log(&negative_log(&x[1])), tau as f32),
         move |x| {
-            let noisy: Vec<Real> = x[0].iter().zip(&x[1]).map(|(&l, &u)| l + -(-u.ln()).ln()).collect();
+            let noisy: Vec<Real> = x[0]
+                .iter()
+                .zip(&x[1])
+                .map(|(&l, &u)| l + -(-u.ln()).ln())
+                .collect();
             normalised(&noisy, k, Real::rounded(1.0 / tau), false)
         },
     )
@@ -80,7 +98,13 @@ impl Rows {
         let loss = args.output("loss", &[if reduction == Reduction::None { n } else { 1 }])?;
         let mut inputs = vec![scores];
         inputs.extend(weight);
-        Ok(Rows { inputs, loss, target, k, reduction })
+        Ok(Rows {
+            inputs,
+            loss,
+            target,
+            k,
+            reduction,
+        })
     }
 
     /// The plan, given the loss of every row on the GPU and in f64.
@@ -89,20 +113,33 @@ impl Rows {
         run: impl Fn(&Tensor, &Codes) -> Tensor + 'static,
         define: impl Fn(&[Real], usize) -> Real + 'static,
     ) -> Result<Plan, String> {
-        let Rows { inputs, loss, target, k, reduction } = self;
+        let Rows {
+            inputs,
+            loss,
+            target,
+            k,
+            reduction,
+        } = self;
         let (codes, n) = (target.clone(), target.len());
         let on_gpu = move |gpu: &_, x: &[Tensor]| {
             let mut rows = run(&x[0], &Codes::from_slice(gpu, &codes, [n]));
-            rows = x.get(1).map_or(rows.clone(), |weight| ops::mul(&rows, weight));
+            rows = x
+                .get(1)
+                .map_or(rows.clone(), |weight| ops::mul(&rows, weight));
             match (reduction, x.get(1)) {
                 (Reduction::None, _) => rows,
-                (Reduction::Mean, Some(weight)) => ops::div(&ops::sum_all(&rows), &ops::sum_all(weight)).reshape([1]),
+                (Reduction::Mean, Some(weight)) => {
+                    ops::div(&ops::sum_all(&rows), &ops::sum_all(weight)).reshape([1])
+                }
                 (Reduction::Mean, None) => ops::mean_all(&rows).reshape([1]),
                 (Reduction::Sum, _) => ops::sum_all(&rows).reshape([1]),
             }
         };
         let in_f64 = move |x: &[Vec<Real>]| {
-            let rows = x[0].chunks(k).zip(&target).map(|(row, &target)| define(row, target as usize));
+            let rows = x[0]
+                .chunks(k)
+                .zip(&target)
+                .map(|(row, &target)| define(row, target as usize));
             let rows: Vec<Real> = match x.get(1) {
                 Some(weight) => rows.zip(weight).map(|(loss, &w)| loss * w).collect(),
                 None => rows.collect(),
@@ -132,10 +169,19 @@ pub fn nll_loss(args: &mut Args) -> Result<Plan, String> {
     let rows = Rows::read(args, "x")?;
     let (k, n) = (rows.k, rows.target.len());
     // Places in the flattened rows, of which each is one entry of a table.
-    let places: Vec<u32> = rows.target.iter().enumerate().map(|(row, &t)| (row * k) as u32 + t).collect();
+    let places: Vec<u32> = rows
+        .target
+        .iter()
+        .enumerate()
+        .map(|(row, &t)| (row * k) as u32 + t)
+        .collect();
     let picked = move |x: &Tensor, codes: &Codes| {
         let codes = Codes::from_slice(codes.gpu(), &places, [n]);
-        ops::affine(&ops::gather(&x.reshape([n * k, 1]), &codes).reshape([n]), -1.0, 0.0)
+        ops::affine(
+            &ops::gather(&x.reshape([n * k, 1]), &codes).reshape([n]),
+            -1.0,
+            0.0,
+        )
     };
     rows.plan(picked, |row, target| -row[target])
 }
@@ -165,6 +211,11 @@ pub fn kl_divergence(args: &mut Args) -> Result<Plan, String> {
         vec![p, q],
         y,
         |_, x| ops::kl_divergence(&x[0], &x[1]),
-        move |x| x[0].chunks(k).zip(x[1].chunks(k)).map(|(p, q)| definitions::divergence(p, q)).collect(),
+        move |x| {
+            x[0].chunks(k)
+                .zip(x[1].chunks(k))
+                .map(|(p, q)| definitions::divergence(p, q))
+                .collect()
+        },
     )
 }

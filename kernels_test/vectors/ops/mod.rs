@@ -76,9 +76,14 @@ pub fn parse(args: &mut Args) -> Result<Plan, String> {
         Some((_, parse)) => parse(args),
         None => {
             let score = |name: &&str| strsim::jaro_winkler(name, op);
-            let near = names().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) > 0.7);
+            let near = names()
+                .max_by(|a, b| score(a).total_cmp(&score(b)))
+                .filter(|name| score(name) > 0.7);
             let hint = near.map_or(String::new(), |name| format!(" (did you mean `{name}`?)"));
-            Err(format!("op `{op}` is not known{hint}; known are {}", names().collect::<Vec<_>>().join(", ")))
+            Err(format!(
+                "op `{op}` is not known{hint}; known are {}",
+                names().collect::<Vec<_>>().join(", ")
+            ))
         }
     }
 }

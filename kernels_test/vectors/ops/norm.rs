@@ -14,7 +14,12 @@ fn channels(args: &mut Args) -> Result<(Place, [usize; 3], Place), String> {
     let x = args.tensor("x")?;
     let (n, c) = match x.dims[..] {
         [n, c, ..] => (n, c),
-        _ => return Err(format!("tensor in.x is {:?}; it must be [n, c, ..]", x.dims)),
+        _ => {
+            return Err(format!(
+                "tensor in.x is {:?}; it must be [n, c, ..]",
+                x.dims
+            ));
+        }
     };
     let sizes = [n, x.order.len() / (n * c), c];
     let y = args.output("y", &x.dims)?.channels_last().shaped(&sizes);
@@ -28,13 +33,19 @@ pub fn group_norm(args: &mut Args) -> Result<Plan, String> {
     let (groups, eps) = (args.size("groups", 1, None)?, args.number("eps", EPS)?);
     let silu = args.flag("silu", false)?;
     if !c.is_multiple_of(groups) {
-        return Err(format!("param `groups` is {groups}, which does not divide {c} channels"));
+        return Err(format!(
+            "param `groups` is {groups}, which does not divide {c} channels"
+        ));
     }
     Plan::new(
         vec![x, gamma, beta],
         y,
         move |_, x| {
-            let norm = if silu { ops::group_norm_silu } else { ops::group_norm };
+            let norm = if silu {
+                ops::group_norm_silu
+            } else {
+                ops::group_norm
+            };
             norm(&x[0], &x[1], &x[2], groups, eps as f32)
         },
         move |x| {

@@ -25,8 +25,18 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Opens `paths` and reads their labels; `None` without a batch. Those that are damaged are an error, or `skipped`.
-    pub fn open(dir: &Path, paths: Vec<PathBuf>, broken: Broken, skipped: &mut Vec<String>) -> Result<Option<Batches>> {
-        let mut all = Batches { dir: dir.to_path_buf(), files: Vec::new(), labels: Vec::new(), stamps: Vec::new() };
+    pub fn open(
+        dir: &Path,
+        paths: Vec<PathBuf>,
+        broken: Broken,
+        skipped: &mut Vec<String>,
+    ) -> Result<Option<Batches>> {
+        let mut all = Batches {
+            dir: dir.to_path_buf(),
+            files: Vec::new(),
+            labels: Vec::new(),
+            stamps: Vec::new(),
+        };
         for path in paths {
             match (all.add(&path), broken) {
                 (Err(error), Broken::Skip) => skipped.push(error.to_string()),
@@ -42,11 +52,20 @@ impl Batches {
             What::Unreadable(why) => {
                 return Err(broken(&path.display().to_string(), &why));
             }
-            _ => return Err(Error::Data(format!("{} is no file; move it away", path.display()))),
+            _ => {
+                return Err(Error::Data(format!(
+                    "{} is no file; move it away",
+                    path.display()
+                )));
+            }
         };
         let count = records(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
-        let batch = Batch { path: path.to_path_buf(), file, first: self.labels.len() };
+        let batch = Batch {
+            path: path.to_path_buf(),
+            file,
+            first: self.labels.len(),
+        };
         let labels: Result<Vec<u8>> = (0..count).map(|i| label(&batch, i)).collect();
         self.labels.extend(labels?);
         self.stamps.push(stamp);
@@ -55,19 +74,41 @@ impl Batches {
     }
 
     /// The images as they are: in memory, or in the batches.
-    pub fn into_store(self, on_disk: bool, tick: &mut dyn FnMut(usize)) -> Result<(Store, Vec<u32>)> {
-        let mut images = reserve(&self.dir, if on_disk { 0 } else { self.labels.len() * PIXELS })?;
+    pub fn into_store(
+        self,
+        on_disk: bool,
+        tick: &mut dyn FnMut(usize),
+    ) -> Result<(Store, Vec<u32>)> {
+        let mut images = reserve(
+            &self.dir,
+            if on_disk {
+                0
+            } else {
+                self.labels.len() * PIXELS
+            },
+        )?;
         let mut digests = Vec::with_capacity(self.labels.len());
         for batch in &self.files {
-            let mut reader =
-                BufReader::with_capacity(20 * RECORD, File::open(&batch.path).map_err(Error::io(&batch.path))?);
+            let mut reader = BufReader::with_capacity(
+                20 * RECORD,
+                File::open(&batch.path).map_err(Error::io(&batch.path))?,
+            );
             let mut record = vec![0; RECORD];
-            let end =
-                self.files.iter().map(|b| b.first).find(|first| *first > batch.first).unwrap_or(self.labels.len());
+            let end = self
+                .files
+                .iter()
+                .map(|b| b.first)
+                .find(|first| *first > batch.first)
+                .unwrap_or(self.labels.len());
             for i in batch.first..end {
-                reader.read_exact(&mut record).map_err(Error::io(&batch.path))?;
+                reader
+                    .read_exact(&mut record)
+                    .map_err(Error::io(&batch.path))?;
                 if record[0] != self.labels[i] {
-                    return Err(Error::Data(format!("{}: changed while it was read; try again", batch.path.display())));
+                    return Err(Error::Data(format!(
+                        "{}: changed while it was read; try again",
+                        batch.path.display()
+                    )));
                 }
                 let pixels = interleaved(&record[1..]);
                 digests.push(digest(&pixels));
@@ -81,8 +122,19 @@ impl Batches {
         }
         tick(self.labels.len());
         let labels = self.labels.iter().map(|&label| u32::from(label)).collect();
-        let place = if on_disk { Place::Records(self.files) } else { Place::Memory(images) };
-        Ok((Store { bytes: PIXELS, digests, place }, labels))
+        let place = if on_disk {
+            Place::Records(self.files)
+        } else {
+            Place::Memory(images)
+        };
+        Ok((
+            Store {
+                bytes: PIXELS,
+                digests,
+                place,
+            },
+            labels,
+        ))
     }
 }
 
@@ -115,7 +167,9 @@ impl Source for Batches {
 
     fn identify(&self, hasher: &mut blake3::Hasher) {
         for (batch, stamp) in self.files.iter().zip(&self.stamps) {
-            hasher.update(batch.path.as_os_str().as_encoded_bytes()).update(&stamp.to_le_bytes());
+            hasher
+                .update(batch.path.as_os_str().as_encoded_bytes())
+                .update(&stamp.to_le_bytes());
         }
     }
 }
@@ -140,7 +194,11 @@ fn label(batch: &Batch, i: usize) -> Result<u8> {
 pub(in crate::data) fn interleaved(planes: &[u8]) -> Vec<u8> {
     let mut pixels = vec![0; PIXELS];
     for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
-        pixel.copy_from_slice(&[planes[i], planes[i + SIDE * SIDE], planes[i + 2 * SIDE * SIDE]]);
+        pixel.copy_from_slice(&[
+            planes[i],
+            planes[i + SIDE * SIDE],
+            planes[i + 2 * SIDE * SIDE],
+        ]);
     }
     pixels
 }
@@ -149,7 +207,12 @@ pub(in crate::data) fn interleaved(planes: &[u8]) -> Vec<u8> {
 fn records(file: &Path) -> Result<usize> {
     let bytes = std::fs::metadata(file).map_err(Error::io(file))?.len();
     let (whole, rest) = (bytes / RECORD as u64, bytes % RECORD as u64);
-    let wrong = |what: String| Err(Error::Data(format!("{}: {what}; fetch it again", file.display())));
+    let wrong = |what: String| {
+        Err(Error::Data(format!(
+            "{}: {what}; fetch it again",
+            file.display()
+        )))
+    };
     match (whole, rest) {
         (0, 0) => wrong("is empty".into()),
         (_, 0) => Ok(whole as usize),

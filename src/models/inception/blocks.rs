@@ -18,13 +18,32 @@ pub(super) struct Layers<'a, 'b> {
 }
 
 impl Layers<'_, '_> {
-    fn layer(&mut self, name: &str, channels: [usize; 2], kernel: [usize; 2], conv: Conv) -> Result<ConvNorm> {
+    fn layer(
+        &mut self,
+        name: &str,
+        channels: [usize; 2],
+        kernel: [usize; 2],
+        conv: Conv,
+    ) -> Result<ConvNorm> {
         ConvNorm::load(self.gpu, self.source, name, channels, kernel, conv, EPS)
     }
 
     /// Output of the input's size.
-    pub fn same(&mut self, name: &str, channels: [usize; 2], kernel: [usize; 2]) -> Result<ConvNorm> {
-        self.layer(name, channels, kernel, Conv { padding: kernel.map(|side| side / 2), ..Conv::default() })
+    pub fn same(
+        &mut self,
+        name: &str,
+        channels: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<ConvNorm> {
+        self.layer(
+            name,
+            channels,
+            kernel,
+            Conv {
+                padding: kernel.map(|side| side / 2),
+                ..Conv::default()
+            },
+        )
     }
 
     /// 3 × 3 without padding.
@@ -34,7 +53,15 @@ impl Layers<'_, '_> {
 
     /// 3 × 3 without padding, every second place.
     pub fn strided(&mut self, name: &str, channels: [usize; 2]) -> Result<ConvNorm> {
-        self.layer(name, channels, [3, 3], Conv { stride: 2, ..Conv::default() })
+        self.layer(
+            name,
+            channels,
+            [3, 3],
+            Conv {
+                stride: 2,
+                ..Conv::default()
+            },
+        )
     }
 
     /// A way of layers that keep the size: name, channels and kernel of each.
@@ -48,10 +75,17 @@ impl Layers<'_, '_> {
     }
 
     /// [`Layers::way`] and a strided layer at its end.
-    fn way_down(&mut self, at: &str, c: usize, list: &[(&str, usize, [usize; 2])], last: (&str, usize)) -> Result<Way> {
+    fn way_down(
+        &mut self,
+        at: &str,
+        c: usize,
+        list: &[(&str, usize, [usize; 2])],
+        last: (&str, usize),
+    ) -> Result<Way> {
         let mut way = self.way(at, c, list)?;
         let before = list.last().map_or(c, |(_, o, _)| *o);
-        way.0.push(self.strided(&format!("{at}.{}", last.0), [before, last.1])?);
+        way.0
+            .push(self.strided(&format!("{at}.{}", last.0), [before, last.1])?);
         Ok(way)
     }
 }
@@ -72,11 +106,17 @@ pub(super) trait Block {
 
 fn beside(parts: &[Tensor]) -> Tensor {
     let (first, rest) = parts.split_first().expect("a block has ways");
-    rest.iter().fold(first.clone(), |all, part| ops::concat(&all, part))
+    rest.iter()
+        .fold(first.clone(), |all, part| ops::concat(&all, part))
 }
 
 /// 3 × 3 windows around each pixel.
-const AROUND: Pool = Pool { kernel: [3, 3], stride: 1, padding: [1, 1], count_include_pad: false };
+const AROUND: Pool = Pool {
+    kernel: [3, 3],
+    stride: 1,
+    padding: [1, 1],
+    count_include_pad: false,
+};
 
 /// 35 × 35 pixels.
 pub(super) struct A {
@@ -86,13 +126,24 @@ pub(super) struct A {
 
 impl A {
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, c: usize, pooled: usize) -> Result<A> {
-        let double = [("branch3x3dbl_1", 64, [1, 1]), ("branch3x3dbl_2", 96, [3, 3]), ("branch3x3dbl_3", 96, [3, 3])];
+        let double = [
+            ("branch3x3dbl_1", 64, [1, 1]),
+            ("branch3x3dbl_2", 96, [3, 3]),
+            ("branch3x3dbl_3", 96, [3, 3]),
+        ];
         let ways = [
             layers.way(at, c, &[("branch1x1", 64, [1, 1])])?,
-            layers.way(at, c, &[("branch5x5_1", 48, [1, 1]), ("branch5x5_2", 64, [5, 5])])?,
+            layers.way(
+                at,
+                c,
+                &[("branch5x5_1", 48, [1, 1]), ("branch5x5_2", 64, [5, 5])],
+            )?,
             layers.way(at, c, &double)?,
         ];
-        Ok(A { ways, pooled: layers.way(at, c, &[("branch_pool", pooled, [1, 1])])? })
+        Ok(A {
+            ways,
+            pooled: layers.way(at, c, &[("branch_pool", pooled, [1, 1])])?,
+        })
     }
 }
 
@@ -110,7 +161,10 @@ pub(super) struct B {
 
 impl B {
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, c: usize) -> Result<B> {
-        let double = [("branch3x3dbl_1", 64, [1, 1]), ("branch3x3dbl_2", 96, [3, 3])];
+        let double = [
+            ("branch3x3dbl_1", 64, [1, 1]),
+            ("branch3x3dbl_2", 96, [3, 3]),
+        ];
         let ways = [
             layers.way_down(at, c, &[], ("branch3x3", 384))?,
             layers.way_down(at, c, &double, ("branch3x3dbl_3", 96))?,
@@ -136,7 +190,11 @@ impl C {
     /// `inner` channels inside the ways.
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, inner: usize) -> Result<C> {
         let (c, o) = (768, 192);
-        let single = [("branch7x7_1", inner, [1, 1]), ("branch7x7_2", inner, [1, 7]), ("branch7x7_3", o, [7, 1])];
+        let single = [
+            ("branch7x7_1", inner, [1, 1]),
+            ("branch7x7_2", inner, [1, 7]),
+            ("branch7x7_3", o, [7, 1]),
+        ];
         let double = [
             ("branch7x7dbl_1", inner, [1, 1]),
             ("branch7x7dbl_2", inner, [7, 1]),
@@ -144,9 +202,15 @@ impl C {
             ("branch7x7dbl_4", inner, [7, 1]),
             ("branch7x7dbl_5", o, [1, 7]),
         ];
-        let ways =
-            [layers.way(at, c, &[("branch1x1", o, [1, 1])])?, layers.way(at, c, &single)?, layers.way(at, c, &double)?];
-        Ok(C { ways, pooled: layers.way(at, c, &[("branch_pool", o, [1, 1])])? })
+        let ways = [
+            layers.way(at, c, &[("branch1x1", o, [1, 1])])?,
+            layers.way(at, c, &single)?,
+            layers.way(at, c, &double)?,
+        ];
+        Ok(C {
+            ways,
+            pooled: layers.way(at, c, &[("branch_pool", o, [1, 1])])?,
+        })
     }
 }
 
@@ -165,7 +229,11 @@ pub(super) struct D {
 impl D {
     pub fn load(layers: &mut Layers<'_, '_>, at: &str) -> Result<D> {
         let c = 768;
-        let seven = [("branch7x7x3_1", 192, [1, 1]), ("branch7x7x3_2", 192, [1, 7]), ("branch7x7x3_3", 192, [7, 1])];
+        let seven = [
+            ("branch7x7x3_1", 192, [1, 1]),
+            ("branch7x7x3_2", 192, [1, 7]),
+            ("branch7x7x3_3", 192, [7, 1]),
+        ];
         let ways = [
             layers.way_down(at, c, &[("branch3x3_1", 192, [1, 1])], ("branch3x3_2", 320))?,
             layers.way_down(at, c, &seven, ("branch7x7x3_4", 192))?,
@@ -192,18 +260,33 @@ pub(super) struct E {
 impl E {
     /// `maximum`: pools by maximum instead of average.
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, c: usize, maximum: bool) -> Result<E> {
-        let mut fork = |stem: &[(&str, usize, [usize; 2])], ends: [&str; 2]| -> Result<(Way, [Way; 2])> {
-            let first = layers.way(at, c, stem)?;
-            let flat = layers.way(at, 384, &[(ends[0], 384, [1, 3])])?;
-            Ok((first, [flat, layers.way(at, 384, &[(ends[1], 384, [3, 1])])?]))
-        };
-        let double = [("branch3x3dbl_1", 448, [1, 1]), ("branch3x3dbl_2", 384, [3, 3])];
+        let mut fork =
+            |stem: &[(&str, usize, [usize; 2])], ends: [&str; 2]| -> Result<(Way, [Way; 2])> {
+                let first = layers.way(at, c, stem)?;
+                let flat = layers.way(at, 384, &[(ends[0], 384, [1, 3])])?;
+                Ok((
+                    first,
+                    [flat, layers.way(at, 384, &[(ends[1], 384, [3, 1])])?],
+                ))
+            };
+        let double = [
+            ("branch3x3dbl_1", 448, [1, 1]),
+            ("branch3x3dbl_2", 384, [3, 3]),
+        ];
         let forks = [
-            fork(&[("branch3x3_1", 384, [1, 1])], ["branch3x3_2a", "branch3x3_2b"])?,
+            fork(
+                &[("branch3x3_1", 384, [1, 1])],
+                ["branch3x3_2a", "branch3x3_2b"],
+            )?,
             fork(&double, ["branch3x3dbl_3a", "branch3x3dbl_3b"])?,
         ];
         let single = layers.way(at, c, &[("branch1x1", 320, [1, 1])])?;
-        Ok(E { single, forks, pooled: layers.way(at, c, &[("branch_pool", 192, [1, 1])])?, maximum })
+        Ok(E {
+            single,
+            forks,
+            pooled: layers.way(at, c, &[("branch_pool", 192, [1, 1])])?,
+            maximum,
+        })
     }
 }
 
@@ -214,7 +297,11 @@ impl Block for E {
             let x = stem.forward(x);
             parts.extend(ends.iter().map(|end| end.forward(&x)));
         }
-        let pooled = if self.maximum { ops::max_pool2d(x, AROUND) } else { ops::avg_pool2d(x, AROUND) };
+        let pooled = if self.maximum {
+            ops::max_pool2d(x, AROUND)
+        } else {
+            ops::avg_pool2d(x, AROUND)
+        };
         parts.push(self.pooled.forward(&pooled));
         beside(&parts)
     }

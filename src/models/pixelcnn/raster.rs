@@ -49,12 +49,25 @@ impl Raster<'_> {
     /// The codes of position `at`, if they are given: `[n]`.
     fn given(&self, at: usize) -> Option<Vec<u32>> {
         let given = self.given.as_ref().filter(|given| given.known[at])?;
-        Some(given.codes.iter().skip(at).step_by(given.known.len()).copied().collect())
+        Some(
+            given
+                .codes
+                .iter()
+                .skip(at)
+                .step_by(given.known.len())
+                .copied()
+                .collect(),
+        )
     }
 
     /// Codes `[n]` by the law of their `logits` [n, k]: argmax (logit + Gumbel noise).
     fn draw(&self, logits: &Tensor, at: usize) -> Codes {
-        let stream = Stream { seed: self.seed, step: at as u32, stream: DRAW, first: 0 };
+        let stream = Stream {
+            seed: self.seed,
+            step: at as u32,
+            stream: DRAW,
+            first: 0,
+        };
         let noisy = ops::add(logits, &ops::gumbel(logits.gpu(), logits.shape(), stream));
         ops::argmin(&ops::affine(&noisy, -1.0, 0.0))
     }
@@ -69,7 +82,9 @@ impl PixelCnn {
             Way::Naive => self.sample_naive(raster, seen),
         });
         let n = raster.class.count();
-        (0..n).flat_map(|i| columns.iter().map(move |column| column[i])).collect()
+        (0..n)
+            .flat_map(|i| columns.iter().map(move |column| column[i]))
+            .collect()
     }
 
     /// The codes of each position, `[n]` each.
@@ -78,10 +93,17 @@ impl PixelCnn {
         let mut columns = vec![vec![0; n]; h * w];
         for at in 0..h * w {
             columns[at] = raster.given(at).unwrap_or_else(|| {
-                let so_far: Vec<u32> = (0..n).flat_map(|i| columns.iter().map(move |column| column[i])).collect();
-                let logits = self.forward(&Codes::from_slice(raster.class.gpu(), &so_far, [n, h, w]), raster.class);
+                let so_far: Vec<u32> = (0..n)
+                    .flat_map(|i| columns.iter().map(move |column| column[i]))
+                    .collect();
+                let logits = self.forward(
+                    &Codes::from_slice(raster.class.gpu(), &so_far, [n, h, w]),
+                    raster.class,
+                );
                 let k = logits.shape().last();
-                raster.draw(&ops::narrow(&logits.reshape([n, h * w * k]), at * k, k), at).to_vec()
+                raster
+                    .draw(&ops::narrow(&logits.reshape([n, h * w * k]), at * k, k), at)
+                    .to_vec()
             });
             seen(at);
         }
@@ -91,7 +113,11 @@ impl PixelCnn {
     fn sample_cached(&self, raster: &Raster, seen: &mut dyn FnMut(usize)) -> Vec<Vec<u32>> {
         let ([h, w], n) = (raster.size, raster.class.count());
         let (gpu, c) = (raster.class.gpu(), self.embedding.shape().last());
-        let mut kept: Vec<Kept> = self.layers.iter().map(|layer| Kept::new(layer, raster.class, w, c)).collect();
+        let mut kept: Vec<Kept> = self
+            .layers
+            .iter()
+            .map(|layer| Kept::new(layer, raster.class, w, c))
+            .collect();
         let mut columns: Vec<Codes> = Vec::with_capacity(h * w);
         let mut row_above = Tensor::zeros(gpu, [n, w * c]);
         for i in 0..h {
@@ -123,7 +149,9 @@ impl PixelCnn {
             let half = layer.kernel / 2;
             let rows = kept.rows.push(&vertical).reshape([n, layer.reach(), w, c]);
             let rows = ops::pad(&rows, [0, 0, half, half]);
-            let sums = layer.vertical.forward_first(&rows, [layer.reach(), layer.kernel]);
+            let sums = layer
+                .vertical
+                .forward_first(&rows, [layer.reach(), layer.kernel]);
             kept.to_horizontal = Some(layer.to_horizontal.forward(&sums));
             kept.columns.forget();
             vertical = ops::gated(&ops::add(&sums, &kept.class));
@@ -135,13 +163,22 @@ impl PixelCnn {
         let [n, c] = left.dims();
         let mut horizontal = left.reshape([n, 1, 1, c]);
         for (layer, kept) in self.layers.iter().zip(kept) {
-            let columns = kept.columns.push(&horizontal).reshape([n, 1, layer.reach(), c]);
+            let columns = kept
+                .columns
+                .push(&horizontal)
+                .reshape([n, 1, layer.reach(), c]);
             let sums = layer.horizontal.forward_first(&columns, [1, layer.reach()]);
             let row = kept.to_horizontal.as_ref().expect("the row has begun");
             let [_, _, w, _] = row.dims();
             let both = ops::add(&sums, &ops::crop(row, [0, 0, j, w - 1 - j]));
-            let out = layer.out.forward(&ops::gated(&ops::add(&both, &kept.class)));
-            horizontal = if layer.first { out } else { ops::add(&out, &horizontal) };
+            let out = layer
+                .out
+                .forward(&ops::gated(&ops::add(&both, &kept.class)));
+            horizontal = if layer.first {
+                out
+            } else {
+                ops::add(&out, &horizontal)
+            };
         }
         horizontal
     }
@@ -187,7 +224,10 @@ impl Window {
     /// `keep` pieces of `size` numbers for each of `n` samples.
     fn new(gpu: &Gpu, n: usize, keep: usize, size: usize) -> Window {
         let blank = (keep > 0).then(|| Tensor::zeros(gpu, [n, keep * size]));
-        Window { pieces: blank.clone(), blank }
+        Window {
+            pieces: blank.clone(),
+            blank,
+        }
     }
 
     /// The pieces with `next` behind them, [n, (keep + 1) · size]; the first one is forgotten.
@@ -195,7 +235,9 @@ impl Window {
         let n = next.shape().dims()[0];
         let size = next.count() / n;
         let next = next.reshape([n, size]);
-        let Some(pieces) = &self.pieces else { return next };
+        let Some(pieces) = &self.pieces else {
+            return next;
+        };
         let all = ops::concat(pieces, &next);
         self.pieces = Some(ops::narrow(&all, size, pieces.shape().last()));
         all

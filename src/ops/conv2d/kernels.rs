@@ -29,7 +29,11 @@ impl Family {
     /// Kernels for lanes write all directions by one function, which names the residual, so their backward entry points bind it
     /// too, last; the others do not.
     fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
-        if self == Family::Lanes { all } else { &all[..all.len() - 1] }
+        if self == Family::Lanes {
+            all
+        } else {
+            &all[..all.len() - 1]
+        }
     }
 }
 
@@ -42,7 +46,11 @@ struct Plan {
 
 /// The width of a subgroup's block for this many channels: override, and channels.
 fn width(channels: usize) -> (Override, usize) {
-    if channels > NARROW { (("WIDE", 1), 2 * NARROW) } else { (("WIDE", 0), NARROW) }
+    if channels > NARROW {
+        (("WIDE", 1), 2 * NARROW)
+    } else {
+        (("WIDE", 0), NARROW)
+    }
 }
 
 impl Params {
@@ -57,7 +65,11 @@ impl Params {
     ) -> Plan {
         let channels = channels as usize;
         let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
-        let plan = |shader, overrides, groups| Plan { shader, overrides, groups };
+        let plan = |shader, overrides, groups| Plan {
+            shader,
+            overrides,
+            groups,
+        };
         match family {
             Family::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
             Family::Vec4 => plan(&VEC4, Vec::new(), grid(blocks(8, 4), 64)),
@@ -65,9 +77,11 @@ impl Params {
                 let (wide, columns) = width(channels);
                 plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
             }
-            Family::Tiled(tile) => {
-                plan(tile.shader(tiled), tile.overrides(gradient), grid(phases * tile.count(pixels, channels), 1))
-            }
+            Family::Tiled(tile) => plan(
+                tile.shader(tiled),
+                tile.overrides(gradient),
+                grid(phases * tile.count(pixels, channels), 1),
+            ),
         }
     }
 
@@ -82,17 +96,40 @@ impl Params {
         make: impl FnOnce() -> F,
     ) -> Way {
         let family = Family::by_rule(gpu, self.fours(), outputs);
-        let by_rule = if self.suits_winograd(gpu) { Way::Winograd } else { Way::Direct(family) };
+        let by_rule = if self.suits_winograd(gpu) {
+            Way::Winograd
+        } else {
+            Way::Direct(family)
+        };
         if family == Family::Scalar {
             return by_rule;
         }
         let ways = || {
-            let direct = Family::all(gpu).into_iter().map(|(name, family)| (name, Way::Direct(family)));
-            direct.chain(self.allows_winograd(gpu).then_some(("winograd", Way::Winograd))).collect()
+            let direct = Family::all(gpu)
+                .into_iter()
+                .map(|(name, family)| (name, Way::Direct(family)));
+            direct
+                .chain(
+                    self.allows_winograd(gpu)
+                        .then_some(("winograd", Way::Winograd)),
+                )
+                .collect()
         };
         let sizes = bytemuck::cast_slice(std::slice::from_ref(self));
-        let own = [&VEC4, &LANES, &tiled[0], &tiled[1], &tiled[2], &winograd::SHADER, &winograd::LANES];
-        let asked = Asked { op, shaders: &[&own, &MEASURED], sizes };
+        let own = [
+            &VEC4,
+            &LANES,
+            &tiled[0],
+            &tiled[1],
+            &tiled[2],
+            &winograd::SHADER,
+            &winograd::LANES,
+        ];
+        let asked = Asked {
+            op,
+            shaders: &[&own, &MEASURED],
+            sizes,
+        };
         let found = fastest(gpu, asked, ways, || {
             let run = make();
             move |way| vec![run(way)]
@@ -117,7 +154,17 @@ pub(in crate::ops) fn forward(
     let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
         let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
-        move |way| forward_by(way, &x, &weight, Added::default(), params, gradient, &Squares::default())
+        move |way| {
+            forward_by(
+                way,
+                &x,
+                &weight,
+                Added::default(),
+                params,
+                gradient,
+                &Squares::default(),
+            )
+        }
     });
     forward_by(way, x, weight, added, params, gradient, squares)
 }
@@ -131,14 +178,31 @@ fn forward_by(
     gradient: Gradient,
     squares: &Squares,
 ) -> Tensor {
-    let Way::Direct(family) = way else { return winograd::forward(x, weight, added, params, squares) };
+    let Way::Direct(family) = way else {
+        return winograd::forward(x, weight, added, params, squares);
+    };
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
-    let Plan { shader, overrides, groups } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
+    let Plan {
+        shader,
+        overrides,
+        groups,
+    } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
     let [bias, residual] = added.buffers(weight);
     let buffers = [x.buffer(), weight.buffer(), bias, y.buffer(), residual];
     let [bias, residual] = added.flags();
-    let params = Params { bias, residual, ..params };
-    x.gpu().dispatch(shader, family.entry("forward"), &overrides, &buffers, &params, groups);
+    let params = Params {
+        bias,
+        residual,
+        ..params
+    };
+    x.gpu().dispatch(
+        shader,
+        family.entry("forward"),
+        &overrides,
+        &buffers,
+        &params,
+        groups,
+    );
     y
 }
 
@@ -156,11 +220,19 @@ pub(in crate::ops) fn backward_input(
     let outputs = [params.pixels().max(SMALL), params.c as usize];
     // Where the weight's gradient has dy's squares, it has paid for them.
     let at_hand = squares.have_dy();
-    let op = if at_hand { "conv2d backward input beside weight" } else { "conv2d backward input" };
+    let op = if at_hand {
+        "conv2d backward input beside weight"
+    } else {
+        "conv2d backward input"
+    };
     let way = params.way(gpu, op, &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
         let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
-        let squares = if at_hand { Squares::of(&dy, params) } else { Squares::default() };
+        let squares = if at_hand {
+            Squares::of(&dy, params)
+        } else {
+            Squares::default()
+        };
         // A copy a run: squares of the weight are made in each, as they are in training.
         move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &squares.clone())
     });
@@ -176,17 +248,46 @@ fn backward_input_by(
     gradient: Gradient,
     squares: &Squares,
 ) -> Tensor {
-    let Way::Direct(family) = way else { return winograd::backward_input(dy, weight, bias, params, squares) };
+    let Way::Direct(family) = way else {
+        return winograd::backward_input(dy, weight, bias, params, squares);
+    };
     let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
     // Phase by phase of the stride: see the WGSL.
-    let [batch, h, w, stride] = [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
+    let [batch, h, w, stride] =
+        [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
     let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
-    let Plan { shader, overrides, groups } =
-        Params::plan(family, &TILED_INPUT, stride * stride, pixels, params.c, gradient);
-    let buffers = [weight.buffer(), bias.unwrap_or(weight).buffer(), dy.buffer(), dx.buffer(), weight.buffer()];
+    let Plan {
+        shader,
+        overrides,
+        groups,
+    } = Params::plan(
+        family,
+        &TILED_INPUT,
+        stride * stride,
+        pixels,
+        params.c,
+        gradient,
+    );
+    let buffers = [
+        weight.buffer(),
+        bias.unwrap_or(weight).buffer(),
+        dy.buffer(),
+        dx.buffer(),
+        weight.buffer(),
+    ];
     let buffers = family.backward_buffers(&buffers);
-    let params = Params { bias: u32::from(bias.is_some()), ..params };
-    dy.gpu().dispatch(shader, family.entry("backward_input"), &overrides, buffers, &params, groups);
+    let params = Params {
+        bias: u32::from(bias.is_some()),
+        ..params
+    };
+    dy.gpu().dispatch(
+        shader,
+        family.entry("backward_input"),
+        &overrides,
+        buffers,
+        &params,
+        groups,
+    );
     dx
 }
 
@@ -201,11 +302,19 @@ pub(in crate::ops) fn backward_weight(
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.c as usize, params.o as usize];
-    let way = params.way(gpu, "conv2d backward weight", &TILED_WEIGHT, outputs, || {
-        let [x, _, dy] = params.shapes();
-        let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
-        move |way| backward_weight_by(way, [&x, &dy], params, gradient, &Squares::default(), false).0
-    });
+    let way = params.way(
+        gpu,
+        "conv2d backward weight",
+        &TILED_WEIGHT,
+        outputs,
+        || {
+            let [x, _, dy] = params.shapes();
+            let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
+            move |way| {
+                backward_weight_by(way, [&x, &dy], params, gradient, &Squares::default(), false).0
+            }
+        },
+    );
     backward_weight_by(way, [x, dy], params, gradient, squares, want_b)
 }
 
@@ -217,7 +326,9 @@ fn backward_weight_by(
     squares: &Squares,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let Way::Direct(family) = way else { return winograd::backward_weight([x, dy], params, squares, want_b) };
+    let Way::Direct(family) = way else {
+        return winograd::backward_weight([x, dy], params, squares, want_b);
+    };
     let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
     let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
     let [c, o] = [params.c, params.o].map(|d| d as usize);
@@ -225,32 +336,78 @@ fn backward_weight_by(
     // Workgroups of a part.
     let (shader, overrides, groups) = match family {
         Family::Scalar | Family::Vec4 => {
-            let shader = if family == Family::Vec4 { &VEC4 } else { &SHADER };
-            (shader, Vec::new(), (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64))
+            let shader = if family == Family::Vec4 {
+                &VEC4
+            } else {
+                &SHADER
+            };
+            (
+                shader,
+                Vec::new(),
+                (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64),
+            )
         }
-        Family::Lanes => (&LANES, vec![wide], taps * c.div_ceil(32) * o.div_ceil(columns)),
-        Family::Tiled(tile) => (tile.shader(&TILED_WEIGHT), tile.overrides(gradient), tile.count(taps * c, o)),
+        Family::Lanes => (
+            &LANES,
+            vec![wide],
+            taps * c.div_ceil(32) * o.div_ceil(columns),
+        ),
+        Family::Tiled(tile) => (
+            tile.shader(&TILED_WEIGHT),
+            tile.overrides(gradient),
+            tile.count(taps * c, o),
+        ),
     };
     // How many of them, over all parts, keep the device busy.
-    let enough = if matches!(family, Family::Tiled(_)) { 256 } else { 32 };
+    let enough = if matches!(family, Family::Tiled(_)) {
+        256
+    } else {
+        32
+    };
     // No part longer than PART while memory allows.
     let least = pixels.div_ceil((PARTIAL / count).clamp(1, GROUPS));
-    let part = (pixels * groups / enough).clamp(64, PART).max(least).min(LOOPS).min(pixels);
+    let part = (pixels * groups / enough)
+        .clamp(64, PART)
+        .max(least)
+        .min(LOOPS)
+        .min(pixels);
     // All of about a length.
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
     // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
     let with_bias = want_b && family == Family::Lanes && count % ALIGN == 0;
-    let groups = if with_bias { groups + o.div_ceil(columns) } else { groups };
+    let groups = if with_bias {
+        groups + o.div_ceil(columns)
+    } else {
+        groups
+    };
     let numbers = if with_bias { count + o } else { count };
     let partial = Tensor::uninit(x.gpu(), [parts, numbers]);
     let buffers = [x.buffer(), dy.buffer(), partial.buffer(), x.buffer()];
     let buffers = family.backward_buffers(&buffers);
-    let params = Params { part: part as u32, bias: u32::from(with_bias), ..params };
+    let params = Params {
+        part: part as u32,
+        bias: u32::from(with_bias),
+        ..params
+    };
     let entry = family.entry("backward_weight");
-    x.gpu().dispatch(shader, entry, &overrides, buffers, &params, [groups as u32, parts as u32, 1]);
-    let sum = if parts == 1 { partial } else { sum_middle(&partial, [1, parts, numbers], 1.0, false) };
+    x.gpu().dispatch(
+        shader,
+        entry,
+        &overrides,
+        buffers,
+        &params,
+        [groups as u32, parts as u32, 1],
+    );
+    let sum = if parts == 1 {
+        partial
+    } else {
+        sum_middle(&partial, [1, parts, numbers], 1.0, false)
+    };
     let slice = |start: usize, count: usize| sum.buffer().slice(4 * start as u64, 4 * count as u64);
     let dw = Tensor::from_buffer(x.gpu(), slice(0, count), shape);
-    (dw, with_bias.then(|| Tensor::from_buffer(x.gpu(), slice(count, o), [o])))
+    (
+        dw,
+        with_bias.then(|| Tensor::from_buffer(x.gpu(), slice(count, o), [o])),
+    )
 }

@@ -24,14 +24,19 @@ const TIMES: usize = 5;
 /// # Errors
 /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory) by unwinding, if not even a small copy fits.
 pub fn measure(gpu: &Gpu) -> Result<Ceilings> {
-    Ok(Ceilings { fma_gflops: arithmetic(gpu)?, copy_gbs: copying(gpu)? })
+    Ok(Ceilings {
+        fma_gflops: arithmetic(gpu)?,
+        copy_gbs: copying(gpu)?,
+    })
 }
 
 fn arithmetic(gpu: &Gpu) -> Result<f64> {
     let x = Tensor::zeros(gpu, [LANES]);
     let fastest = |rounds: usize| {
         let x = x.clone();
-        fastest(gpu, move || drop(ops::fma_chain(&x, rounds, [0.999, 0.001])))
+        fastest(gpu, move || {
+            drop(ops::fma_chain(&x, rounds, [0.999, 0.001]))
+        })
     };
     let mut rounds = 4;
     let mut seconds = fastest(rounds)?;
@@ -45,7 +50,12 @@ fn arithmetic(gpu: &Gpu) -> Result<f64> {
 fn copying(gpu: &Gpu) -> Result<f64> {
     let limits = &gpu.facts().limits;
     let held = gpu.memory_limit().map_or(u64::MAX, |limit| limit / 4);
-    let bytes = COPY.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size).min(held) / 16 * 16;
+    let bytes = COPY
+        .min(limits.max_storage_buffer_binding_size)
+        .min(limits.max_buffer_size)
+        .min(held)
+        / 16
+        * 16;
     let x = Tensor::zeros(gpu, [bytes as usize / 4]);
     let seconds = fastest(gpu, move || drop(ops::copy(&x)))?;
     Ok(2.0 * bytes as f64 / seconds / 1e9)

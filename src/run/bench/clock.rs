@@ -34,7 +34,11 @@ pub struct Measured {
 impl<'a> Clock<'a> {
     /// A clock for `prepared`, which lies on `gpu`.
     pub fn new(gpu: &'a Gpu, prepared: Prepared) -> Clock<'a> {
-        Clock { gpu, prepared, step: 0 }
+        Clock {
+            gpu,
+            prepared,
+            step: 0,
+        }
     }
 
     /// One measurement, seconds.
@@ -84,7 +88,10 @@ impl<'a> Clock<'a> {
         while times.len() < MOST && (begin.elapsed() < budget || steps && times.len() < STEPS) {
             times.push(self.once()?);
         }
-        Ok(Measured { seconds: median(times), flops })
+        Ok(Measured {
+            seconds: median(times),
+            flops,
+        })
     }
 }
 
@@ -92,7 +99,11 @@ impl<'a> Clock<'a> {
 fn kernel_time(gpu: &Gpu, f: impl FnOnce()) -> f64 {
     gpu.reset_profile();
     f();
-    gpu.profile().iter().flatten().map(|(_, kernel)| kernel.time.as_secs_f64()).sum()
+    gpu.profile()
+        .iter()
+        .flatten()
+        .map(|(_, kernel)| kernel.time.as_secs_f64())
+        .sum()
 }
 
 fn wall(gpu: &Gpu, f: impl Fn()) -> f64 {

@@ -40,7 +40,10 @@ impl Prepared {
         }
         let shape = op().expect("an op with a gradient gives a tensor").shape();
         let dy = Numbers::new(gpu).normal(shape);
-        Ok(Prepared::Backward(Box::new(move || op().expect("as before")), dy))
+        Ok(Prepared::Backward(
+            Box::new(move || op().expect("as before")),
+            dy,
+        ))
     }
 
     /// Multiplications and additions of one run, as the engine counts them.
@@ -69,12 +72,24 @@ struct Numbers<'a> {
 
 impl Numbers<'_> {
     fn new(gpu: &Gpu) -> Numbers<'_> {
-        Numbers { gpu, stream: std::cell::Cell::new(1) }
+        Numbers {
+            gpu,
+            stream: std::cell::Cell::new(1),
+        }
     }
 
     fn normal(&self, shape: impl Into<Shape>) -> Tensor {
         let stream = self.stream.replace(self.stream.get() + 1);
-        ops::normal(self.gpu, shape, Stream { seed: 7, step: 0, stream, first: 0 })
+        ops::normal(
+            self.gpu,
+            shape,
+            Stream {
+                seed: 7,
+                step: 0,
+                stream,
+                first: 0,
+            },
+        )
     }
 }
 
@@ -84,7 +99,10 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
     let (x, weight) = match case.direction {
         Direction::BackwardInput => (true, false),
         Direction::BackwardWeight => (false, true),
-        direction => (direction == Direction::Backward, direction == Direction::Backward),
+        direction => (
+            direction == Direction::Backward,
+            direction == Direction::Backward,
+        ),
     };
     let draw = |shape: &[usize], leaf: bool| {
         let drawn = numbers.normal(shape);
@@ -95,18 +113,54 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             let (a, b) = (draw(&[1, m, k], x), draw(&[1, k, n], weight));
             Box::new(move || Some(ops::matmul(&a, &b, Trans::default())))
         }
-        Work::Conv2d { n, h, w, c, o, kernel, stride, padding } => {
-            let (x, weight) = (draw(&[n, h, w, c], x), draw(&[kernel, kernel, c, o], weight));
-            let conv = Conv { stride, padding: [padding; 2], ..Conv::default() };
+        Work::Conv2d {
+            n,
+            h,
+            w,
+            c,
+            o,
+            kernel,
+            stride,
+            padding,
+        } => {
+            let (x, weight) = (
+                draw(&[n, h, w, c], x),
+                draw(&[kernel, kernel, c, o], weight),
+            );
+            let conv = Conv {
+                stride,
+                padding: [padding; 2],
+                ..Conv::default()
+            };
             Box::new(move || Some(ops::conv2d(&x, &weight, None, conv)))
         }
-        Work::ConvTranspose2d { n, h, w, c, o, kernel, stride, padding } => {
-            let (x, weight) = (draw(&[n, h, w, c], x), draw(&[kernel, kernel, o, c], weight));
-            let conv = ConvTranspose { stride, padding: [padding; 2], ..ConvTranspose::default() };
+        Work::ConvTranspose2d {
+            n,
+            h,
+            w,
+            c,
+            o,
+            kernel,
+            stride,
+            padding,
+        } => {
+            let (x, weight) = (
+                draw(&[n, h, w, c], x),
+                draw(&[kernel, kernel, o, c], weight),
+            );
+            let conv = ConvTranspose {
+                stride,
+                padding: [padding; 2],
+                ..ConvTranspose::default()
+            };
             Box::new(move || Some(ops::conv_transpose2d(&x, &weight, None, conv)))
         }
         Work::GroupNormSilu { n, h, w, c, groups } => {
-            let (x, gamma, beta) = (draw(&[n, h * w, c], x), draw(&[c], weight), draw(&[c], weight));
+            let (x, gamma, beta) = (
+                draw(&[n, h * w, c], x),
+                draw(&[c], weight),
+                draw(&[c], weight),
+            );
             Box::new(move || Some(ops::group_norm_silu(&x, &gamma, &beta, groups, 1e-5)))
         }
         Work::Attention { n, len, d } => {
@@ -123,11 +177,25 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
         Work::OuStep { n, h, w, c } => {
             let [z, eps] = [(); 2].map(|()| draw(&[n, h, w, c], false));
             let target = Tensor::zeros(gpu, [1]);
-            let (step, stream) =
-                (Step { c0: 1.01, c1: -0.02, c2: 0.1, c3: -0.01 }, Stream { seed: 7, step: 1, stream: 0, first: 0 });
+            let (step, stream) = (
+                Step {
+                    c0: 1.01,
+                    c1: -0.02,
+                    c2: 0.1,
+                    c3: -0.01,
+                },
+                Stream {
+                    seed: 7,
+                    step: 1,
+                    stream: 0,
+                    first: 0,
+                },
+            );
             Box::new(move || Some(ops::step(&z, &eps, &target, step, stream)))
         }
-        Work::Adam { .. } | Work::Train { .. } | Work::UnetStep { .. } => unreachable!("{case} is no op"),
+        Work::Adam { .. } | Work::Train { .. } | Work::UnetStep { .. } => {
+            unreachable!("{case} is no op")
+        }
     }
 }
 
@@ -138,10 +206,25 @@ fn adam(gpu: &Gpu, count: usize) -> Box<dyn Fn()> {
     let each = count.div_ceil(arenas).next_multiple_of(64);
     let arena = |i: usize| {
         let size = each.min(count - i * each);
-        (numbers.normal([size]), [(); 4].map(|()| Tensor::zeros(gpu, [size])))
+        (
+            numbers.normal([size]),
+            [(); 4].map(|()| Tensor::zeros(gpu, [size])),
+        )
     };
     let arenas: Vec<(Tensor, [Tensor; 4])> = (0..arenas).map(arena).collect();
     let clip = ops::clip(gpu, &[Tensor::zeros(gpu, [1])], 0.0);
-    let step = AdamStep { lr: 1e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, step: 1, ema: 0.99 };
-    Box::new(move || arenas.iter().for_each(|(grad, state)| ops::adam(grad, &clip, state.each_ref(), step)))
+    let step = AdamStep {
+        lr: 1e-3,
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        step: 1,
+        ema: 0.99,
+    };
+    Box::new(move || {
+        arenas
+            .iter()
+            .for_each(|(grad, state)| ops::adam(grad, &clip, state.each_ref(), step))
+    })
 }

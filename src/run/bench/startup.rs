@@ -30,24 +30,41 @@ pub fn measure(adapter: usize) -> Result<Vec<Row>> {
     let second = launch(adapter, &here);
     let _ = std::fs::remove_dir_all(&here);
     let named = |times: [f64; 2], direction: &str| {
-        let row = |(shape, seconds): (&str, f64)| Row::of_time("start-up", shape, direction, seconds);
-        MILESTONES.into_iter().zip(times).map(row).collect::<Vec<_>>()
+        let row =
+            |(shape, seconds): (&str, f64)| Row::of_time("start-up", shape, direction, seconds);
+        MILESTONES
+            .into_iter()
+            .zip(times)
+            .map(row)
+            .collect::<Vec<_>>()
     };
-    Ok([named(first?, "nothing kept"), named(second?, "kernels kept")].concat())
+    Ok([
+        named(first?, "nothing kept"),
+        named(second?, "kernels kept"),
+    ]
+    .concat())
 }
 
 /// Seconds from launch to each milestone.
 fn launch(adapter: usize, cache: &Path) -> Result<[f64; 2]> {
     let program = std::env::current_exe().map_err(Error::io("the running program"))?;
     let mut command = Command::new(&program);
-    command.args(["bench-startup", &adapter.to_string()]).arg(cache).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(["bench-startup", &adapter.to_string()])
+        .arg(cache)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     command.envs(DRIVER_CACHES.map(|name| (name, cache)));
     let begin = Instant::now();
     let mut child = command.spawn().map_err(Error::io(&program))?;
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("it is piped")));
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+        child.stdout.take().expect("it is piped"),
+    ));
     let mut next = |what: &str| match lines.next() {
         Some(Ok(line)) if line == what => Ok(begin.elapsed().as_secs_f64()),
-        _ => Err(Error::Adapter("a second launch of the program ended before its first kernel".into())),
+        _ => Err(Error::Adapter(
+            "a second launch of the program ended before its first kernel".into(),
+        )),
     };
     let times = [next(MILESTONES[0])?, next(MILESTONES[1])?];
     child.wait().map_err(Error::io(&program))?;
@@ -68,7 +85,13 @@ pub fn child(adapter: &str, cache: &Path) -> Result<()> {
     let gpu = Gpu::open(options)?;
     ops::silu(&Tensor::from_slice(&gpu, &[1.0], [1])).to_vec();
     say!("{}", MILESTONES[0]);
-    let mut step = training::step(&gpu, &Work::Train { preset: "toy".into(), stage: None })?;
+    let mut step = training::step(
+        &gpu,
+        &Work::Train {
+            preset: "toy".into(),
+            stage: None,
+        },
+    )?;
     step(0)?;
     gpu.wait();
     say!("{}", MILESTONES[1]);

@@ -21,7 +21,11 @@ pub fn page(bench: &Bench, left_out: &[String], width: usize) -> String {
         Column::right("ms", cells(&|row| number(row.ms)), 0),
         Column::right("GFLOP/s", cells(&|row| optional(row.gflops)), 2),
         Column::right("GB/s", cells(&|row| optional(row.gbs)), 3),
-        Column::right("ceiling", cells(&|row| row.share_of_ceiling.map_or(String::new(), percent)), 0),
+        Column::right(
+            "ceiling",
+            cells(&|row| row.share_of_ceiling.map_or(String::new(), percent)),
+            0,
+        ),
     ];
     out += &text(&fit(columns, width));
     for line in left_out {
@@ -38,7 +42,11 @@ pub fn number(value: f64) -> String {
 
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+    if percent < 9.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
 }
 
 #[cfg(test)]
@@ -47,8 +55,14 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits() {
-        assert_eq!([0.01234, 1.234, 12.34, 123.4, 12_340.0].map(number), ["0.0123", "1.23", "12.3", "123", "12340"]);
-        assert_eq!([0.0123, 0.5, 1.234].map(percent), ["1.2 %", "50 %", "123 %"]);
+        assert_eq!(
+            [0.01234, 1.234, 12.34, 123.4, 12_340.0].map(number),
+            ["0.0123", "1.23", "12.3", "123", "12340"]
+        );
+        assert_eq!(
+            [0.0123, 0.5, 1.234].map(percent),
+            ["1.2 %", "50 %", "123 %"]
+        );
     }
 
     #[test]
@@ -57,15 +71,34 @@ mod tests {
             gflops: Some(12.0),
             gbs: Some(3.0),
             share_of_ceiling: Some(0.25),
-            ..Row::of_time("conv_transpose2d", "4×4/2 [16,8,8,128]→128", "backward weight", 0.0123)
+            ..Row::of_time(
+                "conv_transpose2d",
+                "4×4/2 [16,8,8,128]→128",
+                "backward weight",
+                0.0123,
+            )
         };
-        let bench = Bench { adapter: "some adapter".into(), fma_gflops: 100.0, copy_gbs: 10.0, cases: vec![row] };
+        let bench = Bench {
+            adapter: "some adapter".into(),
+            fma_gflops: 100.0,
+            copy_gbs: 10.0,
+            cases: vec![row],
+        };
         for (width, heads) in [(80, 5), (160, 7)] {
             let page = page(&bench, &["adam 57 M: no memory".into()], width);
-            assert!(page.lines().all(|line| line.chars().count() <= width), "{width}:\n{page}");
-            let head = page.lines().find(|line| line.starts_with("op ")).unwrap_or_default();
+            assert!(
+                page.lines().all(|line| line.chars().count() <= width),
+                "{width}:\n{page}"
+            );
+            let head = page
+                .lines()
+                .find(|line| line.starts_with("op "))
+                .unwrap_or_default();
             assert_eq!(head.split_whitespace().count(), heads, "{page}");
-            assert!(page.contains("12.3") && page.contains("25 %") && page.contains("left out: adam"), "{page}");
+            assert!(
+                page.contains("12.3") && page.contains("25 %") && page.contains("left out: adam"),
+                "{page}"
+            );
         }
     }
 }

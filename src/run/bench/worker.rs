@@ -28,9 +28,10 @@ impl Request {
     fn read(line: &str) -> Option<Request> {
         let value: Value = serde_json::from_str(line).ok()?;
         match value.get("work") {
-            Some(work) => {
-                Some(Request::Prepare(serde_json::from_value(work.clone()).ok()?, value["gradients"] == true))
-            }
+            Some(work) => Some(Request::Prepare(
+                serde_json::from_value(work.clone()).ok()?,
+                value["gradients"] == true,
+            )),
             None if value["list"] == true => Some(Request::List),
             None => (value["run"] == true).then_some(Request::Run),
         }
@@ -46,7 +47,8 @@ pub fn run(device: &Device) -> Result<()> {
     let mut ready: Option<(Prepared, usize, u64)> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(Error::io("standard input"))?;
-        let request = Request::read(&line).ok_or_else(|| Error::Usage(format!("`{line}` is no request")))?;
+        let request =
+            Request::read(&line).ok_or_else(|| Error::Usage(format!("`{line}` is no request")))?;
         let answer = match request {
             Request::List => Ok(list()),
             Request::Prepare(work, gradients) => {
@@ -58,7 +60,11 @@ pub fn run(device: &Device) -> Result<()> {
                     timed(&gpu, &mut prepared, 1, &mut step)?;
                     let first = begin.elapsed().as_secs_f64();
                     let steady = timed(&gpu, &mut prepared, 1, &mut step)?;
-                    ready = Some((prepared, (LONG / steady).ceil().clamp(1.0, 100.0) as usize, step));
+                    ready = Some((
+                        prepared,
+                        (LONG / steady).ceil().clamp(1.0, 100.0) as usize,
+                        step,
+                    ));
                     Ok(json!({ "first_ms": 1e3 * first }))
                 })
             }

@@ -16,9 +16,19 @@ pub fn jobs(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<Job>> {
     if args.probes {
         return Ok(probes.collect());
     }
-    let files = args.vectors.as_deref().map_or(Ok(Vec::new()), |place| vectors::files(place, args.grad))?;
-    let chosen = if wants_cases(args) { chosen(args, table)? } else { Vec::new() };
-    Ok(probes.chain(chosen.into_iter().map(Job::Case)).chain(files.into_iter().map(Job::Vector)).collect())
+    let files = args
+        .vectors
+        .as_deref()
+        .map_or(Ok(Vec::new()), |place| vectors::files(place, args.grad))?;
+    let chosen = if wants_cases(args) {
+        chosen(args, table)?
+    } else {
+        Vec::new()
+    };
+    Ok(probes
+        .chain(chosen.into_iter().map(Job::Case))
+        .chain(files.into_iter().map(Job::Vector))
+        .collect())
 }
 
 /// Vectors run alone, unless cases are asked for as well.
@@ -32,18 +42,28 @@ pub fn chosen(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<usize>> {
     if let Some(op) = args.op.as_ref().filter(|_| !table.iter().any(of_op)) {
         let near = config::nearest(op, table.iter().map(|case| case.op));
         let hint = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-        return Err(Error::Usage(format!("--op {op}: there is no such op{hint} (--list names all)")));
+        return Err(Error::Usage(format!(
+            "--op {op}: there is no such op{hint} (--list names all)"
+        )));
     }
-    let exact = |case: &Case| of_op(case) && args.case.as_ref().is_none_or(|name| case.name == *name);
+    let exact =
+        |case: &Case| of_op(case) && args.case.as_ref().is_none_or(|name| case.name == *name);
     let exactly = table.iter().any(exact);
-    let named = |case: &Case| args.case.as_ref().is_none_or(|name| !exactly && case.name.contains(name));
+    let named = |case: &Case| {
+        args.case
+            .as_ref()
+            .is_none_or(|name| !exactly && case.name.contains(name))
+    };
     let fits = |case: &Case| exact(case) || (of_op(case) && named(case));
     let list: Vec<usize> = (0..table.len()).filter(|&i| fits(&table[i])).collect();
     if list.is_empty() {
         return Err(Error::Usage(no_such_case(args, table)));
     }
     let count = list.len();
-    let list: Vec<usize> = list.into_iter().filter(|&i| !args.grad || has_gradient(&table[i])).collect();
+    let list: Vec<usize> = list
+        .into_iter()
+        .filter(|&i| !args.grad || has_gradient(&table[i]))
+        .collect();
     match list.is_empty() {
         true => Err(Error::Usage(format!(
             "--grad: of the {count} cases that {} fits none has a gradient; leave --grad out",
@@ -70,7 +90,9 @@ fn no_such_case(args: &ConformanceArgs, table: &[Case]) -> String {
             )
         }
         (Some(op), None) => {
-            format!("--case {name}: no case has that in its name; `--list --op {op}` names those of {op}")
+            format!(
+                "--case {name}: no case has that in its name; `--list --op {op}` names those of {op}"
+            )
         }
         (None, _) => format!("--case {name}: no case has that in its name; --list names all"),
     }
@@ -79,17 +101,27 @@ fn no_such_case(args: &ConformanceArgs, table: &[Case]) -> String {
 /// The flags that choose, as they are typed.
 fn choosers(args: &ConformanceArgs) -> String {
     let op = args.op.iter().map(|op| format!("--op {}", quoted(op)));
-    let case = args.case.iter().map(|case| format!("--case {}", quoted(case)));
+    let case = args
+        .case
+        .iter()
+        .map(|case| format!("--case {}", quoted(case)));
     op.chain(case).collect::<Vec<_>>().join(" ")
 }
 
 /// What is run of the whole suite.
 pub fn scope(args: &ConformanceArgs, jobs: &[Job], table: &[Case]) -> Scope {
     let count = |wanted: fn(&Job) -> bool| jobs.iter().filter(|job| wanted(job)).count();
-    let mut flags: Vec<String> = Some(choosers(args)).into_iter().filter(|flags| !flags.is_empty()).collect();
+    let mut flags: Vec<String> = Some(choosers(args))
+        .into_iter()
+        .filter(|flags| !flags.is_empty())
+        .collect();
     flags.extend(args.grad.then(|| "--grad".to_string()));
     flags.extend(args.probes.then(|| "--probes".to_string()));
-    flags.extend(args.vectors.iter().map(|place| format!("--vectors {}", quoted(&place.display().to_string()))));
+    flags.extend(
+        args.vectors
+            .iter()
+            .map(|place| format!("--vectors {}", quoted(&place.display().to_string()))),
+    );
     Scope {
         flags: flags.join(" "),
         chosen: count(|job| matches!(job, Job::Case(_))),
@@ -113,10 +145,18 @@ pub fn list(args: &ConformanceArgs, table: &[Case]) -> Result<String> {
             }
         }
         for op in ops {
-            let cases: Vec<&Case> = chosen.iter().map(|&i| &table[i]).filter(|case| case.op == op).collect();
+            let cases: Vec<&Case> = chosen
+                .iter()
+                .map(|&i| &table[i])
+                .filter(|case| case.op == op)
+                .collect();
             out += &format!("{op}: {}\n", counted(cases.len(), "case"));
             for case in cases {
-                let gradient = if has_gradient(case) { "" } else { "  (no gradient)" };
+                let gradient = if has_gradient(case) {
+                    ""
+                } else {
+                    "  (no gradient)"
+                };
                 out += &format!("    {}{gradient}\n", case.name);
             }
         }
@@ -142,12 +182,18 @@ pub fn adapters(args: &ConformanceArgs) -> Result<Vec<AdapterFacts>> {
     if !args.all {
         return Ok(vec![find_adapter(args.adapter.as_deref())?]);
     }
-    let (usable, not): (Vec<_>, Vec<_>) = every_adapter().into_iter().partition(|facts| facts.usable.is_ok());
+    let (usable, not): (Vec<_>, Vec<_>) = every_adapter()
+        .into_iter()
+        .partition(|facts| facts.usable.is_ok());
     for facts in not {
         let why = facts.usable.err().unwrap_or_default();
         note!("{} {}: left out, as it {why}", facts.index, facts.name);
     }
-    if usable.is_empty() { Err(Error::Adapter(none_found())) } else { Ok(usable) }
+    if usable.is_empty() {
+        Err(Error::Adapter(none_found()))
+    } else {
+        Ok(usable)
+    }
 }
 
 #[cfg(test)]
@@ -164,12 +210,31 @@ mod tests {
         let table = cases();
         let count = |args: ConformanceArgs| chosen(&args, &table).map_or(0, |list| list.len());
         assert_eq!(count(args()), table.len());
-        let relu = ConformanceArgs { op: Some("relu".into()), ..args() };
+        let relu = ConformanceArgs {
+            op: Some("relu".into()),
+            ..args()
+        };
         let of_relu = table.iter().filter(|case| case.op == "relu").count();
         assert_eq!(count(relu.clone()), of_relu);
-        assert_eq!(count(ConformanceArgs { case: Some("-2..2 [3]".into()), ..relu.clone() }), 1, "a whole name");
-        assert!(count(ConformanceArgs { case: Some("25".into()), ..relu }) > 1, "a part of names");
-        let with_gradient = count(ConformanceArgs { grad: true, ..args() });
+        assert_eq!(
+            count(ConformanceArgs {
+                case: Some("-2..2 [3]".into()),
+                ..relu.clone()
+            }),
+            1,
+            "a whole name"
+        );
+        assert!(
+            count(ConformanceArgs {
+                case: Some("25".into()),
+                ..relu
+            }) > 1,
+            "a part of names"
+        );
+        let with_gradient = count(ConformanceArgs {
+            grad: true,
+            ..args()
+        });
         assert!(with_gradient > 0 && with_gradient < table.len());
     }
 
@@ -177,19 +242,33 @@ mod tests {
     fn a_refusal_says_which_flag_fits_nothing() {
         let table = cases();
         let says = |op: Option<&str>, case: Option<&str>, grad| {
-            let args = ConformanceArgs { op: op.map(Into::into), case: case.map(Into::into), grad, ..args() };
+            let args = ConformanceArgs {
+                op: op.map(Into::into),
+                case: case.map(Into::into),
+                grad,
+                ..args()
+            };
             let error = chosen(&args, &table).expect_err("nothing fits");
             assert_eq!(error.exit_code(), 2, "{error}");
             error.to_string()
         };
         let what = says(Some("relo"), None, false);
-        assert!(what.starts_with("--op relo") && what.contains("'relu'") && what.contains("--list"), "{what}");
+        assert!(
+            what.starts_with("--op relo") && what.contains("'relu'") && what.contains("--list"),
+            "{what}"
+        );
         let what = says(Some("relu"), Some("4x4"), false);
-        assert!(what.starts_with("--case 4x4: no case of relu") && what.contains("but conv2d has"), "{what}");
+        assert!(
+            what.starts_with("--case 4x4: no case of relu") && what.contains("but conv2d has"),
+            "{what}"
+        );
         assert!(says(Some("relu"), Some("[no such]"), false).contains("`--list --op relu`"));
         assert!(says(None, Some("[no such]"), false).starts_with("--case [no such]"));
         let what = says(Some("argmin"), Some("ties"), true);
-        assert!(what.starts_with("--grad: of the 3 cases that --op argmin --case ties fits none"), "{what}");
+        assert!(
+            what.starts_with("--grad: of the 3 cases that --op argmin --case ties fits none"),
+            "{what}"
+        );
     }
 
     #[test]
@@ -199,23 +278,43 @@ mod tests {
         for case in &table {
             assert!(all.contains(&format!("    {}", case.name)), "{}", case.name);
         }
-        assert_eq!(all.lines().filter(|line| line.starts_with("relu: ")).count(), 1);
+        assert_eq!(
+            all.lines()
+                .filter(|line| line.starts_with("relu: "))
+                .count(),
+            1
+        );
         assert!(all.ends_with(&format!("\n{} cases\n", table.len())));
-        let relu = ConformanceArgs { op: Some("relu".into()), case: Some("[3]".into()), ..args() };
-        assert_eq!(list(&relu, &table).expect("a case"), "relu: 1 case\n    -2..2 [3]\n1 case\n");
+        let relu = ConformanceArgs {
+            op: Some("relu".into()),
+            case: Some("[3]".into()),
+            ..args()
+        };
+        assert_eq!(
+            list(&relu, &table).expect("a case"),
+            "relu: 1 case\n    -2..2 [3]\n1 case\n"
+        );
     }
 
     #[test]
     fn a_part_of_the_suite_says_so() {
         let table = cases();
-        let scope = |args: &ConformanceArgs| scope(args, &jobs(args, &table).expect("jobs"), &table);
+        let scope =
+            |args: &ConformanceArgs| scope(args, &jobs(args, &table).expect("jobs"), &table);
         assert_eq!(scope(&args()).partial(), None);
-        let relu = ConformanceArgs { op: Some("relu".into()), case: Some("-2..2 [3]".into()), grad: true, ..args() };
+        let relu = ConformanceArgs {
+            op: Some("relu".into()),
+            case: Some("-2..2 [3]".into()),
+            grad: true,
+            ..args()
+        };
         let what = scope(&relu).partial().expect("one case");
         let all = table.len();
         assert_eq!(
             what,
-            format!("not the whole suite: 1 of {all} cases, chosen by --op relu --case '-2..2 [3]' --grad")
+            format!(
+                "not the whole suite: 1 of {all} cases, chosen by --op relu --case '-2..2 [3]' --grad"
+            )
         );
     }
 }

@@ -7,7 +7,11 @@ use crate::kernels_test::Verdict;
 
 /// The XML file.
 pub fn text(report: &Report) -> String {
-    let suites: String = report.adapters.iter().map(|adapter| suite(report, adapter)).collect();
+    let suites: String = report
+        .adapters
+        .iter()
+        .map(|adapter| suite(report, adapter))
+        .collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"dbvq-wgpu conformance\">\n{suites}</testsuites>\n"
     )
@@ -39,19 +43,38 @@ fn suite(report: &Report, adapter: &AdapterReport) -> String {
     let remarks = [
         ("scope", report.scope.partial()),
         ("stopped", report.stopped.clone()),
-        ("failures made up by DBVQ_CONFORMANCE_FAULT", report.provoked.clone()),
+        (
+            "failures made up by DBVQ_CONFORMANCE_FAULT",
+            report.provoked.clone(),
+        ),
     ];
-    let remarks = remarks.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let probes = adapter.probes.iter().map(|fact| (fact.name.as_str(), fact.found.clone()));
+    let remarks = remarks
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let probes = adapter
+        .probes
+        .iter()
+        .map(|fact| (fact.name.as_str(), fact.found.clone()));
     for (name, value) in known.into_iter().chain(remarks).chain(probes) {
-        let _ = writeln!(out, "<property name=\"{}\" value=\"{}\"/>", escaped(name), escaped(&value));
+        let _ = writeln!(
+            out,
+            "<property name=\"{}\" value=\"{}\"/>",
+            escaped(name),
+            escaped(&value)
+        );
     }
     out.push_str("</properties>\n");
     if let Some(what) = &adapter.error {
         let what = escaped(what);
-        let _ = writeln!(out, "<testcase classname=\"adapter\" name=\"opens\"><error message=\"{what}\"/></testcase>");
+        let _ = writeln!(
+            out,
+            "<testcase classname=\"adapter\" name=\"opens\"><error message=\"{what}\"/></testcase>"
+        );
     }
-    adapter.cases.iter().for_each(|case| out.push_str(&test(case)));
+    adapter
+        .cases
+        .iter()
+        .for_each(|case| out.push_str(&test(case)));
     out + "</testsuite>\n"
 }
 
@@ -62,8 +85,15 @@ fn test(case: &CaseReport) -> String {
         escaped(&case.case),
         case.seconds
     );
-    let repeat = if case.repeat.is_empty() { String::new() } else { format!("; repeat with: {}", case.repeat) };
-    let (word, detail) = (case.verdict.word(), escaped(&format!("{}{repeat}", case.detail)));
+    let repeat = if case.repeat.is_empty() {
+        String::new()
+    } else {
+        format!("; repeat with: {}", case.repeat)
+    };
+    let (word, detail) = (
+        case.verdict.word(),
+        escaped(&format!("{}{repeat}", case.detail)),
+    );
     let inside = match case.verdict {
         Verdict::Pass => return format!("{head}/>\n"),
         Verdict::QualityWarning => format!("<system-out>{word}: {detail}</system-out>"),
@@ -80,7 +110,10 @@ fn is_skipped(verdict: Verdict) -> bool {
 
 /// JUnit keeps tests that went wrong apart from tests that could not be carried through.
 fn is_error(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Crash | Verdict::Timeout | Verdict::ResourceError)
+    matches!(
+        verdict,
+        Verdict::Crash | Verdict::Timeout | Verdict::ResourceError
+    )
 }
 
 /// Text for an attribute or between tags; characters that XML has no word for are left out.
@@ -110,13 +143,26 @@ mod tests {
     fn counts_are_those_of_junit() {
         let mut report = example();
         let xml = text(&report);
-        assert!(xml.contains("tests=\"9\" failures=\"1\" errors=\"3\" skipped=\"2\""), "{xml}");
+        assert!(
+            xml.contains("tests=\"9\" failures=\"1\" errors=\"3\" skipped=\"2\""),
+            "{xml}"
+        );
         assert_eq!(xml.matches("<testcase ").count(), 9);
-        assert!(xml.contains("name=\"vulkan/llvmpipe\"") && xml.contains("value=\"a != a is &lt;false&gt;\""), "{xml}");
+        assert!(
+            xml.contains("name=\"vulkan/llvmpipe\"")
+                && xml.contains("value=\"a != a is &lt;false&gt;\""),
+            "{xml}"
+        );
         report.adapters[0].error = Some("does not open".into());
         let xml = text(&report);
-        assert!(xml.contains("tests=\"10\" failures=\"1\" errors=\"4\""), "{xml}");
-        assert!(xml.contains("repeat with: dbvq-wgpu conformance --adapter 1 --op matmul"), "{xml}");
+        assert!(
+            xml.contains("tests=\"10\" failures=\"1\" errors=\"4\""),
+            "{xml}"
+        );
+        assert!(
+            xml.contains("repeat with: dbvq-wgpu conformance --adapter 1 --op matmul"),
+            "{xml}"
+        );
     }
 
     #[test]
@@ -129,7 +175,11 @@ mod tests {
         while let Some(at) = rest.find('<') {
             let (tag, after) = rest[at + 1..].split_once('>').expect("a tag ends");
             rest = after;
-            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
+            let name = tag
+                .trim_start_matches('/')
+                .split([' ', '/'])
+                .next()
+                .unwrap_or_default();
             assert!(tag.matches('"').count() % 2 == 0, "<{tag}>");
             if tag.starts_with('/') {
                 assert_eq!(open.pop(), Some(name));

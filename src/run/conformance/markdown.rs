@@ -29,9 +29,17 @@ fn commands(reports: &[Report]) -> String {
         if !report.command.is_empty() {
             let _ = writeln!(out, "\nCommand: `{}`", report.command.replace('`', "'"));
         }
-        let made_up =
-            report.provoked.as_ref().map(|fault| format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"));
-        for what in report.scope.partial().into_iter().chain(report.stopped.clone()).chain(made_up) {
+        let made_up = report
+            .provoked
+            .as_ref()
+            .map(|fault| format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"));
+        for what in report
+            .scope
+            .partial()
+            .into_iter()
+            .chain(report.stopped.clone())
+            .chain(made_up)
+        {
             let _ = writeln!(out, "\n**{}**", escaped(&capital(&what)));
         }
         for what in &report.unused {
@@ -43,7 +51,9 @@ fn commands(reports: &[Report]) -> String {
 
 fn capital(sentence: &str) -> String {
     let mut rest = sentence.chars();
-    rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
+    rest.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(rest).collect()
+    })
 }
 
 /// An adapter of one of the reports, with a name that no other has.
@@ -58,16 +68,30 @@ fn columns(reports: &[Report]) -> Vec<Column<'_>> {
     for report in reports {
         for adapter in &report.adapters {
             let label = adapter.label();
-            let same = list.iter().filter(|column| column.adapter.label() == label).count();
-            let name = if same == 0 { label } else { format!("{label} ({})", same + 1) };
-            list.push(Column { name, report, adapter });
+            let same = list
+                .iter()
+                .filter(|column| column.adapter.label() == label)
+                .count();
+            let name = if same == 0 {
+                label
+            } else {
+                format!("{label} ({})", same + 1)
+            };
+            list.push(Column {
+                name,
+                report,
+                adapter,
+            });
         }
     }
     list
 }
 
 fn adapters(columns: &[Column]) -> String {
-    let heads = ["adapter", "device", "driver", "system", "wgpu", "program", "date", "pass"].map(String::from);
+    let heads = [
+        "adapter", "device", "driver", "system", "wgpu", "program", "date", "pass",
+    ]
+    .map(String::from);
     let row = |column: &Column| {
         let (facts, report) = (&column.adapter.facts, column.report);
         vec![
@@ -81,15 +105,25 @@ fn adapters(columns: &[Column]) -> String {
             passed(column),
         ]
     };
-    format!("\n## Adapters\n\n{}", table(&heads, &columns.iter().map(row).collect::<Vec<_>>()))
+    format!(
+        "\n## Adapters\n\n{}",
+        table(&heads, &columns.iter().map(row).collect::<Vec<_>>())
+    )
 }
 
 /// `6 of 6`, and where the table has more, of how many.
 fn passed(column: &Column) -> String {
-    let count = format!("{} of {}", column.adapter.count(|case| case.passed()), column.adapter.cases.len());
+    let count = format!(
+        "{} of {}",
+        column.adapter.count(|case| case.passed()),
+        column.adapter.cases.len()
+    );
     match column.report.scope.partial() {
         Some(_) => {
-            format!("{count} (a part: {} of the table's {})", column.report.scope.chosen, column.report.scope.table)
+            format!(
+                "{count} (a part: {} of the table's {})",
+                column.report.scope.chosen, column.report.scope.table
+            )
         }
         None => count,
     }
@@ -97,19 +131,29 @@ fn passed(column: &Column) -> String {
 
 /// A table op × adapter.
 fn ops(columns: &[Column]) -> String {
-    let summaries: Vec<Vec<OpSummary>> = columns.iter().map(|column| column.adapter.ops()).collect();
+    let summaries: Vec<Vec<OpSummary>> =
+        columns.iter().map(|column| column.adapter.ops()).collect();
     let mut names: Vec<&str> = Vec::new();
     for summary in summaries.iter().flatten() {
         if !names.contains(&summary.op.as_str()) {
             names.push(&summary.op);
         }
     }
-    let cell = |list: &Vec<OpSummary>, op: &str| list.iter().find(|s| s.op == op).map_or("—".into(), summary);
-    let row = |op: &&str| -> Vec<String> {
-        std::iter::once(format!("`{op}`")).chain(summaries.iter().map(|list| cell(list, op))).collect()
+    let cell = |list: &Vec<OpSummary>, op: &str| {
+        list.iter().find(|s| s.op == op).map_or("—".into(), summary)
     };
-    let heads: Vec<String> = std::iter::once("op".into()).chain(columns.iter().map(|c| c.name.clone())).collect();
-    format!("\n## Ops\n\n{}", table(&heads, &names.iter().map(row).collect::<Vec<_>>()))
+    let row = |op: &&str| -> Vec<String> {
+        std::iter::once(format!("`{op}`"))
+            .chain(summaries.iter().map(|list| cell(list, op)))
+            .collect()
+    };
+    let heads: Vec<String> = std::iter::once("op".into())
+        .chain(columns.iter().map(|c| c.name.clone()))
+        .collect();
+    format!(
+        "\n## Ops\n\n{}",
+        table(&heads, &names.iter().map(row).collect::<Vec<_>>())
+    )
 }
 
 fn summary(summary: &OpSummary) -> String {
@@ -119,7 +163,11 @@ fn summary(summary: &OpSummary) -> String {
         verdict => format!("{} ", verdict.word()),
     };
     let shares = [summary.forward, summary.gradient].map(share);
-    let shares = shares.into_iter().filter(|s| !s.is_empty()).map(|s| format!(", {s}")).collect::<String>();
+    let shares = shares
+        .into_iter()
+        .filter(|s| !s.is_empty())
+        .map(|s| format!(", {s}"))
+        .collect::<String>();
     format!("{word}{}/{}{shares}", summary.passed, summary.cases)
 }
 
@@ -130,19 +178,38 @@ fn trouble(columns: &[Column]) -> String {
         if let Some(what) = &column.adapter.error {
             let _ = writeln!(out, "* **{}** was given up: {}", column.name, escaped(what));
         }
-        for case in column.adapter.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
+        for case in column
+            .adapter
+            .cases
+            .iter()
+            .filter(|case| case.verdict != Verdict::Pass)
+        {
             let (word, detail) = (case.verdict.word(), escaped(&case.detail));
-            let repeat =
-                if case.repeat.is_empty() { String::new() } else { format!("; repeat with `{}`", case.repeat) };
-            let _ = writeln!(out, "* {}: {word}: `{}` `{}`: {detail}{repeat}", column.name, case.op, case.case);
+            let repeat = if case.repeat.is_empty() {
+                String::new()
+            } else {
+                format!("; repeat with `{}`", case.repeat)
+            };
+            let _ = writeln!(
+                out,
+                "* {}: {word}: `{}` `{}`: {detail}{repeat}",
+                column.name, case.op, case.case
+            );
         }
     }
-    if out.is_empty() { out } else { format!("\n## What did not pass\n\n{out}") }
+    if out.is_empty() {
+        out
+    } else {
+        format!("\n## What did not pass\n\n{out}")
+    }
 }
 
 /// A table probe × adapter.
 fn probes(columns: &[Column]) -> String {
-    let columns: Vec<&Column> = columns.iter().filter(|column| !column.adapter.probes.is_empty()).collect();
+    let columns: Vec<&Column> = columns
+        .iter()
+        .filter(|column| !column.adapter.probes.is_empty())
+        .collect();
     let mut facts = Vec::new();
     for fact in columns.iter().flat_map(|column| &column.adapter.probes) {
         if !facts.iter().any(|(name, _)| *name == fact.name) {
@@ -150,18 +217,32 @@ fn probes(columns: &[Column]) -> String {
         }
     }
     let found = |column: &Column, name: &str| {
-        column.adapter.probes.iter().find(|fact| fact.name == name).map_or("—".into(), |fact| fact.found.clone())
+        column
+            .adapter
+            .probes
+            .iter()
+            .find(|fact| fact.name == name)
+            .map_or("—".into(), |fact| fact.found.clone())
     };
     let row = |(name, consequence): &(String, String)| -> Vec<String> {
         let cells = columns.iter().map(|column| found(column, name));
-        std::iter::once(name.clone()).chain(cells).chain([consequence.clone()]).collect()
+        std::iter::once(name.clone())
+            .chain(cells)
+            .chain([consequence.clone()])
+            .collect()
     };
     if facts.is_empty() {
         return String::new();
     }
     let names = columns.iter().map(|column| column.name.clone());
-    let heads: Vec<String> = std::iter::once("probe".into()).chain(names).chain(["what kernels do".into()]).collect();
-    format!("\n## Facts about the drivers\n\n{}", table(&heads, &facts.iter().map(row).collect::<Vec<_>>()))
+    let heads: Vec<String> = std::iter::once("probe".into())
+        .chain(names)
+        .chain(["what kernels do".into()])
+        .collect();
+    format!(
+        "\n## Facts about the drivers\n\n{}",
+        table(&heads, &facts.iter().map(row).collect::<Vec<_>>())
+    )
 }
 
 #[cfg(test)]
@@ -180,17 +261,28 @@ mod tests {
             assert!(before.is_none() || now.is_none() || before == now, "{line}");
             before = now;
         }
-        assert!(page.contains("| vulkan/llvmpipe (2) |") && page.contains("| `conv2d` | quality warning 2/2, 0.300"));
+        assert!(
+            page.contains("| vulkan/llvmpipe (2) |")
+                && page.contains("| `conv2d` | quality warning 2/2, 0.300")
+        );
         assert!(page.contains("**crash** 0/1"), "{page}");
         assert!(page.contains("a != a is &lt;false>"), "{page}");
-        assert!(page.contains("repeat with `dbvq-wgpu conformance --adapter 1 --op matmul"), "{page}");
+        assert!(
+            page.contains("repeat with `dbvq-wgpu conformance --adapter 1 --op matmul"),
+            "{page}"
+        );
     }
 
     #[test]
     fn a_part_of_the_suite_says_so() {
         let mut report = example();
         report.command = "dbvq-wgpu conformance --op relu".into();
-        report.scope = Scope { flags: "--op relu".into(), chosen: 9, table: 700, vectors: 0 };
+        report.scope = Scope {
+            flags: "--op relu".into(),
+            chosen: 9,
+            table: 700,
+            vectors: 0,
+        };
         report.provoked = Some("hang:relu/".into());
         let page = text(&[report]);
         for what in [

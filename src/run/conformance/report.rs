@@ -73,9 +73,20 @@ impl Scope {
         if self.flags.is_empty() {
             return None;
         }
-        let vectors = if self.vectors == 0 { String::new() } else { format!(" and {} vectors", self.vectors) };
-        let Scope { flags, chosen, table, .. } = self;
-        Some(format!("not the whole suite: {chosen} of {table} cases{vectors}, chosen by {flags}"))
+        let vectors = if self.vectors == 0 {
+            String::new()
+        } else {
+            format!(" and {} vectors", self.vectors)
+        };
+        let Scope {
+            flags,
+            chosen,
+            table,
+            ..
+        } = self;
+        Some(format!(
+            "not the whole suite: {chosen} of {table} cases{vectors}, chosen by {flags}"
+        ))
     }
 }
 
@@ -127,7 +138,8 @@ impl CaseReport {
             op: op.into(),
             case: case.into(),
             verdict: outcome.verdict,
-            forward: Some(outcome.forward).filter(|_| computed && outcome.verdict != Verdict::KnownFailure),
+            forward: Some(outcome.forward)
+                .filter(|_| computed && outcome.verdict != Verdict::KnownFailure),
             gradient: outcome.gradient,
             detail: outcome.detail,
             fault: outcome.fault,
@@ -146,7 +158,9 @@ impl Report {
     /// An empty report of this program, dated now.
     pub fn new() -> Report {
         let hash = |shader: &Shader| blake3::hash(shader.text().as_bytes()).to_hex().to_string();
-        let shaders = ops::shaders().into_iter().chain([&probes::SHADER, &probes::HALVES]);
+        let shaders = ops::shaders()
+            .into_iter()
+            .chain([&probes::SHADER, &probes::HALVES]);
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -159,7 +173,9 @@ impl Report {
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             date: date::now(),
-            shaders: shaders.map(|shader| (shader.name.to_string(), hash(shader))).collect(),
+            shaders: shaders
+                .map(|shader| (shader.name.to_string(), hash(shader)))
+                .collect(),
             adapters: Vec::new(),
         }
     }
@@ -170,11 +186,15 @@ impl Report {
     /// [`Error::Io`], or [`Error::Data`] if the file is none.
     pub fn read(file: &Path) -> Result<Report> {
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
-        let unfit = |what: String| Error::Data(format!("{}: no conformance report: {what}", file.display()));
+        let unfit = |what: String| {
+            Error::Data(format!("{}: no conformance report: {what}", file.display()))
+        };
         let report: Report = serde_json::from_slice(&bytes).map_err(|e| unfit(e.to_string()))?;
         match report.schema {
             SCHEMA => Ok(report),
-            other => Err(unfit(format!("its schema is {other}, this program reads {SCHEMA}"))),
+            other => Err(unfit(format!(
+                "its schema is {other}, this program reads {SCHEMA}"
+            ))),
         }
     }
 
@@ -185,13 +205,21 @@ impl Report {
     /// folder is not there or nothing can be written in it.
     pub fn writable(file: &Path) -> Result<()> {
         let shown = file.display();
-        let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let ending = file
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_lowercase();
         if matches!(ending.as_str(), "xml" | "md") {
-            let what = format!("--report {shown}: names the JSON, and .{ending} is written beside it; call it .json");
+            let what = format!(
+                "--report {shown}: names the JSON, and .{ending} is written beside it; call it .json"
+            );
             return Err(Error::Usage(what));
         }
         if file.is_dir() || file.file_name().is_none() {
-            return Err(Error::Usage(format!("--report {shown}: is a folder; it must be a file")));
+            return Err(Error::Usage(format!(
+                "--report {shown}: is a folder; it must be a file"
+            )));
         }
         for (file, form) in files(file) {
             product::check(&file, form)?;
@@ -208,7 +236,11 @@ impl Report {
     pub fn write(&self, file: &Path) -> Result<[PathBuf; 3]> {
         let files = files(file);
         let json = serde_json::to_string_pretty(self).expect("a report is plain data") + "\n";
-        let texts = [json, junit::text(self), markdown::text(std::slice::from_ref(self))];
+        let texts = [
+            json,
+            junit::text(self),
+            markdown::text(std::slice::from_ref(self)),
+        ];
         for ((file, form), text) in files.iter().zip(texts) {
             product::write(file, *form, text.as_bytes())?;
         }
@@ -219,7 +251,11 @@ impl Report {
 /// The files of a report whose JSON is `file`.
 fn files(file: &Path) -> [(PathBuf, Form); 3] {
     let beside = |ending: &str| (file.with_extension(ending), Form::Page);
-    [(file.to_path_buf(), Form::Json), beside("xml"), beside("md")]
+    [
+        (file.to_path_buf(), Form::Json),
+        beside("xml"),
+        beside("md"),
+    ]
 }
 
 impl AdapterReport {
@@ -235,19 +271,28 @@ impl AdapterReport {
 
     /// Whether something is wrong: the adapter was given up, a case failed, or not a single one passed.
     pub fn failed(&self) -> bool {
-        self.error.is_some() || self.cases.iter().any(|c| c.verdict.is_failure()) || self.nothing_right()
+        self.error.is_some()
+            || self.cases.iter().any(|c| c.verdict.is_failure())
+            || self.nothing_right()
     }
 
     /// Whether not a single case passed, though not all are known to fail.
     pub fn nothing_right(&self) -> bool {
-        let excused = self.cases.iter().all(|case| case.verdict == Verdict::KnownFailure);
+        let excused = self
+            .cases
+            .iter()
+            .all(|case| case.verdict == Verdict::KnownFailure);
         !self.cases.is_empty() && self.count(CaseReport::passed) == 0 && !excused
     }
 }
 
 /// `vulkan/llvmpipe`: the backend, and the name as far as it names the device.
 pub fn label(facts: &AdapterFacts) -> String {
-    format!("{}/{}", facts.backend, facts.name.split('(').next().unwrap_or_default().trim())
+    format!(
+        "{}/{}",
+        facts.backend,
+        facts.name.split('(').next().unwrap_or_default().trim()
+    )
 }
 
 #[cfg(test)]
@@ -279,10 +324,26 @@ pub(super) mod tests {
         let case = |(i, (op, verdict)): (usize, (&str, Verdict))| {
             let detail = "unchecked: element 3: got 1, expected 0 ± 1e-7; a < b & \"c\" | d";
             let detail = if verdict == Verdict::Pass { "" } else { detail };
-            let outcome = Outcome { forward: 0.1 * i as f64, gradient: Some(0.5), ..Outcome::failed(verdict, detail) };
-            let report = CaseReport::new(op, &format!("[3, {i}]"), outcome, Duration::from_millis(1500));
+            let outcome = Outcome {
+                forward: 0.1 * i as f64,
+                gradient: Some(0.5),
+                ..Outcome::failed(verdict, detail)
+            };
+            let report = CaseReport::new(
+                op,
+                &format!("[3, {i}]"),
+                outcome,
+                Duration::from_millis(1500),
+            );
             let repeat = format!("dbvq-wgpu conformance --adapter 1 --op {op} --case '[3, {i}]'");
-            CaseReport { repeat: if verdict == Verdict::Pass { String::new() } else { repeat }, ..report }
+            CaseReport {
+                repeat: if verdict == Verdict::Pass {
+                    String::new()
+                } else {
+                    repeat
+                },
+                ..report
+            }
         };
         report.adapters.push(AdapterReport {
             facts,
@@ -299,18 +360,37 @@ pub(super) mod tests {
         let folder = std::env::temp_dir().join(format!("dbvq-report-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary directory");
         let report = example();
-        let [json, xml, md] = report.write(&folder.join("report.json")).expect("it can be written");
+        let [json, xml, md] = report
+            .write(&folder.join("report.json"))
+            .expect("it can be written");
         let back = Report::read(&json).expect("it can be read");
-        assert_eq!(serde_json::to_value(&back).expect("data"), serde_json::to_value(&report).expect("data"));
-        assert!(xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists());
-        assert!(Report::writable(&json).is_ok() && Report::writable(&folder.join("no ending")).is_ok());
+        assert_eq!(
+            serde_json::to_value(&back).expect("data"),
+            serde_json::to_value(&report).expect("data")
+        );
+        assert!(
+            xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists()
+        );
+        assert!(
+            Report::writable(&json).is_ok() && Report::writable(&folder.join("no ending")).is_ok()
+        );
         for (name, code) in [("a.md", 2), ("a.XML", 2), ("", 2), ("nowhere/a.json", 9)] {
             let error = Report::writable(&folder.join(name)).expect_err("it cannot be written");
-            assert!(error.exit_code() == code && error.to_string().contains(name), "{error}");
+            assert!(
+                error.exit_code() == code && error.to_string().contains(name),
+                "{error}"
+            );
         }
-        assert_eq!(std::fs::read_dir(&folder).expect("it is ours").count(), 3, "looking leaves nothing behind");
+        assert_eq!(
+            std::fs::read_dir(&folder).expect("it is ours").count(),
+            3,
+            "looking leaves nothing behind"
+        );
         let unfit = Report::read(&xml).expect_err("no JSON");
-        assert!(unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"), "{unfit}");
+        assert!(
+            unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"),
+            "{unfit}"
+        );
         std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

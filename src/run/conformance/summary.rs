@@ -22,7 +22,14 @@ pub struct OpSummary {
 
 impl OpSummary {
     fn new(op: &str) -> OpSummary {
-        OpSummary { op: op.into(), cases: 0, passed: 0, forward: None, gradient: None, verdict: Verdict::Pass }
+        OpSummary {
+            op: op.into(),
+            cases: 0,
+            passed: 0,
+            forward: None,
+            gradient: None,
+            verdict: Verdict::Pass,
+        }
     }
 
     fn add(&mut self, case: &CaseReport) {
@@ -73,18 +80,34 @@ mod tests {
         let report = example();
         let ops = report.adapters[0].ops();
         let find = |op: &str| ops.iter().find(|s| s.op == op).expect(op);
-        assert_eq!((find("add").cases, find("add").passed, find("add").verdict), (2, 1, Verdict::KnownFailure));
-        assert_eq!((find("conv2d").passed, find("conv2d").verdict), (2, Verdict::QualityWarning));
-        assert_eq!(find("conv2d").forward.map(|x| (x * 10.0).round()), Some(3.0));
+        assert_eq!(
+            (find("add").cases, find("add").passed, find("add").verdict),
+            (2, 1, Verdict::KnownFailure)
+        );
+        assert_eq!(
+            (find("conv2d").passed, find("conv2d").verdict),
+            (2, Verdict::QualityWarning)
+        );
+        assert_eq!(
+            find("conv2d").forward.map(|x| (x * 10.0).round()),
+            Some(3.0)
+        );
         assert!(report.adapters[0].failed());
-        assert!(report.shaders.values().all(|hash| hash.len() == 64) && report.shaders.contains_key("probes"));
+        assert!(
+            report.shaders.values().all(|hash| hash.len() == 64)
+                && report.shaders.contains_key("probes")
+        );
     }
 
     #[test]
     fn shares_are_short() {
-        for (x, text) in
-            [(None, ""), (Some(0.0), "0"), (Some(0.25), "0.250"), (Some(1e-9), "1e-9"), (Some(f64::MAX), "2e308")]
-        {
+        for (x, text) in [
+            (None, ""),
+            (Some(0.0), "0"),
+            (Some(0.25), "0.250"),
+            (Some(1e-9), "1e-9"),
+            (Some(f64::MAX), "2e308"),
+        ] {
             assert_eq!(share(x), text);
         }
     }

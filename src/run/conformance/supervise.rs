@@ -33,7 +33,11 @@ impl Found {
         match job {
             Job::Probe(number) => Found::Fact(PROBES[*number].fact(what)),
             _ => {
-                let detail = if mode.is_empty() { what.to_string() } else { format!("{mode}: {what}") };
+                let detail = if mode.is_empty() {
+                    what.to_string()
+                } else {
+                    format!("{mode}: {what}")
+                };
                 Found::Outcome(Outcome::failed(verdict, detail))
             }
         }
@@ -67,38 +71,67 @@ impl Worker {
         // Ctrl-C ends the child by its parent's hand, not as a crash.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.env("RUST_BACKTRACE", "0").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let mut stdin = stdin.expect("it was asked for");
-        let lines: String = jobs.map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n").collect();
+        let lines: String = jobs
+            .map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n")
+            .collect();
         // A child that is gone already is noticed by its silence.
-        let _ = stdin.write_all((lines + "\n").as_bytes()).and_then(|()| stdin.flush());
+        let _ = stdin
+            .write_all((lines + "\n").as_bytes())
+            .and_then(|()| stdin.flush());
         let (sender, events) = channel();
         std::thread::spawn(move || {
             // Drivers may print whatever they like between the events.
-            let lines = BufReader::new(stdout.expect("it was asked for")).lines().map_while(Result::ok);
-            lines.filter_map(|line| serde_json::from_str(&line).ok()).for_each(|event| {
-                let _ = sender.send(event);
-            });
+            let lines = BufReader::new(stdout.expect("it was asked for"))
+                .lines()
+                .map_while(Result::ok);
+            lines
+                .filter_map(|line| serde_json::from_str(&line).ok())
+                .for_each(|event| {
+                    let _ = sender.send(event);
+                });
         });
         let stderr = std::thread::spawn(move || {
             let mut text = Vec::new();
             let _ = stderr.expect("it was asked for").read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Ok(Worker { child, _stdin: stdin, events, stderr })
+        Ok(Worker {
+            child,
+            _stdin: stdin,
+            events,
+            stderr,
+        })
     }
 
     /// How it ended, and the last it said.
     fn last_words(mut self) -> String {
-        let status = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+        let status = self
+            .child
+            .wait()
+            .map_or_else(|e| e.to_string(), |status| status.to_string());
         let stderr = std::mem::replace(&mut self.stderr, std::thread::spawn(String::new));
         let said = stderr.join().unwrap_or_default();
         let tells = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
         let lines: Vec<&str> = said.lines().map(str::trim).filter(tells).collect();
-        let last: String = lines[lines.len().saturating_sub(3)..].join(" | ").chars().take(400).collect();
-        if last.is_empty() { status } else { format!("{status}; last words: {last}") }
+        let last: String = lines[lines.len().saturating_sub(3)..]
+            .join(" | ")
+            .chars()
+            .take(400)
+            .collect();
+        if last.is_empty() {
+            status
+        } else {
+            format!("{status}; last words: {last}")
+        }
     }
 }
 
@@ -130,13 +163,18 @@ impl Supervisor<'_> {
     ///
     /// # Errors
     /// Why the adapter was given up; the rest of the jobs was not done.
-    pub fn run(&self, jobs: &[Job], each: &mut dyn FnMut(&Job, Found, Duration)) -> Result<(), String> {
+    pub fn run(
+        &self,
+        jobs: &[Job],
+        each: &mut dyn FnMut(&Job, Found, Duration),
+    ) -> Result<(), String> {
         let mut rest: VecDeque<&Job> = jobs.iter().collect();
         let mut unanswered = 0;
         let seconds = self.timeout.as_secs_f64();
         while !rest.is_empty() {
             let before = rest.len();
-            let worker = Worker::start(self, rest.iter().copied()).map_err(|e| format!("no child process: {e}"))?;
+            let worker = Worker::start(self, rest.iter().copied())
+                .map_err(|e| format!("no child process: {e}"))?;
             let (at, state) = self.follow(&worker, &mut rest, each);
             if rest.len() < before {
                 unanswered = 0;
@@ -146,13 +184,21 @@ impl Supervisor<'_> {
                 (Some(at), State::Hangs) => {
                     unanswered += 1;
                     let what = format!("no answer in {seconds} s");
-                    each(at.job, Found::bad(at.job, Verdict::Timeout, &at.mode, &what), at.since.elapsed());
+                    each(
+                        at.job,
+                        Found::bad(at.job, Verdict::Timeout, &at.mode, &what),
+                        at.since.elapsed(),
+                    );
                     rest.pop_front();
                 }
                 (Some(at), State::Ended) => {
                     let took = at.since.elapsed();
                     let what = format!("the process died ({})", worker.last_words());
-                    each(at.job, Found::bad(at.job, Verdict::Crash, &at.mode, &what), took);
+                    each(
+                        at.job,
+                        Found::bad(at.job, Verdict::Crash, &at.mode, &what),
+                        took,
+                    );
                     rest.pop_front();
                 }
                 (None, State::Hangs) => return Err(format!("did not open in {seconds} s")),
@@ -189,7 +235,11 @@ impl Supervisor<'_> {
                 Event::Begins(job, mode) => {
                     // The time limit is the job's, over its modes.
                     let since = at.as_ref().map_or_else(Instant::now, |at| at.since);
-                    at = rest.front().filter(|front| ***front == job).map(|job| At { job, mode, since });
+                    at = rest.front().filter(|front| ***front == job).map(|job| At {
+                        job,
+                        mode,
+                        since,
+                    });
                     continue;
                 }
                 Event::Found(fact) => Found::Fact(fact),

@@ -16,13 +16,19 @@ pub const UNREADABLE: &str = "unreadable";
 pub fn files(place: &Path, grad: bool) -> Result<Vec<PathBuf>> {
     let mut files = all(place)?;
     if files.is_empty() {
-        return Err(Error::Usage(format!("--vectors {}: there is no .safetensors file in it", place.display())));
+        return Err(Error::Usage(format!(
+            "--vectors {}: there is no .safetensors file in it",
+            place.display()
+        )));
     }
     if grad {
         files.retain(|file| Header::read(file).is_none_or(|header| header.has_gradient));
     }
     match files.is_empty() {
-        true => Err(Error::Usage(format!("--vectors {}: no file has a gradient, as --grad asks", place.display()))),
+        true => Err(Error::Usage(format!(
+            "--vectors {}: no file has a gradient, as --grad asks",
+            place.display()
+        ))),
         false => Ok(files),
     }
 }
@@ -32,14 +38,20 @@ fn all(place: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![place.to_path_buf()]);
     }
     let entries = std::fs::read_dir(place).map_err(Error::io(place))?;
-    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|e| e.path())).collect();
+    let paths: std::io::Result<Vec<PathBuf>> =
+        entries.map(|entry| entry.map(|e| e.path())).collect();
     let mut files = paths.map_err(Error::io(place))?;
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "safetensors")
+    });
     files.sort();
     Ok(files)
 }
 
 /// The op of a file, by its header alone: what else is in it may do harm, and only a child process may come to that.
 pub fn op(file: &Path) -> String {
-    Header::read(file).and_then(|header| header.op).unwrap_or_else(|| UNREADABLE.into())
+    Header::read(file)
+        .and_then(|header| header.op)
+        .unwrap_or_else(|| UNREADABLE.into())
 }

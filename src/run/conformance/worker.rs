@@ -17,7 +17,8 @@ use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::vectors;
 use crate::kernels_test::{
-    CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32, over_modes, spoil,
+    CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32,
+    over_modes, spoil,
 };
 
 /// What a child is asked to do.
@@ -49,7 +50,9 @@ pub enum Event {
 fn say(event: &Event) -> Result<()> {
     let line = serde_json::to_string(event).expect("events are plain data") + "\n";
     let mut out = std::io::stdout().lock();
-    out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"))
+    out.write_all(line.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::io("standard output"))
 }
 
 /// Devices of one adapter by mode. Never closed: closing is one more thing that drivers get wrong.
@@ -72,9 +75,12 @@ impl Devices<'_> {
 fn jobs() -> Result<Vec<Job>> {
     let read = |line: std::io::Result<String>| {
         let line = line.map_err(Error::io("standard input"))?;
-        serde_json::from_str(&line).map_err(|e| Error::Usage(format!("conformance-worker: {line}: {e}")))
+        serde_json::from_str(&line)
+            .map_err(|e| Error::Usage(format!("conformance-worker: {line}: {e}")))
     };
-    let lines = std::io::stdin().lines().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+    let lines = std::io::stdin()
+        .lines()
+        .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
     lines.map(read).collect()
 }
 
@@ -88,7 +94,13 @@ pub fn run(adapter: &str) -> Result<()> {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(1);
     });
-    let (mut devices, table) = (Devices { adapter, open: HashMap::new() }, cases());
+    let (mut devices, table) = (
+        Devices {
+            adapter,
+            open: HashMap::new(),
+        },
+        cases(),
+    );
     match jobs.first() {
         Some(Job::Probe(_)) => devices.get(PROBED)?,
         _ => devices.get(CHECKED)?,
@@ -118,19 +130,38 @@ fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
 
 fn case(devices: &mut Devices, job: &Job, case: &Case) -> Result<bool> {
     let expectation = OnceCell::new();
-    all_modes(devices, job, modes, case.op, &format!("{}/{}", case.op, case.name), &|gpu| {
-        expectation.get_or_init(|| Expectation::of(case)).check(gpu)
-    })
+    all_modes(
+        devices,
+        job,
+        modes,
+        case.op,
+        &format!("{}/{}", case.op, case.name),
+        &|gpu| expectation.get_or_init(|| Expectation::of(case)).check(gpu),
+    )
 }
 
 fn vector(devices: &mut Devices, job: &Job, file: &Path) -> Result<bool> {
     let loaded = OnceCell::new();
-    let read = || loaded.get_or_init(|| vectors::load(file).map(|vector| (vector.prepared(), vector)));
-    let op = read().as_ref().map(|(_, vector)| vector.op.clone()).unwrap_or_default();
-    all_modes(devices, job, modes_of_f32, &op, &file.display().to_string(), &|gpu| match read() {
-        Ok((prepared, vector)) => vector.check(prepared, gpu),
-        Err(what) => Outcome { fault: Fault::File, ..Outcome::failed(Verdict::Fail, what) },
-    })
+    let read =
+        || loaded.get_or_init(|| vectors::load(file).map(|vector| (vector.prepared(), vector)));
+    let op = read()
+        .as_ref()
+        .map(|(_, vector)| vector.op.clone())
+        .unwrap_or_default();
+    all_modes(
+        devices,
+        job,
+        modes_of_f32,
+        &op,
+        &file.display().to_string(),
+        &|gpu| match read() {
+            Ok((prepared, vector)) => vector.check(prepared, gpu),
+            Err(what) => Outcome {
+                fault: Fault::File,
+                ..Outcome::failed(Verdict::Fail, what)
+            },
+        },
+    )
 }
 
 fn all_modes(
@@ -149,7 +180,10 @@ fn all_modes(
         dumped(&mut outcome, name, mode);
         outcomes.push((mode.name, outcome));
         // A lost device would only repeat itself.
-        if outcomes.last().is_some_and(|(_, o)| spoils_the_device(o.verdict)) {
+        if outcomes
+            .last()
+            .is_some_and(|(_, o)| spoils_the_device(o.verdict))
+        {
             break;
         }
     }
@@ -164,9 +198,14 @@ fn all_modes(
 
 /// Writes the numbers of a case that failed, if somebody wants them, and says where.
 fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
-    let Some(evidence) = outcome.evidence.take() else { return };
-    let Some(folder) = std::env::var_os(dump::VARIABLE) else { return };
-    outcome.detail += &match dump::write(Path::new(&folder), name, mode, &outcome.detail, &evidence) {
+    let Some(evidence) = outcome.evidence.take() else {
+        return;
+    };
+    let Some(folder) = std::env::var_os(dump::VARIABLE) else {
+        return;
+    };
+    outcome.detail += &match dump::write(Path::new(&folder), name, mode, &outcome.detail, &evidence)
+    {
         // The same words for every mode, so that modes that say the same are told together.
         Ok(place) => format!("; dumped to {}", place.parent().unwrap_or(&place).display()),
         Err(error) => format!("; not dumped: {error}"),
@@ -174,7 +213,10 @@ fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
 }
 
 fn spoils_the_device(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Crash | Verdict::ResourceError | Verdict::Timeout)
+    matches!(
+        verdict,
+        Verdict::Crash | Verdict::ResourceError | Verdict::Timeout
+    )
 }
 
 /// The variable that [`fault`] goes by.
@@ -188,7 +230,9 @@ pub fn provoked() -> Option<String> {
 /// Says that failures may be made up.
 pub fn announce_fault() {
     if let Some(wanted) = provoked() {
-        note!("{FAULT}={wanted} is set: jobs crash, hang or go wrong on purpose, a test of the command itself");
+        note!(
+            "{FAULT}={wanted} is set: jobs crash, hang or go wrong on purpose, a test of the command itself"
+        );
     }
 }
 
@@ -196,7 +240,9 @@ pub fn announce_fault() {
 /// `wrong:relu/` as `DBVQ_CONFORMANCE_FAULT` does so at every job whose name begins with `relu/`.
 fn fault(name: &str) {
     spoil(false);
-    let Ok(wanted) = std::env::var(FAULT) else { return };
+    let Ok(wanted) = std::env::var(FAULT) else {
+        return;
+    };
     match wanted.split_once(':') {
         Some(("abort", start)) if name.starts_with(start) => std::process::abort(),
         Some(("wrong", start)) if name.starts_with(start) => spoil(true),

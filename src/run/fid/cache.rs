@@ -23,7 +23,10 @@ impl Cache {
         match std::fs::create_dir_all(folder) {
             Ok(()) => Some(Cache(folder.to_path_buf())),
             Err(error) => {
-                note!("note: features are not kept between runs ({}: {error})", folder.display());
+                note!(
+                    "note: features are not kept between runs ({}: {error})",
+                    folder.display()
+                );
                 None
             }
         }
@@ -31,7 +34,11 @@ impl Cache {
 
     /// What was kept under `key`.
     pub fn read(&self, key: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.0.join(key)).ok().as_deref().and_then(verified).map(<[u8]>::to_vec)
+        std::fs::read(self.0.join(key))
+            .ok()
+            .as_deref()
+            .and_then(verified)
+            .map(<[u8]>::to_vec)
     }
 
     /// Keeps `bytes` under `key`.
@@ -52,16 +59,26 @@ pub(in crate::run) fn verified(bytes: &[u8]) -> Option<&[u8]> {
 /// Statistics as bytes: n, the mean, the covariance.
 pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
     let n = [statistics.n.unwrap_or(0) as f64];
-    n.iter().chain(&statistics.mean).chain(&statistics.covariance).flat_map(|v| v.to_le_bytes()).collect()
+    n.iter()
+        .chain(&statistics.mean)
+        .chain(&statistics.covariance)
+        .flat_map(|v| v.to_le_bytes())
+        .collect()
 }
 
 /// What [`pack`] packed, of `d` features.
 pub(in crate::run) fn unpack(bytes: &[u8], d: usize) -> Option<Statistics> {
-    let numbers: Vec<f64> =
-        bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect();
+    let numbers: Vec<f64> = bytes
+        .chunks_exact(8)
+        .map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
+        .collect();
     if numbers.len() != 1 + d + d * d {
         return None;
     }
     let n = Some(numbers[0] as usize).filter(|&n| n > 0);
-    Some(Statistics { n, mean: numbers[1..=d].to_vec(), covariance: numbers[1 + d..].to_vec() })
+    Some(Statistics {
+        n,
+        mean: numbers[1..=d].to_vec(),
+        covariance: numbers[1 + d..].to_vec(),
+    })
 }

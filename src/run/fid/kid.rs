@@ -58,7 +58,12 @@ pub fn kid(
     let mut values = Vec::with_capacity(subsets);
     for subset in 0..subsets {
         let of = |features: &Features, stream| {
-            let stream = Stream { seed, step: subset as u32, stream, first: 0 };
+            let stream = Stream {
+                seed,
+                step: subset as u32,
+                stream,
+                first: 0,
+            };
             rows(features, &draw(features.count(), size, stream))
         };
         values.push(between(of(a, DRAW).as_ref(), of(b, DRAW + 1).as_ref())?);
@@ -66,7 +71,11 @@ pub fn kid(
     }
     let mean = values.iter().sum::<f64>() / subsets as f64;
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / subsets as f64;
-    Ok(Kid { mean, std: (subsets > 1).then(|| variance.sqrt()), size })
+    Ok(Kid {
+        mean,
+        std: (subsets > 1).then(|| variance.sqrt()),
+        size,
+    })
 }
 
 /// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its unbiased estimator:
@@ -91,14 +100,18 @@ fn draw(count: usize, size: usize, stream: Stream) -> Vec<usize> {
 
 /// Rows of `features` as columns, [width, n].
 fn rows(features: &Features, images: &[usize]) -> Mat<f64> {
-    Mat::from_fn(features.width(), images.len(), |i, j| f64::from(features.row(images[j])[i]))
+    Mat::from_fn(features.width(), images.len(), |i, j| {
+        f64::from(features.row(images[j])[i])
+    })
 }
 
 /// [`mmd2`] of columns.
 fn between(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<f64> {
     if x.nrows() != y.nrows() || x.ncols() < 2 || y.ncols() < 2 {
         let [a, b] = [x, y].map(|m| format!("{} images of {} features", m.ncols(), m.nrows()));
-        return Err(Error::Data(format!("KID of {a} and {b}: give two images or more, and features of one network")));
+        return Err(Error::Data(format!(
+            "KID of {a} and {b}: give two images or more, and features of one network"
+        )));
     }
     let d = x.nrows() as f64;
     let kernel = |dot: f64| (dot / d + 1.0).powi(3);
@@ -106,11 +119,15 @@ fn between(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<f64> {
         let n = x.ncols();
         let mut gram = Mat::zeros(n, n);
         add_gram(&mut gram, x.transpose());
-        let below: f64 = (0..n).map(|j| (j + 1..n).map(|i| kernel(gram[(i, j)])).sum::<f64>()).sum();
+        let below: f64 = (0..n)
+            .map(|j| (j + 1..n).map(|i| kernel(gram[(i, j)])).sum::<f64>())
+            .sum();
         2.0 * below / (n * (n - 1)) as f64
     };
     let cross = x.transpose() * y;
-    let sum: f64 = (0..y.ncols()).map(|j| (0..x.ncols()).map(|i| kernel(cross[(i, j)])).sum::<f64>()).sum();
+    let sum: f64 = (0..y.ncols())
+        .map(|j| (0..x.ncols()).map(|i| kernel(cross[(i, j)])).sum::<f64>())
+        .sum();
     Ok(within(x) + within(y) - 2.0 * sum / (x.ncols() * y.ncols()) as f64)
 }
 
@@ -125,7 +142,10 @@ mod tests {
     #[test]
     fn the_estimator_leaves_out_equal_pairs() {
         // d = 2: k(x, y) = (x·y / 2 + 1)³.
-        let (a, b) = (features(&[2.0, 0.0, 0.0, 2.0]), features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]));
+        let (a, b) = (
+            features(&[2.0, 0.0, 0.0, 2.0]),
+            features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]),
+        );
         // Within a: dot 0 → 1. Within b: dots 0, 4, 0 → (1 + 27 + 1) / 3. Between: 4, 0, 4, 4, 0, 0 → (3·27 + 3) / 6.
         let expected = 1.0 + 29.0 / 3.0 - 2.0 * 14.0;
         assert!((mmd2(&a, &b).expect("a number") - expected).abs() < 1e-12);
@@ -133,11 +153,15 @@ mod tests {
 
     #[test]
     fn subsets_of_all_images_are_the_whole() {
-        let (a, b) = (features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]), features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]));
+        let (a, b) = (
+            features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]),
+            features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]),
+        );
         let mut told = Vec::new();
         let found = kid(&a, &b, 4, 3, 9, &mut |n| told.push(n)).expect("subsets");
         assert!(
-            (found.mean - mmd2(&a, &b).expect("a number")).abs() < 1e-12 && found.std.is_some_and(|std| std < 1e-12)
+            (found.mean - mmd2(&a, &b).expect("a number")).abs() < 1e-12
+                && found.std.is_some_and(|std| std < 1e-12)
         );
         assert_eq!(told, [1, 2, 3, 4]);
         let smaller = kid(&a, &b, 50, 2, 9, &mut |_| ()).expect("subsets");
@@ -146,12 +170,22 @@ mod tests {
                 && smaller != kid(&a, &b, 50, 2, 10, &mut |_| ()).expect("subsets")
         );
         assert!(kid(&a, &b, 1, 4, 0, &mut |_| ()).is_err());
-        assert_eq!(kid(&a, &b, 1, 3, 0, &mut |_| ()).expect("one subset").std, None, "one value has no spread");
+        assert_eq!(
+            kid(&a, &b, 1, 3, 0, &mut |_| ()).expect("one subset").std,
+            None,
+            "one value has no spread"
+        );
     }
 
     #[test]
     fn the_number_of_subsets_follows_from_the_number_of_images() {
-        for (count, rule) in [(2, [1, 2]), (3, [1, 3]), (4, [100, 2]), (16, [100, 8]), (1000, [100, 500])] {
+        for (count, rule) in [
+            (2, [1, 2]),
+            (3, [1, 3]),
+            (4, [100, 2]),
+            (16, [100, 8]),
+            (1000, [100, 500]),
+        ] {
             assert_eq!(subsets(count), rule);
         }
         assert_eq!([1001, 50_000].map(subsets), [[100, 1000]; 2]);
@@ -159,7 +193,12 @@ mod tests {
 
     #[test]
     fn draws_are_different_and_cover_all() {
-        let stream = |step| Stream { seed: 3, step, stream: DRAW, first: 0 };
+        let stream = |step| Stream {
+            seed: 3,
+            step,
+            stream: DRAW,
+            first: 0,
+        };
         let mut seen = [0; 7];
         for step in 0..700 {
             let mut drawn = draw(7, 3, stream(step));

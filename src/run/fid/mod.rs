@@ -52,7 +52,10 @@ impl Features {
     /// [`Error::Data`] for a number that is not finite, or numbers that are no whole rows.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Features> {
         if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::Data(format!("{} numbers are no rows of {width} features", values.len())));
+            return Err(Error::Data(format!(
+                "{} numbers are no rows of {width} features",
+                values.len()
+            )));
         }
         match values.iter().position(|v| !v.is_finite()) {
             Some(at) => Err(Error::Data(format!(

@@ -40,11 +40,22 @@ impl FeatureNetwork {
             Error::checkpoint(weights, format!("{what}; {remedy}"))
         };
         let file = parse_weights(&bytes).map_err(wrong)?;
-        let network = Inception::load(gpu, &mut |name, dims| numbers(&file, name, dims).map_err(wrong))?;
+        let network = Inception::load(gpu, &mut |name, dims| {
+            numbers(&file, name, dims).map_err(wrong)
+        })?;
         let checksum = blake3::hash(&bytes).to_hex().to_string();
-        note!("features: Inception-v3 of {}, blake3 {checksum}", weights.display());
+        note!(
+            "features: Inception-v3 of {}, blake3 {checksum}",
+            weights.display()
+        );
         let (key, cache) = (key(gpu, &checksum), cache.and_then(Cache::open));
-        Ok(FeatureNetwork { gpu: gpu.clone(), network, checksum, key, cache })
+        Ok(FeatureNetwork {
+            gpu: gpu.clone(),
+            network,
+            checksum,
+            key,
+            cache,
+        })
     }
 
     /// BLAKE3 of the weights' file, in hexadecimal: reports name it.
@@ -61,14 +72,26 @@ impl FeatureNetwork {
     /// # Panics
     /// If `images` are no whole images.
     #[track_caller]
-    pub fn features(&self, images: &[f32], size: usize, done: &mut dyn FnMut(usize)) -> Result<Features> {
+    pub fn features(
+        &self,
+        images: &[f32],
+        size: usize,
+        done: &mut dyn FnMut(usize),
+    ) -> Result<Features> {
         let image = size * size * 3;
-        assert!(image > 0 && images.len().is_multiple_of(image), "{} numbers are no images of {size}", images.len());
+        assert!(
+            image > 0 && images.len().is_multiple_of(image),
+            "{} numbers are no images of {size}",
+            images.len()
+        );
         let mut values = Vec::with_capacity(images.len() / image * FEATURES);
         for block in images.chunks(BLOCK * image) {
             let pixels: Vec<u8> = block.iter().map(|&v| eight_bits(v)).collect();
             let mut hasher = blake3::Hasher::new();
-            hasher.update(self.key.as_bytes()).update(&(size as u64).to_le_bytes()).update(&pixels);
+            hasher
+                .update(self.key.as_bytes())
+                .update(&(size as u64).to_le_bytes())
+                .update(&pixels);
             let name = format!("features-{}.bin", hasher.finalize().to_hex());
             let kept = self.cache.as_ref().and_then(|cache| cache.read(&name));
             let kept = kept.map(|bytes| bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
@@ -111,8 +134,15 @@ impl FeatureNetwork {
     }
 
     fn run(&self, pixels: &[u8], size: usize) -> Vec<f32> {
-        let values: Vec<f32> = pixels.iter().map(|&v| (f64::from(v) / 127.5 - 1.0) as f32).collect();
-        let images = Tensor::from_slice(&self.gpu, &values, [pixels.len() / (size * size * 3), size, size, 3]);
+        let values: Vec<f32> = pixels
+            .iter()
+            .map(|&v| (f64::from(v) / 127.5 - 1.0) as f32)
+            .collect();
+        let images = Tensor::from_slice(
+            &self.gpu,
+            &values,
+            [pixels.len() / (size * size * 3), size, size, 3],
+        );
         self.gpu.no_grad(|| self.network.features(&images)).to_vec()
     }
 }
@@ -129,15 +159,24 @@ fn eight_bits(v: f32) -> u8 {
 
 /// The tensors in a file's `bytes`, or what is wrong with it.
 pub(in crate::run) fn parse_weights(bytes: &[u8]) -> Result<SafeTensors<'_>, String> {
-    SafeTensors::deserialize(bytes).map_err(|e| format!("it is no safetensors file ({})", excerpt(&e.to_string())))
+    SafeTensors::deserialize(bytes)
+        .map_err(|e| format!("it is no safetensors file ({})", excerpt(&e.to_string())))
 }
 
 /// The numbers of a tensor of `file`, or what is wrong with it.
-pub(in crate::run) fn numbers(file: &SafeTensors<'_>, name: &str, dims: &[usize]) -> Result<Vec<f32>, String> {
-    let tensor = file.tensor(name).map_err(|_| format!("tensor `{name}` is missing"))?;
+pub(in crate::run) fn numbers(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dims: &[usize],
+) -> Result<Vec<f32>, String> {
+    let tensor = file
+        .tensor(name)
+        .map_err(|_| format!("tensor `{name}` is missing"))?;
     if tensor.dtype() != Dtype::F32 || tensor.shape() != dims {
         let (dtype, shape) = (tensor.dtype(), tensor.shape());
-        return Err(format!("tensor `{name}` is {dtype:?} {shape:?}, not F32 {dims:?}"));
+        return Err(format!(
+            "tensor `{name}` is {dtype:?} {shape:?}, not F32 {dims:?}"
+        ));
     }
     Ok(bytemuck::pod_collect_to_vec(tensor.data()))
 }
@@ -146,11 +185,24 @@ pub(in crate::run) fn numbers(file: &SafeTensors<'_>, name: &str, dims: &[usize]
 fn key(gpu: &Gpu, weights: &str) -> blake3::Hash {
     let facts = gpu.facts();
     let mut hasher = blake3::Hasher::new();
-    let program = if cfg!(debug_assertions) { "checked" } else { "unchecked" };
+    let program = if cfg!(debug_assertions) {
+        "checked"
+    } else {
+        "unchecked"
+    };
     let matrices = format!("{:?}", gpu.cooperative());
-    for text in [weights, &facts.name, &facts.driver, &facts.driver_info, program, &matrices] {
+    for text in [
+        weights,
+        &facts.name,
+        &facts.driver,
+        &facts.driver_info,
+        program,
+        &matrices,
+    ] {
         hasher.update(text.as_bytes()).update(b"\n");
     }
-    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
+    ops::shaders()
+        .iter()
+        .for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
     hasher.finalize()
 }

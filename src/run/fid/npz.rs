@@ -36,34 +36,52 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
     };
     let mut archive = ZipArchive::new(file).map_err(|e| wrong(format!("it is no .npz ({e})")))?;
     let mut array = |name: &str, most: usize| {
-        let entry = archive.by_name(&format!("{name}.npy")).map_err(|e| match e {
-            ZipError::FileNotFound => format!("it has no array `{name}`"),
-            other => format!("array `{name}`: {other}"),
-        })?;
+        let entry = archive
+            .by_name(&format!("{name}.npy"))
+            .map_err(|e| match e {
+                ZipError::FileNotFound => format!("it has no array `{name}`"),
+                other => format!("array `{name}`: {other}"),
+            })?;
         parse(entry, most).map_err(|e| format!("array `{name}`: {e}"))
     };
     let (shape, mean) = array("mu", WIDEST).map_err(wrong)?;
     let d = mean.len();
     let (square, covariance) = array("sigma", d * d).map_err(wrong)?;
     if shape != [d] || square != [d, d] {
-        return Err(wrong(format!("mu is {shape:?} and sigma {square:?}, not [d] and [d, d]")));
+        return Err(wrong(format!(
+            "mu is {shape:?} and sigma {square:?}, not [d] and [d, d]"
+        )));
     }
     if mean.iter().chain(&covariance).any(|v| !v.is_finite()) {
         return Err(wrong("it has numbers that are not finite".into()));
     }
     if !is_covariance(&covariance, d) {
-        return Err(wrong("sigma is no covariance: it is not symmetric, or a variance is below 0".into()));
+        return Err(wrong(
+            "sigma is no covariance: it is not symmetric, or a variance is below 0".into(),
+        ));
     }
     // pytorch-fid does not say how many images there were.
-    let n = array("n", 1).ok().and_then(|(_, n)| n.first().copied()).filter(|n| (1.0..1e15).contains(n));
-    Ok(Statistics { n: n.map(|n| n as usize), mean, covariance })
+    let n = array("n", 1)
+        .ok()
+        .and_then(|(_, n)| n.first().copied())
+        .filter(|n| (1.0..1e15).contains(n));
+    Ok(Statistics {
+        n: n.map(|n| n as usize),
+        mean,
+        covariance,
+    })
 }
 
 /// Whether `matrix` [d, d] is symmetric, but for rounding, with a diagonal that is not negative.
 fn is_covariance(matrix: &[f64], d: usize) -> bool {
     let most = matrix.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
-    let symmetric = |at: usize| (matrix[at] - matrix[at % d * d + at / d]).abs() <= ASYMMETRY * most;
-    (0..d * d).all(symmetric) && matrix.iter().step_by(d + 1).all(|&variance| variance >= -ASYMMETRY * most)
+    let symmetric =
+        |at: usize| (matrix[at] - matrix[at % d * d + at / d]).abs() <= ASYMMETRY * most;
+    (0..d * d).all(symmetric)
+        && matrix
+            .iter()
+            .step_by(d + 1)
+            .all(|&variance| variance >= -ASYMMETRY * most)
 }
 
 /// Writes statistics, whole or not at all.
@@ -96,7 +114,13 @@ fn header(shape: &[usize]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side},")).collect();
     let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
     let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
-    let mut bytes = [MAGIC, &[1, 0], &(length as u16).to_le_bytes(), text.as_bytes()].concat();
+    let mut bytes = [
+        MAGIC,
+        &[1, 0],
+        &(length as u16).to_le_bytes(),
+        text.as_bytes(),
+    ]
+    .concat();
     bytes.resize(10 + length - 1, b' ');
     bytes.push(b'\n');
     bytes
@@ -117,28 +141,45 @@ fn parse(mut file: impl Read, most: usize) -> Result<(Vec<usize>, Vec<f64>), Str
         length |= usize::from(u16::from_le_bytes([start[10], start[11]])) << 16;
     }
     if length > HEAD {
-        return Err(format!("its head has {length} letters, over the limit of {HEAD}"));
+        return Err(format!(
+            "its head has {length} letters, over the limit of {HEAD}"
+        ));
     }
     let mut text = vec![0; length];
     file.read_exact(&mut text).map_err(short)?;
     let text = String::from_utf8_lossy(&text).replace(' ', "");
     let number = type_of(field(&text, "descr").unwrap_or("missing"))?;
     let shape = field(&text, "shape").and_then(|sides| {
-        let sides = sides.strip_prefix('(')?.split(',').filter(|side| !side.is_empty());
-        sides.map(|side| side.parse().ok()).collect::<Option<Vec<usize>>>()
+        let sides = sides
+            .strip_prefix('(')?
+            .split(',')
+            .filter(|side| !side.is_empty());
+        sides
+            .map(|side| side.parse().ok())
+            .collect::<Option<Vec<usize>>>()
     });
     let shape = shape.ok_or("its shape cannot be read")?;
-    let count = shape.iter().try_fold(1, |count: usize, &side| count.checked_mul(side));
+    let count = shape
+        .iter()
+        .try_fold(1, |count: usize, &side| count.checked_mul(side));
     let count = count
         .filter(|&n| n > 0 && n <= most)
         .ok_or_else(|| format!("its shape {shape:?} is not that of at most {most} numbers"))?;
     let mut data = Vec::new();
-    file.take((count * number.bytes) as u64).read_to_end(&mut data).map_err(short)?;
+    file.take((count * number.bytes) as u64)
+        .read_to_end(&mut data)
+        .map_err(short)?;
     if data.len() < count * number.bytes {
-        return Err(format!("it ends early, after {} of {count} numbers", data.len() / number.bytes));
+        return Err(format!(
+            "it ends early, after {} of {count} numbers",
+            data.len() / number.bytes
+        ));
     }
     // Fortran's order is that of the transpose, which of a covariance is the same.
-    Ok((shape, data.chunks_exact(number.bytes).map(number.read).collect()))
+    Ok((
+        shape,
+        data.chunks_exact(number.bytes).map(number.read).collect(),
+    ))
 }
 
 /// How a number lies in an array's file.
@@ -153,9 +194,15 @@ fn type_of(descr: &str) -> Result<Number, String> {
     match descr {
         "'<f8'" => of(8, |b| f64::from_le_bytes(b.try_into().unwrap_or_default())),
         "'>f8'" => of(8, |b| f64::from_be_bytes(b.try_into().unwrap_or_default())),
-        "'<f4'" => of(4, |b| f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))),
-        "'>f4'" => of(4, |b| f64::from(f32::from_be_bytes(b.try_into().unwrap_or_default()))),
-        "'|O'" => Err("it holds Python objects, which are not read; save numbers of float64".into()),
+        "'<f4'" => of(4, |b| {
+            f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))
+        }),
+        "'>f4'" => of(4, |b| {
+            f64::from(f32::from_be_bytes(b.try_into().unwrap_or_default()))
+        }),
+        "'|O'" => {
+            Err("it holds Python objects, which are not read; save numbers of float64".into())
+        }
         other => Err(format!("its numbers are {other}, not float64 or float32")),
     }
 }
@@ -163,7 +210,8 @@ fn type_of(descr: &str) -> Result<Number, String> {
 /// The value of `key` in a dictionary without spaces; of a tuple all but its end.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("'{key}':"))?;
-    rest.split(if rest.starts_with('(') { ')' } else { ',' }).next()
+    rest.split(if rest.starts_with('(') { ')' } else { ',' })
+        .next()
 }
 
 #[cfg(test)]
@@ -181,15 +229,33 @@ mod tests {
             assert_eq!(parse(&file[..], 10), Ok((shape.to_vec(), numbers)));
             assert!(parse(&file[..file.len() - 1], 10).is_err_and(|e| e.contains("ends early")));
         }
-        let text = |old: &str, new: &str| String::from_utf8_lossy(&header(&[3])[10..]).replace(old, new);
-        let with = |old: &str, new: &str| [&header(&[3])[..10], text(old, new).as_bytes(), &[0; 24]].concat();
-        assert_eq!(parse(&with("<f8", "<f4")[..], 3), Ok((vec![3], vec![0.0; 3])));
-        assert_eq!(parse(&with("<f8", ">f8")[..], 3), Ok((vec![3], vec![0.0; 3])));
-        assert_eq!(parse(&with("False", "True ")[..], 3), Ok((vec![3], vec![0.0; 3])));
+        let text =
+            |old: &str, new: &str| String::from_utf8_lossy(&header(&[3])[10..]).replace(old, new);
+        let with = |old: &str, new: &str| {
+            [&header(&[3])[..10], text(old, new).as_bytes(), &[0; 24]].concat()
+        };
+        assert_eq!(
+            parse(&with("<f8", "<f4")[..], 3),
+            Ok((vec![3], vec![0.0; 3]))
+        );
+        assert_eq!(
+            parse(&with("<f8", ">f8")[..], 3),
+            Ok((vec![3], vec![0.0; 3]))
+        );
+        assert_eq!(
+            parse(&with("False", "True ")[..], 3),
+            Ok((vec![3], vec![0.0; 3]))
+        );
         assert!(parse(&with("<f8", "<i8")[..], 3).is_err_and(|e| e.contains("'<i8'")));
         assert!(parse(&with("<f8", "|O")[..], 3).is_err_and(|e| e.contains("Python objects")));
         assert!(parse(&with("(3,)", "(9,)")[..], 3).is_err_and(|e| e.contains("[9]")));
-        for shape in ["(99999999999999999999,)", "(-3,)", "(3", "(0,)", "(4294967296,4294967296)"] {
+        for shape in [
+            "(99999999999999999999,)",
+            "(-3,)",
+            "(3",
+            "(0,)",
+            "(4294967296,4294967296)",
+        ] {
             assert!(parse(&with("(3,)", shape)[..], 3).is_err(), "{shape}");
         }
         assert!(parse(&b"PK"[..], 3).is_err());
@@ -202,14 +268,20 @@ mod tests {
     fn zipped(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in arrays {
-            archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).expect("an entry");
+            archive
+                .start_file(format!("{name}.npy"), SimpleFileOptions::default())
+                .expect("an entry");
             archive.write_all(bytes).expect("memory");
         }
         archive.finish().expect("a zip").into_inner()
     }
 
     fn array(shape: &[usize], values: &[f64]) -> Vec<u8> {
-        [header(shape), values.iter().flat_map(|v| v.to_le_bytes()).collect()].concat()
+        [
+            header(shape),
+            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ]
+        .concat()
     }
 
     fn read(bytes: &[u8]) -> Result<Statistics> {
@@ -230,17 +302,44 @@ mod tests {
             (vec![], "it has no array `mu`"),
             (vec![mu.clone()], "it has no array `sigma`"),
             (vec![mu.clone(), flat], "mu is [2] and sigma [4]"),
-            (vec![("mu", array(&[1, 2], &[0.5, 1.0])), sigma([2.0, 1.0, 1.0, 2.0])], "mu is [1, 2]"),
-            (vec![mu.clone(), sigma([2.0, 1.0, 0.5, 2.0])], "not symmetric"),
-            (vec![mu.clone(), sigma([-2.0, 1.0, 1.0, 2.0])], "a variance is below 0"),
-            (vec![mu.clone(), sigma([2.0, f64::NAN, f64::NAN, 2.0])], "not finite"),
-            (vec![mu.clone(), ("sigma", array(&[3, 3], &[0.0; 9]))], "[3, 3] is not that of at most 4"),
-            (vec![("mu", header(&[2048])), sigma([0.0; 4])], "after 0 of 2048 numbers"),
+            (
+                vec![
+                    ("mu", array(&[1, 2], &[0.5, 1.0])),
+                    sigma([2.0, 1.0, 1.0, 2.0]),
+                ],
+                "mu is [1, 2]",
+            ),
+            (
+                vec![mu.clone(), sigma([2.0, 1.0, 0.5, 2.0])],
+                "not symmetric",
+            ),
+            (
+                vec![mu.clone(), sigma([-2.0, 1.0, 1.0, 2.0])],
+                "a variance is below 0",
+            ),
+            (
+                vec![mu.clone(), sigma([2.0, f64::NAN, f64::NAN, 2.0])],
+                "not finite",
+            ),
+            (
+                vec![mu.clone(), ("sigma", array(&[3, 3], &[0.0; 9]))],
+                "[3, 3] is not that of at most 4",
+            ),
+            (
+                vec![("mu", header(&[2048])), sigma([0.0; 4])],
+                "after 0 of 2048 numbers",
+            ),
             (vec![("mu", array(&[4096], &[0.0; 4096]))], "at most 2048"),
-            (vec![("mu", b"mu = [1, 2]".to_vec())], "does not begin as NumPy's"),
+            (
+                vec![("mu", b"mu = [1, 2]".to_vec())],
+                "does not begin as NumPy's",
+            ),
         ] {
             let error = read(&zipped(&arrays)).expect_err(words);
-            assert!(error.exit_code() == 8 && error.to_string().contains(words), "{words}: {error}");
+            assert!(
+                error.exit_code() == 8 && error.to_string().contains(words),
+                "{words}: {error}"
+            );
         }
     }
 
@@ -249,7 +348,11 @@ mod tests {
     fn any_bytes_end_in_statistics_or_a_sentence() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("statistics.npz");
-        let statistics = Statistics { n: Some(9), mean: vec![0.5, 1.0], covariance: vec![2.0, 1.0, 1.0, 2.0] };
+        let statistics = Statistics {
+            n: Some(9),
+            mean: vec![0.5, 1.0],
+            covariance: vec![2.0, 1.0, 1.0, 2.0],
+        };
         write_npz(&file, &statistics).expect("a file");
         let whole = std::fs::read(&file).expect("it was written");
         for at in 0..whole.len() {

@@ -28,21 +28,33 @@ impl Statistics {
     pub fn of(features: &Features) -> Result<Statistics> {
         let (n, d) = (features.count(), features.width());
         if n < 2 {
-            return Err(Error::Data(format!("{n} images have no covariance: give two or more")));
+            return Err(Error::Data(format!(
+                "{n} images have no covariance: give two or more"
+            )));
         }
         let mut mean = vec![0.0; d];
         for row in features.values().chunks_exact(d) {
-            mean.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(sum, &v)| *sum += f64::from(v));
         }
         mean.iter_mut().for_each(|sum| *sum /= n as f64);
         let mut lower = Mat::<f64>::zeros(d, d);
         for rows in features.values().chunks(ROWS * d) {
-            let centred = Mat::from_fn(d, rows.len() / d, |i, image| f64::from(rows[image * d + i]) - mean[i]);
+            let centred = Mat::from_fn(d, rows.len() / d, |i, image| {
+                f64::from(rows[image * d + i]) - mean[i]
+            });
             add_gram(&mut lower, centred.as_ref());
         }
         let scale = 1.0 / (n - 1) as f64;
-        let covariance = (0..d * d).map(|at| scale * lower[((at / d).max(at % d), (at / d).min(at % d))]).collect();
-        Ok(Statistics { n: Some(n), mean, covariance })
+        let covariance = (0..d * d)
+            .map(|at| scale * lower[((at / d).max(at % d), (at / d).min(at % d))])
+            .collect();
+        Ok(Statistics {
+            n: Some(n),
+            mean,
+            covariance,
+        })
     }
 
     /// The covariance's diagonal summed.
@@ -58,7 +70,17 @@ impl Statistics {
 /// The lower triangle of `sum` + x xᵀ.
 pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
     let (lower, all) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
-    triangular::matmul(sum, lower, Accum::Add, x, all, x.transpose(), all, 1.0, get_global_parallelism());
+    triangular::matmul(
+        sum,
+        lower,
+        Accum::Add,
+        x,
+        all,
+        x.transpose(),
+        all,
+        1.0,
+        get_global_parallelism(),
+    );
 }
 
 /// The squared Fréchet distance of N(μ₁, Σ₁) and N(μ₂, Σ₂), which is the FID (Heusel et al. 2017):
@@ -73,9 +95,17 @@ pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
 pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64> {
     let d = a.mean.len();
     if b.mean.len() != d {
-        return Err(Error::Data(format!("statistics of {d} and of {} features cannot be compared", b.mean.len())));
+        return Err(Error::Data(format!(
+            "statistics of {d} and of {} features cannot be compared",
+            b.mean.len()
+        )));
     }
-    let apart: f64 = a.mean.iter().zip(&b.mean).map(|(x, y)| (x - y) * (x - y)).sum();
+    let apart: f64 = a
+        .mean
+        .iter()
+        .zip(&b.mean)
+        .map(|(x, y)| (x - y) * (x - y))
+        .sum();
     let distance = apart + a.trace() + b.trace() - 2.0 * trace_of_root(a.matrix(), b.matrix())?;
     // Equal statistics may end below zero by rounding.
     Ok(distance.max(0.0))
@@ -83,7 +113,11 @@ pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64> {
 
 /// tr (a b)^½ of symmetric matrices without negative eigenvalues.
 fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
-    let failed = |_| Error::Data("the covariances of the features have no eigenvalues: are all numbers finite?".into());
+    let failed = |_| {
+        Error::Data(
+            "the covariances of the features have no eigenvalues: are all numbers finite?".into(),
+        )
+    };
     let eigen = a.self_adjoint_eigen(Side::Lower).map_err(failed)?;
     let (values, vectors) = (eigen.S().column_vector(), eigen.U());
     let least = rounding(values.iter().copied(), a.nrows());
@@ -93,11 +127,19 @@ fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
         return Ok(0.0);
     }
     let first = a.nrows() - rank;
-    let root = Mat::from_fn(a.nrows(), rank, |i, j| vectors[(i, first + j)] * values[first + j].sqrt());
+    let root = Mat::from_fn(a.nrows(), rank, |i, j| {
+        vectors[(i, first + j)] * values[first + j].sqrt()
+    });
     let product = root.transpose() * (b * &root);
-    let values = product.self_adjoint_eigenvalues(Side::Lower).map_err(failed)?;
+    let values = product
+        .self_adjoint_eigenvalues(Side::Lower)
+        .map_err(failed)?;
     let least = rounding(values.iter().copied(), rank);
-    Ok(values.iter().filter(|&&value| value > least).map(|value| value.sqrt()).sum())
+    Ok(values
+        .iter()
+        .filter(|&&value| value > least)
+        .map(|value| value.sqrt())
+        .sum())
 }
 
 /// What eigenvalues of a matrix of this size are off by.
@@ -112,23 +154,39 @@ mod tests {
     fn diagonal(mean: [f64; 3], variances: [f64; 3]) -> Statistics {
         let mut covariance = vec![0.0; 9];
         (0..3).for_each(|i| covariance[4 * i] = variances[i]);
-        Statistics { n: None, mean: mean.into(), covariance }
+        Statistics {
+            n: None,
+            mean: mean.into(),
+            covariance,
+        }
     }
 
     #[test]
     fn commuting_covariances_have_a_closed_form() {
         // |Δμ|² + Σ (√s − √t)².
-        let (a, b) = (diagonal([0.0; 3], [4.0, 9.0, 0.0]), diagonal([1.0, 0.0, 2.0], [1.0, 0.0, 16.0]));
-        assert!((frechet_distance(&a, &b).expect("a number") - (5.0 + 1.0 + 9.0 + 16.0)).abs() < 1e-12);
+        let (a, b) = (
+            diagonal([0.0; 3], [4.0, 9.0, 0.0]),
+            diagonal([1.0, 0.0, 2.0], [1.0, 0.0, 16.0]),
+        );
+        assert!(
+            (frechet_distance(&a, &b).expect("a number") - (5.0 + 1.0 + 9.0 + 16.0)).abs() < 1e-12
+        );
         assert_eq!(frechet_distance(&a, &a).expect("a number"), 0.0);
     }
 
     #[test]
     fn the_product_of_any_two_covariances_has_the_root_of_two_by_two_matrices() {
         // tr √M = √(tr M + 2 √det M) for 2 × 2.
-        let of = |covariance: [f64; 4]| Statistics { n: None, mean: vec![0.0; 2], covariance: covariance.into() };
+        let of = |covariance: [f64; 4]| Statistics {
+            n: None,
+            mean: vec![0.0; 2],
+            covariance: covariance.into(),
+        };
         let ([p, q, _, r], [s, t, _, u]) = ([2.0, 0.7, 0.7, 1.0], [0.5, -0.3, -0.3, 3.0]);
-        let (trace, determinant) = (p * s + 2.0 * q * t + r * u, (p * r - q * q) * (s * u - t * t));
+        let (trace, determinant) = (
+            p * s + 2.0 * q * t + r * u,
+            (p * r - q * q) * (s * u - t * t),
+        );
         let expected: f64 = p + r + s + u - 2.0 * f64::sqrt(trace + 2.0 * f64::sqrt(determinant));
         let found = frechet_distance(&of([p, q, q, r]), &of([s, t, t, u])).expect("a number");
         assert!((found - expected).abs() < 1e-12, "{found} and {expected}");

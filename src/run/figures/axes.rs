@@ -3,8 +3,15 @@
 use super::plot::{Canvas, Ink, Type, text_width};
 
 /// The size of the numbers along the sides.
-const NUMBERS: Type =
-    Type { size: 13.0, ink: Ink::GREY, align: 0.5, bold: false, upwards: false, halo: false, math: true };
+const NUMBERS: Type = Type {
+    size: 13.0,
+    ink: Ink::GREY,
+    align: 0.5,
+    bold: false,
+    upwards: false,
+    halo: false,
+    math: true,
+};
 
 /// One panel: a frame on the page and what its sides stand for.
 pub struct Axes {
@@ -23,18 +30,36 @@ impl Axes {
     pub fn plane(left: f32, top: f32, side: f32, reach: f32) -> Axes {
         let range = [-f64::from(reach), f64::from(reach)];
         let x_step = Some(round_step(range, side / 64.0));
-        Axes { frame: [left, top, side, side], x: range, y: range, log_x: false, log_y: false, x_step }
+        Axes {
+            frame: [left, top, side, side],
+            x: range,
+            y: range,
+            log_x: false,
+            log_y: false,
+            x_step,
+        }
     }
 
     /// Any two ranges; with `log_y` the second is positive and drawn logarithmically.
     pub fn new(frame: [f32; 4], x: [f64; 2], y: [f64; 2], log_y: bool) -> Axes {
         let y = if log_y { y.map(f64::log10) } else { y };
-        Axes { frame, x: widened(x), y: widened(y), log_x: false, log_y, x_step: None }
+        Axes {
+            frame,
+            x: widened(x),
+            y: widened(y),
+            log_x: false,
+            log_y,
+            x_step: None,
+        }
     }
 
     /// Two positive ranges, both drawn logarithmically.
     pub fn logarithmic(frame: [f32; 4], x: [f64; 2], y: [f64; 2]) -> Axes {
-        Axes { log_x: true, x: widened(x.map(f64::log10)), ..Axes::new(frame, [0.0, 1.0], y, true) }
+        Axes {
+            log_x: true,
+            x: widened(x.map(f64::log10)),
+            ..Axes::new(frame, [0.0, 1.0], y, true)
+        }
     }
 
     /// Where (x, y) lies on the page.
@@ -43,7 +68,10 @@ impl Axes {
         let x = if self.log_x { x.log10() } else { x };
         let y = if self.log_y { y.log10() } else { y };
         let share = |v: f64, [low, high]: [f64; 2]| ((v - low) / (high - low)) as f32;
-        [left + width * share(x, self.x), top + height * (1.0 - share(y, self.y))]
+        [
+            left + width * share(x, self.x),
+            top + height * (1.0 - share(y, self.y)),
+        ]
     }
 
     /// [`at`](Axes::at) for a point of the plane.
@@ -57,7 +85,11 @@ impl Axes {
         for (value, number) in self.x_ticks() {
             let x = self.at(value, 1.0)[0];
             canvas.line(&[[x, top], [x, top + height]], Ink::GRID, 1.0);
-            canvas.line(&[[x, top + height], [x, top + height + 5.0]], Ink::BLACK, 1.0);
+            canvas.line(
+                &[[x, top + height], [x, top + height + 5.0]],
+                Ink::BLACK,
+                1.0,
+            );
             canvas.text([x, top + height + 15.0], &number, NUMBERS);
         }
         for (value, number) in self.y_ticks() {
@@ -65,7 +97,14 @@ impl Axes {
             canvas.line(&[[left, y], [left + width, y]], Ink::GRID, 1.0);
             canvas.line(&[[left - 5.0, y], [left, y]], Ink::BLACK, 1.0);
             if left_numbers {
-                canvas.text([left - 9.0, y], &number, Type { align: 1.0, ..NUMBERS });
+                canvas.text(
+                    [left - 9.0, y],
+                    &number,
+                    Type {
+                        align: 1.0,
+                        ..NUMBERS
+                    },
+                );
             }
         }
         for y in self.small_ticks() {
@@ -78,8 +117,19 @@ impl Axes {
         let [left, _, width, _] = self.frame;
         for (value, number) in self.y_ticks() {
             let y = self.at(0.0, value)[1];
-            canvas.line(&[[left + width, y], [left + width + 5.0, y]], Ink::BLACK, 1.0);
-            canvas.text([left + width + 9.0, y], &number, Type { align: 0.0, ..NUMBERS });
+            canvas.line(
+                &[[left + width, y], [left + width + 5.0, y]],
+                Ink::BLACK,
+                1.0,
+            );
+            canvas.text(
+                [left + width + 9.0, y],
+                &number,
+                Type {
+                    align: 0.0,
+                    ..NUMBERS
+                },
+            );
         }
     }
 
@@ -87,7 +137,13 @@ impl Axes {
     pub fn outline(&self, canvas: &mut Canvas) {
         let [left, top, width, height] = self.frame;
         let (right, bottom) = (left + width, top + height);
-        let corners = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]];
+        let corners = [
+            [left, top],
+            [right, top],
+            [right, bottom],
+            [left, bottom],
+            [left, top],
+        ];
         canvas.line(&corners, Ink::BLACK, 1.1);
     }
 
@@ -95,10 +151,29 @@ impl Axes {
     pub fn names(&self, canvas: &mut Canvas, title: &str, x: &str, y: &str) {
         let [left, top, width, height] = self.frame;
         let (across, down) = (left + width / 2.0, top + height / 2.0);
-        canvas.text([across, top - 17.0], title, Type { size: 17.0, bold: true, ..Type::default() });
+        canvas.text(
+            [across, top - 17.0],
+            title,
+            Type {
+                size: 17.0,
+                bold: true,
+                ..Type::default()
+            },
+        );
         canvas.text([across, top + height + 37.0], x, Type::default());
-        let numbers = self.y_ticks().iter().map(|(_, number)| text_width(number, NUMBERS)).fold(0.0, f32::max);
-        canvas.text([(left - numbers - 24.0).max(14.0), down], y, Type { upwards: true, ..Type::default() });
+        let numbers = self
+            .y_ticks()
+            .iter()
+            .map(|(_, number)| text_width(number, NUMBERS))
+            .fold(0.0, f32::max);
+        canvas.text(
+            [(left - numbers - 24.0).max(14.0), down],
+            y,
+            Type {
+                upwards: true,
+                ..Type::default()
+            },
+        );
     }
 
     /// How many numbers stand along both sides.
@@ -114,20 +189,30 @@ impl Axes {
         }
         let powers = low.floor() as i32..=high.ceil() as i32;
         let values = powers.flat_map(|k| (2..10).map(move |m| f64::from(m) * 10f64.powi(k)));
-        values.filter(|v| (low..=high).contains(&v.log10())).map(|v| self.at(1.0, v)[1]).collect()
+        values
+            .filter(|v| (low..=high).contains(&v.log10()))
+            .map(|v| self.at(1.0, v)[1])
+            .collect()
     }
 
     fn x_ticks(&self) -> Vec<(f64, String)> {
         let count = self.frame[2] / 85.0;
         match self.log_x {
             true => log_ticks(self.x, count),
-            false => linear_ticks(self.x, self.x_step.unwrap_or_else(|| round_step(self.x, count))),
+            false => linear_ticks(
+                self.x,
+                self.x_step.unwrap_or_else(|| round_step(self.x, count)),
+            ),
         }
     }
 
     fn y_ticks(&self) -> Vec<(f64, String)> {
         let count = self.frame[3] / 64.0;
-        if self.log_y { log_ticks(self.y, count) } else { linear_ticks(self.y, round_step(self.y, count)) }
+        if self.log_y {
+            log_ticks(self.y, count)
+        } else {
+            linear_ticks(self.y, round_step(self.y, count))
+        }
     }
 }
 
@@ -140,12 +225,27 @@ fn log_ticks([low, high]: [f64; 2], count: f32) -> Vec<(f64, String)> {
     }
     let every = (decades / 8.0).ceil() as i32;
     let powers = low.floor() as i32..=high.ceil() as i32;
-    let steps: &[f64] = if decades < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-    let ticks = powers.filter(|k| k % every == 0).flat_map(|k| steps.iter().map(move |m| (k, *m)));
+    let steps: &[f64] = if decades < 2.0 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0]
+    };
+    let ticks = powers
+        .filter(|k| k % every == 0)
+        .flat_map(|k| steps.iter().map(move |m| (k, *m)));
     ticks
         .map(|(k, m)| (m * 10f64.powi(k), k))
         .filter(|(v, _)| (low - 1e-9..=high + 1e-9).contains(&v.log10()))
-        .map(|(v, k)| (v, if decades < 2.0 { decimal(v, -k) } else { format!("10^{k}").replace('-', "−") }))
+        .map(|(v, k)| {
+            (
+                v,
+                if decades < 2.0 {
+                    decimal(v, -k)
+                } else {
+                    format!("10^{k}").replace('-', "−")
+                },
+            )
+        })
         .collect()
 }
 
@@ -165,7 +265,11 @@ fn widened([low, high]: [f64; 2]) -> [f64; 2] {
 fn round_step([low, high]: [f64; 2], count: f32) -> f64 {
     let rough = (high - low) / f64::from(count).max(2.0);
     let unit = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0].map(|m| m * unit).into_iter().find(|step| *step >= 0.999 * rough).unwrap_or(10.0 * unit)
+    [1.0, 2.0, 5.0]
+        .map(|m| m * unit)
+        .into_iter()
+        .find(|step| *step >= 0.999 * rough)
+        .unwrap_or(10.0 * unit)
 }
 
 /// The multiples of `step` in a range, with their texts; none where f64 has no such step.
@@ -174,15 +278,24 @@ fn linear_ticks([low, high]: [f64; 2], step: f64) -> Vec<(f64, String)> {
         return Vec::new();
     }
     let places = -(step.log10() + 1e-9).floor() as i32;
-    let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
-    (first..=last).map(|i| (i as f64 * step, decimal(i as f64 * step, places))).collect()
+    let (first, last) = (
+        (low / step - 1e-9).ceil() as i64,
+        (high / step + 1e-9).floor() as i64,
+    );
+    (first..=last)
+        .map(|i| (i as f64 * step, decimal(i as f64 * step, places)))
+        .collect()
 }
 
 /// A number with that many decimals, a real minus sign and commas between thousands.
 pub fn decimal(value: f64, places: i32) -> String {
     let size = value.abs();
     if size >= 1e7 || (size < 1e-4 && places > 5) {
-        return if size == 0.0 { "0".into() } else { format!("{value:.1e}").replace('-', "−") };
+        return if size == 0.0 {
+            "0".into()
+        } else {
+            format!("{value:.1e}").replace('-', "−")
+        };
     }
     let text = format!("{:.*}", places.max(0) as usize, size);
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -194,7 +307,10 @@ pub fn decimal(value: f64, places: i32) -> String {
         grouped.push(digit);
     }
     let zero = text.chars().all(|c| matches!(c, '0' | '.'));
-    format!("{}{grouped}{rest}", if value < 0.0 && !zero { "−" } else { "" })
+    format!(
+        "{}{grouped}{rest}",
+        if value < 0.0 && !zero { "−" } else { "" }
+    )
 }
 
 #[cfg(test)]
@@ -202,19 +318,33 @@ mod tests {
     use super::*;
 
     fn texts(range: [f64; 2]) -> Vec<String> {
-        linear_ticks(range, round_step(range, 6.0)).into_iter().map(|(_, text)| text).collect()
+        linear_ticks(range, round_step(range, 6.0))
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
     }
 
     #[test]
     fn ticks_are_round_and_stay_inside() {
         assert_eq!(texts([-1.35, 1.35]), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
-        assert_eq!(texts([0.0, 20_000.0]), ["0", "5,000", "10,000", "15,000", "20,000"]);
-        assert_eq!(texts([0.0, 0.003]), ["0.0000", "0.0005", "0.0010", "0.0015", "0.0020", "0.0025", "0.0030"]);
+        assert_eq!(
+            texts([0.0, 20_000.0]),
+            ["0", "5,000", "10,000", "15,000", "20,000"]
+        );
+        assert_eq!(
+            texts([0.0, 0.003]),
+            [
+                "0.0000", "0.0005", "0.0010", "0.0015", "0.0020", "0.0025", "0.0030"
+            ]
+        );
     }
 
     #[test]
     fn very_small_and_very_large_numbers_are_short() {
-        assert_eq!(texts([0.0, 1e-6]), ["0", "2.0e−7", "4.0e−7", "6.0e−7", "8.0e−7", "1.0e−6"]);
+        assert_eq!(
+            texts([0.0, 1e-6]),
+            ["0", "2.0e−7", "4.0e−7", "6.0e−7", "8.0e−7", "1.0e−6"]
+        );
         assert_eq!(decimal(-2.5e8, 0), "−2.5e8");
         assert_eq!(decimal(-1234.5, 1), "−1,234.5");
     }
@@ -230,17 +360,36 @@ mod tests {
     #[test]
     fn both_axes_can_be_logarithmic() {
         let axes = Axes::logarithmic([0.0, 0.0, 200.0, 300.0], [0.1, 10.0], [1.0, 1000.0]);
-        assert_eq!([0.1, 1.0, 10.0].map(|x| axes.at(x, 1.0)[0].round()), [0.0, 100.0, 200.0]);
-        assert_eq!(axes.x_ticks().iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["10^−1", "10^0", "10^1"]);
+        assert_eq!(
+            [0.1, 1.0, 10.0].map(|x| axes.at(x, 1.0)[0].round()),
+            [0.0, 100.0, 200.0]
+        );
+        assert_eq!(
+            axes.x_ticks()
+                .iter()
+                .map(|t| t.1.as_str())
+                .collect::<Vec<_>>(),
+            ["10^−1", "10^0", "10^1"]
+        );
     }
 
     #[test]
     fn ranges_without_width_can_be_drawn() {
-        for range in [[0.0, 0.0], [3.0, 3.0], [f64::NAN, 1.0], [f64::INFINITY, f64::NEG_INFINITY]] {
+        for range in [
+            [0.0, 0.0],
+            [3.0, 3.0],
+            [f64::NAN, 1.0],
+            [f64::INFINITY, f64::NEG_INFINITY],
+        ] {
             let axes = Axes::new([0.0, 0.0, 100.0, 100.0], range, range, false);
             assert!(axes.at(0.0, 0.0).iter().all(|v| v.is_finite()));
         }
-        for range in [[0.0, 5e-324], [-1e308, 1e308], [1e300, 1e308], [1e15, 1e15 + 1.0]] {
+        for range in [
+            [0.0, 5e-324],
+            [-1e308, 1e308],
+            [1e300, 1e308],
+            [1e15, 1e15 + 1.0],
+        ] {
             let axes = Axes::new([0.0, 0.0, 100.0, 100.0], range, range, false);
             assert!(axes.count_ticks() < 30, "{range:?}");
         }

@@ -50,7 +50,11 @@ fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, p
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
-    encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: 11_811, yppu: 11_811, unit: png::Unit::Meter }));
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: 11_811,
+        yppu: 11_811,
+        unit: png::Unit::Meter,
+    }));
     let names_it = metadata.iter().any(|(keyword, _)| *keyword == "Software");
     let program = (!names_it).then(|| ("Software", PROGRAM.to_string()));
     for (keyword, text) in program.iter().chain(metadata) {
@@ -81,23 +85,38 @@ mod tests {
     use super::*;
 
     fn metadata() -> [(&'static str, String); 3] {
-        [("Software", "dbvq-wgpu".into()), ("seed", "7".into()), ("sampler", "ancestral, η = 0.1".into())]
+        [
+            ("Software", "dbvq-wgpu".into()),
+            ("seed", "7".into()),
+            ("sampler", "ancestral, η = 0.1".into()),
+        ]
     }
 
     #[test]
-    fn what_made_a_picture_can_be_read_back() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    fn what_made_a_picture_can_be_read_back() -> std::result::Result<(), Box<dyn std::error::Error>>
+    {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("picture.png");
         let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 255]));
         save(&path, &picture, &metadata())?;
         let reader = png::Decoder::new(BufReader::new(File::open(&path)?)).read_info()?;
         let latin = &reader.info().uncompressed_latin1_text;
-        let latin: Vec<(&str, &str)> = latin.iter().map(|c| (c.keyword.as_str(), c.text.as_str())).collect();
+        let latin: Vec<(&str, &str)> = latin
+            .iter()
+            .map(|c| (c.keyword.as_str(), c.text.as_str()))
+            .collect();
         assert_eq!(latin, [("Software", "dbvq-wgpu"), ("seed", "7")]);
         let utf8 = &reader.info().utf8_text[0];
-        assert_eq!((utf8.keyword.as_str(), utf8.get_text()?), ("sampler", "ancestral, η = 0.1".to_string()));
+        assert_eq!(
+            (utf8.keyword.as_str(), utf8.get_text()?),
+            ("sampler", "ancestral, η = 0.1".to_string())
+        );
         assert_eq!(image::open(&path)?.into_rgb8(), picture);
-        assert_eq!(std::fs::read_dir(directory.path())?.count(), 1, "no temporary file stays");
+        assert_eq!(
+            std::fs::read_dir(directory.path())?.count(),
+            1,
+            "no temporary file stays"
+        );
         Ok(())
     }
 
@@ -122,13 +141,17 @@ mod tests {
     fn a_path_that_cannot_be_written_is_named() {
         let path = Path::new("no such directory/picture.png");
         let error = save(path, &RgbImage::new(1, 1), &[]).expect_err("the directory is missing");
-        assert!(matches!(&error, Error::Io { path: named, .. } if named == path), "{error}");
+        assert!(
+            matches!(&error, Error::Io { path: named, .. } if named == path),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_keyword_that_png_cannot_hold_is_an_error() {
         let path = std::env::temp_dir().join("never written.png");
-        let error = save(&path, &RgbImage::new(1, 1), &[("", "empty keyword".into())]).expect_err("no keyword");
+        let error = save(&path, &RgbImage::new(1, 1), &[("", "empty keyword".into())])
+            .expect_err("no keyword");
         assert!(matches!(error, Error::Io { .. }), "{error}");
         assert!(!path.exists());
     }

@@ -14,8 +14,15 @@ const BLOCKS: f32 = 24.0;
 /// Height of a block's title, and of the names of its columns.
 const TITLE: f32 = 30.0;
 const HEAD: f32 = 22.0;
-const NAME: Type =
-    Type { size: 13.0, ink: Ink::BLACK, align: 1.0, bold: false, upwards: false, halo: false, math: false };
+const NAME: Type = Type {
+    size: 13.0,
+    ink: Ink::BLACK,
+    align: 1.0,
+    bold: false,
+    upwards: false,
+    halo: false,
+    math: false,
+};
 
 /// A row of pictures of one size.
 #[derive(Clone, Debug, Default)]
@@ -42,19 +49,32 @@ pub struct Block {
 impl Block {
     /// A title over `cells` in rows of `columns`.
     pub fn grid(title: &str, cells: &[RgbImage], columns: usize) -> Block {
-        let rows = cells.chunks(columns.max(1)).map(|cells| Row { cells: cells.to_vec(), ..Row::default() });
-        Block { title: title.into(), heads: Vec::new(), rows: rows.collect() }
+        let rows = cells.chunks(columns.max(1)).map(|cells| Row {
+            cells: cells.to_vec(),
+            ..Row::default()
+        });
+        Block {
+            title: title.into(),
+            heads: Vec::new(),
+            rows: rows.collect(),
+        }
     }
 
     /// Width and height of a cell.
     fn cell(&self) -> [f32; 2] {
         let cell = self.rows.iter().flat_map(|row| &row.cells).next();
-        cell.map_or([0.0; 2], |c| [c.width(), c.height()].map(|side| side as f32 / SCALE + GAP))
+        cell.map_or([0.0; 2], |c| {
+            [c.width(), c.height()].map(|side| side as f32 / SCALE + GAP)
+        })
     }
 
     /// Room left of the pictures.
     fn names(&self) -> f32 {
-        let widest = self.rows.iter().map(|row| text_width(&row.name, NAME)).fold(0.0, f32::max);
+        let widest = self
+            .rows
+            .iter()
+            .map(|row| text_width(&row.name, NAME))
+            .fold(0.0, f32::max);
         if widest > 0.0 { widest + 10.0 } else { 0.0 }
     }
 
@@ -76,22 +96,48 @@ impl Block {
     }
 
     fn size(&self) -> [f32; 2] {
-        let columns = self.rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
-        let pictures = if columns == 0 { 0.0 } else { self.column(columns - 1) + self.cell()[0] - GAP };
+        let columns = self
+            .rows
+            .iter()
+            .map(|row| row.cells.len())
+            .max()
+            .unwrap_or(0);
+        let pictures = if columns == 0 {
+            0.0
+        } else {
+            self.column(columns - 1) + self.cell()[0] - GAP
+        };
         let width = (self.names() + pictures).max(text_width(&self.title, bold()));
         let apart = self.rows.iter().filter(|row| row.apart).count() as f32 * APART;
-        [width, self.top() + self.rows.len() as f32 * self.cell()[1] + apart]
+        [
+            width,
+            self.top() + self.rows.len() as f32 * self.cell()[1] + apart,
+        ]
     }
 
     fn draw(&self, canvas: &mut Canvas, [left, top]: [f32; 2]) {
         let (names, [width, height]) = (self.names(), self.cell());
         if !self.title.is_empty() {
-            canvas.text([left, top + TITLE / 2.0 - 3.0], &self.title, Type { align: 0.0, ..bold() });
+            canvas.text(
+                [left, top + TITLE / 2.0 - 3.0],
+                &self.title,
+                Type {
+                    align: 0.0,
+                    ..bold()
+                },
+            );
         }
         let (mut y, mut first) = (top + self.top(), 0);
         for (columns, name) in &self.heads {
-            let ends = [self.column(first), self.column(first + columns - 1) + width - GAP];
-            canvas.text([left + names + (ends[0] + ends[1]) / 2.0, y - 11.0], name, Type { align: 0.5, ..NAME });
+            let ends = [
+                self.column(first),
+                self.column(first + columns - 1) + width - GAP,
+            ];
+            canvas.text(
+                [left + names + (ends[0] + ends[1]) / 2.0, y - 11.0],
+                name,
+                Type { align: 0.5, ..NAME },
+            );
             first += columns;
         }
         for row in &self.rows {
@@ -106,7 +152,11 @@ impl Block {
 }
 
 fn bold() -> Type {
-    Type { size: 16.0, bold: true, ..Type::default() }
+    Type {
+        size: 16.0,
+        bold: true,
+        ..Type::default()
+    }
 }
 
 /// The blocks one below the other, or side by side.
@@ -131,17 +181,35 @@ mod tests {
     use super::*;
 
     fn cells(count: usize) -> Vec<RgbImage> {
-        (0..count).map(|i| RgbImage::from_pixel(8, 8, image::Rgb([i as u8 + 1, 0, 0]))).collect()
+        (0..count)
+            .map(|i| RgbImage::from_pixel(8, 8, image::Rgb([i as u8 + 1, 0, 0])))
+            .collect()
     }
 
     #[test]
     fn every_picture_is_drawn_once_and_whole() {
         let rows = vec![
-            Row { name: "ours".into(), cells: cells(4), apart: false },
-            Row { name: "PixelCNN".into(), cells: cells(4), apart: true },
+            Row {
+                name: "ours".into(),
+                cells: cells(4),
+                apart: false,
+            },
+            Row {
+                name: "PixelCNN".into(),
+                cells: cells(4),
+                apart: true,
+            },
         ];
-        let heads = vec![(1, "masked".into()), (2, "samples".into()), (1, "VQ-VAE".into())];
-        let block = Block { title: "Title".into(), heads, rows };
+        let heads = vec![
+            (1, "masked".into()),
+            (2, "samples".into()),
+            (1, "VQ-VAE".into()),
+        ];
+        let block = Block {
+            title: "Title".into(),
+            heads,
+            rows,
+        };
         for across in [false, true] {
             let page = gallery(&[block.clone(), Block::grid("", &cells(3), 2)], across);
             for i in 1..=4u8 {
@@ -155,8 +223,14 @@ mod tests {
     #[test]
     fn groups_of_columns_stand_apart() {
         let heads = vec![(1, String::new()), (2, String::new())];
-        let block = Block { heads, ..Block::grid("", &cells(3), 3) };
-        assert_eq!([0, 1, 2].map(|i| block.column(i)), [0.0, 6.0 + APART, 12.0 + APART]);
+        let block = Block {
+            heads,
+            ..Block::grid("", &cells(3), 3)
+        };
+        assert_eq!(
+            [0, 1, 2].map(|i| block.column(i)),
+            [0.0, 6.0 + APART, 12.0 + APART]
+        );
         gallery(&[], true);
         gallery(&[Block::default()], false);
     }

@@ -21,8 +21,15 @@ pub fn heat_maps(maps: &[(String, usize, &[f64])], name: &str) -> RgbImage {
         let left = GAP + i as f32 * (SIDE + GAP);
         let cell = SIDE / *side as f32;
         for (at, value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
-            let corner = [left + (at % side) as f32 * cell, TOP + (at / side) as f32 * cell];
-            canvas.bar(corner, [cell + 0.5, cell + 0.5], Ink::viridis((value / most) as f32));
+            let corner = [
+                left + (at % side) as f32 * cell,
+                TOP + (at / side) as f32 * cell,
+            ];
+            canvas.bar(
+                corner,
+                [cell + 0.5, cell + 0.5],
+                Ink::viridis((value / most) as f32),
+            );
         }
         Axes::new([left, TOP, SIDE, SIDE], [0.0, 1.0], [0.0, 1.0], false).outline(&mut canvas);
         canvas.text([left + SIDE / 2.0, TOP - 20.0], title, Type::default());
@@ -37,11 +44,21 @@ mod tests {
 
     #[test]
     fn equal_values_have_equal_colours_in_all_maps() {
-        let page = heat_maps(&[("a".into(), 2, &[0.0, 1.0, 2.0, f64::NAN]), ("b".into(), 1, &[2.0])], "x");
+        let page = heat_maps(
+            &[
+                ("a".into(), 2, &[0.0, 1.0, 2.0, f64::NAN]),
+                ("b".into(), 1, &[2.0]),
+            ],
+            "x",
+        );
         let at = |x: f32, y: f32| page.get_pixel((2.0 * x) as u32, (2.0 * y) as u32).0;
         let largest = at(GAP + 40.0, TOP + SIDE - 40.0);
         assert_eq!(at(2.0 * GAP + SIDE + 100.0, TOP + 100.0), largest);
         assert_ne!(at(GAP + 40.0, TOP + 40.0), largest);
-        assert_eq!(at(GAP + SIDE - 40.0, TOP + SIDE - 40.0), [255; 3], "what is not a number stays white");
+        assert_eq!(
+            at(GAP + SIDE - 40.0, TOP + SIDE - 40.0),
+            [255; 3],
+            "what is not a number stays white"
+        );
     }
 }

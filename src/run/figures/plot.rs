@@ -5,7 +5,8 @@
 
 use image::RgbImage;
 use tiny_skia::{
-    Color, ColorU8, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Shader, Stroke, Transform,
+    Color, ColorU8, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Shader,
+    Stroke, Transform,
 };
 
 /// Real pixels per logical pixel.
@@ -36,7 +37,12 @@ impl Ink {
 
     /// Opaque 0xRRGGBB.
     pub const fn hex(rgb: u32) -> Ink {
-        Ink([((rgb >> 16) & 255) as f32 / 255.0, ((rgb >> 8) & 255) as f32 / 255.0, (rgb & 255) as f32 / 255.0, 1.0])
+        Ink([
+            ((rgb >> 16) & 255) as f32 / 255.0,
+            ((rgb >> 8) & 255) as f32 / 255.0,
+            (rgb & 255) as f32 / 255.0,
+            1.0,
+        ])
     }
 
     /// The same colour, `alpha` times as opaque.
@@ -47,18 +53,25 @@ impl Ink {
 
     /// Viridis at `s` in 0..1, its palest yellow left out because it would vanish on white paper.
     pub fn viridis(s: f32) -> Ink {
-        const STOPS: [u32; 9] =
-            [0x440154, 0x482878, 0x3E4A89, 0x31688E, 0x26828E, 0x1F9E89, 0x35B779, 0x6DCD59, 0xB4DE2C];
+        const STOPS: [u32; 9] = [
+            0x440154, 0x482878, 0x3E4A89, 0x31688E, 0x26828E, 0x1F9E89, 0x35B779, 0x6DCD59,
+            0xB4DE2C,
+        ];
         let s = s.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
         let i = (s as usize).min(STOPS.len() - 2);
         let (Ink(a), Ink(b)) = (Ink::hex(STOPS[i]), Ink::hex(STOPS[i + 1]));
-        Ink(std::array::from_fn(|c| a[c] + (b[c] - a[c]) * (s - i as f32)))
+        Ink(std::array::from_fn(|c| {
+            a[c] + (b[c] - a[c]) * (s - i as f32)
+        }))
     }
 
     fn paint(self) -> Paint<'static> {
         let [r, g, b, a] = self.0;
         let color = Color::from_rgba(r, g, b, a).unwrap_or(Color::BLACK);
-        Paint { shader: Shader::SolidColor(color), ..Default::default() }
+        Paint {
+            shader: Shader::SolidColor(color),
+            ..Default::default()
+        }
     }
 }
 
@@ -92,7 +105,15 @@ pub struct Type {
 
 impl Default for Type {
     fn default() -> Self {
-        Type { size: 15.0, ink: Ink::BLACK, align: 0.5, bold: false, upwards: false, halo: false, math: false }
+        Type {
+            size: 15.0,
+            ink: Ink::BLACK,
+            align: 0.5,
+            bold: false,
+            upwards: false,
+            halo: false,
+            math: false,
+        }
     }
 }
 
@@ -107,15 +128,24 @@ impl Canvas {
     /// A white page.
     pub fn new(width: u32, height: u32) -> Canvas {
         let real = |length: u32| (length as f32 * SCALE) as u32;
-        let mut pixels = Pixmap::new(real(width), real(height)).expect("a page is neither empty nor gigantic");
+        let mut pixels =
+            Pixmap::new(real(width), real(height)).expect("a page is neither empty nor gigantic");
         pixels.fill(Color::WHITE);
-        Canvas { pixels, size: [width as f32, height as f32] }
+        Canvas {
+            pixels,
+            size: [width as f32, height as f32],
+        }
     }
 
     /// The finished picture.
     pub fn finish(self) -> RgbImage {
         let (width, height) = (self.pixels.width(), self.pixels.height());
-        let rgb = self.pixels.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+        let rgb = self
+            .pixels
+            .data()
+            .chunks_exact(4)
+            .flat_map(|p| [p[0], p[1], p[2]])
+            .collect();
         RgbImage::from_raw(width, height, rgb).expect("three bytes per pixel")
     }
 
@@ -123,7 +153,11 @@ impl Canvas {
     pub fn line(&mut self, points: &[[f32; 2]], ink: Ink, width: f32) {
         let mut path = PathBuilder::new();
         for [x, y] in points.iter().filter(|p| p.iter().all(|v| v.is_finite())) {
-            if path.is_empty() { path.move_to(*x, *y) } else { path.line_to(*x, *y) }
+            if path.is_empty() {
+                path.move_to(*x, *y)
+            } else {
+                path.line_to(*x, *y)
+            }
         }
         if let Some(path) = path.finish() {
             self.stroke(&path, ink, width, Transform::identity());
@@ -138,11 +172,19 @@ impl Canvas {
     }
 
     /// A marker of radius `r`; `edge` is drawn around it, `None` for none.
-    pub fn marker(&mut self, [x, y]: [f32; 2], shape: Shape, r: f32, fill: Ink, edge: Option<(Ink, f32)>) {
+    pub fn marker(
+        &mut self,
+        [x, y]: [f32; 2],
+        shape: Shape,
+        r: f32,
+        fill: Ink,
+        edge: Option<(Ink, f32)>,
+    ) {
         let side = r * 0.9;
         let path = match shape {
             Shape::Disc => PathBuilder::from_circle(x, y, r),
-            Shape::Square => Rect::from_xywh(x - side, y - side, 2.0 * side, 2.0 * side).map(PathBuilder::from_rect),
+            Shape::Square => Rect::from_xywh(x - side, y - side, 2.0 * side, 2.0 * side)
+                .map(PathBuilder::from_rect),
         };
         let Some(path) = path else { return };
         self.fill(&path, fill, Transform::identity());
@@ -180,12 +222,24 @@ impl Canvas {
 
     fn fill(&mut self, path: &Path, ink: Ink, place: Transform) {
         let place = place.post_scale(SCALE, SCALE);
-        self.pixels.fill_path(path, &ink.paint(), FillRule::Winding, place, None);
+        self.pixels
+            .fill_path(path, &ink.paint(), FillRule::Winding, place, None);
     }
 
     fn stroke(&mut self, path: &Path, ink: Ink, width: f32, place: Transform) {
-        let stroke = Stroke { width, line_cap: LineCap::Round, line_join: LineJoin::Round, ..Default::default() };
-        self.pixels.stroke_path(path, &ink.paint(), &stroke, place.post_scale(SCALE, SCALE), None);
+        let stroke = Stroke {
+            width,
+            line_cap: LineCap::Round,
+            line_join: LineJoin::Round,
+            ..Default::default()
+        };
+        self.pixels.stroke_path(
+            path,
+            &ink.paint(),
+            &stroke,
+            place.post_scale(SCALE, SCALE),
+            None,
+        );
     }
 }
 
@@ -196,10 +250,19 @@ pub fn text_width(text: &str, style: Type) -> f32 {
 
 /// The glyphs of `text` from x = 0 on the baseline y = 0, and their width.
 fn outline(text: &str, style: Type) -> (Option<Path>, f32) {
-    let bytes = if style.bold { notosans::BOLD_TTF } else { notosans::REGULAR_TTF };
+    let bytes = if style.bold {
+        notosans::BOLD_TTF
+    } else {
+        notosans::REGULAR_TTF
+    };
     let face = ttf_parser::Face::parse(bytes, 0).expect("the embedded font is whole");
     let full = style.size / f32::from(face.units_per_em());
-    let mut pen = Pen { path: PathBuilder::new(), x: 0.0, y: 0.0, scale: full };
+    let mut pen = Pen {
+        path: PathBuilder::new(),
+        x: 0.0,
+        y: 0.0,
+        scale: full,
+    };
     for c in text.chars() {
         match c {
             '_' if style.math => (pen.y, pen.scale) = (0.18 * style.size, 0.72 * full),

@@ -21,14 +21,23 @@ pub struct Reached {
 
 /// Points of all kernels below the roof min(arithmetic, intensity × memory) of `ceilings`: 10⁹ operations and bytes a second.
 pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbImage {
-    let shown: Vec<&Reached> = reached.iter().filter(|r| r.intensity > 0.0 && r.gflops > 0.0).collect();
+    let shown: Vec<&Reached> = reached
+        .iter()
+        .filter(|r| r.intensity > 0.0 && r.gflops > 0.0)
+        .collect();
     let spread = |of: &dyn Fn(&Reached) -> f64, near: f64| {
         let values = || shown.iter().map(|r| of(r)).chain([near]);
-        [values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max)]
+        [
+            values().fold(f64::INFINITY, f64::min),
+            values().fold(0.0, f64::max),
+        ]
     };
     let ridge = fma / copy;
     let ([left, right], [low, _]) = (spread(&|r| r.intensity, ridge), spread(&|r| r.gflops, fma));
-    let (x, y) = ([0.5 * left, 3.0 * right], [0.4 * low.min(fma / 20.0), 2.0 * fma]);
+    let (x, y) = (
+        [0.5 * left, 3.0 * right],
+        [0.4 * low.min(fma / 20.0), 2.0 * fma],
+    );
     let mut canvas = Canvas::new(900, 580);
     let axes = Axes::logarithmic([85.0, 45.0, 600.0, 460.0], x, y);
     axes.grid(&mut canvas, true);
@@ -44,7 +53,15 @@ pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbI
     axes.outline(&mut canvas);
     axes.names(&mut canvas, "", "operations a byte", "GFLOP/s");
     let shrink = (880.0 / text_width(title, Type::default())).min(1.0);
-    canvas.text([450.0, 20.0], title, Type { size: shrink * 15.0, bold: true, ..Type::default() });
+    canvas.text(
+        [450.0, 20.0],
+        title,
+        Type {
+            size: shrink * 15.0,
+            bold: true,
+            ..Type::default()
+        },
+    );
     key(&mut canvas, &ops);
     canvas.finish()
 }
@@ -53,7 +70,11 @@ fn draw_roof(canvas: &mut Canvas, axes: &Axes, [left, right]: [f64; 2], [fma, co
     let ridge = (fma / copy).clamp(left, right);
     // The slope may begin below the panel.
     let floor = axes.frame[1] + axes.frame[3];
-    let [from, to, end] = [axes.at(left, left * copy), axes.at(ridge, fma), axes.at(right, fma)];
+    let [from, to, end] = [
+        axes.at(left, left * copy),
+        axes.at(ridge, fma),
+        axes.at(right, fma),
+    ];
     let from = if from[1] > floor {
         let share = (floor - to[1]) / (from[1] - to[1]);
         [to[0] + share * (from[0] - to[0]), floor]
@@ -61,30 +82,63 @@ fn draw_roof(canvas: &mut Canvas, axes: &Axes, [left, right]: [f64; 2], [fma, co
         from
     };
     canvas.line(&[from, to, end], Ink::BLACK, 2.0);
-    let style = Type { size: 13.0, halo: true, ..Type::default() };
+    let style = Type {
+        size: 13.0,
+        halo: true,
+        ..Type::default()
+    };
     let arithmetic = format!("{fma:.0} GFLOP/s in registers");
-    canvas.text([end[0] - 8.0, end[1] - 12.0], &arithmetic, Type { align: 1.0, ..style });
+    canvas.text(
+        [end[0] - 8.0, end[1] - 12.0],
+        &arithmetic,
+        Type {
+            align: 1.0,
+            ..style
+        },
+    );
     let memory = format!("{copy:.1} GB/s of copying");
     let middle = [0, 1].map(|i| (from[i] + to[i]) / 2.0);
-    canvas.text([middle[0] + 14.0, middle[1] + 16.0], &memory, Type { align: 0.0, ..style });
+    canvas.text(
+        [middle[0] + 14.0, middle[1] + 16.0],
+        &memory,
+        Type {
+            align: 0.0,
+            ..style
+        },
+    );
 }
 
 /// Filled for the op, hollow for its gradients; colour and outline tell ops apart.
 fn draw_mark(canvas: &mut Canvas, at: [f32; 2], op: usize, forward: bool) {
-    let shape = if op < Ink::PALETTE.len() { Shape::Disc } else { Shape::Square };
-    let (fill, edge) = if forward { (color(op), Ink::WHITE) } else { (Ink::WHITE.fade(0.6), color(op)) };
+    let shape = if op < Ink::PALETTE.len() {
+        Shape::Disc
+    } else {
+        Shape::Square
+    };
+    let (fill, edge) = if forward {
+        (color(op), Ink::WHITE)
+    } else {
+        (Ink::WHITE.fade(0.6), color(op))
+    };
     canvas.marker(at, shape, 5.5, fill, Some((edge, 1.6)));
 }
 
 fn key(canvas: &mut Canvas, ops: &[&str]) {
-    let style = Type { align: 0.0, size: 14.0, ..Type::default() };
+    let style = Type {
+        align: 0.0,
+        size: 14.0,
+        ..Type::default()
+    };
     for (i, op) in ops.iter().enumerate() {
         let y = 60.0 + 24.0 * i as f32;
         draw_mark(canvas, [710.0, y], i, true);
         canvas.text([724.0, y], op, style);
     }
     let y = 60.0 + 24.0 * ops.len() as f32 + 12.0;
-    for (i, (text, fill)) in [("forward", Ink::GREY), ("gradients", Ink::WHITE)].into_iter().enumerate() {
+    for (i, (text, fill)) in [("forward", Ink::GREY), ("gradients", Ink::WHITE)]
+        .into_iter()
+        .enumerate()
+    {
         let y = y + 24.0 * i as f32;
         canvas.marker([710.0, y], Shape::Disc, 5.5, fill, Some((Ink::GREY, 1.6)));
         canvas.text([724.0, y], text, style);
@@ -97,8 +151,16 @@ mod tests {
 
     #[test]
     fn it_is_drawn_with_and_without_kernels() {
-        let point = Reached { op: "matmul".into(), forward: false, intensity: 40.0, gflops: 12.0 };
-        let nothing = Reached { gflops: 0.0, ..point.clone() };
+        let point = Reached {
+            op: "matmul".into(),
+            forward: false,
+            intensity: 40.0,
+            gflops: 12.0,
+        };
+        let nothing = Reached {
+            gflops: 0.0,
+            ..point.clone()
+        };
         let empty = roofline("adapter", [100.0, 10.0], &[nothing]);
         let drawn = roofline("adapter", [100.0, 10.0], &[point]);
         assert_eq!(drawn.dimensions(), (1800, 1160));

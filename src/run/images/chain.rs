@@ -72,11 +72,21 @@ pub struct ChainArgs {
 /// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &ChainArgs) -> Result<()> {
     if args.mask.is_some() && args.known.is_empty() {
-        return Err(Error::Usage("--mask cuts a hole into a picture; name it with --known".into()));
+        return Err(Error::Usage(
+            "--mask cuts a hole into a picture; name it with --known".into(),
+        ));
     }
     keep_out_of_images(&args.out, &args.run)?;
-    let mask = if let Some(MaskShape::File(file)) = &args.mask { Some(file.as_path()) } else { None };
-    let _folder = Folder::open(&args.out, &FILES, args.known.iter().map(PathBuf::as_path).chain(mask))?;
+    let mask = if let Some(MaskShape::File(file)) = &args.mask {
+        Some(file.as_path())
+    } else {
+        None
+    };
+    let _folder = Folder::open(
+        &args.out,
+        &FILES,
+        args.known.iter().map(PathBuf::as_path).chain(mask),
+    )?;
     let trained = Trained::load(&args.run, &args.device)?;
     let Prior::Diffusion(model) = &trained.prior else {
         return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
@@ -86,41 +96,87 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let start = start(&trained, args)?;
     let size = trained.config.vqvae.size;
     let shown = args.pictures.fits(size, SHOWN, start.count(&trained))?;
-    let (levels, frames) = walk(&trained, model, &start, &Walk { steps, resample: RESAMPLE, from, seed: args.seed })?;
+    let (levels, frames) = walk(
+        &trained,
+        model,
+        &start,
+        &Walk {
+            steps,
+            resample: RESAMPLE,
+            from,
+            seed: args.seed,
+        },
+    )?;
     let seconds = begin.elapsed().as_secs_f64();
-    let facts = [("seed", json!(args.seed)), ("sampler", json!("ancestral")), ("steps", json!(steps))];
+    let facts = [
+        ("seed", json!(args.seed)),
+        ("sampler", json!("ancestral")),
+        ("steps", json!(steps)),
+    ];
     let kind = match (&args.mask, args.known.is_empty()) {
         (Some(_), _) => "conditional",
         (None, true) => "unconditional",
         (None, false) => "from data",
     };
-    let facts = facts.into_iter().chain([("from_step", json!(from)), ("chain", json!(kind))]);
-    let facts = facts.chain(args.mask.as_ref().map(|shape| ("mask", json!(shape.to_string()))));
+    let facts = facts
+        .into_iter()
+        .chain([("from_step", json!(from)), ("chain", json!(kind))]);
+    let facts = facts.chain(
+        args.mask
+            .as_ref()
+            .map(|shape| ("mask", json!(shape.to_string()))),
+    );
     let mut output = Output::new(&args.out, &trained, facts.collect());
     let (image, zoom) = (trained.image(), args.pictures.zoom(size));
     let rows = frames[0].len() / image;
     let row = |row: usize| {
-        let cells = frames.iter().flat_map(|frame| pictures::each(&frame[row * image..][..image], size, zoom));
-        Row { cells: cells.collect(), ..Row::default() }
+        let cells = frames
+            .iter()
+            .flat_map(|frame| pictures::each(&frame[row * image..][..image], size, zoom));
+        Row {
+            cells: cells.collect(),
+            ..Row::default()
+        }
     };
     let heads = levels.iter().map(|t| (1, format!("t = {t}"))).collect();
-    output.picture("chain.png", &Page { heads, rows: (0..shown).map(row).collect() }.draw())?;
+    output.picture(
+        "chain.png",
+        &Page {
+            heads,
+            rows: (0..shown).map(row).collect(),
+        }
+        .draw(),
+    )?;
     if shown < rows {
         note!("chain.png shows the first {shown}; chain.safetensors has all");
     }
     let columns = pictures::columns(shown);
     let still = |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
-    output.animation("chain-animated.png", &frames.iter().map(still).collect::<Vec<_>>())?;
+    output.animation(
+        "chain-animated.png",
+        &frames.iter().map(still).collect::<Vec<_>>(),
+    )?;
     let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
-    let all: Vec<f32> =
-        frames.iter().flat_map(|frame| super::output::nchw(frame, size)).map(|v| v.clamp(-1.0, 1.0)).collect();
+    let all: Vec<f32> = frames
+        .iter()
+        .flat_map(|frame| super::output::nchw(frame, size))
+        .map(|v| v.clamp(-1.0, 1.0))
+        .collect();
     let tensors = [
         ("levels", vec![levels.len()], Values::U32(&shown)),
-        ("images", vec![levels.len(), rows, 3, size, size], Values::F32(&all)),
+        (
+            "images",
+            vec![levels.len(), rows, 3, size, size],
+            Values::F32(&all),
+        ),
     ];
     output.tensors("chain.safetensors", &tensors)?;
     say!("{}, {kind}, at t = {levels:?}", counted(rows, "chain"));
-    output.finish(&trained, seconds, Map::from_iter([("levels".to_string(), json!(levels))]))
+    output.finish(
+        &trained,
+        seconds,
+        Map::from_iter([("levels".to_string(), json!(levels))]),
+    )
 }
 
 /// Steps of the walk, and the level where the pictures begin.
@@ -128,10 +184,15 @@ fn levels_of(model: &Diffusion, args: &ChainArgs) -> Result<(usize, usize)> {
     let all = model.bridge.steps();
     let from = args.from_step.unwrap_or(first_level(all));
     if !(1..=all).contains(&from) {
-        return Err(Error::Usage(format!("--from-step {from}: the run's levels are 1 to {all}")));
+        return Err(Error::Usage(format!(
+            "--from-step {from}: the run's levels are 1 to {all}"
+        )));
     }
     let steps = args.steps.unwrap_or(STEPS.min(all));
-    model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+    model
+        .bridge
+        .timesteps(steps)
+        .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
     Ok((steps, from))
 }
 
@@ -170,7 +231,9 @@ fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
         return Ok(Start::Noise(args.count));
     }
     let set = known::pictures(&args.known, &trained.config)?;
-    Ok(Start::Pictures(set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?))
+    Ok(Start::Pictures(
+        set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?,
+    ))
 }
 
 /// How chains go on.
@@ -193,7 +256,12 @@ pub(super) fn walk(
     trained: &Trained,
     model: &Diffusion,
     start: &Start,
-    &Walk { steps, resample, from, seed }: &Walk,
+    &Walk {
+        steps,
+        resample,
+        from,
+        seed,
+    }: &Walk,
 ) -> Result<(Vec<usize>, Vec<Vec<f32>>)> {
     let ask = trained.ask(&ImageFlags::default());
     let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
@@ -201,7 +269,9 @@ pub(super) fn walk(
     let levels = with_level(&process, steps, from)?;
     let last: Vec<usize> = levels.iter().copied().filter(|&t| t <= from).collect();
     let most = SHOWN.min(last.len());
-    let shown: Vec<usize> = (0..most).map(|i| last[i * (last.len() - 1) / (most - 1)]).collect();
+    let shown: Vec<usize> = (0..most)
+        .map(|i| last[i * (last.len() - 1) / (most - 1)])
+        .collect();
     let mut progress = Progress::new("chain", 0, levels.len() as u64);
     let mut done = 0;
     let mut frames = Vec::new();
@@ -222,11 +292,18 @@ pub(super) fn walk(
     match start {
         Start::Holed(holed) => {
             let z0 = standardised(&holed.latents);
-            let known = Known { z0: &z0, mask: &holed.known(trained), resample };
+            let known = Known {
+                z0: &z0,
+                mask: &holed.known(trained),
+                resample,
+            };
             process.inpaint(&known, &levels, seed, &mut seen);
         }
         Start::Noise(count) => {
-            let z = process.initial(Shape::from([*count, config.grid(), config.grid(), config.dim]), seed);
+            let z = process.initial(
+                Shape::from([*count, config.grid(), config.grid(), config.dim]),
+                seed,
+            );
             process.denoise(&z, &levels, Sampler::Ancestral, seed, &mut seen);
         }
         Start::Pictures(images) => {

@@ -38,7 +38,10 @@ impl ReadingFlags {
 
     /// `config` with what is given on top.
     pub fn over(&self, config: DataConfig) -> DataConfig {
-        DataConfig { skip_broken: self.skip_broken || config.skip_broken, resize: self.resize.unwrap_or(config.resize) }
+        DataConfig {
+            skip_broken: self.skip_broken || config.skip_broken,
+            resize: self.resize.unwrap_or(config.resize),
+        }
     }
 }
 
@@ -67,10 +70,16 @@ impl Pictures {
         let known = |set: &ImageSet| classes == 0 || set.classes == splits.train.classes;
         let split = [splits.test, splits.val].into_iter().flatten().find(known);
         let pictures = match split {
-            Some(held_out) => Pictures { train: Arc::new(splits.train), held_out },
+            Some(held_out) => Pictures {
+                train: Arc::new(splits.train),
+                held_out,
+            },
             None => {
                 let [train, held_out] = data::hold_out(&splits.train, Held::Share(HELD_OUT))?;
-                Pictures { train: Arc::new(train), held_out }
+                Pictures {
+                    train: Arc::new(train),
+                    held_out,
+                }
             }
         };
         pictures.describe();
@@ -80,23 +89,42 @@ impl Pictures {
     /// Says how many images there are, and how many of them are there more than once.
     fn describe(&self) {
         let (train, held_out) = (&self.train, &self.held_out);
-        let place = if train.is_on_disk() { ", read from disk as they are needed" } else { "" };
-        note!("{} images to train on, {} held out{place}", train.len(), held_out.len());
+        let place = if train.is_on_disk() {
+            ", read from disk as they are needed"
+        } else {
+            ""
+        };
+        note!(
+            "{} images to train on, {} held out{place}",
+            train.len(),
+            held_out.len()
+        );
         let shared = held_out.shared_with(train);
         if shared > 0 {
             let of = held_out.len();
-            note!("warning: {shared} of the {of} held-out images are also trained on, so figures of them say too much");
+            note!(
+                "warning: {shared} of the {of} held-out images are also trained on, so figures of them say too much"
+            );
         }
         let repeats = train.repeats();
         if repeats > 0 {
-            note!("note: {repeats} of the {} images to train on are copies of others", train.len());
+            note!(
+                "note: {repeats} of the {} images to train on are copies of others",
+                train.len()
+            );
         }
     }
 
     /// The lines of [`DATA_FILE`] that tell one data set from another.
     fn facts(&self) -> [String; 2] {
         let line = |what: &str, set: &ImageSet| {
-            format!("{what}{} images of {}x{}, checksum {}", set.len(), set.width, set.height, set.checksum())
+            format!(
+                "{what}{} images of {}x{}, checksum {}",
+                set.len(),
+                set.width,
+                set.height,
+                set.checksum()
+            )
         };
         [line(SETS[0], &self.train), line(SETS[1], &self.held_out)]
     }
@@ -105,14 +133,21 @@ impl Pictures {
     fn former_facts(&self) -> Result<[String; 2]> {
         let line = |what: &str, set: &ImageSet| -> Result<String> {
             let checksum = set.checksum_of_pixels()?;
-            Ok(format!("{what}{} pictures of {}x{}, blake3 {checksum}", set.len(), set.width, set.height))
+            Ok(format!(
+                "{what}{} pictures of {}x{}, blake3 {checksum}",
+                set.len(),
+                set.width,
+                set.height
+            ))
         };
         Ok([line(SETS[0], &self.train)?, line(SETS[1], &self.held_out)?])
     }
 
     /// Writes what the run at `out` keeps of its images.
     pub fn keep_facts(&self, out: &Path, folder: &Path) -> Result<()> {
-        let place = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        let place = folder
+            .canonicalize()
+            .unwrap_or_else(|_| folder.to_path_buf());
         let [train, held_out] = self.facts();
         let text = format!("{FOLDER}{}\n{train}\n{held_out}\n", place.display());
         run_dir::write(&out.join(DATA_FILE), text.as_bytes())
@@ -121,9 +156,18 @@ impl Pictures {
     /// An error if the run at `out` was begun on other images than these of `folder`.
     pub fn are_those_of(&self, out: &Path, folder: &Path) -> Result<()> {
         let file = out.join(DATA_FILE);
-        let Some(before) = kept(out)? else { return Ok(()) };
-        let sets: Vec<&str> = before.lines().filter(|line| SETS.iter().any(|begin| line.starts_with(begin))).collect();
-        let now = if before.contains(", blake3 ") { self.former_facts()? } else { self.facts() };
+        let Some(before) = kept(out)? else {
+            return Ok(());
+        };
+        let sets: Vec<&str> = before
+            .lines()
+            .filter(|line| SETS.iter().any(|begin| line.starts_with(begin)))
+            .collect();
+        let now = if before.contains(", blake3 ") {
+            self.former_facts()?
+        } else {
+            self.facts()
+        };
         if sets == now {
             return Ok(());
         }
@@ -149,7 +193,9 @@ fn kept(out: &Path) -> Result<Option<String>> {
 /// The folder of the images that the run at `run` was trained on, if it kept that.
 fn folder_of(run: &Path) -> Option<PathBuf> {
     let text = kept(run).ok()??;
-    text.lines().find_map(|line| line.strip_prefix(FOLDER)).map(PathBuf::from)
+    text.lines()
+        .find_map(|line| line.strip_prefix(FOLDER))
+        .map(PathBuf::from)
 }
 
 /// An error if `out` lies in the images that the run at `run` was trained on.
@@ -163,13 +209,26 @@ pub(in crate::run) fn keep_out_of_images(out: &Path, run: &Path) -> Result<()> {
 /// An error if `out` lies in a folder of images, which would take what is written there for its own.
 pub(in crate::run) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
     // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the empty path.
-    let there = |path: &Path| if path == Path::new("") { Path::new(".") } else { path }.canonicalize().ok();
-    let (Some(nearest), Some(folder)) = (out.ancestors().find_map(there), there(folder)) else { return Ok(()) };
-    if !nearest.starts_with(&folder) || data::find(&folder).is_ok_and(|kind| kind == Kind::Cifar10) {
+    let there = |path: &Path| {
+        if path == Path::new("") {
+            Path::new(".")
+        } else {
+            path
+        }
+        .canonicalize()
+        .ok()
+    };
+    let (Some(nearest), Some(folder)) = (out.ancestors().find_map(there), there(folder)) else {
+        return Ok(());
+    };
+    if !nearest.starts_with(&folder) || data::find(&folder).is_ok_and(|kind| kind == Kind::Cifar10)
+    {
         return Ok(());
     }
     let (out, folder) = (out.display(), folder.display());
-    let what = format!("--out {out} lies in the images of {folder}, which would read what is written there as images");
+    let what = format!(
+        "--out {out} lies in the images of {folder}, which would read what is written there as images"
+    );
     Err(Error::Usage(format!("{what}; choose another --out")))
 }
 
@@ -183,10 +242,21 @@ pub(in crate::run) fn open_showing(
     let bar: Mutex<Option<Progress>> = Mutex::new(None);
     let progress = |done: u64, total: u64| {
         let mut bar = bar.lock().unwrap_or_else(|e| e.into_inner());
-        bar.get_or_insert_with(|| Progress::new(what, 0, total)).at(done, String::new);
+        bar.get_or_insert_with(|| Progress::new(what, 0, total))
+            .at(done, String::new);
     };
-    let splits = data::open(folder, kind, &Reading { progress: Some(&progress), ..reading });
-    bar.lock().unwrap_or_else(|e| e.into_inner()).iter().for_each(Progress::finish);
+    let splits = data::open(
+        folder,
+        kind,
+        &Reading {
+            progress: Some(&progress),
+            ..reading
+        },
+    );
+    bar.lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .iter()
+        .for_each(Progress::finish);
     splits
 }
 
@@ -199,7 +269,11 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
     let reading = Reading {
         size: fit.map(|_| [size; 2]),
         fit: fit.unwrap_or_default(),
-        broken: if how.skip_broken { Broken::Skip } else { Broken::Error },
+        broken: if how.skip_broken {
+            Broken::Skip
+        } else {
+            Broken::Error
+        },
         memory: memory.unwrap_or(data::MEMORY),
         cache: pack_folder(),
         progress: None,
@@ -213,7 +287,11 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
     };
     note!("{}: read as {kind}", folder.display());
     splits.notes.iter().for_each(|note| note!("note: {note}"));
-    splits.skipped.iter().take(LISTED).for_each(|what| note!("left out: {what}"));
+    splits
+        .skipped
+        .iter()
+        .take(LISTED)
+        .for_each(|what| note!("left out: {what}"));
     if let Some(more @ 1..) = splits.skipped.len().checked_sub(LISTED) {
         note!("left out: {more} more");
     }
@@ -237,8 +315,9 @@ fn fits(folder: &Path, splits: &Splits, config: &ImagesConfig) -> Result<()> {
     }
     let (classes, found) = (config.classes, splits.train.classes.len());
     if classes > 0 && classes != found {
-        let what =
-            format!("its images are of {found} classes, the model is told {classes}; train with --set classes={found}");
+        let what = format!(
+            "its images are of {found} classes, the model is told {classes}; train with --set classes={found}"
+        );
         return Err(Error::Data(format!("{folder}: {what}")));
     }
     Ok(())

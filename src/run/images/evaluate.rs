@@ -62,8 +62,15 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, cheap ones first.
-    pub const ALL: [Metric; 7] =
-        [Metric::Reconstruction, Metric::Codes, Metric::Kl, Metric::Nll, Metric::Likelihood, Metric::Fid, Metric::Time];
+    pub const ALL: [Metric; 7] = [
+        Metric::Reconstruction,
+        Metric::Codes,
+        Metric::Kl,
+        Metric::Nll,
+        Metric::Likelihood,
+        Metric::Fid,
+        Metric::Time,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -172,17 +179,31 @@ pub struct Evaluation {
 /// # Errors
 /// As [`evaluate`], and [`Error::Io`] for the files.
 pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
-    args.runs.iter().try_for_each(|run| keep_out_of_images(&args.out, run))?;
+    args.runs
+        .iter()
+        .try_for_each(|run| keep_out_of_images(&args.out, run))?;
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let evaluation = evaluate(args)?;
     let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
-    product::write(&args.out.join("evaluation.json"), Form::Json, text.as_bytes())?;
+    product::write(
+        &args.out.join("evaluation.json"),
+        Form::Json,
+        text.as_bytes(),
+    )?;
     if let Some(rows) = evaluation.kl.as_deref().filter(|rows| !rows.is_empty()) {
         kl::draw(rows, &args.out.join("kl.png"), args.seed)?;
     }
-    print_document(&if json { text } else { tables::text(&evaluation) })?;
+    print_document(&if json {
+        text
+    } else {
+        tables::text(&evaluation)
+    })?;
     let drawn = evaluation.kl.is_some_and(|rows| !rows.is_empty());
-    note!("wrote evaluation.json{} to {}", if drawn { ", kl.png" } else { "" }, args.out.display());
+    note!(
+        "wrote evaluation.json{} to {}",
+        if drawn { ", kl.png" } else { "" },
+        args.out.display()
+    );
     Ok(())
 }
 
@@ -196,10 +217,15 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     for run in &args.runs {
         runs.push(Trained::load(run, &args.device)?);
     }
-    let Some(first) = runs.first() else { return Err(Error::Usage("name a run to evaluate".into())) };
+    let Some(first) = runs.first() else {
+        return Err(Error::Usage("name a run to evaluate".into()));
+    };
     let sizes = |trained: &Trained| (trained.config.vqvae.size, trained.config.classes);
     if let Some(other) = runs.iter().find(|other| sizes(other) != sizes(first)) {
-        return Err(other.unfit(&format!("its pictures and classes are not those of {}", first.run.display())));
+        return Err(other.unfit(&format!(
+            "its pictures and classes are not those of {}",
+            first.run.display()
+        )));
     }
     let wants = |metric: Metric| args.metrics.contains(&metric);
     for trained in &runs {
@@ -207,19 +233,28 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
             sample::check_steps(model, args.sampler, args.steps)?;
         }
     }
-    let distances = if wants(Metric::Fid) { Distances::open(&first.gpu, args)? } else { None };
+    let distances = if wants(Metric::Fid) {
+        Distances::open(&first.gpu, args)?
+    } else {
+        None
+    };
     let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
     let count = count(args, pictures.held_out.len())?;
     if args.save_stats.is_some() && count < 2 {
         return Err(Error::Usage(
-            "--save-stats: one picture has no covariance; there must be two held-out ones at least".into(),
+            "--save-stats: one picture has no covariance; there must be two held-out ones at least"
+                .into(),
         ));
     }
     let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
-    missing::sentences(missing.iter()).iter().for_each(|sentence| note!("{sentence}"));
+    missing::sentences(missing.iter())
+        .iter()
+        .for_each(|sentence| note!("{sentence}"));
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
-        missing.iter().any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
+        missing
+            .iter()
+            .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
     };
     let mut codes: Vec<DataCodes> = Vec::new();
     for trained in &runs {
@@ -248,16 +283,23 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     };
     // Two images have a covariance.
     let distances = distances.filter(|_| count > 1);
-    let of_data =
-        distances.as_ref().map(|distances| distances.pictures(&pictures.held_out, count, args.save_stats.as_deref()));
+    let of_data = distances
+        .as_ref()
+        .map(|distances| distances.pictures(&pictures.held_out, count, args.save_stats.as_deref()));
     let of_data = of_data.transpose()?;
     for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
-        if let Some(rows) =
-            evaluation.reconstruction.as_mut().filter(|_| !codes[..i].iter().any(|c| c.first == data.first))
+        if let Some(rows) = evaluation
+            .reconstruction
+            .as_mut()
+            .filter(|_| !codes[..i].iter().any(|c| c.first == data.first))
         {
             let row = reconstruction::row(trained, &pictures.held_out, count)?;
             if row.psnr.is_none() {
-                missing.push(Missing::new(trained, &["psnr"], "the reconstructions are the pictures, to the bit"));
+                missing.push(Missing::new(
+                    trained,
+                    &["psnr"],
+                    "the reconstructions are the pictures, to the bit",
+                ));
             }
             rows.push(row);
         }
@@ -266,16 +308,32 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
         }
         if evaluation.codes.is_some() || evaluation.kl.is_some() || distances.is_some() {
             let drawn = Draws::of(trained, args, count)?;
-            if let (Some(rows), Some(distances), Some(data)) = (&mut evaluation.fid, &distances, &of_data) {
+            if let (Some(rows), Some(distances), Some(data)) =
+                (&mut evaluation.fid, &distances, &of_data)
+            {
                 rows.push(distances.row(trained, &pictures.held_out, data, &drawn, args.seed)?);
             }
-            evaluation.codes.iter_mut().for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
-            evaluation.kl.iter_mut().for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
+            evaluation
+                .codes
+                .iter_mut()
+                .for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
+            evaluation
+                .kl
+                .iter_mut()
+                .for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
         }
-        if let Some(rows) = evaluation.nll.as_mut().filter(|_| !lacks(&missing, trained, Metric::Nll)) {
+        if let Some(rows) = evaluation
+            .nll
+            .as_mut()
+            .filter(|_| !lacks(&missing, trained, Metric::Nll))
+        {
             rows.extend(nll::rows(trained, &pictures, args)?);
         }
-        if let Some(rows) = evaluation.likelihood.as_mut().filter(|_| !lacks(&missing, trained, Metric::Likelihood)) {
+        if let Some(rows) = evaluation
+            .likelihood
+            .as_mut()
+            .filter(|_| !lacks(&missing, trained, Metric::Likelihood))
+        {
             rows.push(likelihood::row(trained, &pictures, args)?);
         }
         if let Some(rows) = &mut evaluation.time {

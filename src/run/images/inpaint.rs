@@ -47,7 +47,11 @@ impl Holed {
     /// The pictures `files` of a run with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<Holed> {
         let set = known::pictures(files, &trained.config)?;
-        Holed::of(trained, set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?, mask)
+        Holed::of(
+            trained,
+            set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?,
+            mask,
+        )
     }
 
     /// `originals` [m, size, size, 3] with the hole `mask`.
@@ -56,17 +60,26 @@ impl Holed {
     /// [`Error::Diverged`] if the latents are not finite.
     pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<Holed> {
         let size = trained.config.vqvae.size;
-        let filled: Vec<f32> =
-            originals.chunks_exact(trained.image()).flat_map(|image| mask.filled(image, size)).collect();
+        let filled: Vec<f32> = originals
+            .chunks_exact(trained.image())
+            .flat_map(|image| mask.filled(image, size))
+            .collect();
         let latents = trained.encode(&filled)?;
-        Ok(Holed { mask, originals, latents })
+        Ok(Holed {
+            mask,
+            originals,
+            latents,
+        })
     }
 
     /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size, size, 3].
     fn paste(&self, images: &mut [f32], size: usize, count: usize) {
         let (image, hole) = (size * size * 3, self.mask.pixels(size));
         let fillings = images.chunks_exact_mut(image);
-        let originals = self.originals.chunks_exact(image).flat_map(|original| std::iter::repeat_n(original, count));
+        let originals = self
+            .originals
+            .chunks_exact(image)
+            .flat_map(|original| std::iter::repeat_n(original, count));
         for (filling, original) in fillings.zip(originals) {
             let known = (0..image).filter(|i| !hole[i / 3]);
             known.for_each(|i| filling[i] = original[i]);
@@ -87,18 +100,31 @@ impl Holed {
 /// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
     let Some(shape) = &args.mask else {
-        let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
+        let what =
+            "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
         return Err(Error::Usage(format!("{}: {what}", args.run.display())));
     };
     keep_out_of_images(&args.out, &args.run)?;
-    let mask = if let MaskShape::File(file) = shape { Some(file.as_path()) } else { None };
-    let _folder = Folder::open(&args.out, &FILES, args.known.iter().map(Path::new).chain(mask))?;
+    let mask = if let MaskShape::File(file) = shape {
+        Some(file.as_path())
+    } else {
+        None
+    };
+    let _folder = Folder::open(
+        &args.out,
+        &FILES,
+        args.known.iter().map(Path::new).chain(mask),
+    )?;
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, args)?;
     let config = &trained.config.vqvae;
     let (size, count, look) = (config.size, args.count.unwrap_or(COUNT), &args.pictures);
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let holed = Holed::new(&trained, &files, Mask::new(shape, config.grid(), known::fit(&trained.config))?)?;
+    let holed = Holed::new(
+        &trained,
+        &files,
+        Mask::new(shape, config.grid(), known::fit(&trained.config))?,
+    )?;
     let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
     let begin = Instant::now();
     let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
@@ -106,10 +132,20 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     if args.paste {
         holed.paste(&mut drawn.images, size, count);
     }
-    let more = [("mask", json!(shape.to_string())), ("paste", json!(args.paste))];
+    let more = [
+        ("mask", json!(shape.to_string())),
+        ("paste", json!(args.paste)),
+    ];
     let mut output = Output::new(&args.out, &trained, facts.into_iter().chain(more).collect());
-    output
-        .picture("inpainting.png", &picture(&files[..shown], &holed, &drawn.images, [size, look.zoom(size), count]))?;
+    output.picture(
+        "inpainting.png",
+        &picture(
+            &files[..shown],
+            &holed,
+            &drawn.images,
+            [size, look.zoom(size), count],
+        ),
+    )?;
     if shown < files.len() {
         note!(
             "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
@@ -118,33 +154,72 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     }
     if look.separate {
         let name = |i: usize| format!("{:04}-{:04}", i / count, i % count);
-        output.each("fillings", &drawn.images, [size, look.scale.unwrap_or(1)], name)?;
+        output.each(
+            "fillings",
+            &drawn.images,
+            [size, look.scale.unwrap_or(1)],
+            name,
+        )?;
     }
     let (n, grid) = (files.len(), config.grid());
     let more = [
-        ("originals", vec![n, 3, size, size], Values::F32(&nchw(&holed.originals, size))),
+        (
+            "originals",
+            vec![n, 3, size, size],
+            Values::F32(&nchw(&holed.originals, size)),
+        ),
         ("known", vec![grid, grid], Values::F32(&holed.mask.known())),
     ];
     drawn.write(&mut output, &trained, &more)?;
     let holes = holed.mask.hole.iter().filter(|&&hole| hole).count();
-    let each = if n == 1 { String::new() } else { format!(" for each of {}", counted(n, "picture")) };
-    say!("{} of {holes} of {} cells{each}", counted(count, "filling"), grid * grid);
-    let known: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    let numbers = [("known", json!(known)), ("count", json!(count)), ("hole_cells", json!(holes))];
-    output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+    let each = if n == 1 {
+        String::new()
+    } else {
+        format!(" for each of {}", counted(n, "picture"))
+    };
+    say!(
+        "{} of {holes} of {} cells{each}",
+        counted(count, "filling"),
+        grid * grid
+    );
+    let known: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let numbers = [
+        ("known", json!(known)),
+        ("count", json!(count)),
+        ("hole_cells", json!(holes)),
+    ];
+    output.finish(
+        &trained,
+        seconds,
+        Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
+    )
 }
 
 /// An error if what was asked for does not fit the run.
 fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
-    let Filling { resample, steps, images, .. } = &args.filling;
+    let Filling {
+        resample,
+        steps,
+        images,
+        ..
+    } = &args.filling;
     match (&trained.prior, args.prior) {
         (Prior::None, _) => Err(no_prior(trained)),
-        (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => Err(trained.unfit("not --prior pixelcnn")),
-        (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => Err(trained.unfit("not --prior diffusion")),
+        (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => {
+            Err(trained.unfit("not --prior pixelcnn"))
+        }
+        (Prior::PixelCnn(_), Some(PriorKind::Diffusion)) => {
+            Err(trained.unfit("not --prior diffusion"))
+        }
         (Prior::PixelCnn(_), _) if trained.config.classes > 0 && images.class.is_none() => {
             Err(trained.unfit("it wants to know the class of the pictures; add --class"))
         }
-        (Prior::PixelCnn(_), _) if steps.is_some() || resample.is_some() || images.temperature.is_some() => {
+        (Prior::PixelCnn(_), _)
+            if steps.is_some() || resample.is_some() || images.temperature.is_some() =>
+        {
             let what = "it fills in raster order; leave --sampling-steps, --resample, --codes and --temperature away";
             Err(trained.unfit(what))
         }
@@ -162,7 +237,8 @@ fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
 /// Steps of a filling: few where the network is told what is known.
 fn steps_of(model: &Diffusion, how: &Filling) -> usize {
     let told = model.is_told() && how.resample.is_none();
-    how.steps.unwrap_or(if told { TOLD_STEPS } else { STEPS }.min(model.bridge.steps()))
+    how.steps
+        .unwrap_or(if told { TOLD_STEPS } else { STEPS }.min(model.bridge.steps()))
 }
 
 fn no_prior(trained: &Trained) -> Error {
@@ -170,12 +246,25 @@ fn no_prior(trained: &Trained) -> Error {
 }
 
 /// The pictures `files`, what is known of them, and their `count` fillings `images`, of which a row shows the first.
-fn picture(files: &[PathBuf], holed: &Holed, images: &[f32], [size, zoom, count]: [usize; 3]) -> RgbImage {
+fn picture(
+    files: &[PathBuf],
+    holed: &Holed,
+    images: &[f32],
+    [size, zoom, count]: [usize; 3],
+) -> RgbImage {
     let (image, shown) = (size * size * 3, count.min(SHOWN));
-    let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |file: &PathBuf| {
+        file.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     let names: Vec<String> = files.iter().map(name).collect();
     let mut all = Vec::new();
-    let rows = holed.originals.chunks_exact(image).zip(images.chunks_exact(count * image));
+    let rows = holed
+        .originals
+        .chunks_exact(image)
+        .zip(images.chunks_exact(count * image));
     for (original, fillings) in rows.take(files.len()) {
         all.extend_from_slice(original);
         all.extend(holed.mask.painted(original, size));
@@ -188,9 +277,16 @@ fn picture(files: &[PathBuf], holed: &Holed, images: &[f32], [size, zoom, count]
 ///
 /// # Errors
 /// [`Error::Usage`] for flags that do not fit the run.
-pub(super) fn fill(trained: &Trained, how: &Filling, holed: &Holed, count: usize) -> Result<(Drawn, Facts)> {
+pub(super) fn fill(
+    trained: &Trained,
+    how: &Filling,
+    holed: &Holed,
+    count: usize,
+) -> Result<(Drawn, Facts)> {
     let pictures = holed.originals.len() / trained.image();
-    let rows: Vec<usize> = (0..pictures).flat_map(|i| std::iter::repeat_n(i, count)).collect();
+    let rows: Vec<usize> = (0..pictures)
+        .flat_map(|i| std::iter::repeat_n(i, count))
+        .collect();
     match &trained.prior {
         Prior::None => Err(no_prior(trained)),
         Prior::PixelCnn(model) => raster(trained, model, how, holed, &rows),
@@ -209,15 +305,30 @@ fn diffuse(
     let steps = steps_of(model, how);
     let resample = how.resample.unwrap_or(RESAMPLE);
     let (mask, latent) = (holed.known(trained), trained.latent());
-    let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64);
+    let mut progress = Progress::new(
+        "inpaint",
+        0,
+        (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64,
+    );
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        let latents: Vec<f32> = chunk.iter().flat_map(|&i| &holed.latents[i * latent..][..latent]).copied().collect();
+        let latents: Vec<f32> = chunk
+            .iter()
+            .flat_map(|&i| &holed.latents[i * latent..][..latent])
+            .copied()
+            .collect();
         let z0 = trained.start(model, &trained.latents(&latents));
         let seed = chunk_seed(how.seed, i);
         let guidance = trained.guidance(&how.images, chunk.len());
-        let known = Told { z0: z0.clone(), mask: mask.clone() };
-        let ask = Ask { guidance: guidance.as_ref(), told: told.then_some(&known), ..trained.ask(&how.images) };
+        let known = Told {
+            z0: z0.clone(),
+            mask: mask.clone(),
+        };
+        let ask = Ask {
+            guidance: guidance.as_ref(),
+            told: told.then_some(&known),
+            ..trained.ask(&how.images)
+        };
         let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
         let process = trained.process(model, &eps);
         let levels = process.levels(steps)?;
@@ -226,32 +337,85 @@ fn diffuse(
             progress.at(done, || format!("t = {t}"));
         };
         let z = if told {
-            let z = process.denoise(&process.initial(z0.shape(), seed), &levels, TOLD_SAMPLER, seed, &mut seen);
+            let z = process.denoise(
+                &process.initial(z0.shape(), seed),
+                &levels,
+                TOLD_SAMPLER,
+                seed,
+                &mut seen,
+            );
             trained.gpu.no_grad(|| known.put_into(&z))
         } else {
-            process.inpaint(&Known { z0: &z0, mask: &mask, resample }, &levels, seed, &mut seen)
+            process.inpaint(
+                &Known {
+                    z0: &z0,
+                    mask: &mask,
+                    resample,
+                },
+                &levels,
+                seed,
+                &mut seen,
+            )
         };
         drawn.take_latents(trained, model, &z, &how.images, seed)?;
     }
     progress.finish();
     let name = if told { "dpmpp2m" } else { "ancestral" };
-    let facts = [("seed", json!(how.seed)), ("sampler", json!(name)), ("steps", json!(steps)), ("told", json!(told))];
-    let facts = facts.into_iter().chain((!told).then_some(("resample", json!(resample))));
+    let facts = [
+        ("seed", json!(how.seed)),
+        ("sampler", json!(name)),
+        ("steps", json!(steps)),
+        ("told", json!(told)),
+    ];
+    let facts = facts
+        .into_iter()
+        .chain((!told).then_some(("resample", json!(resample))));
     Ok((drawn, facts.chain(how.images.facts()).collect()))
 }
 
-fn raster(trained: &Trained, model: &PixelCnn, how: &Filling, holed: &Holed, rows: &[usize]) -> Result<(Drawn, Facts)> {
+fn raster(
+    trained: &Trained,
+    model: &PixelCnn,
+    how: &Filling,
+    holed: &Holed,
+    rows: &[usize],
+) -> Result<(Drawn, Facts)> {
     let grid = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
-    let codes = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(&holed.latents)).to_vec());
-    let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * grid * grid) as u64);
+    let codes = trained.gpu.no_grad(|| {
+        trained
+            .vqvae
+            .quantise(&trained.latents(&holed.latents))
+            .to_vec()
+    });
+    let mut progress = Progress::new(
+        "inpaint",
+        0,
+        (rows.len().div_ceil(CHUNK) * grid * grid) as u64,
+    );
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let cells = grid * grid;
-        let codes: Vec<u32> = chunk.iter().flat_map(|&i| &codes[i * cells..][..cells]).copied().collect();
-        let (class, given) = (trained.classes(&how.images, 0, chunk.len()), Given { codes: &codes, known: &known });
+        let codes: Vec<u32> = chunk
+            .iter()
+            .flat_map(|&i| &codes[i * cells..][..cells])
+            .copied()
+            .collect();
+        let (class, given) = (
+            trained.classes(&how.images, 0, chunk.len()),
+            Given {
+                codes: &codes,
+                known: &known,
+            },
+        );
         let seed = chunk_seed(how.seed, i);
-        let raster = Raster { size: [grid, grid], class: &class, given: Some(given), seed, way: how.images.way };
+        let raster = Raster {
+            size: [grid, grid],
+            class: &class,
+            given: Some(given),
+            seed,
+            way: how.images.way,
+        };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));

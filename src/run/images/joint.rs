@@ -52,11 +52,20 @@ impl JointTask {
             usize::from(path.starts_with("vqvae."))
         });
         let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::Joint));
-        Ok(JointTask { learner, has_moments: sources.prior.is_some(), held_out, keeper, setting })
+        Ok(JointTask {
+            learner,
+            has_moments: sources.prior.is_some(),
+            held_out,
+            keeper,
+            setting,
+        })
     }
 
     fn priors(&mut self) -> [&mut Diffusion; 2] {
-        [&mut self.learner.model.prior, &mut self.learner.averaged.prior]
+        [
+            &mut self.learner.model.prior,
+            &mut self.learner.averaged.prior,
+        ]
     }
 }
 
@@ -68,7 +77,12 @@ impl Task for JointTask {
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
-        model.parameters() + if follows { model.vqvae.codebook.vectors.count() } else { 0 }
+        model.parameters()
+            + if follows {
+                model.vqvae.codebook.vectors.count()
+            } else {
+                0
+            }
     }
 
     fn start(&mut self) -> Result<()> {
@@ -85,12 +99,18 @@ impl Task for JointTask {
         let report = self.learner.learn(step, &parts, |learner, part| {
             let images = setting.images(&part.batch);
             let class = setting.dropped_classes(part);
-            let Step { losses, latents, codes } =
-                learner.model.step(&images, &learner.plan(part), class.as_ref(), part.stream);
+            let Step {
+                losses,
+                latents,
+                codes,
+            } = learner
+                .model
+                .step(&images, &learner.plan(part), class.as_ref(), part.stream);
             seen.push((latents, codes));
             losses
         });
-        self.keeper.tend(setting, &self.learner.model.vqvae, step, seen);
+        self.keeper
+            .tend(setting, &self.learner.model.vqvae, step, seen);
         Ok(report)
     }
 
@@ -106,7 +126,9 @@ impl Task for JointTask {
         self.learner.import(found)?;
         restore_codebook(&self.learner.model.vqvae.codebook, found)?;
         self.keeper.import(found)?;
-        self.priors().into_iter().try_for_each(|prior| standard::import(prior, found))
+        self.priors()
+            .into_iter()
+            .try_for_each(|prior| standard::import(prior, found))
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
@@ -123,12 +145,19 @@ impl Task for JointTask {
         let start = |(images, class): (&Tensor, Option<Codes>)| {
             let latents = vqvae.encode(images);
             let codes = vqvae.quantise(&latents);
-            Start { z0: self.learner.averaged.start(&latents, &codes), codes: Some(codes), class }
+            Start {
+                z0: self.learner.averaged.start(&latents, &codes),
+                codes: Some(codes),
+                class,
+            }
         };
         let images = self.held_out.iter().zip(self.setting.held_out_classes());
         let z0: Vec<Start> = self.setting.gpu.no_grad(|| images.map(start).collect());
         held_out_losses(&self.setting, &self.learner, prior, &z0, &mut line);
-        let picture = pictures::grid(&draw(&self.setting, prior, vqvae)?, self.setting.config.vqvae.size);
+        let picture = pictures::grid(
+            &draw(&self.setting, prior, vqvae)?,
+            self.setting.config.vqvae.size,
+        );
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(line))
     }

@@ -36,14 +36,29 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Before the first step of `stage`.
     pub fn new(setting: &Setting, stage: Stage) -> Keeper {
-        let images = [setting.pictures.train.len() as u64, setting.config.stage(stage).batch as u64];
+        let images = [
+            setting.pictures.train.len() as u64,
+            setting.config.stage(stage).batch as u64,
+        ];
         let hits = Tensor::zeros(&setting.gpu, [setting.config.vqvae.codes]);
-        Keeper { images, last: Vec::new(), revived: 0, hits, epoch: [0.0; 3] }
+        Keeper {
+            images,
+            last: Vec::new(),
+            revived: 0,
+            hits,
+            epoch: [0.0; 3],
+        }
     }
 
     /// After a step: moves the code vectors by what fell to them in the `parts` of the batch (latents [n, h, w, d], codes
     /// [n, h, w]), and revives dead ones when it is time.
-    pub fn tend(&mut self, setting: &Setting, model: &VqVae, step: u64, parts: Vec<(Tensor, Codes)>) {
+    pub fn tend(
+        &mut self,
+        setting: &Setting,
+        model: &VqVae,
+        step: u64,
+        parts: Vec<(Tensor, Codes)>,
+    ) {
         let config = &setting.config.vqvae;
         let (latents, codes): (Vec<Tensor>, Vec<Codes>) = parts.into_iter().unzip();
         let mut place = step * self.images[1];
@@ -54,10 +69,16 @@ impl Keeper {
         if config.codebook == CodebookRule::Ema {
             let latents = rows(&latents);
             // The vectors have not moved yet: these are the codes of the parts.
-            let of_all = if let [codes] = &codes[..] { codes.clone() } else { model.quantise(&latents) };
+            let of_all = if let [codes] = &codes[..] {
+                codes.clone()
+            } else {
+                model.quantise(&latents)
+            };
             model.codebook.follow(&latents, &of_all, config.decay);
             if config.revive_every > 0 && (step + 1).is_multiple_of(config.revive_every) {
-                self.revived += model.codebook.revive(&latents, setting.stream(step, REVIVE));
+                self.revived += model
+                    .codebook
+                    .revive(&latents, setting.stream(step, REVIVE));
             }
         }
         self.last = codes;
@@ -72,11 +93,16 @@ impl Keeper {
         }
         // An epoch ends among them: once an epoch the GPU may be waited for.
         let (values, mut hits) = (codes.to_vec(), self.hits.to_vec());
-        for (done, image) in (place + 1..).zip(values.chunks_exact(values.len() / images as usize)) {
+        for (done, image) in (place + 1..).zip(values.chunks_exact(values.len() / images as usize))
+        {
             image.iter().for_each(|&code| hits[code as usize] += 1.0);
             if done.is_multiple_of(n) {
                 let usage = Usage::of_hits(&hits);
-                self.epoch = [(done / n) as f32, usage.perplexity as f32, usage.used as f32];
+                self.epoch = [
+                    (done / n) as f32,
+                    usage.perplexity as f32,
+                    usage.used as f32,
+                ];
                 hits.fill(0.0);
             }
         }
@@ -92,7 +118,10 @@ impl Keeper {
             line.insert("perplexity".into(), json!(usage.perplexity));
             line.insert("codes_used".into(), json!(usage.used));
         }
-        line.insert("codes_revived".into(), json!(std::mem::take(&mut self.revived)));
+        line.insert(
+            "codes_revived".into(),
+            json!(std::mem::take(&mut self.revived)),
+        );
         let [number, perplexity, used] = self.epoch;
         if number > 0.0 {
             line.insert("epoch".into(), json!(number as u64));
@@ -103,7 +132,8 @@ impl Keeper {
 
     /// The codebook of `model` and the counts, for a checkpoint.
     pub fn export(&self, model: &VqVae) -> Vec<Entry> {
-        let entry = |(name, tensor): (&str, &Tensor)| (name.to_string(), tensor.shape(), tensor.to_vec());
+        let entry =
+            |(name, tensor): (&str, &Tensor)| (name.to_string(), tensor.shape(), tensor.to_vec());
         let mut entries: Vec<Entry> = model.codebook.state().map(entry).into();
         entries.push(entry((HITS, &self.hits)));
         entries.push((LAST.into(), [3].into(), self.epoch.to_vec()));
@@ -120,7 +150,9 @@ impl Keeper {
         self.hits = Tensor::from_slice(self.hits.gpu(), &found.tensor(HITS, shape)?, shape);
         self.epoch.copy_from_slice(&found.tensor(LAST, [3].into())?);
         // Checkpoints of before have none.
-        self.revived = found.tensor(REVIVED, [1].into()).map_or(0, |revived| revived[0] as usize);
+        self.revived = found
+            .tensor(REVIVED, [1].into())
+            .map_or(0, |revived| revived[0] as usize);
         Ok(())
     }
 }
@@ -128,7 +160,11 @@ impl Keeper {
 /// Latents [.., d] one below the other, without history.
 pub(super) fn rows(parts: &[Tensor]) -> Tensor {
     let d = parts[0].shape().last();
-    let flat = parts.iter().map(|part| part.detach().reshape([part.count()]));
-    let all = flat.reduce(|a, b| ops::concat(&a, &b)).expect("a batch has a part");
+    let flat = parts
+        .iter()
+        .map(|part| part.detach().reshape([part.count()]));
+    let all = flat
+        .reduce(|a, b| ops::concat(&a, &b))
+        .expect("a batch has a part");
     all.reshape([all.count() / d, d])
 }

@@ -22,16 +22,29 @@ pub(super) fn fit(config: &ImagesConfig) -> Fit {
 pub(super) fn pictures(files: &[PathBuf], config: &ImagesConfig) -> Result<ImageSet> {
     let size = config.vqvae.size;
     let fit = fit(config);
-    let how = if fit == Fit::Squash { "it is squashed" } else { "its middle is scaled" };
+    let how = if fit == Fit::Squash {
+        "it is squashed"
+    } else {
+        "its middle is scaled"
+    };
     let mut images = Vec::new();
     for file in files {
-        let (picture, was) =
-            data::square(file, size, fit).map_err(|what| Error::Data(format!("{}: {what}", file.display())))?;
+        let (picture, was) = data::square(file, size, fit)
+            .map_err(|what| Error::Data(format!("{}: {what}", file.display())))?;
         if let Some([height, width]) = was {
-            note!("{}: {width}×{height}, {how} to {size}×{size}", file.display());
+            note!(
+                "{}: {width}×{height}, {how} to {size}×{size}",
+                file.display()
+            );
         }
         images.extend(picture.into_raw());
     }
     let labels = vec![0; files.len()];
-    Ok(ImageSet::from_pixels("named images", [size, size], images, labels, vec!["image".into()]))
+    Ok(ImageSet::from_pixels(
+        "named images",
+        [size, size],
+        images,
+        labels,
+        vec!["image".into()],
+    ))
 }

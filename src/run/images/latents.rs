@@ -37,8 +37,15 @@ pub(super) struct Latents {
 impl Latents {
     /// The encoder of `vqvae`, for the batches of `stage`.
     pub fn new(setting: &Setting, mut vqvae: VqVae, stage: Stage) -> Latents {
-        let cache = if setting.config.stages.latent_cache { Cache::open(setting, &mut vqvae, stage) } else { None };
-        Latents { vqvae, cache: RefCell::new(cache) }
+        let cache = if setting.config.stages.latent_cache {
+            Cache::open(setting, &mut vqvae, stage)
+        } else {
+            None
+        };
+        Latents {
+            vqvae,
+            cache: RefCell::new(cache),
+        }
     }
 
     /// The frozen model.
@@ -55,11 +62,16 @@ impl Latents {
         if let Some(values) = known {
             return Tensor::from_slice(&setting.gpu, &values, shape);
         }
-        let latents = setting.gpu.no_grad(|| self.vqvae.encode(&setting.images(batch)));
+        let latents = setting
+            .gpu
+            .no_grad(|| self.vqvae.encode(&setting.images(batch)));
         if let Some(file) = cache.as_mut()
             && let Err(error) = file.keep(batch, &latents.to_vec())
         {
-            note!("note: latents are not kept any more ({}: {error})", file.path.display());
+            note!(
+                "note: latents are not kept any more ({}: {error})",
+                file.path.display()
+            );
             *cache = None;
         }
         latents
@@ -86,7 +98,12 @@ impl Cache {
         let open = || -> std::io::Result<File> {
             std::fs::create_dir_all(&folder)?;
             cache::make_room(&folder, &path, slots * slot, LIMIT)?;
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
             // Empty slots take no room where the file system knows holes.
             file.set_len(slots * slot)?;
             // What is used stays longest, though reading alone leaves no trace.
@@ -94,9 +111,17 @@ impl Cache {
             Ok(file)
         };
         match open() {
-            Ok(file) => Some(Cache { path, file, size, slots }),
+            Ok(file) => Some(Cache {
+                path,
+                file,
+                size,
+                slots,
+            }),
             Err(error) => {
-                note!("note: latents are not kept between runs ({}: {error})", path.display());
+                note!(
+                    "note: latents are not kept between runs ({}: {error})",
+                    path.display()
+                );
                 None
             }
         }
@@ -116,7 +141,9 @@ impl Cache {
             return None;
         }
         let mut bytes = vec![0; CHECKSUM + self.size];
-        self.file.seek(SeekFrom::Start(slot * bytes.len() as u64)).ok()?;
+        self.file
+            .seek(SeekFrom::Start(slot * bytes.len() as u64))
+            .ok()?;
         self.file.read_exact(&mut bytes).ok()?;
         let (sum, values) = bytes.split_at(CHECKSUM);
         (checksum(slot, values) == sum).then(|| bytemuck::pod_collect_to_vec(values))
@@ -124,12 +151,15 @@ impl Cache {
 
     /// Writes the latents of a batch to their slots.
     fn keep(&mut self, batch: &Batch, latents: &[f32]) -> std::io::Result<()> {
-        for (slot, values) in
-            slots(batch).zip(latents.chunks_exact(self.size / 4)).filter(|(slot, _)| *slot < self.slots)
+        for (slot, values) in slots(batch)
+            .zip(latents.chunks_exact(self.size / 4))
+            .filter(|(slot, _)| *slot < self.slots)
         {
             let values: &[u8] = bytemuck::cast_slice(values);
-            self.file.seek(SeekFrom::Start(slot * (CHECKSUM + self.size) as u64))?;
-            self.file.write_all(&[&checksum(slot, values), values].concat())?;
+            self.file
+                .seek(SeekFrom::Start(slot * (CHECKSUM + self.size) as u64))?;
+            self.file
+                .write_all(&[&checksum(slot, values), values].concat())?;
         }
         Ok(())
     }
@@ -137,13 +167,24 @@ impl Cache {
 
 /// How many of the `slots` in `file`, of `size` bytes of values each, are filled.
 pub(in crate::run) fn count_filled(file: File, size: usize, slots: u64) -> usize {
-    let mut cache = Cache { path: PathBuf::new(), file, size, slots };
-    (0..slots).filter(|&slot| cache.read(slot).is_some()).count()
+    let mut cache = Cache {
+        path: PathBuf::new(),
+        file,
+        size,
+        slots,
+    };
+    (0..slots)
+        .filter(|&slot| cache.read(slot).is_some())
+        .count()
 }
 
 /// The slot of each picture of a batch.
 fn slots(batch: &Batch) -> impl Iterator<Item = u64> + '_ {
-    batch.indices.iter().zip(&batch.mirrored).map(|(&index, &mirrored)| 2 * u64::from(index) + u64::from(mirrored))
+    batch
+        .indices
+        .iter()
+        .zip(&batch.mirrored)
+        .map(|(&index, &mirrored)| 2 * u64::from(index) + u64::from(mirrored))
 }
 
 fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
@@ -156,18 +197,34 @@ fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
 
 /// A name for all that the bits of a latent depend on.
 fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
-    let (facts, set, train) = (setting.gpu.facts(), &setting.pictures.train, setting.config.stage(stage));
+    let (facts, set, train) = (
+        setting.gpu.facts(),
+        &setting.pictures.train,
+        setting.config.stage(stage),
+    );
     let mut hasher = blake3::Hasher::new();
-    let adapter = [&facts.name, &facts.driver, &facts.driver_info].map(String::as_str).join("\n");
-    let program = if cfg!(debug_assertions) { "checked" } else { "unchecked" };
+    let adapter = [&facts.name, &facts.driver, &facts.driver_info]
+        .map(String::as_str)
+        .join("\n");
+    let program = if cfg!(debug_assertions) {
+        "checked"
+    } else {
+        "unchecked"
+    };
     let call = train.batch / train.accumulate;
     let (matrices, prefers) = (setting.gpu.cooperative(), setting.gpu.prefers());
-    let text =
-        format!("{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}", setting.config.model_text(Stage::VqVae));
+    let text = format!(
+        "{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}",
+        setting.config.model_text(Stage::VqVae)
+    );
     hasher.update(text.as_bytes());
-    ops::shaders().iter().for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
+    ops::shaders()
+        .iter()
+        .for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
     vqvae.visit(&mut |path, tensor| {
-        hasher.update(path.as_bytes()).update(bytemuck::cast_slice(&tensor.to_vec()));
+        hasher
+            .update(path.as_bytes())
+            .update(bytemuck::cast_slice(&tensor.to_vec()));
     });
     hasher.update(set.checksum().as_bytes());
     hasher.finalize().to_hex()[..32].to_string()

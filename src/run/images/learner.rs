@@ -63,7 +63,16 @@ impl<M: Module> Learner<M> {
         let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
         adam.averages(&mut averaged);
         let levels = LevelLaw::new(train.levels, setting.config.bridge.steps);
-        Learner { model, averaged, setting: setting.clone(), stage, adam, peaks, loader: None, levels }
+        Learner {
+            model,
+            averaged,
+            setting: setting.clone(),
+            stage,
+            adam,
+            peaks,
+            loader: None,
+            levels,
+        }
     }
 
     fn train(&self) -> &TrainConfig {
@@ -82,20 +91,39 @@ impl<M: Module> Learner<M> {
         let batch = self.loader.insert(loader).next()?;
         debug_assert_eq!(batch.step, step, "steps come one after another");
         let size = batch.len() / self.train().accumulate;
-        let stream = |i: usize| Stream { first: (i * size) as u32, ..self.setting.stream(step, 0) };
-        Ok(batch.split(size).into_iter().enumerate().map(|(i, batch)| Part { batch, stream: stream(i) }).collect())
+        let stream = |i: usize| Stream {
+            first: (i * size) as u32,
+            ..self.setting.stream(step, 0)
+        };
+        Ok(batch
+            .split(size)
+            .into_iter()
+            .enumerate()
+            .map(|(i, batch)| Part {
+                batch,
+                stream: stream(i),
+            })
+            .collect())
     }
 
     /// What of the pictures of the whole batch the network is told, if it can be told.
     fn masks(&self, part: &Part) -> Option<Masks> {
         let config = &self.setting.config;
-        Masks::draw(&config.prior, config.vqvae.grid(), self.train().batch, part.stream)
+        Masks::draw(
+            &config.prior,
+            config.vqvae.grid(),
+            self.train().batch,
+            part.stream,
+        )
     }
 
     /// The levels of a part, 0 for pictures of which the network is told, where these do not follow the law.
     fn levels(&self, part: &Part, masks: Option<&Masks>) -> Vec<u32> {
         let mut all = self.levels.draw(self.train().batch, part.stream);
-        for (t, &told) in all.iter_mut().zip(masks.into_iter().flat_map(|masks| &masks.told)) {
+        for (t, &told) in all
+            .iter_mut()
+            .zip(masks.into_iter().flat_map(|masks| &masks.told))
+        {
             *t = if told { 0 } else { *t };
         }
         part.own(&all, 1).to_vec()
@@ -103,7 +131,11 @@ impl<M: Module> Learner<M> {
 
     /// Levels of a part, and what of it the network is told.
     pub fn plan(&self, part: &Part) -> Plan {
-        let (gpu, n, grid) = (&self.setting.gpu, part.batch.len(), self.setting.config.vqvae.grid());
+        let (gpu, n, grid) = (
+            &self.setting.gpu,
+            part.batch.len(),
+            self.setting.config.vqvae.grid(),
+        );
         let mut all = self.levels.draw(self.train().batch, part.stream);
         let masks = self.masks(part);
         if let Some(masks) = &masks {
@@ -112,20 +144,38 @@ impl<M: Module> Learner<M> {
         let told = masks.map(|masks| {
             let own = |all: &[f32]| part.own(all, grid * grid).to_vec();
             let mask = Tensor::from_slice(gpu, &own(&masks.known), [n, grid, grid, 1]);
-            [mask, Tensor::from_slice(gpu, &own(&masks.weights()), [n, grid * grid])]
+            [
+                mask,
+                Tensor::from_slice(gpu, &own(&masks.weights()), [n, grid * grid]),
+            ]
         });
-        Plan { t: Codes::from_slice(gpu, part.own(&all, 1), [n]), told }
+        Plan {
+            t: Codes::from_slice(gpu, part.own(&all, 1), [n]),
+            told,
+        }
     }
 
     /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
         // Steps that no training reaches: what is held out has noise of its own.
         let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);
-        (Plan::at(Codes::from_slice(&self.setting.gpu, &self.levels.draw_fixed(n, stream), [n])), stream)
+        (
+            Plan::at(Codes::from_slice(
+                &self.setting.gpu,
+                &self.levels.draw_fixed(n, stream),
+                [n],
+            )),
+            stream,
+        )
     }
 
     /// One step: the gradient of the mean of `losses` over the parts, and Adam.
-    pub fn learn(&mut self, step: u64, parts: &[Part], mut losses: impl FnMut(&Learner<M>, &Part) -> Losses) -> Report {
+    pub fn learn(
+        &mut self,
+        step: u64,
+        parts: &[Part],
+        mut losses: impl FnMut(&Learner<M>, &Part) -> Losses,
+    ) -> Report {
         let gpu = &self.setting.gpu;
         let (mut grads, mut of_parts) = (None, Vec::new());
         for part in parts {
@@ -139,11 +189,21 @@ impl<M: Module> Learner<M> {
             of_parts.push(losses);
         }
         let train = self.train();
-        let group =
-            |&lr: &f64| Group { lr: learning_rate(&TrainConfig { lr, ..train.clone() }, step), clip: train.clip };
+        let group = |&lr: &f64| Group {
+            lr: learning_rate(
+                &TrainConfig {
+                    lr,
+                    ..train.clone()
+                },
+                step,
+            ),
+            clip: train.clip,
+        };
         let groups: Vec<Group> = self.peaks.iter().map(group).collect();
         let grads = grads.expect("a batch has a part");
-        let norm = self.adam.step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
+        let norm = self
+            .adam
+            .step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
         for (part, losses) in parts.iter().zip(&of_parts) {
             if let Some(each) = &losses.each {
                 let levels = self.levels(part, self.masks(part).as_ref());
@@ -179,10 +239,20 @@ fn mean(mut all: Vec<Losses>) -> Losses {
     }
     let share = 1.0 / all.len() as f32;
     let mean = |of: &dyn Fn(&Losses) -> Tensor| {
-        let sum = all.iter().map(|losses| of(losses).detach()).reduce(|a, b| ops::add(&a, &b));
+        let sum = all
+            .iter()
+            .map(|losses| of(losses).detach())
+            .reduce(|a, b| ops::add(&a, &b));
         ops::affine(&sum.expect("there is one"), share, 0.0)
     };
-    let parts =
-        all[0].parts.iter().enumerate().map(|(i, (name, _))| (*name, mean(&|losses| losses.parts[i].1.clone())));
-    Losses { total: mean(&|losses| losses.total.clone()), parts: parts.collect(), each: None }
+    let parts = all[0]
+        .parts
+        .iter()
+        .enumerate()
+        .map(|(i, (name, _))| (*name, mean(&|losses| losses.parts[i].1.clone())));
+    Losses {
+        total: mean(&|losses| losses.total.clone()),
+        parts: parts.collect(),
+        each: None,
+    }
 }

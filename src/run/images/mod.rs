@@ -59,7 +59,15 @@ impl Setting {
     /// Batches of `stage` from `step` on.
     fn loader(&self, stage: Stage, step: u64) -> Result<Loader> {
         let (batch, seed) = (self.config.stage(stage).batch, self.config.seed);
-        Loader::start(self.pictures.train.clone(), LoaderOptions { batch, seed, flip: true, first_step: step })
+        Loader::start(
+            self.pictures.train.clone(),
+            LoaderOptions {
+                batch,
+                seed,
+                flip: true,
+                first_step: step,
+            },
+        )
     }
 
     /// Held-out images that evaluations look at, in [−1, 1], in chunks.
@@ -71,12 +79,18 @@ impl Setting {
     /// Their classes, in the same chunks.
     fn held_out_classes(&self) -> Vec<Option<Codes>> {
         let labels = &self.pictures.held_out.labels;
-        let chunk = |indices: &[u32]| self.classes(indices.iter().map(|&i| labels[i as usize]).collect());
+        let chunk =
+            |indices: &[u32]| self.classes(indices.iter().map(|&i| labels[i as usize]).collect());
         self.held_out_indices().chunks(CHUNK).map(chunk).collect()
     }
 
     fn held_out_indices(&self) -> Vec<u32> {
-        (0..self.config.stages.evaluate_images.min(self.pictures.held_out.len()) as u32).collect()
+        (0..self
+            .config
+            .stages
+            .evaluate_images
+            .min(self.pictures.held_out.len()) as u32)
+            .collect()
     }
 
     /// Classes as a model is told them, `[n]`; `None` for models that know of none.
@@ -86,9 +100,19 @@ impl Setting {
 
     /// The classes of a part in the training of the U-Net: a share of them becomes the number of classes, which is none.
     fn dropped_classes(&self, part: &Part) -> Option<Codes> {
-        let stream = Stream { stream: DROP_CLASS, ..part.stream };
-        let dropped = |i: u32| f64::from(stream.uniform(stream.first + i)) < self.config.class_dropout;
-        let told = |(i, &label): (u32, &u32)| if dropped(i) { self.config.classes as u32 } else { label };
+        let stream = Stream {
+            stream: DROP_CLASS,
+            ..part.stream
+        };
+        let dropped =
+            |i: u32| f64::from(stream.uniform(stream.first + i)) < self.config.class_dropout;
+        let told = |(i, &label): (u32, &u32)| {
+            if dropped(i) {
+                self.config.classes as u32
+            } else {
+                label
+            }
+        };
         self.classes((0..).zip(&part.batch.labels).map(told).collect())
     }
 
@@ -111,13 +135,22 @@ impl Setting {
     }
 
     fn stream(&self, step: u64, stream: u32) -> Stream {
-        Stream { seed: self.config.seed, step: step as u32, stream, first: 0 }
+        Stream {
+            seed: self.config.seed,
+            step: step as u32,
+            stream,
+            first: 0,
+        }
     }
 }
 
 /// The pictures `indices` of a set on the GPU, [n, h, w, 3].
 fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Result<Tensor> {
-    Ok(Tensor::from_slice(gpu, &set.floats(indices)?, [indices.len(), set.height, set.width, 3]))
+    Ok(Tensor::from_slice(
+        gpu,
+        &set.floats(indices)?,
+        [indices.len(), set.height, set.width, 3],
+    ))
 }
 
 fn usage(args: &TrainArgs, what: &str) -> Error {
@@ -126,7 +159,10 @@ fn usage(args: &TrainArgs, what: &str) -> Error {
 
 /// The error of an image preset without --stage.
 pub(super) fn no_stage(args: &TrainArgs) -> Error {
-    usage(args, "choose what to train with --stage vqvae, prior, pixelcnn or joint")
+    usage(
+        args,
+        "choose what to train with --stage vqvae, prior, pixelcnn or joint",
+    )
 }
 
 /// `dbvq-wgpu train` of `stage` of an image preset.
@@ -134,7 +170,10 @@ pub(super) fn no_stage(args: &TrainArgs) -> Error {
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
 pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()> {
-    let folder = args.data.as_ref().ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
+    let folder = args
+        .data
+        .as_ref()
+        .ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
     let sources = Sources::find(args, config, stage)?;
     dataset::keep_apart(&args.out, folder)?;
     let mut dir = RunDir::open(&args.out)?;
@@ -147,26 +186,75 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()
     }
     dir.write_config(&Stored::Images(stage, Box::new(config.clone())))?;
     pictures.keep_facts(&args.out, folder)?;
-    let setting = Rc::new(Setting { gpu, config: config.clone(), pictures });
+    let setting = Rc::new(Setting {
+        gpu,
+        config: config.clone(),
+        pictures,
+    });
     match stage {
-        Stage::VqVae => go(args, &setting, dir, stage, vqvae::VqVaeTask::new(setting.clone(), &sources)?),
+        Stage::VqVae => go(
+            args,
+            &setting,
+            dir,
+            stage,
+            vqvae::VqVaeTask::new(setting.clone(), &sources)?,
+        ),
         Stage::Prior => {
             let frozen = freeze(&setting, sources, &args.out)?;
-            go(args, &setting, dir, stage, prior::PriorTask::new(setting.clone(), frozen)?)
+            go(
+                args,
+                &setting,
+                dir,
+                stage,
+                prior::PriorTask::new(setting.clone(), frozen)?,
+            )
         }
         Stage::PixelCnn => {
             let frozen = freeze(&setting, sources, &args.out)?;
-            go(args, &setting, dir, stage, pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?)
+            go(
+                args,
+                &setting,
+                dir,
+                stage,
+                pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?,
+            )
         }
-        Stage::Joint => go(args, &setting, dir, stage, joint::JointTask::new(setting.clone(), sources)?),
+        Stage::Joint => go(
+            args,
+            &setting,
+            dir,
+            stage,
+            joint::JointTask::new(setting.clone(), sources)?,
+        ),
     }
 }
 
-fn go<T: Task>(args: &TrainArgs, setting: &Setting, dir: RunDir, stage: Stage, task: T) -> Result<()> {
+fn go<T: Task>(
+    args: &TrainArgs,
+    setting: &Setting,
+    dir: RunDir,
+    stage: Stage,
+    task: T,
+) -> Result<()> {
     let (gpu, config) = (setting.gpu.clone(), &setting.config);
-    let (train, model, stop) = (config.stage(stage).clone(), config.model_text(stage), session::stop_flag(&dir.path)?);
+    let (train, model, stop) = (
+        config.stage(stage).clone(),
+        config.model_text(stage),
+        session::stop_flag(&dir.path)?,
+    );
     let (seed, evaluation) = (config.seed, None);
-    let mut session = Session { gpu, task, train, dir, seed, model, step: 0, seconds: 0.0, stop, evaluation };
+    let mut session = Session {
+        gpu,
+        task,
+        train,
+        dir,
+        seed,
+        model,
+        step: 0,
+        seconds: 0.0,
+        stop,
+        evaluation,
+    };
     session.begin(args.resume)?;
     let ended = memory::explain(&setting.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);

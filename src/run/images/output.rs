@@ -22,7 +22,11 @@ pub(super) struct Output<'a> {
 
 /// `count` and the `name` of what is counted, in the plural unless it is one.
 pub(super) fn counted(count: usize, name: &str) -> String {
-    format!("{} {name}{}", thousands(count), if count == 1 { "" } else { "s" })
+    format!(
+        "{} {name}{}",
+        thousands(count),
+        if count == 1 { "" } else { "s" }
+    )
 }
 
 impl<'a> Output<'a> {
@@ -35,13 +39,24 @@ impl<'a> Output<'a> {
             ("version", json!(env!("CARGO_PKG_VERSION"))),
         ];
         facts.extend(more);
-        Output { dir, facts, written: Vec::new() }
+        Output {
+            dir,
+            facts,
+            written: Vec::new(),
+        }
     }
 
     /// The facts as files keep them beside pictures and tensors.
     fn texts(&self) -> Vec<(&'static str, String)> {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-        self.facts.iter().map(|(name, value)| (*name, text(value))).collect()
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string)
+        };
+        self.facts
+            .iter()
+            .map(|(name, value)| (*name, text(value)))
+            .collect()
     }
 
     /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom` pixels for each of its
@@ -58,10 +73,13 @@ impl<'a> Output<'a> {
         let mut count = 0;
         for image in images.chunks_exact(size * size * 3) {
             let file = to.join(format!("{}.png", name(count)));
-            pictures::each(image, size, zoom).iter().try_for_each(|picture| figures::save(&file, picture, &texts))?;
+            pictures::each(image, size, zoom)
+                .iter()
+                .try_for_each(|picture| figures::save(&file, picture, &texts))?;
             count += 1;
         }
-        self.written.push(format!("{folder}/ ({})", counted(count, "picture")));
+        self.written
+            .push(format!("{folder}/ ({})", counted(count, "picture")));
         Ok(())
     }
 
@@ -78,22 +96,41 @@ impl<'a> Output<'a> {
     }
 
     /// Writes tensors: name, shape, values.
-    pub fn tensors(&mut self, name: &'static str, tensors: &[(&str, Vec<usize>, Values)]) -> Result<()> {
+    pub fn tensors(
+        &mut self,
+        name: &'static str,
+        tensors: &[(&str, Vec<usize>, Values)],
+    ) -> Result<()> {
         self.written.push(name.into());
         samples_file::write(&self.dir.join(name), tensors, &self.texts())
     }
 
     /// Writes `summary.json` with `numbers`, and says what was written.
-    pub fn finish(mut self, trained: &Trained, seconds: f64, numbers: Map<String, Value>) -> Result<()> {
+    pub fn finish(
+        mut self,
+        trained: &Trained,
+        seconds: f64,
+        numbers: Map<String, Value>,
+    ) -> Result<()> {
         let adapter = &trained.gpu.facts().name;
-        let facts = self.facts.iter().map(|(name, value)| ((*name).to_string(), value.clone()));
+        let facts = self
+            .facts
+            .iter()
+            .map(|(name, value)| ((*name).to_string(), value.clone()));
         let mut summary: Map<String, Value> = facts.collect();
         summary.extend(numbers);
-        summary.extend([("seconds".to_string(), json!(seconds)), ("adapter".to_string(), json!(adapter))]);
+        summary.extend([
+            ("seconds".to_string(), json!(seconds)),
+            ("adapter".to_string(), json!(adapter)),
+        ]);
         let text = serde_json::to_string_pretty(&summary).expect("plain data");
         product::write(&self.dir.join("summary.json"), Form::Json, text.as_bytes())?;
         self.written.push("summary.json".into());
-        say!("{seconds:.1} s on {adapter}; wrote {} to {}", self.written.join(", "), self.dir.display());
+        say!(
+            "{seconds:.1} s on {adapter}; wrote {} to {}",
+            self.written.join(", "),
+            self.dir.display()
+        );
         keep_caches(&trained.gpu);
         print_profile(&trained.gpu);
         Ok(())
@@ -102,6 +139,10 @@ impl<'a> Output<'a> {
 
 /// Channels first, as files have them: flat [n, size, size, 3] → [n, 3, size, size].
 pub(super) fn nchw(images: &[f32], size: usize) -> Vec<f32> {
-    let channel = |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
-    images.chunks_exact(size * size * 3).flat_map(|image| (0..3).flat_map(|c| channel(image, c))).collect()
+    let channel =
+        |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
+    images
+        .chunks_exact(size * size * 3)
+        .flat_map(|image| (0..3).flat_map(|c| channel(image, c)))
+        .collect()
 }

@@ -46,9 +46,19 @@ pub(in crate::run) struct Effort {
 
 impl Effort {
     /// As the commands do it.
-    pub const FULL: Effort = Effort { samples: 64, fillings: 6, steps: inpaint::STEPS, resample: inpaint::RESAMPLE };
+    pub const FULL: Effort = Effort {
+        samples: 64,
+        fillings: 6,
+        steps: inpaint::STEPS,
+        resample: inpaint::RESAMPLE,
+    };
     /// For machines without a GPU.
-    pub const SMALL: Effort = Effort { samples: 32, fillings: 4, steps: 50, resample: 2 };
+    pub const SMALL: Effort = Effort {
+        samples: 32,
+        fillings: 4,
+        steps: 50,
+        resample: 2,
+    };
 }
 
 /// The runs and the pictures from which the figures come.
@@ -82,8 +92,19 @@ impl Paper {
         let joint = load("joint")?;
         let held_out = Pictures::read(data, config, reading)?.held_out;
         let levels = config.bridge.steps;
-        let effort = Effort { steps: effort.steps.min(levels), ..effort };
-        Ok(Paper { prior, paper_prior, pixelcnn, joint, held_out, effort, seed: config.seed })
+        let effort = Effort {
+            steps: effort.steps.min(levels),
+            ..effort
+        };
+        Ok(Paper {
+            prior,
+            paper_prior,
+            pixelcnn,
+            joint,
+            held_out,
+            effort,
+            seed: config.seed,
+        })
     }
 
     fn size(&self) -> usize {
@@ -101,7 +122,11 @@ impl Paper {
     }
 
     fn samples_of(&self, trained: &Trained, count: usize) -> Result<Vec<RgbImage>> {
-        let drawing = Drawing { count: Some(count), seed: self.seed, ..Drawing::default() };
+        let drawing = Drawing {
+            count: Some(count),
+            seed: self.seed,
+            ..Drawing::default()
+        };
         Ok(self.cells(&sample::draw(trained, &drawing)?.0.images))
     }
 
@@ -139,15 +164,31 @@ impl Paper {
     /// Figures 13 and 15: originals above what the VQ-VAE makes of them.
     pub fn reconstructions(&self) -> Result<RgbImage> {
         let count = self.held_out.len().min(2 * COLUMNS);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
+        let originals = self
+            .held_out
+            .floats(&(0..count as u32).collect::<Vec<_>>())?;
         let (_, images) = reconstructed(&self.prior, &originals)?;
         let [originals, images] = [&originals, &images].map(|images| self.cells(images));
         let mut rows = Vec::new();
         for (above, below) in originals.chunks(COLUMNS).zip(images.chunks(COLUMNS)) {
-            rows.push(Row { name: "original".into(), cells: above.to_vec(), apart: !rows.is_empty() });
-            rows.push(Row { name: "VQ-VAE".into(), cells: below.to_vec(), apart: false });
+            rows.push(Row {
+                name: "original".into(),
+                cells: above.to_vec(),
+                apart: !rows.is_empty(),
+            });
+            rows.push(Row {
+                name: "VQ-VAE".into(),
+                cells: below.to_vec(),
+                apart: false,
+            });
         }
-        Ok(gallery(&[Block { rows, ..Block::default() }], false))
+        Ok(gallery(
+            &[Block {
+                rows,
+                ..Block::default()
+            }],
+            false,
+        ))
     }
 
     fn mask(&self, shape: &MaskShape) -> Result<Mask> {
@@ -155,7 +196,13 @@ impl Paper {
     }
 
     /// `count` fillings of the hole `shape` in `originals` by the prior of `trained`.
-    fn filled(&self, trained: &Trained, originals: &[f32], shape: &MaskShape, count: usize) -> Result<Vec<RgbImage>> {
+    fn filled(
+        &self,
+        trained: &Trained,
+        originals: &[f32],
+        shape: &MaskShape,
+        count: usize,
+    ) -> Result<Vec<RgbImage>> {
         let holed = Holed::of(trained, originals.to_vec(), self.mask(shape)?)?;
         let (steps, resample) = match &trained.prior {
             Prior::PixelCnn(_) => (None, None),
@@ -163,14 +210,21 @@ impl Paper {
             Prior::Diffusion(model) if model.is_told() => (None, None),
             _ => (Some(self.effort.steps), Some(self.effort.resample)),
         };
-        let filling = Filling { resample, steps, seed: self.seed, ..Filling::default() };
+        let filling = Filling {
+            resample,
+            steps,
+            seed: self.seed,
+            ..Filling::default()
+        };
         Ok(self.cells(&inpaint::fill(trained, &filling, &holed, count)?.0.images))
     }
 
     /// What the VQ-VAE makes of `originals`, whole and with the hole `shape` painted over.
     fn whole_and_masked(&self, originals: &[f32], shape: &MaskShape) -> Result<[Vec<RgbImage>; 2]> {
         let (mask, (_, whole)) = (self.mask(shape)?, reconstructed(&self.prior, originals)?);
-        let painted = whole.chunks_exact(self.prior.image()).flat_map(|image| mask.painted(image, self.size()));
+        let painted = whole
+            .chunks_exact(self.prior.image())
+            .flat_map(|image| mask.painted(image, self.size()));
         Ok([self.cells(&whole), self.cells(&painted.collect::<Vec<_>>())])
     }
 
@@ -178,51 +232,108 @@ impl Paper {
     /// right the VQ-VAE's reconstruction, between them independent fillings.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
         let (count, fillings) = (PICTURES.min(self.held_out.len()), self.effort.fillings);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
+        let originals = self
+            .held_out
+            .floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, shape)?;
         let ours = self.filled(&self.prior, &originals, shape, fillings)?;
         let paper = self.filled(&self.paper_prior, &originals, shape, fillings)?;
         let theirs = self.filled(&self.pixelcnn, &originals, shape, fillings)?;
         let mut rows = Vec::new();
         for i in 0..count {
-            for (name, of) in [(DIFFUSION, &ours), (AS_IN_PAPER, &paper), (PIXELCNN, &theirs)] {
+            for (name, of) in [
+                (DIFFUSION, &ours),
+                (AS_IN_PAPER, &paper),
+                (PIXELCNN, &theirs),
+            ] {
                 let mut cells = vec![masked[i].clone()];
                 cells.extend_from_slice(&of[i * fillings..][..fillings]);
                 cells.push(whole[i].clone());
-                rows.push(Row { name: name.into(), cells, apart: name == DIFFUSION && i > 0 });
+                rows.push(Row {
+                    name: name.into(),
+                    cells,
+                    apart: name == DIFFUSION && i > 0,
+                });
             }
         }
-        let heads = vec![(1, "known".into()), (fillings, "independent samples".into()), (1, "VQ-VAE".into())];
-        Ok(gallery(&[Block { heads, rows, ..Block::default() }], false))
+        let heads = vec![
+            (1, "known".into()),
+            (fillings, "independent samples".into()),
+            (1, "VQ-VAE".into()),
+        ];
+        Ok(gallery(
+            &[Block {
+                heads,
+                rows,
+                ..Block::default()
+            }],
+            false,
+        ))
     }
 
     /// Figure 17: the right half sampled given the left one.
     pub fn halves(&self) -> Result<RgbImage> {
         let (count, shape) = (COLUMNS.min(self.held_out.len()), MaskShape::Right);
-        let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
+        let originals = self
+            .held_out
+            .floats(&(0..count as u32).collect::<Vec<_>>())?;
         let [whole, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
         let paper = self.filled(&self.paper_prior, &originals, &shape, 1)?;
         let theirs = self.filled(&self.pixelcnn, &originals, &shape, 2)?;
         let [first, second] = [0, 1].map(|i| theirs.iter().skip(i).step_by(2).cloned().collect());
-        let names = ["VQ-VAE", "known", DIFFUSION, AS_IN_PAPER, "PixelCNN prior, 1", "PixelCNN prior, 2"];
-        let rows = names.into_iter().zip([whole, masked, ours, paper, first, second]);
-        let rows = rows.map(|(name, cells)| Row { name: name.into(), cells, apart: false }).collect();
-        Ok(gallery(&[Block { rows, ..Block::default() }], false))
+        let names = [
+            "VQ-VAE",
+            "known",
+            DIFFUSION,
+            AS_IN_PAPER,
+            "PixelCNN prior, 1",
+            "PixelCNN prior, 2",
+        ];
+        let rows = names
+            .into_iter()
+            .zip([whole, masked, ours, paper, first, second]);
+        let rows = rows
+            .map(|(name, cells)| Row {
+                name: name.into(),
+                cells,
+                apart: false,
+            })
+            .collect();
+        Ok(gallery(
+            &[Block {
+                rows,
+                ..Block::default()
+            }],
+            false,
+        ))
     }
 
     /// Figure 19: a row for each class, the right half sampled given the left one; the paper shows the PixelCNN's.
     pub fn classes(&self) -> Result<RgbImage> {
         let (shape, set) = (MaskShape::Right, &self.held_out);
-        let of_class = |class: usize| (0..set.len()).filter(move |&i| set.labels[i] as usize == class);
+        let of_class =
+            |class: usize| (0..set.len()).filter(move |&i| set.labels[i] as usize == class);
         let most = set.counts().into_iter().max().unwrap_or(0);
         let each = self.effort.fillings.div_ceil(2).min(most);
         let shown: Vec<(usize, Vec<u32>)> = (0..set.classes.len())
-            .map(|class| (class, of_class(class).take(each).map(|i| i as u32).collect::<Vec<u32>>()))
+            .map(|class| {
+                (
+                    class,
+                    of_class(class)
+                        .take(each)
+                        .map(|i| i as u32)
+                        .collect::<Vec<u32>>(),
+                )
+            })
             .filter(|(_, pictures)| pictures.len() == each)
             .take(CLASSES)
             .collect();
-        let all: Vec<u32> = shown.iter().flat_map(|(_, pictures)| pictures).copied().collect();
+        let all: Vec<u32> = shown
+            .iter()
+            .flat_map(|(_, pictures)| pictures)
+            .copied()
+            .collect();
         let originals = set.floats(&all)?;
         let [_, masked] = self.whole_and_masked(&originals, &shape)?;
         let ours = self.filled(&self.prior, &originals, &shape, 1)?;
@@ -231,12 +342,25 @@ impl Paper {
         let groups = [self.cells(&originals), masked, theirs, ours, paper];
         let row = |(i, (class, _)): (usize, &(usize, Vec<u32>))| Row {
             name: set.classes[*class].clone(),
-            cells: groups.iter().flat_map(|cells| &cells[i * each..][..each]).cloned().collect(),
+            cells: groups
+                .iter()
+                .flat_map(|cells| &cells[i * each..][..each])
+                .cloned()
+                .collect(),
             apart: false,
         };
-        let heads = ["original", "known", PIXELCNN, DIFFUSION, AS_IN_PAPER].map(|name| (each, name.to_string())).into();
+        let heads = ["original", "known", PIXELCNN, DIFFUSION, AS_IN_PAPER]
+            .map(|name| (each, name.to_string()))
+            .into();
         let rows = shown.iter().enumerate().map(row).collect();
-        Ok(gallery(&[Block { heads, rows, ..Block::default() }], false))
+        Ok(gallery(
+            &[Block {
+                heads,
+                rows,
+                ..Block::default()
+            }],
+            false,
+        ))
     }
 
     /// Figures 6, 7 and 18: the decoder's pictures of z_t on the way down, beside what is known outside the hole `shape` or
@@ -249,12 +373,19 @@ impl Paper {
         let start = match shape {
             None => Start::Noise(count),
             Some(shape) => {
-                let originals = self.held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
+                let originals = self
+                    .held_out
+                    .floats(&(0..count as u32).collect::<Vec<_>>())?;
                 Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?)?)
             }
         };
         let (steps, resample) = (self.effort.steps, self.effort.resample);
-        let walk = Walk { steps, resample, from: chain::first_level(model.bridge.steps()), seed: self.seed };
+        let walk = Walk {
+            steps,
+            resample,
+            from: chain::first_level(model.bridge.steps()),
+            seed: self.seed,
+        };
         let (levels, frames) = chain::walk(&self.prior, model, &start, &walk)?;
         let mut columns = vec![];
         let mut heads = vec![];
@@ -264,7 +395,17 @@ impl Paper {
         }
         columns.extend(frames.iter().map(|frame| self.cells(frame)));
         heads.extend(levels.iter().map(|t| (1, format!("t = {t}"))));
-        let row = |i: usize| Row { cells: columns.iter().map(|c| c[i].clone()).collect(), ..Row::default() };
-        Ok(gallery(&[Block { heads, rows: (0..count).map(row).collect(), ..Block::default() }], false))
+        let row = |i: usize| Row {
+            cells: columns.iter().map(|c| c[i].clone()).collect(),
+            ..Row::default()
+        };
+        Ok(gallery(
+            &[Block {
+                heads,
+                rows: (0..count).map(row).collect(),
+                ..Block::default()
+            }],
+            false,
+        ))
     }
 }

@@ -56,12 +56,19 @@ pub(super) fn cells(images: &[f32], size: usize) -> Vec<RgbImage> {
 
 /// Each image by itself with `zoom` × `zoom` pixels for each of its own.
 pub(super) fn each(images: &[f32], size: usize, zoom: usize) -> Vec<RgbImage> {
-    images.chunks_exact(size * size * 3).map(|image| magnified(image, size, zoom)).collect()
+    images
+        .chunks_exact(size * size * 3)
+        .map(|image| magnified(image, size, zoom))
+        .collect()
 }
 
 /// Columns of a sheet of `count` images: eight, twice as many where there are many.
 pub(super) fn columns(count: usize) -> usize {
-    if count > COLUMNS * COLUMNS { 2 * COLUMNS } else { COLUMNS.min(count.max(1)) }
+    if count > COLUMNS * COLUMNS {
+        2 * COLUMNS
+    } else {
+        COLUMNS.min(count.max(1))
+    }
 }
 
 impl PictureFlags {
@@ -96,10 +103,22 @@ pub(super) struct Page {
 impl Page {
     /// The page, its rows in as many blocks side by side as make it about as wide as high.
     pub fn draw(self) -> RgbImage {
-        let columns = self.heads.iter().map(|(columns, _)| columns).sum::<usize>().max(1);
-        let blocks = (self.rows.len() as f64 / columns as f64).sqrt().round().max(1.0) as usize;
+        let columns = self
+            .heads
+            .iter()
+            .map(|(columns, _)| columns)
+            .sum::<usize>()
+            .max(1);
+        let blocks = (self.rows.len() as f64 / columns as f64)
+            .sqrt()
+            .round()
+            .max(1.0) as usize;
         let rows = self.rows.len().div_ceil(blocks).max(1);
-        let block = |rows: &[Row]| Block { heads: self.heads.clone(), rows: rows.to_vec(), ..Block::default() };
+        let block = |rows: &[Row]| Block {
+            heads: self.heads.clone(),
+            rows: rows.to_vec(),
+            ..Block::default()
+        };
         gallery(&self.rows.chunks(rows).map(block).collect::<Vec<_>>(), true)
     }
 }
@@ -111,13 +130,35 @@ pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> Rg
     for (name, cells) in names.iter().zip(cells.chunks_exact(2 + count)) {
         let blank = RgbImage::from_pixel(cells[0].width(), cells[0].height(), image::Rgb([255; 3]));
         for (i, fillings) in cells[2..].chunks(FILLINGS).enumerate() {
-            let left = if i == 0 { cells[..2].to_vec() } else { vec![blank.clone(); 2] };
-            let name = if i == 0 { shortened(name) } else { String::new() };
-            rows.push(Row { name, cells: [&left, fillings].concat(), apart: false });
+            let left = if i == 0 {
+                cells[..2].to_vec()
+            } else {
+                vec![blank.clone(); 2]
+            };
+            let name = if i == 0 {
+                shortened(name)
+            } else {
+                String::new()
+            };
+            rows.push(Row {
+                name,
+                cells: [&left, fillings].concat(),
+                apart: false,
+            });
         }
     }
-    let heads = [(1, "picture"), (1, "known"), (width, if count == 1 { "filled" } else { "fillings" })];
-    Page { heads: heads.map(|(columns, name)| (columns, name.to_string())).into(), rows }.draw()
+    let heads = [
+        (1, "picture"),
+        (1, "known"),
+        (width, if count == 1 { "filled" } else { "fillings" }),
+    ];
+    Page {
+        heads: heads
+            .map(|(columns, name)| (columns, name.to_string()))
+            .into(),
+        rows,
+    }
+    .draw()
 }
 
 fn shortened(name: &str) -> String {
@@ -132,14 +173,27 @@ fn magnified(image: &[f32], size: usize, zoom: usize) -> RgbImage {
     let side = (size * zoom) as u32;
     RgbImage::from_fn(side, side, |x, y| {
         let pixel = (y as usize / zoom * size + x as usize / zoom) * 3;
-        image::Rgb([0, 1, 2].map(|c| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8))
+        image::Rgb(
+            [0, 1, 2].map(|c| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8),
+        )
     })
 }
 
 /// The first `most` originals, each row above the row of their reconstructions.
-pub(super) fn pairs(originals: &[f32], reconstructions: &[f32], size: usize, most: usize) -> RgbImage {
+pub(super) fn pairs(
+    originals: &[f32],
+    reconstructions: &[f32],
+    size: usize,
+    most: usize,
+) -> RgbImage {
     let columns = COLUMNS.min(most.min(originals.len() / (size * size * 3)));
-    sheet_of_pairs([originals, reconstructions], size, most, columns, (SIDE / size).max(1))
+    sheet_of_pairs(
+        [originals, reconstructions],
+        size,
+        most,
+        columns,
+        (SIDE / size).max(1),
+    )
 }
 
 /// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
@@ -158,8 +212,16 @@ pub(super) fn sheet_of_pairs(
         row.resize(columns * bytes, 1.0);
         row
     };
-    let rows = |images: &[f32]| images[..count * bytes].chunks(columns * bytes).map(row).collect::<Vec<_>>();
-    let both = rows(originals).into_iter().zip(rows(reconstructions)).flat_map(|(above, below)| [above, below]);
+    let rows = |images: &[f32]| {
+        images[..count * bytes]
+            .chunks(columns * bytes)
+            .map(row)
+            .collect::<Vec<_>>()
+    };
+    let both = rows(originals)
+        .into_iter()
+        .zip(rows(reconstructions))
+        .flat_map(|(above, below)| [above, below]);
     sheet(&both.flatten().collect::<Vec<_>>(), size, columns, zoom)
 }
 

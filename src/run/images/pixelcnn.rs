@@ -38,25 +38,55 @@ impl PixelCnnTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PixelCnnTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
         let build = |mut init: Init| {
-            let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, config.classes);
+            let mut model = PixelCnn::new(
+                &mut init,
+                &config.pixelcnn,
+                config.vqvae.codes,
+                config.classes,
+            );
             model.activations = config.activations;
             model
         };
         let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
-        let learner = Learner::new(&setting, Stage::PixelCnn, models, vec![config.stage(Stage::PixelCnn).lr], |_| 0);
+        let learner = Learner::new(
+            &setting,
+            Stage::PixelCnn,
+            models,
+            vec![config.stage(Stage::PixelCnn).lr],
+            |_| 0,
+        );
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
-        let held_out = setting.held_out()?.iter().map(codes).zip(setting.held_out_classes()).collect();
+        let held_out = setting
+            .held_out()?
+            .iter()
+            .map(codes)
+            .zip(setting.held_out_classes())
+            .collect();
         let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
-        Ok(PixelCnnTask { latents, learner, held_out, setting })
+        Ok(PixelCnnTask {
+            latents,
+            learner,
+            held_out,
+            setting,
+        })
     }
 
     /// A picture of samples, drawn code by code in raster order.
     fn samples(&self) -> Vec<f32> {
         let (gpu, config) = (&self.setting.gpu, &self.setting.config.vqvae);
         let side = config.grid();
-        let class = self.setting.shown_classes(SHOWN).unwrap_or_else(|| one_class(gpu, SHOWN));
+        let class = self
+            .setting
+            .shown_classes(SHOWN)
+            .unwrap_or_else(|| one_class(gpu, SHOWN));
         let (size, seed, way) = ([side, side], self.setting.config.seed, Way::Cached);
-        let raster = Raster { size, class: &class, given: None, seed, way };
+        let raster = Raster {
+            size,
+            class: &class,
+            given: None,
+            seed,
+            way,
+        };
         let codes = self.learner.averaged.sample(&raster, &mut |_| {});
         let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
         let vqvae = self.latents.vqvae();
@@ -66,7 +96,10 @@ impl PixelCnnTask {
 
 /// The mean of −log p(code | codes before it), nats, for pictures of the classes `class`.
 fn loss(model: &PixelCnn, codes: &Codes, class: Option<Codes>) -> Tensor {
-    let logits = model.forward(codes, &class.unwrap_or_else(|| one_class(codes.gpu(), codes.shape().dims()[0])));
+    let logits = model.forward(
+        codes,
+        &class.unwrap_or_else(|| one_class(codes.gpu(), codes.shape().dims()[0])),
+    );
     let k = logits.shape().last();
     let rows = logits.reshape([logits.count() / k, k]);
     ops::mean_all(&ops::cross_entropy(&rows, &codes.reshape([codes.count()])))
@@ -88,7 +121,11 @@ impl Task for PixelCnnTask {
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let codes = latents.vqvae().quantise(&latents.of(setting, part));
             let class = setting.classes(part.batch.labels.clone());
-            Losses { total: loss(&learner.model, &codes, class), parts: Vec::new(), each: None }
+            Losses {
+                total: loss(&learner.model, &codes, class),
+                parts: Vec::new(),
+                each: None,
+            }
         }))
     }
 
@@ -106,15 +143,25 @@ impl Task for PixelCnnTask {
         }
         let gpu = &self.setting.gpu;
         let nats = |(codes, class): &(Codes, Option<Codes>)| {
-            f64::from(loss(&self.learner.averaged, codes, class.clone()).item()) * codes.count() as f64
+            f64::from(loss(&self.learner.averaged, codes, class.clone()).item())
+                * codes.count() as f64
         };
         let total: f64 = gpu.no_grad(|| self.held_out.iter().map(nats).sum());
-        let codes: Vec<u32> = self.held_out.iter().flat_map(|(codes, _)| codes.to_vec()).collect();
-        let unigram = Usage::of(&codes, self.setting.config.vqvae.codes).perplexity.log2();
+        let codes: Vec<u32> = self
+            .held_out
+            .iter()
+            .flat_map(|(codes, _)| codes.to_vec())
+            .collect();
+        let unigram = Usage::of(&codes, self.setting.config.vqvae.codes)
+            .perplexity
+            .log2();
         let picture = pictures::grid(&self.samples(), self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(Map::from_iter([
-            ("held_out_bits_per_code".to_string(), json!(total / codes.len() as f64 / std::f64::consts::LN_2)),
+            (
+                "held_out_bits_per_code".to_string(),
+                json!(total / codes.len() as f64 / std::f64::consts::LN_2),
+            ),
             ("held_out_unigram_bits".to_string(), json!(unigram)),
         ])))
     }

@@ -45,7 +45,13 @@ pub(super) struct Start {
 
 impl Start {
     /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees them.
-    pub fn new(latents: &Tensor, class: Option<Codes>, vqvae: &VqVae, model: &Diffusion, diffuse: Diffuse) -> Start {
+    pub fn new(
+        latents: &Tensor,
+        class: Option<Codes>,
+        vqvae: &VqVae,
+        model: &Diffusion,
+        diffuse: Diffuse,
+    ) -> Start {
         let wants_codes = diffuse == Diffuse::Codes || model.head().is_some();
         let codes = wants_codes.then(|| vqvae.quantise(latents));
         let z0 = match &codes {
@@ -59,25 +65,49 @@ impl Start {
 impl PriorTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PriorTask> {
         let (gpu, config) = (&setting.gpu, &setting.config);
-        let models =
-            [Diffusion::new(&mut Init::new(gpu, config.seed), config)?, Diffusion::new(&mut Init::blank(gpu), config)?];
+        let models = [
+            Diffusion::new(&mut Init::new(gpu, config.seed), config)?,
+            Diffusion::new(&mut Init::blank(gpu), config)?,
+        ];
         let peaks = vec![config.stage(Stage::Prior).lr];
         let learner = Learner::new(&setting, Stage::Prior, models, peaks, |_| 0);
         let latents = Latents::new(&setting, vqvae, Stage::Prior);
-        Ok(PriorTask { latents, learner, held_out: Vec::new(), setting })
+        Ok(PriorTask {
+            latents,
+            learner,
+            held_out: Vec::new(),
+            setting,
+        })
     }
 
     /// Prepares what depends on moments.
     fn prepare(&mut self) -> Result<()> {
         let (setting, vqvae) = (&self.setting, self.latents.vqvae());
         let vectors = vqvae.vectors();
-        let Learner { model, averaged, .. } = &self.learner;
-        [model, averaged].into_iter().for_each(|model| model.speak(&vectors));
+        let Learner {
+            model, averaged, ..
+        } = &self.learner;
+        [model, averaged]
+            .into_iter()
+            .for_each(|model| model.speak(&vectors));
         let start = |(images, class): (&Tensor, Option<Codes>)| {
-            let of = || Start::new(&vqvae.encode(images), class, vqvae, model, setting.config.prior.diffuse);
+            let of = || {
+                Start::new(
+                    &vqvae.encode(images),
+                    class,
+                    vqvae,
+                    model,
+                    setting.config.prior.diffuse,
+                )
+            };
             setting.gpu.no_grad(of)
         };
-        self.held_out = setting.held_out()?.iter().zip(setting.held_out_classes()).map(start).collect();
+        self.held_out = setting
+            .held_out()?
+            .iter()
+            .zip(setting.held_out_classes())
+            .map(start)
+            .collect();
         Ok(())
     }
 }
@@ -85,12 +115,29 @@ impl PriorTask {
 /// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
 pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
     let (gpu, config) = (&setting.gpu, &setting.config);
-    let guidance = setting.shown_classes(SHOWN).map(|class| Guidance { class, scale: 1.0 });
-    let ask = Ask { guidance: guidance.as_ref(), sharpen: config.prior.sharpen as f32, ..Ask::default() };
+    let guidance = setting
+        .shown_classes(SHOWN)
+        .map(|class| Guidance { class, scale: 1.0 });
+    let ask = Ask {
+        guidance: guidance.as_ref(),
+        sharpen: config.prior.sharpen as f32,
+        ..Ask::default()
+    };
     let eps = |z: &Tensor, t: usize| prior.asked(z, t, &ask);
     let variance = config.bridge.reverse_variance;
-    let process = Process { gpu, bridge: &prior.bridge, variance, target: prior.target(), eps: &eps };
-    let shape = Shape::from([SHOWN, config.vqvae.grid(), config.vqvae.grid(), config.vqvae.dim]);
+    let process = Process {
+        gpu,
+        bridge: &prior.bridge,
+        variance,
+        target: prior.target(),
+        eps: &eps,
+    };
+    let shape = Shape::from([
+        SHOWN,
+        config.vqvae.grid(),
+        config.vqvae.grid(),
+        config.vqvae.dim,
+    ]);
     let z0 = process.sample(
         shape,
         Sampler::Dpmpp2m,
@@ -118,7 +165,13 @@ pub(super) fn held_out_losses<M: Module>(
         for (chunk, Start { z0, codes, class }) in held_out.iter().enumerate() {
             let n = z0.shape().dims()[0];
             let (plan, stream) = learner.held_out_levels(chunk, n);
-            let lesson = Lesson { z0, codes: codes.as_ref(), plan: &plan, class: class.as_ref(), stream };
+            let lesson = Lesson {
+                z0,
+                codes: codes.as_ref(),
+                plan: &plan,
+                class: class.as_ref(),
+                stream,
+            };
             total += f64::from(prior.loss(&lesson, false).total.item()) * n as f64;
             of_eps += f64::from(prior.eps_loss(&lesson).item()) * n as f64;
             count += n as f64;
@@ -134,8 +187,15 @@ impl Task for PriorTask {
     }
 
     fn start(&mut self) -> Result<()> {
-        let Learner { model, averaged, .. } = &mut self.learner;
-        measure(&self.setting, self.latents.vqvae(), self.setting.config.prior.diffuse)?.tell([model, averaged]);
+        let Learner {
+            model, averaged, ..
+        } = &mut self.learner;
+        measure(
+            &self.setting,
+            self.latents.vqvae(),
+            self.setting.config.prior.diffuse,
+        )?
+        .tell([model, averaged]);
         self.prepare()
     }
 
@@ -145,13 +205,27 @@ impl Task for PriorTask {
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let (model, diffuse) = (&learner.model, setting.config.prior.diffuse);
             let class = setting.dropped_classes(part);
-            let Start { z0, codes, class } =
-                Start::new(&latents.of(setting, part), class, latents.vqvae(), model, diffuse);
+            let Start { z0, codes, class } = Start::new(
+                &latents.of(setting, part),
+                class,
+                latents.vqvae(),
+                model,
+                diffuse,
+            );
             let plan = learner.plan(part);
-            let lesson =
-                Lesson { z0: &z0, codes: codes.as_ref(), plan: &plan, class: class.as_ref(), stream: part.stream };
+            let lesson = Lesson {
+                z0: &z0,
+                codes: codes.as_ref(),
+                plan: &plan,
+                class: class.as_ref(),
+                stream: part.stream,
+            };
             let Loss { total, each } = model.loss(&lesson, true);
-            Losses { total, parts: Vec::new(), each }
+            Losses {
+                total,
+                parts: Vec::new(),
+                each,
+            }
         }))
     }
 
@@ -163,8 +237,12 @@ impl Task for PriorTask {
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.learner.import(found)?;
-        let Learner { model, averaged, .. } = &mut self.learner;
-        [model, averaged].into_iter().try_for_each(|model| standard::import(model, found))?;
+        let Learner {
+            model, averaged, ..
+        } = &mut self.learner;
+        [model, averaged]
+            .into_iter()
+            .try_for_each(|model| standard::import(model, found))?;
         self.prepare()
     }
 
@@ -173,7 +251,13 @@ impl Task for PriorTask {
             return Ok(None);
         }
         let mut line = Map::new();
-        held_out_losses(&self.setting, &self.learner, &self.learner.averaged, &self.held_out, &mut line);
+        held_out_losses(
+            &self.setting,
+            &self.learner,
+            &self.learner.averaged,
+            &self.held_out,
+            &mut line,
+        );
         let samples = draw(&self.setting, &self.learner.averaged, self.latents.vqvae())?;
         let picture = pictures::grid(&samples, self.setting.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;

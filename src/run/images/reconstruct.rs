@@ -57,8 +57,14 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     let config = &trained.config.vqvae;
     let (set, count) = match &args.data {
-        Some(folder) => (Pictures::read(folder, &trained.config, &args.reading)?.held_out, args.count),
-        None => (known::pictures(&args.images, &trained.config)?, args.images.len()),
+        Some(folder) => (
+            Pictures::read(folder, &trained.config, &args.reading)?.held_out,
+            args.count,
+        ),
+        None => (
+            known::pictures(&args.images, &trained.config)?,
+            args.images.len(),
+        ),
     };
     let shown = args.pictures.fits(config.size, 2, SHOWN.min(count))?;
     let begin = Instant::now();
@@ -71,14 +77,21 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     say!(
         "{}: PSNR {}, perplexity {:.1} ({} of {} codes)",
         counted(indices.len(), "image"),
-        psnr.map_or_else(|| "— (they are the originals, to the bit)".into(), |psnr| format!("{psnr:.2} dB")),
+        psnr.map_or_else(
+            || "— (they are the originals, to the bit)".into(),
+            |psnr| format!("{psnr:.2} dB")
+        ),
         usage.perplexity,
         usage.used,
         config.codes
     );
     let mut output = Output::new(&args.out, &trained, Vec::new());
-    let (columns, zoom) = (pictures::columns(shown.min(indices.len())), args.pictures.zoom(config.size));
-    let picture = pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
+    let (columns, zoom) = (
+        pictures::columns(shown.min(indices.len())),
+        args.pictures.zoom(config.size),
+    );
+    let picture =
+        pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
     output.picture("reconstructions.png", &picture)?;
     if shown < indices.len() {
         note!("reconstructions.png shows the first {shown}; reconstructions.safetensors has all");
@@ -90,8 +103,16 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     let (n, grid, size) = (indices.len(), config.grid(), config.size);
     let tensors = [
         ("codes", vec![n, grid, grid], Values::U32(&codes)),
-        ("originals", vec![n, 3, size, size], Values::F32(&nchw(&originals, size))),
-        ("images", vec![n, 3, size, size], Values::F32(&nchw(&images, size))),
+        (
+            "originals",
+            vec![n, 3, size, size],
+            Values::F32(&nchw(&originals, size)),
+        ),
+        (
+            "images",
+            vec![n, 3, size, size],
+            Values::F32(&nchw(&images, size)),
+        ),
     ];
     output.tensors("reconstructions.safetensors", &tensors)?;
     let numbers = [
@@ -100,7 +121,11 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         ("perplexity", json!(usage.perplexity)),
         ("codes_used", json!(usage.used)),
     ];
-    output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+    output.finish(
+        &trained,
+        seconds,
+        Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
+    )
 }
 
 /// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in [−1, 1].
@@ -110,8 +135,15 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
 pub(super) fn reconstructed(trained: &Trained, originals: &[f32]) -> Result<(Vec<u32>, Vec<f32>)> {
     let (mut codes, mut images) = (Vec::new(), Vec::new());
     for chunk in trained.encode(originals)?.chunks(CHUNK * trained.latent()) {
-        let of_chunk = trained.gpu.no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
-        images.extend(trained.decode(&of_chunk)?.into_iter().map(|v| v.clamp(-1.0, 1.0)));
+        let of_chunk = trained
+            .gpu
+            .no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
+        images.extend(
+            trained
+                .decode(&of_chunk)?
+                .into_iter()
+                .map(|v| v.clamp(-1.0, 1.0)),
+        );
         codes.extend(of_chunk.to_vec());
     }
     Ok((codes, images))
@@ -124,7 +156,9 @@ impl ReconstructArgs {
     /// [`Error::Usage`].
     pub fn check(self) -> Result<ReconstructArgs> {
         if self.data.is_some() != self.images.is_empty() {
-            return Err(Error::Usage("name what to reconstruct: either --data DIR or --images FILE…".into()));
+            return Err(Error::Usage(
+                "name what to reconstruct: either --data DIR or --images FILE…".into(),
+            ));
         }
         Ok(self)
     }

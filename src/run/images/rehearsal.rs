@@ -29,8 +29,19 @@ pub fn task(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Ta
 /// # Errors
 /// Those of the configuration.
 pub fn on_noise(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Task>> {
-    let noise = Stream { seed: config.seed, step: 0, stream: 0, first: 0 };
-    make(gpu, config, stage, &|at| noise.bits(at) as u8, Init::new(gpu, config.seed))
+    let noise = Stream {
+        seed: config.seed,
+        step: 0,
+        stream: 0,
+        first: 0,
+    };
+    make(
+        gpu,
+        config,
+        stage,
+        &|at| noise.bits(at) as u8,
+        Init::new(gpu, config.seed),
+    )
 }
 
 fn make(
@@ -41,11 +52,18 @@ fn make(
     mut init: Init,
 ) -> Result<Box<dyn Task>> {
     let train = Arc::new(pictures(config, config.stage(stage).batch, byte));
-    let pictures = Pictures { train, held_out: pictures(config, config.stages.evaluate_images, byte) };
+    let pictures = Pictures {
+        train,
+        held_out: pictures(config, config.stages.evaluate_images, byte),
+    };
     let mut config = config.clone();
     // Latents of such pictures are worth no disk.
     config.stages.latent_cache = false;
-    let setting = Rc::new(Setting { gpu: gpu.clone(), config, pictures });
+    let setting = Rc::new(Setting {
+        gpu: gpu.clone(),
+        config,
+        pictures,
+    });
     let mut frozen = || VqVae::new(&mut init, &setting.config.vqvae);
     Ok(match stage {
         Stage::VqVae => Box::new(vqvae::VqVaeTask::new(setting, &Sources::default())?),
@@ -59,5 +77,11 @@ fn make(
 fn pictures(config: &ImagesConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
     let size = config.vqvae.size;
     let images = (0..(count * size * size * 3) as u32).map(byte).collect();
-    ImageSet::from_pixels("nothing", [size, size], images, vec![0; count], vec!["nothing".into()])
+    ImageSet::from_pixels(
+        "nothing",
+        [size, size],
+        images,
+        vec![0; count],
+        vec!["nothing".into()],
+    )
 }

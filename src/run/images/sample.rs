@@ -73,7 +73,11 @@ impl Drawn {
     /// [`Error::Diverged`] if the images are not finite.
     pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) -> Result<()> {
         let grid = trained.config.vqvae.grid();
-        let on_gpu = Codes::from_slice(&trained.gpu, &codes, [codes.len() / (grid * grid), grid, grid]);
+        let on_gpu = Codes::from_slice(
+            &trained.gpu,
+            &codes,
+            [codes.len() / (grid * grid), grid, grid],
+        );
         self.images.extend(trained.decode(&on_gpu)?);
         self.codes.extend(codes);
         Ok(())
@@ -97,7 +101,12 @@ impl Drawn {
         let codes = trained.gpu.no_grad(|| match flags.temperature {
             None => trained.vqvae.quantise(&latents),
             Some(temperature) => {
-                let stream = Stream { seed, step: 0, stream: CODES, first: 0 };
+                let stream = Stream {
+                    seed,
+                    step: 0,
+                    stream: CODES,
+                    first: 0,
+                };
                 draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
             }
         });
@@ -108,10 +117,22 @@ impl Drawn {
     }
 
     /// `codes`, `z0` if there are any, and `images` in [−1, 1], [n, 3, size, size].
-    pub fn write(&self, output: &mut Output, trained: &Trained, more: &[(&str, Vec<usize>, Values)]) -> Result<()> {
+    pub fn write(
+        &self,
+        output: &mut Output,
+        trained: &Trained,
+        more: &[(&str, Vec<usize>, Values)],
+    ) -> Result<()> {
         let config = &trained.config.vqvae;
-        let (grid, size, n) = (config.grid(), config.size, self.images.len() / trained.image());
-        let images = nchw(&self.images, size).into_iter().map(|v| v.clamp(-1.0, 1.0)).collect::<Vec<_>>();
+        let (grid, size, n) = (
+            config.grid(),
+            config.size,
+            self.images.len() / trained.image(),
+        );
+        let images = nchw(&self.images, size)
+            .into_iter()
+            .map(|v| v.clamp(-1.0, 1.0))
+            .collect::<Vec<_>>();
         let mut tensors = vec![
             ("codes", vec![n, grid, grid], Values::U32(&self.codes)),
             ("images", vec![n, 3, size, size], Values::F32(&images)),
@@ -141,18 +162,39 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     let mut output = Output::new(&args.out, &trained, facts);
     let images = &drawn.images[..shown * trained.image()];
-    output.picture("samples.png", &pictures::sheet(images, size, pictures::columns(shown), look.zoom(size)))?;
+    output.picture(
+        "samples.png",
+        &pictures::sheet(images, size, pictures::columns(shown), look.zoom(size)),
+    )?;
     if shown < drawn.images.len() / trained.image() {
-        note!("samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file");
+        note!(
+            "samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file"
+        );
     }
     if look.separate {
-        output.each("samples", &drawn.images, [size, look.scale.unwrap_or(1)], |i| format!("{i:06}"))?;
+        output.each(
+            "samples",
+            &drawn.images,
+            [size, look.scale.unwrap_or(1)],
+            |i| format!("{i:06}"),
+        )?;
     }
     drawn.write(&mut output, &trained, &[])?;
     let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
-    say!("{} codes in use, perplexity {:.1}", usage.used, usage.perplexity);
-    let numbers = [("codes_used", json!(usage.used)), ("perplexity", json!(usage.perplexity))];
-    output.finish(&trained, seconds, Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))))
+    say!(
+        "{} codes in use, perplexity {:.1}",
+        usage.used,
+        usage.perplexity
+    );
+    let numbers = [
+        ("codes_used", json!(usage.used)),
+        ("perplexity", json!(usage.perplexity)),
+    ];
+    output.finish(
+        &trained,
+        seconds,
+        Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
+    )
 }
 
 /// An error if `how` does not fit the run.
@@ -160,7 +202,9 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
     check_sharpen(trained, how.images.sharpen)?;
     match &trained.prior {
         Prior::None => {
-            return Err(trained.unfit("it has no prior to sample from; name a run of stage prior, pixelcnn or joint"));
+            return Err(trained.unfit(
+                "it has no prior to sample from; name a run of stage prior, pixelcnn or joint",
+            ));
         }
         Prior::Diffusion(model) => {
             if how.images.way != Way::default() {
@@ -168,9 +212,10 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
             }
             check_steps(model, how.sampler, how.steps)?;
         }
-        Prior::PixelCnn(_) if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() => {
-            let what =
-                "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
+        Prior::PixelCnn(_)
+            if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() =>
+        {
+            let what = "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
             return Err(trained.unfit(what));
         }
         Prior::PixelCnn(_) => {}
@@ -179,12 +224,21 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
 }
 
 /// An error if the sampler does not take so many steps, or the bridge has fewer.
-pub(super) fn check_steps(model: &Diffusion, sampler: Option<Sampler>, steps: Option<usize>) -> Result<()> {
+pub(super) fn check_steps(
+    model: &Diffusion,
+    sampler: Option<Sampler>,
+    steps: Option<usize>,
+) -> Result<()> {
     let all = model.bridge.steps();
     let (sampler, steps) = sampler_of(sampler, steps, all);
-    model.bridge.timesteps(steps).map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+    model
+        .bridge
+        .timesteps(steps)
+        .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
     if sampler == Sampler::PaperLiteral && steps != all {
-        return Err(Error::Usage(format!("--sampler paper-literal takes all {all} steps")));
+        return Err(Error::Usage(format!(
+            "--sampler paper-literal takes all {all} steps"
+        )));
     }
     Ok(())
 }
@@ -204,16 +258,30 @@ pub(super) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
 
 /// The sizes of the chunks that make `count`.
 fn chunks(count: usize) -> Vec<usize> {
-    (0..count).step_by(CHUNK).map(|first| CHUNK.min(count - first)).collect()
+    (0..count)
+        .step_by(CHUNK)
+        .map(|first| CHUNK.min(count - first))
+        .collect()
 }
 
 /// What files say of how samples were made.
 pub(super) type Facts = Vec<(&'static str, Value)>;
 
 /// The sampler and its steps where some of both are not given; `all` is T.
-pub(super) fn sampler_of(sampler: Option<Sampler>, steps: Option<usize>, all: usize) -> (Sampler, usize) {
+pub(super) fn sampler_of(
+    sampler: Option<Sampler>,
+    steps: Option<usize>,
+    all: usize,
+) -> (Sampler, usize) {
     let sampler = sampler.unwrap_or(SAMPLER);
-    (sampler, steps.unwrap_or(if sampler == SAMPLER { STEPS.min(all) } else { all }))
+    (
+        sampler,
+        steps.unwrap_or(if sampler == SAMPLER {
+            STEPS.min(all)
+        } else {
+            all
+        }),
+    )
 }
 
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
@@ -223,33 +291,72 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
-        let (seed, shape) = (chunk_seed(how.seed, i), Shape::from([n, config.grid(), config.grid(), config.dim]));
+        let (seed, shape) = (
+            chunk_seed(how.seed, i),
+            Shape::from([n, config.grid(), config.grid(), config.dim]),
+        );
         let guidance = trained.guidance(&how.images, n);
-        let ask = Ask { guidance: guidance.as_ref(), ..trained.ask(&how.images) };
+        let ask = Ask {
+            guidance: guidance.as_ref(),
+            ..trained.ask(&how.images)
+        };
         let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
-        let z = trained.process(model, &eps).sample(shape, sampler, steps, seed, &mut |t, _| {
-            done += 1;
-            progress.at(done, || format!("t = {t}"));
-        })?;
+        let z = trained
+            .process(model, &eps)
+            .sample(shape, sampler, steps, seed, &mut |t, _| {
+                done += 1;
+                progress.at(done, || format!("t = {t}"));
+            })?;
         drawn.take_latents(trained, model, &z, &how.images, seed)?;
     }
     progress.finish();
-    let codes = how.images.temperature.map_or_else(|| "nearest".to_string(), |tau| format!("softmax, τ = {tau}"));
+    let codes = how.images.temperature.map_or_else(
+        || "nearest".to_string(),
+        |tau| format!("softmax, τ = {tau}"),
+    );
     let name = json!(sampler_name(sampler));
-    let facts = [("seed", json!(how.seed)), ("sampler", name), ("steps", json!(steps)), ("codes", json!(codes))];
-    let kappa = if let Sampler::Ddim { kappa } = sampler { Some(("kappa", json!(kappa))) } else { None };
-    let sharpen = model.head().map(|_| ("sharpen", json!(trained.sharpen(&how.images))));
-    Ok((drawn, facts.into_iter().chain(kappa).chain(sharpen).chain(how.images.facts()).collect()))
+    let facts = [
+        ("seed", json!(how.seed)),
+        ("sampler", name),
+        ("steps", json!(steps)),
+        ("codes", json!(codes)),
+    ];
+    let kappa = if let Sampler::Ddim { kappa } = sampler {
+        Some(("kappa", json!(kappa)))
+    } else {
+        None
+    };
+    let sharpen = model
+        .head()
+        .map(|_| ("sharpen", json!(trained.sharpen(&how.images))));
+    Ok((
+        drawn,
+        facts
+            .into_iter()
+            .chain(kappa)
+            .chain(sharpen)
+            .chain(how.images.facts())
+            .collect(),
+    ))
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
-    let (chunks, grid) = (chunks(how.count.unwrap_or(COUNT)), trained.config.vqvae.grid());
+    let (chunks, grid) = (
+        chunks(how.count.unwrap_or(COUNT)),
+        trained.config.vqvae.grid(),
+    );
     let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
     let (mut drawn, mut done) = (Drawn::default(), 0);
     for (i, &n) in chunks.iter().enumerate() {
         let class = trained.classes(&how.images, i * CHUNK, n);
         let seed = chunk_seed(how.seed, i);
-        let raster = Raster { size: [grid, grid], class: &class, given: None, seed, way: how.images.way };
+        let raster = Raster {
+            size: [grid, grid],
+            class: &class,
+            given: None,
+            seed,
+            way: how.images.way,
+        };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
             progress.at(done, || format!("row {} of {grid}", at / grid + 1));
@@ -266,7 +373,9 @@ fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
     match &trained.prior {
         Prior::Diffusion(model) if model.head().is_some() => Ok(()),
         _ if sharpen.is_none() => Ok(()),
-        _ => Err(trained.unfit("--sharpen is for diffusion priors with unet.prediction = \"codes\"")),
+        _ => {
+            Err(trained.unfit("--sharpen is for diffusion priors with unet.prediction = \"codes\""))
+        }
     }
 }
 
@@ -285,7 +394,10 @@ impl ImageFlags {
     /// What the files say of classes.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let class = self.class.map(|class| ("class", json!(class)));
-        class.into_iter().chain(self.class.map(|_| ("guidance", json!(self.guidance.unwrap_or(1.0)))))
+        class.into_iter().chain(
+            self.class
+                .map(|_| ("guidance", json!(self.guidance.unwrap_or(1.0)))),
+        )
     }
 }
 
@@ -294,10 +406,13 @@ impl Trained {
     pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
         let known = self.config.classes;
         match flags.class {
-            Some(_) if known == 0 => Err(self.unfit("--class needs a run that was trained with classes")),
-            Some(class) if class as usize >= known => {
-                Err(self.unfit(&format!("--class {class} is none of its classes 0 to {}", known - 1)))
+            Some(_) if known == 0 => {
+                Err(self.unfit("--class needs a run that was trained with classes"))
             }
+            Some(class) if class as usize >= known => Err(self.unfit(&format!(
+                "--class {class} is none of its classes 0 to {}",
+                known - 1
+            ))),
             Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {
                 Err(self.unfit("--guidance is for diffusion priors"))
             }
@@ -307,7 +422,10 @@ impl Trained {
 
     /// How a diffusion prior is asked, but for classes and what is known.
     pub fn ask(&self, flags: &ImageFlags) -> Ask<'static> {
-        Ask { sharpen: self.sharpen(flags) as f32, ..Ask::default() }
+        Ask {
+            sharpen: self.sharpen(flags) as f32,
+            ..Ask::default()
+        }
     }
 
     /// The factor of the logits of a prior that predicts codes.
@@ -317,7 +435,11 @@ impl Trained {
 
     /// What the bridge of the prior starts from.
     pub fn diffuse(&self) -> Diffuse {
-        if self.stage == Stage::Joint { self.config.joint.diffuse } else { self.config.prior.diffuse }
+        if self.stage == Stage::Joint {
+            self.config.joint.diffuse
+        } else {
+            self.config.prior.diffuse
+        }
     }
 
     /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their codes.
@@ -331,16 +453,20 @@ impl Trained {
     /// What a diffusion prior is told for `n` samples; without a class, or where it counts for nothing, nothing.
     pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
         let scale = flags.guidance.unwrap_or(1.0) as f32;
-        flags
-            .class
-            .filter(|_| scale != 0.0)
-            .map(|class| Guidance { class: Codes::from_slice(&self.gpu, &vec![class; n], [n]), scale })
+        flags.class.filter(|_| scale != 0.0).map(|class| Guidance {
+            class: Codes::from_slice(&self.gpu, &vec![class; n], [n]),
+            scale,
+        })
     }
 
     /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked for, or all in turn.
     pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
         let known = self.config.classes.max(1);
         let class = |i: usize| flags.class.unwrap_or((i % known) as u32);
-        Codes::from_slice(&self.gpu, &(first..first + n).map(class).collect::<Vec<_>>(), [n])
+        Codes::from_slice(
+            &self.gpu,
+            &(first..first + n).map(class).collect::<Vec<_>>(),
+            [n],
+        )
     }
 }

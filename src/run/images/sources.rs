@@ -39,13 +39,22 @@ impl Sources {
                 if let Some(run) = from
                     && !is_newest_of(run, &kept)?
                 {
-                    let what = format!("--from {} is not the VQ-VAE that this run began with", run.display());
-                    return Err(usage(args, &format!("{what}; leave --from away, the run keeps its own")));
+                    let what = format!(
+                        "--from {} is not the VQ-VAE that this run began with",
+                        run.display()
+                    );
+                    return Err(usage(
+                        args,
+                        &format!("{what}; leave --from away, the run keeps its own"),
+                    ));
                 }
                 Sources::frozen(&kept, config)
             }
             (_, Some(run)) => Sources::of_vqvae(run_dir::newest(run)?, config),
-            _ => Err(usage(args, "this stage builds on a trained VQ-VAE; name its run with --from")),
+            _ => Err(usage(
+                args,
+                "this stage builds on a trained VQ-VAE; name its run with --from",
+            )),
         }
     }
 
@@ -56,37 +65,51 @@ impl Sources {
 
     fn of_vqvae(found: Checkpoint, config: &ImagesConfig) -> Result<Sources> {
         if found.model != config.model_text(Stage::VqVae) {
-            let what = "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
+            let what =
+                "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
             return Err(Error::checkpoint(&found.path, what));
         }
-        Ok(Sources { vqvae: Some(found), prior: None })
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
     }
 
     /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are loaded.
     fn start(run: &Path) -> Result<Sources> {
         let found = match run_dir::stored(run) {
-            Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => checkpoint::load(&run.join(VQVAE_FILE))?,
+            Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => {
+                checkpoint::load(&run.join(VQVAE_FILE))?
+            }
             Ok(Stored::Toy(_)) => {
                 let what = "is a run of the toy; name one of images with --from";
                 return Err(Error::checkpoint(checkpoint::path(run), what));
             }
             _ => run_dir::newest(run)?,
         };
-        Ok(Sources { vqvae: Some(found), prior: None })
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
     }
 
     /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
     fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
         let found = run_dir::newest(run)?;
         if found.model == config.model_text(Stage::Prior) {
-            return Ok(Sources { prior: Some(found), ..Sources::frozen(&run.join(VQVAE_FILE), config)? });
+            return Ok(Sources {
+                prior: Some(found),
+                ..Sources::frozen(&run.join(VQVAE_FILE), config)?
+            });
         }
         if found.model != config.model_text(Stage::VqVae) {
-            let what =
-                "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
+            let what = "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
             return Err(Error::checkpoint(&found.path, what));
         }
-        Ok(Sources { vqvae: Some(found), prior: None })
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
     }
 }
 
@@ -101,13 +124,18 @@ pub(in crate::run) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
     if is_newest_of(vqvae, &run.join(VQVAE_FILE))? {
         return Ok(());
     }
-    let what = format!("builds on another VQ-VAE than {}; move it away to have it trained again", vqvae.display());
+    let what = format!(
+        "builds on another VQ-VAE than {}; move it away to have it trained again",
+        vqvae.display()
+    );
     Err(Error::checkpoint(run, what))
 }
 
 /// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
 pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
-    let found = sources.vqvae.expect("a stage that freezes a VQ-VAE has one");
+    let found = sources
+        .vqvae
+        .expect("a stage that freezes a VQ-VAE has one");
     let copy = out.join(VQVAE_FILE);
     if found.path != copy {
         let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;

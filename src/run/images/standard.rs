@@ -43,7 +43,11 @@ struct Sums {
 
 impl Sums {
     fn new(d: usize) -> Sums {
-        Sums { count: 0.0, first: vec![0.0; d], second: vec![0.0; d] }
+        Sums {
+            count: 0.0,
+            first: vec![0.0; d],
+            second: vec![0.0; d],
+        }
     }
 
     fn add(&mut self, row: impl Iterator<Item = f64>) {
@@ -59,7 +63,11 @@ impl Sums {
     }
 
     fn variance(&self) -> Vec<f64> {
-        self.second.iter().zip(self.mean()).map(|(sum, mean)| (sum / self.count - mean * mean).max(LEAST)).collect()
+        self.second
+            .iter()
+            .zip(self.mean())
+            .map(|(sum, mean)| (sum / self.count - mean * mean).max(LEAST))
+            .collect()
     }
 }
 
@@ -84,27 +92,54 @@ pub(super) fn measure(setting: &Setting, vqvae: &VqVae, diffuse: Diffuse) -> Res
         } else {
             Vec::new()
         };
-        codes.iter().enumerate().for_each(|(at, &code)| counts[at % cells * k + code as usize] += 1.0);
+        codes
+            .iter()
+            .enumerate()
+            .for_each(|(at, &code)| counts[at % cells * k + code as usize] += 1.0);
         if chunk * CHUNK >= MEASURED {
             continue;
         }
         for (at, z) in z.to_vec().chunks_exact(d).enumerate() {
-            let vector = codes.get(at).map(|&code| &vectors[code as usize * d..][..d]);
+            let vector = codes
+                .get(at)
+                .map(|&code| &vectors[code as usize * d..][..d]);
             let diffused = vector.filter(|_| diffuse == Diffuse::Codes).unwrap_or(z);
             latents.add(diffused.iter().map(|&z| f64::from(z)));
             if let Some(vector) = vector {
-                residues.add(diffused.iter().zip(vector).map(|(&z, &e)| f64::from(z) - f64::from(e)));
+                residues.add(
+                    diffused
+                        .iter()
+                        .zip(vector)
+                        .map(|(&z, &e)| f64::from(z) - f64::from(e)),
+                );
             }
         }
     }
     let variance = latents.variance();
     let spread = || {
-        let of = |(residue, &variance): (f64, &f64)| if residue > LEAST { (residue / variance) as f32 } else { 0.0 };
-        residues.variance().into_iter().zip(&variance).map(of).collect()
+        let of = |(residue, &variance): (f64, &f64)| {
+            if residue > LEAST {
+                (residue / variance) as f32
+            } else {
+                0.0
+            }
+        };
+        residues
+            .variance()
+            .into_iter()
+            .zip(&variance)
+            .map(of)
+            .collect()
     };
     Ok(Standard {
-        moments: [in_f32(latents.mean()), in_f32(variance.iter().map(|v| v.sqrt()).collect())],
-        codes: predicts_codes.then(|| OfCodes { spread: spread(), bias: bias(&counts, k) }),
+        moments: [
+            in_f32(latents.mean()),
+            in_f32(variance.iter().map(|v| v.sqrt()).collect()),
+        ],
+        codes: predicts_codes.then(|| OfCodes {
+            spread: spread(),
+            bias: bias(&counts, k),
+        }),
     })
 }
 
@@ -120,7 +155,11 @@ fn bias(counts: &[f64], k: usize) -> Vec<f32> {
     let total: f64 = all.iter().sum();
     let of_position = |counts: &[f64]| -> Vec<f32> {
         let sum = ADDED + counts.iter().sum::<f64>();
-        counts.iter().zip(&all).map(|(count, all)| ((count + ADDED * all / total) / sum).ln() as f32).collect()
+        counts
+            .iter()
+            .zip(&all)
+            .map(|(count, all)| ((count + ADDED * all / total) / sum).ln() as f32)
+            .collect()
     };
     counts.chunks_exact(k).flat_map(of_position).collect()
 }
@@ -131,8 +170,11 @@ impl Standard {
         for model in models {
             let gpu = model.target().gpu().clone();
             let [mean, std] = &self.moments;
-            model.moments = [mean, std].map(|values| Tensor::from_slice(&gpu, values, [values.len()]));
-            let Some(OfCodes { spread, bias }) = &self.codes else { continue };
+            model.moments =
+                [mean, std].map(|values| Tensor::from_slice(&gpu, values, [values.len()]));
+            let Some(OfCodes { spread, bias }) = &self.codes else {
+                continue;
+            };
             model.spread_by(spread);
             if let Some(head) = model.head() {
                 head.start_at(bias);
@@ -159,7 +201,11 @@ pub(super) fn export(model: &Diffusion) -> impl Iterator<Item = Entry> {
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there are none.
 pub(super) fn import(model: &mut Diffusion, found: &Checkpoint) -> Result<()> {
     for (name, tensor) in MOMENTS.into_iter().zip(&mut model.moments) {
-        *tensor = Tensor::from_slice(tensor.gpu(), &found.tensor(name, tensor.shape())?, tensor.shape());
+        *tensor = Tensor::from_slice(
+            tensor.gpu(),
+            &found.tensor(name, tensor.shape())?,
+            tensor.shape(),
+        );
     }
     if let Some(head) = model.head() {
         let spread = found.tensor(SPREAD, head.spread().shape())?;
@@ -176,7 +222,10 @@ mod tests {
     fn the_bias_is_a_law_at_each_position() {
         let law = bias(&[3.0, 0.0, 1.0, 0.0, 0.0, 0.0], 3);
         for position in law.chunks_exact(3) {
-            assert!((position.iter().map(|b| b.exp()).sum::<f32>() - 1.0).abs() < 1e-6, "{law:?}");
+            assert!(
+                (position.iter().map(|b| b.exp()).sum::<f32>() - 1.0).abs() < 1e-6,
+                "{law:?}"
+            );
         }
         assert!(law[0] > law[2] && law[2] > law[1]);
         // Where nothing was counted stands the law of all.

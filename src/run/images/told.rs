@@ -25,8 +25,16 @@ impl Masks {
         if config.known_share == 0.0 {
             return None;
         }
-        let stream = Stream { stream: MASKS, first: 0, ..stream };
-        let mut masks = Masks { known: Vec::new(), told: Vec::new(), at_end: Vec::new() };
+        let stream = Stream {
+            stream: MASKS,
+            first: 0,
+            ..stream
+        };
+        let mut masks = Masks {
+            known: Vec::new(),
+            told: Vec::new(),
+            at_end: Vec::new(),
+        };
         for image in 0..n as u32 {
             let first = image * (HEAD + (grid * grid) as u32);
             let number = |i: u32| f64::from(stream.uniform(first + i));
@@ -34,7 +42,11 @@ impl Masks {
             masks.told.push(told);
             masks.at_end.push(told && number(1) < config.known_at_end);
             let known = of_image(grid, &number);
-            masks.known.extend(known.into_iter().map(|known| if told && known { 1.0 } else { 0.0 }));
+            masks.known.extend(
+                known
+                    .into_iter()
+                    .map(|known| if told && known { 1.0 } else { 0.0 }),
+            );
         }
         Some(masks)
     }
@@ -50,7 +62,10 @@ impl Masks {
     pub fn weights(&self) -> Vec<f32> {
         let unknown = self.known.iter().filter(|&&known| known == 0.0).count();
         let weight = self.known.len() as f32 / unknown.max(1) as f32;
-        self.known.iter().map(|known| weight * (1.0 - known)).collect()
+        self.known
+            .iter()
+            .map(|known| weight * (1.0 - known))
+            .collect()
     }
 }
 
@@ -59,7 +74,9 @@ fn of_image(grid: usize, number: &impl Fn(u32) -> f64) -> Vec<bool> {
     let below = |i: u32, n: usize| ((number(i) * n as f64) as usize).min(n - 1);
     if number(2) < 0.5 {
         let rate = number(3);
-        return (0..(grid * grid) as u32).map(|at| number(HEAD + at) < rate).collect();
+        return (0..(grid * grid) as u32)
+            .map(|at| number(HEAD + at) < rate)
+            .collect();
     }
     let [height, width] = [below(4, grid) + 1, below(5, grid) + 1];
     let [top, left] = [below(6, grid - height + 1), below(7, grid - width + 1)];
@@ -74,29 +91,53 @@ fn of_image(grid: usize, number: &impl Fn(u32) -> f64) -> Vec<bool> {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { seed: 1, step: 2, stream: 0, first: 0 };
+    const STREAM: Stream = Stream {
+        seed: 1,
+        step: 2,
+        stream: 0,
+        first: 0,
+    };
 
     #[test]
     fn masks_have_the_shares_of_the_configuration() {
-        let config = PriorConfig { known_share: 0.4, ..PriorConfig::default() };
+        let config = PriorConfig {
+            known_share: 0.4,
+            ..PriorConfig::default()
+        };
         let masks = Masks::draw(&config, 8, 4000, STREAM).expect("something is told");
         let share = |of: &[bool]| of.iter().filter(|&&told| told).count() as f64 / 4000.0;
-        assert!((share(&masks.told) - 0.4).abs() < 0.03 && (share(&masks.at_end) - 0.24).abs() < 0.03);
+        assert!(
+            (share(&masks.told) - 0.4).abs() < 0.03 && (share(&masks.at_end) - 0.24).abs() < 0.03
+        );
         for (cells, told) in masks.known.chunks_exact(64).zip(&masks.told) {
             assert!(*told || cells.iter().all(|&known| known == 0.0));
         }
         let weights = masks.weights();
-        let mean = weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / weights.len() as f64;
+        let mean =
+            weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() / weights.len() as f64;
         assert!((mean - 1.0).abs() < 1e-6, "{mean}");
-        assert!(weights.iter().zip(&masks.known).all(|(&weight, &known)| (weight == 0.0) == (known == 1.0)));
+        assert!(
+            weights
+                .iter()
+                .zip(&masks.known)
+                .all(|(&weight, &known)| (weight == 0.0) == (known == 1.0))
+        );
         let mut levels = vec![3; 4000];
         masks.put_at_end(&mut levels, 1000);
-        assert!(levels.iter().zip(&masks.at_end).all(|(&t, &end)| t == if end { 1000 } else { 3 }));
+        assert!(
+            levels
+                .iter()
+                .zip(&masks.at_end)
+                .all(|(&t, &end)| t == if end { 1000 } else { 3 })
+        );
     }
 
     #[test]
     fn the_first_masks_do_not_depend_on_the_batch() {
-        let config = PriorConfig { known_share: 1.0, ..PriorConfig::default() };
+        let config = PriorConfig {
+            known_share: 1.0,
+            ..PriorConfig::default()
+        };
         let [few, many] = [3, 9].map(|n| Masks::draw(&config, 5, n, STREAM).expect("told").known);
         assert_eq!(few, many[..3 * 25]);
         assert!(Masks::draw(&PriorConfig::default(), 5, 3, STREAM).is_none());

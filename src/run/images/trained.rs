@@ -47,23 +47,38 @@ impl Trained {
         let (stage, config) = configuration(run)?;
         let found = run_dir::newest(run)?;
         if found.model != config.model_text(stage) {
-            return Err(Error::checkpoint(&found.path, "is of another configuration than the config.toml beside it"));
+            return Err(Error::checkpoint(
+                &found.path,
+                "is of another configuration than the config.toml beside it",
+            ));
         }
         let frozen = match stage {
             Stage::VqVae | Stage::Joint => None,
-            Stage::Prior | Stage::PixelCnn => Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae,
+            Stage::Prior | Stage::PixelCnn => {
+                Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae
+            }
         };
         let gpu = device.open()?;
         let mut vqvae = VqVae::new(&mut Init::blank(&gpu), &config.vqvae);
-        let prefix = if stage == Stage::Joint { "ema.vqvae." } else { "ema." };
+        let prefix = if stage == Stage::Joint {
+            "ema.vqvae."
+        } else {
+            "ema."
+        };
         load_vqvae(&mut vqvae, frozen.as_ref().unwrap_or(&found), prefix)?;
         let prior = match stage {
             Stage::VqVae => Prior::None,
             Stage::Prior => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.")?)),
-            Stage::Joint => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.prior.")?)),
+            Stage::Joint => {
+                Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.prior.")?))
+            }
             Stage::PixelCnn => {
-                let mut model =
-                    PixelCnn::new(&mut Init::blank(&gpu), &config.pixelcnn, config.vqvae.codes, config.classes);
+                let mut model = PixelCnn::new(
+                    &mut Init::blank(&gpu),
+                    &config.pixelcnn,
+                    config.vqvae.codes,
+                    config.classes,
+                );
                 found.weights(&gpu, &mut model, "ema.")?;
                 Prior::PixelCnn(model)
             }
@@ -71,18 +86,40 @@ impl Trained {
         if let Prior::Diffusion(model) = &prior {
             model.speak(&vqvae.vectors());
         }
-        Ok(Trained { gpu, config, stage, step: found.step, vqvae, prior, run: run.to_path_buf() })
+        Ok(Trained {
+            gpu,
+            config,
+            stage,
+            step: found.step,
+            vqvae,
+            prior,
+            run: run.to_path_buf(),
+        })
     }
 
     /// The sentence for a run that cannot do what was asked.
     pub fn unfit(&self, what: &str) -> Error {
-        Error::Usage(format!("{} is a run of stage {}: {what}", self.run.display(), self.stage.name()))
+        Error::Usage(format!(
+            "{} is a run of stage {}: {what}",
+            self.run.display(),
+            self.stage.name()
+        ))
     }
 
     /// What samplers of the diffusion prior work with.
-    pub fn process<'a>(&'a self, model: &'a Diffusion, eps: &'a dyn Fn(&Tensor, usize) -> Tensor) -> Process<'a> {
+    pub fn process<'a>(
+        &'a self,
+        model: &'a Diffusion,
+        eps: &'a dyn Fn(&Tensor, usize) -> Tensor,
+    ) -> Process<'a> {
         let variance = self.config.bridge.reverse_variance;
-        Process { gpu: &self.gpu, bridge: &model.bridge, variance, target: model.target(), eps }
+        Process {
+            gpu: &self.gpu,
+            bridge: &model.bridge,
+            variance,
+            target: model.target(),
+            eps,
+        }
     }
 
     /// The encoder's outputs of `images` [n, size, size, 3], flat, on the host.
@@ -92,7 +129,11 @@ impl Trained {
     pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
         let (size, row) = (self.config.vqvae.size, super::CHUNK * self.image());
         let encode = |chunk: &[f32]| {
-            let images = Tensor::from_slice(&self.gpu, chunk, [chunk.len() / self.image(), size, size, 3]);
+            let images = Tensor::from_slice(
+                &self.gpu,
+                chunk,
+                [chunk.len() / self.image(), size, size, 3],
+            );
             self.gpu.no_grad(|| self.vqvae.encode(&images).to_vec())
         };
         let latents: Vec<f32> = images.chunks(row).flat_map(encode).collect();
@@ -105,7 +146,9 @@ impl Trained {
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
     pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
-        let images = self.gpu.no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec());
+        let images = self
+            .gpu
+            .no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec());
         check_finite("decoded images", &images)?;
         Ok(images)
     }
@@ -113,7 +156,11 @@ impl Trained {
     /// Latents on the GPU, [n, h, w, d].
     pub fn latents(&self, values: &[f32]) -> Tensor {
         let (grid, d) = (self.config.vqvae.grid(), self.config.vqvae.dim);
-        Tensor::from_slice(&self.gpu, values, [values.len() / self.latent(), grid, grid, d])
+        Tensor::from_slice(
+            &self.gpu,
+            values,
+            [values.len() / self.latent(), grid, grid, d],
+        )
     }
 
     /// Numbers of an image.
@@ -131,14 +178,20 @@ impl Trained {
 pub(in crate::run) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
     match run_dir::stored(run)? {
         Stored::Images(stage, config) => Ok((stage, *config)),
-        Stored::Toy(_) => {
-            Err(Error::Usage(format!("{} is a run of the toy; this command serves image runs", run.display())))
-        }
+        Stored::Toy(_) => Err(Error::Usage(format!(
+            "{} is a run of the toy; this command serves image runs",
+            run.display()
+        ))),
     }
 }
 
 /// The diffusion prior of a checkpoint, with the moments of its latents.
-fn diffusion(gpu: &Gpu, config: &ImagesConfig, found: &Checkpoint, prefix: &str) -> Result<Diffusion> {
+fn diffusion(
+    gpu: &Gpu,
+    config: &ImagesConfig,
+    found: &Checkpoint,
+    prefix: &str,
+) -> Result<Diffusion> {
     let mut model = Diffusion::new(&mut Init::blank(gpu), config)?;
     found.weights(gpu, &mut model, prefix)?;
     standard::import(&mut model, found)?;

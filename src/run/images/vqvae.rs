@@ -43,10 +43,21 @@ impl VqVaeTask {
         }
         let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
         averaged.codebook = model.codebook.clone();
-        let learner =
-            Learner::new(&setting, Stage::VqVae, [model, averaged], vec![config.stage(Stage::VqVae).lr], |_| 0);
+        let learner = Learner::new(
+            &setting,
+            Stage::VqVae,
+            [model, averaged],
+            vec![config.stage(Stage::VqVae).lr],
+            |_| 0,
+        );
         let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::VqVae));
-        Ok(VqVaeTask { setting, learner, held_out, keeper, has_codes: sources.vqvae.is_some() })
+        Ok(VqVaeTask {
+            setting,
+            learner,
+            held_out,
+            keeper,
+            has_codes: sources.vqvae.is_some(),
+        })
     }
 }
 
@@ -58,14 +69,23 @@ impl Task for VqVaeTask {
     fn parameters(&mut self) -> usize {
         let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
-        model.parameters() + if follows { model.codebook.vectors.count() } else { 0 }
+        model.parameters()
+            + if follows {
+                model.codebook.vectors.count()
+            } else {
+                0
+            }
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
         let (setting, model) = (&self.setting, &self.learner.model);
         if step == 0 && !self.has_codes {
-            let latents = |part: &Part| setting.gpu.no_grad(|| model.encode(&setting.images(&part.batch)));
+            let latents = |part: &Part| {
+                setting
+                    .gpu
+                    .no_grad(|| model.encode(&setting.images(&part.batch)))
+            };
             let latents: Vec<Tensor> = parts.iter().map(latents).collect();
             let latents = rows(&latents);
             // With a gradient codebook the averaged vectors are others than those that learn.
@@ -75,7 +95,13 @@ impl Task for VqVaeTask {
         }
         let mut seen = Vec::new();
         let report = self.learner.learn(step, &parts, |learner, part| {
-            let Step { losses, latents, codes } = learner.model.step(&setting.images(&part.batch), part.stream);
+            let Step {
+                losses,
+                latents,
+                codes,
+            } = learner
+                .model
+                .step(&setting.images(&part.batch), part.stream);
             seen.push((latents, codes));
             losses
         });
@@ -103,7 +129,14 @@ impl Task for VqVaeTask {
         if !self.setting.evaluates(Stage::VqVae, step) {
             return Ok(None);
         }
-        reconstruct(&self.setting, &self.learner.averaged, &self.held_out, step, dir).map(Some)
+        reconstruct(
+            &self.setting,
+            &self.learner.averaged,
+            &self.held_out,
+            step,
+            dir,
+        )
+        .map(Some)
     }
 }
 
@@ -126,14 +159,23 @@ pub(super) fn reconstruct(
     });
     let config = &setting.config.vqvae;
     let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
-    pictures::save(&picture, &dir.join(format!("reconstructions-{step:06}.png")))?;
-    let squares = originals.iter().zip(&images).map(|(a, b)| f64::from(a - b.clamp(-1.0, 1.0)).powi(2));
+    pictures::save(
+        &picture,
+        &dir.join(format!("reconstructions-{step:06}.png")),
+    )?;
+    let squares = originals
+        .iter()
+        .zip(&images)
+        .map(|(a, b)| f64::from(a - b.clamp(-1.0, 1.0)).powi(2));
     let mse = squares.sum::<f64>() / originals.len() as f64;
     let usage = Usage::of(&codes, config.codes);
     Ok(Map::from_iter([
         ("held_out_mse".to_string(), json!(mse)),
         // Of pixels in [−1, 1]: the peak is 2.
-        ("held_out_psnr".to_string(), json!(10.0 * (4.0 / mse).log10())),
+        (
+            "held_out_psnr".to_string(),
+            json!(10.0 * (4.0 / mse).log10()),
+        ),
         ("held_out_perplexity".to_string(), json!(usage.perplexity)),
         ("held_out_codes_used".to_string(), json!(usage.used)),
     ]))
@@ -141,7 +183,9 @@ pub(super) fn reconstruct(
 
 /// Puts back the codebook of a checkpoint.
 pub(super) fn restore_codebook(codebook: &Codebook, found: &Checkpoint) -> Result<()> {
-    let [vectors, counts, sums] = codebook.state().map(|(name, tensor)| found.tensor(name, tensor.shape()));
+    let [vectors, counts, sums] = codebook
+        .state()
+        .map(|(name, tensor)| found.tensor(name, tensor.shape()));
     codebook.write(&vectors?, &counts?, &sums?);
     Ok(())
 }
@@ -165,8 +209,14 @@ impl Usage {
     /// Of codes that occur so often.
     pub fn of_hits(hits: &[f32]) -> Usage {
         let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
-        let shares = hits.iter().filter(|&&n| n > 0.0).map(|&n| f64::from(n) / total);
+        let shares = hits
+            .iter()
+            .filter(|&&n| n > 0.0)
+            .map(|&n| f64::from(n) / total);
         let entropy: f64 = shares.clone().map(|p| -p * p.ln()).sum();
-        Usage { perplexity: entropy.exp(), used: shares.count() }
+        Usage {
+            perplexity: entropy.exp(),
+            used: shares.count(),
+        }
     }
 }

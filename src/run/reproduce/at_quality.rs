@@ -35,15 +35,25 @@ pub struct Row {
 /// The diffusion priors by the samplers of their KL, then the PixelCNN's ways; all of the first seeds.
 pub fn rows(evaluated: &Evaluated) -> Vec<Row> {
     let times = &evaluated.time;
-    let pixelcnn = |way: &str| times.iter().find(|row| row.is_first_of(Model::PixelCnn) && row.sampler == way);
+    let pixelcnn = |way: &str| {
+        times
+            .iter()
+            .find(|row| row.is_first_of(Model::PixelCnn) && row.sampler == way)
+    };
     let seconds = |way: &str| pixelcnn(way).map(|row| row.seconds);
     let than = |way: &str, own: Option<f64>| Some(seconds(way)? / own.filter(|own| *own > 0.0)?);
     let mut rows = Vec::new();
     for model in [Model::Diffusion, Model::PaperDiffusion] {
-        let Some(kl) = evaluated.kl.iter().find(|row| row.is_first_of(model)) else { continue };
-        let Some((sampler, calls)) = sampler_of(kl) else { continue };
+        let Some(kl) = evaluated.kl.iter().find(|row| row.is_first_of(model)) else {
+            continue;
+        };
+        let Some((sampler, calls)) = sampler_of(kl) else {
+            continue;
+        };
         let of_model = || times.iter().filter(|row| row.is_first_of(model));
-        let own = of_model().find(|row| row.sampler == sampler && row.steps == calls).map(|row| row.seconds);
+        let own = of_model()
+            .find(|row| row.sampler == sampler && row.steps == calls)
+            .map(|row| row.seconds);
         let ancestral = of_model().find(|row| row.sampler == "ancestral");
         rows.push(Row {
             model,
@@ -80,20 +90,29 @@ fn sampler_of(kl: &KlRow) -> Option<(&str, usize)> {
 }
 
 fn kl_of(evaluated: &Evaluated, model: Model) -> Vec<f64> {
-    model::of(&evaluated.kl, model).iter().map(|row| row.mean).collect()
+    model::of(&evaluated.kl, model)
+        .iter()
+        .map(|row| row.mean)
+        .collect()
 }
 
 /// The table of `rows`.
 pub fn table(report: &mut Report, rows: &[Row]) {
     report.heading("Seconds a sample at this quality");
-    let times = |value: Option<f64>| value.map_or("—".into(), |value| format!("× {}", figures(value)));
+    let times =
+        |value: Option<f64>| value.map_or("—".into(), |value| format!("× {}", figures(value)));
     let row = |row: &Row| {
         vec![
             row.model.name().into(),
             format!("`{}`", row.sampler),
             row.calls.to_string(),
-            if row.kl.is_empty() { "—".into() } else { spread(&row.kl, 3) },
-            row.seconds.map_or("—".into(), |seconds| format!("{seconds:.4}")),
+            if row.kl.is_empty() {
+                "—".into()
+            } else {
+                spread(&row.kl, 3)
+            },
+            row.seconds
+                .map_or("—".into(), |seconds| format!("{seconds:.4}")),
             times(row.fewer_calls),
             times(row.than_cached),
             times(row.than_naive),
@@ -185,8 +204,10 @@ mod tests {
             ..Evaluated::default()
         };
         let rows = rows(&evaluated);
-        let found: Vec<_> =
-            rows.iter().map(|r| (r.model, r.calls, r.fewer_calls, r.than_cached, r.than_naive)).collect();
+        let found: Vec<_> = rows
+            .iter()
+            .map(|r| (r.model, r.calls, r.fewer_calls, r.than_cached, r.than_naive))
+            .collect();
         let untimed = (Model::PaperDiffusion, 15, Some(1000.0 / 15.0), None, None);
         assert_eq!(
             found,

@@ -54,7 +54,9 @@ impl Circumstances {
     fn comparable(&self, metric: Metric, model: Model) -> (&'static str, Vec<String>) {
         let (word, mut why) = self.of_metric(metric);
         if model == Model::Diffusion {
-            why.push("The paper's value is of its own prior: that is the row *as in the paper*.".into());
+            why.push(
+                "The paper's value is of its own prior: that is the row *as in the paper*.".into(),
+            );
         }
         (word, why)
     }
@@ -81,8 +83,13 @@ impl Circumstances {
             ),
             Metric::Time => ("no", format!("A GTX TITAN Xp there, {} here.", self.adapter)),
         };
-        let reduced = "Networks and trainings are smaller than the paper's by orders of magnitude.".to_string();
-        if self.small && metric != Metric::Time { ("no", vec![reduced, why]) } else { (word, vec![why]) }
+        let reduced = "Networks and trainings are smaller than the paper's by orders of magnitude."
+            .to_string();
+        if self.small && metric != Metric::Time {
+            ("no", vec![reduced, why])
+        } else {
+            (word, vec![why])
+        }
     }
 
     /// Table 1 does not say of which data set it is.
@@ -92,9 +99,19 @@ impl Circumstances {
 
     fn compared<'a>(&self, table: Table, lines: &'a [Line]) -> Vec<Compared<'a>> {
         let compare = |(metric, model, paper)| {
-            let ours = lines.iter().filter(|line| line.metric == metric && line.model == model);
+            let ours = lines
+                .iter()
+                .filter(|line| line.metric == metric && line.model == model);
             let (comparable, why) = self.comparable(metric, model);
-            Compared { table, metric, model, paper, ours: ours.collect(), comparable, why }
+            Compared {
+                table,
+                metric,
+                model,
+                paper,
+                ours: ours.collect(),
+                comparable,
+                why,
+            }
         };
         rows(table).map(compare).collect()
     }
@@ -105,7 +122,9 @@ fn rows(table: Table) -> impl Iterator<Item = (Metric, Model, &'static str)> {
     let of_table = PUBLISHED.iter().filter(move |(of, ..)| *of == table);
     of_table.flat_map(|&(_, metric, model, paper)| {
         let second = (model == Model::Diffusion).then_some(Model::PaperDiffusion);
-        std::iter::once(model).chain(second).map(move |model| (metric, model, paper))
+        std::iter::once(model)
+            .chain(second)
+            .map(move |model| (metric, model, paper))
     })
 }
 
@@ -126,27 +145,70 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
                 notes.push(why);
             }
         });
-        let number = |why: &String| notes.iter().position(|note| *note == why).map_or(0, |i| i + 1).to_string();
-        let comparable =
-            |c: &Compared| format!("{} ({})", c.comparable, c.why.iter().map(number).collect::<Vec<_>>().join(", "));
+        let number = |why: &String| {
+            notes
+                .iter()
+                .position(|note| *note == why)
+                .map_or(0, |i| i + 1)
+                .to_string()
+        };
+        let comparable = |c: &Compared| {
+            format!(
+                "{} ({})",
+                c.comparable,
+                c.why.iter().map(number).collect::<Vec<_>>().join(", ")
+            )
+        };
         let row = |c: &Compared| {
             let line = c.ours.iter().find(|line| line.as_paper).or(c.ours.first());
-            let missing = if c.metric == Metric::Fid { circumstances.no_fid.clone() } else { "not measured".into() };
-            let (text, how) =
-                line.map_or(("—".to_string(), missing), |line| (line.text.clone(), line.conditions.clone()));
-            vec![c.metric.name().into(), c.model.name().into(), c.paper.into(), text, comparable(c), how]
+            let missing = if c.metric == Metric::Fid {
+                circumstances.no_fid.clone()
+            } else {
+                "not measured".into()
+            };
+            let (text, how) = line.map_or(("—".to_string(), missing), |line| {
+                (line.text.clone(), line.conditions.clone())
+            });
+            vec![
+                c.metric.name().into(),
+                c.model.name().into(),
+                c.paper.into(),
+                text,
+                comparable(c),
+                how,
+            ]
         };
         let rows: Vec<Vec<String>> = compared.iter().map(row).collect();
-        report.table(&["", "", "paper", "ours", "comparable", "how ours was measured"], &rows);
-        let notes = notes.iter().enumerate().map(|(i, note)| format!("({}) {note}", i + 1)).collect::<Vec<_>>();
+        report.table(
+            &[
+                "",
+                "",
+                "paper",
+                "ours",
+                "comparable",
+                "how ours was measured",
+            ],
+            &rows,
+        );
+        let notes = notes
+            .iter()
+            .enumerate()
+            .map(|(i, note)| format!("({}) {note}", i + 1))
+            .collect::<Vec<_>>();
         report.paragraph(&notes.join(" "));
         all.extend(compared);
     }
     report.put("published", all);
     report.put("values", lines);
-    for (metric, title) in [(Metric::Nll, "NLL of a masked patch, in bits a code"), (Metric::Time, "Seconds a sample")]
-    {
-        details(report, title, lines.iter().filter(|line| line.metric == metric));
+    for (metric, title) in [
+        (Metric::Nll, "NLL of a masked patch, in bits a code"),
+        (Metric::Time, "Seconds a sample"),
+    ] {
+        details(
+            report,
+            title,
+            lines.iter().filter(|line| line.metric == metric),
+        );
     }
 }
 
@@ -154,13 +216,27 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
 fn of_another(report: &mut Report, table: Table) {
     let command = format!("`reproduce {}`", table.experiment());
     let row = |(metric, model, paper): (Metric, Model, &str)| {
-        vec![metric.name().into(), model.name().into(), paper.into(), command.clone()]
+        vec![
+            metric.name().into(),
+            model.name().into(),
+            paper.into(),
+            command.clone(),
+        ]
     };
-    report.table(&["", "", "paper", "ours"], &rows(table).map(row).collect::<Vec<_>>());
+    report.table(
+        &["", "", "paper", "ours"],
+        &rows(table).map(row).collect::<Vec<_>>(),
+    );
 }
 
 fn details<'a>(report: &mut Report, title: &str, lines: impl Iterator<Item = &'a Line>) {
-    let row = |line: &Line| vec![line.model.name().into(), line.text.clone(), line.conditions.clone()];
+    let row = |line: &Line| {
+        vec![
+            line.model.name().into(),
+            line.text.clone(),
+            line.conditions.clone(),
+        ]
+    };
     let rows: Vec<Vec<String>> = lines.map(row).collect();
     if !rows.is_empty() {
         report.heading(title);
@@ -178,7 +254,11 @@ impl Table {
     }
 
     fn experiment(self) -> &'static str {
-        if self == Table::MiniImageNet { "mini-imagenet" } else { "cifar10" }
+        if self == Table::MiniImageNet {
+            "mini-imagenet"
+        } else {
+            "cifar10"
+        }
     }
 }
 
@@ -199,13 +279,30 @@ mod tests {
 
     fn line(metric: Metric, text: &str, as_paper: bool) -> Line {
         let (text, conditions) = (text.to_string(), format!("how {text}"));
-        Line { metric, model: Model::PixelCnn, text, value: 1.0, values: vec![1.0], conditions, as_paper }
+        Line {
+            metric,
+            model: Model::PixelCnn,
+            text,
+            value: 1.0,
+            values: vec![1.0],
+            conditions,
+            as_paper,
+        }
     }
 
     fn page(small: bool) -> String {
         let (adapter, no_fid) = ("an adapter".into(), "name weights".into());
-        let circumstances = Circumstances { table: Table::Cifar10, adapter, small, no_fid };
-        let lines = [line(Metric::Nll, "1.0", false), line(Metric::Nll, "2.0", true), line(Metric::Kl, "3.0", true)];
+        let circumstances = Circumstances {
+            table: Table::Cifar10,
+            adapter,
+            small,
+            no_fid,
+        };
+        let lines = [
+            line(Metric::Nll, "1.0", false),
+            line(Metric::Nll, "2.0", true),
+            line(Metric::Kl, "3.0", true),
+        ];
         let mut report = Report::new("Title", "");
         tables(&mut report, &lines, &circumstances);
         report.page().to_string()
@@ -232,14 +329,20 @@ mod tests {
         ] {
             assert!(page.contains(row), "{row}\n{page}");
         }
-        assert!(page.contains("(5) A GTX TITAN Xp there, an adapter here."), "{page}");
+        assert!(
+            page.contains("(5) A GTX TITAN Xp there, an adapter here."),
+            "{page}"
+        );
     }
 
     #[test]
     fn at_full_size_kinds_can_be_compared() {
         let page = page(false);
-        for row in ["| 0.809 | 3.0 | in kind (1) |", "| 109 | — | roughly (3) |", "| 1.41 (± 0.06) | 2.0 | no (1) |"]
-        {
+        for row in [
+            "| 0.809 | 3.0 | in kind (1) |",
+            "| 109 | — | roughly (3) |",
+            "| 1.41 (± 0.06) | 2.0 | no (1) |",
+        ] {
             assert!(page.contains(row), "{row}\n{page}");
         }
     }

@@ -8,7 +8,8 @@ use super::report::spread;
 use super::verdicts::{Kl, Point, Steps};
 use crate::run::figures;
 use crate::run::images::evaluate::{
-    CodesRow, Evaluation, FidRow, KlRow, Law, LikelihoodRow, Missing, NllRow, ReconstructionRow, TimeRow,
+    CodesRow, Evaluation, FidRow, KlRow, Law, LikelihoodRow, Missing, NllRow, ReconstructionRow,
+    TimeRow,
 };
 
 /// All that was measured.
@@ -36,18 +37,27 @@ pub struct Evaluated {
 
 /// A point of quality against steps, of one KL map.
 pub fn point(sampler: &str, steps: usize, row: &KlRow) -> Point {
-    Point { sampler: sampler.into(), steps, kl: row.mean, seconds: row.seconds }
+    Point {
+        sampler: sampler.into(),
+        steps,
+        kl: row.mean,
+        seconds: row.seconds,
+    }
 }
 
 /// A value of some rows, with as many decimals, as text.
 fn spread_of<R>(rows: &[&R], places: usize, value: impl Fn(&R) -> f64) -> String {
-    spread(&rows.iter().map(|row| value(row)).collect::<Vec<f64>>(), places)
+    spread(
+        &rows.iter().map(|row| value(row)).collect::<Vec<f64>>(),
+        places,
+    )
 }
 
 impl Evaluated {
     /// Adds what another evaluation found.
     pub fn take(&mut self, more: Evaluation) {
-        self.reconstruction.extend(more.reconstruction.unwrap_or_default());
+        self.reconstruction
+            .extend(more.reconstruction.unwrap_or_default());
         self.codes.extend(more.codes.unwrap_or_default());
         self.kl.extend(more.kl.unwrap_or_default());
         self.nll.extend(more.nll.unwrap_or_default());
@@ -59,27 +69,51 @@ impl Evaluated {
 
     /// Table 1, if all priors were measured.
     pub fn averaged_kl(&self) -> Option<Kl> {
-        let first = self.kl.iter().find(|row| row.is_first_of(Model::Diffusion))?;
-        let of = |model: Model| -> Vec<f64> { model::of(&self.kl, model).iter().map(|row| row.mean).collect() };
+        let first = self
+            .kl
+            .iter()
+            .find(|row| row.is_first_of(Model::Diffusion))?;
+        let of = |model: Model| -> Vec<f64> {
+            model::of(&self.kl, model)
+                .iter()
+                .map(|row| row.mean)
+                .collect()
+        };
         Kl::new(first.count, first.floor, Model::PRIORS.map(of))
     }
 
     /// Figure 4: the maps of all priors and the floor side by side, on one scale.
     pub fn maps(&self) -> Option<image::RgbImage> {
-        let of = |model: Model| self.kl.iter().find(|row| row.is_first_of(model)).map(|row| (model, row));
+        let of = |model: Model| {
+            self.kl
+                .iter()
+                .find(|row| row.is_first_of(model))
+                .map(|row| (model, row))
+        };
         let rows: Vec<(Model, &KlRow)> = Model::PRIORS.into_iter().filter_map(of).collect();
         let (_, first) = rows.first()?;
         let map = |(model, row): &(Model, &'_ KlRow)| format!("{}: {:.3}", title(*model), row.mean);
-        let maps = rows.iter().map(|of| (map(of), of.1.grid, of.1.map.as_slice()));
-        let floor = (format!("Two draws of the data: {:.3}", first.floor), first.grid, first.floor_map.as_slice());
-        Some(figures::heat_maps(&maps.chain([floor]).collect::<Vec<_>>(), "KL, nats"))
+        let maps = rows
+            .iter()
+            .map(|of| (map(of), of.1.grid, of.1.map.as_slice()));
+        let floor = (
+            format!("Two draws of the data: {:.3}", first.floor),
+            first.grid,
+            first.floor_map.as_slice(),
+        );
+        Some(figures::heat_maps(
+            &maps.chain([floor]).collect::<Vec<_>>(),
+            "KL, nats",
+        ))
     }
 
     /// Metrics that the paper does not have: heads, and rows with a value for each model.
     pub fn more(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let row = |name: &str, value: &dyn Fn(Model) -> Option<String>| {
             let cells = Model::ALL.map(|model| value(model).unwrap_or_else(|| "—".into()));
-            std::iter::once(name.to_string()).chain(cells).collect::<Vec<_>>()
+            std::iter::once(name.to_string())
+                .chain(cells)
+                .collect::<Vec<_>>()
         };
         let codes = |name: &str, value: &dyn Fn(&[&CodesRow], &CodesRow) -> String| {
             let cell = |model: Model| {
@@ -99,28 +133,62 @@ impl Evaluated {
         let ssim = |r: &ReconstructionRow| r.ssim.map(|ssim| format!("{ssim:.3}"));
         let rows = vec![
             kl("samples", &|_, first| {
-                format!("{}, {}{}", first.count, sampled(&first.sampler), sharpened(first.sharpen))
+                format!(
+                    "{}, {}{}",
+                    first.count,
+                    sampled(&first.sampler),
+                    sharpened(first.sharpen)
+                )
             }),
             kl("seeds", &|rows, _| rows.len().to_string()),
-            kl("KL at each position, averaged (floor), nats", &|rows, first| {
-                format!("{} ({:.3})", spread_of(rows, 3, |r| r.mean), first.floor)
-            }),
+            kl(
+                "KL at each position, averaged (floor), nats",
+                &|rows, first| format!("{} ({:.3})", spread_of(rows, 3, |r| r.mean), first.floor),
+            ),
             codes("total variation of single codes (floor)", &|rows, first| {
-                format!("{} ({:.3})", spread_of(rows, 3, |r| r.codes), first.codes_floor)
+                format!(
+                    "{} ({:.3})",
+                    spread_of(rows, 3, |r| r.codes),
+                    first.codes_floor
+                )
             }),
-            codes("total variation of neighbouring pairs (floor)", &|rows, first| {
-                format!("{} ({:.3})", spread_of(rows, 3, |r| r.pairs), first.pairs_floor)
-            }),
+            codes(
+                "total variation of neighbouring pairs (floor)",
+                &|rows, first| {
+                    format!(
+                        "{} ({:.3})",
+                        spread_of(rows, 3, |r| r.pairs),
+                        first.pairs_floor
+                    )
+                },
+            ),
             codes("perplexity of codes (data)", &|rows, first| {
-                format!("{} ({:.0})", spread_of(rows, 0, |r| r.perplexity[0]), first.perplexity[1])
+                format!(
+                    "{} ({:.0})",
+                    spread_of(rows, 0, |r| r.perplexity[0]),
+                    first.perplexity[1]
+                )
             }),
             codes("codes in use (data)", &|rows, first| {
-                format!("{} ({})", spread_of(rows, 0, |r| r.used[0] as f64), first.used[1])
+                format!(
+                    "{} ({})",
+                    spread_of(rows, 0, |r| r.used[0] as f64),
+                    first.used[1]
+                )
             }),
-            row("bits a code of held-out pictures", &|model| self.bits(model)),
-            row("NLL of single hidden codes, mean of the holes, bits", &|model| self.single_bits(model)),
-            row("PSNR of reconstructions, dB", &|model| self.vqvae_of(model).and_then(psnr)),
-            row("SSIM of reconstructions", &|model| self.vqvae_of(model).and_then(ssim)),
+            row("bits a code of held-out pictures", &|model| {
+                self.bits(model)
+            }),
+            row(
+                "NLL of single hidden codes, mean of the holes, bits",
+                &|model| self.single_bits(model),
+            ),
+            row("PSNR of reconstructions, dB", &|model| {
+                self.vqvae_of(model).and_then(psnr)
+            }),
+            row("SSIM of reconstructions", &|model| {
+                self.vqvae_of(model).and_then(ssim)
+            }),
         ];
         let names = Model::ALL.map(|model| model.name().to_string());
         (std::iter::once(String::new()).chain(names).collect(), rows)
@@ -142,11 +210,19 @@ impl Evaluated {
             }
         }
         let of_run = |run: &str| {
-            let single: Vec<&NllRow> = self.nll.iter().filter(|row| row.run == run && row.law == Law::Single).collect();
+            let single: Vec<&NllRow> = self
+                .nll
+                .iter()
+                .filter(|row| row.run == run && row.law == Law::Single)
+                .collect();
             // One call of a network that is told what is known, where there is one; else the fitted temperature.
             let best = |row: &&&NllRow| row.temperature.is_none();
             let told: Vec<f64> = single.iter().filter(best).map(|row| row.mean).collect();
-            let fitted: Vec<f64> = single.iter().filter(|row| row.fitted).map(|row| row.mean).collect();
+            let fitted: Vec<f64> = single
+                .iter()
+                .filter(|row| row.fitted)
+                .map(|row| row.mean)
+                .collect();
             let values = if told.is_empty() { fitted } else { told };
             values.iter().sum::<f64>() / values.len() as f64
         };
@@ -157,8 +233,16 @@ impl Evaluated {
     /// The VQ-VAE of `model`: the priors share a frozen one.
     fn vqvae_of(&self, model: Model) -> Option<&ReconstructionRow> {
         let frozen = |row: &&ReconstructionRow| Model::PRIORS.iter().any(|prior| row.is_of(*prior));
-        let own = self.reconstruction.iter().find(|row| row.is_first_of(model));
-        own.or_else(|| self.reconstruction.iter().find(frozen).filter(|_| model != Model::EndToEnd))
+        let own = self
+            .reconstruction
+            .iter()
+            .find(|row| row.is_first_of(model));
+        own.or_else(|| {
+            self.reconstruction
+                .iter()
+                .find(frozen)
+                .filter(|_| model != Model::EndToEnd)
+        })
     }
 }
 
@@ -184,7 +268,17 @@ pub fn curve(steps: &Steps) -> image::RgbImage {
     let ancestral = all.map_or_else(Vec::new, |p| level(p.kl));
     let name = all.map_or_else(String::new, |p| format!("ancestral, {} steps", p.steps));
     let (dpm, ddim, floor) = (of("dpmpp2m"), of("ddim"), level(steps.floor));
-    let series: [(&str, &[(f64, f64)]); 4] =
-        [("DPM++(2M)", &dpm), ("DDIM", &ddim), (&name, &ancestral), ("two draws of the data", &floor)];
-    figures::curves("Quality against sampling steps", "sampling steps", "averaged KL, nats", false, &series)
+    let series: [(&str, &[(f64, f64)]); 4] = [
+        ("DPM++(2M)", &dpm),
+        ("DDIM", &ddim),
+        (&name, &ancestral),
+        ("two draws of the data", &floor),
+    ];
+    figures::curves(
+        "Quality against sampling steps",
+        "sampling steps",
+        "averaged KL, nats",
+        false,
+        &series,
+    )
 }

@@ -15,9 +15,15 @@ pub type Caption = (String, String);
 
 /// Of all figures that need no evaluation, in the order in which they are drawn.
 fn captions(which: Which, effort: Effort) -> Vec<Caption> {
-    let Effort { samples, fillings, steps, resample } = effort;
+    let Effort {
+        samples,
+        fillings,
+        steps,
+        resample,
+    } = effort;
     let cifar = which == Which::Cifar10;
-    let filled = format!("our fillings by {steps} ancestral steps, {resample} passes over each level");
+    let filled =
+        format!("our fillings by {steps} ancestral steps, {resample} passes over each level");
     let (more, kept) = if cifar { (14, 13) } else { (16, 15) };
     let beside = if cifar {
         "samples of the PixelCNN prior (left), of the diffusion prior, and of that of the paper (right), others than in Figure 5"
@@ -58,18 +64,48 @@ impl Reproduction<'_> {
     pub fn figures(&mut self) -> Result<Vec<Caption>> {
         let captions = captions(self.args.which, self.effort);
         let mut files = captions.iter().map(|(file, _)| file.as_str());
-        let mut next = |count: usize| files.by_ref().take(count).map(String::from).collect::<Vec<_>>();
+        let mut next = |count: usize| {
+            files
+                .by_ref()
+                .take(count)
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
         let grid = self.config.vqvae.grid();
         let [centre, corner] = holes(grid);
-        self.draw("samples", "drawing samples of all priors", &next(3), |paper| Ok(paper.samples()?.into()))?;
-        self.draw("reconstructions", "drawing reconstructions", &next(1), |paper| Ok(vec![paper.reconstructions()?]))?;
+        self.draw(
+            "samples",
+            "drawing samples of all priors",
+            &next(3),
+            |paper| Ok(paper.samples()?.into()),
+        )?;
+        self.draw(
+            "reconstructions",
+            "drawing reconstructions",
+            &next(1),
+            |paper| Ok(vec![paper.reconstructions()?]),
+        )?;
         self.draw("conditional samples", "filling holes", &next(4), |paper| {
-            Ok(vec![paper.conditional(&centre)?, paper.conditional(&corner)?, paper.halves()?, paper.classes()?])
+            Ok(vec![
+                paper.conditional(&centre)?,
+                paper.conditional(&corner)?,
+                paper.halves()?,
+                paper.classes()?,
+            ])
         })?;
         let right = MaskShape::Right;
-        self.draw("chains", "drawing chains from noise to pictures", &next(3), |paper| {
-            Ok(vec![paper.chains(Some(&centre))?, paper.chains(None)?, paper.chains(Some(&right))?])
-        })?;
+        self.draw(
+            "chains",
+            "drawing chains from noise to pictures",
+            &next(3),
+            |paper| {
+                Ok(vec![
+                    paper.chains(Some(&centre))?,
+                    paper.chains(None)?,
+                    paper.chains(Some(&right))?,
+                ])
+            },
+        )?;
         Ok(captions)
     }
 }

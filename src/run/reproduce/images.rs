@@ -49,11 +49,23 @@ pub struct Reproduction<'a> {
 pub fn run(args: &ReproduceArgs, data: &Path) -> Result<()> {
     let config = plan::load(args.preset(), &args.sets)?;
     schedule::check_terminal(&config.bridge.build()?, false)?;
-    let (effort, amounts) = if args.small { (Effort::SMALL, Amounts::SMALL) } else { (Effort::FULL, Amounts::FULL) };
+    let (effort, amounts) = if args.small {
+        (Effort::SMALL, Amounts::SMALL)
+    } else {
+        (Effort::FULL, Amounts::FULL)
+    };
     let amounts = args.amounts(amounts);
     let plan = plan::of(args)?;
     let pipeline = Pipeline::new(&args.out)?;
-    let mut reproduction = Reproduction { args, data, config, effort, amounts, pipeline, paper: None };
+    let mut reproduction = Reproduction {
+        args,
+        data,
+        config,
+        effort,
+        amounts,
+        pipeline,
+        paper: None,
+    };
     plan::announce(&plan);
     reproduction.pipeline.stages = plan.len() + FIGURES + reproduction.evaluations() + 1;
     reproduction.all(plan)
@@ -65,14 +77,19 @@ impl Reproduction<'_> {
         let mut captions = self.figures()?;
         let (evaluated, adapter) = self.measure()?;
         let steps = self.quality_against_steps()?;
-        self.pipeline.next("report", "writing report.md and report.json");
+        self.pipeline
+            .next("report", "writing report.md and report.json");
         let out = &self.args.out;
         let facts = self.facts();
         if let Some(maps) = evaluated.maps() {
             figures::save(&out.join(MAPS), &maps, &facts)?;
         }
         figures::save(&out.join(STEPS), &evaluated::curve(&steps), &facts)?;
-        figures::save(&out.join(TRAINING), &curves::draw(&out.join("runs"))?, &facts)?;
+        figures::save(
+            &out.join(TRAINING),
+            &curves::draw(&out.join("runs"))?,
+            &facts,
+        )?;
         captions.extend(
             [
                 (MAPS, "Figure 4: KL between the laws of codes in data and samples at each position, and between two draws of the data; dark is little."),
@@ -98,19 +115,38 @@ impl Reproduction<'_> {
             captions,
         };
         images_report::of(&findings).write(out)?;
-        note!("{}: {} in all", out.join("report.md").display(), duration(self.pipeline.seconds()));
+        note!(
+            "{}: {} in all",
+            out.join("report.md").display(),
+            duration(self.pipeline.seconds())
+        );
         Ok(())
     }
 
     fn train(&mut self, plan: Vec<Planned>) -> Result<Vec<Training>> {
         let mut trainings = Vec::new();
         for planned in plan {
-            let Planned { name, stage, preset, sets, config, from, work } = planned;
+            let Planned {
+                name,
+                stage,
+                preset,
+                sets,
+                config,
+                from,
+                work,
+            } = planned;
             let from = from.map(|run| self.pipeline.run(run));
             let args = self.args.training(&preset, sets, Some(stage), from);
             let config = Stored::Images(stage, Box::new(config));
-            let training = self.pipeline.train(Wanted { name: name.clone(), args, config })?;
-            trainings.push(Training { work: Some(work), ..training });
+            let training = self.pipeline.train(Wanted {
+                name: name.clone(),
+                args,
+                config,
+            })?;
+            trainings.push(Training {
+                work: Some(work),
+                ..training
+            });
             if let Stage::Prior | Stage::PixelCnn = stage {
                 sources::builds_on(&self.pipeline.run(&name), &self.pipeline.run(VQVAE))?;
             }
@@ -128,7 +164,13 @@ impl Reproduction<'_> {
     ) -> Result<&'p Paper> {
         let opened = match paper.take() {
             Some(paper) => paper,
-            None => Paper::open(&args.out.join("runs"), (data, &args.reading), config, effort, &args.device)?,
+            None => Paper::open(
+                &args.out.join("runs"),
+                (data, &args.reading),
+                config,
+                effort,
+                &args.device,
+            )?,
         };
         Ok(paper.insert(opened))
     }
@@ -154,7 +196,13 @@ impl Reproduction<'_> {
         let runs = RUNS.map(|run| self.pipeline.run(run));
         let settings = json!({ "effort": format!("{:?}", self.effort), "data": self.data });
         let from = run_dir::fingerprint(&runs, &settings)?;
-        let (args, config, data, effort, facts) = (self.args, &self.config, self.data, self.effort, self.facts());
+        let (args, config, data, effort, facts) = (
+            self.args,
+            &self.config,
+            self.data,
+            self.effort,
+            self.facts(),
+        );
         let paper = &mut self.paper;
         self.pipeline.keep(name, what, &from, files, || {
             let paper = Self::paper(paper, args, config, data, effort)?;

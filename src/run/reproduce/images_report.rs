@@ -43,14 +43,22 @@ pub struct Findings<'a> {
 
 /// The report.
 pub fn of(findings: &Findings) -> Report {
-    let Findings { args, trainings, .. } = findings;
-    let table = if args.which == Which::MiniImageNet { Table::MiniImageNet } else { Table::Cifar10 };
+    let Findings {
+        args, trainings, ..
+    } = findings;
+    let table = if args.which == Which::MiniImageNet {
+        Table::MiniImageNet
+    } else {
+        Table::Cifar10
+    };
     let mut report = Report::new(&title(args), &introduction(findings));
     report.heading("In short");
     let find = |model: Model| trainings.iter().find(|t| t.name == model.run());
     let mut items = Vec::new();
     for model in [Model::Diffusion, Model::PaperDiffusion] {
-        if let (Some(kl), Some(prior), Some(pixelcnn)) = (&findings.kl, find(model), find(Model::PixelCnn)) {
+        if let (Some(kl), Some(prior), Some(pixelcnn)) =
+            (&findings.kl, find(model), find(Model::PixelCnn))
+        {
             items.push(verdicts::priors(kl, model, prior, pixelcnn));
         }
     }
@@ -58,7 +66,16 @@ pub fn of(findings: &Findings) -> Report {
     report.list(&items);
     report.put("verdicts", &items);
     let (adapter, no_fid) = (findings.adapter.clone(), findings.no_fid.clone());
-    compared::tables(&mut report, &findings.lines, &Circumstances { table, adapter, small: args.small, no_fid });
+    compared::tables(
+        &mut report,
+        &findings.lines,
+        &Circumstances {
+            table,
+            adapter,
+            small: args.small,
+            no_fid,
+        },
+    );
     if !findings.missing.is_empty() {
         report.heading("Not measured");
         report.list(&findings.missing);
@@ -71,10 +88,15 @@ pub fn of(findings: &Findings) -> Report {
     report.table(&heads.iter().map(String::as_str).collect::<Vec<_>>(), rows);
     sizes(&mut report, trainings);
     report.heading("Figures");
-    findings.captions.iter().for_each(|(file, caption)| report.figure(file, caption));
+    findings
+        .captions
+        .iter()
+        .for_each(|(file, caption)| report.figure(file, caption));
     report.trainings(trainings);
     if let Some(budget) = args.budget {
-        report.paragraph(&format!("Each prior was trained for the same {budget} TFLOP (`--budget`), in whole steps."));
+        report.paragraph(&format!(
+            "Each prior was trained for the same {budget} TFLOP (`--budget`), in whole steps."
+        ));
     }
     report.paragraph(
         "The PixelCNN and the diffusion priors build on the same frozen VQ-VAE, those of further seeds too. The end-to-end model starts from the trained VQ-VAE \
@@ -88,7 +110,11 @@ pub fn of(findings: &Findings) -> Report {
 }
 
 fn title(args: &ReproduceArgs) -> String {
-    let name = if args.which == Which::MiniImageNet { "mini-ImageNet" } else { "CIFAR-10" };
+    let name = if args.which == Which::MiniImageNet {
+        "mini-ImageNet"
+    } else {
+        "CIFAR-10"
+    };
     format!("{name}{}", if args.small { ", small" } else { "" })
 }
 
@@ -102,10 +128,17 @@ fn introduction(findings: &Findings) -> String {
         "Networks have the paper's sizes."
     };
     let seeds = args.seeds();
-    let seeds =
-        if seeds > 1 { format!(" ± is the standard deviation over {seeds} seeds of a prior.") } else { String::new() };
+    let seeds = if seeds > 1 {
+        format!(" ± is the standard deviation over {seeds} seeds of a prior.")
+    } else {
+        String::new()
+    };
     let sets: Vec<String> = args.sets.iter().map(|set| format!("`{set}`")).collect();
-    let sets = if sets.is_empty() { String::new() } else { format!(" with {}", sets.join(", ")) };
+    let sets = if sets.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", sets.join(", "))
+    };
     format!(
         "Sections 4.2 to 4.4 of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML 2022), preset \
          `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size}{seeds} Adapter: {}.",
@@ -122,10 +155,18 @@ fn steps(report: &mut Report, steps: &Steps) {
         .points
         .iter()
         .map(|p| {
-            vec![format!("`{}`", p.sampler), p.steps.to_string(), format!("{:.3}", p.kl), format!("{:.4}", p.seconds)]
+            vec![
+                format!("`{}`", p.sampler),
+                p.steps.to_string(),
+                format!("{:.3}", p.kl),
+                format!("{:.4}", p.seconds),
+            ]
         })
         .collect();
-    report.table(&["sampler", "steps", "averaged KL, nats", "s/sample"], &rows);
+    report.table(
+        &["sampler", "steps", "averaged KL, nats", "s/sample"],
+        &rows,
+    );
     report.paragraph(&format!(
         "{0} samples of each against {0} encodings; two draws of the data are {1:.3} apart at that number. Batches of at most 32, \
          decoding included.",
@@ -139,10 +180,17 @@ fn sizes(report: &mut Report, trainings: &[Training]) {
     report.heading("Appendix D: parameters");
     let count = |run: &str| {
         let found = trainings.iter().find(|training| training.name == run);
-        found.and_then(|training| training.work.as_ref()).map(|work| work.parameters)
+        found
+            .and_then(|training| training.work.as_ref())
+            .map(|work| work.parameters)
     };
-    let row =
-        |name: &str, paper: &str, run: &str| vec![name.into(), paper.into(), count(run).map_or("—".into(), thousands)];
+    let row = |name: &str, paper: &str, run: &str| {
+        vec![
+            name.into(),
+            paper.into(),
+            count(run).map_or("—".into(), thousands),
+        ]
+    };
     let [unet, pixelcnn, vqvae] = PARAMETERS;
     let rows = [
         row("U-Net", unet, Model::Diffusion.run()),
@@ -151,5 +199,8 @@ fn sizes(report: &mut Report, trainings: &[Training]) {
         row("VQ-VAE", vqvae, VQVAE),
     ];
     report.table(&["", "paper", "ours"], &rows);
-    report.put("parameters", [Model::Diffusion.run(), Model::PixelCnn.run(), VQVAE].map(count));
+    report.put(
+        "parameters",
+        [Model::Diffusion.run(), Model::PixelCnn.run(), VQVAE].map(count),
+    );
 }

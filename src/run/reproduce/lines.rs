@@ -10,10 +10,18 @@ use crate::run::images::evaluate::{FidRow, KlRow, Law, NllRow, TimeRow};
 /// All values of `evaluated`; times are of the first seed.
 pub fn of(evaluated: &Evaluated) -> Vec<Line> {
     let kl = by_seed(&evaluated.kl, |_| ());
-    let nll = by_seed(&evaluated.nll, |row| (&row.mask, row.law, row.fitted, &row.estimator));
+    let nll = by_seed(&evaluated.nll, |row| {
+        (&row.mask, row.law, row.fitted, &row.estimator)
+    });
     let fid = by_seed(&evaluated.fid, |_| ());
-    let lines = kl.iter().map(of_kl).chain(nll.iter().map(of_nll)).chain(fid.iter().flat_map(of_fid));
-    lines.chain(evaluated.time.iter().filter_map(of_time)).collect()
+    let lines = kl
+        .iter()
+        .map(of_kl)
+        .chain(nll.iter().map(of_nll))
+        .chain(fid.iter().flat_map(of_fid));
+    lines
+        .chain(evaluated.time.iter().filter_map(of_time))
+        .collect()
 }
 
 /// A sampler and its steps as a sentence has them.
@@ -42,7 +50,11 @@ fn text(values: &[f64], places: usize, beside: &str) -> String {
         inside.push(beside.to_string());
     }
     let text = spread(values, places);
-    if inside.is_empty() { text } else { format!("{text} ({})", inside.join("; ")) }
+    if inside.is_empty() {
+        text
+    } else {
+        format!("{text} ({})", inside.join("; "))
+    }
 }
 
 /// Of at least one value.
@@ -79,9 +91,16 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
         Law::Joint => "all hidden codes together",
         Law::Single => "each hidden code alone",
     };
-    let mut conditions = format!("{} ({} of {} cells), {law}: {}", row.mask, row.cells[0], row.cells[1], row.estimator);
+    let mut conditions = format!(
+        "{} ({} of {} cells), {law}: {}",
+        row.mask, row.cells[0], row.cells[1], row.estimator
+    );
     if row.temperature.is_some() {
-        conditions += &if row.fitted { fitted(rows) } else { ", τ = 1 (the paper's)".into() };
+        conditions += &if row.fitted {
+            fitted(rows)
+        } else {
+            ", τ = 1 (the paper's)".into()
+        };
     }
     conditions += &format!("; {} pictures", row.images);
     if let Some(samples) = row.samples {
@@ -100,7 +119,10 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
         value: mean(&values),
         values,
         conditions,
-        as_paper: row.mask.starts_with("centre") && row.law == Law::Joint && !row.fitted && is_papers(*model, row),
+        as_paper: row.mask.starts_with("centre")
+            && row.law == Law::Joint
+            && !row.fitted
+            && is_papers(*model, row),
     }
 }
 
@@ -111,7 +133,10 @@ fn is_papers(model: Model, row: &NllRow) -> bool {
 
 /// The temperatures that were fitted for each seed.
 fn fitted(rows: &[&NllRow]) -> String {
-    let each = rows.iter().filter_map(|row| row.temperature).map(|tau| format!("{tau:.3}"));
+    let each = rows
+        .iter()
+        .filter_map(|row| row.temperature)
+        .map(|tau| format!("{tau:.3}"));
     format!(", τ = {} (fitted)", each.collect::<Vec<_>>().join(" and "))
 }
 
@@ -145,7 +170,12 @@ fn of_fid((model, rows): &(Model, Vec<&FidRow>)) -> Vec<Line> {
             Some(std) => format!("± {std:.4}"),
             None => String::new(),
         };
-        line(&format!("KID to {to}, {subsets} {plural} of {size}"), text(&values, 4, &beside), values, false)
+        line(
+            &format!("KID to {to}, {subsets} {plural} of {size}"),
+            text(&values, 4, &beside),
+            values,
+            false,
+        )
     };
     vec![
         fid("FID to reconstructions", |row| row.fid, true),
@@ -157,13 +187,22 @@ fn of_fid((model, rows): &(Model, Vec<&FidRow>)) -> Vec<Line> {
 
 fn of_time(row: &TimeRow) -> Option<Line> {
     let (model, _) = Model::of(&row.run).filter(|(model, _)| row.is_first_of(*model))?;
-    let steps = if model == Model::PixelCnn { String::new() } else { format!(", {} steps", row.steps) };
-    let scaled = row.extrapolated_from.map_or_else(String::new, |n| format!(", scaled from {n} steps"));
+    let steps = if model == Model::PixelCnn {
+        String::new()
+    } else {
+        format!(", {} steps", row.steps)
+    };
+    let scaled = row
+        .extrapolated_from
+        .map_or_else(String::new, |n| format!(", scaled from {n} steps"));
     let as_paper = ["ancestral", "raster, naive"].contains(&row.sampler.as_str());
     Some(Line {
         metric: Metric::Time,
         model,
-        text: format!("{:.4} s ({:.4} to {:.4})", row.seconds, row.spread[0], row.spread[1]),
+        text: format!(
+            "{:.4} s ({:.4} to {:.4})",
+            row.seconds, row.spread[0], row.spread[1]
+        ),
         value: row.seconds,
         values: vec![row.seconds],
         conditions: format!(
@@ -217,23 +256,44 @@ mod tests {
     #[test]
     fn seeds_become_a_mean_and_their_spread() {
         let evaluated = Evaluated {
-            kl: vec![kl("prior", 0.3), kl("prior-paper", 0.5), kl("prior-seed1", 0.5)],
-            nll: vec![nll("prior", 2.0, 1.0), nll("prior", 1.0, 0.1), nll("prior-seed1", 2.0, 0.2)],
+            kl: vec![
+                kl("prior", 0.3),
+                kl("prior-paper", 0.5),
+                kl("prior-seed1", 0.5),
+            ],
+            nll: vec![
+                nll("prior", 2.0, 1.0),
+                nll("prior", 1.0, 0.1),
+                nll("prior-seed1", 2.0, 0.2),
+            ],
             ..Evaluated::default()
         };
         let lines = of(&evaluated);
-        let found: Vec<(Model, &str)> = lines.iter().map(|line| (line.model, line.text.as_str())).collect();
+        let found: Vec<(Model, &str)> = lines
+            .iter()
+            .map(|line| (line.model, line.text.as_str()))
+            .collect();
         assert_eq!(
             found,
             [
                 (Model::Diffusion, "0.400 ± 0.141 (n = 2; floor 0.250)"),
                 (Model::PaperDiffusion, "0.500 (floor 0.250)"),
                 (Model::Diffusion, "2.00 (± 0.50)"),
-                (Model::Diffusion, "1.50 ± 0.71 (n = 2; ± 0.50 over pictures)"),
+                (
+                    Model::Diffusion,
+                    "1.50 ± 0.71 (n = 2; ± 0.50 over pictures)"
+                ),
             ]
         );
-        assert_eq!((lines[0].value, &lines[0].values[..]), (0.4, &[0.3, 0.5][..]));
-        assert!(lines[3].conditions.contains("τ = 0.100 and 0.200 (fitted)"), "{}", lines[3].conditions);
+        assert_eq!(
+            (lines[0].value, &lines[0].values[..]),
+            (0.4, &[0.3, 0.5][..])
+        );
+        assert!(
+            lines[3].conditions.contains("τ = 0.100 and 0.200 (fitted)"),
+            "{}",
+            lines[3].conditions
+        );
         assert!(lines[2].as_paper && !lines[3].as_paper);
     }
 }

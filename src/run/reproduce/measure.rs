@@ -38,7 +38,13 @@ impl Amounts {
         samples: 1000,
         end_to_end: 1000,
         steps: 512,
-        nll: NllSettings { images: 64, fit: 16, samples: 32, steps: 50, resample: 2 },
+        nll: NllSettings {
+            images: 64,
+            fit: 16,
+            samples: 32,
+            steps: 50,
+            resample: 2,
+        },
         time: 20.0,
     };
     /// Without.
@@ -46,7 +52,13 @@ impl Amounts {
         samples: 1000,
         end_to_end: 256,
         steps: 64,
-        nll: NllSettings { images: 64, fit: 8, samples: 8, steps: 25, resample: 2 },
+        nll: NllSettings {
+            images: 64,
+            fit: 8,
+            samples: 8,
+            steps: 25,
+            resample: 2,
+        },
         time: 8.0,
     };
 }
@@ -64,7 +76,14 @@ struct Wanted {
 impl Wanted {
     fn new(name: &str, what: &str, runs: &[String], metrics: &[Metric], count: usize) -> Wanted {
         let (name, what) = (name.to_string(), what.to_string());
-        Wanted { name, what, runs: runs.to_vec(), metrics: metrics.to_vec(), count, by: None }
+        Wanted {
+            name,
+            what,
+            runs: runs.to_vec(),
+            metrics: metrics.to_vec(),
+            count,
+            by: None,
+        }
     }
 }
 
@@ -82,26 +101,72 @@ impl Reproduction<'_> {
 
     /// The evaluations of [`Reproduction::measure`]: of the first seeds and the end-to-end model, then of each further seed.
     fn wanted(&self) -> Vec<Wanted> {
-        let Amounts { samples, end_to_end, .. } = self.amounts;
+        let Amounts {
+            samples,
+            end_to_end,
+            ..
+        } = self.amounts;
         let laws = [Metric::Reconstruction, Metric::Codes, Metric::Kl];
         let priors = Model::PRIORS.map(|model| model.run().to_string());
         let joint = [Model::EndToEnd.run().to_string()];
         let all = [&priors[..], &joint].concat();
         let mut wanted = vec![
-            Wanted::new("codes", "laws of codes, KL at each position", &priors, &laws, samples),
-            Wanted::new("codes of joint", "the same of the model trained end to end", &joint, &laws, end_to_end),
-            Wanted::new("likelihoods", "NLL of masked patches", &all, &[Metric::Nll], 1),
-            Wanted::new("bits", "bits a code of whole pictures", &priors, &[Metric::Likelihood], samples),
+            Wanted::new(
+                "codes",
+                "laws of codes, KL at each position",
+                &priors,
+                &laws,
+                samples,
+            ),
+            Wanted::new(
+                "codes of joint",
+                "the same of the model trained end to end",
+                &joint,
+                &laws,
+                end_to_end,
+            ),
+            Wanted::new(
+                "likelihoods",
+                "NLL of masked patches",
+                &all,
+                &[Metric::Nll],
+                1,
+            ),
+            Wanted::new(
+                "bits",
+                "bits a code of whole pictures",
+                &priors,
+                &[Metric::Likelihood],
+                samples,
+            ),
             Wanted::new("times", "seconds a sample", &all, &[Metric::Time], 1),
         ];
         wanted.extend(self.distances("distances", &all));
         for seed in 1..self.args.seeds() {
             let runs = Model::PRIORS.map(|model| model.run_of_seed(seed));
             let name = |of: &str| format!("{of} of seed {seed}");
-            wanted.push(Wanted::new(&name("codes"), "the same of a further seed", &runs, &laws[1..], samples));
-            wanted.push(Wanted::new(&name("likelihoods"), "NLL of masked patches", &runs, &[Metric::Nll], 1));
+            wanted.push(Wanted::new(
+                &name("codes"),
+                "the same of a further seed",
+                &runs,
+                &laws[1..],
+                samples,
+            ));
+            wanted.push(Wanted::new(
+                &name("likelihoods"),
+                "NLL of masked patches",
+                &runs,
+                &[Metric::Nll],
+                1,
+            ));
             let what = "bits a code of whole pictures";
-            wanted.push(Wanted::new(&name("bits"), what, &runs, &[Metric::Likelihood], samples));
+            wanted.push(Wanted::new(
+                &name("bits"),
+                what,
+                &runs,
+                &[Metric::Likelihood],
+                samples,
+            ));
             wanted.extend(self.distances(&name("distances"), &runs));
         }
         wanted
@@ -109,22 +174,42 @@ impl Reproduction<'_> {
 
     /// FID and KID, if there are weights for them.
     fn distances(&self, name: &str, runs: &[String]) -> Option<Wanted> {
-        let wanted = || Wanted::new(name, "FID and KID", runs, &[Metric::Fid], self.amounts.samples);
+        let wanted = || {
+            Wanted::new(
+                name,
+                "FID and KID",
+                runs,
+                &[Metric::Fid],
+                self.amounts.samples,
+            )
+        };
         self.args.inception.is_some().then(wanted)
     }
 
     /// The KL of few steps beside that of all of them.
     pub fn quality_against_steps(&mut self) -> Result<Steps> {
         let (count, all) = (self.amounts.steps, self.config.bridge.steps);
-        let of = |sampler: Sampler| STEPS.into_iter().filter(|&steps| steps < all).map(move |steps| (sampler, steps));
+        let of = |sampler: Sampler| {
+            STEPS
+                .into_iter()
+                .filter(|&steps| steps < all)
+                .map(move |steps| (sampler, steps))
+        };
         let few = of(Sampler::Dpmpp2m).chain(of(Sampler::Ddim { kappa: 0.0 }));
-        let mut steps = Steps { samples: count, floor: 0.0, points: Vec::new() };
+        let mut steps = Steps {
+            samples: count,
+            floor: 0.0,
+            points: Vec::new(),
+        };
         for (sampler, n) in few.chain([(Sampler::Ancestral, all)]) {
             let name = sampler_name(sampler);
             let (title, what) = (format!("{name} {n} steps"), format!("{count} samples"));
             let runs = [Model::Diffusion.run().to_string()];
             let plain = Wanted::new(&title, &what, &runs, &[Metric::Kl], count);
-            let evaluation = self.evaluation(&Wanted { by: Some((sampler, n)), ..plain })?;
+            let evaluation = self.evaluation(&Wanted {
+                by: Some((sampler, n)),
+                ..plain
+            })?;
             for row in evaluation.kl.iter().flatten() {
                 steps.points.push(point(name, n, row));
                 (steps.samples, steps.floor) = (row.count, row.floor);
@@ -135,13 +220,31 @@ impl Reproduction<'_> {
 
     /// Stages of both.
     pub fn evaluations(&self) -> usize {
-        self.wanted().len() + 1 + 2 * STEPS.iter().filter(|&&steps| steps < self.config.bridge.steps).count()
+        self.wanted().len()
+            + 1
+            + 2 * STEPS
+                .iter()
+                .filter(|&&steps| steps < self.config.bridge.steps)
+                .count()
     }
 
     fn evaluation(&mut self, wanted: &Wanted) -> Result<Evaluation> {
-        let Wanted { name, what, runs, metrics, count, by } = wanted;
+        let Wanted {
+            name,
+            what,
+            runs,
+            metrics,
+            count,
+            by,
+        } = wanted;
         let runs: Vec<PathBuf> = runs.iter().map(|run| self.pipeline.run(run)).collect();
-        let (args, config, data, effort, amounts) = (self.args, &self.config, self.data, self.effort, self.amounts);
+        let (args, config, data, effort, amounts) = (
+            self.args,
+            &self.config,
+            self.data,
+            self.effort,
+            self.amounts,
+        );
         let by = by.map(|(sampler, steps)| (sampler_name(sampler), steps));
         let settings = json!({
             "data": data, "metrics": format!("{metrics:?}"), "count": count, "by": by, "nll": amounts.nll, "time": amounts.time,

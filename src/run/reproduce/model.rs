@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::run::images::evaluate::{CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow};
+use crate::run::images::evaluate::{
+    CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow,
+};
 
 /// What the run of a further seed has between its name and the number.
 const SEED: &str = "-seed";
@@ -23,7 +25,12 @@ pub enum Model {
 
 impl Model {
     /// All of them, as tables have them side by side.
-    pub const ALL: [Model; 4] = [Model::Diffusion, Model::PaperDiffusion, Model::PixelCnn, Model::EndToEnd];
+    pub const ALL: [Model; 4] = [
+        Model::Diffusion,
+        Model::PaperDiffusion,
+        Model::PixelCnn,
+        Model::EndToEnd,
+    ];
     /// The priors on one frozen VQ-VAE.
     pub const PRIORS: [Model; 3] = [Model::Diffusion, Model::PaperDiffusion, Model::PixelCnn];
 
@@ -59,13 +66,19 @@ impl Model {
 
     /// The run of its seed number `seed`, counted from 0.
     pub fn run_of_seed(self, seed: u64) -> String {
-        if seed == 0 { self.run().into() } else { format!("{}{SEED}{seed}", self.run()) }
+        if seed == 0 {
+            self.run().into()
+        } else {
+            format!("{}{SEED}{seed}", self.run())
+        }
     }
 
     /// The model of the run directory `run`, and the number of its seed.
     pub fn of(run: &str) -> Option<(Model, u64)> {
         let name = run.rsplit(['/', '\\']).next()?;
-        let further = name.rsplit_once(SEED).and_then(|(name, seed)| Some((name, seed.parse().ok()?)));
+        let further = name
+            .rsplit_once(SEED)
+            .and_then(|(name, seed)| Some((name, seed.parse().ok()?)));
         let (name, seed) = further.unwrap_or((name, 0));
         let model = Model::ALL.into_iter().find(|model| model.run() == name)?;
         Some((model, seed))
@@ -98,7 +111,15 @@ macro_rules! of_run {
     };
 }
 
-of_run!(CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow);
+of_run!(
+    CodesRow,
+    FidRow,
+    KlRow,
+    LikelihoodRow,
+    NllRow,
+    ReconstructionRow,
+    TimeRow
+);
 
 /// Rows of any seed of `model`.
 pub fn of<R: OfRun>(rows: &[R], model: Model) -> Vec<&R> {
@@ -106,17 +127,28 @@ pub fn of<R: OfRun>(rows: &[R], model: Model) -> Vec<&R> {
 }
 
 /// Rows that differ in the seed alone: of one model, and with the same `key`; in the order of the first of each.
-pub fn by_seed<'r, R: OfRun, K: PartialEq>(rows: &'r [R], key: impl Fn(&'r R) -> K) -> Vec<(Model, Vec<&'r R>)> {
+pub fn by_seed<'r, R: OfRun, K: PartialEq>(
+    rows: &'r [R],
+    key: impl Fn(&'r R) -> K,
+) -> Vec<(Model, Vec<&'r R>)> {
     let mut groups: Vec<(Model, K, Vec<&R>)> = Vec::new();
     for row in rows {
-        let Some((model, _)) = Model::of(row.run()) else { continue };
+        let Some((model, _)) = Model::of(row.run()) else {
+            continue;
+        };
         let key = key(row);
-        match groups.iter_mut().find(|(of, same, _)| *of == model && *same == key) {
+        match groups
+            .iter_mut()
+            .find(|(of, same, _)| *of == model && *same == key)
+        {
             Some((.., rows)) => rows.push(row),
             None => groups.push((model, key, vec![row])),
         }
     }
-    groups.into_iter().map(|(model, _, rows)| (model, rows)).collect()
+    groups
+        .into_iter()
+        .map(|(model, _, rows)| (model, rows))
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,7 +163,10 @@ mod tests {
                 assert_eq!(Model::of(&run), Some((model, seed)), "{run}");
             }
         }
-        assert_eq!(Model::of("runs\\prior-paper-seed1"), Some((Model::PaperDiffusion, 1)));
+        assert_eq!(
+            Model::of("runs\\prior-paper-seed1"),
+            Some((Model::PaperDiffusion, 1))
+        );
         for other in ["runs/vqvae", "prior-seedling", "prior-paper/other", ""] {
             assert_eq!(Model::of(other), None, "{other}");
         }

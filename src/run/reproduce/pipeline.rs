@@ -21,8 +21,13 @@ use crate::run::{claim, run_dir, session};
 /// Where kept results lie in the directory of a reproduction.
 const KEPT: &str = "kept";
 /// Pictures of a reproduction whose names do not begin with `figure-`.
-const OTHER_FIGURES: [&str; 5] =
-    ["samples.png", "steps.png", "training.png", "training-joint.png", "end-to-end-samples.png"];
+const OTHER_FIGURES: [&str; 5] = [
+    "samples.png",
+    "steps.png",
+    "training.png",
+    "training-joint.png",
+    "end-to-end-samples.png",
+];
 
 /// A trained run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +93,14 @@ impl Pipeline {
             signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
                 .map_err(Error::io(out))?;
         }
-        Ok(Pipeline { out: out.into(), stage: 0, stages: 0, begin: Instant::now(), idle, _folders: folders })
+        Ok(Pipeline {
+            out: out.into(),
+            stage: 0,
+            stages: 0,
+            begin: Instant::now(),
+            idle,
+            _folders: folders,
+        })
     }
 
     /// Seconds since the beginning.
@@ -112,7 +124,11 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Config`] if a run of another configuration lies there, else as [`train::run`].
     pub fn train(&mut self, wanted: Wanted) -> Result<Training> {
-        let Wanted { name, mut args, config } = wanted;
+        let Wanted {
+            name,
+            mut args,
+            config,
+        } = wanted;
         let steps = config.train().steps;
         let run = self.run(&name);
         let mut step = 0;
@@ -125,7 +141,11 @@ impl Pipeline {
         if step >= steps {
             self.next(&name, &format!("is there ({step} steps), taken as it is"));
         } else {
-            let from = if step > 0 { format!(", going on at {step}") } else { String::new() };
+            let from = if step > 0 {
+                format!(", going on at {step}")
+            } else {
+                String::new()
+            };
             self.next(&name, &format!("training {steps} steps{from}"));
             (args.resume, args.out) = (run.is_dir(), run.clone());
             self.idle.store(false, Ordering::SeqCst);
@@ -133,14 +153,20 @@ impl Pipeline {
             self.idle.store(true, Ordering::SeqCst);
             done.map_err(|error| match error {
                 Error::Interrupted { code, .. } => {
-                    let what = format!("stopped while training {name}, saved; the same command goes on");
+                    let what =
+                        format!("stopped while training {name}, saved; the same command goes on");
                     Error::Interrupted { code, what }
                 }
                 error => error,
             })?;
         }
         let seconds = run_dir::wall_seconds(&run_dir::metrics(&run)?);
-        Ok(Training { name, steps, seconds, work: None })
+        Ok(Training {
+            name,
+            steps,
+            seconds,
+            work: None,
+        })
     }
 
     /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still there.
@@ -155,7 +181,10 @@ impl Pipeline {
         files: &[String],
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let file = self.out.join(KEPT).join(format!("{}.json", name.replace(' ', "-")));
+        let file = self
+            .out
+            .join(KEPT)
+            .join(format!("{}.json", name.replace(' ', "-")));
         if let Some(kept) = read(&file).filter(|kept| kept.from == from && self.has(&kept.files))
             && let Ok(result) = serde_json::from_value(kept.result)
         {
@@ -165,10 +194,19 @@ impl Pipeline {
         self.next(name, what);
         let begin = Instant::now();
         let result = make()?;
-        let kept = Kept { from: from.into(), files: files.to_vec(), result: json!(result) };
+        let kept = Kept {
+            from: from.into(),
+            files: files.to_vec(),
+            result: json!(result),
+        };
         let text = serde_json::to_string_pretty(&kept).expect("plain data");
         product::write(&file, Form::Json, text.as_bytes())?;
-        note!("{}/{} {name}: done in {:.0} s", self.stage, self.stages, begin.elapsed().as_secs_f64());
+        note!(
+            "{}/{} {name}: done in {:.0} s",
+            self.stage,
+            self.stages,
+            begin.elapsed().as_secs_f64()
+        );
         Ok(result)
     }
 
@@ -181,8 +219,14 @@ impl Pipeline {
 fn pictures_are_ours(out: &Path) -> Result<()> {
     for entry in std::fs::read_dir(out).map_err(Error::io(out))? {
         let file = entry.map_err(Error::io(out))?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".png") && (name.starts_with("figure-") || OTHER_FIGURES.contains(&name.as_str())) {
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if name.ends_with(".png")
+            && (name.starts_with("figure-") || OTHER_FIGURES.contains(&name.as_str()))
+        {
             product::check(&file, Form::Picture)?;
         }
     }
@@ -206,7 +250,10 @@ pub(in crate::run) fn is_kept<T: DeserializeOwned>(bytes: &[u8]) -> bool {
 fn agree(run: &Path, stored: &Stored, wanted: &Stored) -> Result<()> {
     let [stored, wanted] = [stored, wanted].map(|of| {
         let mut table = of.decisive();
-        table.insert(format!("{}.steps", of.section()), (of.train().steps as i64).into());
+        table.insert(
+            format!("{}.steps", of.section()),
+            (of.train().steps as i64).into(),
+        );
         table
     });
     match claim::difference(&stored, &wanted) {

@@ -41,7 +41,12 @@ impl Work {
         let batch = config.stage(stage).batch;
         let flop_a_step = needs.flops as f64;
         let flop = flop_a_step * config.stage(stage).steps as f64;
-        Ok(Work { parameters, batch, flop_a_step, flop })
+        Ok(Work {
+            parameters,
+            batch,
+            flop_a_step,
+            flop,
+        })
     }
 }
 
@@ -103,14 +108,30 @@ impl Planned {
         let sets = args.sets.clone();
         let config = load(&preset, &sets)?;
         let work = Work::of(&config, stage)?;
-        Ok(Planned { name: name.into(), stage, preset, sets, config, from: None, work })
+        Ok(Planned {
+            name: name.into(),
+            stage,
+            preset,
+            sets,
+            config,
+            from: None,
+            work,
+        })
     }
 
     /// The prior `model` of seed number `seed`, counted from 0.
     fn of_prior(args: &ReproduceArgs, model: Model, seed: u64) -> Result<Planned> {
-        let stage = if model == Model::PixelCnn { Stage::PixelCnn } else { Stage::Prior };
+        let stage = if model == Model::PixelCnn {
+            Stage::PixelCnn
+        } else {
+            Stage::Prior
+        };
         let as_in_paper = model == Model::PaperDiffusion;
-        let preset = if as_in_paper { format!("{}-paper", args.preset()) } else { args.preset().to_string() };
+        let preset = if as_in_paper {
+            format!("{}-paper", args.preset())
+        } else {
+            args.preset().to_string()
+        };
         let name = model.run_of_seed(seed);
         let mut sets = args.sets.clone();
         let mut config = load(&preset, &sets)?;
@@ -119,17 +140,36 @@ impl Planned {
             sets.push(format!("seed={}", further(config.seed, seed)?));
         }
         if let Some(budget) = args.budget {
-            sets.push(set_steps(budget, &name, stage, &args.sets, work.flop_a_step)?);
+            sets.push(set_steps(
+                budget,
+                &name,
+                stage,
+                &args.sets,
+                work.flop_a_step,
+            )?);
         }
         config = load(&preset, &sets)?;
         let flop = work.flop_a_step * config.stage(stage).steps as f64;
         let work = Work { flop, ..work };
-        Ok(Planned { name, stage, preset, sets, config, from: Some(VQVAE), work })
+        Ok(Planned {
+            name,
+            stage,
+            preset,
+            sets,
+            config,
+            from: Some(VQVAE),
+            work,
+        })
     }
 
     /// What it is, in a line.
     fn line(&self) -> String {
-        let Work { parameters, batch, flop_a_step, flop } = &self.work;
+        let Work {
+            parameters,
+            batch,
+            flop_a_step,
+            flop,
+        } = &self.work;
         let steps = self.config.stage(self.stage).steps;
         format!(
             "{}: {} parameters, {steps} steps × {batch} pictures, {} GFLOP a step, {} TFLOP in all",
@@ -143,24 +183,44 @@ impl Planned {
 
 /// The seed `number` after `first`.
 fn further(first: u64, number: u64) -> Result<u64> {
-    let seed = first.checked_add(number).filter(|seed| i64::try_from(*seed).is_ok());
-    seed.ok_or_else(|| Error::Usage(format!("seed = {first} leaves no room for another one; set a smaller one")))
+    let seed = first
+        .checked_add(number)
+        .filter(|seed| i64::try_from(*seed).is_ok());
+    seed.ok_or_else(|| {
+        Error::Usage(format!(
+            "seed = {first} leaves no room for another one; set a smaller one"
+        ))
+    })
 }
 
 /// `key.path=value` for as many steps of `stage` as `budget` TFLOP pay for.
-fn set_steps(budget: f64, name: &str, stage: Stage, sets: &[String], flop_a_step: f64) -> Result<String> {
+fn set_steps(
+    budget: f64,
+    name: &str,
+    stage: Stage,
+    sets: &[String],
+    flop_a_step: f64,
+) -> Result<String> {
     let key = format!("stages.{}.steps", stage.name());
-    if sets.iter().any(|set| set.split('=').next().map(str::trim) == Some(key.as_str())) {
-        let what = format!("--budget says how many steps {name} has; leave --set {key} away, or --budget");
+    if sets
+        .iter()
+        .any(|set| set.split('=').next().map(str::trim) == Some(key.as_str()))
+    {
+        let what =
+            format!("--budget says how many steps {name} has; leave --set {key} away, or --budget");
         return Err(Error::Usage(what));
     }
     let steps = (budget * TERA / flop_a_step).round();
     if steps < 1.0 {
         let step = scaled(flop_a_step, TERA);
-        return Err(Error::Usage(format!("--budget {budget} leaves no step of {name}, which takes {step} TFLOP")));
+        return Err(Error::Usage(format!(
+            "--budget {budget} leaves no step of {name}, which takes {step} TFLOP"
+        )));
     }
     if steps.is_nan() || steps > MOST_STEPS {
-        return Err(Error::Usage(format!("--budget {budget:e} is over {MOST_STEPS:e} steps of {name}")));
+        return Err(Error::Usage(format!(
+            "--budget {budget:e} is over {MOST_STEPS:e} steps of {name}"
+        )));
     }
     Ok(format!("{key}={steps:.0}"))
 }
@@ -173,14 +233,24 @@ mod tests {
     fn a_budget_becomes_steps() {
         let steps = |budget: f64| set_steps(budget, "prior", Stage::Prior, &[], 2e12);
         assert_eq!(steps(21.0).expect("eleven"), "stages.prior.steps=11");
-        for (budget, part) in [(0.9, "--budget 0.9 leaves no step of prior, which takes 2.0 TFLOP"), (1e300, "is over")]
-        {
+        for (budget, part) in [
+            (
+                0.9,
+                "--budget 0.9 leaves no step of prior, which takes 2.0 TFLOP",
+            ),
+            (1e300, "is over"),
+        ] {
             let error = steps(budget).expect_err("no number of steps").to_string();
             assert!(error.contains(part), "{error}");
         }
         let sets = ["seed=1".into(), " stages.prior.steps = 3".into()];
-        let error = set_steps(21.0, "prior", Stage::Prior, &sets, 2e12).expect_err("said twice").to_string();
-        assert!(error.contains("leave --set stages.prior.steps away"), "{error}");
+        let error = set_steps(21.0, "prior", Stage::Prior, &sets, 2e12)
+            .expect_err("said twice")
+            .to_string();
+        assert!(
+            error.contains("leave --set stages.prior.steps away"),
+            "{error}"
+        );
         assert!(set_steps(21.0, "pixelcnn", Stage::PixelCnn, &sets, 2e12).is_ok());
     }
 

@@ -24,9 +24,19 @@ pub struct Report {
 impl Report {
     /// A page with a title and a first paragraph.
     pub fn new(title: &str, introduction: &str) -> Report {
-        let numbers = [("title", json!(title)), ("version", json!(env!("CARGO_PKG_VERSION")))];
-        let numbers = numbers.map(|(key, value)| (key.to_string(), value)).into_iter().collect();
-        Report { page: format!("# {title}\n\n{introduction}\n"), numbers, figures: Vec::new() }
+        let numbers = [
+            ("title", json!(title)),
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ];
+        let numbers = numbers
+            .map(|(key, value)| (key.to_string(), value))
+            .into_iter()
+            .collect();
+        Report {
+            page: format!("# {title}\n\n{introduction}\n"),
+            numbers,
+            figures: Vec::new(),
+        }
     }
 
     /// A section.
@@ -42,7 +52,9 @@ impl Report {
     /// A list.
     pub fn list(&mut self, items: &[String]) {
         self.page += "\n";
-        items.iter().for_each(|item| self.page += &format!("* {item}\n"));
+        items
+            .iter()
+            .for_each(|item| self.page += &format!("* {item}\n"));
     }
 
     /// A table.
@@ -55,7 +67,8 @@ impl Report {
     pub fn figure(&mut self, file: &str, caption: &str) {
         let alt = caption.split([':', '.']).next().unwrap_or(file);
         self.page += &format!("\n![{alt}]({file})\n\n*{caption}*\n");
-        self.figures.push(json!({ "file": file, "caption": caption }));
+        self.figures
+            .push(json!({ "file": file, "caption": caption }));
     }
 
     /// Numbers for programs.
@@ -79,7 +92,14 @@ impl Report {
             row
         };
         let heads: &[&str] = if costs {
-            &["run", "parameters", "steps × batch", "GFLOP a step", "TFLOP in all", "wall time"]
+            &[
+                "run",
+                "parameters",
+                "steps × batch",
+                "GFLOP a step",
+                "TFLOP in all",
+                "wall time",
+            ]
         } else {
             &["run", "steps", "wall time"]
         };
@@ -105,7 +125,8 @@ impl Report {
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io).
     pub fn write(mut self, out: &Path) -> Result<()> {
-        self.numbers.insert("figures".into(), Value::Array(self.figures));
+        self.numbers
+            .insert("figures".into(), Value::Array(self.figures));
         let text = serde_json::to_string_pretty(&self.numbers).expect("plain data") + "\n";
         product::write(&out.join(FILES[0].0), Form::Json, text.as_bytes())?;
         product::write(&out.join(FILES[1].0), Form::Page, self.page.as_bytes())
@@ -126,7 +147,9 @@ pub fn spread(values: &[f64], places: usize) -> String {
 /// Parameters, steps and arithmetic of a training.
 fn work(training: &Training) -> [String; 4] {
     let dash = || "—".to_string();
-    let Some(work) = &training.work else { return [dash(), training.steps.to_string(), dash(), dash()] };
+    let Some(work) = &training.work else {
+        return [dash(), training.steps.to_string(), dash(), dash()];
+    };
     [
         thousands(work.parameters),
         format!("{} × {}", training.steps, work.batch),
@@ -172,8 +195,14 @@ mod tests {
     fn numbers_are_set_as_people_read_them() {
         assert_eq!(spread(&[0.5], 2), "0.50");
         assert_eq!(spread(&[1.0, 2.0, 3.0], 1), "2.0 ± 1.0");
-        assert_eq!([0.0, 2e6, 7.2e10, 8.2e16].map(|flop| scaled(flop, TERA)), ["0.0e0", "2.0e-6", "0.072", "82,000"]);
-        assert_eq!([59.6, 600.0, 9000.0].map(duration), ["60 s", "10 min", "2.5 h"]);
+        assert_eq!(
+            [0.0, 2e6, 7.2e10, 8.2e16].map(|flop| scaled(flop, TERA)),
+            ["0.0e0", "2.0e-6", "0.072", "82,000"]
+        );
+        assert_eq!(
+            [59.6, 600.0, 9000.0].map(duration),
+            ["60 s", "10 min", "2.5 h"]
+        );
     }
 
     #[test]
@@ -184,10 +213,23 @@ mod tests {
         report.table(&["a", "b"], &[vec!["1".into(), "x | y".into()]]);
         report.list(&["first".into(), "second".into()]);
         report.figure("figure.png", "Figure 1: what it shows.");
-        let training = Training { name: "prior".into(), steps: 7, seconds: Some(90.0), work: None };
+        let training = Training {
+            name: "prior".into(),
+            steps: 7,
+            seconds: Some(90.0),
+            work: None,
+        };
         report.trainings(std::slice::from_ref(&training));
-        let work = Work { parameters: 1234, batch: 4, flop_a_step: 2.5e9, flop: 17.5e9 };
-        report.trainings(&[Training { work: Some(work), ..training }]);
+        let work = Work {
+            parameters: 1234,
+            batch: 4,
+            flop_a_step: 2.5e9,
+            flop: 17.5e9,
+        };
+        report.trainings(&[Training {
+            work: Some(work),
+            ..training
+        }]);
         report.put("answer", 42);
         report.write(folder.path()).expect("written");
         let page = std::fs::read_to_string(folder.path().join("report.md")).expect("a page");
@@ -203,10 +245,16 @@ mod tests {
         }
         let numbers = std::fs::read(folder.path().join("report.json")).expect("a file");
         let numbers: Value = serde_json::from_slice(&numbers).expect("JSON");
-        assert_eq!((&numbers["answer"], &numbers["trainings"][0]["steps"]), (&json!(42), &json!(7)));
+        assert_eq!(
+            (&numbers["answer"], &numbers["trainings"][0]["steps"]),
+            (&json!(42), &json!(7))
+        );
         assert_eq!(numbers["figures"][0]["file"], "figure.png");
         assert_eq!(
-            (&numbers["trainings"][0]["parameters"], &numbers["trainings"][0]["batch"]),
+            (
+                &numbers["trainings"][0]["parameters"],
+                &numbers["trainings"][0]["batch"]
+            ),
             (&json!(1234), &json!(4))
         );
     }

@@ -86,10 +86,15 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     let mut measured = Vec::new();
     for training in &trainings {
         let run = pipeline.run(&training.name);
-        let from = run_dir::fingerprint(std::slice::from_ref(&run), &json!([SAMPLES, FILLINGS, PASSES, STEPS]))?;
+        let from = run_dir::fingerprint(
+            std::slice::from_ref(&run),
+            &json!([SAMPLES, FILLINGS, PASSES, STEPS]),
+        )?;
         let name = format!("{} measured", training.name);
         let what = format!("{SAMPLES} samples of each sampler, {FILLINGS} fillings");
-        measured.push(pipeline.keep(&name, &what, &from, &[], || measure(&Trained::load(&run, &args.device)?))?);
+        measured.push(pipeline.keep(&name, &what, &from, &[], || {
+            measure(&Trained::load(&run, &args.device)?)
+        })?);
     }
     let table4 = draw(args, &mut pipeline, &trainings)?;
     toy_report::write(args, &mut pipeline, &trainings, &measured, &table4)
@@ -100,15 +105,26 @@ fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>>
     let mut trainings = Vec::new();
     for seed in 0..=args.seeds() {
         let joint = seed == args.seeds();
-        let (preset, name) =
-            if joint { ("toy-joint", "joint".into()) } else { (args.preset(), format!("seed-{seed}")) };
+        let (preset, name) = if joint {
+            ("toy-joint", "joint".into())
+        } else {
+            (args.preset(), format!("seed-{seed}"))
+        };
         // Only the joint preset has codes to learn.
-        let mut sets: Vec<String> =
-            args.sets.iter().filter(|set| joint || !set.trim_start().starts_with("codes.")).cloned().collect();
+        let mut sets: Vec<String> = args
+            .sets
+            .iter()
+            .filter(|set| joint || !set.trim_start().starts_with("codes."))
+            .cloned()
+            .collect();
         sets.push(format!("seed={}", if joint { 0 } else { seed }));
         let config = Config::load(preset, &sets)?;
         let args = args.training(preset, sets, None, None);
-        trainings.push(pipeline.train(Wanted { name, args, config: Stored::Toy(Box::new(config)) })?);
+        trainings.push(pipeline.train(Wanted {
+            name,
+            args,
+            config: Stored::Toy(Box::new(config)),
+        })?);
     }
     Ok(trainings)
 }
@@ -127,74 +143,144 @@ fn measure(trained: &Trained) -> Result<Measured> {
         let begin = std::time::Instant::now();
         let (_, z0) = sample::draw(trained, SAMPLE_SEED, SAMPLES, sampler, steps)?;
         let seconds = begin.elapsed().as_secs_f64();
-        let Reached { valid, total_variation, distinct, samples } = toy::reached(&toy::nearest(&z0, &toy::centroids()));
+        let Reached {
+            valid,
+            total_variation,
+            distinct,
+            samples,
+        } = toy::reached(&toy::nearest(&z0, &toy::centroids()));
         let sampler = sample::sampler_name(sampler).to_string();
-        samplers.push(Sampled { sampler, steps, valid, total_variation, distinct, samples, seconds });
+        samplers.push(Sampled {
+            sampler,
+            steps,
+            valid,
+            total_variation,
+            distinct,
+            samples,
+            seconds,
+        });
     }
     let mut fillings = Vec::new();
     for resample in PASSES {
         let (_, codes, _) = fill(trained, resample)?;
         let paths = toy::shares(&codes, &toy::fillings(&KNOWN));
-        fillings.push(Filled { resample, consistent: paths.iter().sum(), paths, samples: FILLINGS });
+        fillings.push(Filled {
+            resample,
+            consistent: paths.iter().sum(),
+            paths,
+            samples: FILLINGS,
+        });
     }
     let book = trained.codebook();
-    let codes = trained.config.codes.is_some().then(|| (toy_figures::recovered(&book), farthest(&book)));
+    let codes = trained
+        .config
+        .codes
+        .is_some()
+        .then(|| (toy_figures::recovered(&book), farthest(&book)));
     let facts = trained.gpu.facts();
     let adapter = format!("{}, {} {}", facts.name, facts.driver, facts.driver_info);
     keep_caches(&trained.gpu);
-    Ok(Measured { samplers, fillings, codes, adapter })
+    Ok(Measured {
+        samplers,
+        fillings,
+        codes,
+        adapter,
+    })
 }
 
 /// What was asked for, the nearest centroids and z_0.
 fn fill(trained: &Trained, resample: usize) -> Result<(inpaint::Wanted, Vec<u32>, Vec<f32>)> {
-    let wanted = inpaint::Wanted { known: KNOWN.to_vec(), resample, count: FILLINGS, seed: FILL_SEED };
+    let wanted = inpaint::Wanted {
+        known: KNOWN.to_vec(),
+        resample,
+        count: FILLINGS,
+        seed: FILL_SEED,
+    };
     let z0 = inpaint::fill(trained, &wanted)?;
     Ok((wanted, toy::nearest(&z0, &toy::centroids()), z0))
 }
 
 /// The distance of the true centroid that is farthest from every code.
 fn farthest(book: &[[f32; toy::DIM]]) -> f64 {
-    let distance = |c: &[f32; toy::DIM], e: &[f32; toy::DIM]| f64::from((c[0] - e[0]).hypot(c[1] - e[1]));
-    let nearest = |c: &[f32; toy::DIM]| book.iter().map(|e| distance(c, e)).fold(f64::INFINITY, f64::min);
+    let distance =
+        |c: &[f32; toy::DIM], e: &[f32; toy::DIM]| f64::from((c[0] - e[0]).hypot(c[1] - e[1]));
+    let nearest = |c: &[f32; toy::DIM]| {
+        book.iter()
+            .map(|e| distance(c, e))
+            .fold(f64::INFINITY, f64::min)
+    };
     toy::centroids().iter().map(nearest).fold(0.0, f64::max)
 }
 
 /// The figures, with their files.
 pub const FIGURES: [(&str, &str); 7] = [
-    ("figure-02-data.png", "Figure 2: the centroids and two samples of the data."),
-    ("figure-03-paths.png", "Figure 3: one sample under noise, and one reverse path (ancestral)."),
-    ("figure-11-codes.png", "Figure 11: the codes of the joint training before and after."),
-    ("figure-12-inpainting.png", "Figure 12: three fillings of q_0 = 0, q_4 = 4, by ten passes over each level."),
-    ("samples.png", "All sampled points of the ancestral sampler, and the share of each valid chain."),
+    (
+        "figure-02-data.png",
+        "Figure 2: the centroids and two samples of the data.",
+    ),
+    (
+        "figure-03-paths.png",
+        "Figure 3: one sample under noise, and one reverse path (ancestral).",
+    ),
+    (
+        "figure-11-codes.png",
+        "Figure 11: the codes of the joint training before and after.",
+    ),
+    (
+        "figure-12-inpainting.png",
+        "Figure 12: three fillings of q_0 = 0, q_4 = 4, by ten passes over each level.",
+    ),
+    (
+        "samples.png",
+        "All sampled points of the ancestral sampler, and the share of each valid chain.",
+    ),
     ("training.png", "Losses of the training of seed 0."),
     ("training-joint.png", "Losses of the joint training."),
 ];
 
 /// Draws the figures from seed 0 and the joint run; gives Table 4.
 fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {
-    let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]].map(|training| pipeline.run(&training.name));
+    let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]]
+        .map(|training| pipeline.run(&training.name));
     let from = run_dir::fingerprint(&[run.clone(), joint.clone()], &json!([FILLINGS, SAMPLES]))?;
     let files = FIGURES.map(|(file, _)| file.to_string());
-    pipeline.keep("figures", "drawing figures 2, 3, 11, 12", &from, &files, || {
-        let (trained, of_joint) = (Trained::load(&run, &args.device)?, Trained::load(&joint, &args.device)?);
-        let seed = trained.config.seed;
-        let (paths, reverse): (RgbImage, Vec<Frame>) = toy_figures::paths(&trained, seed)?;
-        let (wanted, codes, z0) = fill(&trained, PASSES[1])?;
-        let pictures = [
-            toy_figures::samples_of_data(seed),
-            paths,
-            toy_figures::codes(&of_joint, of_joint.config.seed)?,
-            inpaint::picture(&wanted, &codes, &z0),
-            overview(&trained)?,
-            toy_figures::curves(&run)?,
-            toy_figures::curves(&joint)?,
-        ];
-        for (i, (file, picture)) in files.iter().zip(pictures).enumerate() {
-            let (run, trained) = if [2, 6].contains(&i) { (&joint, &of_joint) } else { (&run, &trained) };
-            figures::save(&args.out.join(file), &picture, &toy_figures::facts(run, trained, seed))?;
-        }
-        Ok(toy_figures::table4(&reverse))
-    })
+    pipeline.keep(
+        "figures",
+        "drawing figures 2, 3, 11, 12",
+        &from,
+        &files,
+        || {
+            let (trained, of_joint) = (
+                Trained::load(&run, &args.device)?,
+                Trained::load(&joint, &args.device)?,
+            );
+            let seed = trained.config.seed;
+            let (paths, reverse): (RgbImage, Vec<Frame>) = toy_figures::paths(&trained, seed)?;
+            let (wanted, codes, z0) = fill(&trained, PASSES[1])?;
+            let pictures = [
+                toy_figures::samples_of_data(seed),
+                paths,
+                toy_figures::codes(&of_joint, of_joint.config.seed)?,
+                inpaint::picture(&wanted, &codes, &z0),
+                overview(&trained)?,
+                toy_figures::curves(&run)?,
+                toy_figures::curves(&joint)?,
+            ];
+            for (i, (file, picture)) in files.iter().zip(pictures).enumerate() {
+                let (run, trained) = if [2, 6].contains(&i) {
+                    (&joint, &of_joint)
+                } else {
+                    (&run, &trained)
+                };
+                figures::save(
+                    &args.out.join(file),
+                    &picture,
+                    &toy_figures::facts(run, trained, seed),
+                )?;
+            }
+            Ok(toy_figures::table4(&reverse))
+        },
+    )
 }
 
 /// The ancestral sampler's points and chains.
@@ -204,5 +290,10 @@ fn overview(trained: &Trained) -> Result<RgbImage> {
     let codes = toy::nearest(&z0, &toy::centroids());
     let caption = sample::caption("ancestral", steps, &toy::reached(&codes));
     let points = sample::pairs(&z0);
-    Ok(figures::samples_overview(&toy::centroids(), &points, &caption, &sample::histogram(&codes)))
+    Ok(figures::samples_overview(
+        &toy::centroids(),
+        &points,
+        &caption,
+        &sample::histogram(&codes),
+    ))
 }

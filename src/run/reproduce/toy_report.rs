@@ -16,7 +16,10 @@ const REFERENCE: [[&str; 2]; 4] = [
     ["99.98 %, .031", "93.4–93.9 %, .042–.051"],
     ["99.6 %, .033", "77.2–77.8 %"],
     ["—", "—"],
-    ["100 %, .150 (without noise, ᾱ for α)", "TV .13–.15 (without noise, ᾱ for α)"],
+    [
+        "100 %, .150 (without noise, ᾱ for α)",
+        "TV .13–.15 (without noise, ᾱ for α)",
+    ],
 ];
 /// The same of inpainting: plain replacement, ten passes.
 const REFERENCE_FILLED: [[&str; 2]; 2] = [["57 %", "38–40 %"], ["98.7 %", "85–90 %"]];
@@ -51,16 +54,30 @@ pub fn write(
     end_to_end(&mut report, joint);
     of_table4(&mut report, table4);
     report.heading("Figures");
-    FIGURES.iter().for_each(|(file, caption)| report.figure(file, caption));
+    FIGURES
+        .iter()
+        .for_each(|(file, caption)| report.figure(file, caption));
     report.trainings(trainings);
     report.write(&args.out)?;
-    note!("{}: {} s in all", args.out.join("report.md").display(), pipeline.seconds().round());
+    note!(
+        "{}: {} s in all",
+        args.out.join("report.md").display(),
+        pipeline.seconds().round()
+    );
     Ok(())
 }
 
 fn introduction(args: &ReproduceArgs, seeds: &[Measured]) -> String {
-    let sets: Vec<String> = args.sets.iter().map(|set| format!("`--set {set}`")).collect();
-    let sets = if sets.is_empty() { String::new() } else { format!(" with {}", sets.join(", ")) };
+    let sets: Vec<String> = args
+        .sets
+        .iter()
+        .map(|set| format!("`--set {set}`"))
+        .collect();
+    let sets = if sets.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", sets.join(", "))
+    };
     let preset = args.preset();
     format!(
         "Section 4.1 and appendix E of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML \
@@ -69,7 +86,11 @@ fn introduction(args: &ReproduceArgs, seeds: &[Measured]) -> String {
          The paper gives no numbers for the toy beside Table 4 and the sequences of its figures; the columns *reference* are \
          what an implementation in PyTorch reached, with the exact denoiser and with a trained one.",
         toy::CHAINS,
-        if seeds.len() == 1 { "seed 0".into() } else { format!("seeds 0 to {}", seeds.len() - 1) },
+        if seeds.len() == 1 {
+            "seed 0".into()
+        } else {
+            format!("seeds 0 to {}", seeds.len() - 1)
+        },
         seeds[0].adapter,
     )
 }
@@ -78,7 +99,12 @@ fn samplers(report: &mut Report, seeds: &[Measured]) {
     report.heading("Samplers");
     let mut rows = Vec::new();
     for (i, reference) in REFERENCE.iter().enumerate() {
-        let of = |value: fn(&Sampled) -> f64| seeds.iter().map(|s| value(&s.samplers[i])).collect::<Vec<f64>>();
+        let of = |value: fn(&Sampled) -> f64| {
+            seeds
+                .iter()
+                .map(|s| value(&s.samplers[i]))
+                .collect::<Vec<f64>>()
+        };
         let first = &seeds[0].samplers[i];
         rows.push(vec![
             format!("`{}`", first.sampler),
@@ -91,8 +117,16 @@ fn samplers(report: &mut Report, seeds: &[Measured]) {
             reference[1].into(),
         ]);
     }
-    let heads =
-        ["sampler", "steps", "valid, %", "total variation", "distinct", "s", "reference: exact", "reference: trained"];
+    let heads = [
+        "sampler",
+        "steps",
+        "valid, %",
+        "total variation",
+        "distinct",
+        "s",
+        "reference: exact",
+        "reference: trained",
+    ];
     report.table(&heads, &rows);
     report.paragraph(&format!(
         "{SAMPLES} sequences a sampler (s: seconds for all of them). *Total variation* is to the uniform law on the valid \
@@ -109,10 +143,14 @@ fn fillings(report: &mut Report, seeds: &[Measured]) {
     let mut rows = Vec::new();
     for (i, reference) in REFERENCE_FILLED.iter().enumerate() {
         let of = |path: Option<usize>| {
-            let share = |s: &Measured| path.map_or(s.fillings[i].consistent, |p| s.fillings[i].paths[p]);
+            let share =
+                |s: &Measured| path.map_or(s.fillings[i].consistent, |p| s.fillings[i].paths[p]);
             seeds.iter().map(|s| 100.0 * share(s)).collect::<Vec<f64>>()
         };
-        let mut row = vec![seeds[0].fillings[i].resample.to_string(), spread(&of(None), 1)];
+        let mut row = vec![
+            seeds[0].fillings[i].resample.to_string(),
+            spread(&of(None), 1),
+        ];
         row.extend([Some(1), Some(0)].map(|path| spread(&of(path), 1)));
         row.extend(reference.map(String::from));
         rows.push(row);
@@ -135,7 +173,9 @@ fn fillings(report: &mut Report, seeds: &[Measured]) {
 
 fn end_to_end(report: &mut Report, joint: &Measured) {
     report.heading("End-to-end training (Figure 11)");
-    let Some((recovered, farthest)) = joint.codes else { return };
+    let Some((recovered, farthest)) = joint.codes else {
+        return;
+    };
     let ancestral = &joint.samplers[0];
     report.table(
         &["", "ours", "reference"],
@@ -145,9 +185,21 @@ fn end_to_end(report: &mut Report, joint: &Measured) {
                 format!("{recovered} of {}", toy::CODES),
                 "8 of 8".into(),
             ],
-            vec!["farthest distance of a centroid to its code".into(), format!("{farthest:.4}"), ".0005".into()],
-            vec!["valid chains, ancestral, %".into(), format!("{:.1}", 100.0 * ancestral.valid), "77–84".into()],
-            vec!["total variation".into(), format!("{:.3}", ancestral.total_variation), "—".into()],
+            vec![
+                "farthest distance of a centroid to its code".into(),
+                format!("{farthest:.4}"),
+                ".0005".into(),
+            ],
+            vec![
+                "valid chains, ancestral, %".into(),
+                format!("{:.1}", 100.0 * ancestral.valid),
+                "77–84".into(),
+            ],
+            vec![
+                "total variation".into(),
+                format!("{:.3}", ancestral.total_variation),
+                "—".into(),
+            ],
         ],
     );
     report.paragraph(
@@ -159,14 +211,27 @@ fn end_to_end(report: &mut Report, joint: &Measured) {
 
 fn of_table4(report: &mut Report, table4: &[Row]) {
     report.heading("Table 4: nearest centroids on the way from noise to data");
-    let tuple = |codes: &[u32]| codes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let tuple = |codes: &[u32]| {
+        codes
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut rows = Vec::new();
     for (i, (t, ours)) in table4.iter().enumerate() {
-        let published = TABLE_4.get(i).filter(|(at, _)| at == t).map_or("—".into(), |(_, codes)| tuple(codes));
+        let published = TABLE_4
+            .get(i)
+            .filter(|(at, _)| at == t)
+            .map_or("—".into(), |(_, codes)| tuple(codes));
         rows.push(vec![t.to_string(), published, tuple(ours)]);
     }
     report.table(&["t", "paper", "ours"], &rows);
-    let valid = if table4.last().is_some_and(|(_, codes)| toy::is_chain(codes)) { "is" } else { "is not" };
+    let valid = if table4.last().is_some_and(|(_, codes)| toy::is_chain(codes)) {
+        "is"
+    } else {
+        "is not"
+    };
     report.paragraph(&format!(
         "One random path each: not comparable entry by entry. What is: at t = T all sequences are about equally likely, at t = 0 \
          a valid chain must stand (the paper's is one; ours {valid}), and the last levels change little. The paper's caption \

@@ -31,7 +31,14 @@ impl Kl {
         }
         let [diffusion, paper_diffusion, pixelcnn] =
             [0, 1, 2].map(|i: usize| by_seed[i].iter().sum::<f64>() / by_seed[i].len() as f64);
-        Some(Kl { samples, diffusion, paper_diffusion, pixelcnn, floor, by_seed })
+        Some(Kl {
+            samples,
+            diffusion,
+            paper_diffusion,
+            pixelcnn,
+            floor,
+            by_seed,
+        })
     }
 
     /// Of each seed of a prior.
@@ -81,7 +88,11 @@ pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) 
     let said = model.said();
     let ours = kl.of(model);
     let theirs = kl.of(Model::PixelCnn);
-    let seeds = if ours.len() > 1 { format!(" (± over {} seeds)", ours.len()) } else { String::new() };
+    let seeds = if ours.len() > 1 {
+        format!(" (± over {} seeds)", ours.len())
+    } else {
+        String::new()
+    };
     format!(
         "The averaged KL of {said} is {} nats and that of the PixelCNN {}{seeds}; {samples} encodings against {samples} samples, two \
          draws of the data are {floor:.3} apart. That of {said} is {}, {}.",
@@ -107,7 +118,11 @@ fn nearer(ours: &[f64], theirs: &[f64]) -> String {
 
 /// Arithmetic and wall time of both trainings.
 fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
-    let flop = diffusion.work.as_ref().zip(pixelcnn.work.as_ref()).map(|(a, b)| (a.flop, b.flop));
+    let flop = diffusion
+        .work
+        .as_ref()
+        .zip(pixelcnn.work.as_ref())
+        .map(|(a, b)| (a.flop, b.flop));
     let arithmetic = flop.map_or_else(
         || "with trainings of unknown FLOPs".to_string(),
         |(a, b)| {
@@ -133,9 +148,19 @@ fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
 
 /// What few steps of DPM++(2M) lose against all steps of ancestral sampling, and what they gain.
 pub fn few_steps(steps: &Steps) -> Option<String> {
-    let most = |name: &str| steps.points.iter().filter(|p| p.sampler == name).max_by_key(|p| p.steps);
+    let most = |name: &str| {
+        steps
+            .points
+            .iter()
+            .filter(|p| p.sampler == name)
+            .max_by_key(|p| p.steps)
+    };
     let all = most("ancestral")?;
-    let few = steps.points.iter().filter(|p| p.sampler == "dpmpp2m").min_by_key(|p| p.steps.abs_diff(20))?;
+    let few = steps
+        .points
+        .iter()
+        .filter(|p| p.sampler == "dpmpp2m")
+        .min_by_key(|p| p.steps.abs_diff(20))?;
     let more = ratio(few.kl - all.kl, all.kl);
     let word = if more.abs() <= NEAR {
         "within 5 % of it"
@@ -167,20 +192,49 @@ mod tests {
     use crate::run::reproduce::plan::Work;
 
     fn training(seconds: Option<f64>, flop: Option<f64>) -> Training {
-        let work = flop.map(|flop| Work { parameters: 1, batch: 2, flop_a_step: flop / 10.0, flop });
-        Training { name: "a run".into(), steps: 10, seconds, work }
+        let work = flop.map(|flop| Work {
+            parameters: 1,
+            batch: 2,
+            flop_a_step: flop / 10.0,
+            flop,
+        });
+        Training {
+            name: "a run".into(),
+            steps: 10,
+            seconds,
+            work,
+        }
     }
 
     #[test]
     fn the_nearer_prior_is_named_with_what_both_cost() {
         let kl = Kl::new(1000, 0.4, [vec![0.7], vec![1.0], vec![0.8]]).expect("all are there");
         let (minutes, flop) = (Some(600.0), Some(50.25e12));
-        let said = priors(&kl, Model::Diffusion, &training(minutes, flop), &training(Some(660.0), Some(51.0e12)));
-        for part in ["0.700", "0.800", "0.400", "0.100 (12.5 %) below", "10 min and 11 min"] {
+        let said = priors(
+            &kl,
+            Model::Diffusion,
+            &training(minutes, flop),
+            &training(Some(660.0), Some(51.0e12)),
+        );
+        for part in [
+            "0.700",
+            "0.800",
+            "0.400",
+            "0.100 (12.5 %) below",
+            "10 min and 11 min",
+        ] {
             assert!(said.contains(part), "{part}: {said}");
         }
-        assert!(said.contains("at equal training FLOPs (50.2 and 51.0 TFLOP)"), "{said}");
-        let said = priors(&kl, Model::PaperDiffusion, &training(minutes, flop), &training(None, Some(16.75e12)));
+        assert!(
+            said.contains("at equal training FLOPs (50.2 and 51.0 TFLOP)"),
+            "{said}"
+        );
+        let said = priors(
+            &kl,
+            Model::PaperDiffusion,
+            &training(minutes, flop),
+            &training(None, Some(16.75e12)),
+        );
         for part in [
             "the diffusion prior as in the paper is 1.000",
             "**above** the PixelCNN's by 0.200 (25.0 %)",
@@ -189,16 +243,31 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
-        let said = priors(&kl, Model::Diffusion, &training(minutes, None), &training(minutes, flop));
+        let said = priors(
+            &kl,
+            Model::Diffusion,
+            &training(minutes, None),
+            &training(minutes, flop),
+        );
         assert!(said.contains("unknown FLOPs"), "{said}");
     }
 
     #[test]
     fn of_several_seeds_the_mean_is_weighed() {
-        let kl = Kl::new(8, 0.1, [vec![0.3, 0.5], vec![1.0, 1.0], vec![0.5, 0.7]]).expect("all are there");
+        let kl = Kl::new(8, 0.1, [vec![0.3, 0.5], vec![1.0, 1.0], vec![0.5, 0.7]])
+            .expect("all are there");
         assert_eq!((kl.diffusion, kl.pixelcnn), (0.4, 0.6));
-        let said = priors(&kl, Model::Diffusion, &training(None, None), &training(None, None));
-        for part in ["0.400 ± 0.141", "0.600 ± 0.141 (± over 2 seeds)", "0.200 (33.3 %) below"] {
+        let said = priors(
+            &kl,
+            Model::Diffusion,
+            &training(None, None),
+            &training(None, None),
+        );
+        for part in [
+            "0.400 ± 0.141",
+            "0.600 ± 0.141 (± over 2 seeds)",
+            "0.200 (33.3 %) below",
+        ] {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(Kl::new(8, 0.1, [vec![0.3], vec![], vec![0.5]]).is_none());
@@ -206,7 +275,12 @@ mod tests {
 
     #[test]
     fn few_steps_are_weighed_against_all() {
-        let point = |sampler: &str, steps, kl, seconds| Point { sampler: sampler.into(), steps, kl, seconds };
+        let point = |sampler: &str, steps, kl, seconds| Point {
+            sampler: sampler.into(),
+            steps,
+            kl,
+            seconds,
+        };
         let mut steps = Steps {
             samples: 64,
             floor: 1.5,
@@ -218,15 +292,24 @@ mod tests {
             ],
         };
         let said = few_steps(&steps).expect("both are there");
-        for part in
-            ["at 20 steps", "2.060", "all 1000 steps 2.000", "within 5 %", "+3.0 %", "× 50 faster", "64 samples"]
-        {
+        for part in [
+            "at 20 steps",
+            "2.060",
+            "all 1000 steps 2.000",
+            "within 5 %",
+            "+3.0 %",
+            "× 50 faster",
+            "64 samples",
+        ] {
             assert!(said.contains(part), "{part}: {said}");
         }
         steps.points[1].kl = 2.2;
         assert!(few_steps(&steps).is_some_and(|said| said.contains("**more than 5 % above it**")));
         steps.points.iter_mut().for_each(|point| point.kl = 0.0);
-        assert!(few_steps(&steps).is_some_and(|said| said.contains("+0.0 %")), "one code has no laws to differ");
+        assert!(
+            few_steps(&steps).is_some_and(|said| said.contains("+0.0 %")),
+            "one code has no laws to differ"
+        );
         steps.points.pop();
         assert_eq!(few_steps(&steps), None);
     }

@@ -23,28 +23,43 @@ pub struct Entry {
 /// The middle one; of an even number the lower of the two.
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    times
+        .get(times.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// A row for each piece of work: our ms, the others' with how many times ours they are, first calls apart, and below why
 /// some have no figure.
 pub fn markdown(names: &[&str], lines: &[Line]) -> String {
-    let mut out = format!("| ms (times ours) | ours | {} | first call, ms |\n", names.join(" | "));
+    let mut out = format!(
+        "| ms (times ours) | ours | {} | first call, ms |\n",
+        names.join(" | ")
+    );
     let _ = writeln!(out, "|---|{}", "---|".repeat(names.len() + 2));
     let mut reasons: Vec<String> = Vec::new();
     for line in lines {
-        let ours = line.entries.first().and_then(|entry| entry.result.as_ref().ok()).map(|(ms, _)| *ms);
+        let ours = line
+            .entries
+            .first()
+            .and_then(|entry| entry.result.as_ref().ok())
+            .map(|(ms, _)| *ms);
         let _ = write!(out, "| {} |", line.title);
         for (i, entry) in line.entries.iter().enumerate() {
             let cell = match (&entry.result, ours) {
-                (Ok((ms, _)), Some(ours)) if i > 0 => format!("{} ({}×)", digits(*ms), digits(ms / ours)),
+                (Ok((ms, _)), Some(ours)) if i > 0 => {
+                    format!("{} ({}×)", digits(*ms), digits(ms / ours))
+                }
                 (Ok((ms, _)), _) => digits(*ms),
                 (Err(why), _) => {
                     let reason = format!("{}: {why}", entry.name);
-                    let at = reasons.iter().position(|known| *known == reason).unwrap_or_else(|| {
-                        reasons.push(reason);
-                        reasons.len() - 1
-                    });
+                    let at = reasons
+                        .iter()
+                        .position(|known| *known == reason)
+                        .unwrap_or_else(|| {
+                            reasons.push(reason);
+                            reasons.len() - 1
+                        });
                     format!("– [{}]", at + 1)
                 }
             };
@@ -89,13 +104,19 @@ mod tests {
     use super::*;
 
     fn lines() -> Vec<Line> {
-        let entry = |name: &str, result| Entry { name: name.into(), result };
+        let entry = |name: &str, result| Entry {
+            name: name.into(),
+            result,
+        };
         let entries = vec![
             entry("ours", Ok((2.0, 50.0))),
             entry("burn", Ok((9.0, 4000.0))),
             entry("candle", Err("does not build here".into())),
         ];
-        vec![Line { title: "matmul".into(), entries }]
+        vec![Line {
+            title: "matmul".into(),
+            entries,
+        }]
     }
 
     #[test]
@@ -103,8 +124,15 @@ mod tests {
         let page = markdown(&["burn", "candle"], &lines());
         let row = "| matmul | 2.00 | 9.00 (4.50×) | – [1] | ours 50.0, burn 4000 |";
         assert_eq!(page.lines().nth(2), Some(row));
-        assert!(page.ends_with("[1] candle: does not build here\n"), "{page}");
-        let heads = page.lines().map(|line| line.matches('|').count()).take(3).collect::<Vec<_>>();
+        assert!(
+            page.ends_with("[1] candle: does not build here\n"),
+            "{page}"
+        );
+        let heads = page
+            .lines()
+            .map(|line| line.matches('|').count())
+            .take(3)
+            .collect::<Vec<_>>();
         assert_eq!(heads, [6, 6, 6]);
     }
 
@@ -112,7 +140,10 @@ mod tests {
     fn programs_get_numbers() {
         let found: Value = serde_json::from_str(&json(&lines())).unwrap_or_default();
         assert_eq!(found[0]["results"]["burn"]["first_ms"], json!(4000.0));
-        assert_eq!(found[0]["results"]["candle"]["error"], json!("does not build here"));
+        assert_eq!(
+            found[0]["results"]["candle"]["error"],
+            json!("does not build here")
+        );
         assert_eq!(median(vec![5.0, 1.0, 3.0]), 3.0);
     }
 }

@@ -28,13 +28,20 @@ struct Running {
 impl Peer {
     /// A peer that `program` starts.
     pub fn new(name: &str, program: Result<Command>) -> Peer {
-        Peer { name: name.to_owned(), program, running: None }
+        Peer {
+            name: name.to_owned(),
+            program,
+            running: None,
+        }
     }
 
     /// Its answer; an error says why there is none.
     pub fn ask(&mut self, request: &Value, limit: Duration) -> Result<Value> {
         let program = self.program.as_mut().map_err(|why| why.clone())?;
-        let mut running = self.running.take().map_or_else(|| Running::start(program), Ok)?;
+        let mut running = self
+            .running
+            .take()
+            .map_or_else(|| Running::start(program), Ok)?;
         let answer = running.ask(request, limit);
         if let Ok(answer) = answer {
             self.running = Some(running);
@@ -62,26 +69,39 @@ impl Drop for Peer {
 impl Running {
     fn start(program: &mut Command) -> Result<Running> {
         let shown = crate::process::shown(program);
-        let started = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let started = program
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let mut child = started.map_err(|e| format!("cannot start `{shown}`: {e}"))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("`{shown}` has no pipes"));
         };
         let (sender, answers) = channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+            for line in BufReader::new(output)
+                .lines()
+                .map_while(std::result::Result::ok)
+            {
                 if let Some(answer) = line.strip_prefix(MARK) {
                     let _ = sender.send(answer.to_owned());
                 }
             }
         });
-        Ok(Running { child, input, answers })
+        Ok(Running {
+            child,
+            input,
+            answers,
+        })
     }
 
     fn ask(&mut self, request: &Value, limit: Duration) -> Result<Value> {
         writeln!(self.input, "{request}").map_err(|_| "it died".to_owned())?;
         match self.answers.recv_timeout(limit) {
-            Ok(answer) => serde_json::from_str(&answer).map_err(|e| format!("its answer is no JSON: {e}")),
+            Ok(answer) => {
+                serde_json::from_str(&answer).map_err(|e| format!("its answer is no JSON: {e}"))
+            }
             Err(RecvTimeoutError::Timeout) => Err(format!("no answer in {} s", limit.as_secs())),
             Err(RecvTimeoutError::Disconnected) => Err("it died".into()),
         }
@@ -90,7 +110,9 @@ impl Running {
 
 /// The number `name` of an answer.
 pub fn number(answer: &Value, name: &str) -> Result<f64> {
-    answer[name].as_f64().ok_or_else(|| format!("its answer has no {name}"))
+    answer[name]
+        .as_f64()
+        .ok_or_else(|| format!("its answer has no {name}"))
 }
 
 #[cfg(test)]
@@ -109,11 +131,25 @@ mod tests {
     fn what_a_peer_answers_or_does_not() {
         let ask = |peer: &mut Peer| peer.ask(&json!({ "run": true }), Duration::from_millis(500));
         let mut good = shell("while read line; do echo noise; echo 'answer {\"ms\": 2.5}'; done");
-        assert_eq!(ask(&mut good).and_then(|answer| number(&answer, "ms")), Ok(2.5));
-        assert_eq!(ask(&mut good).and_then(|answer| number(&answer, "s")), Err("its answer has no s".into()));
-        assert_eq!(ask(&mut shell("read line; echo 'answer {\"error\": \"no\"}'; read l")), Err("no".into()));
+        assert_eq!(
+            ask(&mut good).and_then(|answer| number(&answer, "ms")),
+            Ok(2.5)
+        );
+        assert_eq!(
+            ask(&mut good).and_then(|answer| number(&answer, "s")),
+            Err("its answer has no s".into())
+        );
+        assert_eq!(
+            ask(&mut shell(
+                "read line; echo 'answer {\"error\": \"no\"}'; read l"
+            )),
+            Err("no".into())
+        );
         assert_eq!(ask(&mut shell("read line; exit 1")), Err("it died".into()));
         assert_eq!(ask(&mut shell("sleep 9")), Err("no answer in 0 s".into()));
-        assert_eq!(ask(&mut Peer::new("none", Err("does not build here".into()))), Err("does not build here".into()));
+        assert_eq!(
+            ask(&mut Peer::new("none", Err("does not build here".into()))),
+            Err("does not build here".into())
+        );
     }
 }

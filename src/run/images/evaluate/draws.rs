@@ -38,11 +38,21 @@ impl DataCodes {
         let first = codes_of(trained, held_out, &range(0))?;
         if held_out.len() >= 2 * count {
             let second = codes_of(trained, held_out, &range(count))?;
-            return Ok(DataCodes { first, second, second_name: "other held-out pictures" });
+            return Ok(DataCodes {
+                first,
+                second,
+                second_name: "other held-out pictures",
+            });
         }
-        let spread: Vec<u32> = (0..count).map(|i| (i * train.len() / count) as u32).collect();
+        let spread: Vec<u32> = (0..count)
+            .map(|i| (i * train.len() / count) as u32)
+            .collect();
         let second = codes_of(trained, train, &spread)?;
-        Ok(DataCodes { first, second, second_name: "training pictures" })
+        Ok(DataCodes {
+            first,
+            second,
+            second_name: "training pictures",
+        })
     }
 }
 
@@ -55,7 +65,12 @@ pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Re
     let mut codes = Vec::new();
     for (i, chunk) in indices.chunks(CHUNK).enumerate() {
         let latents = trained.latents(&trained.encode(&set.floats(chunk)?)?);
-        codes.extend(trained.gpu.no_grad(|| trained.vqvae.quantise(&latents)).to_vec());
+        codes.extend(
+            trained
+                .gpu
+                .no_grad(|| trained.vqvae.quantise(&latents))
+                .to_vec(),
+        );
         progress.at((i * CHUNK + chunk.len()) as u64, String::new);
     }
     progress.finish();
@@ -89,15 +104,21 @@ impl Draws {
         };
         let name = match trained.prior {
             Prior::Diffusion(_) => {
-                let (sampler, steps) = sample::sampler_of(sampler, steps, trained.config.bridge.steps);
+                let (sampler, steps) =
+                    sample::sampler_of(sampler, steps, trained.config.bridge.steps);
                 format!("{} {steps}", sampler_name(sampler))
             }
             _ => "raster".to_string(),
         };
         let sharpen = sharpen(trained, args);
-        let file = file(trained, &(name.clone() + &sharpen.map_or_else(String::new, |by| format!(" × {by}"))), args)?;
+        let file = file(
+            trained,
+            &(name.clone() + &sharpen.map_or_else(String::new, |by| format!(" × {by}"))),
+            args,
+        )?;
         let cells = trained.config.vqvae.grid().pow(2);
-        let (mut codes, mut seconds) = stored(&file, cells, trained.config.vqvae.codes).unwrap_or_default();
+        let (mut codes, mut seconds) =
+            stored(&file, cells, trained.config.vqvae.codes).unwrap_or_default();
         // A last chunk that was cut short is drawn again, whole.
         codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
         if codes.is_empty() {
@@ -106,28 +127,57 @@ impl Draws {
         let chunks = count.div_ceil(CHUNK);
         for chunk in codes.len() / cells / CHUNK..chunks {
             if chunk % 8 == 0 {
-                note!("{}: samples {} of {} ({name})", trained.run.display(), chunk * CHUNK, count);
+                note!(
+                    "{}: samples {} of {} ({name})",
+                    trained.run.display(),
+                    chunk * CHUNK,
+                    count
+                );
             }
             let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
-            let images = ImageFlags { sharpen, ..ImageFlags::default() };
-            let drawing = Drawing { count: Some(CHUNK), sampler, steps, seed, images };
+            let images = ImageFlags {
+                sharpen,
+                ..ImageFlags::default()
+            };
+            let drawing = Drawing {
+                count: Some(CHUNK),
+                sampler,
+                steps,
+                seed,
+                images,
+            };
             codes.extend(sample::draw(trained, &drawing)?.0.codes);
             seconds += begin.elapsed().as_secs_f64();
             let shape = vec![codes.len() / cells, cells];
             let (all, took) = (Values::U32(&codes), [seconds as f32]);
-            let tensors = [("codes", shape, all), ("seconds", vec![1], Values::F32(&took))];
-            samples_file::write(&file, &tensors, &[("sampler", name.clone()), ("seed", args.seed.to_string())])?;
+            let tensors = [
+                ("codes", shape, all),
+                ("seconds", vec![1], Values::F32(&took)),
+            ];
+            samples_file::write(
+                &file,
+                &tensors,
+                &[("sampler", name.clone()), ("seed", args.seed.to_string())],
+            )?;
         }
         let seconds = seconds / (codes.len() / cells) as f64;
         codes.truncate(count * cells);
-        Ok(Draws { sampler: name, sharpen, count, codes, seconds })
+        Ok(Draws {
+            sampler: name,
+            sharpen,
+            count,
+            codes,
+            seconds,
+        })
     }
 }
 
 /// The factor of the logits, if the prior of `trained` gives logits.
 fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
     match &trained.prior {
-        Prior::Diffusion(model) if model.head().is_some() => Some(args.sharpen.unwrap_or(trained.config.prior.sharpen)),
+        Prior::Diffusion(model) if model.head().is_some() => {
+            Some(args.sharpen.unwrap_or(trained.config.prior.sharpen))
+        }
         _ => None,
     }
 }
@@ -135,11 +185,24 @@ fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
 /// Where samples of just these weights, sampler and seed are kept, made on this adapter in this precision.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
     let (facts, gpu) = (trained.gpu.facts(), &trained.gpu);
-    let device = (&facts.name, &facts.driver, &facts.driver_info, gpu.cooperative(), gpu.prefers());
-    let fingerprint = run_dir::fingerprint(&[&trained.run], &format!("{sampler} {} {device:?}", args.seed))?;
+    let device = (
+        &facts.name,
+        &facts.driver,
+        &facts.driver_info,
+        gpu.cooperative(),
+        gpu.prefers(),
+    );
+    let fingerprint = run_dir::fingerprint(
+        &[&trained.run],
+        &format!("{sampler} {} {device:?}", args.seed),
+    )?;
     let folder = args.out.join("samples");
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-    Ok(folder.join(format!("{}-{}.safetensors", trained.stage.name(), &fingerprint[..16])))
+    Ok(folder.join(format!(
+        "{}-{}.safetensors",
+        trained.stage.name(),
+        &fingerprint[..16]
+    )))
 }
 
 /// Codes and the seconds they took, if the file is there and whole.
@@ -150,7 +213,12 @@ fn stored(file: &Path, cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
 /// Codes below `most`, `cells` a sample, and the seconds they took, from a file's `bytes`.
 pub(in crate::run) fn parse(bytes: &[u8], cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
     let tensors = SafeTensors::deserialize(bytes).ok()?;
-    let of_kind = |name: &str, dtype| tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype);
+    let of_kind = |name: &str, dtype| {
+        tensors
+            .tensor(name)
+            .ok()
+            .filter(|tensor| tensor.dtype() == dtype)
+    };
     let codes = of_kind("codes", Dtype::U32)?;
     let is_of_samples = matches!(codes.shape(), &[_, columns] if columns == cells);
     let codes: Vec<u32> = bytemuck::pod_collect_to_vec(codes.data());

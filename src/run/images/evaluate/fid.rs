@@ -12,7 +12,9 @@ use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::models::inception::FEATURES;
-use crate::run::fid::{self, FeatureNetwork, Features, Statistics, cache_folder, frechet_distance, kid};
+use crate::run::fid::{
+    self, FeatureNetwork, Features, Statistics, cache_folder, frechet_distance, kid,
+};
 use crate::run::images::CHUNK;
 use crate::run::images::reconstruct::reconstructed;
 use crate::run::images::trained::Trained;
@@ -67,7 +69,9 @@ impl Distances {
     /// [`Error::Checkpoint`] for the weights, [`Error::Data`] for the reference, [`Error::Usage`] for a file that must not
     /// be written over, [`Error::Io`].
     pub fn open(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<Distances>> {
-        let Some(weights) = &args.inception else { return Ok(None) };
+        let Some(weights) = &args.inception else {
+            return Ok(None);
+        };
         if let Some(file) = &args.save_stats {
             writable(file, args.reference.as_deref())?;
         }
@@ -80,11 +84,21 @@ impl Distances {
     ///
     /// # Errors
     /// [`Error::Data`] if the features are not finite, [`Error::Io`] for the file.
-    pub fn pictures(&self, held_out: &ImageSet, count: usize, save: Option<&Path>) -> Result<Features> {
-        let data = features(&self.network, held_out.height, count, |range| pixels(held_out, range))?;
+    pub fn pictures(
+        &self,
+        held_out: &ImageSet,
+        count: usize,
+        save: Option<&Path>,
+    ) -> Result<Features> {
+        let data = features(&self.network, held_out.height, count, |range| {
+            pixels(held_out, range)
+        })?;
         if let Some(file) = save {
             fid::write_npz(file, &self.network.statistics(&data)?)?;
-            note!("wrote the statistics of {count} held-out pictures to {}", file.display());
+            note!(
+                "wrote the statistics of {count} held-out pictures to {}",
+                file.display()
+            );
         }
         Ok(data)
     }
@@ -98,12 +112,20 @@ impl Distances {
         drawn: &Draws,
         seed: u64,
     ) -> Result<FidRow> {
-        let (grid, size, count) = (trained.config.vqvae.grid(), trained.config.vqvae.size, drawn.count);
+        let (grid, size, count) = (
+            trained.config.vqvae.grid(),
+            trained.config.vqvae.size,
+            drawn.count,
+        );
         let cells = grid * grid;
         let samples = features(&self.network, size, count, |range| {
             let codes = &drawn.codes[range.start * cells..range.end * cells];
             let decode = |codes: &[u32]| {
-                trained.decode(&Codes::from_slice(&trained.gpu, codes, [codes.len() / cells, grid, grid]))
+                trained.decode(&Codes::from_slice(
+                    &trained.gpu,
+                    codes,
+                    [codes.len() / cells, grid, grid],
+                ))
             };
             let images: Result<Vec<Vec<f32>>> = codes.chunks(CHUNK * cells).map(decode).collect();
             Ok(images?.concat())
@@ -115,7 +137,8 @@ impl Distances {
         let reference = self.reference.as_ref();
         let [subsets, size] = fid::subsets(count);
         let kid = |other: &Features| {
-            kid(&samples, other, subsets, size, seed, &mut |_| {}).map(|found| (found.mean, found.std))
+            kid(&samples, other, subsets, size, seed, &mut |_| {})
+                .map(|found| (found.mean, found.std))
         };
         Ok(FidRow {
             run: trained.run.display().to_string(),
@@ -124,7 +147,9 @@ impl Distances {
             count,
             fid: fid(&rebuilt)?,
             fid_data: fid(data)?,
-            fid_reference: reference.map(|(statistics, _)| frechet_distance(&of, statistics)).transpose()?,
+            fid_reference: reference
+                .map(|(statistics, _)| frechet_distance(&of, statistics))
+                .transpose()?,
             reference: reference.map(|(_, name)| name.clone()),
             kid: kid(&rebuilt)?,
             kid_data: kid(data)?,
@@ -145,7 +170,10 @@ fn reference(file: &Path) -> Result<(Statistics, String)> {
             file.display()
         )));
     }
-    let images = statistics.n.map_or_else(|| "it does not say of how many images".into(), |n| format!("{n} images"));
+    let images = statistics.n.map_or_else(
+        || "it does not say of how many images".into(),
+        |n| format!("{n} images"),
+    );
     note!("reference: {}, {images}", file.display());
     Ok((statistics, file.display().to_string()))
 }
@@ -153,18 +181,27 @@ fn reference(file: &Path) -> Result<(Statistics, String)> {
 /// An error if statistics cannot be written to `file`, or would replace something else.
 fn writable(file: &Path, reference: Option<&Path>) -> Result<()> {
     let wrong = |what: &str| Error::Usage(format!("--save-stats {}: {what}", file.display()));
-    if file.extension().is_none_or(|end| !end.eq_ignore_ascii_case("npz")) {
+    if file
+        .extension()
+        .is_none_or(|end| !end.eq_ignore_ascii_case("npz"))
+    {
         return Err(wrong("give it a name that ends in .npz"));
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
         return Err(wrong("its folder is not there; make it first"));
     }
-    if reference.is_some_and(|other| other.canonicalize().ok() == file.canonicalize().ok() && file.exists()) {
+    if reference
+        .is_some_and(|other| other.canonicalize().ok() == file.canonicalize().ok() && file.exists())
+    {
         return Err(wrong("is the file of --reference; choose another name"));
     }
     if file.exists() && fid::read_npz(file).is_err() {
-        return Err(wrong("a file that holds no statistics lies there; choose another name"));
+        return Err(wrong(
+            "a file that holds no statistics lies there; choose another name",
+        ));
     }
     Ok(())
 }
@@ -185,7 +222,9 @@ fn features(
     let mut values = Vec::new();
     for first in (0..count).step_by(BLOCK) {
         let block = images(first..count.min(first + BLOCK))?;
-        let found = network.features(&block, size, &mut |done| progress.at((first + done) as u64, String::new))?;
+        let found = network.features(&block, size, &mut |done| {
+            progress.at((first + done) as u64, String::new)
+        })?;
         values.extend_from_slice(found.values());
     }
     progress.finish();

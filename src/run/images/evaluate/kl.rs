@@ -75,12 +75,26 @@ impl KlRow {
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io) for the file.
 pub fn draw(rows: &[KlRow], file: &Path, seed: u64) -> Result<()> {
-    let maps = rows.iter().map(|row| (format!("{}: {:.3}", row.title(), row.mean), row.grid, row.map.as_slice()));
-    let floor = rows
-        .first()
-        .map(|row| (format!("Two draws of the data: {:.3}", row.floor), row.grid, row.floor_map.as_slice()));
+    let maps = rows.iter().map(|row| {
+        (
+            format!("{}: {:.3}", row.title(), row.mean),
+            row.grid,
+            row.map.as_slice(),
+        )
+    });
+    let floor = rows.first().map(|row| {
+        (
+            format!("Two draws of the data: {:.3}", row.floor),
+            row.grid,
+            row.floor_map.as_slice(),
+        )
+    });
     let maps: Vec<_> = maps.chain(floor).collect();
     let picture = figures::heat_maps(&maps, "KL, nats");
     let count = rows.first().map_or(0, |row| row.count);
-    figures::save(file, &picture, &[("count", count.to_string()), ("seed", seed.to_string())])
+    figures::save(
+        file,
+        &picture,
+        &[("count", count.to_string()), ("seed", seed.to_string())],
+    )
 }

@@ -59,8 +59,15 @@ pub(super) fn obstacle(trained: &Trained) -> Option<String> {
 }
 
 /// The likelihood of the first held-out pictures.
-pub(super) fn row(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<LikelihoodRow> {
-    let count = args.count.unwrap_or(super::COUNT).min(pictures.held_out.len());
+pub(super) fn row(
+    trained: &Trained,
+    pictures: &Pictures,
+    args: &EvaluateArgs,
+) -> Result<LikelihoodRow> {
+    let count = args
+        .count
+        .unwrap_or(super::COUNT)
+        .min(pictures.held_out.len());
     let indices: Vec<u32> = (0..count as u32).collect();
     let codes = codes_of(trained, &pictures.held_out, &indices)?;
     let cells = trained.config.vqvae.grid().pow(2);
@@ -102,17 +109,32 @@ fn exact(trained: &Trained, model: &PixelCnn, codes: &[u32], cells: usize) -> Ve
             let rows = logits.reshape([n * cells, logits.shape().last()]);
             ops::cross_entropy(&rows, &codes.reshape([n * cells])).to_vec()
         });
-        nats.extend(each.chunks_exact(cells).map(|cells| cells.iter().map(|&v| f64::from(v)).sum::<f64>()));
+        nats.extend(
+            each.chunks_exact(cells)
+                .map(|cells| cells.iter().map(|&v| f64::from(v)).sum::<f64>()),
+        );
     }
     nats
 }
 
 /// A bound of −log p of each picture, nats.
-fn bounded(trained: &Trained, model: &Diffusion, codes: &[u32], cells: usize, seed: u64) -> Vec<Nats> {
+fn bounded(
+    trained: &Trained,
+    model: &Diffusion,
+    codes: &[u32],
+    cells: usize,
+    seed: u64,
+) -> Vec<Nats> {
     let (gpu, grid) = (&trained.gpu, trained.config.vqvae.grid());
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let first = |z: &Tensor, codes: &Codes| model.first_nats(z, codes);
-    let bound = Bound { bridge: &model.bridge, target: model.target(), eps: &eps, first: &first, seed };
+    let bound = Bound {
+        bridge: &model.bridge,
+        target: model.target(),
+        eps: &eps,
+        first: &first,
+        seed,
+    };
     let chunks = codes.chunks(CHUNK * cells);
     let mut progress = Progress::new("bound", 0, chunks.len() as u64);
     let (mut levels, mut nats) = (None, Vec::new());

@@ -46,7 +46,13 @@ pub struct NllSettings {
 
 impl Default for NllSettings {
     fn default() -> Self {
-        NllSettings { images: 16, fit: 8, samples: 8, steps: 25, resample: 2 }
+        NllSettings {
+            images: 16,
+            fit: 8,
+            samples: 8,
+            steps: 25,
+            resample: 2,
+        }
     }
 }
 
@@ -111,16 +117,32 @@ pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
 }
 
 /// All estimates of a run, with both of the paper's masks.
-pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<Vec<NllRow>> {
+pub(super) fn rows(
+    trained: &Trained,
+    pictures: &Pictures,
+    args: &EvaluateArgs,
+) -> Result<Vec<NllRow>> {
     let grid = trained.config.vqvae.grid();
     let mut rows = Vec::new();
     for shape in holes(grid) {
-        let settings = fitting(args.nll, pictures.held_out.len(), trained.config.bridge.steps);
-        let hidden =
-            Hidden { trained, pictures, args, settings, shape: &shape, mask: Mask::new(&shape, grid, Fit::Crop)? };
+        let settings = fitting(
+            args.nll,
+            pictures.held_out.len(),
+            trained.config.bridge.steps,
+        );
+        let hidden = Hidden {
+            trained,
+            pictures,
+            args,
+            settings,
+            shape: &shape,
+            mask: Mask::new(&shape, grid, Fit::Crop)?,
+        };
         rows.extend(match &trained.prior {
             Prior::None => Vec::new(),
-            Prior::Diffusion(model) if model.is_told() => [hidden.told(model)?, hidden.diffusion(false)?].concat(),
+            Prior::Diffusion(model) if model.is_told() => {
+                [hidden.told(model)?, hidden.diffusion(false)?].concat()
+            }
             Prior::Diffusion(_) => hidden.diffusion(true)?,
             Prior::PixelCnn(model) => hidden.raster(model)?,
         });
@@ -131,7 +153,12 @@ pub(super) fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) 
 /// With no more pictures than there are, two at least, and no more steps than the bridge has.
 fn fitting(settings: NllSettings, there: usize, steps: usize) -> NllSettings {
     let fit = settings.fit.min(there / 2).max(1);
-    NllSettings { fit, images: settings.images.min(there - fit).max(1), steps: settings.steps.min(steps), ..settings }
+    NllSettings {
+        fit,
+        images: settings.images.min(there - fit).max(1),
+        steps: settings.steps.min(steps),
+        ..settings
+    }
 }
 
 /// Codes under a mask.
@@ -154,14 +181,23 @@ struct Filled {
 impl Filled {
     /// [S, cells], nats.
     fn log_p(&self, temperature: f64) -> Vec<f64> {
-        let rows = self.distances.chunks_exact(self.k).zip(self.truth.iter().cycle());
-        rows.map(|(distances, &code)| log_softmax(distances, code as usize, temperature)).collect()
+        let rows = self
+            .distances
+            .chunks_exact(self.k)
+            .zip(self.truth.iter().cycle());
+        rows.map(|(distances, &code)| log_softmax(distances, code as usize, temperature))
+            .collect()
     }
 
     /// Mean squared distance to the true codes.
     fn mean_distance(&self) -> f64 {
-        let rows = self.distances.chunks_exact(self.k).zip(self.truth.iter().cycle());
-        let sum: f64 = rows.map(|(distances, &code)| f64::from(distances[code as usize])).sum();
+        let rows = self
+            .distances
+            .chunks_exact(self.k)
+            .zip(self.truth.iter().cycle());
+        let sum: f64 = rows
+            .map(|(distances, &code)| f64::from(distances[code as usize]))
+            .sum();
         sum * self.k as f64 / self.distances.len() as f64
     }
 }
@@ -173,13 +209,20 @@ impl Hidden<'_> {
 
     /// Of maps [n, grid, grid] what lies in the hole, [n, cells].
     fn inside(&self, maps: &[u32]) -> Vec<u32> {
-        maps.iter().zip(self.mask.hole.iter().cycle()).filter(|(_, hole)| **hole).map(|(&code, _)| code).collect()
+        maps.iter()
+            .zip(self.mask.hole.iter().cycle())
+            .filter(|(_, hole)| **hole)
+            .map(|(&code, _)| code)
+            .collect()
     }
 
     /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid, grid].
     fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
-        let mask = Mask { grid: self.mask.grid, hole: self.mask.hole.clone() };
+        let mask = Mask {
+            grid: self.mask.grid,
+            hole: self.mask.hole.clone(),
+        };
         let originals = self.pictures.held_out.floats(&indices)?;
         let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
         Ok((Holed::of(self.trained, originals, mask)?, codes))
@@ -220,7 +263,16 @@ impl Hidden<'_> {
     /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ that suits other pictures best;
     /// `resampled`: by passes over each level.
     fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
-        let (cells, NllSettings { images, fit, samples, steps, resample }) = (self.cells(), self.settings);
+        let (
+            cells,
+            NllSettings {
+                images,
+                fit,
+                samples,
+                steps,
+                resample,
+            },
+        ) = (self.cells(), self.settings);
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
         // Where every filling is the truth, any temperature is as good as another.
@@ -229,8 +281,16 @@ impl Hidden<'_> {
         let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
         let mut tasks = Vec::new();
         for (law, bits) in laws {
-            let cost = |tau: f64| fitted_on.iter().map(|filled| bits(&filled.log_p(tau), cells)).sum::<f64>();
-            tasks.extend([(law, bits, 1.0, false), (law, bits, fit_temperature(range, cost), true)]);
+            let cost = |tau: f64| {
+                fitted_on
+                    .iter()
+                    .map(|filled| bits(&filled.log_p(tau), cells))
+                    .sum::<f64>()
+            };
+            tasks.extend([
+                (law, bits, 1.0, false),
+                (law, bits, fit_temperature(range, cost), true),
+            ]);
         }
         drop(fitted_on);
         let mut values = vec![Vec::new(); tasks.len()];
@@ -255,46 +315,82 @@ impl Hidden<'_> {
     fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
         let (trained, samples) = (self.trained, self.settings.samples);
         let (holed, truth) = self.holed(first, n)?;
-        let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?.0.z0;
+        let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?
+            .0
+            .z0;
         let (d, k) = (trained.config.vqvae.dim, trained.config.vqvae.codes);
         let hole = self.mask.hole.iter().cycle();
-        let inside: Vec<f32> =
-            z0.chunks_exact(d).zip(hole).filter(|(_, hole)| **hole).flat_map(|(z, _)| z).copied().collect();
-        let (rows, codebook) = (samples * self.cells(), trained.gpu.no_grad(|| trained.vqvae.vectors()));
+        let inside: Vec<f32> = z0
+            .chunks_exact(d)
+            .zip(hole)
+            .filter(|(_, hole)| **hole)
+            .flat_map(|(z, _)| z)
+            .copied()
+            .collect();
+        let (rows, codebook) = (
+            samples * self.cells(),
+            trained.gpu.no_grad(|| trained.vqvae.vectors()),
+        );
         let of_picture = |(z, truth): (&[f32], &[u32])| {
             let z = Tensor::from_slice(&trained.gpu, z, [rows, d]);
-            let distances = trained.gpu.no_grad(|| ops::distances(&z, &codebook).to_vec());
-            Filled { distances, truth: truth.to_vec(), k }
+            let distances = trained
+                .gpu
+                .no_grad(|| ops::distances(&z, &codebook).to_vec());
+            Filled {
+                distances,
+                truth: truth.to_vec(),
+                k,
+            }
         };
         let truth = self.inside(&truth);
-        Ok(inside.chunks_exact(rows * d).zip(truth.chunks_exact(self.cells())).map(of_picture).collect())
+        Ok(inside
+            .chunks_exact(rows * d)
+            .zip(truth.chunks_exact(self.cells()))
+            .map(of_picture)
+            .collect())
     }
 
     /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only what is known.
     fn raster(&self, model: &PixelCnn) -> Result<Vec<NllRow>> {
-        let (cells, NllSettings { images, samples, .. }) = (self.cells(), self.settings);
+        let (
+            cells,
+            NllSettings {
+                images, samples, ..
+            },
+        ) = (self.cells(), self.settings);
         let maps = self.mask.hole.len();
         let (mut joint, mut single) = (Vec::new(), Vec::new());
         for (group, first) in (0..images).step_by(GROUP).enumerate() {
             let n = GROUP.min(images - first);
             let (holed, truth) = self.holed(first, n)?;
-            let filled = inpaint::fill(self.trained, &self.filling(group + 1), &holed, samples)?.0.codes;
+            let filled = inpaint::fill(self.trained, &self.filling(group + 1), &holed, samples)?
+                .0
+                .codes;
             let hidden = self.inside(&truth);
             for i in 0..n {
                 let fillings = &filled[i * samples * maps..][..samples * maps];
                 let (truth, hidden) = (&truth[i * maps..][..maps], &hidden[i * cells..][..cells]);
                 // What is known is what the fillings were given; in the hole stand the true codes.
                 let known = fillings[..maps].iter().zip(truth).zip(&self.mask.hole);
-                let forced: Vec<u32> =
-                    known.map(|((&known, &truth), &hole)| if hole { truth } else { known }).collect();
+                let forced: Vec<u32> = known
+                    .map(|((&known, &truth), &hole)| if hole { truth } else { known })
+                    .collect();
                 joint.push(joint_bits(&self.predicted(model, &forced, hidden), cells));
                 single.push(single_bits(&self.predicted(model, fillings, hidden), cells));
             }
         }
-        let direct = self.row(Law::Joint, "chain rule, each code given the true ones before it", &joint);
+        let direct = self.row(
+            Law::Joint,
+            "chain rule, each code given the true ones before it",
+            &joint,
+        );
         let single = NllRow {
             samples: Some(samples),
-            ..self.row(Law::Single, "Monte Carlo over fillings of what is hidden before it", &single)
+            ..self.row(
+                Law::Single,
+                "Monte Carlo over fillings of what is hidden before it",
+                &single,
+            )
         };
         Ok(vec![direct, single])
     }
@@ -308,11 +404,20 @@ impl Hidden<'_> {
             let n = chunk.len() / (grid * grid);
             let class = self.trained.classes(&ImageFlags::default(), 0, n);
             let codes = Codes::from_slice(gpu, chunk, [n, grid, grid]);
-            let logits = gpu.no_grad(|| ops::affine(&model.forward(&codes, &class), -1.0, 0.0)).to_vec();
+            let logits = gpu
+                .no_grad(|| ops::affine(&model.forward(&codes, &class), -1.0, 0.0))
+                .to_vec();
             let k = logits.len() / chunk.len();
-            let inside = logits.chunks_exact(k).zip(self.mask.hole.iter().cycle()).filter(|(_, hole)| **hole);
+            let inside = logits
+                .chunks_exact(k)
+                .zip(self.mask.hole.iter().cycle())
+                .filter(|(_, hole)| **hole);
             // −logits in the place of distances.
-            log_p.extend(inside.zip(truth.iter().cycle()).map(|((l, _), &code)| log_softmax(l, code as usize, 1.0)));
+            log_p.extend(
+                inside
+                    .zip(truth.iter().cycle())
+                    .map(|((l, _), &code)| log_softmax(l, code as usize, 1.0)),
+            );
         }
         log_p
     }

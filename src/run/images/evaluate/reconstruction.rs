@@ -26,17 +26,31 @@ pub struct ReconstructionRow {
 /// Why there is no structural similarity of pictures of `size` × `size`, if there is none.
 pub(super) fn no_ssim(size: usize) -> Option<String> {
     let window = picture::WINDOW;
-    (size < window).then(|| format!("pictures of {size} x {size} are smaller than its window of {window} x {window}"))
+    (size < window).then(|| {
+        format!("pictures of {size} x {size} are smaller than its window of {window} x {window}")
+    })
 }
 
-pub(super) fn row(trained: &Trained, held_out: &ImageSet, count: usize) -> Result<ReconstructionRow> {
+pub(super) fn row(
+    trained: &Trained,
+    held_out: &ImageSet,
+    count: usize,
+) -> Result<ReconstructionRow> {
     let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
     let (_, images) = reconstructed(trained, &originals)?;
     let (size, image) = (trained.config.vqvae.size, trained.image());
-    let pairs = originals.chunks_exact(image).zip(images.chunks_exact(image));
+    let pairs = originals
+        .chunks_exact(image)
+        .zip(images.chunks_exact(image));
     let similarities: Option<Vec<f64>> = pairs.map(|(a, b)| picture::ssim(a, b, size)).collect();
     let mse = picture::mse(&originals, &images);
     let psnr = picture::psnr(mse);
     let ssim = similarities.map(|all| all.iter().sum::<f64>() / count as f64);
-    Ok(ReconstructionRow { run: trained.run.display().to_string(), count, mse, psnr, ssim })
+    Ok(ReconstructionRow {
+        run: trained.run.display().to_string(),
+        count,
+        mse,
+        psnr,
+        ssim,
+    })
 }

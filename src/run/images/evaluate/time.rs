@@ -83,30 +83,62 @@ pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow
     let positions = trained.config.vqvae.grid().pow(2);
     let hows: Vec<(How, usize)> = match trained.prior {
         Prior::None => Vec::new(),
-        Prior::PixelCnn(_) => [Way::Cached, Way::Naive].map(|way| (How::Raster(way), positions)).into(),
+        Prior::PixelCnn(_) => [Way::Cached, Way::Naive]
+            .map(|way| (How::Raster(way), positions))
+            .into(),
         Prior::Diffusion(_) => {
             let few = [10, 20, 50].into_iter().filter(|&steps| steps < all);
             let ddim = Sampler::Ddim { kappa: 0.0 };
-            let of = |sampler| few.clone().map(move |steps| (How::Diffuse(sampler, steps), steps));
+            let of = |sampler| {
+                few.clone()
+                    .map(move |steps| (How::Diffuse(sampler, steps), steps))
+            };
             let ancestral = (How::Diffuse(Sampler::Ancestral, all), all);
-            of(Sampler::Dpmpp2m).chain(of(ddim)).chain([ancestral]).collect()
+            of(Sampler::Dpmpp2m)
+                .chain(of(ddim))
+                .chain([ancestral])
+                .collect()
         }
     };
-    let profiled = Trained::load(&trained.run, &Device { profile: true, ..args.device.clone() })?;
-    hows.into_iter().map(|(how, steps)| row(trained, &profiled, args, how, steps)).collect()
+    let profiled = Trained::load(
+        &trained.run,
+        &Device {
+            profile: true,
+            ..args.device.clone()
+        },
+    )?;
+    hows.into_iter()
+        .map(|(how, steps)| row(trained, &profiled, args, how, steps))
+        .collect()
 }
 
-fn row(trained: &Trained, profiled: &Trained, args: &EvaluateArgs, how: How, steps: usize) -> Result<TimeRow> {
-    note!("{}: time of {}, {steps} steps", trained.run.display(), how.name());
+fn row(
+    trained: &Trained,
+    profiled: &Trained,
+    args: &EvaluateArgs,
+    how: How,
+    steps: usize,
+) -> Result<TimeRow> {
+    note!(
+        "{}: time of {}, {steps} steps",
+        trained.run.display(),
+        how.name()
+    );
     // The first batch compiles, the second says how many steps fit into the budget.
-    let few = if how.divisible() { LEAST.min(steps) } else { steps };
+    let few = if how.divisible() {
+        LEAST.min(steps)
+    } else {
+        steps
+    };
     batch(trained, how, few, args)?;
     let probe = batch(trained, how, few, args)?;
     let affordable = ((args.time_budget - probe.decode) * few as f64 / probe.walk) as usize;
     let walked = affordable.clamp(few, steps);
     let scale = steps as f64 / walked as f64;
     let (begin, mut seconds) = (Instant::now(), Vec::new());
-    while seconds.is_empty() || (seconds.len() < REPEAT && begin.elapsed().as_secs_f64() < args.time_budget) {
+    while seconds.is_empty()
+        || (seconds.len() < REPEAT && begin.elapsed().as_secs_f64() < args.time_budget)
+    {
         let Batch { walk, decode } = batch(trained, how, walked, args)?;
         seconds.push((walk * scale + decode) / CHUNK as f64);
     }
@@ -126,11 +158,19 @@ fn row(trained: &Trained, profiled: &Trained, args: &EvaluateArgs, how: How, ste
 }
 
 /// Seconds in kernels of a batch of `steps` steps, of which `few` are walked.
-fn in_kernels(trained: &Trained, how: How, [few, steps]: [usize; 2], args: &EvaluateArgs) -> Result<f64> {
+fn in_kernels(
+    trained: &Trained,
+    how: How,
+    [few, steps]: [usize; 2],
+    args: &EvaluateArgs,
+) -> Result<f64> {
     let kernels = || {
         let kernels = trained.gpu.profile().unwrap_or_default();
         trained.gpu.reset_profile();
-        kernels.values().map(|kernel| kernel.time.as_secs_f64()).sum::<f64>()
+        kernels
+            .values()
+            .map(|kernel| kernel.time.as_secs_f64())
+            .sum::<f64>()
     };
     batch(trained, how, few, args)?;
     kernels();
@@ -152,7 +192,10 @@ fn batch(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Resu
     trained.gpu.wait();
     let walk = begin.elapsed().as_secs_f64();
     decode(trained, walked)?;
-    Ok(Batch { walk, decode: begin.elapsed().as_secs_f64() - walk })
+    Ok(Batch {
+        walk,
+        decode: begin.elapsed().as_secs_f64() - walk,
+    })
 }
 
 /// The first `steps` steps of a batch.
@@ -161,7 +204,9 @@ fn walk(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Resul
         (How::Diffuse(sampler, all), Prior::Diffusion(model)) => {
             diffuse(trained, model, sampler, [steps, all], args.seed).map(Walked::Latents)
         }
-        (How::Raster(way), Prior::PixelCnn(model)) => Ok(Walked::Codes(raster(trained, model, way, steps, args.seed))),
+        (How::Raster(way), Prior::PixelCnn(model)) => {
+            Ok(Walked::Codes(raster(trained, model, way, steps, args.seed)))
+        }
         _ => Err(trained.unfit("it has no prior whose time could be taken")),
     }
 }
@@ -177,17 +222,41 @@ fn diffuse(
     let ask = trained.ask(&ImageFlags::default());
     let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
     let process = trained.process(model, &eps);
-    let z = process.initial(Shape::from([CHUNK, config.grid(), config.grid(), config.dim]), seed);
-    Ok(process.denoise(&z, &process.levels(all)?[..=steps], sampler, seed, &mut |_, _| {}))
+    let z = process.initial(
+        Shape::from([CHUNK, config.grid(), config.grid(), config.dim]),
+        seed,
+    );
+    Ok(process.denoise(
+        &z,
+        &process.levels(all)?[..=steps],
+        sampler,
+        seed,
+        &mut |_, _| {},
+    ))
 }
 
 /// The first `steps` positions are drawn, the others are given.
 fn raster(trained: &Trained, model: &PixelCnn, way: Way, steps: usize, seed: u64) -> Vec<u32> {
     let grid = trained.config.vqvae.grid();
-    let (codes, class) = (vec![0; CHUNK * grid * grid], trained.classes(&ImageFlags::default(), 0, CHUNK));
+    let (codes, class) = (
+        vec![0; CHUNK * grid * grid],
+        trained.classes(&ImageFlags::default(), 0, CHUNK),
+    );
     let known: Vec<bool> = (0..grid * grid).map(|at| at >= steps).collect();
-    let given = (steps < grid * grid).then_some(Given { codes: &codes, known: &known });
-    model.sample(&Raster { size: [grid, grid], class: &class, given, seed, way }, &mut |_| {})
+    let given = (steps < grid * grid).then_some(Given {
+        codes: &codes,
+        known: &known,
+    });
+    model.sample(
+        &Raster {
+            size: [grid, grid],
+            class: &class,
+            given,
+            seed,
+            way,
+        },
+        &mut |_| {},
+    )
 }
 
 fn decode(trained: &Trained, walked: Walked) -> Result<()> {

@@ -25,7 +25,11 @@ enum By {
 
 impl By {
     fn name(self) -> &'static str {
-        if self == By::Opacity { "opaque" } else { "bright" }
+        if self == By::Opacity {
+            "opaque"
+        } else {
+            "bright"
+        }
     }
 }
 
@@ -56,14 +60,23 @@ pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
     if hole.iter().all(|&h| h == hole[0]) {
         return Err(wrong(mask.refusal(hole[0], grid)));
     }
-    let square = if shown.width() == shown.height() || fit == Fit::Squash { "" } else { ", of its middle square" };
+    let square = if shown.width() == shown.height() || fit == Fit::Squash {
+        ""
+    } else {
+        ", of its middle square"
+    };
     let (count, by) = (hole.iter().filter(|&&h| h).count(), mask.rule());
-    note!("{}: {count} of {grid} x {grid} cells are hole{square}, by {by}", file.display());
+    note!(
+        "{}: {count} of {grid} x {grid} cells are hole{square}, by {by}",
+        file.display()
+    );
     Ok(hole)
 }
 
 fn decode(file: &Path) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::open(file)?.with_guessed_format()?.into_decoder()?;
+    let mut decoder = ImageReader::open(file)?
+        .with_guessed_format()?
+        .into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
@@ -82,17 +95,32 @@ fn values(picture: &DynamicImage, fit: Fit) -> std::result::Result<Values, &'sta
     };
     let [height, width] = [square.height(), square.width()].map(|length| length as usize);
     let alpha: Vec<u32> = square.pixels().map(|p| u32::from(p.0[3])).collect();
-    let of = |by: By, values: Vec<u32>, threshold: u32| Values { height, width, by, values, threshold };
+    let of = |by: By, values: Vec<u32>, threshold: u32| Values {
+        height,
+        width,
+        by,
+        values,
+        threshold,
+    };
     if alpha.iter().any(|&a| a != alpha[0]) {
         let threshold = two(&alpha).map_or(HALF, |[_, larger]| larger);
         return Ok(of(By::Opacity, alpha, threshold));
     }
-    let colours: Vec<[u16; 3]> = square.pixels().map(|&Rgba([r, g, b, _])| [r, g, b]).collect();
+    let colours: Vec<[u16; 3]> = square
+        .pixels()
+        .map(|&Rgba([r, g, b, _])| [r, g, b])
+        .collect();
     let sum = |colour: &[u16; 3]| colour.iter().map(|&v| u32::from(v)).sum::<u32>();
     let most = |colour: &[u16; 3]| colour.iter().map(|&v| u32::from(v)).max().unwrap_or(0);
     match two(&colours).map(|both| both.map(|colour| sum(&colour))) {
-        Some([a, b]) if a == b => Err("its two colours are equally bright; paint the hole white and the rest black"),
-        Some([a, b]) => Ok(of(By::Brightness, colours.iter().map(sum).collect(), a.max(b))),
+        Some([a, b]) if a == b => {
+            Err("its two colours are equally bright; paint the hole white and the rest black")
+        }
+        Some([a, b]) => Ok(of(
+            By::Brightness,
+            colours.iter().map(sum).collect(),
+            a.max(b),
+        )),
         None => Ok(of(By::Brightness, colours.iter().map(most).collect(), HALF)),
     }
 }
@@ -106,8 +134,12 @@ fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
             let pixel = within(cell, grid, length);
             return pixel..pixel + 1;
         }
-        let first = (0..length).position(|at| within(at, length, grid) == cell).unwrap_or(0);
-        let count = (first..length).take_while(|&at| within(at, length, grid) == cell).count();
+        let first = (0..length)
+            .position(|at| within(at, length, grid) == cell)
+            .unwrap_or(0);
+        let count = (first..length)
+            .take_while(|&at| within(at, length, grid) == cell)
+            .count();
         first..first + count
     };
     (0..grid).map(span).collect()
@@ -123,17 +155,23 @@ impl Values {
     /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its pixel is one.
     fn on_grid(&self, grid: usize) -> Vec<bool> {
         let [rows, columns] = [self.height, self.width].map(|length| spans(length, grid));
-        let hole = |row: usize, column: usize| self.values[row * self.width + column] >= self.threshold;
+        let hole =
+            |row: usize, column: usize| self.values[row * self.width + column] >= self.threshold;
         let cell = |at: usize| {
             let (rows, columns) = (rows[at / grid].clone(), columns[at % grid].clone());
-            rows.into_iter().any(|row| columns.clone().any(|column| hole(row, column)))
+            rows.into_iter()
+                .any(|row| columns.clone().any(|column| hole(row, column)))
         };
         (0..grid * grid).map(cell).collect()
     }
 
     /// What pixels of the hole have, for people.
     fn rule(&self) -> String {
-        let (noun, more) = if self.by == By::Opacity { ("opacity", "more opaque") } else { ("brightness", "brighter") };
+        let (noun, more) = if self.by == By::Opacity {
+            ("opacity", "more opaque")
+        } else {
+            ("brightness", "brighter")
+        };
         match self.threshold {
             HALF => format!("{noun} 128 of 255 or more"),
             _ => format!("the {more} of its two values"),
@@ -142,7 +180,11 @@ impl Values {
 
     /// What to say where nothing is hole, or `everything`.
     fn refusal(&self, everything: bool, grid: usize) -> String {
-        let (by, opposite) = if self.by == By::Opacity { ("opaque", "transparent") } else { ("white", "black") };
+        let (by, opposite) = if self.by == By::Opacity {
+            ("opaque", "transparent")
+        } else {
+            ("white", "black")
+        };
         if everything {
             let rule = self.rule();
             return format!(
@@ -171,7 +213,9 @@ mod tests {
     }
 
     fn grey(hole: u8, rest: u8) -> GrayImage {
-        GrayImage::from_fn(32, 32, |x, y| Luma([if inside(x, y) { hole } else { rest }]))
+        GrayImage::from_fn(32, 32, |x, y| {
+            Luma([if inside(x, y) { hole } else { rest }])
+        })
     }
 
     fn rgb(hole: [u8; 3], rest: [u8; 3]) -> RgbImage {
@@ -187,7 +231,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join(name);
         picture.into().save(&file).expect("a temporary file");
-        Ok(cells(&file, grid, Fit::Crop)?.into_iter().map(|hole| if hole { '#' } else { '.' }).collect())
+        Ok(cells(&file, grid, Fit::Crop)?
+            .into_iter()
+            .map(|hole| if hole { '#' } else { '.' })
+            .collect())
     }
 
     const MIDDLE: &str = ".....##..##.....";
@@ -195,7 +242,9 @@ mod tests {
     #[test]
     fn masks_of_all_drawing_programs_say_the_same() {
         let deep = |hole: u16, rest: u16| {
-            ImageBuffer::<Luma<u16>, _>::from_fn(32, 32, |x, y| Luma([if inside(x, y) { hole } else { rest }]))
+            ImageBuffer::<Luma<u16>, _>::from_fn(32, 32, |x, y| {
+                Luma([if inside(x, y) { hole } else { rest }])
+            })
         };
         let masks: Vec<(&str, DynamicImage)> = vec![
             ("white.png", grey(255, 0).into()),
@@ -211,18 +260,34 @@ mod tests {
             ("two bright greys.png", grey(255, 200).into()),
             ("deep labels.png", deep(1, 0).into()),
             ("deep.png", deep(40_000, 0).into()),
-            ("white brush on transparent.png", rgba([255; 4], [255, 255, 255, 0]).into()),
-            ("black brush on transparent.png", rgba([0, 0, 0, 255], [0; 4]).into()),
-            ("faint brush on transparent.png", rgba([255, 255, 255, 60], [0; 4]).into()),
+            (
+                "white brush on transparent.png",
+                rgba([255; 4], [255, 255, 255, 0]).into(),
+            ),
+            (
+                "black brush on transparent.png",
+                rgba([0, 0, 0, 255], [0; 4]).into(),
+            ),
+            (
+                "faint brush on transparent.png",
+                rgba([255, 255, 255, 60], [0; 4]).into(),
+            ),
             ("opaque.png", rgba([255; 4], [0, 0, 0, 255]).into()),
             ("brush.webp", rgba([255; 4], [0; 4]).into()),
             (
                 "grey with opacity.png",
-                GrayAlphaImage::from_fn(32, 32, |x, y| LumaA([0, if inside(x, y) { 255 } else { 0 }])).into(),
+                GrayAlphaImage::from_fn(32, 32, |x, y| {
+                    LumaA([0, if inside(x, y) { 255 } else { 0 }])
+                })
+                .into(),
             ),
         ];
         for (name, picture) in masks {
-            assert_eq!(read(name, picture, 4).unwrap_or_else(|e| panic!("{name}: {e}")), MIDDLE, "{name}");
+            assert_eq!(
+                read(name, picture, 4).unwrap_or_else(|e| panic!("{name}: {e}")),
+                MIDDLE,
+                "{name}"
+            );
         }
     }
 
@@ -231,17 +296,32 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
         // The left half of a picture twice as wide as high.
-        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 32 { 255 } else { 0 }])).save(&file).expect("a picture");
-        for (fit, hole) in [(Fit::Squash, "##..##..##..##.."), (Fit::Crop, "##..##..##..##..")] {
-            let found: String =
-                cells(&file, 4, fit).expect("a mask").iter().map(|&h| if h { '#' } else { '.' }).collect();
+        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 32 { 255 } else { 0 }]))
+            .save(&file)
+            .expect("a picture");
+        for (fit, hole) in [
+            (Fit::Squash, "##..##..##..##.."),
+            (Fit::Crop, "##..##..##..##.."),
+        ] {
+            let found: String = cells(&file, 4, fit)
+                .expect("a mask")
+                .iter()
+                .map(|&h| if h { '#' } else { '.' })
+                .collect();
             assert_eq!(found, hole, "{fit:?}");
         }
         // Its left quarter is a column squashed, and nothing of the middle square.
-        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }])).save(&file).expect("a picture");
+        GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }]))
+            .save(&file)
+            .expect("a picture");
         let squashed = cells(&file, 4, Fit::Squash).expect("a mask");
         assert_eq!(squashed.iter().filter(|&&hole| hole).count(), 4);
-        assert!(cells(&file, 4, Fit::Crop).expect_err("nothing").to_string().contains("there is no hole"));
+        assert!(
+            cells(&file, 4, Fit::Crop)
+                .expect_err("nothing")
+                .to_string()
+                .contains("there is no hole")
+        );
     }
 
     #[test]
@@ -249,15 +329,33 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
         let bits = |at: u32| u8::from(inside(at % 32, at / 32));
-        let packed: Vec<u8> = (0..128).map(|byte| (0..8).fold(0, |all, bit| all << 1 | bits(8 * byte + bit))).collect();
+        let packed: Vec<u8> = (0..128)
+            .map(|byte| (0..8).fold(0, |all, bit| all << 1 | bits(8 * byte + bit)))
+            .collect();
         for palette in [None, Some(vec![0, 0, 0, 128, 0, 0])] {
-            let mut encoder = png::Encoder::new(std::fs::File::create(&file).expect("a temporary file"), 32, 32);
+            let mut encoder = png::Encoder::new(
+                std::fs::File::create(&file).expect("a temporary file"),
+                32,
+                32,
+            );
             encoder.set_depth(png::BitDepth::One);
-            encoder.set_color(if palette.is_some() { png::ColorType::Indexed } else { png::ColorType::Grayscale });
-            palette.into_iter().for_each(|colours: Vec<u8>| encoder.set_palette(colours));
-            encoder.write_header().and_then(|mut w| w.write_image_data(&packed)).expect("a picture");
-            let hole: String =
-                cells(&file, 4, Fit::Crop).expect("a mask").iter().map(|&h| if h { '#' } else { '.' }).collect();
+            encoder.set_color(if palette.is_some() {
+                png::ColorType::Indexed
+            } else {
+                png::ColorType::Grayscale
+            });
+            palette
+                .into_iter()
+                .for_each(|colours: Vec<u8>| encoder.set_palette(colours));
+            encoder
+                .write_header()
+                .and_then(|mut w| w.write_image_data(&packed))
+                .expect("a picture");
+            let hole: String = cells(&file, 4, Fit::Crop)
+                .expect("a mask")
+                .iter()
+                .map(|&h| if h { '#' } else { '.' })
+                .collect();
             assert_eq!(hole, MIDDLE);
         }
     }
@@ -266,27 +364,54 @@ mod tests {
     fn a_mask_of_any_size_is_laid_on_the_grid() {
         let scaled = |side: u32| {
             let of = |at: u32| (2 * at + 1) * 16 / side;
-            GrayImage::from_fn(side, side, |x, y| Luma([if inside(of(x), of(y)) { 255 } else { 0 }]))
+            GrayImage::from_fn(side, side, |x, y| {
+                Luma([if inside(of(x), of(y)) { 255 } else { 0 }])
+            })
         };
         for side in [4, 8, 32, 33, 100, 101, 1001] {
-            assert_eq!(read("mask.png", scaled(side), 4).expect("a mask"), MIDDLE, "{side}");
+            assert_eq!(
+                read("mask.png", scaled(side), 4).expect("a mask"),
+                MIDDLE,
+                "{side}"
+            );
         }
         // Fewer pixels than cells.
         let corner = GrayImage::from_fn(2, 2, |x, y| Luma([if x + y == 0 { 255 } else { 0 }]));
-        assert_eq!(read("mask.png", corner, 4).expect("a mask"), "##..##..........");
+        assert_eq!(
+            read("mask.png", corner, 4).expect("a mask"),
+            "##..##.........."
+        );
         // Wide: its middle square, as of the pictures.
-        let wide =
-            GrayImage::from_fn(96, 32, |x, y| Luma([if (32..64).contains(&x) && inside(x - 32, y) { 255 } else { 0 }]));
+        let wide = GrayImage::from_fn(96, 32, |x, y| {
+            Luma([if (32..64).contains(&x) && inside(x - 32, y) {
+                255
+            } else {
+                0
+            }])
+        });
         assert_eq!(read("mask.png", wide, 4).expect("a mask"), MIDDLE);
         // A single pixel makes its cell a hole.
-        let pixel = GrayImage::from_fn(64, 64, |x, y| Luma([if (x, y) == (63, 0) { 255 } else { 0 }]));
-        assert_eq!(read("mask.png", pixel, 4).expect("a mask"), "...#............");
+        let pixel = GrayImage::from_fn(64, 64, |x, y| {
+            Luma([if (x, y) == (63, 0) { 255 } else { 0 }])
+        });
+        assert_eq!(
+            read("mask.png", pixel, 4).expect("a mask"),
+            "...#............"
+        );
     }
 
     #[test]
     fn what_says_nothing_is_refused_with_the_threshold() {
-        let labels = GrayImage::from_fn(32, 32, |x, y| Luma([if inside(x, y) { 1 + (x % 2) as u8 } else { 0 }]));
-        let bright = GrayImage::from_fn(32, 32, |x, y| Luma([if inside(x, y) { 255 } else { 150 + (x % 9) as u8 }]));
+        let labels = GrayImage::from_fn(32, 32, |x, y| {
+            Luma([if inside(x, y) { 1 + (x % 2) as u8 } else { 0 }])
+        });
+        let bright = GrayImage::from_fn(32, 32, |x, y| {
+            Luma([if inside(x, y) {
+                255
+            } else {
+                150 + (x % 9) as u8
+            }])
+        });
         let faint = RgbaImage::from_fn(32, 32, |x, _| Rgba([255, 255, 255, x as u8]));
         for (name, picture, words) in [
             (
@@ -295,17 +420,41 @@ mod tests {
                 "no pixel is bright (128 of 255 or more; the most is 0)",
             ),
             ("labels.png", labels.into(), "the most is 2"),
-            ("faint.png", faint.into(), "no pixel is opaque (128 of 255 or more; the most is 31)"),
-            ("white.png", GrayImage::from_pixel(8, 8, Luma([255])).into(), "everything is hole"),
-            ("bright.png", bright.into(), "everything is hole: each of the 4 x 4 cells has a pixel of brightness 128"),
-            ("even.png", rgb([255, 0, 0], [0, 255, 0]).into(), "equally bright"),
+            (
+                "faint.png",
+                faint.into(),
+                "no pixel is opaque (128 of 255 or more; the most is 31)",
+            ),
+            (
+                "white.png",
+                GrayImage::from_pixel(8, 8, Luma([255])).into(),
+                "everything is hole",
+            ),
+            (
+                "bright.png",
+                bright.into(),
+                "everything is hole: each of the 4 x 4 cells has a pixel of brightness 128",
+            ),
+            (
+                "even.png",
+                rgb([255, 0, 0], [0, 255, 0]).into(),
+                "equally bright",
+            ),
         ] {
             let error = read(name, picture, 4).expect_err(name);
-            assert!(error.exit_code() == 2 && error.to_string().contains(words), "{name}: {error}");
+            assert!(
+                error.exit_code() == 2 && error.to_string().contains(words),
+                "{name}: {error}"
+            );
         }
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
         std::fs::write(&file, b"GIMP").expect("a temporary file");
-        assert_eq!(cells(&file, 4, Fit::Crop).expect_err("no picture").exit_code(), 8);
+        assert_eq!(
+            cells(&file, 4, Fit::Crop)
+                .expect_err("no picture")
+                .exit_code(),
+            8
+        );
     }
 }

@@ -15,9 +15,17 @@ use serde_json::Value;
 
 fn main() {
     let cpu = std::env::var("PEER_DEVICE").is_ok_and(|kind| kind == "cpu");
-    let plain = Device::wgpu(if cpu { DeviceKind::Cpu } else { DeviceKind::DefaultDevice });
+    let plain = Device::wgpu(if cpu {
+        DeviceKind::Cpu
+    } else {
+        DeviceKind::DefaultDevice
+    });
     serve(|work, gradients| {
-        let device = if gradients { plain.clone().autodiff() } else { plain.clone() };
+        let device = if gradients {
+            plain.clone().autodiff()
+        } else {
+            plain.clone()
+        };
         prepare(work, gradients, device)
     });
 }
@@ -28,7 +36,11 @@ fn normal<const D: usize>(shape: [usize; D], leaf: bool, device: &Device) -> Ten
 }
 
 /// Does `op` and, with `gradients`, differentiates what it returns.
-fn running<const D: usize>(device: Device, gradients: bool, op: impl Fn() -> Tensor<D> + 'static) -> Run {
+fn running<const D: usize>(
+    device: Device,
+    gradients: bool,
+    op: impl Fn() -> Tensor<D> + 'static,
+) -> Run {
     Box::new(move |times| {
         for _ in 0..times {
             let y = op();
@@ -50,31 +62,50 @@ fn prepare(work: &Value, leaf: bool, device: Device) -> Result<Run, String> {
         "conv2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (normal([n, c, h, w], leaf, &device), normal([o, c, kernel, kernel], leaf, &device));
+            let (x, weight) = (
+                normal([n, c, h, w], leaf, &device),
+                normal([o, c, kernel, kernel], leaf, &device),
+            );
             let options = move || ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-            Ok(running(device, leaf, move || conv2d(x.clone(), weight.clone(), None, options())))
+            Ok(running(device, leaf, move || {
+                conv2d(x.clone(), weight.clone(), None, options())
+            }))
         }
         "conv_transpose2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (normal([n, c, h, w], leaf, &device), normal([c, o, kernel, kernel], leaf, &device));
-            let options = move || ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
-            Ok(running(device, leaf, move || conv_transpose2d(x.clone(), weight.clone(), None, options())))
+            let (x, weight) = (
+                normal([n, c, h, w], leaf, &device),
+                normal([c, o, kernel, kernel], leaf, &device),
+            );
+            let options =
+                move || ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
+            Ok(running(device, leaf, move || {
+                conv_transpose2d(x.clone(), weight.clone(), None, options())
+            }))
         }
         "group_norm_silu" => {
             let [n, h, w, c, groups] = numbers(work, ["n", "h", "w", "c", "groups"])?;
-            let (x, norm) = (normal([n, c, h, w], leaf, &device), GroupNormConfig::new(groups, c).init(&device));
+            let (x, norm) = (
+                normal([n, c, h, w], leaf, &device),
+                GroupNormConfig::new(groups, c).init(&device),
+            );
             Ok(running(device, leaf, move || silu(norm.forward(x.clone()))))
         }
         "attention" => {
             let [n, len, d] = numbers(work, ["n", "len", "d"])?;
             let [q, k, v] = [(); 3].map(|()| normal([n, 1, len, d], leaf, &device));
             let options = AttentionModuleOptions::default;
-            Ok(running(device, leaf, move || attention(q.clone(), k.clone(), v.clone(), None, None, options())))
+            Ok(running(device, leaf, move || {
+                attention(q.clone(), k.clone(), v.clone(), None, None, options())
+            }))
         }
         "nearest" => {
             let [rows, d, codes] = numbers(work, ["rows", "d", "codes"])?;
-            let (z, codebook) = (normal([rows, d], false, &device), normal([codes, d], false, &device));
+            let (z, codebook) = (
+                normal([rows, d], false, &device),
+                normal([codes, d], false, &device),
+            );
             Ok(Box::new(move |times| {
                 for _ in 0..times {
                     let squares = (codebook.clone() * codebook.clone()).sum_dim(1).transpose();

@@ -21,7 +21,10 @@ const BLOCKS: usize = 2;
 fn conv([c, o]: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
     let side = (kernel - 1) / 2;
     let padding = PaddingConfig2d::Explicit(side, side, side, side);
-    Conv2dConfig::new([c, o], [kernel; 2]).with_stride([stride; 2]).with_padding(padding).init(device)
+    Conv2dConfig::new([c, o], [kernel; 2])
+        .with_stride([stride; 2])
+        .with_padding(padding)
+        .init(device)
 }
 
 fn norm(c: usize, device: &Device) -> GroupNorm {
@@ -55,7 +58,10 @@ impl Block {
         let [n, o, ..] = h.dims();
         let h = h + self.time.forward(time.clone()).reshape([n, o, 1, 1]);
         let h = self.conv2.forward(silu(self.norm2.forward(h)));
-        h + self.shortcut.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x.clone()))
+        h + self
+            .shortcut
+            .as_ref()
+            .map_or_else(|| x.clone(), |conv| conv.forward(x.clone()))
     }
 }
 
@@ -71,15 +77,29 @@ struct SelfAttention {
 impl SelfAttention {
     fn new(c: usize, device: &Device) -> SelfAttention {
         let linear = || LinearConfig::new(c, c).init(device);
-        SelfAttention { norm: norm(c, device), query: linear(), key: linear(), value: linear(), out: linear() }
+        SelfAttention {
+            norm: norm(c, device),
+            query: linear(),
+            key: linear(),
+            value: linear(),
+            out: linear(),
+        }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
-        let normed = self.norm.forward(x.clone()).reshape([n, c, h * w]).swap_dims(1, 2);
+        let normed = self
+            .norm
+            .forward(x.clone())
+            .reshape([n, c, h * w])
+            .swap_dims(1, 2);
         let split = |layer: &Linear| layer.forward(normed.clone()).reshape([n, 1, h * w, c]);
         let [q, k, v] = [&self.query, &self.key, &self.value].map(split);
-        let y = attention(q, k, v, None, None, AttentionModuleOptions::default()).reshape([n, h * w, c]);
+        let y = attention(q, k, v, None, None, AttentionModuleOptions::default()).reshape([
+            n,
+            h * w,
+            c,
+        ]);
         x + self.out.forward(y).swap_dims(1, 2).reshape([n, c, h, w])
     }
 }
@@ -94,7 +114,9 @@ struct Level {
 impl Level {
     fn block(&self, at: usize, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
         let x = self.blocks[at].forward(x, time);
-        self.attention.get(at).map_or_else(|| x.clone(), |attention| attention.forward(x.clone()))
+        self.attention
+            .get(at)
+            .map_or_else(|| x.clone(), |attention| attention.forward(x.clone()))
     }
 }
 
@@ -117,10 +139,16 @@ impl UNet {
         let last = WIDTHS.len() - 1;
         let (mut c, mut skips, mut down, mut up) = (BASE, vec![BASE], Vec::new(), Vec::new());
         for (i, width) in WIDTHS.into_iter().enumerate() {
-            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            let mut level = Level {
+                blocks: Vec::new(),
+                attention: Vec::new(),
+                resize: None,
+            };
             for _ in 0..BLOCKS {
                 level.blocks.push(Block::new([c, width], device));
-                level.attention.extend((i == last).then(|| SelfAttention::new(width, device)));
+                level
+                    .attention
+                    .extend((i == last).then(|| SelfAttention::new(width, device)));
                 c = width;
                 skips.push(c);
             }
@@ -133,10 +161,18 @@ impl UNet {
         let (first, middle) = (Block::new([c, c], device), SelfAttention::new(c, device));
         let second = Block::new([c, c], device);
         for (i, width) in WIDTHS.into_iter().enumerate().rev() {
-            let mut level = Level { blocks: Vec::new(), attention: Vec::new(), resize: None };
+            let mut level = Level {
+                blocks: Vec::new(),
+                attention: Vec::new(),
+                resize: None,
+            };
             for _ in 0..=BLOCKS {
-                level.blocks.push(Block::new([c + skips.pop().unwrap_or(0), width], device));
-                level.attention.extend((i == last).then(|| SelfAttention::new(width, device)));
+                level
+                    .blocks
+                    .push(Block::new([c + skips.pop().unwrap_or(0), width], device));
+                level
+                    .attention
+                    .extend((i == last).then(|| SelfAttention::new(width, device)));
                 c = width;
             }
             level.resize = (i > 0).then(|| conv([c, c], 3, 1, device));
@@ -170,14 +206,17 @@ impl UNet {
                 skips.push(x.clone());
             }
         }
-        x = self.second.forward(self.middle.forward(self.first.forward(x, &time)), &time);
+        x = self
+            .second
+            .forward(self.middle.forward(self.first.forward(x, &time)), &time);
         for level in &self.up {
             for i in 0..level.blocks.len() {
                 let skip = skips.pop().expect("a skip for every block");
                 x = level.block(i, Tensor::cat(vec![x, skip], 1), &time);
             }
             if let Some(smooth) = &level.resize {
-                let double = InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0; 2]);
+                let double =
+                    InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0; 2]);
                 x = smooth.forward(interpolate(x, double));
             }
         }
@@ -196,9 +235,13 @@ pub fn training(work: &Value, device: Device) -> Result<Run, String> {
     let model = RefCell::new(Some(UNet::new(c, &device)));
     Ok(Box::new(move |times| {
         for _ in 0..times {
-            let net = model.borrow_mut().take().ok_or("a step has failed before")?;
+            let net = model
+                .borrow_mut()
+                .take()
+                .ok_or("a step has failed before")?;
             let error = net.forward(z.clone(), sinusoids.clone()) - eps.clone();
-            let grads = GradientsParams::from_grads((error.clone() * error).mean().backward(), &net);
+            let grads =
+                GradientsParams::from_grads((error.clone() * error).mean().backward(), &net);
             *model.borrow_mut() = Some(adam.step(1e-4, net, grads));
         }
         device.sync().map_err(|e| format!("{e:?}"))

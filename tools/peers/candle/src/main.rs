@@ -43,23 +43,32 @@ fn prepare(work: &Value, gradients: bool) -> std::result::Result<Run, String> {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
             let (x, weight) = (normal(&[n, c, h, w])?, normal(&[o, c, kernel, kernel])?);
-            Ok(running(gradients, move || x.conv2d(&weight, padding, stride, 1, 1)))
+            Ok(running(gradients, move || {
+                x.conv2d(&weight, padding, stride, 1, 1)
+            }))
         }
         "conv_transpose2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
             let (x, weight) = (normal(&[n, c, h, w])?, normal(&[c, o, kernel, kernel])?);
-            Ok(running(gradients, move || x.conv_transpose2d(&weight, padding, 0, stride, 1)))
+            Ok(running(gradients, move || {
+                x.conv_transpose2d(&weight, padding, 0, stride, 1)
+            }))
         }
         "group_norm_silu" => {
             let [n, h, w, c, groups] = numbers(work, ["n", "h", "w", "c", "groups"])?;
             let x = normal(&[n, c, h, w])?;
-            let norm = GroupNorm::new(normal(&[c])?, normal(&[c])?, c, groups, 1e-5).map_err(|e| e.to_string())?;
+            let norm = GroupNorm::new(normal(&[c])?, normal(&[c])?, c, groups, 1e-5)
+                .map_err(|e| e.to_string())?;
             Ok(running(gradients, move || silu(&norm.forward(&x)?)))
         }
         "attention" => {
             let [n, len, d] = numbers(work, ["n", "len", "d"])?;
-            let (q, k, v) = (normal(&[n, len, d])?, normal(&[n, len, d])?, normal(&[n, len, d])?);
+            let (q, k, v) = (
+                normal(&[n, len, d])?,
+                normal(&[n, len, d])?,
+                normal(&[n, len, d])?,
+            );
             Ok(running(gradients, move || {
                 let scores = (q.matmul(&k.t()?)? / (d as f64).sqrt())?;
                 softmax(&scores, 2)?.matmul(&v)

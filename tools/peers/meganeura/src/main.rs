@@ -22,8 +22,18 @@ fn prepare(work: &Value, gradients: bool) -> Result<Run, String> {
     // Gradients are those of a loss: the mean is the cheapest there is.
     let output = if gradients { graph.mean_all(y) } else { y };
     graph.set_outputs(vec![output]);
-    let mode = if gradients { Mode::Training } else { Mode::Inference };
-    let (mut session, _) = meganeura::build(&graph, SessionConfig { mode, ..SessionConfig::default() });
+    let mode = if gradients {
+        Mode::Training
+    } else {
+        Mode::Inference
+    };
+    let (mut session, _) = meganeura::build(
+        &graph,
+        SessionConfig {
+            mode,
+            ..SessionConfig::default()
+        },
+    );
     for (name, count) in inputs {
         let values: Vec<f32> = (0..count).map(|i| (i as f32 * 0.618_034).sin()).collect();
         session.set_parameter(name, &values);
@@ -52,7 +62,9 @@ fn build(g: &mut Graph, work: &Value) -> Result<(NodeId, Inputs), String> {
             let sizes = [n * c * h * w, o * c * kernel * kernel];
             let (x, weight) = (g.parameter("x", &[sizes[0]]), g.parameter("w", &[sizes[1]]));
             let u = words(&[n, c, h, w, o, kernel, stride, padding]);
-            let y = g.conv2d(x, weight, u[0], u[1], u[2], u[3], u[4], u[5], u[5], u[6], u[7]);
+            let y = g.conv2d(
+                x, weight, u[0], u[1], u[2], u[3], u[4], u[5], u[5], u[6], u[7],
+            );
             Ok((y, vec![("x", sizes[0]), ("w", sizes[1])]))
         }
         "group_norm_silu" => {
@@ -61,7 +73,10 @@ fn build(g: &mut Graph, work: &Value) -> Result<(NodeId, Inputs), String> {
             let (gamma, beta) = (g.parameter("gamma", &[c]), g.parameter("beta", &[c]));
             let u = words(&[n, c, h * w, groups]);
             let normed = g.group_norm(x, gamma, beta, u[0], u[1], u[2], u[3], 1e-5);
-            Ok((g.silu(normed), vec![("x", n * c * h * w), ("gamma", c), ("beta", c)]))
+            Ok((
+                g.silu(normed),
+                vec![("x", n * c * h * w), ("gamma", c), ("beta", c)],
+            ))
         }
         "attention" => Err("meganeura's attention is of one sequence, not of a batch".into()),
         op => Err(format!("meganeura has no {op}")),

@@ -22,18 +22,47 @@ impl Hidden<'_> {
             let (holed, truth) = self.holed(first, n)?;
             let latents = self.trained.latents(&holed.latents);
             // What is known is what remains of the pictures; in the hole stand the true codes.
-            let seen = self.trained.gpu.no_grad(|| self.trained.vqvae.quantise(&latents)).to_vec();
+            let seen = self
+                .trained
+                .gpu
+                .no_grad(|| self.trained.vqvae.quantise(&latents))
+                .to_vec();
             let all = seen.iter().zip(&truth).zip(self.mask.hole.iter().cycle());
-            let codes: Vec<u32> = all.map(|((&seen, &truth), &hole)| if hole { truth } else { seen }).collect();
+            let codes: Vec<u32> = all
+                .map(|((&seen, &truth), &hole)| if hole { truth } else { seen })
+                .collect();
             for (call, codes) in codes.chunks(CHUNK * maps).enumerate() {
-                let asked = Asked { hidden: self, model, codes, call: (first + call * CHUNK) as u32 };
-                single.extend(asked.single().chunks_exact(cells).map(|log_p| single_bits(log_p, cells)));
-                joint.extend(asked.chain().chunks_exact(cells).map(|log_p| joint_bits(log_p, cells)));
+                let asked = Asked {
+                    hidden: self,
+                    model,
+                    codes,
+                    call: (first + call * CHUNK) as u32,
+                };
+                single.extend(
+                    asked
+                        .single()
+                        .chunks_exact(cells)
+                        .map(|log_p| single_bits(log_p, cells)),
+                );
+                joint.extend(
+                    asked
+                        .chain()
+                        .chunks_exact(cells)
+                        .map(|log_p| joint_bits(log_p, cells)),
+                );
             }
         }
         Ok(vec![
-            self.row(Law::Single, "one call of the network given what is known", &single),
-            self.row(Law::Joint, "chain rule, each code given the true ones before it", &joint),
+            self.row(
+                Law::Single,
+                "one call of the network given what is known",
+                &single,
+            ),
+            self.row(
+                Law::Joint,
+                "chain rule, each code given the true ones before it",
+                &joint,
+            ),
         ])
     }
 }
@@ -52,7 +81,12 @@ impl Asked<'_> {
     fn single(&self) -> Vec<f64> {
         let log_p = self.log_p(&self.hidden.mask.hole, 0);
         let hole = self.hidden.mask.hole.iter().cycle();
-        log_p.into_iter().zip(hole).filter(|(_, hole)| **hole).map(|(log_p, _)| log_p).collect()
+        log_p
+            .into_iter()
+            .zip(hole)
+            .filter(|(_, hole)| **hole)
+            .map(|(log_p, _)| log_p)
+            .collect()
     }
 
     /// log p of each code in the hole given those outside and before it in raster order, [n, cells].
@@ -62,11 +96,19 @@ impl Asked<'_> {
         let mut columns = Vec::new();
         for at in (0..maps).filter(|&at| self.hidden.mask.hole[at]) {
             let log_p = self.log_p(&left, 1 + at as u32);
-            columns.push(log_p.into_iter().skip(at).step_by(maps).collect::<Vec<f64>>());
+            columns.push(
+                log_p
+                    .into_iter()
+                    .skip(at)
+                    .step_by(maps)
+                    .collect::<Vec<f64>>(),
+            );
             left[at] = false;
         }
         let n = self.codes.len() / maps;
-        (0..n).flat_map(|image| columns.iter().map(move |column| column[image])).collect()
+        (0..n)
+            .flat_map(|image| columns.iter().map(move |column| column[image]))
+            .collect()
     }
 
     /// log p of every code where those outside `hole` are known, [n, grid grid].
@@ -74,17 +116,30 @@ impl Asked<'_> {
         let (trained, model) = (self.hidden.trained, self.model);
         let (grid, last) = (self.hidden.mask.grid, model.bridge.steps());
         let n = self.codes.len() / hole.len();
-        let mask: Vec<f32> = hole.iter().map(|&hole| if hole { 0.0 } else { 1.0 }).collect();
+        let mask: Vec<f32> = hole
+            .iter()
+            .map(|&hole| if hole { 0.0 } else { 1.0 })
+            .collect();
         let nats = trained.gpu.no_grad(|| {
             let codes = Codes::from_slice(&trained.gpu, self.codes, [n, grid, grid]);
             let z0 = model.standardise(&trained.vqvae.look_up(&codes));
-            let told = Told { mask: Tensor::from_slice(&trained.gpu, &mask, [1, grid, grid, 1]), z0 };
-            let stream =
-                Stream { seed: self.hidden.args.seed, step: self.call, stream: NOISE | number << 16, first: 0 };
+            let told = Told {
+                mask: Tensor::from_slice(&trained.gpu, &mask, [1, grid, grid, 1]),
+                z0,
+            };
+            let stream = Stream {
+                seed: self.hidden.args.seed,
+                step: self.call,
+                stream: NOISE | number << 16,
+                first: 0,
+            };
             let noise = ops::normal(&trained.gpu, told.z0.shape(), stream);
             let z = ops::affine(&noise, model.bridge.forward(last).noise as f32, 0.0);
             let z = ops::add(&z, model.target());
-            let ask = Ask { told: Some(&told), ..Ask::default() };
+            let ask = Ask {
+                told: Some(&told),
+                ..Ask::default()
+            };
             model.law(&z, last, &ask, |law| law.cross_entropy(&codes).to_vec())
         });
         let nats = nats.expect("a told network predicts codes");
