@@ -108,7 +108,8 @@ impl Shares {
 impl Outcome {
     /// A case that did not come to its numbers.
     pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
-        let (fault, evidence) = (Fault::Adapter, None);
+        let fault = Fault::Adapter;
+        let evidence = None;
         Outcome {
             verdict,
             forward: 0.0,
@@ -121,15 +122,16 @@ impl Outcome {
 
     pub(super) fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
         let worst = forward.worst(gradient.unwrap_or_default());
-        let (verdict, detail) = match worst.likely > 1.0 {
-            false => (Verdict::Pass, String::new()),
-            true => (
+        let (verdict, detail) = if worst.likely > 1.0 {
+            (
                 Verdict::QualityWarning,
                 format!(
                     "the error is {:.2} of what is likely, within the specification",
                     worst.likely
                 ),
-            ),
+            )
+        } else {
+            (Verdict::Pass, String::new())
         };
         Outcome {
             forward: forward.bound,
@@ -322,7 +324,8 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
     let (output, forward) = gpu.launches(|| (case.run)(gpu, &leaves));
     let output = match output {
         Output::Codes(codes) => {
-            let (values, dims) = (halves(codes.to_vec()), codes.shape().dims().to_vec());
+            let values = halves(codes.to_vec());
+            let dims = codes.shape().dims().to_vec();
             return Ok(Results {
                 values,
                 dims,
@@ -333,7 +336,8 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
         }
         Output::Tensor(tensor) => tensor,
     };
-    let (values, dims) = (spoiled(output.to_vec()), output.shape().dims().to_vec());
+    let values = spoiled(output.to_vec());
+    let dims = output.shape().dims().to_vec();
     if !case.inputs.iter().any(|i| i.wants_grad) {
         return Ok(Results {
             values,
@@ -396,8 +400,11 @@ fn compare_gradient(
     expected: &[Real],
     of_f16: bool,
 ) -> Result<Shares, String> {
-    let (mut left, mut right, mut size) = (0.0, 0.0, 0.0);
-    let (mut bound, mut likely) = (0.0, 0.0);
+    let mut left = 0.0;
+    let mut right = 0.0;
+    let mut size = 0.0;
+    let mut bound = 0.0;
+    let mut likely = 0.0;
     for (i, e) in expected.iter().enumerate() {
         let weight = f64::from(cotangent(i as u32, of_f16));
         left += weight * e.tangent;
@@ -412,7 +419,8 @@ fn compare_gradient(
         right += f64::from(g) * d;
         size += (f64::from(g) * d).abs();
     }
-    let (error, own) = ((left - right).abs(), UNITS * U * size + FLOOR);
+    let error = (left - right).abs();
+    let own = UNITS * U * size + FLOOR;
     // What saved results are off by is carried into the gradient, but no further than their own size.
     let share = error / (own + bound.min(CARRIED * size));
     if share.is_nan() || share > 1.0 {
@@ -470,7 +478,8 @@ fn to_f16(x: f32) -> f32 {
 }
 
 fn entries(case: &Case, input: usize) -> Vec<f32> {
-    let (spec, stream) = (&case.inputs[input], stream(input, 0));
+    let spec = &case.inputs[input];
+    let stream = stream(input, 0);
     let count = spec.dims.iter().product::<usize>() as u32;
     match &spec.law {
         Law::Normal(scale) => (0..count)
@@ -484,7 +493,8 @@ fn entries(case: &Case, input: usize) -> Vec<f32> {
 }
 
 fn direction(case: &Case, input: usize) -> Vec<f64> {
-    let (spec, stream) = (&case.inputs[input], stream(input, 1));
+    let spec = &case.inputs[input];
+    let stream = stream(input, 1);
     let count = spec.dims.iter().product::<usize>() as u32;
     (0..count).map(|i| stream.normal(i)).collect()
 }

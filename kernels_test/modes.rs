@@ -48,7 +48,9 @@ impl Mode {
             precision,
             ..
         } = self;
-        let (adapter, driver_checks, poison) = (Some(adapter.to_string()), probes, !probes);
+        let adapter = Some(adapter.to_string());
+        let driver_checks = probes;
+        let poison = !probes;
         GpuOptions {
             adapter,
             checked,

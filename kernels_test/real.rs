@@ -115,7 +115,10 @@ impl Real {
 
     /// Σ of `terms`, in whatever order the kernel adds them: γ_n Σ|term|.
     pub fn sum(terms: impl IntoIterator<Item = Real>) -> Real {
-        let (mut n, mut size, mut total, mut nodes) = (0.0, 0.0, Real::default(), Vec::new());
+        let mut n = 0.0;
+        let mut size = 0.0;
+        let mut total = Real::default();
+        let mut nodes = Vec::new();
         for term in terms {
             n += 1.0;
             size += term.value.abs();
@@ -157,7 +160,8 @@ impl Real {
 
     /// ln x by `accurate_log`: 3 ULP, and the rounding of e · ln 2 where the result is large.
     pub fn ln(self) -> Real {
-        let (y, slope) = (self.value.ln(), 1.0 / self.value);
+        let y = self.value.ln();
+        let slope = 1.0 / self.value;
         let relative = slope.abs() * self.bound;
         let partial = Partial {
             value: slope,
@@ -170,7 +174,8 @@ impl Real {
     /// √x: 1/inverseSqrt(x), 2 and 2.5 ULP.
     pub fn sqrt(self) -> Real {
         let y = self.value.sqrt();
-        let (slope, own) = (0.5 / y, 5.0 * U * y);
+        let slope = 0.5 / y;
+        let own = 5.0 * U * y;
         let relative = slope * self.bound / y;
         let partial = Partial {
             value: slope,
@@ -183,15 +188,19 @@ impl Real {
     /// 1/√x of an x that no error makes less than `least`, a sum of squares and a constant: 5 ULP, and 2.5 of the quotient.
     /// Errors may be as large as x itself, so the bound is not of first order but of the interval.
     pub fn inverse_root(self, least: f64) -> Real {
-        let (x, least) = (self.value, least.min(self.value));
+        let x = self.value;
+        let least = least.min(self.value);
         let at = |x: f64| 1.0 / x.sqrt();
         let steep = |x: f64| 0.5 / (x * x.sqrt());
-        let (y, slope) = (at(x), steep(x));
+        let y = at(x);
+        let slope = steep(x);
         let within = |f: &dyn Fn(f64) -> f64, error: f64| {
-            let (low, high) = ((x - error).max(least), x + error);
+            let low = (x - error).max(least);
+            let high = x + error;
             (f(low) - f(x)).max(f(x) - f(high))
         };
-        let (own, likely) = (7.5 * U * y, within(&at, self.likely));
+        let own = 7.5 * U * y;
+        let likely = within(&at, self.likely);
         let partial = Partial {
             value: -slope,
             bound: within(&steep, self.bound) + 3.0 * 7.5 * U * slope,
@@ -245,7 +254,8 @@ impl Real {
 
     /// erf x by `accurate_erf`.
     pub fn erf(self) -> Real {
-        let (x, y) = (self.value, erf(self.value));
+        let x = self.value;
+        let y = erf(self.value);
         let slope = 2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp();
         // x² is rounded before its exponential is taken.
         let relative = (3.0 + 4.0 * x * x + 4.0) * U + 2.0 * x.abs() * self.bound;
@@ -268,13 +278,14 @@ impl Real {
         // Where f32 may have the number on the other side of the kink, or flush it to 0, both slopes are right.
         let kink =
             self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
-        let partial = match kink {
-            true => Partial {
+        let partial = if kink {
+            Partial {
                 value: slope,
                 bound: 1.0,
                 size: 1.0 / U,
-            },
-            false => Partial::exact(slope),
+            }
+        } else {
+            Partial::exact(slope)
         };
         let Real { bound, likely, .. } = self;
         Real {
@@ -351,7 +362,8 @@ impl Mul for Real {
     type Output = Real;
     fn mul(self, b: Real) -> Real {
         let value = self.value * b.value;
-        let (left, right) = (self.value.abs(), b.value.abs());
+        let left = self.value.abs();
+        let right = b.value.abs();
         let carried = |a: f64, c: f64| left * c + right * a + a * c;
         let own = U * value.abs();
         Real {
@@ -376,10 +388,8 @@ impl Div for Real {
         let whole = b.value.abs();
         let carried = |a: f64, c: f64| (a + value.abs() * c) / (whole - c).max(f64::MIN_POSITIVE);
         let own = 2.5 * U * value.abs();
-        let (bound, size) = (
-            carried(self.bound, b.bound) + own,
-            value.abs() + (self.excess() + value.abs() * b.excess()) / whole,
-        );
+        let bound = carried(self.bound, b.bound) + own;
+        let size = value.abs() + (self.excess() + value.abs() * b.excess()) / whole;
         let left = Partial {
             value: 1.0 / b.value,
             bound: (b.bound / whole + 2.5 * U) / whole,
@@ -412,7 +422,9 @@ impl From<f64> for Real {
 fn erf(x: f64) -> f64 {
     let a = x.abs();
     if a < 3.0 {
-        let (mut term, mut sum, mut n) = (a, a, 0.0);
+        let mut term = a;
+        let mut sum = a;
+        let mut n = 0.0;
         while term.abs() > 1e-17 * sum.abs() {
             n += 1.0;
             term *= -a * a / n;

@@ -58,7 +58,8 @@ pub struct Traced {
 impl Traced {
     /// Runs `define` on `inputs` with a tape, so that one run is enough for all gradients.
     pub fn of(inputs: &[Vec<Real>], define: impl FnOnce(&[Vec<Real>]) -> Vec<Vec<Real>>) -> Traced {
-        let (mut firsts, counts) = (Vec::new(), inputs.iter().map(Vec::len).collect());
+        let mut firsts = Vec::new();
+        let counts = inputs.iter().map(Vec::len).collect();
         let (results, tape) = recorded(|| {
             let leaves: Vec<Vec<Real>> = inputs
                 .iter()
@@ -124,14 +125,16 @@ mod tests {
     #[test]
     fn a_sweep_agrees_with_derivatives_along_directions() {
         let f = |x: &[Real]| {
-            let (a, b) = (x[0], x[1]);
+            let a = x[0];
+            let b = x[1];
             let quotient = (a * a + Real::constant(1.0)).ln() / b.exp();
             vec![
                 quotient + a.tanh() * b.sigmoid() - b.erf() * (a * a + b * b).sqrt(),
                 -a - b.relu(),
             ]
         };
-        let (at, weights) = ([0.7, 0.4], [1.5, -2.0]);
+        let at = [0.7, 0.4];
+        let weights = [1.5, -2.0];
         let traced = Traced::of(&[reals(&at)], |x| vec![f(&x[0])]);
         let slopes = &traced.gradients(0, &weights).expect("it is short")[0];
         for (i, slope) in slopes.iter().enumerate() {

@@ -179,7 +179,8 @@ impl Tape {
             }
             let (edges, terms) = self.operands(index);
             for edge in edges {
-                let (slope, off) = (edge.value.abs(), f64::from(edge.bound));
+                let slope = edge.value.abs();
+                let off = f64::from(edge.bound);
                 let at = &mut found[edge.from as usize];
                 at.value += edge.value * here.value;
                 at.size += slope * here.size;
@@ -226,7 +227,8 @@ mod tests {
     #[test]
     fn a_sweep_has_the_derivatives_their_sizes_and_their_errors() {
         let (nodes, tape) = recorded(|| {
-            let (a, b) = (leaf(), leaf());
+            let a = leaf();
+            let b = leaf();
             let exact = Partial::exact;
             // y = 3 a − 2 b, z = (1 ± 0.5) y + a, of a factor that is 1 of 4 − 3.
             let y = node([(a, exact(3.0)), (b, exact(-2.0))]);

@@ -89,7 +89,8 @@ pub fn place(element: usize, dims: &[usize]) -> String {
     if dims.len() < 2 {
         return format!("element {element}");
     }
-    let (mut rest, mut index) = (element, vec![0; dims.len()]);
+    let mut rest = element;
+    let mut index = vec![0; dims.len()];
     for (at, &size) in index.iter_mut().zip(dims).rev() {
         *at = rest % size.max(1);
         rest /= size.max(1);

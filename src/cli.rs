@@ -307,7 +307,8 @@ impl From<TrainFlags> for TrainArgs {
             ..
         } = flags;
         let reading = reading.into();
-        let (stage, device) = (stage.map(Stage::from), device.into());
+        let stage = stage.map(Stage::from);
+        let device = device.into();
         sets.extend(seed.map(|n| format!("seed={n}")));
         let advise = true;
         TrainArgs {

@@ -144,7 +144,8 @@ impl Default for BridgeConfig {
         let spacing = Spacing::Constant {
             total_time: TOTAL_TIME,
         };
-        let (target, reverse_variance) = (Target::Scalar(0.0), ReverseVariance::Bridge);
+        let target = Target::Scalar(0.0);
+        let reverse_variance = ReverseVariance::Bridge;
         BridgeConfig {
             steps: 50,
             theta: 2.0,

@@ -80,10 +80,8 @@ impl Stream {
     pub fn normal(&self, index: u32) -> f64 {
         let words = self.block(index / 4);
         let pair = (index as usize % 4) & !1;
-        let (u, angle) = (
-            f64::from(unit(words[pair])),
-            TAU * f64::from(unit(words[pair + 1])),
-        );
+        let u = f64::from(unit(words[pair]));
+        let angle = TAU * f64::from(unit(words[pair + 1]));
         let radius = (-2.0 * u.ln()).sqrt();
         if index.is_multiple_of(2) {
             radius * angle.cos()

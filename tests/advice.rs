@@ -147,7 +147,8 @@ fn named(text: &str) -> BTreeSet<String> {
 fn literals(code: &str) -> Vec<(usize, String)> {
     let code = code.split("\n#[cfg(test)]\n").next().unwrap_or_default();
     let mut found = Vec::new();
-    let (mut line, mut letters) = (1, code.chars().peekable());
+    let mut line = 1;
+    let mut letters = code.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
             '\n' => line += 1,
@@ -165,7 +166,8 @@ fn literals(code: &str) -> Vec<(usize, String)> {
                 }
             }
             '"' => {
-                let (begin, mut text) = (line, String::new());
+                let begin = line;
+                let mut text = String::new();
                 while let Some(letter) = letters.next() {
                     match letter {
                         '"' => break,
@@ -205,7 +207,8 @@ fn every_flag_that_a_message_names_is_on_its_command() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    let (mut wrong, mut seen) = (Vec::new(), 0);
+    let mut wrong = Vec::new();
+    let mut seen = 0;
     for file in files {
         let name = file
             .strip_prefix(&root)

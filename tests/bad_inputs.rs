@@ -28,7 +28,8 @@ fn refused(mut command: Command, code: i32, words: &[&str], out: &Path) {
 /// A temporary folder, and two paths in it: of data and of a run.
 fn places() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, out) = (dir.path().join("data"), dir.path().join("run"));
+    let data = dir.path().join("data");
+    let out = dir.path().join("run");
     std::fs::create_dir(&data).expect("a folder");
     (dir, data, out)
 }
@@ -126,7 +127,8 @@ fn broken_files_may_be_skipped_and_all_kinds_of_pictures_train() {
 fn a_checkpoint_to_build_on_that_does_not_serve_is_7() {
     let (dir, data, out) = places();
     folder(&data, 12);
-    let (toy, vqvae) = (dir.path().join("toy"), dir.path().join("vqvae"));
+    let toy = dir.path().join("toy");
+    let vqvae = dir.path().join("vqvae");
     let prior = |from: &Path| {
         let mut command = train("prior", &data, &out, 2);
         command.arg("--from").arg(from);
@@ -259,7 +261,8 @@ fn mounted(mount: &str, command: &Command, after: &str) -> Option<std::process::
 #[test]
 fn a_full_disk_is_9_and_the_last_checkpoint_stays_whole() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (disk, kept) = (dir.path().join("disk"), dir.path().join("kept"));
+    let disk = dir.path().join("disk");
+    let kept = dir.path().join("kept");
     [&disk, &kept]
         .iter()
         .for_each(|path| std::fs::create_dir(path).expect("a folder"));

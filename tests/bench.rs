@@ -46,7 +46,8 @@ fn the_result_for_programs_has_its_documented_form() {
             .filter(|v| *v > 0.0 && v.is_finite())
             .expect("a positive number")
     };
-    let (fma, copy) = (number(&found["fma_gflops"]), number(&found["copy_gbs"]));
+    let fma = number(&found["fma_gflops"]);
+    let copy = number(&found["copy_gbs"]);
     let cases = found["cases"].as_array().expect("a list");
     assert_eq!(cases.len(), 1, "{found}");
     let case = &cases[0];

@@ -34,7 +34,8 @@ impl Law {
 
     /// A Markov chain of three codes on a 2 × 3 grid, row after row: like neighbours attract.
     fn grid() -> Law {
-        let (k, [h, w]) = (3usize, [2, 3]);
+        let k = 3usize;
+        let [h, w] = [2, 3];
         let count = k.pow((h * w) as u32);
         let state =
             |number: usize| (0..h * w).map(move |at| (number / k.pow(at as u32) % k) as u32);
@@ -81,8 +82,11 @@ impl Law {
 
     /// ε of the exact posterior mean at level t.
     fn eps(&self, bridge: &Bridge, target: f32, z: &Tensor, t: usize) -> Tensor {
-        let (gpu, states, [n, p, _]) = (z.gpu(), self.share.len(), z.dims());
-        let (width, marginal) = (p * DIM, bridge.forward(t));
+        let gpu = z.gpu();
+        let states = self.share.len();
+        let [n, p, _] = z.dims();
+        let width = p * DIM;
+        let marginal = bridge.forward(t);
         let flat = ops::affine(&z.reshape([n, width]), 1.0, -target);
         let means = ops::affine(&self.means(gpu).reshape([states, width]), 1.0, -target);
         let distances = ops::distances(&flat, &ops::affine(&means, marginal.signal as f32, 0.0));
@@ -107,7 +111,9 @@ impl Law {
 
     /// The expected bound with the exact denoiser of the law `believed`.
     fn bound_by(&self, gpu: &Gpu, believed: &Law, steps: usize) -> f64 {
-        let (theta, eta, target) = (1.0, 1.2, 0.25);
+        let theta = 1.0;
+        let eta = 1.2;
+        let target = 0.25;
         // As much noise in all whatever the steps: β is a density.
         let spacing = Spacing::Linear {
             beta_start: 0.1 / steps as f64,
@@ -116,11 +122,13 @@ impl Law {
         let bridge =
             Bridge::new(theta, eta, Target::Scalar(target), steps, spacing).expect("a bridge");
         let target_values = Tensor::from_slice(gpu, &[target as f32], [1]);
-        let (states, p) = (self.share.len(), self.positions());
+        let states = self.share.len();
+        let p = self.positions();
         let eps = |z: &Tensor, t: usize| believed.eps(&bridge, target as f32, z, t);
         let vectors = Tensor::from_slice(gpu, &self.vectors, [self.k, DIM]);
         let first = |z: &Tensor, codes: &Codes| {
-            let (n, marginal) = (z.dims::<3>()[0], bridge.forward(1));
+            let n = z.dims::<3>()[0];
+            let marginal = bridge.forward(1);
             let filled = |value: f64, dims: &[usize]| {
                 Tensor::from_slice(gpu, &vec![value as f32; dims.iter().product()], dims)
             };
@@ -141,10 +149,8 @@ impl Law {
             first: &first,
             seed: 3,
         };
-        let (z0, codes) = (
-            self.means(gpu),
-            Codes::from_slice(gpu, &self.states, [states, p]),
-        );
+        let z0 = self.means(gpu);
+        let codes = Codes::from_slice(gpu, &self.states, [states, p]);
         let levels = bound.levels(&z0);
         let nats = bound.of(&z0, &codes, &levels, 400, 0);
         nats.iter()

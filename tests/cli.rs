@@ -62,7 +62,8 @@ fn trained(folder: &Path) -> PathBuf {
 #[test]
 fn wrong_usage_is_2() {
     let dir = folder();
-    let (run, out) = (trained(dir.path()), dir.path().join("out"));
+    let run = trained(dir.path());
+    let out = dir.path().join("out");
     fails(
         training("toy", &run, 6, 2),
         2,
@@ -310,11 +311,10 @@ fn a_missing_checkpoint_is_7() {
 #[test]
 fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     let dir = folder();
-    let (run, out) = (trained(dir.path()), dir.path().join("out"));
-    let (newest, before) = (
-        run.join("checkpoint.safetensors"),
-        run.join("checkpoint.previous.safetensors"),
-    );
+    let run = trained(dir.path());
+    let out = dir.path().join("out");
+    let newest = run.join("checkpoint.safetensors");
+    let before = run.join("checkpoint.previous.safetensors");
     let whole = std::fs::read(&newest).expect("a checkpoint");
     let good = checkpoint(&run);
     assert_eq!(good.0, 6);
@@ -463,11 +463,9 @@ fn endless(run: &Path, resume: bool) -> Child {
             .and_then(|m| m.modified())
             .ok()
     };
-    let (before, mut child, begin) = (
-        modified(),
-        command.spawn().expect("the program starts"),
-        Instant::now(),
-    );
+    let before = modified();
+    let mut child = command.spawn().expect("the program starts");
+    let begin = Instant::now();
     while modified() == before {
         assert!(
             begin.elapsed() < Duration::from_secs(60),
@@ -591,7 +589,8 @@ fn an_ignored_hangup_stays_ignored() {
 fn a_limit_on_the_size_of_files_is_9_and_leaves_nothing_half_written() {
     let dir = folder();
     let run = dir.path().join("run");
-    let (mut command, training) = (Command::new("sh"), training("toy", &run, 6, 2));
+    let mut command = Command::new("sh");
+    let training = training("toy", &run, 6, 2);
     command
         .args(["-c", "ulimit -f 16; exec \"$@\"", "sh"])
         .arg(training.get_program())
@@ -686,7 +685,8 @@ fn a_reader_who_stops_early_is_no_failure() {
     );
     // Nor is one who reads nothing at all, of a training or of what comes of it.
     let dir = folder();
-    let (run, out) = (dir.path().join("run"), dir.path().join("out"));
+    let run = dir.path().join("run");
+    let out = dir.path().join("out");
     for mut command in [training("toy", &run, 6, 2), sampling(&run, &out)] {
         let mut child = command
             .stdout(Stdio::piped())
@@ -703,14 +703,13 @@ fn a_reader_who_stops_early_is_no_failure() {
 #[test]
 fn samples_have_their_documented_form() {
     let dir = folder();
-    let (run, out) = (trained(dir.path()), dir.path().join("out"));
+    let run = trained(dir.path());
+    let out = dir.path().join("out");
     let read = |out: &Path| {
         let bytes = std::fs::read(out.join("samples.safetensors")).expect("samples");
         let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-        let (codes, z0) = (
-            file.tensor("codes").expect("codes"),
-            file.tensor("z0").expect("z0"),
-        );
+        let codes = file.tensor("codes").expect("codes");
+        let z0 = file.tensor("z0").expect("z0");
         assert_eq!(
             (codes.dtype(), z0.dtype()),
             (safetensors::Dtype::U32, safetensors::Dtype::F32)
@@ -786,7 +785,8 @@ fn help_names_commands_and_exit_codes() {
         .expect("the program starts")
         .stdout;
     let dir = folder();
-    let (file, run) = (dir.path().join("mine.toml"), dir.path().join("run"));
+    let file = dir.path().join("mine.toml");
+    let run = dir.path().join("run");
     std::fs::write(&file, text).expect("a temporary file");
     training(file.to_str().expect("a plain path"), &run, 2, 2)
         .assert()

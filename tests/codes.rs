@@ -143,7 +143,8 @@ fn an_untrained_prior_is_bayes_rule() {
             .collect();
         let target = Codes::from_slice(&gpu, &codes, [2, GRID, GRID]);
         for t in [1, 7, 40] {
-            let (mut eps, mut nats) = (Vec::new(), Vec::new());
+            let mut eps = Vec::new();
+            let mut nats = Vec::new();
             for (at, z) in z.to_vec().chunks_exact(DIM).enumerate() {
                 let (noise, law) = exact(&model, spread, z, at % CELLS, t);
                 eps.extend(noise);
@@ -177,10 +178,12 @@ fn exact(
     at: usize,
     t: usize,
 ) -> (Vec<f64>, Vec<f64>) {
-    let (marginal, alpha_bar) = (model.bridge.forward(t), model.bridge.alpha_bar(t));
+    let marginal = model.bridge.forward(t);
+    let alpha_bar = model.bridge.alpha_bar(t);
     let variance = |c: usize| marginal.noise.powi(2) + alpha_bar * f64::from(spread[c]);
     let z: Vec<f64> = z.iter().map(|&z| f64::from(z) - TARGET).collect();
-    let (e, b) = (centred_vectors(), bias());
+    let e = centred_vectors();
+    let b = bias();
     let score = |k: usize| {
         let squares = (0..DIM)
             .map(|c| (z[c] - marginal.signal * e[DIM * k + c]).powi(2) / variance(c))
@@ -224,7 +227,8 @@ fn sharpening_and_guidance_act_on_the_logits() {
         class: Codes::from_slice(&gpu, &[0, 1], [2]),
         scale,
     };
-    let (free, told) = (of(None, 1.0), of(Some(&class(1.0)), 1.0));
+    let free = of(None, 1.0);
+    let told = of(Some(&class(1.0)), 1.0);
     assert!(
         free.iter().zip(&told).any(|(a, b)| (a - b).abs() > 1e-2),
         "the class does nothing"
@@ -241,7 +245,8 @@ fn sharpening_and_guidance_act_on_the_logits() {
         "guidance of scale 3",
     );
     // What a factor of 2 adds, a factor of 3 adds twice.
-    let (twice, thrice) = (of(None, 2.0), of(None, 3.0));
+    let twice = of(None, 2.0);
+    let thrice = of(None, 3.0);
     let line: Vec<f64> = free
         .iter()
         .zip(&twice)
@@ -473,7 +478,8 @@ fn a_prior_learns_a_law_samples_it_and_says_what_is_hidden() {
 #[test]
 fn squared_errors_of_the_estimate_can_be_minimised_too() {
     let gpu = gpu();
-    let (n, t) = (64, 20);
+    let n = 64;
+    let t = 20;
     let codes = Codes::from_slice(&gpu, &stripes(n), [n, GRID, GRID]);
     let vectors = Tensor::from_slice(&gpu, &vectors(), [CODES, DIM]);
     let mut config = config();

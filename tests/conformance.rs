@@ -20,7 +20,8 @@ fn conformance(arguments: &[&str]) -> Command {
 fn output(mut command: Command) -> (Output, String, String) {
     let output = command.output().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let stdout = text(&output.stdout);
+    let stderr = text(&output.stderr);
     assert!(!stderr.contains("panicked"), "{stderr}");
     (output, stdout, stderr)
 }
@@ -486,7 +487,8 @@ fn a_folder_for_dumps_must_be_empty() {
 #[test]
 fn a_wrong_number_is_told_with_all_that_finds_it_and_dumped() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (dump, file) = (folder.path().join("dump"), folder.path().join("r.json"));
+    let dump = folder.path().join("dump");
+    let file = folder.path().join("r.json");
     let mut command = conformance(&[
         "--op",
         "conv2d",

@@ -20,7 +20,8 @@ fn run() -> &'static Path {
     RUN.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drawing");
         let _ = std::fs::remove_dir_all(&folder);
-        let (data, vqvae) = (data_set(&folder.join("data"), 16), folder.join("vqvae"));
+        let data = data_set(&folder.join("data"), 16);
+        let vqvae = folder.join("vqvae");
         train("vqvae", &data, &vqvae, 4).assert().success();
         from(
             train("pixelcnn", &data, &folder.join("pixelcnn"), 2),
@@ -96,7 +97,8 @@ fn what_is_known_is_pasted_on_demand() {
         [&plain["images"], &pasted["images"], &pasted["originals"]].map(|tensor| floats(&tensor.1));
     let hole = |at: usize| at % SIZE < SIZE / 2;
     for (i, &value) in images.iter().enumerate() {
-        let (filling, at) = (i / (3 * SIZE * SIZE), i % (3 * SIZE * SIZE));
+        let filling = i / (3 * SIZE * SIZE);
+        let at = i % (3 * SIZE * SIZE);
         let wanted = if hole(at) {
             plain[i]
         } else {

@@ -137,7 +137,8 @@ fn products_of_more_blocks_than_a_grid_has_room_for() {
 #[test]
 fn a_shape_mistake_names_both_shapes() {
     let gpu = gpu();
-    let (a, b) = (Tensor::zeros(&gpu, [2, 3]), Tensor::zeros(&gpu, [4]));
+    let a = Tensor::zeros(&gpu, [2, 3]);
+    let b = Tensor::zeros(&gpu, [4]);
     let panic = catch_unwind(AssertUnwindSafe(|| ops::add(&a, &b))).expect_err("shapes do not fit");
     let text = panic.downcast_ref::<String>().expect("a message");
     assert!(text.contains("[2, 3]") && text.contains("[4]"), "{text}");
@@ -155,10 +156,8 @@ fn what_a_kernel_cannot_do_is_refused_by_name() {
         let panic = catch_unwind(AssertUnwindSafe(op)).expect_err("it should be refused");
         panic.downcast_ref::<String>().expect("a message").clone()
     };
-    let (image, kernel) = (
-        Tensor::zeros(&gpu, [1, 1, 1, 1300]),
-        Tensor::zeros(&gpu, [7, 7, 1300, 1]),
-    );
+    let image = Tensor::zeros(&gpu, [1, 1, 1, 1300]);
+    let kernel = Tensor::zeros(&gpu, [7, 7, 1300, 1]);
     let conv = ops::Conv {
         padding: [3, 3],
         ..ops::Conv::default()
@@ -169,10 +168,8 @@ fn what_a_kernel_cannot_do_is_refused_by_name() {
         "{text}"
     );
     // The gradient's rounds count as well, where there is one.
-    let (image, kernel) = (
-        Tensor::zeros(&gpu, [1, 1, 1, 1]),
-        kernel.reshape([7, 7, 1, 1300]),
-    );
+    let image = Tensor::zeros(&gpu, [1, 1, 1, 1]);
+    let kernel = kernel.reshape([7, 7, 1, 1300]);
     assert_eq!(ops::conv2d(&image, &kernel, None, conv).count(), 1300);
     let text = refusal(&|| ops::conv2d(&image.leaf(), &kernel, None, conv));
     assert!(text.contains("49 taps of 1300 channels"), "{text}");

@@ -88,7 +88,8 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     // One VQ-VAE, whose errors agree with each other.
     let rebuilt = found["reconstruction"].as_array().expect("rows");
     assert_eq!(rebuilt.len(), 1);
-    let (mse, psnr) = (number(&rebuilt[0]["mse"]), number(&rebuilt[0]["psnr"]));
+    let mse = number(&rebuilt[0]["mse"]);
+    let psnr = number(&rebuilt[0]["psnr"]);
     assert!((psnr - 10.0 * (4.0 / mse).log10()).abs() < 1e-9 && number(&rebuilt[0]["ssim"]) <= 1.0);
     for row in found["kl"].as_array().expect("rows") {
         let map: Vec<f64> = row["map"]

@@ -75,7 +75,9 @@ fn weights(gpu: &Gpu, file: &Path) {
 fn pictures(numbers: std::ops::Range<u32>, side: u32) -> Vec<f32> {
     let picture = |number: u32| {
         (0..side * side * 3).map(move |at| {
-            let (y, x, c) = (at / 3 / side, at / 3 % side, at % 3);
+            let y = at / 3 / side;
+            let x = at / 3 % side;
+            let c = at % 3;
             let slopes = x * (3 + number % 5) + y * (c + 1) * (1 + number % 3) + 40 * number;
             let value = slopes % 200 + stream(number, 1).bits(at) % 56;
             // Off by a little: what is compared are pixels of 8 bits.
@@ -158,7 +160,8 @@ fn gpu() -> Gpu {
 
 #[test]
 fn features_and_distances_are_those_of_the_libraries() {
-    let (golden, mut wrong) = (golden(), Vec::new());
+    let golden = golden();
+    let mut wrong = Vec::new();
     for (name, [a, b, width]) in [("full", [300, 240, 64]), ("few", [20, 30, 64])] {
         let numbers = measured(&rows(0, a, width), &rows(1, b, width));
         wrong.extend(differences(&golden, name, numbers));
@@ -169,11 +172,10 @@ fn features_and_distances_are_those_of_the_libraries() {
             )),
         )]);
     }
-    let (folder, gpu) = (tempfile::tempdir().expect("a temporary directory"), gpu());
-    let (file, cache) = (
-        folder.path().join("weights.safetensors"),
-        folder.path().join("cache"),
-    );
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let gpu = gpu();
+    let file = folder.path().join("weights.safetensors");
+    let cache = folder.path().join("cache");
     weights(&gpu, &file);
     let network = FeatureNetwork::open(&gpu, &file, Some(&cache)).expect("weights");
     assert_eq!(
@@ -183,7 +185,8 @@ fn features_and_distances_are_those_of_the_libraries() {
             .as_str()
     );
     let sets = [("a", 32, 0..4), ("b", 84, 4..7)].map(|(name, side, numbers)| {
-        let (images, mut told) = (pictures(numbers.clone(), side), Vec::new());
+        let images = pictures(numbers.clone(), side);
+        let mut told = Vec::new();
         let features = network
             .features(&images, side as usize, &mut |done| told.push(done))
             .expect("features");
@@ -259,11 +262,10 @@ fn features_off(golden: &Value, name: &str, ours: &Features) -> Vec<String> {
 
 #[test]
 fn kid_over_subsets_is_near_that_over_all() {
-    let (a, b) = (rows(0, 300, 64), rows(1, 240, 64));
-    let (found, all) = (
-        kid(&a, &b, 100, 50, 1, &mut |_| ()).expect("a KID"),
-        mmd2(&a, &b).expect("a KID"),
-    );
+    let a = rows(0, 300, 64);
+    let b = rows(1, 240, 64);
+    let found = kid(&a, &b, 100, 50, 1, &mut |_| ()).expect("a KID");
+    let all = mmd2(&a, &b).expect("a KID");
     let std = found.std.expect("a spread of a hundred subsets");
     assert!(
         std > 0.0 && (found.mean - all).abs() < 4.0 * std / 10.0,
@@ -326,7 +328,8 @@ fn statistics_go_to_and_from_numpys_files() {
 #[test]
 fn a_command_compares_with_statistics_of_a_file() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    let data = folder.path().join("data");
+    let run = folder.path().join("run");
     tiny::folder(&data, 48);
     let [inception, stats, out] =
         ["weights.safetensors", "stats.npz", "out"].map(|name| folder.path().join(name));
@@ -369,8 +372,10 @@ fn a_command_compares_with_statistics_of_a_file() {
         .success()
         .stdout(contains("FID, reference"))
         .stdout(contains("stats.npz"));
-    let (reference, of_data) = (row()["fid_reference"].as_f64(), row()["fid_data"].as_f64());
-    let (reference, of_data) = (reference.expect("a number"), of_data.expect("a number"));
+    let reference = row()["fid_reference"].as_f64();
+    let of_data = row()["fid_data"].as_f64();
+    let reference = reference.expect("a number");
+    let of_data = of_data.expect("a number");
     assert!(
         (reference / of_data - 1.0).abs() < 1e-9,
         "{reference} and {of_data}"
@@ -391,7 +396,8 @@ fn a_command_compares_with_statistics_of_a_file() {
 
 #[test]
 fn what_is_wrong_with_weights_is_said() {
-    let (folder, gpu) = (tempfile::tempdir().expect("a temporary directory"), gpu());
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let gpu = gpu();
     let file = folder.path().join("weights.safetensors");
     let refuses = |words: &str| {
         let error = FeatureNetwork::open(&gpu, &file, None)

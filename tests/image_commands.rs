@@ -196,7 +196,8 @@ fn a_diffusion_prior_samples() {
         );
         let soft = tensors(&soft.join("samples.safetensors"));
         assert_eq!(soft["z0"], drawn["z0"]);
-        let (soft, nearest) = (codes(&soft["codes"].1), codes(&drawn["codes"].1));
+        let soft = codes(&soft["codes"].1);
+        let nearest = codes(&drawn["codes"].1);
         let equal = soft.iter().zip(&nearest).filter(|(a, b)| a == b).count();
         assert_eq!(
             equal * 20 >= nearest.len() * 19,
@@ -290,7 +291,8 @@ fn every_stage_reconstructs_alike() {
         tensors(&of_prior.join("reconstructions.safetensors"))
     );
     assert_eq!(pairs["codes"].0, [5, GRID, GRID]);
-    let (originals, images) = (floats(&pairs["originals"].1), floats(&pairs["images"].1));
+    let originals = floats(&pairs["originals"].1);
+    let images = floats(&pairs["images"].1);
     // The first record of the test batch, channels first as in its file.
     let record = std::fs::read(data.join("test_batch.bin")).expect("the data set");
     assert!(
@@ -485,7 +487,8 @@ fn chains_are_strips_and_animations() {
 fn what_does_not_fit_is_said_in_a_sentence() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let [fits, ..] = files(folder.path());
-    let (fits, out) = (text(&fits), folder.path().join("out"));
+    let fits = text(&fits);
+    let out = folder.path().join("out");
     let call = |command: &str, run: &str, arguments: &[&str]| on(command, run, &out, arguments);
     fails(call("sample", "vqvae", &[]), 2, "is a run of stage vqvae");
     fails(call("sample", "nowhere", &[]), 7, "is no run directory");
@@ -667,7 +670,8 @@ fn what_does_not_fit_is_said_in_a_sentence() {
 #[test]
 fn the_toy_refuses_what_only_image_runs_have() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (run, out) = (folder.path().join("toy"), folder.path().join("out"));
+    let run = folder.path().join("toy");
+    let out = folder.path().join("out");
     common::training("toy", &run, 2, 2).assert().success();
     let call = |command: &str, arguments: &[&str]| {
         let mut call = program();
@@ -705,7 +709,8 @@ fn the_toy_refuses_what_only_image_runs_have() {
 #[test]
 fn classes_are_told_to_both_priors() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (data, vqvae) = (runs().join("data"), runs().join("vqvae"));
+    let data = runs().join("data");
+    let vqvae = runs().join("vqvae");
     for stage in ["prior", "pixelcnn"] {
         let run = folder.path().join(stage);
         let mut command = from(train(stage, &data, &run, 3), &vqvae);

@@ -115,7 +115,8 @@ fn stages_are_told_the_classes_of_the_pictures() {
         );
         touched(&tensor(&run, "adam.first.class.weight"), 11)
     };
-    let (always, seldom) = (told("0"), told("0.9"));
+    let always = told("0");
+    let seldom = told("0.9");
     assert!(always.len() > 4 && !always.contains(&10), "{always:?}");
     assert!(
         seldom.len() < always.len() && seldom.contains(&10),

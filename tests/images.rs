@@ -83,7 +83,8 @@ fn difference(a: &Path, b: &Path, prefix: &str) -> f64 {
             .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
             .collect()
     };
-    let (a, b) = (values(a), values(b));
+    let a = values(a);
+    let b = values(b);
     assert!(
         a.len() == b.len() && !a.is_empty(),
         "{prefix}: {} and {} numbers",
@@ -178,18 +179,14 @@ fn the_modes_of_joint_training_reach_what_they_say() {
         0.0,
         "the diffusion loss does not reach the VQ-VAE"
     );
-    let (encoder, decoder, unet) = (
-        "adam.first.vqvae.encoder",
-        "adam.first.vqvae.decoder",
-        "adam.first.prior",
-    );
+    let encoder = "adam.first.vqvae.encoder";
+    let decoder = "adam.first.vqvae.decoder";
+    let unet = "adam.first.prior";
     let full = joint("full", &prior, &["joint.diffusion_gradient=full"]);
     let scale = ["joint.diffusion_gradient=scale", "joint.gradient_scale=0.5"];
     let half = joint("scale", &prior, &scale);
-    let (whole, part) = (
-        difference(&plain, &full, encoder),
-        difference(&plain, &half, encoder),
-    );
+    let whole = difference(&plain, &full, encoder);
+    let part = difference(&plain, &half, encoder);
     assert!(
         whole > 0.0 && (part / whole - 0.5).abs() < 0.02,
         "{part} of {whole}"
@@ -253,7 +250,8 @@ fn the_use_of_codes_is_counted_by_epochs() {
 fn kept_latents_give_the_same_bits() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let data = data_set(&folder.path().join("data"), 8);
-    let (vqvae, cache) = (folder.path().join("vqvae"), folder.path().join("cache"));
+    let vqvae = folder.path().join("vqvae");
+    let cache = folder.path().join("cache");
     train("vqvae", &data, &vqvae, 2).assert().success();
     let run = |stage: &str, name: &str, sets: &[&str]| {
         let out = folder.path().join(name);
@@ -410,10 +408,8 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
 #[test]
 fn runs_that_know_their_images_by_former_checksums_go_on() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, run) = (
-        data_set(&dir.path().join("data"), 20),
-        dir.path().join("run"),
-    );
+    let data = data_set(&dir.path().join("data"), 20);
+    let run = dir.path().join("run");
     train("vqvae", &data, &run, 2).assert().success();
     let now = std::fs::read_to_string(run.join("data.txt")).expect("what the run keeps");
     assert!(

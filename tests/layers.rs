@@ -123,10 +123,10 @@ fn starts_word(code: &str, at: usize) -> bool {
 fn rust_files(dir: &Path, list: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("the source tree is readable") {
         let path = entry.expect("the source tree is readable").path();
-        match path.is_dir() {
-            true => rust_files(&path, list),
-            false if path.extension().is_some_and(|e| e == "rs") => list.push(path),
-            false => {}
+        if path.is_dir() {
+            rust_files(&path, list)
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            list.push(path)
         }
     }
 }

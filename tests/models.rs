@@ -32,7 +32,9 @@ fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
 
 #[test]
 fn a_position_of_the_pixelcnn_sees_all_codes_before_it_and_none_after() {
-    let (gpu, side, k) = (gpu(), 5, 6);
+    let gpu = gpu();
+    let side = 5;
+    let k = 6;
     let config = PixelCnnConfig {
         layers: 6,
         channels: 8,
@@ -170,7 +172,8 @@ fn the_autoencoder_quarters_images_and_its_decoder_mirrors_it() {
     let codes = model.quantise(&latents);
     assert_eq!(model.decode(&model.look_up(&codes)).dims(), [3, 12, 12, 3]);
     // Every code vector is one of the latents it was placed on.
-    let (rows, vectors) = (latents.to_vec(), model.codebook.vectors.to_vec());
+    let rows = latents.to_vec();
+    let vectors = model.codebook.vectors.to_vec();
     assert!(
         vectors
             .chunks(5)

@@ -100,7 +100,8 @@ fn close(a: &[f32], b: &[f32], bound: f32, what: &str) {
 /// a constant knows it, and its ε must be the exact posterior mean of the noise.
 #[test]
 fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
-    let (gpu, config) = (gpu(), diffusion_config(Output::Velocity, 0));
+    let gpu = gpu();
+    let config = diffusion_config(Output::Velocity, 0);
     let mut model = diffusion(&gpu, &config);
     let output = [0.7, 0.0, -0.4];
     model.visit(&mut |path, tensor| {
@@ -110,8 +111,10 @@ fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
     });
     let z = normal(&gpu, &[2, 4, 4, DIM], 1);
     for t in [1, 7, 40] {
-        let (bridge, v) = (&model.bridge, model.bridge.stationary_variance());
-        let (marginal, shift) = (bridge.forward(t), bridge.velocity(t).z0);
+        let bridge = &model.bridge;
+        let v = model.bridge.stationary_variance();
+        let marginal = bridge.forward(t);
+        let shift = bridge.velocity(t).z0;
         let exact: Vec<f32> = z
             .to_vec()
             .iter()
@@ -132,13 +135,15 @@ fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
 
 #[test]
 fn samplers_take_v_prediction() {
-    let (gpu, config) = (gpu(), diffusion_config(Output::Velocity, 0));
+    let gpu = gpu();
+    let config = diffusion_config(Output::Velocity, 0);
     // Untrained, its output is 0: the exact V of data N(z*, v), which samplers must then return.
     let model = diffusion(&gpu, &config);
     let v = model.bridge.stationary_variance();
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     // The forward variance is the exact one for these data.
-    let (bridge, variance) = (&model.bridge, ReverseVariance::Forward);
+    let bridge = &model.bridge;
+    let variance = ReverseVariance::Forward;
     let process = Process {
         gpu: &gpu,
         bridge,
@@ -169,14 +174,14 @@ fn samplers_take_v_prediction() {
 #[test]
 fn v_prediction_is_trained_on_v() {
     let gpu = gpu();
-    let (n, t, far) = (64, 20, 3.0);
+    let n = 64;
+    let t = 20;
+    let far = 3.0;
     let z0 = ops::affine(&Tensor::zeros(&gpu, [n, 4, 4, DIM]), 0.0, 0.5 + far);
     let mut config = diffusion_config(Output::Velocity, 0);
     let model = diffusion(&gpu, &config);
-    let (alpha_bar, v) = (
-        model.bridge.alpha_bar(t),
-        model.bridge.stationary_variance(),
-    );
+    let alpha_bar = model.bridge.alpha_bar(t);
+    let v = model.bridge.stationary_variance();
     // Its output is 0, so this is E V².
     let expected = alpha_bar + (1.0 - alpha_bar) * f64::from(far).powi(2) / v;
     let plain = f64::from(loss(&model, &z0, levels(&gpu, t, n), None, STREAM).item());
@@ -225,7 +230,8 @@ fn guidance_mixes_the_noise_of_the_class_and_of_no_class() {
             )
             .to_vec()
     };
-    let (free, told) = (model.eps(&z, 9, None).to_vec(), eps([0, 1], 1.0));
+    let free = model.eps(&z, 9, None).to_vec();
+    let told = eps([0, 1], 1.0);
     let furthest = free
         .iter()
         .zip(&told)
@@ -256,7 +262,8 @@ fn guidance_mixes_the_noise_of_the_class_and_of_no_class() {
 
 #[test]
 fn a_conditional_prior_learns_what_its_classes_are() {
-    let (gpu, n) = (gpu(), 16);
+    let gpu = gpu();
+    let n = 16;
     let mut model = diffusion(&gpu, &diffusion_config(Output::Velocity, 2));
     let options = AdamOptions {
         beta1: 0.9,
@@ -292,7 +299,8 @@ fn a_conditional_prior_learns_what_its_classes_are() {
             0.9,
         );
     }
-    let (bridge, variance) = (&model.bridge, ReverseVariance::Bridge);
+    let bridge = &model.bridge;
+    let variance = ReverseVariance::Bridge;
     let mean = |class: u32| {
         let guidance = Guidance {
             class: Codes::from_slice(&gpu, &[class; 8], [8]),
@@ -316,7 +324,8 @@ fn a_conditional_prior_learns_what_its_classes_are() {
         let z0 = z0.expect("it fits").to_vec();
         z0.iter().sum::<f32>() / z0.len() as f32
     };
-    let (low, high) = (mean(0), mean(1));
+    let low = mean(0);
+    let high = mean(1);
     assert!(
         low < 0.0 && high > 1.0,
         "samples of the classes lie at {low} and {high}"
@@ -356,7 +365,9 @@ fn unit_rows_have_norm_1_and_the_gradient_of_it() {
     let weight = normal(&gpu, &[5, 4], 2);
     let y = unit(&x);
     let grads = ops::sum_all(&ops::mul(&y, &weight)).backward();
-    let (x_rows, y, weight) = (x.to_vec(), y.to_vec(), weight.to_vec());
+    let x_rows = x.to_vec();
+    let y = y.to_vec();
+    let weight = weight.to_vec();
     let exact: Vec<f32> = (0..20)
         .map(|i| {
             let row = i / 4 * 4..i / 4 * 4 + 4;
@@ -571,7 +582,8 @@ fn every_quantiser_and_codebook_rule_trains() {
             weight_decay: 0.0,
         };
         let adam = Adam::new(&gpu, &mut model, options, |_| 0);
-        let (before, vectors) = (error(&model), model.vectors().to_vec());
+        let before = error(&model);
+        let vectors = model.vectors().to_vec();
         for step in 0..40 {
             let result = model.step(&images, Stream { step, ..STREAM });
             adam.step(
@@ -618,7 +630,8 @@ fn the_normaliser_is_the_partition_of_the_codes() {
         },
     );
     let losses = model.step(&images, STREAM).losses;
-    let (latents, vectors) = (model.encode(&images).to_vec(), model.vectors().to_vec());
+    let latents = model.encode(&images).to_vec();
+    let vectors = model.vectors().to_vec();
     let squared = |z: &[f32], e: &[f32]| {
         z.iter()
             .zip(e)

@@ -187,7 +187,8 @@ fn immediates_are_the_same_on_both_sides() {
             .expect("it is there")
             .1,
     );
-    let (mut wrong, mut seen) = (Vec::new(), 0);
+    let mut wrong = Vec::new();
+    let mut seen = 0;
     for shader in ops::shaders() {
         let says =
             ["shader", "forms", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));

@@ -94,7 +94,8 @@ fn kept_activations_give_the_same_codes() {
 
 #[test]
 fn codes_follow_the_logits() {
-    let (gpu, n) = (gpu(), 4000);
+    let gpu = gpu();
+    let n = 4000;
     let model = model(&gpu, 2, 8, [3, 3]);
     let class = Codes::from_slice(&gpu, &vec![1; n], [n]);
     let raster = Raster {
@@ -112,10 +113,8 @@ fn codes_follow_the_logits() {
         .reshape([4, CODES]);
     let law = ops::softmax(&logits, 1.0).to_vec()[..CODES].to_vec();
     for (code, &p) in (0..).zip(&law) {
-        let (hits, p) = (
-            drawn.iter().step_by(4).filter(|&&c| c == code).count() as f64,
-            f64::from(p),
-        );
+        let hits = drawn.iter().step_by(4).filter(|&&c| c == code).count() as f64;
+        let p = f64::from(p);
         let sigma = (n as f64 * p * (1.0 - p)).sqrt();
         assert!(
             (hits - n as f64 * p).abs() < 4.5 * sigma,

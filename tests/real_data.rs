@@ -41,10 +41,8 @@ fn cifar10() {
         .into_iter()
         .enumerate()
     {
-        let (right_mean, right_std) = (
-            [0.4914, 0.4822, 0.4465][channel],
-            [0.2470, 0.2435, 0.2616][channel],
-        );
+        let right_mean = [0.4914, 0.4822, 0.4465][channel];
+        let right_std = [0.2470, 0.2435, 0.2616][channel];
         assert!(
             (mean - right_mean).abs() < 1e-3 && (std - right_std).abs() < 1e-3,
             "{channel}: {mean} {std}"

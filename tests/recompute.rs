@@ -93,7 +93,8 @@ fn trained(keep: Keep) -> (f32, Vec<Vec<f32>>, u64) {
 
 #[test]
 fn recomputed_parts_give_the_same_bits_in_less_memory() {
-    let (plain, recomputed) = (trained(Keep::All), trained(Keep::Inputs));
+    let plain = trained(Keep::All);
+    let recomputed = trained(Keep::Inputs);
     assert!(plain.0 == recomputed.0 && plain.1 == recomputed.1);
     assert!(
         recomputed.2 * 4 < plain.2 * 3,
@@ -105,7 +106,8 @@ fn recomputed_parts_give_the_same_bits_in_less_memory() {
 
 #[test]
 fn inputs_kept_as_half_change_gradients_by_little() {
-    let (plain, half) = (trained(Keep::All), trained(Keep::InputsAsHalf));
+    let plain = trained(Keep::All);
+    let half = trained(Keep::InputsAsHalf);
     assert_eq!(plain.0, half.0, "the first pass sees the inputs themselves");
     let squares = |values: &dyn Fn(usize, usize) -> f32| -> f64 {
         let all = plain
@@ -155,10 +157,8 @@ fn the_models_train_the_same_whatever_is_kept() {
         dropout: 0.2,
         ..UNetConfig::default()
     };
-    let (z, t) = (
-        ops::normal(&gpu, [2, 5, 5, 3], stream),
-        Codes::from_slice(&gpu, &[4, 9], [2]),
-    );
+    let z = ops::normal(&gpu, [2, 5, 5, 3], stream);
+    let t = Codes::from_slice(&gpu, &[4, 9], [2]);
     let unet = |activations| {
         let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, Ports::same(3), 10, 0);
         model.activations = activations;
@@ -194,11 +194,9 @@ fn the_models_train_the_same_whatever_is_kept() {
         &unet as &dyn Fn(Activations) -> (f32, Vec<Vec<f32>>),
         &pixelcnn,
     ] {
-        let (plain, again, half) = (
-            model(Activations::Keep),
-            model(Activations::Recompute),
-            model(Activations::RecomputeF16),
-        );
+        let plain = model(Activations::Keep);
+        let again = model(Activations::Recompute);
+        let half = model(Activations::RecomputeF16);
         assert!(plain.1.iter().flatten().any(|&g| g != 0.0));
         assert!(plain.0 == again.0 && plain.0 == half.0);
         // Where a tensor goes to two parts, its gradients may meet in another order.

@@ -136,10 +136,8 @@ fn the_toy_goes_from_nothing_to_a_report() {
         let samplers = measured["samplers"].as_array().expect("samplers");
         assert_eq!(samplers.len(), 4);
         for sampler in samplers {
-            let (valid, apart) = (
-                number(&sampler["valid"]),
-                number(&sampler["total_variation"]),
-            );
+            let valid = number(&sampler["valid"]);
+            let apart = number(&sampler["total_variation"]);
             assert!(
                 (0.0..=1.0).contains(&valid) && (0.0..=1.0).contains(&apart),
                 "{sampler}"
@@ -186,10 +184,8 @@ fn the_toy_goes_from_nothing_to_a_report() {
 #[test]
 fn images_are_stopped_twice_and_go_on_to_a_report() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (data, out) = (
-        data_set(&folder.path().join("data"), 24),
-        folder.path().join("out"),
-    );
+    let data = data_set(&folder.path().join("data"), 24);
+    let out = folder.path().join("out");
     let run = |name: &str| out.join("runs").join(name);
     assert_eq!(
         stopped_at(
@@ -298,7 +294,8 @@ fn check_report(found: &Value) {
             .all(|t| number(&t["seconds"]) > 0.0 && t["steps"] == STEPS)
     );
     for training in list(&found["trainings"]) {
-        let (step, all) = (number(&training["flop_a_step"]), number(&training["flop"]));
+        let step = number(&training["flop_a_step"]);
+        let all = number(&training["flop"]);
         assert!(
             number(&training["parameters"]) > 0.0 && step > 0.0 && all == step * STEPS as f64,
             "{training}"
@@ -337,7 +334,8 @@ fn check_report(found: &Value) {
         );
     }
     for model in ["diffusion", "paper-diffusion", "pixel-cnn", "end-to-end"] {
-        let (nll, time) = (of("nll", model), of("time", model));
+        let nll = of("nll", model);
+        let time = of("time", model);
         // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper does and otherwise.
         assert!(
             nll.len() >= 4 && nll.iter().all(|v| number(&v["value"]) >= 0.0),

@@ -12,7 +12,8 @@ use dbvq_wgpu::philox::Stream;
 
 /// The uninterrupted run of `steps` steps with a checkpoint each, and how long it took.
 fn uninterrupted(preset: &str, folder: &Path, steps: u64) -> (PathBuf, Duration) {
-    let (run, begin) = (folder.join("uninterrupted"), Instant::now());
+    let run = folder.join("uninterrupted");
+    let begin = Instant::now();
     let output = training(preset, &run, steps, 1)
         .output()
         .expect("the program starts");
@@ -85,7 +86,9 @@ fn check(preset: &str, steps: u64, kills: u32, stream: Stream) {
     // Long enough that the run gets on, short enough that it rarely ends before the last kill.
     let longest =
         took.mul_f64(2.0 / f64::from(kills)).max(took.mul_f64(0.1)) + Duration::from_millis(120);
-    let (mut done, mut runs, mut moments) = (0, 0, Vec::new());
+    let mut done = 0;
+    let mut runs = 0;
+    let mut moments = Vec::new();
     while done < kills {
         runs += 1;
         let run = folder.path().join(format!("killed-{runs}"));
@@ -194,11 +197,9 @@ fn another_seed_gives_other_bits() {
         assert!(status.expect("the program starts").success());
         checkpoint(&run).1
     };
-    let (first, again, other) = (
-        train("first", "1"),
-        train("again", "1"),
-        train("other", "2"),
-    );
+    let first = train("first", "1");
+    let again = train("again", "1");
+    let other = train("other", "2");
     assert_eq!(first, again);
     assert!(
         first

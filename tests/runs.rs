@@ -293,7 +293,8 @@ fn what_is_refused_leaves_no_folder() {
 fn a_log_without_its_checkpoint_is_kept() {
     let dir = folder();
     let data = pictures::folder(&dir.path().join("data"), 12);
-    let (toy, images) = (dir.path().join("toy"), dir.path().join("images"));
+    let toy = dir.path().join("toy");
+    let images = dir.path().join("images");
     let of_toy = || training("toy", &toy, 6, 100);
     let of_images = || pictures::train("vqvae", &data, &images, 4);
     for (run, command) in [
@@ -357,7 +358,8 @@ fn a_log_without_its_checkpoint_is_kept() {
 fn a_finished_run_goes_on() {
     let dir = folder();
     let data = pictures::folder(&dir.path().join("data"), 12);
-    let (toy, images) = (dir.path().join("toy"), dir.path().join("images"));
+    let toy = dir.path().join("toy");
+    let images = dir.path().join("images");
     let of_toy = |steps: u64| training("toy", &toy, steps, 2);
     let of_images = |steps: u64| pictures::train("vqvae", &data, &images, steps);
     for (run, command) in [
@@ -632,7 +634,8 @@ fn every_stage_starts_from_another_run() {
     };
     let run = first.to_str().expect("a plain path");
     says(from(&second, &["--from", run]), 0, &["was trained"]);
-    let (first, found) = (checkpoint(&first).1, checkpoint(&second).1);
+    let first = checkpoint(&first).1;
+    let found = checkpoint(&second).1;
     // Without a learning rate the weights are those that it began with: the averaged ones.
     let begins = |name: &str| found[&format!("model.{name}")] == first[&format!("ema.{name}")];
     assert!(begins("encoder.conv_in.weight") && begins("decoder.conv_in.weight"));
@@ -651,7 +654,8 @@ fn every_stage_starts_from_another_run() {
     )
     .assert()
     .success();
-    let (before, after) = (checkpoint(&toy).1, checkpoint(&on).1);
+    let before = checkpoint(&toy).1;
+    let after = checkpoint(&on).1;
     let names: Vec<&str> = after
         .keys()
         .filter_map(|name| name.strip_prefix("model."))

@@ -47,7 +47,9 @@ impl Exact {
     }
 
     fn eps(&self, z: &Tensor, t: usize) -> Tensor {
-        let (shape, n, marginal) = (z.shape(), z.shape().dims()[0], self.bridge.forward(t));
+        let shape = z.shape();
+        let n = z.shape().dims()[0];
+        let marginal = self.bridge.forward(t);
         let variance = f64::from(NOISE_STD).powi(2);
         let spread = marginal.signal * marginal.signal * variance + marginal.noise * marginal.noise;
         let pull = marginal.signal * variance / spread;
@@ -102,7 +104,8 @@ impl Exact {
     /// Shares of the two monotone fillings of q_1 = 0, q_5 = 4.
     fn inpainted(&self, count: usize, resample: usize) -> Vec<f64> {
         let ends = [(0, 0u32), (LENGTH - 1, 4u32)];
-        let (mut vectors, mut mask) = ([0.0; WIDTH], [0.0; LENGTH]);
+        let mut vectors = [0.0; WIDTH];
+        let mut mask = [0.0; LENGTH];
         for (position, code) in ends {
             vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
             mask[position] = 1.0;
@@ -110,14 +113,12 @@ impl Exact {
         let z0 = Tensor::from_slice(&self.gpu, &vectors.repeat(count), [count, LENGTH, DIM]);
         let mask = Tensor::from_slice(&self.gpu, &mask, [1, LENGTH, 1]);
         let eps = |z: &Tensor, t: usize| self.eps(z, t);
-        let (process, known) = (
-            self.process(&eps),
-            Known {
-                z0: &z0,
-                mask: &mask,
-                resample,
-            },
-        );
+        let process = self.process(&eps);
+        let known = Known {
+            z0: &z0,
+            mask: &mask,
+            resample,
+        };
         let levels = process.levels(self.bridge.steps()).expect("all steps");
         let filled = process.inpaint(&known, &levels, 3, &mut |_, _| {}).to_vec();
         for sample in filled.chunks_exact(WIDTH) {
@@ -138,7 +139,9 @@ impl Exact {
     }
 
     fn process<'a>(&'a self, eps: &'a dyn Fn(&Tensor, usize) -> Tensor) -> Process<'a> {
-        let (gpu, bridge, target) = (&self.gpu, &self.bridge, &self.target);
+        let gpu = &self.gpu;
+        let bridge = &self.bridge;
+        let target = &self.target;
         Process {
             gpu,
             bridge,

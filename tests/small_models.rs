@@ -335,10 +335,8 @@ fn of_one_budget(out: &Path) {
 #[test]
 fn reproduce_goes_through_with_dashes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, out) = (
-        folder(&dir.path().join("data"), 12),
-        dir.path().join("report"),
-    );
+    let data = folder(&dir.path().join("data"), 12);
+    let out = dir.path().join("report");
     let mut command = program();
     command
         .args(["reproduce", "cifar10", "--small", "--data"])

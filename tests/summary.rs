@@ -26,7 +26,8 @@ fn flops(gpu: &Gpu, f: impl FnOnce()) -> u64 {
 fn arithmetic_is_counted_as_by_hand() {
     let gpu = rehearsal();
     let tensor = |dims: &[usize]| Tensor::zeros(&gpu, dims).leaf();
-    let (x, w) = (tensor(&[2, 6, 6, 3]), tensor(&[3, 3, 3, 8]));
+    let x = tensor(&[2, 6, 6, 3]);
+    let w = tensor(&[3, 3, 3, 8]);
     let conv = Conv {
         stride: 2,
         padding: [1, 1],
@@ -168,10 +169,8 @@ fn the_estimate_of_memory_is_what_a_training_takes() {
             .and_then(|word| word.parse::<f64>().ok())
             .unwrap_or_else(|| panic!("{before}: {said}"))
     };
-    let (estimate, real) = (
-        number(" MiB of GPU memory"),
-        number(" KiB of GPU memory") / 1024.0,
-    );
+    let estimate = number(" MiB of GPU memory");
+    let real = number(" KiB of GPU memory") / 1024.0;
     assert!(
         real <= estimate && estimate <= 1.1 * real + 1.0,
         "{estimate} MiB for {real}: {said}"

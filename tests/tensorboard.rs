@@ -27,7 +27,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 /// The contents of a file's records, whose checksums must fit.
 fn records(file: &Path) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(file).expect("an event file");
-    let (mut rest, mut records) = (&bytes[..], Vec::new());
+    let mut rest = &bytes[..];
+    let mut records = Vec::new();
     while !rest.is_empty() {
         let (length, tail) = rest.split_at(8);
         let size = u64::from_le_bytes(length.try_into().expect("8 bytes")) as usize;
@@ -186,10 +187,8 @@ fn event_files_hold_what_the_log_holds_also_after_a_resume() {
 #[test]
 fn pictures_of_evaluations_are_in_the_event_file() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, run) = (
-        pictures::folder(&dir.path().join("data"), 12),
-        dir.path().join("run"),
-    );
+    let data = pictures::folder(&dir.path().join("data"), 12);
+    let run = dir.path().join("run");
     pictures::train("vqvae", &data, &run, 4).assert().success();
     let mut shown = Vec::new();
     for event in records(&event_files(&run)[0]) {

@@ -38,10 +38,8 @@ fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
         &normal(gpu, &[1, 40, 132], 1),
         Trans::default(),
     );
-    let (x, weight) = (
-        normal(gpu, &[2, 5, 6, 16], 2).leaf(),
-        normal(gpu, &[3, 3, 16, 20], 3).leaf(),
-    );
+    let x = normal(gpu, &[2, 5, 6, 16], 2).leaf();
+    let weight = normal(gpu, &[3, 3, 16, 20], 3).leaf();
     let y = ops::conv2d(
         &x,
         &weight,
@@ -124,10 +122,8 @@ fn answers_are_right_and_kept() {
     let answers = kept["answers"].as_array().expect("a list");
     assert_eq!(answers.len(), shapes, "{text}");
     for answer in answers {
-        let (choice, ms) = (
-            answer["choice"].as_str().expect("a name"),
-            answer["ms"].as_object().expect("times"),
-        );
+        let choice = answer["choice"].as_str().expect("a name");
+        let ms = answer["ms"].as_object().expect("times");
         assert!(ms.len() >= 2 && ms.contains_key(choice), "{answer}");
     }
     std::fs::write(&file, &text[..text.len() / 2]).expect("it is writable");
@@ -149,13 +145,12 @@ fn what_has_no_room_goes_by_rule() {
     };
     // Two operands of 256 KiB and a result, but not as many again for measuring.
     let product = |gpu: &Gpu| {
-        let (a, b) = (
-            normal(gpu, &[1, 256, 256], 0),
-            normal(gpu, &[1, 256, 256], 1),
-        );
+        let a = normal(gpu, &[1, 256, 256], 0);
+        let b = normal(gpu, &[1, 256, 256], 1);
         ops::matmul(&a, &b, Trans::default()).to_vec()
     };
-    let (gpu, by_rule) = (limited(Prefer::Measured), limited(Prefer::Rule));
+    let gpu = limited(Prefer::Measured);
+    let by_rule = limited(Prefer::Rule);
     assert_eq!(product(&gpu), product(&by_rule));
     assert_eq!(gpu.measured().0, 0);
 }

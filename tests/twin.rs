@@ -262,7 +262,8 @@ fn hand_over(
     )
     .assert()
     .success();
-    let (config, mut batches) = (ground.config(sets), ground.batches());
+    let config = ground.config(sets);
+    let mut batches = ground.batches();
     let images = (0..STEPS as u64)
         .flat_map(|step| batches.at(step).expect("in memory").images)
         .collect();
@@ -321,7 +322,8 @@ fn noise(config: &ImagesConfig) -> [Entry; 3] {
     let noise = (0..STEPS)
         .flat_map(|step| (0..count as u32).map(move |i| stream(step, 0x200).normal(i) as f32));
     let law = cumulative(config.stages.prior.levels, config.bridge.steps);
-    let (mut levels, mut known) = (Vec::new(), Vec::new());
+    let mut levels = Vec::new();
+    let mut known = Vec::new();
     for step in 0..STEPS {
         let mut of_step = draw_levels(&law, BATCH, stream(step, 0));
         match Masks::draw(&config.prior, side, BATCH, stream(step, 0)) {
@@ -371,7 +373,9 @@ fn outputs(ground: &Ground, name: &str, stage: &str, config: &ImagesConfig) -> V
             *tensor = Tensor::from_slice(&gpu, &values, tensor.shape());
         });
     };
-    let (mut init, side, dim) = (Init::blank(&gpu), config.vqvae.grid(), config.vqvae.dim);
+    let mut init = Init::blank(&gpu);
+    let side = config.vqvae.grid();
+    let dim = config.vqvae.dim;
     let of = |name: &str, tensor: &Tensor| entry(name, tensor.shape().dims(), tensor.to_vec());
     let numbers = |name: &str, codes: &Codes| {
         entry(
@@ -448,10 +452,8 @@ fn know(gpu: &Gpu, ground: &Ground, found: &file::Checkpoint, model: &mut Diffus
 #[test]
 fn an_export_has_pytorchs_names_and_layouts() {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let (run, out) = (
-        folder.path().join("toy"),
-        folder.path().join("weights.safetensors"),
-    );
+    let run = folder.path().join("toy");
+    let out = folder.path().join("weights.safetensors");
     training("toy", &run, 2, 2).assert().success();
     let stored = checkpoint(&run).1;
     for (more, prefix) in [(&[][..], "ema"), (&["--raw"], "model")] {
@@ -485,7 +487,9 @@ fn an_export_has_pytorchs_names_and_layouts() {
             .expect("a kernel");
         assert_eq!(kernel.shape(), [12, 12, 5]);
         let own = &stored[&format!("{prefix}.denoiser.blocks.0.conv.weight")];
-        let (tap, from, to) = (3, 7, 2);
+        let tap = 3;
+        let from = 7;
+        let to = 2;
         assert_eq!(
             number(kernel.data(), (to * 12 + from) * 5 + tap),
             number(own, (tap * 12 + from) * 12 + to)

@@ -17,8 +17,10 @@ pub fn wrong(
     dims: &[usize],
     wrong: Wrong,
 ) -> String {
-    let (at, want) = (wrong.element, expected[wrong.element]);
-    let (place, extent) = (place(at, dims), wrong.extent());
+    let at = wrong.element;
+    let want = expected[wrong.element];
+    let place = place(at, dims);
+    let extent = wrong.extent();
     format!(
         "{what}{place}: got {}, expected {} ± {:.3e}; {extent}",
         bits(values[at]),
@@ -46,18 +48,17 @@ pub fn differing(what: &str, one: &[f32], other: &[f32], kernels: &[Launch]) -> 
 
 /// A wrong result.
 pub(super) fn output(expectation: &Expectation, results: &Results, worst: Wrong) -> Outcome {
-    let (what, element) = match results.codes {
-        true => codes(results, expectation, worst),
-        false => {
-            let what = wrong(
-                "output ",
-                &results.values,
-                &expectation.forward,
-                &results.dims,
-                worst,
-            );
-            (what, worst.element)
-        }
+    let (what, element) = if results.codes {
+        codes(results, expectation, worst)
+    } else {
+        let what = wrong(
+            "output ",
+            &results.values,
+            &expectation.forward,
+            &results.dims,
+            worst,
+        );
+        (what, worst.element)
     };
     let traced = traced(expectation);
     let from = sources(
@@ -83,15 +84,12 @@ fn codes(results: &Results, expectation: &Expectation, worst: Wrong) -> (String,
     let count = pairs.clone().filter(is_wrong).count();
     let element = worst.element / 2;
     let code = |high: f64, low: f64| (high * 65_536.0 + low) as u64;
-    let (got, want) = (
-        &results.values[2 * element..],
-        &expectation.forward[2 * element..],
-    );
-    let (got, want) = (
-        code(got[0].into(), got[1].into()),
-        code(want[0].value, want[1].value),
-    );
-    let (place, all) = (place(element, &results.dims), thousands(pairs.len()));
+    let got = &results.values[2 * element..];
+    let want = &expectation.forward[2 * element..];
+    let got = code(got[0].into(), got[1].into());
+    let want = code(want[0].value, want[1].value);
+    let place = place(element, &results.dims);
+    let all = thousands(pairs.len());
     (
         format!(
             "{place}: got code {got}, expected {want}; {} of {all} codes wrong",
@@ -122,7 +120,8 @@ pub(super) fn gradient(
             .zip(&slopes[input])
             .for_each(|(&g, s)| tally.add((f64::from(g) - s.value).abs(), s.bound, s.bound));
         if let Some(worst) = tally.worst() {
-            let (at, slope) = (worst.element, slopes[input][worst.element]);
+            let at = worst.element;
+            let slope = slopes[input][worst.element];
             let place = place(at, &expectation.case.inputs[input].dims);
             let expected = format!("{} ± {:.3e}", exact(slope.value), slope.bound);
             detail += &format!(

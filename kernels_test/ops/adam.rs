@@ -43,9 +43,12 @@ pub fn cases(list: &mut Vec<Case>) {
                         STEP.ema,
                     ]
                     .map(exact);
-                    let limited = |norm: Real| match norm.value > f64::from(LIMIT) {
-                        true => exact(LIMIT) / norm,
-                        false => Real::constant(1.0),
+                    let limited = |norm: Real| {
+                        if norm.value > f64::from(LIMIT) {
+                            exact(LIMIT) / norm
+                        } else {
+                            Real::constant(1.0)
+                        }
                     };
                     let start = [
                         x[1].clone(),
@@ -175,11 +178,13 @@ pub(crate) fn define(
     done: i32,
     factor: impl Fn(Real) -> Real,
 ) -> [Vec<Real>; 4] {
-    let (one, count) = (Real::constant(1.0), w.len());
+    let one = Real::constant(1.0);
+    let count = w.len();
     let mut average = w.clone();
     for (grad, step) in grads.chunks(count).zip(done + 1..) {
         let clip = factor(Real::sum(grad.iter().map(|&v| v * v)).sqrt());
-        let (correct1, correct2) = (correction(beta1, step), correction(beta2, step));
+        let correct1 = correction(beta1, step);
+        let correct2 = correction(beta2, step);
         for (i, &g) in grad.iter().enumerate() {
             let g = g * clip;
             m[i] = beta1 * m[i] + (one - beta1) * g;

@@ -60,7 +60,9 @@ pub(crate) fn define(
     };
     let mut y = Vec::with_capacity(x[0].len());
     for at in 0..n * len_q * heads {
-        let (b, i, h) = (at / (len_q * heads), at / heads % len_q, at % heads);
+        let b = at / (len_q * heads);
+        let i = at / heads % len_q;
+        let h = at % heads;
         let keys = if causal { len_k.min(i + 1) } else { len_k };
         let q = row(0, len_q, b, i, h);
         let dot = |j| Real::sum(q.iter().zip(row(1, len_k, b, j, h)).map(|(&q, &k)| q * k));

@@ -5,7 +5,8 @@ use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
     for (count, rounds) in [(1, 1), (65, 3), (300, 0), (70_000, 2)] {
-        let (a, b) = (0.75, 0.3125);
+        let a = 0.75;
+        let b = 0.3125;
         list.push(Case::new(
             "fma_chain",
             format!("{count} of {rounds} rounds"),

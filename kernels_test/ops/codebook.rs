@@ -72,15 +72,11 @@ pub fn cases(list: &mut Vec<Case>) {
         vec![Input::normal(&[4, 5]).constant()],
         |gpu, x| {
             let copy = || Tensor::from_slice(gpu, &x[0].to_vec(), [4, 5]);
-            let (counts, sums, codebook) = (
-                Tensor::from_slice(gpu, &[1.0, 1.0, 1e-20, 0.0], [4]),
-                copy(),
-                copy(),
-            );
-            let (z, codes) = (
-                Tensor::zeros(gpu, [3, 5]),
-                Codes::from_slice(gpu, &[0; 3], [3]),
-            );
+            let counts = Tensor::from_slice(gpu, &[1.0, 1.0, 1e-20, 0.0], [4]);
+            let sums = copy();
+            let codebook = copy();
+            let z = Tensor::zeros(gpu, [3, 5]);
+            let codes = Codes::from_slice(gpu, &[0; 3], [3]);
             for _ in 0..200 {
                 ops::codebook_ema(&z, &codes, &counts, &sums, &codebook, 0.6);
             }
@@ -108,10 +104,8 @@ fn ema(gpu: &Gpu, x: &[Tensor], [rows, k, d]: [usize; 3]) -> [Tensor; 3] {
     let [counts, sums, codebook] = [&x[3], &x[1], &x[2]].map(copy);
     for (step, z) in x[0].to_vec().chunks(rows * d).enumerate() {
         let codes: Vec<u32> = (0..rows).map(|row| code(step, row, k) as u32).collect();
-        let (z, codes) = (
-            Tensor::from_slice(gpu, z, [rows, d]),
-            Codes::from_slice(gpu, &codes, [rows]),
-        );
+        let z = Tensor::from_slice(gpu, z, [rows, d]);
+        let codes = Codes::from_slice(gpu, &codes, [rows]);
         ops::codebook_ema(&z, &codes, &counts, &sums, &codebook, DECAY);
     }
     [counts, sums, codebook]

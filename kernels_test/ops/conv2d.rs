@@ -190,31 +190,31 @@ fn described(sizes: Sizes, mask: Option<Mask>) -> (Conv, Vec<Input>, String) {
 /// Whether a mask leaves tap (i, j): rows above the centre, and what is left of it.
 fn is_left(mask: Option<Mask>, [kh, kw]: [usize; 2], [i, j]: [usize; 2]) -> bool {
     let Some(mask) = mask else { return true };
-    let (row, column) = ((kh - 1) / 2, (kw - 1) / 2);
+    let row = (kh - 1) / 2;
+    let column = (kw - 1) / 2;
     i < row || i == row && (j < column || j == column && mask == Mask::B)
 }
 
 /// The convolution itself.
 pub(crate) fn convolution(x: &[Vec<Real>], sizes: Sizes, mask: Option<Mask>) -> Vec<Real> {
     let [n, h, w, c, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
-    let (image, weight) = (&x[0], &x[1]);
-    let (out_h, out_w) = (
-        (h + 2 * pad_h - kh) / stride + 1,
-        (w + 2 * pad_w - kw) / stride + 1,
-    );
+    let image = &x[0];
+    let weight = &x[1];
+    let out_h = (h + 2 * pad_h - kh) / stride + 1;
+    let out_w = (w + 2 * pad_w - kw) / stride + 1;
     let mut y = Vec::with_capacity(n * out_h * out_w * o);
     for at in 0..n * out_h * out_w {
-        let (b, p, q) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
+        let b = at / (out_h * out_w);
+        let p = at / out_w % out_h;
+        let q = at % out_w;
         for channel in 0..o {
             let mut terms = Vec::with_capacity(kh * kw * c);
             for (i, j) in (0..kh * kw)
                 .map(|tap| (tap / kw, tap % kw))
                 .filter(|&(i, j)| is_left(mask, [kh, kw], [i, j]))
             {
-                let (row, column) = (
-                    (p * stride + i).wrapping_sub(pad_h),
-                    (q * stride + j).wrapping_sub(pad_w),
-                );
+                let row = (p * stride + i).wrapping_sub(pad_h);
+                let column = (q * stride + j).wrapping_sub(pad_w);
                 if row < h && column < w {
                     let from = ((b * h + row) * w + column) * c;
                     terms.extend(

@@ -95,12 +95,12 @@ pub(crate) fn scatter(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
     let out_w = (w - 1) * stride + kw + more_w - 2 * pad_w;
     let mut terms = vec![Vec::new(); n * out_h * out_w * o];
     for pixel in 0..n * h * w {
-        let (b, p, q) = (pixel / (h * w), pixel / w % h, pixel % w);
+        let b = pixel / (h * w);
+        let p = pixel / w % h;
+        let q = pixel % w;
         for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
-            let (row, column) = (
-                (p * stride + i).wrapping_sub(pad_h),
-                (q * stride + j).wrapping_sub(pad_w),
-            );
+            let row = (p * stride + i).wrapping_sub(pad_h);
+            let column = (q * stride + j).wrapping_sub(pad_w);
             if row >= out_h || column >= out_w {
                 continue;
             }

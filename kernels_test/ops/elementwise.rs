@@ -136,7 +136,8 @@ fn binary(list: &mut Vec<Case>, (op, run, define): Binary) {
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     let rank = a.len().max(b.len());
     let pad = |s: &[usize]| [vec![1; rank - s.len()], s.to_vec()].concat();
-    let (a, b) = (pad(a), pad(b));
+    let a = pad(a);
+    let b = pad(b);
     let sizes: Vec<usize> = (0..rank).map(|i| a[i].max(b[i])).collect();
     let at = move |sizes_x: &[usize], index: &[usize]| {
         index.iter().zip(sizes_x).fold(0, |at, (&i, &size)| {
@@ -144,7 +145,8 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> impl Iterator<Item = (usize
         })
     };
     (0..sizes.iter().product()).map(move |flat: usize| {
-        let (mut rest, mut index) = (flat, vec![0; rank]);
+        let mut rest = flat;
+        let mut index = vec![0; rank];
         for i in (0..rank).rev() {
             index[i] = rest % sizes[i];
             rest /= sizes[i];

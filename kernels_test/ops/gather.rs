@@ -16,7 +16,8 @@ pub fn cases(list: &mut Vec<Case>) {
         // Every entry is hit, in no simple order.
         let code = move |row: usize| (row * 7 + row / 3) % entries;
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
-        let (for_gather, for_scatter) = (codes.clone(), codes);
+        let for_gather = codes.clone();
+        let for_scatter = codes;
         list.push(Case::new(
             "embedding",
             format!("{rows} of [{entries}, {d}]"),

@@ -70,7 +70,8 @@ pub(crate) fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4], eps: f6
     let width = c / groups;
     let mut y = vec![Real::default(); n * hw * c];
     for slab in 0..n * groups {
-        let (b, g) = (slab / groups, slab % groups);
+        let b = slab / groups;
+        let g = slab % groups;
         let places: Vec<(usize, usize)> = (0..hw)
             .flat_map(|p| {
                 (0..width).map(move |i| ((b * hw + p) * c + g * width + i, g * width + i))

@@ -12,7 +12,8 @@ pub fn cases(list: &mut Vec<Case>) {
         &[441, 32],
         &[1, 3, 512],
     ] {
-        let (rows, columns) = (dims[dims.len() - 2], dims[dims.len() - 1]);
+        let rows = dims[dims.len() - 2];
+        let columns = dims[dims.len() - 1];
         list.push(Case::new(
             "transpose",
             format!("{dims:?}"),

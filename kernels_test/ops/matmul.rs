@@ -94,7 +94,8 @@ pub fn cases(list: &mut Vec<Case>) {
 
 /// The batched product.
 pub(crate) fn product(x: &[Vec<Real>], [batch, m, k, n]: [usize; 4], trans: Trans) -> Vec<Real> {
-    let (a, b) = (&x[0], &x[1]);
+    let a = &x[0];
+    let b = &x[1];
     let mut y = Vec::with_capacity(batch * m * n);
     for s in 0..batch {
         for i in 0..m {

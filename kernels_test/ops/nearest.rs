@@ -69,7 +69,9 @@ pub fn cases(list: &mut Vec<Case>) {
         ));
     }
     // So far from zero that products of rows and codes differ by less than they are rounded: only distances tell.
-    let (rows, k, d) = (67, 132, 8);
+    let rows = 67;
+    let k = 132;
+    let d = 8;
     let codes: Vec<f32> = (0..k * d)
         .map(|i| 5000.0 + (i * i % 61) as f32 / 8.0 + (i / d) as f32 / 64.0)
         .collect();
@@ -100,7 +102,9 @@ pub fn cases(list: &mut Vec<Case>) {
         move |_| (0..k as u32).flat_map(Real::code).collect(),
     ));
     // More rows than scores are stored of at a time.
-    let (rows, k, d) = (66_000, 256, 4);
+    let rows = 66_000;
+    let k = 256;
+    let d = 4;
     let codes: Vec<f32> = (0..k * d)
         .map(|i| (i / d % 16 * (1 + i % d) + i / d / 16 * (i % d) * (i % d)) as f32)
         .collect();

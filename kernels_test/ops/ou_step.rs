@@ -24,7 +24,8 @@ pub fn cases(list: &mut Vec<Case>) {
             |_, x| ops::marginal(&x[0], &x[1], &x[2], &x[3]),
             move |x| {
                 let value = |i: usize| {
-                    let (goal, at) = (goal(x, 2, i), 2 * (i / per_sample));
+                    let goal = goal(x, 2, i);
+                    let at = 2 * (i / per_sample);
                     goal + x[3][at] * (x[0][i] - goal) + x[3][at + 1] * x[1][i]
                 };
                 (0..n * per_sample).map(value).collect()
@@ -64,14 +65,12 @@ pub fn cases(list: &mut Vec<Case>) {
             move |_, x| ops::step(&x[0], &x[1], &x[3], step, stream),
             move |x| stepped(x, c, step, |i| super::random::normal(stream, i as u32)),
         ));
-        let (c_, estimate) = (
-            Multistep {
-                z: 0.7,
-                now: 0.5,
-                previous: -0.1,
-            },
-            Affine { z: 1.3, net: -0.4 },
-        );
+        let c_ = Multistep {
+            z: 0.7,
+            now: 0.5,
+            previous: -0.1,
+        };
+        let estimate = Affine { z: 1.3, net: -0.4 };
         list.push(Case::new(
             "dpmpp2m_step",
             format!("{dims:?} target [{targets}] estimate"),

@@ -107,24 +107,21 @@ pub(crate) fn average(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
 
 /// The image's pixels in each window, in raster order.
 fn windows(x: &[Real], [n, h, w, c]: Sizes, pool: Pool) -> Vec<Vec<Real>> {
-    let ([kh, kw], stride, [pad_h, pad_w]) = (pool.kernel, pool.stride, pool.padding);
-    let (out_h, out_w) = (
-        (h + 2 * pad_h - kh) / stride + 1,
-        (w + 2 * pad_w - kw) / stride + 1,
-    );
+    let [kh, kw] = pool.kernel;
+    let stride = pool.stride;
+    let [pad_h, pad_w] = pool.padding;
+    let out_h = (h + 2 * pad_h - kh) / stride + 1;
+    let out_w = (w + 2 * pad_w - kw) / stride + 1;
     let mut all = vec![Vec::new(); n * out_h * out_w * c];
     for (at, window) in all.iter_mut().enumerate() {
-        let (pixel, channel) = (at / c, at % c);
-        let (b, p, q) = (
-            pixel / (out_h * out_w),
-            pixel / out_w % out_h,
-            pixel % out_w,
-        );
+        let pixel = at / c;
+        let channel = at % c;
+        let b = pixel / (out_h * out_w);
+        let p = pixel / out_w % out_h;
+        let q = pixel % out_w;
         for (i, j) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
-            let (row, column) = (
-                (p * stride + i).wrapping_sub(pad_h),
-                (q * stride + j).wrapping_sub(pad_w),
-            );
+            let row = (p * stride + i).wrapping_sub(pad_h);
+            let column = (q * stride + j).wrapping_sub(pad_w);
             if row < h && column < w {
                 window.push(x[((b * h + row) * w + column) * c + channel]);
             }

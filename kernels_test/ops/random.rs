@@ -67,7 +67,8 @@ fn part_of_a_batch(list: &mut Vec<Case>) {
             first: 3,
         };
         let numbers = (0..2 * size as u32).map(move |i| 3 * size as u32 + i);
-        let (bits, laws) = (numbers.clone(), numbers);
+        let bits = numbers.clone();
+        let laws = numbers;
         let name = format!("[2,{size}] from 3");
         list.push(Case::new(
             "philox_bits",

@@ -65,11 +65,9 @@ fn each(sizes: [usize; 9], mut f: impl FnMut(usize, usize)) {
     let [n, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w] = sizes;
     let [out_h, out_w, width] = rows(sizes);
     for pixel in 0..n * out_h * out_w {
-        let (b, p, q) = (
-            pixel / (out_h * out_w),
-            pixel / out_w % out_h,
-            pixel % out_w,
-        );
+        let b = pixel / (out_h * out_w);
+        let p = pixel / out_w % out_h;
+        let q = pixel % out_w;
         for tap in 0..kernel_h * kernel_w {
             let row = (p * stride + tap / kernel_w).wrapping_sub(pad_h);
             let column = (q * stride + tap % kernel_w).wrapping_sub(pad_w);

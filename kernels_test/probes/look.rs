@@ -16,7 +16,8 @@ fn run(gpu: &Gpu, entry: &'static str, x: &Buffer, y: &Buffer, params: [u32; 2],
 
 /// `outputs` words of `entry` for the numbers `x`.
 fn ask(gpu: &Gpu, entry: &'static str, x: &[f32], at: u32, outputs: usize) -> Vec<u32> {
-    let (x_buffer, y) = (gpu.upload(x), gpu.upload(&vec![0u32; outputs]));
+    let x_buffer = gpu.upload(x);
+    let y = gpu.upload(&vec![0u32; outputs]);
     run(
         gpu,
         entry,
@@ -108,7 +109,8 @@ pub fn rounding(gpu: &Gpu) -> String {
         .chain(std::iter::repeat_n(2.0_f32.powi(-25), 1 << 12))
         .collect();
     // One workgroup is enough: `sums` has one invocation.
-    let (x_buffer, y) = (gpu.upload(&x), gpu.upload(&[0u32; 2]));
+    let x_buffer = gpu.upload(&x);
+    let y = gpu.upload(&[0u32; 2]);
     run(gpu, "sums", &x_buffer, &y, [x.len() as u32, 0], 1);
     let sums = gpu.read::<u32>(&y);
     let kahan = f32::from_bits(sums[0]) > 1.0 + 2.0_f32.powi(-14);
@@ -206,7 +208,8 @@ pub fn integers(gpu: &Gpu) -> String {
 }
 
 pub fn loops(gpu: &Gpu) -> String {
-    let (one, y) = (gpu.upload(&[1.0f32]), gpu.upload(&[0u32]));
+    let one = gpu.upload(&[1.0f32]);
+    let y = gpu.upload(&[0u32]);
     run(gpu, "ones", &one, &y, [131_072, 0], 1);
     let sum = f32::from_bits(gpu.read::<u32>(&y)[0]);
     let end = if sum == 131_072.0 {

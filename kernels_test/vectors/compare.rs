@@ -99,12 +99,11 @@ impl Prepared {
             .inputs
             .iter()
             .any(|place| vector.tensors.contains_key(&format!("grad.{}", place.name)));
-        let (expected, traced) = match has_gradient {
-            true => {
-                let mut traced = Traced::of(&reals(&inputs, |_, _| 0.0), |x| (plan.define)(x));
-                (std::mem::take(&mut traced.results), Some(traced))
-            }
-            false => ((plan.define)(&reals(&inputs, |_, _| 0.0)), None),
+        let (expected, traced) = if has_gradient {
+            let mut traced = Traced::of(&reals(&inputs, |_, _| 0.0), |x| (plan.define)(x));
+            (std::mem::take(&mut traced.results), Some(traced))
+        } else {
+            ((plan.define)(&reals(&inputs, |_, _| 0.0)), None)
         };
         let mut outputs = Vec::new();
         for (place, expected) in plan.outputs.iter().zip(&expected) {
@@ -345,9 +344,10 @@ fn within(error: f64, bound: f64) -> bool {
 /// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the like, so that bound/u is the
 /// size of what was summed.
 fn allowance(want: &Real, given: f64, single: bool) -> f64 {
-    match single {
-        false => DOUBLE * want.bound / U + 1e-12 * want.value.abs(),
-        true => want.bound + 0.5 * U * given.abs(),
+    if single {
+        want.bound + 0.5 * U * given.abs()
+    } else {
+        DOUBLE * want.bound / U + 1e-12 * want.value.abs()
     }
 }
 
@@ -377,7 +377,8 @@ pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Re
     }
     let per = expected.len() / place.order.len();
     tally.end().map(|_| ()).map_err(|wrong| {
-        let (want, given) = (&expected[wrong.element], file.values[wrong.element]);
+        let want = &expected[wrong.element];
+        let given = file.values[wrong.element];
         let element = in_place(place.order[wrong.element / per], &place.file_dims);
         disagreement(
             "out",
@@ -412,7 +413,8 @@ fn gradient_agrees(place: &Place, slopes: &[Slope], file: &File) -> Result<(), S
         tally.add((slope.value - given).abs(), allowed, allowed);
     }
     tally.end().map(|_| ()).map_err(|wrong| {
-        let (slope, given) = (&slopes[wrong.element], file.values[wrong.element]);
+        let slope = &slopes[wrong.element];
+        let given = file.values[wrong.element];
         let element = in_place(place.order[wrong.element], &place.file_dims);
         disagreement(
             "grad",
@@ -473,7 +475,8 @@ pub(super) fn compare_output(
 
 /// The worse of the distances from the GPU's number to the two others.
 fn add(tally: &mut Tally, [got, value, given]: [f64; 3], [bound, both]: [f64; 2], likely: f64) {
-    let (one, other) = ((got - value).abs(), (got - given).abs());
+    let one = (got - value).abs();
+    let other = (got - given).abs();
     if one.is_nan() || other.is_nan() || one * both >= other * bound {
         tally.add(one, bound, likely);
     } else {
@@ -499,10 +502,8 @@ fn compare_gradient(got: &[f32], sides: &Sides, file: &File) -> Result<Shares, W
         }
         Sides::Along(direction, [value, size, carried]) => {
             let wide: Vec<f64> = got.iter().map(|&g| g.into()).collect();
-            let ((got, size), (given, _)) = (
-                along(&wide, direction, *size),
-                along(&file.values, direction, 0.0),
-            );
+            let (got, size) = along(&wide, direction, *size);
+            let (given, _) = along(&file.values, direction, 0.0);
             let bound = UNITS * U * size + carried;
             let both = bound
                 + if file.single {

@@ -45,7 +45,8 @@ impl Header {
     pub fn read(path: &Path) -> Option<Header> {
         // A pipe would keep the reader waiting.
         let mut file = path.is_file().then(|| std::fs::File::open(path).ok())??;
-        let (mut length, mut header) = ([0; 8], Vec::new());
+        let mut length = [0; 8];
+        let mut header = Vec::new();
         file.read_exact(&mut length).ok()?;
         file.take(Some(u64::from_le_bytes(length)).filter(|&n| n <= LONGEST_HEADER)?)
             .read_to_end(&mut header)

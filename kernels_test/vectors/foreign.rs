@@ -84,7 +84,8 @@ fn survives(bytes: &[u8]) -> bool {
 
 #[test]
 fn damaged_files_are_refused_in_a_sentence() {
-    let (mut right, mut all) = (0, 0);
+    let mut right = 0;
+    let mut all = 0;
     for (number, bytes) in golden().iter().enumerate() {
         let stream = Stream {
             seed: 7,

@@ -236,7 +236,8 @@ fn a_failure_tells_the_note_and_a_header_the_op() {
     assert_eq!(vector.with_origin(outcome(Verdict::Pass)).detail, "off");
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden");
     let header = |name| Header::read(&golden.join(name)).expect("a golden vector has a header");
-    let (relu, step) = (header("relu.safetensors"), header("ou_step.safetensors"));
+    let relu = header("relu.safetensors");
+    let step = header("ou_step.safetensors");
     assert_eq!(
         (relu.op.as_deref(), relu.has_gradient),
         (Some("relu"), true)

@@ -79,7 +79,8 @@ impl fmt::Display for Spacing {
 /// `1 − cos²(b) / cos²(a)` at the angles a of t − 1 and b of t, by cos²a − cos²b = sin(b − a) sin(b + a); at most .999.
 fn cosine_beta(t: usize, steps: usize) -> f64 {
     let angle = |t: usize| (t as f64 / steps as f64 + 0.008) / 1.008 * FRAC_PI_2;
-    let (a, b) = (angle(t - 1), angle(t));
+    let a = angle(t - 1);
+    let b = angle(t);
     ((b - a).sin() * (b + a).sin() / a.cos().powi(2)).min(0.999)
 }
 

@@ -84,7 +84,8 @@ struct Joint {
 impl Joint {
     fn new(bridge: &Bridge, s: usize, t: usize) -> Joint {
         let v = bridge.eta().powi(2) / (2.0 * bridge.theta());
-        let (mut mean, mut var) = (1.0, 0.0);
+        let mut mean = 1.0;
+        let mut var = 0.0;
         let mut at_s = (mean, var, var);
         for step in 1..=t {
             let alpha = (-2.0 * bridge.theta() * bridge.delta(step)).exp();
@@ -344,7 +345,8 @@ fn ode_error(count: usize, multistep: bool) -> f64 {
     let mut z = target.ode(&bridge, 1024, 1.1);
     let mut before: Option<(usize, f64)> = None;
     for i in 0..count {
-        let (t, s) = (1024 - 960 * i / count, 1024 - 960 * (i + 1) / count);
+        let t = 1024 - 960 * i / count;
+        let s = 1024 - 960 * (i + 1) / count;
         let eps = target.eps(&bridge, t, z);
         let of_z0 = bridge.predict_z0(t, Prediction::Noise);
         let z0 = of_z0.z * z + of_z0.net * eps;
@@ -376,13 +378,11 @@ fn dpmpp2m_is_of_second_order_and_ddim_of_first() {
 
 /// Variance that a sampler returns from N(0, 1) for the target N(0, ¼) with exact noise: it is linear in z.
 fn returned_variance(step: impl Fn(&Bridge, usize) -> Step) -> f64 {
-    let (bridge, target) = (
-        images(),
-        GaussianTarget {
-            mean: 0.0,
-            variance: 0.25,
-        },
-    );
+    let bridge = images();
+    let target = GaussianTarget {
+        mean: 0.0,
+        variance: 0.25,
+    };
     (1..=1000).rev().fold(1.0, |variance, t| {
         let step = step(&bridge, t);
         (step.c0 + step.c1 * target.eps(&bridge, t, 1.0)).powi(2) * variance + step.c2.powi(2)

@@ -49,8 +49,10 @@ impl ReconstructFlags {
             out,
             device,
         } = self;
-        let (count, pictures) = (at_least_one("--count", count)?.unwrap_or(32), look.check()?);
-        let (reading, device) = (reading.into(), device.into());
+        let count = at_least_one("--count", count)?.unwrap_or(32);
+        let pictures = look.check()?;
+        let reading = reading.into();
+        let device = device.into();
         let args = ReconstructArgs {
             run,
             data,

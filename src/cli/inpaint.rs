@@ -83,9 +83,11 @@ impl InpaintFlags {
             PriorName::Diffusion => PriorKind::Diffusion,
             PriorName::Pixelcnn => PriorKind::PixelCnn,
         });
-        let (resample, count) = (at_least_one("--resample", resample)?, count_of(self.count)?);
-        let (images, pictures, device) =
-            (self.class.check()?, self.look.check()?, self.device.into());
+        let resample = at_least_one("--resample", resample)?;
+        let count = count_of(self.count)?;
+        let images = self.class.check()?;
+        let pictures = self.look.check()?;
+        let device = self.device.into();
         let filling = Filling {
             resample,
             steps,

@@ -233,7 +233,9 @@ impl SampleFlags {
             device,
             ..
         } = self;
-        let (count, images, pictures) = (count_of(count)?, class.check()?, look.check()?);
+        let count = count_of(count)?;
+        let images = class.check()?;
+        let pictures = look.check()?;
         let drawing = Drawing {
             count,
             sampler,

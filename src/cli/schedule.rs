@@ -99,7 +99,8 @@ impl ScheduleFlags {
             },
             (Some(Schedule::Cosine), _) => Spacing::Cosine {},
         };
-        let (time, betas) = (self.total_time, (self.beta_start, self.beta_end));
+        let time = self.total_time;
+        let betas = (self.beta_start, self.beta_end);
         match &mut spacing {
             Spacing::Constant { total_time } if betas == (None, None) => {
                 *total_time = time.unwrap_or(*total_time)

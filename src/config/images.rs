@@ -54,7 +54,8 @@ impl Default for ImagesConfig {
         };
         let (data, vqvae, unet, prior, pixelcnn, joint, stages) = Default::default();
         let activations = Activations::Keep;
-        let (classes, class_dropout) = (0, 0.1);
+        let classes = 0;
+        let class_dropout = 0.1;
         ImagesConfig {
             seed: 0,
             activations,
@@ -197,7 +198,8 @@ impl ImagesConfig {
 
     /// What makes no sense in loss and levels of a stage that trains the U-Net.
     fn wrong_loss(&self, stage: Stage) -> Option<String> {
-        let (train, name) = (self.stage(stage), stage.name());
+        let train = self.stage(stage);
+        let name = stage.name();
         let of_codes = match (train.loss, train.levels) {
             (LossWeight::Preconditioned, _) => {
                 return Some(format!(

@@ -131,7 +131,8 @@ impl Source {
         keys::check(&self.file, "", known, &self.whose)?;
         let mut base = self.preset.clone();
         merge(&mut base, inherited.clone());
-        let (mut table, mut said) = (base.clone(), self.file.clone());
+        let mut table = base.clone();
+        let mut said = self.file.clone();
         merge(&mut table, self.file.clone());
         for set in sets {
             let value = self.value(set, &table)?;

@@ -239,7 +239,8 @@ pub(super) fn read_splits(
     };
     let name = name.as_deref().unwrap_or("folder");
     let alone = trees.iter().flatten().count() == 1 && kind == Kind::Folder;
-    let (mut notes, mut skipped) = (Vec::new(), Vec::new());
+    let mut notes = Vec::new();
+    let mut skipped = Vec::new();
     for tree in trees.iter().flatten() {
         for (path, why) in &tree.unreadable {
             if reading.broken == Broken::Error {
@@ -382,7 +383,8 @@ impl Tree {
         let mut places = Vec::with_capacity(self.files.len());
         for image in self.files.drain(..) {
             let class = image.class as usize;
-            let (rank, count) = (&mut ranks[class], counts[class]);
+            let rank = &mut ranks[class];
+            let count = counts[class];
             places.push(((2 * *rank + 1) as f64 / count as f64, image));
             *rank += 1;
         }
@@ -416,7 +418,8 @@ impl Tree {
             match &entry.what {
                 What::Folder => {}
                 What::File { stamp } if is_picture(&entry.path) => {
-                    let (path, class) = (entry.path.clone(), class.unwrap_or(0));
+                    let path = entry.path.clone();
+                    let class = class.unwrap_or(0);
                     self.files.push(Image {
                         path,
                         class,
@@ -477,7 +480,8 @@ fn no_splits_in(class: &Path) -> Result<()> {
         .collect();
     let splits: Vec<usize> = folders.iter().filter_map(|name| split_of(name)).collect();
     if splits.contains(&0) && splits.iter().any(|&split| split > 0) {
-        let (class, name) = (class.display(), name_of(class));
+        let name = name_of(class);
+        let class = class.display();
         return Err(Error::Data(format!(
             "{class} would be a class, but holds splits ({}); put the splits above the classes, as in train/{name} and test/{name}",
             shown(&folders)

@@ -298,7 +298,8 @@ fn divided(
     let (aside, kept): (Vec<usize>, Vec<usize>) = (0..set.len()).partition(|&i| {
         let group = group(i);
         let rank = seen.entry(group).or_default();
-        let (quota, count) = (quotas[group], counts[group]);
+        let quota = quotas[group];
+        let count = counts[group];
         // Whether rank is floor(j · count / quota) for some j < quota.
         let j = (*rank * quota).div_ceil(count);
         let chosen = j < quota && j * count / quota == *rank;

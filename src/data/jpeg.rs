@@ -291,7 +291,9 @@ impl Bits<'_> {
 
     /// The value of the next code (T.81, F.2.2.3).
     fn decode(&mut self, table: &Table) -> Option<u8> {
-        let (mut code, mut first, mut index) = (0, 0, 0);
+        let mut code = 0;
+        let mut first = 0;
+        let mut index = 0;
         for &count in &table.counts {
             code = code << 1 | self.bit()?;
             let count = u32::from(count);

@@ -127,10 +127,8 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
             continue;
         };
         if let Some(first) = splits[split].replace(entry.path) {
-            let (first, second) = (
-                first.display(),
-                splits[split].as_ref().expect("just put").display(),
-            );
+            let first = first.display();
+            let second = splits[split].as_ref().expect("just put").display();
             return Err(Error::Data(format!(
                 "{first} and {second} are both called as the split {}; rename one or move it away",
                 SPLITS[split]

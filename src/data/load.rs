@@ -181,7 +181,8 @@ impl<'a> Reader<'a> {
         size: [usize; 2],
         take: &mut dyn FnMut(&Fit) -> Result<()>,
     ) -> Result<(Vec<u32>, Skipped)> {
-        let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+        let mut kept = Vec::new();
+        let mut skipped = Vec::new();
         for from in (0..source.len()).step_by(CHUNK) {
             let chunk = from..(from + CHUNK).min(source.len());
             let decoded: Vec<_> = chunk
@@ -265,7 +266,8 @@ pub(super) fn broken(name: &str, why: &str) -> Error {
 }
 
 fn all_broken(source: &dyn Source) -> Error {
-    let (root, count) = (source.root().display(), source.len());
+    let root = source.root().display();
+    let count = source.len();
     let plural = if count == 1 {
         "its only image is"
     } else {

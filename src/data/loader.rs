@@ -145,7 +145,9 @@ impl Batches {
     /// [`Error::Data`] if the set or the batch is empty.
     pub fn new(set: Arc<ImageSet>, options: LoaderOptions) -> Result<Batches> {
         if set.is_empty() || options.batch == 0 {
-            let (name, n, batch) = (&set.name, set.len(), options.batch);
+            let name = &set.name;
+            let n = set.len();
+            let batch = options.batch;
             return Err(Error::Data(format!(
                 "{name}: {n} pictures in batches of {batch} make no training"
             )));

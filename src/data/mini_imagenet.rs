@@ -62,13 +62,15 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
         }
         let list = List::read(&path)?;
         let listed = list.by_name();
-        let (mut here, mut strange) = (0, None);
+        let mut here = 0;
+        let mut strange = None;
         for image in &tree.files {
             let class = &tree.classes[image.class as usize];
             match listed.get(name_of(&image.path).as_str()) {
                 Some(right) if right == class => here += 1,
                 Some(right) => {
-                    let (image, path) = (image.path.display(), path.display());
+                    let image = image.path.display();
+                    let path = path.display();
                     return Err(Error::Data(format!(
                         "{image} lies in class {class}, but {path} has it in {right}"
                     )));
@@ -78,7 +80,8 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
         }
         // A list of a subset need not know of an image that was added from the whole split.
         if let (Some(image), true) = (strange, name == split) {
-            let (image, path) = (image.display(), path.display());
+            let image = image.display();
+            let path = path.display();
             return Err(Error::Data(format!(
                 "{image} is not in {path}, so it does not belong in {split}; move it out"
             )));

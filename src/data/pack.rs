@@ -176,7 +176,8 @@ impl Packer {
         for part in [&lists[..], &json, &length, MAGIC] {
             self.put(part)?;
         }
-        let (path, expected) = (self.path, self.expected);
+        let path = self.path;
+        let expected = self.expected;
         let trouble = |e: std::io::Error| trouble(&path, expected, &e);
         let file = self
             .file

@@ -145,10 +145,8 @@ fn splits_count_classes_alike_where_they_can() {
             .collect::<Vec<_>>(),
         [("train", 3), ("val", 1), ("test", 2)]
     );
-    let (val, test) = (
-        splits.val.expect("it is there"),
-        splits.test.expect("it is there"),
-    );
+    let val = splits.val.expect("it is there");
+    let test = splits.test.expect("it is there");
     assert_eq!(
         (&val.classes, &val.labels[..]),
         (&splits.train.classes, &[2][..])

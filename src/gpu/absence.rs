@@ -111,7 +111,8 @@ impl Absence {
             .partition(|(name, _)| *name == BACKEND);
         let none = "no GPU adapter was found";
         if !self.hidden.is_empty() {
-            let (set, hidden) = (listed(&of_wgpu), self.hidden.join(", "));
+            let set = listed(&of_wgpu);
+            let hidden = self.hidden.join(", ");
             let besides = hint_of(&of_vulkan);
             return format!(
                 "{none}: {set} hides those that there are ({hidden}); unset {BACKEND}{besides}"
@@ -124,7 +125,8 @@ impl Absence {
             ),
             _ if !of_vulkan.is_empty() => {
                 let names: Vec<&str> = of_vulkan.iter().map(|(name, _)| *name).collect();
-                let (set, names) = (listed(&of_vulkan), names.join(" and "));
+                let set = listed(&of_vulkan);
+                let names = names.join(" and ");
                 format!(
                     "{none}: {set} tells the Vulkan loader which drivers to leave out; unset {names}, or name a driver that is there"
                 )

@@ -154,7 +154,8 @@ impl AdapterFacts {
 
     /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has them.
     pub fn cooperative(&self) -> Option<Cooperative> {
-        let (edge, subgroup) = (self.features.cooperative_f16?, self.subgroup[1]);
+        let edge = self.features.cooperative_f16?;
+        let subgroup = self.subgroup[1];
         // Smaller subgroups would have more to load than four blocks an invocation.
         (8 * subgroup >= edge * edge).then_some(Cooperative { edge, subgroup })
     }
@@ -162,7 +163,9 @@ impl AdapterFacts {
 
 /// Asks the driver.
 pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
-    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    let features = adapter.features();
     let missing = if !features.contains(wgpu::Features::IMMEDIATES)
         || limits.max_immediate_size < IMMEDIATE_BYTES
     {

@@ -162,8 +162,12 @@ impl Kernels {
         });
         let (sender, compiler) = channel();
         let compile = {
-            let (device, module, cache) = (device.clone(), module.raw.clone(), self.cache.clone());
-            let (label, overrides, zeroed) = (label.clone(), overrides.to_vec(), self.checked);
+            let device = device.clone();
+            let module = module.raw.clone();
+            let cache = self.cache.clone();
+            let label = label.clone();
+            let overrides = overrides.to_vec();
+            let zeroed = self.checked;
             move || {
                 let constants: Vec<(&str, f64)> = overrides
                     .iter()

@@ -169,7 +169,8 @@ impl Pool {
     /// A free buffer that holds `size` bytes, if there is one. `fresh`: only one that no recorded, unsubmitted
     /// dispatch can still touch.
     fn recycle(&mut self, class: u64, fresh: bool) -> Option<u32> {
-        let (slots, recording) = (&self.slots, self.recording);
+        let slots = &self.slots;
+        let recording = self.recording;
         let free = self.free.get_mut(&class)?;
         let id = free
             .iter()

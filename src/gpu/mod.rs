@@ -390,8 +390,10 @@ impl Gpu {
 /// Stores what the driver reports outside of any call.
 fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
     let failure = Arc::new(Mutex::new(None));
-    let (lost, uncaptured) = (failure.clone(), failure.clone());
-    let (lost_name, name) = (name.to_string(), name.to_string());
+    let lost = failure.clone();
+    let uncaptured = failure.clone();
+    let lost_name = name.to_string();
+    let name = name.to_string();
     device.set_device_lost_callback(move |reason, message| {
         let what =
             format!("{lost_name} was lost ({reason:?}: {message}); check the driver and run the command again (train with --resume)");

@@ -164,10 +164,8 @@ pub fn table(kernels: &BTreeMap<String, KernelTime>) -> String {
     );
     for (name, k) in rows {
         let seconds = k.time.as_secs_f64();
-        let (each, share) = (
-            seconds * 1e6 / k.count as f64,
-            100.0 * seconds / total.max(1e-12),
-        );
+        let each = seconds * 1e6 / k.count as f64;
+        let share = 100.0 * seconds / total.max(1e-12);
         let _ = writeln!(
             text,
             "{name:<34} {:>9} {:>11.2} {each:>10.2} {share:>5.1}%",

@@ -142,7 +142,9 @@ impl Gpu {
         if self.0.profile.is_some() || (recorder.waiting.is_empty() && pipeline.is_compiled()) {
             return self.encode_now(&mut recorder, pipeline, group, params, groups);
         }
-        let (pipeline, group, params) = (pipeline.clone(), group.clone(), params.to_vec());
+        let pipeline = pipeline.clone();
+        let group = group.clone();
+        let params = params.to_vec();
         recorder.waiting.push(Dispatch {
             pipeline,
             group,
@@ -227,7 +229,8 @@ impl Gpu {
         if self.rehearses() {
             return;
         }
-        let (source, target) = (from.raw(), to.raw());
+        let source = from.raw();
+        let target = to.raw();
         self.with_encoder(|encoder| {
             encoder.copy_buffer_to_buffer(
                 source,

@@ -254,7 +254,8 @@ impl Shader {
     /// # Panics
     /// On an import of a file that `shaders/shared` does not have, or if nothing is imported for which another stands in.
     pub fn text(&self) -> String {
-        let (mut text, mut done) = (self.source.to_string(), Vec::new());
+        let mut text = self.source.to_string();
+        let mut done = Vec::new();
         let mut stands_in = self.instead.is_none();
         while let Some(at) = text.find("\n#import ") {
             let line = text[at + 1..]
@@ -350,7 +351,8 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
 }
 
 fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFacts {
-    let (mut bindings, mut immediates) = (Vec::new(), 0);
+    let mut bindings = Vec::new();
+    let mut immediates = 0;
     for (handle, variable) in module.global_variables.iter() {
         let used = info[handle];
         if used.is_empty() {

@@ -151,7 +151,8 @@ impl Gpu {
         run: &dyn Fn(&str),
     ) {
         // What candidates measure for themselves lies within.
-        let (start, before) = (Instant::now(), self.0.tuning.borrow().spent);
+        let start = Instant::now();
+        let before = self.0.tuning.borrow().spent;
         let (mut ms, mut wrong): (BTreeMap<String, f64>, Vec<String>) = Default::default();
         let mut best: Option<(f64, &str)> = None;
         for &candidate in candidates {
@@ -254,7 +255,8 @@ impl Gpu {
             driver_info,
             ..
         } = &self.0.facts;
-        let (adapter, driver) = (name.clone(), format!("{driver} {driver_info}"));
+        let adapter = name.clone();
+        let driver = format!("{driver} {driver_info}");
         let all = File {
             adapter,
             driver,

@@ -36,7 +36,8 @@ unsafe fn device(
     adapter: &vulkan::Adapter,
     wanted: &wgpu::DeviceDescriptor,
 ) -> Option<OpenDevice<Vulkan>> {
-    let (features, family) = (wanted.required_features, 0);
+    let features = wanted.required_features;
+    let family = 0;
     let mut extensions = adapter.required_device_extensions(features);
     extensions.retain(|name| *name != ash::ext::robustness2::NAME);
     let mut offered = adapter.physical_device_features(&extensions, features);
@@ -49,7 +50,8 @@ unsafe fn device(
         .queue_create_infos(&queues)
         .enabled_extension_names(&names);
     let info = offered.add_to_device_create(info).enabled_features(&core);
-    let (physical, hints) = (adapter.raw_physical_device(), &wanted.memory_hints);
+    let physical = adapter.raw_physical_device();
+    let hints = &wanted.memory_hints;
     // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust access and its extension are
     // missing, which only modules with run-time checks rely on.
     unsafe {

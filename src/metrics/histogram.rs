@@ -15,10 +15,8 @@ fn counts(codes: impl Iterator<Item = u32>, k: usize) -> Vec<f64> {
 
 /// KL(p ‖ q) in nats of a histogram p against q, whose law is (q_k + ½) / (Σ q + K/2).
 fn divergence(p: &[f64], q: &[f64]) -> f64 {
-    let (of_p, of_q) = (
-        p.iter().sum::<f64>(),
-        q.iter().sum::<f64>() + PSEUDO_COUNT * q.len() as f64,
-    );
+    let of_p = p.iter().sum::<f64>();
+    let of_q = q.iter().sum::<f64>() + PSEUDO_COUNT * q.len() as f64;
     let term = |(&p, &q): (&f64, &f64)| p / of_p * ((p / of_p) / ((q + PSEUDO_COUNT) / of_q)).ln();
     p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(term).sum()
 }
@@ -37,7 +35,8 @@ pub fn kl_map(data: &[u32], samples: &[u32], positions: usize, k: usize) -> Vec<
 
 /// ½ Σ |p − q| of two histograms with any totals: 0 for equal laws, 1 for laws that share nothing.
 fn total_variation(p: &[f64], q: &[f64]) -> f64 {
-    let (of_p, of_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
+    let of_p = p.iter().sum::<f64>();
+    let of_q = q.iter().sum::<f64>();
     0.5 * p
         .iter()
         .zip(q)
@@ -109,14 +108,16 @@ mod tests {
 
     #[test]
     fn variation_is_0_for_equal_laws_and_1_for_strangers() {
-        let (a, b) = ([0, 1, 0, 1], [2, 2, 3, 3]);
+        let a = [0, 1, 0, 1];
+        let b = [2, 2, 3, 3];
         assert_eq!(
             (code_distance(&a, &a, 4), code_distance(&a, &b, 4)),
             (0.0, 1.0)
         );
         assert_eq!(code_distance(&[0, 0, 0, 1], &[0, 1], 2), 0.25);
         // The same codes in another order: as single codes equal, as pairs not.
-        let (rows, columns) = ([0, 0, 1, 1], [0, 1, 0, 1]);
+        let rows = [0, 0, 1, 1];
+        let columns = [0, 1, 0, 1];
         assert_eq!(code_distance(&rows, &columns, 2), 0.0);
         assert_eq!(pair_distance(&rows, &rows, [2, 2]), 0.0);
         assert_eq!(pair_distance(&rows, &columns, [2, 2]), 1.0);

@@ -42,10 +42,14 @@ fn ssim_of(a: &[f64], b: &[f64], size: usize) -> f64 {
     let products = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>();
     let [mean_a, mean_b] = [a, b].map(|x| blurred(x, size));
     let [aa, bb, ab] = [products(a, a), products(b, b), products(a, b)].map(|x| blurred(&x, size));
-    let (c1, c2) = ((0.01 * RANGE).powi(2), (0.03 * RANGE).powi(2));
+    let c1 = (0.01 * RANGE).powi(2);
+    let c2 = (0.03 * RANGE).powi(2);
     let at = |i: usize| {
-        let (ma, mb) = (mean_a[i], mean_b[i]);
-        let (va, vb, cov) = (aa[i] - ma * ma, bb[i] - mb * mb, ab[i] - ma * mb);
+        let ma = mean_a[i];
+        let mb = mean_b[i];
+        let va = aa[i] - ma * ma;
+        let vb = bb[i] - mb * mb;
+        let cov = ab[i] - ma * mb;
         (2.0 * ma * mb + c1) * (2.0 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
     };
     (0..mean_a.len()).map(at).sum::<f64>() / mean_a.len() as f64
@@ -100,7 +104,8 @@ mod tests {
 
     #[test]
     fn flat_pictures_have_closed_forms() {
-        let (a, b) = (picture(|_| 0.5), picture(|_| -0.25));
+        let a = picture(|_| 0.5);
+        let b = picture(|_| -0.25);
         assert!((mse(&a, &b) - 0.5625).abs() < 1e-12);
         assert!(psnr(0.04).is_some_and(|db| (db - 20.0).abs() < 1e-9) && psnr(0.0).is_none());
         // Without variance only the means count.

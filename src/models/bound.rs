@@ -59,7 +59,8 @@ impl Bound<'_> {
         chunk: usize,
     ) -> Vec<Nats> {
         z0.gpu().no_grad(|| {
-            let (n, d) = (z0.shape().dims()[0], z0.count() / z0.shape().dims()[0]);
+            let n = z0.shape().dims()[0];
+            let d = z0.count() / z0.shape().dims()[0];
             let mut sums = vec![0.0; n];
             // With one step L_0 and L_T are all.
             let count = if self.bridge.steps() > 1 { count } else { 0 };
@@ -191,10 +192,8 @@ impl LevelShares {
             .partition_point(|&c| c <= u)
             .min(self.cumulative.len() - 1);
         let before = if i == 0 { 0.0 } else { self.cumulative[i - 1] };
-        let (share, size) = (
-            self.cumulative[i] - before,
-            self.bounds[i + 1] - self.bounds[i],
-        );
+        let share = self.cumulative[i] - before;
+        let size = self.bounds[i + 1] - self.bounds[i];
         let within = (((u - before) / share * size as f64) as usize).min(size - 1);
         (self.bounds[i] + within, share / size as f64)
     }

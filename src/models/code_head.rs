@@ -40,7 +40,8 @@ struct Tables {
 
 impl Tables {
     fn new(gpu: &Gpu, bridge: &Bridge, spread: &[f32]) -> Tables {
-        let (levels, d) = (bridge.steps() + 1, spread.len());
+        let levels = bridge.steps() + 1;
+        let d = spread.len();
         let table = |width: usize, f: &dyn Fn(usize, usize) -> f64| {
             let entry = |at: usize| {
                 if at < width {

@@ -35,10 +35,13 @@ pub struct Level {
 
 /// The coefficients at level t ≥ 1, for data with `moment` = E (z_0 − z*)² per dimension.
 pub fn level(bridge: &Bridge, moment: f64, t: usize) -> Level {
-    let (alpha_bar, noise) = (bridge.alpha_bar(t), bridge.forward(t).noise);
+    let alpha_bar = bridge.alpha_bar(t);
+    let noise = bridge.forward(t).noise;
     let sigma2 = noise * noise / alpha_bar;
-    let (sigma, total) = (sigma2.sqrt(), sigma2 + moment);
-    let (skip, out) = (moment / total, sigma * (moment / total).sqrt());
+    let sigma = sigma2.sqrt();
+    let total = sigma2 + moment;
+    let skip = moment / total;
+    let out = sigma * (moment / total).sqrt();
     Level {
         input: 1.0 / (alpha_bar * total).sqrt(),
         // 1 − c_skip = σ²/(σ² + S²), without cancellation.
@@ -186,7 +189,8 @@ impl Toy {
 
     /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` `[n]`; `stream.step` is the training step.
     pub fn losses(&self, q: &Codes, t: &Codes, stream: Stream) -> Losses {
-        let (gpu, n) = (q.gpu(), t.count());
+        let gpu = q.gpu();
+        let n = t.count();
         let draw = |what: Draw| Stream {
             stream: what as u32,
             ..stream
@@ -342,7 +346,8 @@ impl Tables {
             .collect();
         Tables {
             input: pairs(&|t| {
-                let (marginal, c) = (bridge.forward(t), levels[t - 1].input);
+                let marginal = bridge.forward(t);
+                let c = levels[t - 1].input;
                 [c * marginal.signal, c * marginal.noise]
             }),
             goal: pairs(&|t| [levels[t - 1].goal_z0, levels[t - 1].goal_eps]),

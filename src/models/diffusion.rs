@@ -137,11 +137,9 @@ impl Diffusion {
     /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
     pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Diffusion> {
         let gpu = &init.gpu().clone();
-        let (bridge, dim, grid) = (
-            config.bridge.build()?,
-            config.vqvae.dim,
-            config.vqvae.grid(),
-        );
+        let bridge = config.bridge.build()?;
+        let dim = config.vqvae.dim;
+        let grid = config.vqvae.grid();
         let target: Vec<f32> = bridge
             .target()
             .channels(dim)?
@@ -194,10 +192,8 @@ impl Diffusion {
             // The toy's preconditioned loss is refused with the configuration.
             _ => 1.0,
         };
-        let (weight, of_eps) = (
-            table(1, &|t| vec![weight(t)]),
-            table(1, &|t| vec![of_eps(t)]),
-        );
+        let weight = table(1, &|t| vec![weight(t)]);
+        let of_eps = table(1, &|t| vec![of_eps(t)]);
         let moments = [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim]));
         let target = Tensor::from_slice(gpu, &target, [dim]);
         let loss = config.stages.prior.loss;
@@ -271,7 +267,8 @@ impl Diffusion {
 
     /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d].
     pub fn asked(&self, z: &Tensor, t: usize, ask: &Ask) -> Tensor {
-        let (centred, levels) = (ops::sub(z, &self.target), self.levels(z, t));
+        let centred = ops::sub(z, &self.target);
+        let levels = self.levels(z, t);
         let net = self.net(&centred, &levels, ask);
         match &self.output {
             Output::Affine(Prediction::Noise, _) => net,
@@ -298,7 +295,8 @@ impl Diffusion {
         read: impl FnOnce(&Law) -> R,
     ) -> Option<R> {
         let head = self.head()?;
-        let (centred, levels) = (ops::sub(z, &self.target), self.levels(z, t));
+        let centred = ops::sub(z, &self.target);
+        let levels = self.levels(z, t);
         let net = self.net(&centred, &levels, ask);
         Some(read(&head.law(&centred, &levels, Some(&net))))
     }
@@ -426,7 +424,8 @@ impl Diffusion {
     }
 
     fn squared_error(&self, lesson: &Lesson, trains: bool, weight: &Tensor) -> Tensor {
-        let (z0, t) = (lesson.z0, &lesson.plan.t);
+        let z0 = lesson.z0;
+        let t = &lesson.plan.t;
         let (zt, eps) = self.noised(z0, t, lesson.stream);
         let centred = ops::sub(&zt, &self.target);
         let net = self.learning(&centred, lesson, trains);

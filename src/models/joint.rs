@@ -79,7 +79,8 @@ impl Joint {
             latents,
             codes,
         } = self.vqvae.step(images, stream);
-        let (c, t) = (&self.config, &plan.t);
+        let c = &self.config;
+        let t = &plan.t;
         let passing = |x: &Tensor| passing(x, c.diffusion_gradient, c.gradient_scale);
         let z0 = passing(&self.start(&latents, &codes));
         self.prior.speak(&passing(&self.vqvae.vectors()));

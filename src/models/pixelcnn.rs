@@ -23,7 +23,8 @@ pub struct PixelCnn {
 impl PixelCnn {
     /// A network with random weights for `codes` codes and `classes` classes; without classes all are of class 0.
     pub fn new(init: &mut Init, config: &PixelCnnConfig, codes: usize, classes: usize) -> PixelCnn {
-        let (c, classes) = (config.channels, classes.max(1));
+        let c = config.channels;
+        let classes = classes.max(1);
         let layer = |init: &mut Init, i: usize| {
             Layer::new(
                 init,
@@ -50,7 +51,8 @@ impl PixelCnn {
     /// before it alone.
     pub fn forward(&self, codes: &Codes, class: &Codes) -> Tensor {
         let x = ops::gather(&self.embedding, codes);
-        let (mut vertical, mut horizontal) = (x.clone(), x);
+        let mut vertical = x.clone();
+        let mut horizontal = x;
         for layer in &self.layers {
             (vertical, horizontal) = match self.activations {
                 Activations::Keep => layer.forward(&vertical, &horizontal, class),
@@ -126,8 +128,10 @@ impl Layer {
     }
 
     fn forward(&self, vertical: &Tensor, horizontal: &Tensor, class: &Codes) -> (Tensor, Tensor) {
-        let (half, late) = (self.kernel / 2, usize::from(self.first));
-        let (reach, class) = (self.reach(), self.class(class));
+        let half = self.kernel / 2;
+        let late = usize::from(self.first);
+        let reach = self.reach();
+        let class = self.class(class);
         let above = ops::pad(&ops::crop(vertical, [0, late, 0, 0]), [half, 0, half, half]);
         let above = self.vertical.forward_first(&above, [reach, self.kernel]);
         let left = ops::pad(&ops::crop(horizontal, [0, 0, 0, late]), [0, 0, half, 0]);

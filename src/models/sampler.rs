@@ -102,7 +102,8 @@ impl Process<'_> {
             seen(levels[0], &z);
             let mut history: Option<(usize, Tensor)> = None;
             for pair in levels.windows(2) {
-                let (t, s) = (pair[0], pair[1]);
+                let t = pair[0];
+                let s = pair[1];
                 let eps = (self.eps)(&z, t);
                 if sampler == Sampler::Dpmpp2m {
                     let coefficients = self.bridge.dpmpp2m(history.as_ref().map(|h| h.0), t, s);
@@ -170,7 +171,8 @@ impl Process<'_> {
             let mut z = self.initial(known.z0.shape(), seed);
             seen(levels[0], &z);
             for pair in levels.windows(2) {
-                let (t, s) = (pair[0], pair[1]);
+                let t = pair[0];
+                let s = pair[1];
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
                     let draw = |what: u32| Stream {

@@ -37,7 +37,9 @@ pub(super) struct Regularising {
 
 impl From<&CodesConfig> for Regularising {
     fn from(c: &CodesConfig) -> Regularising {
-        let (tau, tau_first, tau_last) = (c.reg_tau, c.reg_tau_first, c.reg_tau_last);
+        let tau = c.reg_tau;
+        let tau_first = c.reg_tau_first;
+        let tau_last = c.reg_tau_last;
         Regularising {
             kind: c.regulariser,
             scale: c.scale,
@@ -50,7 +52,9 @@ impl From<&CodesConfig> for Regularising {
 
 impl From<&JointConfig> for Regularising {
     fn from(c: &JointConfig) -> Regularising {
-        let (tau, tau_first, tau_last) = (c.reg_tau, c.reg_tau_first, c.reg_tau_last);
+        let tau = c.reg_tau;
+        let tau_first = c.reg_tau_first;
+        let tau_last = c.reg_tau_last;
         Regularising {
             kind: c.regulariser,
             scale: c.scale,
@@ -74,7 +78,8 @@ impl Regularising {
         if self.kind == Regulariser::Off {
             return None;
         }
-        let ([_, d], n) = (codebook.dims(), t.count());
+        let [_, d] = codebook.dims();
+        let n = t.count();
         let zt = zt();
         let zt = zt.reshape([n, zt.count() / (n * d), d]);
         let tau = |t: usize| annealed(self.tau_first, self.tau_last, t as f64, steps as f64);

@@ -31,7 +31,9 @@ impl Denoiser {
             DenoiserOutput::Preconditioned => [DIM, DIM],
             DenoiserOutput::Codes => [2 * DIM, CODES],
         };
-        let (c, k, features) = (config.channels, config.kernel, config.features);
+        let c = config.channels;
+        let k = config.kernel;
+        let features = config.features;
         let block = |init: &mut Init| Block {
             conv: init.normal(&[k, c, c], ((k * c) as f64).powf(-0.5)),
             // The constant feature starts as scale 1, everything else as 0.

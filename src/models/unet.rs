@@ -70,10 +70,13 @@ impl UNet {
         steps: usize,
         classes: usize,
     ) -> UNet {
-        let (base, widths) = (config.base, config.widths());
+        let base = config.base;
+        let widths = config.widths();
         let time = 2 * base;
         let mut block = Block::maker(config, time);
-        let (mut c, mut skips, mut down) = (base, vec![base], Vec::new());
+        let mut c = base;
+        let mut skips = vec![base];
+        let mut down = Vec::new();
         for (i, &width) in widths.iter().enumerate() {
             let mut level = Level {
                 blocks: Vec::new(),
@@ -195,19 +198,18 @@ impl UNet {
         }));
         for level in &self.up {
             for i in 0..level.blocks.len() {
-                let (part, skip) = (
-                    level.part(i),
-                    skips
-                        .pop()
-                        .expect("there is a skip for every block on the way up"),
-                );
+                let part = level.part(i);
+                let skip = skips
+                    .pop()
+                    .expect("there is a skip for every block on the way up");
                 let joined = move |[x, skip, time]: [Tensor; 3]| {
                     part.forward(&ops::concat(&x, &skip), &time, dropout)
                 };
                 x = keep(self.activations.run([&x, &skip, &time], joined));
             }
             if let (Some(smooth), Some(skip)) = (&level.resize, skips.last()) {
-                let ([_, h, w, _], [_, to_h, to_w, _]) = (x.value().dims(), skip.value().dims());
+                let [_, h, w, _] = x.value().dims();
+                let [_, to_h, to_w, _] = skip.value().dims();
                 let doubled = ops::upsample_nearest(x.value(), 2);
                 x = keep(smooth.forward(&ops::crop(&doubled, [0, 2 * h - to_h, 0, 2 * w - to_w])));
             }
@@ -236,7 +238,8 @@ impl UNet {
 fn sinusoids(init: &mut Init, steps: usize, width: usize) -> Tensor {
     let half = width / 2;
     init.from(&[steps + 1, width], |at| {
-        let (t, i) = (at as usize / width, at as usize % width);
+        let t = at as usize / width;
+        let i = at as usize % width;
         let angle = t as f64 * 1e-4_f64.powf((i % half) as f64 / (half - 1) as f64);
         (if i < half { angle.sin() } else { angle.cos() }) as f32
     })
@@ -282,7 +285,8 @@ struct Block {
 impl Block {
     /// Makes blocks [in, out], each with a number of its own for its dropout.
     fn maker(config: &UNetConfig, time: usize) -> impl FnMut(&mut Init, [usize; 2]) -> Block {
-        let (mut number, dropout) = (0, config.dropout as f32);
+        let mut number = 0;
+        let dropout = config.dropout as f32;
         move |init, [c, o]| {
             number += 1;
             Block {

@@ -87,7 +87,8 @@ impl VqVae {
     /// is there with a gradient codebook and the nearest code: running averages need no gradient, and a relaxed sample
     /// passes on that of the reconstruction. `stream.step` is the training step, on which the relaxed samples depend.
     pub fn step(&self, images: &Tensor, stream: Stream) -> Step {
-        let (latents, vectors) = (self.encode(images), self.vectors());
+        let latents = self.encode(images);
+        let vectors = self.vectors();
         let codes = ops::nearest(&latents, &vectors);
         let nearest = ops::gather(&vectors, &codes);
         let quantised = match self.config.quantiser {

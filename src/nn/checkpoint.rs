@@ -283,7 +283,9 @@ pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
             .parse::<u64>()
             .map_err(|_| bad(format!("its `{name}` is no number")))
     };
-    let (step, seed, model) = (number("step")?, number("seed")?, fact("model")?);
+    let step = number("step")?;
+    let seed = number("seed")?;
+    let model = fact("model")?;
     let content = tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()));
     if checksum(&facts_text(step, seed, &model), content) != fact("blake3")? {
         return Err(bad(

@@ -71,7 +71,8 @@ impl Codebook {
         if dead.is_empty() {
             return 0;
         }
-        let (mut vectors, mut sums) = (self.vectors.to_vec(), self.sums.to_vec());
+        let mut vectors = self.vectors.to_vec();
+        let mut sums = self.sums.to_vec();
         let fresh = choose(&latents.to_vec(), d, dead.len(), stream);
         for (&code, vector) in dead.iter().zip(fresh.chunks_exact(d)) {
             counts[code] = 1.0;

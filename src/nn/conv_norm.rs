@@ -34,8 +34,10 @@ impl ConvNorm {
         let taps = height * width;
         let weight = source(&format!("{name}.conv.weight"), &[o, c, height, width])?;
         let mut of_channels = |part: &str| source(&format!("{name}.bn.{part}"), &[o]);
-        let (gamma, beta) = (of_channels("weight")?, of_channels("bias")?);
-        let (mean, var) = (of_channels("running_mean")?, of_channels("running_var")?);
+        let gamma = of_channels("weight")?;
+        let beta = of_channels("bias")?;
+        let mean = of_channels("running_mean")?;
+        let var = of_channels("running_var")?;
         let factor: Vec<f64> = gamma
             .iter()
             .zip(&var)
@@ -49,7 +51,9 @@ impl ConvNorm {
         // [o, c, taps] → [taps, c, o].
         let mut turned = vec![0.0; weight.len()];
         for (at, &w) in weight.iter().enumerate() {
-            let (to, from, tap) = (at / (c * taps), at / taps % c, at % taps);
+            let to = at / (c * taps);
+            let from = at / taps % c;
+            let tap = at % taps;
             turned[(tap * c + from) * o + to] = (f64::from(w) * factor[to]) as f32;
         }
         let weight = Tensor::from_slice(gpu, &turned, [height, width, c, o]);

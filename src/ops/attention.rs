@@ -53,7 +53,8 @@ struct Params {
 /// If shapes do not fit, there is no key, d is over 256, or a length is over some 18,000 (d = 256) to 43,000 (see [`LOOPS`]).
 #[track_caller]
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tensor {
-    let ([n, _, heads, d], [_, len_k, ..]) = (q.dims::<4>(), k.dims::<4>());
+    let [n, _, heads, d] = q.dims::<4>();
+    let [_, len_k, ..] = k.dims::<4>();
     assert!(
         k.dims() == [n, len_k, heads, d] && v.dims() == [n, len_k, heads, d],
         "attention: q {:?}, k {:?}, v {:?}",
@@ -75,7 +76,9 @@ type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 
 /// The better way: products only where scores may be stored, and there on CPU adapters or where they were measured to be.
 fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
-    let ([n, len_q, heads, d], [_, len_k, ..], gpu) = (q.dims(), k.dims::<4>(), q.gpu());
+    let [n, len_q, heads, d] = q.dims();
+    let [_, len_k, ..] = k.dims::<4>();
+    let gpu = q.gpu();
     if n * heads * len_q * len_k > SCORES || n * heads > GROUPS {
         return by_tiles;
     }
@@ -136,7 +139,8 @@ fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Ten
 
 /// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the scores.
 fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
-    let ([n, len_q, heads, d], [_, len_k, ..]) = (q.dims::<4>(), k.dims::<4>());
+    let [n, len_q, heads, d] = q.dims::<4>();
+    let [_, len_k, ..] = k.dims::<4>();
     let width = d.next_multiple_of(4);
     let [q, k, v] = [q, k, v].map(|x| {
         let length = x.dims::<4>()[1].next_multiple_of(4);
@@ -154,12 +158,11 @@ fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> 
 
 /// Attention of rows of whole vec4s.
 fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
-    let (params, gpu) = (Params::of(q, k, causal, scale), q.gpu());
+    let params = Params::of(q, k, causal, scale);
+    let gpu = q.gpu();
     let [n, len_q, heads, _] = q.dims();
-    let (y, lse) = (
-        Tensor::uninit(gpu, q.shape()),
-        Tensor::uninit(gpu, [n, len_q, heads]),
-    );
+    let y = Tensor::uninit(gpu, q.shape());
+    let lse = Tensor::uninit(gpu, [n, len_q, heads]);
     // Products of all queries with all keys: scores and their sum here, and again in both backward kernels.
     let product = 2 * q.count() * k.dims::<4>()[1];
     gpu.count_flops(2 * product);
@@ -172,9 +175,15 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         &params,
         params.grid(),
     );
-    let (saved_q, saved_k, saved_v, saved_y) = (q.detach(), k.detach(), v.detach(), y.clone());
+    let saved_q = q.detach();
+    let saved_k = k.detach();
+    let saved_v = v.detach();
+    let saved_y = y.clone();
     y.with_vjp([q, k, v], move |dy, [want_q, want_k, want_v]| {
-        let (q, k, v, gpu) = (&saved_q, &saved_k, &saved_v, dy.gpu());
+        let q = &saved_q;
+        let k = &saved_k;
+        let v = &saved_v;
+        let gpu = dy.gpu();
         let delta = Tensor::uninit(gpu, lse.shape());
         let buffers = [saved_y.buffer(), dy.buffer(), delta.buffer()];
         gpu.dispatch(
@@ -213,10 +222,8 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
         }
         gpu.count_flops(4 * product);
         let params = Params::of(k, q, causal, scale);
-        let (dk, dv) = (
-            Tensor::uninit(gpu, k.shape()),
-            Tensor::uninit(gpu, k.shape()),
-        );
+        let dk = Tensor::uninit(gpu, k.shape());
+        let dv = Tensor::uninit(gpu, k.shape());
         let buffers = [
             k.buffer(),
             q.buffer(),
@@ -243,7 +250,8 @@ impl Params {
     /// For workgroups that own rows of `own` and walk over those of `other`.
     #[track_caller]
     fn of(own: &Tensor, other: &Tensor, causal: bool, scale: f32) -> Params {
-        let ([n, len_own, heads, width], [_, len_other, ..]) = (own.dims::<4>(), other.dims::<4>());
+        let [n, len_own, heads, width] = own.dims::<4>();
+        let [_, len_other, ..] = other.dims::<4>();
         let vectors = width / 4;
         let each = if vectors > NARROW { 4 } else { 2 };
         let across = vectors.div_ceil(each).next_power_of_two().max(4);

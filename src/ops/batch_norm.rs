@@ -35,7 +35,8 @@ pub fn batch_norm(
     var: &Tensor,
     eps: f32,
 ) -> Tensor {
-    let (shape, c) = (x.shape(), x.shape().last());
+    let shape = x.shape();
+    let c = x.shape().last();
     for (name, of_channels) in [
         ("gamma", gamma),
         ("beta", beta),
@@ -57,7 +58,8 @@ pub fn batch_norm(
         part: part as u32,
         eps,
     };
-    let (y, groups) = (Tensor::uninit(x.gpu(), shape), grid(x.count(), 64));
+    let y = Tensor::uninit(x.gpu(), shape);
+    let groups = grid(x.count(), 64);
     let buffers = [
         x.buffer(),
         gamma.buffer(),

@@ -175,7 +175,8 @@ impl CodeLaw<'_> {
         if rounds(d as usize, k as usize) > LOOPS {
             return by_scores;
         }
-        let (gpu, gradients) = (self.gpu(), self.wants_grad());
+        let gpu = self.gpu();
+        let gradients = self.wants_grad();
         if rows as usize * k as usize > SCORES {
             return by_tiles;
         }
@@ -210,7 +211,8 @@ impl CodeLaw<'_> {
         ];
         let mut operands = inputs.map(|x| noise(gpu, x.shape(), 0));
         operands[3] = super::square(&operands[3]);
-        let (target, with_logits) = (target.cloned(), self.logits.is_some());
+        let target = target.cloned();
+        let with_logits = self.logits.is_some();
         move |way: Way| {
             let x = operands
                 .each_ref()
@@ -261,7 +263,8 @@ impl CodeLaw<'_> {
     }
 
     fn plain_scores(&self) -> Tensor {
-        let (gpu, params) = (self.gpu(), self.params());
+        let gpu = self.gpu();
+        let params = self.params();
         let [n, positions, _] = self.z.dims();
         let k = params.k as usize;
         gpu.count_flops(self.flops());
@@ -286,7 +289,8 @@ impl CodeLaw<'_> {
 
     /// The scores with their gradients.
     fn recorded_scores(&self) -> Tensor {
-        let (params, flops) = (self.params(), self.flops());
+        let params = self.params();
+        let flops = self.flops();
         let [n, positions, _] = self.z.dims();
         let [z, codebook, signal, precision] =
             [self.z, self.codebook, self.signal, self.precision].map(Tensor::detach);
@@ -357,10 +361,12 @@ fn by_tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
     let inputs =
         [law.z, law.codebook, law.bias, law.logits_or_bias()].map(|x| Kept::exact(x.clone()));
     let [signal, precision] = [law.signal, law.precision].map(Tensor::detach);
-    let (target, with_logits) = (target.cloned(), law.logits.is_some());
+    let target = target.cloned();
+    let with_logits = law.logits.is_some();
     recompute(inputs.each_ref(), move |[z, codebook, bias, logits]| {
         let logits = with_logits.then_some(&logits);
-        let (signal, precision) = (&signal, &precision);
+        let signal = &signal;
+        let precision = &precision;
         let law = CodeLaw {
             z: &z,
             codebook: &codebook,
@@ -383,7 +389,8 @@ fn rounds(d: usize, k: usize) -> usize {
 }
 
 fn tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
-    let (gpu, params) = (law.gpu(), law.params());
+    let gpu = law.gpu();
+    let params = law.params();
     let [n, positions, d] = law.z.dims();
     let blocks = (n * positions).div_ceil(TILE);
     if let Some(target) = target {

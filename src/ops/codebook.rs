@@ -72,7 +72,8 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
         &params,
         grid(rows * k, 64),
     );
-    let (saved_z, saved_codebook) = (z.detach(), codebook.detach());
+    let saved_z = z.detach();
+    let saved_codebook = codebook.detach();
     y.with_vjp([z, codebook], move |dy, [want_z, want_codebook]| {
         let dz = want_z.then(|| {
             dy.gpu().count_flops(2 * rows * k * d);
@@ -159,7 +160,8 @@ pub fn codebook_ema(
         "codebook_ema: a decay of {decay}"
     );
     let chains = Chains::new(codes, k);
-    let (batch_counts, batch_sums) = (chains.counts(), chains.sum(z));
+    let batch_counts = chains.counts();
+    let batch_sums = chains.sum(z);
     let buffers = [&batch_counts, &batch_sums, counts, sums, codebook].map(Tensor::buffer);
     z.gpu().dispatch(
         &SHADER,

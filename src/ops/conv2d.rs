@@ -104,7 +104,8 @@ impl Params {
     pub fn of(dims: [usize; 4], [kernel_h, kernel_w]: [usize; 2], conv: Conv) -> Params {
         let [batch, h, w, c] = dims;
         let [pad_h, pad_w] = conv.padding;
-        let (padded_h, padded_w) = (h + 2 * pad_h, w + 2 * pad_w);
+        let padded_h = h + 2 * pad_h;
+        let padded_w = w + 2 * pad_w;
         assert!(
             kernel_h <= padded_h && kernel_w <= padded_w && conv.stride > 0,
             "conv2d: a kernel of {kernel_h} x {kernel_w} on {dims:?} with {conv:?}"
@@ -243,7 +244,8 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
         None => y,
     };
     if conv.mask.is_none() && few(x.gpu(), c, o) {
-        let (rows, matrix) = (unfold_rows(x, params), as_rows(weight));
+        let rows = unfold_rows(x, params);
+        let matrix = as_rows(weight);
         let y = product_with_bias(
             &rows.reshape([1, params.out_pixels(), rows.shape().last()]),
             &matrix,
@@ -264,7 +266,9 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
     let squares = Squares::default();
     let y = forward(x, weight, added, params, Gradient::Neither, &squares);
-    let (saved_x, saved_w, squares) = (x.detach(), weight.detach(), squares.for_backward(x));
+    let saved_x = x.detach();
+    let saved_w = weight.detach();
+    let squares = squares.for_backward(x);
     // Stands for what is not there: wants no gradient.
     let none = x.detach();
     let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];
@@ -343,7 +347,8 @@ impl Fours {
 /// As [`conv2d`].
 #[track_caller]
 pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize) -> Tensor {
-    let ([n, length, c], [kernel, from, o]) = (x.dims(), weight.dims());
+    let [n, length, c] = x.dims();
+    let [kernel, from, o] = weight.dims();
     let conv = Conv {
         padding: [0, padding],
         ..Conv::default()
@@ -360,7 +365,8 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize
 
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Params {
-    let ([.., c], [kernel_h, kernel_w, from, o]) = (x.dims::<4>(), weight.dims());
+    let [.., c] = x.dims::<4>();
+    let [kernel_h, kernel_w, from, o] = weight.dims();
     assert_eq!(
         c,
         from,

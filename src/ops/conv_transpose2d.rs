@@ -84,7 +84,8 @@ pub fn conv_transpose2d(
         Gradient::Neither,
         &Squares::default(),
     );
-    let (saved_x, saved_w) = (x.detach(), weight.detach());
+    let saved_x = x.detach();
+    let saved_w = weight.detach();
     let backward = move |dy: &Tensor, [want_x, want_w, want_b]: [bool; 3]| {
         [
             want_x.then(|| {
@@ -125,7 +126,8 @@ pub fn conv_transpose2d(
 
 /// As products of every pixel with the whole weight, and the sums of what falls on the same pixel of y.
 fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
-    let ([n, h, w, c], weight) = (x.dims(), as_rows(weight));
+    let [n, h, w, c] = x.dims();
+    let weight = as_rows(weight);
     let rows = matmul(
         &x.reshape([1, n * h * w, c]),
         &weight,
@@ -138,7 +140,8 @@ fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
 /// The parameters of the convolution from y to x.
 #[track_caller]
 fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspose) -> Params {
-    let ([batch, h, w, c], [kernel_h, kernel_w, o, from]) = (x.dims(), weight.dims());
+    let [batch, h, w, c] = x.dims();
+    let [kernel_h, kernel_w, o, from] = weight.dims();
     assert_eq!(
         c,
         from,
@@ -160,10 +163,8 @@ fn params(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: ConvTranspos
         padding: [pad_h, pad_w],
         output_padding: [more_h, more_w],
     } = conv;
-    let (full_h, full_w) = (
-        (h - 1) * stride + kernel_h + more_h,
-        (w - 1) * stride + kernel_w + more_w,
-    );
+    let full_h = (h - 1) * stride + kernel_h + more_h;
+    let full_w = (w - 1) * stride + kernel_w + more_w;
     assert!(
         more_h < stride && more_w < stride && full_h > 2 * pad_h && full_w > 2 * pad_w,
         "conv_transpose2d: x {:?} and weight {:?} with {conv:?}",

@@ -38,9 +38,10 @@ fn kernel(
     count: usize,
     [fours, each]: [&'static str; 2],
 ) -> (&'static Shader, &'static str, [u32; 3]) {
-    match count.is_multiple_of(4) {
-        true => (gpu.form(&FORMS), fours, grid(count / 4, 64)),
-        false => (&FORMS[0], each, grid(count, 64)),
+    if count.is_multiple_of(4) {
+        (gpu.form(&FORMS), fours, grid(count / 4, 64))
+    } else {
+        (&FORMS[0], each, grid(count, 64))
     }
 }
 
@@ -141,7 +142,8 @@ enum Binary {
 /// `a + b`, shapes broadcast as in NumPy.
 #[track_caller]
 pub fn add(a: &Tensor, b: &Tensor) -> Tensor {
-    let (shape_a, shape_b) = (a.shape(), b.shape());
+    let shape_a = a.shape();
+    let shape_b = b.shape();
     binary(a, b, Binary::Add).with_vjp([a, b], move |dy, [want_a, want_b]| {
         [
             want_a.then(|| sum_to(dy, shape_a)),
@@ -153,7 +155,8 @@ pub fn add(a: &Tensor, b: &Tensor) -> Tensor {
 /// `a − b`, shapes broadcast as in NumPy.
 #[track_caller]
 pub fn sub(a: &Tensor, b: &Tensor) -> Tensor {
-    let (shape_a, shape_b) = (a.shape(), b.shape());
+    let shape_a = a.shape();
+    let shape_b = b.shape();
     binary(a, b, Binary::Sub).with_vjp([a, b], move |dy, [want_a, want_b]| {
         [
             want_a.then(|| sum_to(dy, shape_a)),
@@ -165,7 +168,8 @@ pub fn sub(a: &Tensor, b: &Tensor) -> Tensor {
 /// `a · b` element by element, shapes broadcast as in NumPy.
 #[track_caller]
 pub fn mul(a: &Tensor, b: &Tensor) -> Tensor {
-    let (saved_a, saved_b) = (a.detach(), b.detach());
+    let saved_a = a.detach();
+    let saved_b = b.detach();
     binary(a, b, Binary::Mul).with_vjp([a, b], move |dy, [want_a, want_b]| {
         [
             want_a.then(|| sum_to(&binary(dy, &saved_b, Binary::Mul), saved_a.shape())),
@@ -178,7 +182,9 @@ pub fn mul(a: &Tensor, b: &Tensor) -> Tensor {
 #[track_caller]
 pub fn div(a: &Tensor, b: &Tensor) -> Tensor {
     let y = binary(a, b, Binary::Div);
-    let (shape_a, saved_b, saved_y) = (a.shape(), b.detach(), y.clone());
+    let shape_a = a.shape();
+    let saved_b = b.detach();
+    let saved_y = y.clone();
     y.with_vjp([a, b], move |dy, [want_a, want_b]| {
         let scaled = binary(dy, &saved_b, Binary::Div);
         let db = want_b.then(|| {
@@ -217,7 +223,9 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
             b.shape()
         )
     };
-    let (gpu, y, count) = (a.gpu(), Tensor::uninit(a.gpu(), shape), shape.count());
+    let gpu = a.gpu();
+    let y = Tensor::uninit(a.gpu(), shape);
+    let count = shape.count();
     let overrides = [("OP", op as u32)];
     // In elements and, for operands that do not run on along a row, one by one.
     let buffers = [a.buffer(), b.buffer(), y.buffer(), a.buffer(), b.buffer()];
@@ -256,9 +264,11 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
 /// Sizes and strides of both operands, neighbouring dimensions merged where both run on evenly.
 fn strides(shape: Shape, a: Shape, b: Shape) -> Broadcast {
     let rank = shape.rank();
-    let (sizes_a, sizes_b) = (a.padded(rank), b.padded(rank));
+    let sizes_a = a.padded(rank);
+    let sizes_b = b.padded(rank);
     let mut merged: Vec<[usize; 3]> = Vec::new();
-    let (mut step_a, mut step_b) = (1, 1);
+    let mut step_a = 1;
+    let mut step_b = 1;
     for i in (0..rank).rev() {
         let size = shape.dims()[i];
         let stride_a = if sizes_a[i] == 1 { 0 } else { step_a };

@@ -40,7 +40,8 @@ pub fn film_silu(x: &Tensor, modulation: &Tensor) -> Tensor {
         length: length as u32,
         c: c as u32,
     };
-    let (y, groups) = (Tensor::uninit(x.gpu(), x.shape()), grid(n * c, 64));
+    let y = Tensor::uninit(x.gpu(), x.shape());
+    let groups = grid(n * c, 64);
     x.gpu().dispatch(
         &SHADER,
         "forward",
@@ -49,12 +50,11 @@ pub fn film_silu(x: &Tensor, modulation: &Tensor) -> Tensor {
         &params,
         groups,
     );
-    let (saved_x, saved) = (x.detach(), modulation.detach());
+    let saved_x = x.detach();
+    let saved = modulation.detach();
     y.with_vjp([x, modulation], move |dy, _| {
-        let (dx, dmodulation) = (
-            Tensor::uninit(dy.gpu(), dy.shape()),
-            Tensor::uninit(dy.gpu(), [n, 2 * c]),
-        );
+        let dx = Tensor::uninit(dy.gpu(), dy.shape());
+        let dmodulation = Tensor::uninit(dy.gpu(), [n, 2 * c]);
         let buffers = [
             saved_x.buffer(),
             saved.buffer(),

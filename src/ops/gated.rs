@@ -34,10 +34,8 @@ pub fn gated(x: &Tensor) -> Tensor {
         count: (x.count() / 2) as u32,
         c: *last as u32,
     };
-    let (y, groups) = (
-        Tensor::uninit(x.gpu(), &dims),
-        grid((x.count() / 2).div_ceil(4), 64),
-    );
+    let y = Tensor::uninit(x.gpu(), &dims);
+    let groups = grid((x.count() / 2).div_ceil(4), 64);
     x.gpu().dispatch(
         &SHADER,
         "forward",

@@ -76,7 +76,8 @@ pub(super) struct Chains {
 
 impl Chains {
     pub(super) fn new(codes: &Codes, entries: usize) -> Chains {
-        let (gpu, rows) = (codes.gpu(), codes.count());
+        let gpu = codes.gpu();
+        let rows = codes.count();
         let chains = rows.div_ceil(CHAIN);
         let params = Params {
             rows: rows as u32,
@@ -84,10 +85,8 @@ impl Chains {
             entries: entries as u32,
             part: PART as u32,
         };
-        let (head, next) = (
-            Codes::uninit(gpu, [chains, entries]),
-            Codes::uninit(gpu, [rows]),
-        );
+        let head = Codes::uninit(gpu, [chains, entries]);
+        let next = Codes::uninit(gpu, [rows]);
         let buffers = [codes.buffer(), head.buffer(), next.buffer()];
         gpu.dispatch(
             &SHADER,
@@ -108,7 +107,8 @@ impl Chains {
     /// [entries, d]: the sums of the rows of `x` that have each code.
     #[track_caller]
     pub(super) fn sum(&self, x: &Tensor) -> Tensor {
-        let (entries, d) = (self.params.entries as usize, x.shape().last());
+        let entries = self.params.entries as usize;
+        let d = x.shape().last();
         let shapes = (x.shape(), self.next.shape());
         assert_eq!(
             x.count(),

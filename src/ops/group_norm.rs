@@ -63,11 +63,10 @@ fn normalise(
     if params.direct(x.gpu()) {
         return normalise_direct(x, gamma, beta, params, silu);
     }
-    let ([n, hw, c], overrides) = (x.dims(), [("SILU", u32::from(silu))]);
-    let (y, stats) = (
-        Tensor::uninit(x.gpu(), [n, hw, c]),
-        Tensor::uninit(x.gpu(), [n, groups, 2]),
-    );
+    let [n, hw, c] = x.dims();
+    let overrides = [("SILU", u32::from(silu))];
+    let y = Tensor::uninit(x.gpu(), [n, hw, c]);
+    let stats = Tensor::uninit(x.gpu(), [n, groups, 2]);
     let buffers = [
         x.buffer(),
         gamma.buffer(),
@@ -105,7 +104,8 @@ fn normalise(
             if !want_gamma && !want_beta {
                 return [dx, None, None];
             }
-            let (dgamma, dbeta) = (Tensor::uninit(dy.gpu(), [c]), Tensor::uninit(dy.gpu(), [c]));
+            let dgamma = Tensor::uninit(dy.gpu(), [c]);
+            let dbeta = Tensor::uninit(dy.gpu(), [c]);
             let buffers = [&inputs[..], &[dgamma.buffer(), dbeta.buffer()]].concat();
             dy.gpu().dispatch(
                 &SHADER,
@@ -128,21 +128,24 @@ fn normalise_direct(
     params: Params,
     silu: bool,
 ) -> Tensor {
-    let ([n, hw, c], overrides, slabs) = (x.dims(), [("SILU", u32::from(silu))], params.slabs());
+    let [n, hw, c] = x.dims();
+    let overrides = [("SILU", u32::from(silu))];
+    let slabs = params.slabs();
     let width = c / params.groups as usize;
-    let (shader, elements) = match x.gpu().has_lanes() {
-        true if width.is_multiple_of(4) => (&DIRECT[2], c / 4),
-        true if width.is_multiple_of(2) => (&DIRECT[1], c / 2),
-        _ => (&DIRECT[0], c),
+    let lanes = x.gpu().has_lanes();
+    let (shader, elements) = if lanes && width.is_multiple_of(4) {
+        (&DIRECT[2], c / 4)
+    } else if lanes && width.is_multiple_of(2) {
+        (&DIRECT[1], c / 2)
+    } else {
+        (&DIRECT[0], c)
     };
     let params = Params {
         channels: elements as u32,
         ..params
     };
-    let (y, stats) = (
-        Tensor::uninit(x.gpu(), [n, hw, c]),
-        Tensor::uninit(x.gpu(), [slabs, 2]),
-    );
+    let y = Tensor::uninit(x.gpu(), [n, hw, c]);
+    let stats = Tensor::uninit(x.gpu(), [slabs, 2]);
     let buffers = [
         x.buffer(),
         gamma.buffer(),
@@ -160,11 +163,10 @@ fn normalise_direct(
     );
     let saved = [x.detach(), gamma.detach(), beta.detach()];
     y.with_vjp([x, gamma, beta], move |dy, [_, want_gamma, want_beta]| {
-        let (gpu, [x, gamma, beta]) = (dy.gpu(), saved.each_ref().map(Tensor::buffer));
-        let (dx, parts) = (
-            Tensor::uninit(gpu, [n, hw, c]),
-            [(); 2].map(|()| Tensor::uninit(gpu, [n, c])),
-        );
+        let gpu = dy.gpu();
+        let [x, gamma, beta] = saved.each_ref().map(Tensor::buffer);
+        let dx = Tensor::uninit(gpu, [n, hw, c]);
+        let parts = [(); 2].map(|()| Tensor::uninit(gpu, [n, c]));
         let [part_gamma, part_beta] = parts.each_ref().map(Tensor::buffer);
         let buffers = [
             x,
@@ -187,7 +189,8 @@ fn normalise_direct(
         if !want_gamma && !want_beta {
             return [Some(dx), None, None];
         }
-        let (dgamma, dbeta) = (Tensor::uninit(gpu, [c]), Tensor::uninit(gpu, [c]));
+        let dgamma = Tensor::uninit(gpu, [c]);
+        let dbeta = Tensor::uninit(gpu, [c]);
         let buffers = [part_gamma, part_beta, dgamma.buffer(), dbeta.buffer()];
         gpu.dispatch(
             shader,
@@ -250,6 +253,7 @@ fn check(x: &Tensor, affine: [&Tensor; 2], groups: usize, eps: f32) -> Params {
 /// If sizes do not fit.
 #[track_caller]
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Tensor {
-    let (shape, last) = (x.shape(), x.shape().last());
+    let shape = x.shape();
+    let last = x.shape().last();
     group_norm(&x.reshape([x.count() / last, 1, last]), gamma, beta, 1, eps).reshape(shape)
 }

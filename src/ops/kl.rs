@@ -23,7 +23,9 @@ struct Params {
 #[track_caller]
 pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
     assert_eq!(p.shape(), q.shape(), "kl_divergence: shapes of the laws");
-    let (shape, k, gpu) = (p.shape(), p.shape().last(), p.gpu());
+    let shape = p.shape();
+    let k = p.shape().last();
+    let gpu = p.gpu();
     let outer = &shape.dims()[..shape.dims().len().saturating_sub(1)];
     // One invocation walks three times over a row.
     assert!(
@@ -35,10 +37,8 @@ pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
         rows: (p.count() / k) as u32,
         k: k as u32,
     };
-    let (kl, norms) = (
-        Tensor::uninit(gpu, outer),
-        Tensor::uninit(gpu, [params.rows as usize, 4]),
-    );
+    let kl = Tensor::uninit(gpu, outer);
+    let norms = Tensor::uninit(gpu, [params.rows as usize, 4]);
     let buffers = [p.buffer(), q.buffer(), norms.buffer(), kl.buffer()];
     gpu.dispatch(
         &SHADER,
@@ -48,12 +48,12 @@ pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
         &params,
         grid(params.rows as usize, 64),
     );
-    let (saved_p, saved_q, saved) = (p.detach(), q.detach(), kl.clone());
+    let saved_p = p.detach();
+    let saved_q = q.detach();
+    let saved = kl.clone();
     kl.with_vjp([p, q], move |dy, _| {
-        let (dp, dq) = (
-            Tensor::uninit(dy.gpu(), shape),
-            Tensor::uninit(dy.gpu(), shape),
-        );
+        let dp = Tensor::uninit(dy.gpu(), shape);
+        let dq = Tensor::uninit(dy.gpu(), shape);
         let inputs = [
             saved_p.buffer(),
             saved_q.buffer(),

@@ -87,7 +87,8 @@ pub fn to_nchw(x: &Tensor) -> Tensor {
 /// If they differ in another dimension than the last.
 #[track_caller]
 pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
-    let (c1, c2) = (a.shape().last(), b.shape().last());
+    let c1 = a.shape().last();
+    let c2 = b.shape().last();
     let shape = with_last(a.shape(), c1 + c2);
     assert_eq!(
         shape,
@@ -96,7 +97,8 @@ pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
         a.shape(),
         b.shape()
     );
-    let (y, rows) = (Tensor::uninit(a.gpu(), shape), a.count() / c1);
+    let y = Tensor::uninit(a.gpu(), shape);
+    let rows = a.count() / c1;
     let (shader, each) = a.gpu().form_of(&FORMS, &[c1, c2]);
     let [c, out_c] = [c1, c1 + c2].map(|c| (c / each) as u32);
     let params = Row {
@@ -150,10 +152,8 @@ pub(super) fn fit(x: &Tensor, to: usize) -> Tensor {
 /// `length` elements of the last dimension from `start`, zeros where `x` has none.
 fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();
-    let (y, rows) = (
-        Tensor::uninit(x.gpu(), with_last(x.shape(), length)),
-        x.count() / c,
-    );
+    let y = Tensor::uninit(x.gpu(), with_last(x.shape(), length));
+    let rows = x.count() / c;
     let (shader, each) = x.gpu().form_of(&FORMS, &[c, length, start.unsigned_abs()]);
     let [c, out_c] = [c, length].map(|c| (c / each) as u32);
     let params = Row {
@@ -175,7 +175,8 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
 
 /// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros behind.
 pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
-    let ([n, a, b, c], [to_a, to_b, to_c]) = (x.dims(), to);
+    let [n, a, b, c] = x.dims();
+    let [to_a, to_b, to_c] = to;
     if to_c == c && ([a, to_b] == [1, 1] || [b, to_a] == [1, 1]) {
         // Nothing changes places.
         return fit(&x.reshape([n, a * b * c]), to_a * to_b * to_c).reshape([n, to_a, to_b, to_c]);

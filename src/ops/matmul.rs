@@ -31,7 +31,8 @@ pub fn matrices_are_right(gpu: &Gpu) -> bool {
             .map(|i| (i * 37 % of) as f32 / 16.0 - 0.5)
             .collect::<Vec<_>>()
     };
-    let (left, right) = (whole(m * k, 17), whole(k * n, 19));
+    let left = whole(m * k, 17);
+    let right = whole(k * n, 19);
     let sum = |at: usize| {
         (0..k)
             .map(|i| left[at / n * k + i] * right[i * n + at % n])
@@ -202,52 +203,59 @@ fn gradients(
     b: &Tensor,
     trans: Trans,
 ) -> impl Fn(&Tensor, [bool; 2]) -> [Option<Tensor>; 2] + 'static {
-    let (a, b) = (a.detach(), b.detach());
+    let a = a.detach();
+    let b = b.detach();
     let of = |gradient| Epilogue {
         gradient,
         ..Epilogue::default()
     };
     let [left, right] = [of(Gradient::Left), of(Gradient::Right)];
     move |dy, [want_a, want_b]| {
-        let da = want_a.then(|| match trans.a {
-            false => product(
-                dy,
-                &b,
-                left,
-                Trans {
-                    a: false,
-                    b: !trans.b,
-                },
-            ),
-            true => product(
-                &b,
-                dy,
-                right,
-                Trans {
-                    a: trans.b,
-                    b: true,
-                },
-            ),
+        let da = want_a.then(|| {
+            if trans.a {
+                product(
+                    &b,
+                    dy,
+                    right,
+                    Trans {
+                        a: trans.b,
+                        b: true,
+                    },
+                )
+            } else {
+                product(
+                    dy,
+                    &b,
+                    left,
+                    Trans {
+                        a: false,
+                        b: !trans.b,
+                    },
+                )
+            }
         });
-        let db = want_b.then(|| match trans.b {
-            false => product(
-                &a,
-                dy,
-                right,
-                Trans {
-                    a: !trans.a,
-                    b: false,
-                },
-            ),
-            true => product(
-                dy,
-                &a,
-                left,
-                Trans {
-                    a: true,
-                    b: trans.a,
-                },
-            ),
+        let db = want_b.then(|| {
+            if trans.b {
+                product(
+                    dy,
+                    &a,
+                    left,
+                    Trans {
+                        a: true,
+                        b: trans.a,
+                    },
+                )
+            } else {
+                product(
+                    &a,
+                    dy,
+                    right,
+                    Trans {
+                        a: !trans.a,
+                        b: false,
+                    },
+                )
+            }
         });
         [da, db]
     }
@@ -343,7 +351,8 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
 /// Batch, rows, columns and terms of a product.
 #[track_caller]
 fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
-    let ([batch, a1, a2], [batch_b, b1, b2]) = (a.dims(), b.dims());
+    let [batch, a1, a2] = a.dims();
+    let [batch_b, b1, b2] = b.dims();
     let (m, k) = if trans.a { (a2, a1) } else { (a1, a2) };
     let (k_b, n) = if trans.b { (b2, b1) } else { (b1, b2) };
     assert!(
@@ -365,7 +374,8 @@ fn product_by(
     trans: Trans,
 ) -> Tensor {
     let [batch, m, n, k] = sizes;
-    let (blocks, parts) = (family.groups(m, n), family.parts(sizes));
+    let blocks = family.groups(m, n);
+    let parts = family.parts(sizes);
     let part = k.div_ceil(parts).next_multiple_of(4);
     let parts = k.div_ceil(part).max(1);
     let params = Params {
@@ -383,10 +393,8 @@ fn product_by(
     };
     let y = Tensor::uninit(a.gpu(), [parts * batch, m, n]);
     let whole = parts == 1;
-    let (bias, residual) = (
-        epilogue.bias.filter(|_| whole),
-        epilogue.residual.filter(|_| whole),
-    );
+    let bias = epilogue.bias.filter(|_| whole);
+    let residual = epilogue.residual.filter(|_| whole);
     let buffers = [
         a.buffer(),
         b.buffer(),

@@ -55,7 +55,8 @@ fn squared_error(a: &Tensor, b: &Tensor, weight: Option<&Tensor>) -> Tensor {
     let buffers = [a.buffer(), b.buffer(), weight.buffer(), terms.buffer()];
     a.gpu()
         .dispatch(&SHADER, "forward", &overrides, &buffers, &params, groups);
-    let (saved_a, saved_b) = (a.detach(), b.detach());
+    let saved_a = a.detach();
+    let saved_b = b.detach();
     reduce::total(&terms, 1.0, false).with_vjp([a, b], move |dy, [_, want_b]| {
         let da = Tensor::uninit(dy.gpu(), saved_a.shape());
         let buffers = [

@@ -77,7 +77,9 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
 
 /// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose distances must be summed.
 fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
-    let ([rows, d], [k, _], gpu) = (z.dims(), codebook.dims(), z.gpu());
+    let [rows, d] = z.dims();
+    let [k, _] = codebook.dims();
+    let gpu = z.gpu();
     let half = Tensor::uninit(gpu, [k]);
     let params = Params {
         rows: rows as u32,
@@ -200,10 +202,8 @@ impl Split {
         record: impl FnOnce(&Buffer, &Buffer, [u32; 3]),
     ) -> Codes {
         let gpu = x.gpu();
-        let (least, codes) = (
-            Tensor::uninit(gpu, [self.parts, self.rows]),
-            Codes::uninit(gpu, [self.parts, self.rows]),
-        );
+        let least = Tensor::uninit(gpu, [self.parts, self.rows]);
+        let codes = Codes::uninit(gpu, [self.parts, self.rows]);
         record(
             least.buffer(),
             codes.buffer(),

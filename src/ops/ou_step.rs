@@ -193,10 +193,8 @@ pub fn multistep(
         zhat_z: estimate.z as f32,
         zhat_eps: estimate.net as f32,
     };
-    let (out, zhat) = (
-        Tensor::uninit(z.gpu(), z.shape()),
-        Tensor::uninit(z.gpu(), z.shape()),
-    );
+    let out = Tensor::uninit(z.gpu(), z.shape());
+    let zhat = Tensor::uninit(z.gpu(), z.shape());
     let buffers = [
         z.buffer(),
         eps.buffer(),

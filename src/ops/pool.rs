@@ -57,7 +57,8 @@ struct Params {
 #[track_caller]
 pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     let (params, shape) = params("avg_pool2d", x, pool);
-    let (y, from) = (Tensor::uninit(x.gpu(), shape), x.shape());
+    let y = Tensor::uninit(x.gpu(), shape);
+    let from = x.shape();
     let overrides = [("COUNT_PAD", u32::from(pool.count_include_pad))];
     x.gpu().dispatch(
         &SHADER,
@@ -90,7 +91,8 @@ pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
 #[track_caller]
 pub fn max_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     let (params, shape) = params("max_pool2d", x, pool);
-    let (y, from) = (Tensor::uninit(x.gpu(), shape), x.shape());
+    let y = Tensor::uninit(x.gpu(), shape);
+    let from = x.shape();
     let found = Codes::uninit(x.gpu(), shape);
     let buffers = [x.buffer(), y.buffer(), found.buffer()];
     x.gpu().dispatch(
@@ -139,10 +141,8 @@ fn params(op: &str, x: &Tensor, pool: Pool) -> (Params, [usize; 4]) {
         "{op}: a window {:?} is {rounds} rounds an invocation, over {LOOPS}",
         pool.kernel
     );
-    let (out_h, out_w) = (
-        (h + 2 * pad_h - kernel_h) / stride + 1,
-        (w + 2 * pad_w - kernel_w) / stride + 1,
-    );
+    let out_h = (h + 2 * pad_h - kernel_h) / stride + 1;
+    let out_w = (w + 2 * pad_w - kernel_w) / stride + 1;
     let shape = [batch, out_h, out_w, c];
     let [batch, h, w, c, out_h, out_w] = [batch, h, w, c, out_h, out_w].map(|v| v as u32);
     let [kernel_h, kernel_w, stride, pad_h, pad_w] =

@@ -151,7 +151,8 @@ fn all(x: &Tensor, scale: f32) -> Tensor {
 
 /// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that it fills the GPU.
 pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
-    let (count, row) = (x.count(), 1024);
+    let count = x.count();
+    let row = 1024;
     if count <= row {
         return sum_middle(x, [1, count, 1], scale, square).reshape([]);
     }

@@ -24,7 +24,8 @@ struct Params {
 
 /// Records `entry`, which writes images of `size` = [h, w].
 fn resampled(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) -> Tensor {
-    let (n, c) = (params.batch as usize, params.c as usize);
+    let n = params.batch as usize;
+    let c = params.c as usize;
     let y = Tensor::uninit(x.gpu(), [n, h, w, c]);
     let (shader, each) = x.gpu().form_of(&FORMS, &[c]);
     let params = Params {

@@ -29,7 +29,8 @@ impl Params {
             "softmax: {k} entries a row; there may be {}",
             LOOPS / 3
         );
-        let (rows, k) = ((x.count() / k) as u32, k as u32);
+        let rows = (x.count() / k) as u32;
+        let k = k as u32;
         Params {
             rows,
             k,
@@ -63,7 +64,8 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
 /// i + 1 entries at most.
 #[track_caller]
 pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
-    let ([_, rows, _], all) = (x.dims(), Params::of(x, scale));
+    let [_, rows, _] = x.dims();
+    let all = Params::of(x, scale);
     let (period, reach) = if causal { (rows as u32, 1) } else { (1, all.k) };
     normalise(
         x,
@@ -79,7 +81,8 @@ pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool)
 
 fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
-    let (overrides, groups) = ([("LOG", u32::from(log))], grid(params.rows as usize, 64));
+    let overrides = [("LOG", u32::from(log))];
+    let groups = grid(params.rows as usize, 64);
     let (shader, _) = x.gpu().form_of(&FORMS, &[params.k as usize]);
     x.gpu().dispatch(
         shader,
@@ -105,7 +108,8 @@ fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
 /// If the numbers of rows differ, or a row has over 20,000 entries.
 #[track_caller]
 pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
-    let ([n, _], params) = (logits.dims(), Params::of(logits, 1.0));
+    let [n, _] = logits.dims();
+    let params = Params::of(logits, 1.0);
     assert_eq!(
         target.count(),
         n,
@@ -113,12 +117,14 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
         logits.shape(),
         target.shape()
     );
-    let (loss, groups) = (Tensor::uninit(logits.gpu(), [n]), grid(n, 64));
+    let loss = Tensor::uninit(logits.gpu(), [n]);
+    let groups = grid(n, 64);
     let buffers = [logits.buffer(), target.buffer(), loss.buffer()];
     logits
         .gpu()
         .dispatch(&FORMS[0], "cross_entropy", &[], &buffers, &params, groups);
-    let (saved, target) = (logits.detach(), target.clone());
+    let saved = logits.detach();
+    let target = target.clone();
     loss.with_vjp([logits], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), saved.shape());
         let buffers = [saved.buffer(), dy.buffer(), target.buffer(), dx.buffer()];

@@ -125,12 +125,11 @@ impl Squares {
 
     fn of_dy(&self, dy: &Tensor, conv: ConvParams) -> &[Tensor; 2] {
         self.dy.get_or_init(|| {
-            let (gpu, tiles) = (dy.gpu(), conv.tiles(conv.o));
+            let gpu = dy.gpu();
+            let tiles = conv.tiles(conv.o);
             let [rows, o] = [tiles.rows, tiles.channels].map(|size| size as usize);
-            let (squares, sums) = (
-                Tensor::uninit(gpu, [SQUARE, rows, o]),
-                Tensor::uninit(gpu, [rows, o]),
-            );
+            let squares = Tensor::uninit(gpu, [SQUARE, rows, o]);
+            let sums = Tensor::uninit(gpu, [rows, o]);
             tiles.dispatch(
                 gpu,
                 "gradient",
@@ -148,7 +147,8 @@ impl ConvParams {
     pub(super) fn allows_winograd(&self, gpu: &Gpu) -> bool {
         let [kernel, padding] = [[self.kernel_h, self.kernel_w], [self.pad_h, self.pad_w]];
         let same = kernel == [3, 3] && padding == [1, 1] && self.stride == 1 && self.taps == 9;
-        let (least, most) = (self.c.min(self.o), self.c.max(self.o));
+        let least = self.c.min(self.o);
+        let most = self.c.max(self.o);
         let rows = self.tiles(most).rows.max(most);
         let fits = (4 * SQUARE) as u64 * u64::from(rows) * u64::from(most) <= gpu.largest_tensor();
         same && self.fours() && least as usize >= SMALL && fits && gpu.cooperative().is_none()
@@ -200,10 +200,8 @@ pub(super) fn forward(
     conv: ConvParams,
     squares: &Squares,
 ) -> Tensor {
-    let (seen, weight) = (
-        conv.tiles(conv.c).squares("image", x),
-        squares.of_weight(weight),
-    );
+    let seen = conv.tiles(conv.c).squares("image", x);
+    let weight = squares.of_weight(weight);
     let products = uncounted(&seen, weight, Epilogue::default(), Trans::default());
     conv.tiles(conv.o)
         .images("outputs", &products, conv.shapes()[2], added)
@@ -217,7 +215,8 @@ pub(super) fn backward_input(
     conv: ConvParams,
     squares: &Squares,
 ) -> Tensor {
-    let ([gradient, _], weight) = (squares.of_dy(dy, conv), squares.of_weight(weight));
+    let [gradient, _] = squares.of_dy(dy, conv);
+    let weight = squares.of_weight(weight);
     let products = uncounted(
         gradient,
         weight,
@@ -242,10 +241,8 @@ pub(super) fn backward_weight(
     squares: &Squares,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let (seen, [gradient, sums]) = (
-        conv.tiles(conv.c).squares("image", x),
-        squares.of_dy(dy, conv),
-    );
+    let seen = conv.tiles(conv.c).squares("image", x);
+    let [gradient, sums] = squares.of_dy(dy, conv);
     let products = uncounted(
         &seen,
         gradient,

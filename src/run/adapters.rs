@@ -12,19 +12,20 @@ use crate::gpu::{AdapterFacts, every_adapter, hiding, none_found};
 /// [`Error::Adapter`] if there is none; as JSON an empty list is printed first.
 pub fn run(json: bool) -> Result<()> {
     let list = every_adapter();
-    print_document(&match json {
-        true => serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n",
-        false => list
-            .iter()
-            .map(|facts| text(facts, list.iter().all(|facts| facts.backend == "gl")))
-            .collect(),
-    })?;
+    let document = if json {
+        serde_json::to_string_pretty(&list).expect("facts are plain data") + "\n"
+    } else {
+        let only_gl = list.iter().all(|facts| facts.backend == "gl");
+        list.iter().map(|facts| text(facts, only_gl)).collect()
+    };
+    print_document(&document)?;
     if let Some(variables) = hiding().filter(|_| !list.is_empty()) {
         note!("note: {variables}");
     }
-    match list.is_empty() {
-        false => Ok(()),
-        true => Err(Error::Adapter(none_found())),
+    if list.is_empty() {
+        Err(Error::Adapter(none_found()))
+    } else {
+        Ok(())
     }
 }
 
@@ -49,10 +50,8 @@ fn text(a: &AdapterFacts, alone: bool) -> String {
         mib(l.max_storage_buffer_binding_size),
         mib(l.max_buffer_size)
     );
-    let (invocations, memory) = (
-        l.max_compute_invocations_per_workgroup,
-        l.max_compute_workgroup_storage_size >> 10,
-    );
+    let invocations = l.max_compute_invocations_per_workgroup;
+    let memory = l.max_compute_workgroup_storage_size >> 10;
     let _ = writeln!(
         out,
         "    workgroup: {invocations} invocations, {memory} KiB; subgroup {}..{} lanes",

@@ -124,8 +124,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let gpus = Gpus::open(&args.device)?;
     let mut progress = Progress::new("bench", 0, (cases.len() + usize::from(starts)) as u64);
     let ceilings = ceiling::measure(&gpus.kernels)?;
-    let (mut rows, mut left_out, mut marks, begin) =
-        (Vec::new(), Vec::new(), Vec::new(), Instant::now());
+    let mut rows = Vec::new();
+    let mut left_out = Vec::new();
+    let mut marks = Vec::new();
+    let begin = Instant::now();
     for (i, case) in cases.iter().enumerate() {
         progress.at(i as u64, || case.to_string());
         if begin.elapsed().as_secs_f64() > args.limit {

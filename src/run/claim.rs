@@ -177,15 +177,14 @@ pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<S
 /// The sentence on a file that is of no run.
 fn of_others(file: &Path, input: &str) -> String {
     let shown = file.display();
-    match is_same(file, input) {
-        true => {
-            format!(
-                "--out would replace {shown}, the configuration that this training is given; choose another --out"
-            )
-        }
-        false => format!(
+    if is_same(file, input) {
+        format!(
+            "--out would replace {shown}, the configuration that this training is given; choose another --out"
+        )
+    } else {
+        format!(
             "--out would replace {shown}, which is of no run of dbvq-wgpu; choose another --out"
-        ),
+        )
     }
 }
 
@@ -216,7 +215,8 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
         }
         done = found.step;
     }
-    let (section, shown) = (wanted.section(), out.display());
+    let section = wanted.section();
+    let shown = out.display();
     if done > steps {
         let what = format!("has done {done} steps already, {section}.steps = {steps} is less");
         return Err(Error::Config(format!(
@@ -235,15 +235,13 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
 
 /// What becomes of the learning rate of a training that had `before` steps to do and has `done` some.
 fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> String {
-    let (steps, share) = (
-        train.steps,
-        learning_rate(
-            &TrainConfig {
-                lr: 1.0,
-                ..train.clone()
-            },
-            done,
-        ),
+    let steps = train.steps;
+    let share = learning_rate(
+        &TrainConfig {
+            lr: 1.0,
+            ..train.clone()
+        },
+        done,
     );
     format!(
         "{section}.steps is {steps} now, was {before}: the learning rate goes on at {:.0} % of its peak and falls to 0 at step \

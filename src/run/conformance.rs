@@ -125,9 +125,12 @@ pub fn run(args: &ConformanceArgs) -> Result<()> {
 /// Prints and writes a report; an error if something is wrong in it.
 fn finish(args: &ConformanceArgs, report: &Report, signal: usize) -> Result<()> {
     let width = table::terminal_width();
-    let shown = report.adapters.iter().map(|adapter| match args.probes {
-        true => text::probes(adapter, width),
-        false => text::adapter(report, adapter, width),
+    let shown = report.adapters.iter().map(|adapter| {
+        if args.probes {
+            text::probes(adapter, width)
+        } else {
+            text::adapter(report, adapter, width)
+        }
     });
     print_document(&shown.collect::<Vec<_>>().join("\n"))?;
     for what in &report.unused {
@@ -225,8 +228,11 @@ pub(super) fn page(files: &[PathBuf]) -> Result<String> {
 impl Run<'_> {
     /// Runs the jobs on one adapter.
     fn on(&self, facts: AdapterFacts, progress: &mut Progress) -> AdapterReport {
-        let (begin, name, done) = (Instant::now(), label(&facts), progress.position());
-        let (mut probes, mut cases) = (Vec::new(), Vec::new());
+        let begin = Instant::now();
+        let name = label(&facts);
+        let done = progress.position();
+        let mut probes = Vec::new();
+        let mut cases = Vec::new();
         let mut each = |job: &Job, found: Found, took: Duration| {
             match (job, found) {
                 (_, Found::Fact(fact)) => probes.push(fact),

@@ -142,7 +142,8 @@ fn batches(folder: &Path) -> Result<String> {
 fn report(splits: &Splits) -> Result<String> {
     let mut text = String::new();
     for (split, set) in splits.each() {
-        let (count, classes) = (thousands(set.len()), set.classes.len());
+        let count = thousands(set.len());
+        let classes = set.classes.len();
         let plural = if classes == 1 { "class" } else { "classes" };
         let images = if set.len() == 1 { "image" } else { "images" };
         let place = if set.is_on_disk() {

@@ -14,11 +14,13 @@ pub fn now() -> String {
 
 /// Seconds since 1970 as `2022-07-17T12:00:00Z`.
 fn date(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let days = seconds / 86_400;
+    let rest = seconds % 86_400;
     let leap = |year: u64| {
         year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
     };
-    let (mut year, mut day) = (1970, days);
+    let mut year = 1970;
+    let mut day = days;
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
         year += 1;
@@ -44,7 +46,9 @@ fn date(seconds: u64) -> String {
         }
         day -= length;
     }
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let hour = rest / 3600;
+    let minute = rest / 60 % 60;
+    let second = rest % 60;
     format!(
         "{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
         day + 1

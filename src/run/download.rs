@@ -137,7 +137,8 @@ impl Source<'_> {
     }
 
     fn failed(&self, part: &Path, have: u64, why: &str) -> Error {
-        let (url, md5) = (self.url, self.md5);
+        let url = self.url;
+        let md5 = self.md5;
         let dir = part.parent().unwrap_or(part).display();
         let kept = if have > 0 {
             format!(" ({} MiB are kept, it goes on from there)", have >> 20)
@@ -206,8 +207,9 @@ fn copy(
     total: Option<u64>,
 ) -> std::io::Result<Result<(), String>> {
     let mut progress = Progress::new("download, KiB", first >> 10, total.unwrap_or(MOST) >> 10);
-    let (mut from, mut have, mut block) =
-        (from.take(MOST - first.min(MOST)), first, vec![0; 1 << 16]);
+    let mut from = from.take(MOST - first.min(MOST));
+    let mut have = first;
+    let mut block = vec![0; 1 << 16];
     let ended = loop {
         match from.read(&mut block) {
             Ok(0) => break None,
@@ -259,7 +261,8 @@ pub(super) fn unpack(
         else {
             continue;
         };
-        let (size, mut bytes) = (entry.size(), Vec::new());
+        let size = entry.size();
+        let mut bytes = Vec::new();
         if size > MOST_UNPACKED {
             return Err(Error::Data(format!(
                 "{path}: {name} in it has {size} bytes, so it is not CIFAR-10; remove it"

@@ -75,14 +75,14 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let _folder = args.out.parent().map(Folder::make).transpose()?;
     product::write(&args.out, Form::Tensors, &bytes)?;
     product::write(&beside, Form::Settings, config.as_bytes())?;
-    let (tensors, numbers) = (
-        entries.len(),
-        entries
-            .iter()
-            .map(|(_, shape, _)| shape.count())
-            .sum::<usize>(),
-    );
-    let (step, out, config) = (found.step, args.out.display(), beside.display());
+    let tensors = entries.len();
+    let numbers = entries
+        .iter()
+        .map(|(_, shape, _)| shape.count())
+        .sum::<usize>();
+    let step = found.step;
+    let out = args.out.display();
+    let config = beside.display();
     note!(
         "{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}"
     );
@@ -101,7 +101,8 @@ fn belongs_to(run: &Path, file: &Path) -> bool {
 /// The weights of a checkpoint under the names of the model's parameters, and what is [`BESIDE`] them.
 fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     let wanted = if raw { "model." } else { "ema." };
-    let (mut entries, mut beside) = (Vec::new(), Vec::new());
+    let mut entries = Vec::new();
+    let mut beside = Vec::new();
     for (name, dims, values) in found.tensors() {
         if let Some(path) = name.strip_prefix(wanted) {
             let (dims, values) = pytorch(dims, values);
@@ -129,7 +130,9 @@ fn pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
     let [taps @ .., a, b] = dims else {
         return (dims.to_vec(), values.to_vec());
     };
-    let (count, a, b) = (taps.iter().product::<usize>(), *a, *b);
+    let count = taps.iter().product::<usize>();
+    let a = *a;
+    let b = *b;
     if taps.is_empty() {
         return (dims.to_vec(), values.to_vec());
     }

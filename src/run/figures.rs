@@ -267,7 +267,8 @@ fn draw_shares(canvas: &mut Canvas, histogram: &[f64]) {
         .enumerate()
         .filter(|(_, share)| **share > 0.0)
     {
-        let ([left, y], [right, floor]) = (axes.at(i as f64, *share), axes.at(i as f64 + 1.0, 0.0));
+        let [left, y] = axes.at(i as f64, *share);
+        let [right, floor] = axes.at(i as f64 + 1.0, 0.0);
         canvas.bar(
             [left, y],
             [0.8 * (right - left), floor - y],
@@ -362,7 +363,8 @@ fn key(canvas: &mut Canvas, axes: &Axes, series: &[(&str, Vec<(f64, f64)>)]) {
         + 62.0;
     let height = 24.0 * series.len() as f32 + 10.0;
     let [left, top, w, h] = axes.frame;
-    let (right, bottom) = (left + w - width - 10.0, top + h - height - 10.0);
+    let right = left + w - width - 10.0;
+    let bottom = top + h - height - 10.0;
     let corners = [
         [right, top + 10.0],
         [right, bottom],

@@ -107,10 +107,8 @@ impl Wanted {
                 args.run.display()
             )));
         }
-        let (resample, count) = (
-            args.filling.resample.unwrap_or(RESAMPLE),
-            args.count.unwrap_or(COUNT),
-        );
+        let resample = args.filling.resample.unwrap_or(RESAMPLE);
+        let count = args.count.unwrap_or(COUNT);
         Ok(Wanted {
             known,
             resample,
@@ -211,7 +209,8 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
 
 /// z_0 [count, 5, 2] with the known positions at their centroids.
 pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
-    let (mut vectors, mut mask) = ([0.0; LENGTH * DIM], [0.0; LENGTH]);
+    let mut vectors = [0.0; LENGTH * DIM];
+    let mut mask = [0.0; LENGTH];
     for &(position, code) in &wanted.known {
         vectors[position * DIM..][..DIM].copy_from_slice(&toy::centroids()[code as usize]);
         mask[position] = 1.0;
@@ -243,10 +242,8 @@ pub(super) fn fill(trained: &Trained, wanted: &Wanted) -> Result<Vec<f32>> {
 
 /// Figure 12: the first three samples.
 pub(super) fn picture(wanted: &Wanted, codes: &[u32], z0: &[f32]) -> image::RgbImage {
-    let (frames, rows) = (
-        frames(&z0[..z0.len().min(3 * LENGTH * DIM)]),
-        sequences(codes),
-    );
+    let frames = frames(&z0[..z0.len().min(3 * LENGTH * DIM)]);
+    let rows = sequences(codes);
     figures::inpainting(&toy::centroids(), &wanted.known, &frames, &rows)
 }
 

@@ -72,10 +72,8 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
     let needs = needs(Some(gpu.facts()), config, stage, limit)
         .map_err(|e| advise(gpu, config, stage, limit, e))?;
-    let (batch, work) = (
-        config.stage(stage).batch,
-        needs.peak.saturating_sub(needs.held).max(1),
-    );
+    let batch = config.stage(stage).batch;
+    let work = needs.peak.saturating_sub(needs.held).max(1);
     note!(
         "A step of batch {batch} needs about {} MiB of GPU memory ({} for tensors; without reuse they would take {}).",
         mib(needs.peak),
@@ -109,7 +107,8 @@ fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Err
         Ok(needs) => format!("takes about {} MiB of GPU memory", mib(needs.peak)),
         Err(_) => "fits on no GPU".into(),
     };
-    let (name, batch) = (stage.name(), config.stage(stage).batch);
+    let name = stage.name();
+    let batch = config.stage(stage).batch;
     // Batches are of whole parts.
     let parts = config.stage(stage).accumulate;
     let fits = |each: usize| {
@@ -121,7 +120,8 @@ fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Err
         )
         .is_ok()
     };
-    let (mut most, mut too_many) = (0, batch / parts);
+    let mut most = 0;
+    let mut too_many = batch / parts;
     while too_many - most > 1 {
         let middle = (most + too_many) / 2;
         if fits(middle) {

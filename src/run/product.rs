@@ -107,7 +107,8 @@ pub fn check(file: &Path, form: Form) -> Result<()> {
 
 /// As much of `file` as tells whose it is; `None` if it is too long to be ours.
 fn head(file: &Path, form: Form) -> std::io::Result<Option<Vec<u8>>> {
-    let (mut opened, length) = (File::open(file)?, std::fs::metadata(file)?.len());
+    let mut opened = File::open(file)?;
+    let length = std::fs::metadata(file)?.len();
     let mut bytes = Vec::new();
     if form == Form::Tensors {
         opened.by_ref().take(8).read_to_end(&mut bytes)?;
@@ -320,7 +321,8 @@ mod tests {
     #[test]
     fn a_folder_of_which_nothing_came_goes_away() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (deep, kept) = (dir.path().join("a/b/c"), dir.path().join("d"));
+        let deep = dir.path().join("a/b/c");
+        let kept = dir.path().join("d");
         drop(Folder::make(&deep).expect("made"));
         assert!(!dir.path().join("a").exists());
         let folder = Folder::open(&kept, &[("x.json", Form::Json)], None).expect("made");

@@ -141,12 +141,10 @@ impl ReproduceArgs {
 
     /// `amounts` with what the user says of them.
     fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
-        let (samples, steps) = (
-            self.samples.unwrap_or(amounts.samples),
-            self.steps_samples.unwrap_or(amounts.steps),
-        );
-        let (end_to_end, [images, fillings]) =
-            (self.samples.unwrap_or(amounts.end_to_end), self.nll);
+        let samples = self.samples.unwrap_or(amounts.samples);
+        let steps = self.steps_samples.unwrap_or(amounts.steps);
+        let end_to_end = self.samples.unwrap_or(amounts.end_to_end);
+        let [images, fillings] = self.nll;
         let mut nll = amounts.nll;
         (nll.images, nll.samples) = (
             images.unwrap_or(nll.images),

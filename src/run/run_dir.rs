@@ -318,7 +318,9 @@ pub fn series(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
 /// less time has passed than a line before.
 pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
     let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
-    let (mut before, mut first, mut last) = (0.0, 0.0, None::<(f64, f64)>);
+    let mut before = 0.0;
+    let mut first = 0.0;
+    let mut last = None::<(f64, f64)>;
     for line in lines {
         let Some(step) = number(line, "step") else {
             continue;

@@ -155,10 +155,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         .bridge
         .timesteps(steps)
         .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
-    let (count, sampler) = (
-        args.drawing.count.unwrap_or(COUNT),
-        args.drawing.sampler.unwrap_or(Sampler::Ancestral),
-    );
+    let count = args.drawing.count.unwrap_or(COUNT);
+    let sampler = args.drawing.sampler.unwrap_or(Sampler::Ancestral);
     let begin = Instant::now();
     let (codes, z0) = draw(&trained, args.drawing.seed, count, sampler, steps)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -229,7 +227,9 @@ pub(super) fn draw(
     let process = trained.process(&eps);
     let chunks = count.div_ceil(CHUNK);
     let mut progress = Progress::new("sample", 0, (chunks * (steps + 1)) as u64);
-    let (mut codes, mut z0, mut done) = (Vec::new(), Vec::new(), 0);
+    let mut codes = Vec::new();
+    let mut z0 = Vec::new();
+    let mut done = 0;
     for chunk in 0..chunks {
         let n = CHUNK.min(count - chunk * CHUNK);
         let seed = chunk_seed(seed, chunk);

@@ -197,7 +197,8 @@ impl<T: Task> Session<T> {
     /// # Errors
     /// Whatever the outside world does; see [`Error`].
     pub fn run(&mut self) -> Result<()> {
-        let (steps, first) = (self.train.steps, self.step);
+        let steps = self.train.steps;
+        let first = self.step;
         if first >= steps {
             return Ok(());
         }
@@ -217,10 +218,8 @@ impl<T: Task> Session<T> {
             self.gpu.submit();
             self.step += 1;
             let every = |n: u64| self.step.is_multiple_of(n) || self.step == steps;
-            let (log, save) = (
-                every(self.train.log_every),
-                every(self.train.checkpoint_every),
-            );
+            let log = every(self.train.log_every);
+            let save = every(self.train.checkpoint_every);
             let stop = self.stop.load(Ordering::Relaxed);
             if log || save || stop != 0 {
                 let loss = self.report(&report, log, first, begin)?;
@@ -262,10 +261,13 @@ impl<T: Task> Session<T> {
 
     /// The end of a run that left the finite numbers.
     fn diverged(&self, what: &str) -> Error {
-        let (step, every, dir) = (self.step, self.train.log_every, self.dir.path.display());
-        let kept = match checkpoint::exists(&self.dir.path) {
-            true => format!("the last good checkpoint in {dir} is kept; "),
-            false => String::new(),
+        let step = self.step;
+        let every = self.train.log_every;
+        let dir = self.dir.path.display();
+        let kept = if checkpoint::exists(&self.dir.path) {
+            format!("the last good checkpoint in {dir} is kept; ")
+        } else {
+            String::new()
         };
         let advice = "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
         Error::Diverged(format!(
@@ -312,7 +314,8 @@ impl<T: Task> Session<T> {
         let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else {
             return;
         };
-        let (now, steps) = (self.gpu.counters(), self.step - from);
+        let now = self.gpu.counters();
+        let steps = self.step - from;
         if steps == 0 {
             return;
         }

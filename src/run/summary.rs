@@ -97,7 +97,8 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
         0 => String::new(),
         more => format!(", {} in code vectors", thousands(more)),
     };
-    let (all, step) = (thousands(task.parameters()), flops(needs.flops));
+    let all = thousands(task.parameters());
+    let step = flops(needs.flops);
     let size = format!("{all} parameters{codes}; {step} a step (forward and backward)");
     out += &table::wrapped(&size, 0, width);
     let weights = 4 * count as u64;
@@ -138,7 +139,8 @@ fn dims(dims: &[usize]) -> String {
 
 /// Floating-point operations with a prefix, e.g. `61.3 GFLOP`.
 fn flops(count: u64) -> String {
-    let (mut size, mut prefixes) = (count as f64, ["", "k", "M", "G", "T", "P"].iter());
+    let mut size = count as f64;
+    let mut prefixes = ["", "k", "M", "G", "T", "P"].iter();
     let mut prefix = prefixes.next();
     while size >= 1000.0
         && let Some(next) = prefixes.next()

@@ -98,7 +98,8 @@ pub fn escaped(text: &str) -> String {
 
 /// `text` in lines of at most `width` characters as far as its words allow, each behind `indent` spaces.
 pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
-    let (mut out, mut column) = (String::new(), 0);
+    let mut out = String::new();
+    let mut column = 0;
     for word in text.split_whitespace() {
         let length = word.chars().count();
         if column == 0 || column + 1 + length > width {

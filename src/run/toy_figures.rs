@@ -83,7 +83,8 @@ pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
 
 /// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
 pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
-    let (forward, reverse) = (forward_path(trained, seed), reverse_path(trained, seed)?);
+    let forward = forward_path(trained, seed);
+    let reverse = reverse_path(trained, seed)?;
     Ok((
         figures::paths(&toy::centroids(), &forward, &reverse),
         reverse,
@@ -128,10 +129,8 @@ fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
     let (_, mut z) = data(seed, 1);
     let mut path = frames(&z);
     for t in 1..=bridge.steps() {
-        let (keep, noise) = (
-            (1.0 - bridge.beta(t)).sqrt(),
-            (bridge.stationary_variance() * bridge.beta(t)).sqrt(),
-        );
+        let keep = (1.0 - bridge.beta(t)).sqrt();
+        let noise = (bridge.stationary_variance() * bridge.beta(t)).sqrt();
         let stream = Stream {
             seed,
             step: t as u32,

@@ -137,7 +137,9 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let mut dir = RunDir::open(&args.out)?;
     let gpu = args.device.open()?;
     let task = ToyTask::from(&gpu, &config, start.as_ref())?;
-    let (train, seed, model) = (config.train.clone(), config.seed, config.model_text());
+    let train = config.train.clone();
+    let seed = config.seed;
+    let model = config.model_text();
     dir.write_config(&Stored::Toy(Box::new(config)))?;
     let stop = session::stop_flag(&dir.path)?;
     let mut session = Session {
@@ -240,7 +242,8 @@ impl Task for ToyTask {
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
-        let (t, i) = (&self.config.train, step as u32);
+        let t = &self.config.train;
+        let i = step as u32;
         let stream = Stream {
             seed: self.config.seed,
             step: i,

@@ -138,7 +138,8 @@ impl Tensor {
     /// If the number of elements differs.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor {
-        let (from, to) = (self.shape(), shape.into());
+        let from = self.shape();
+        let to = shape.into();
         assert_eq!(from.count(), to.count(), "reshape {from:?} to {to:?}");
         let reshaped = Tensor::from_buffer(&self.0.gpu, self.0.buffer.clone(), to);
         reshaped.with_vjp([self], move |dy, _| [Some(dy.reshape(from))])

@@ -36,7 +36,8 @@ impl Shape {
     /// The shape that `self` and `other` broadcast to, dimensions aligned at the end.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.rank.max(other.rank);
-        let (a, b) = (self.padded(rank), other.padded(rank));
+        let a = self.padded(rank);
+        let b = other.padded(rank);
         let mut sizes = [0; MAX_RANK];
         for i in 0..rank {
             sizes[i] = match (a[i], b[i]) {

@@ -90,7 +90,9 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     };
     let stand_ins = vec![broken(faults, number)];
     // A fault may reach outside; the driver's checks keep it from hitting other trials.
-    let (checked, driver_checks, poison) = (false, true, true);
+    let checked = false;
+    let driver_checks = true;
+    let poison = true;
     let options = GpuOptions {
         checked,
         driver_checks,
@@ -104,17 +106,18 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
     let caught =
         |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
-    match cases()
+    if cases()
         .iter()
         .filter(|case| faults.ops.contains(&case.op))
         .any(|case| caught(check(&gpu, case)))
     {
-        true => Ok(()),
-        false => Err(format!(
+        Ok(())
+    } else {
+        Err(format!(
             "all cases of {:?} pass with `{}`",
             faults.ops, faults.faults[number].1
         )
-        .into()),
+        .into())
     }
 }
 

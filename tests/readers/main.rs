@@ -58,12 +58,13 @@ fn run(reader: &Reader, bytes: &[u8]) -> Result<usize, String> {
     let peak = memory::peak().saturating_sub(before);
     outcome.map_err(|panic| dbvq_wgpu::error::panic_text(&*panic).to_string())?;
     let most = reader.memory.constant + reader.memory.multiple * bytes.len();
-    match peak <= most {
-        true => Ok(peak),
-        false => Err(format!(
+    if peak <= most {
+        Ok(peak)
+    } else {
+        Err(format!(
             "{peak} bytes of memory for a file of {}; {most} are allowed",
             bytes.len()
-        )),
+        ))
     }
 }
 
@@ -73,10 +74,8 @@ fn hold(name: &str) {
         .iter()
         .find(|reader| reader.name == name)
         .expect("a reader of the list");
-    let (seeds, seed) = (
-        corpus::of(name),
-        number("DBVQ_READERS_SEED").unwrap_or(SEED),
-    );
+    let seeds = corpus::of(name);
+    let seed = number("DBVQ_READERS_SEED").unwrap_or(SEED);
     for valid in &seeds {
         (reader.read)(&valid.file())
             .unwrap_or_else(|error| panic!("a valid file is refused: {error}"));
@@ -102,7 +101,8 @@ fn hold(name: &str) {
             }
         }
     }
-    let (count, seconds) = (cases.count(), begin.elapsed().as_secs_f64());
+    let count = cases.count();
+    let seconds = begin.elapsed().as_secs_f64();
     eprintln!(
         "{name}: {count} files in {seconds:.2} s, at most {} KiB of memory",
         most >> 10

@@ -165,10 +165,8 @@ fn every_entry_point_fits_default_limits() {
             .iter()
             .position(|e| e.name == entry)
             .expect("it is one of the module's");
-        let ([x, y, z], bytes) = (
-            module.entry_points[at].workgroup_size,
-            workgroup_bytes(module, info, at),
-        );
+        let [x, y, z] = module.entry_points[at].workgroup_size;
+        let bytes = workgroup_bytes(module, info, at);
         let fits = x * y * z <= 256 && x <= 256 && y <= 256 && z <= 64 && bytes <= most;
         if fits {
             Ok(())
@@ -388,7 +386,8 @@ fn translates_to_glsl() {
             entry_point: entry.to_string(),
             multiview: None,
         };
-        let (mut text, policies) = (String::new(), naga::proc::BoundsCheckPolicies::default());
+        let mut text = String::new();
+        let policies = naga::proc::BoundsCheckPolicies::default();
         let written = glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
             .and_then(|mut w| w.write());
         match written {

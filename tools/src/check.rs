@@ -46,7 +46,8 @@ pub fn run(options: &Options) -> Result<()> {
         step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     adapters(&tools)?;
-    let (variables, shared) = (tools.variables.iter().cloned(), twin::folder(&target()?));
+    let variables = tools.variables.iter().cloned();
+    let shared = twin::folder(&target()?);
     step(
         cargo(["test", "--workspace"])
             .envs(variables)
@@ -78,12 +79,13 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The last line: that all passed, and what was not among it.
 fn conclusion(took: &str, left_out: &[String]) -> String {
-    match left_out.is_empty() {
-        true => format!("all checks passed ({took})"),
-        false => format!(
+    if left_out.is_empty() {
+        format!("all checks passed ({took})")
+    } else {
+        format!(
             "all checks passed ({took}, {} left out)",
             left_out.join(", ")
-        ),
+        )
     }
 }
 

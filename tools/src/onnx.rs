@@ -53,14 +53,13 @@ fn count(folder: &Path) -> Result<usize> {
 
 /// A handful of vectors that pass would look like all of them.
 fn enough(folder: &Path, found: usize) -> Result<()> {
-    match found >= LEAST {
-        true => Ok(()),
-        false => {
-            let place = folder.display();
-            Err(format!(
-                "tools/onnx_vectors.py made {found} vectors in {place}; there must be {LEAST} at least"
-            ))
-        }
+    if found >= LEAST {
+        Ok(())
+    } else {
+        let place = folder.display();
+        Err(format!(
+            "tools/onnx_vectors.py made {found} vectors in {place}; there must be {LEAST} at least"
+        ))
     }
 }
 

@@ -31,7 +31,8 @@ impl Needs {
         } else {
             "bin/python"
         };
-        let (python, stamp) = (folder.join(inside), folder.join("installed.txt"));
+        let python = folder.join(inside);
+        let stamp = folder.join("installed.txt");
         let file = crate::root().join(self.requirements);
         let wanted =
             fs::read_to_string(&file).map_err(|e| format!("{}: {e}", self.requirements))?;

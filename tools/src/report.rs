@@ -107,7 +107,8 @@ fn table(samples: &Value, inpaint: &Value) -> String {
             .max()
             .unwrap_or(0)
     };
-    let (first, second) = (width(0), width(1));
+    let first = width(0);
+    let second = width(1);
     let mut lines: Vec<_> = rows
         .iter()
         .map(|[what, here, there]| format!("{what:first$}   {here:>second$}   {there}"))

@@ -42,7 +42,8 @@ pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bo
         }
     };
     let place = target.join("tensorboard-run");
-    let (data, run) = (place.join("data"), place.join("run"));
+    let data = place.join("data");
+    let run = place.join("run");
     let failed = |e| format!("cannot write in {}: {e}", place.display());
     if place.exists() {
         fs::remove_dir_all(&place).map_err(failed)?;

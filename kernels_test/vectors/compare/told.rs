@@ -15,7 +15,8 @@ impl Prepared {
         wrong: Wrong,
         kernels: Vec<Launch>,
     ) -> Outcome {
-        let (place, at) = (&self.plan.outputs[output], wrong.element);
+        let place = &self.plan.outputs[output];
+        let at = wrong.element;
         let per = got.len() / place.order.len();
         let want = self.expected[output][at];
         let place_text = in_place(place.order[at / per], &place.file_dims);
@@ -58,7 +59,8 @@ impl Prepared {
         wrong: Wrong,
         kernels: Vec<Launch>,
     ) -> Outcome {
-        let (place, at) = (&self.plan.inputs[input], wrong.element);
+        let place = &self.plan.inputs[input];
+        let at = wrong.element;
         let name = place.name;
         let mut made = vec![(
             format!("grad.{name}.got"),
@@ -111,7 +113,8 @@ impl Prepared {
             .map(|place| format!("in.{}", place.name))
             .collect();
         // In the file's order, as people see the file.
-        let (mut numbers, mut sources) = (Vec::new(), traced.sources(output, element));
+        let mut numbers = Vec::new();
+        let mut sources = traced.sources(output, element);
         for ((place, x), elements) in self.plan.inputs.iter().zip(&self.inputs).zip(&mut sources) {
             let mut in_file = vec![0.0; x.len()];
             place

@@ -39,16 +39,15 @@ pub fn conv2d(args: &mut Args) -> Result<Plan, String> {
         args.of_dims("w", &[o, c, kh, kw])?
     };
     let bias = args.maybe_of_dims("b", &[o])?;
-    let (stride, [pad_h, pad_w]) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
+    let stride = args.stride([1, 1])?;
+    let [pad_h, pad_w] = args.pair("padding", 0, [0, 0])?;
     let mask = match args.word("mask", &["none", "A", "B"])? {
         "A" => Some(Mask::A),
         "B" => Some(Mask::B),
         _ => None,
     };
-    let (out_h, out_w) = (
-        moved(args, h, kh, stride, pad_h)?,
-        moved(args, w, kw, stride, pad_w)?,
-    );
+    let out_h = moved(args, h, kh, stride, pad_h)?;
+    let out_w = moved(args, w, kw, stride, pad_w)?;
     let y = image(args, [n, o, out_h, out_w])?;
     let sizes = [
         n,
@@ -88,7 +87,8 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
         args.of_dims("w", &[c, o, kh, kw])?
     };
     let bias = args.maybe_of_dims("b", &[o])?;
-    let (stride, padding) = (args.stride([1, 1])?, args.pair("padding", 0, [0, 0])?);
+    let stride = args.stride([1, 1])?;
+    let padding = args.pair("padding", 0, [0, 0])?;
     let more = args.pair("output_padding", 0, [0, 0])?;
     if more.iter().any(|&m| m >= stride) {
         return Err(format!(
@@ -124,7 +124,8 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
 pub fn pool(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let kernel = args.pair("kernel", 1, None)?;
-    let (stride, padding) = (args.stride(kernel)?, args.pair("padding", 0, [0, 0])?);
+    let stride = args.stride(kernel)?;
+    let padding = args.pair("padding", 0, [0, 0])?;
     let average = args.op() == "avg_pool2d";
     let count_include_pad = average && args.flag("count_include_pad", true)?;
     if (0..2).any(|i| 2 * padding[i] > kernel[i]) {
@@ -132,10 +133,8 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
             "param `padding` is {padding:?}; it may be half of the kernel {kernel:?}"
         ));
     }
-    let (out_h, out_w) = (
-        moved(args, h, kernel[0], stride, padding[0])?,
-        moved(args, w, kernel[1], stride, padding[1])?,
-    );
+    let out_h = moved(args, h, kernel[0], stride, padding[0])?;
+    let out_w = moved(args, w, kernel[1], stride, padding[1])?;
     let y = image(args, [n, c, out_h, out_w])?;
     let pool = Pool {
         kernel,
@@ -143,20 +142,22 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
         padding,
         count_include_pad,
     };
-    let (sizes, x) = ([n, h, w, c], vec![x.channels_last()]);
-    match average {
-        true => Plan::new(
+    let sizes = [n, h, w, c];
+    let x = vec![x.channels_last()];
+    if average {
+        Plan::new(
             x,
             y,
             move |_, x| ops::avg_pool2d(&x[0], pool),
             move |x| definitions::average(&x[0], sizes, pool),
-        ),
-        false => Plan::new(
+        )
+    } else {
+        Plan::new(
             x,
             y,
             move |_, x| ops::max_pool2d(&x[0], pool),
             move |x| definitions::maximum(&x[0], sizes, pool),
-        ),
+        )
     }
 }
 
@@ -193,7 +194,8 @@ pub fn pad(args: &mut Args) -> Result<Plan, String> {
             "param `pad` is {sides:?}; it must be [top, bottom, left, right]"
         ));
     };
-    let (out_h, out_w) = (h + top + bottom, w + left + right);
+    let out_h = h + top + bottom;
+    let out_w = w + left + right;
     let y = image(args, [n, c, out_h, out_w])?;
     let define = move |x: &[Vec<Real>]| {
         definitions::images([n, out_h, out_w, c], |n, p, q, i| {

@@ -24,7 +24,8 @@ pub fn unary(args: &mut Args) -> Result<Plan, String> {
 /// scale · x + shift.
 pub fn affine(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
-    let (scale, shift) = (args.number("scale", 1.0)?, args.number("shift", 0.0)?);
+    let scale = args.number("scale", 1.0)?;
+    let shift = args.number("shift", 0.0)?;
     let y = args.output("y", &x.dims)?.flat();
     Plan::new(
         vec![x.flat()],
@@ -40,7 +41,8 @@ pub fn affine(args: &mut Args) -> Result<Plan, String> {
 
 /// `a` and `b`, which broadcast.
 pub fn binary(args: &mut Args) -> Result<Plan, String> {
-    let (mut a, mut b) = (args.tensor("a")?, args.tensor("b")?);
+    let mut a = args.tensor("a")?;
+    let mut b = args.tensor("b")?;
     if a.dims == b.dims {
         let y = args.output("y", &a.dims)?.flat();
         (a, b) = (a.flat(), b.flat());
@@ -90,7 +92,8 @@ pub fn gated(args: &mut Args) -> Result<Plan, String> {
         ));
     }
     dims[axis] /= 2;
-    let (c, y) = (dims[axis], args.output("y", &dims)?.last(axis).rows());
+    let c = dims[axis];
+    let y = args.output("y", &dims)?.last(axis).rows();
     Plan::new(
         vec![x.last(axis).rows()],
         y,

@@ -27,7 +27,8 @@ pub fn embedding(args: &mut Args) -> Result<Plan, String> {
 
 /// Sums of the rows of `x` [.., d] by `codes` [..], `entries` of them.
 pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
-    let (x, entries) = (args.tensor("x")?, args.size("entries", 1, None)?);
+    let x = args.tensor("x")?;
+    let entries = args.size("entries", 1, None)?;
     let (dims, codes) = args.codes("codes", entries)?;
     if x.dims.len() != dims.len() + 1 || x.dims[..dims.len()] != dims {
         return Err(format!(
@@ -79,7 +80,8 @@ pub fn argmin(args: &mut Args) -> Result<Plan, String> {
 
 /// `a` and `b` side by side along `axis`.
 pub fn concat(args: &mut Args) -> Result<Plan, String> {
-    let (a, b) = (args.tensor("a")?, args.tensor("b")?);
+    let a = args.tensor("a")?;
+    let b = args.tensor("b")?;
     let axis = args.axis(None, a.dims.len())?;
     let mut dims = a.dims.clone();
     if let Some(size) = b.dims.get(axis) {
@@ -92,8 +94,10 @@ pub fn concat(args: &mut Args) -> Result<Plan, String> {
     };
     dims[axis] += a.dims[axis];
     let y = args.output("y", &dims)?.last(axis).rows();
-    let (a, b) = (a.last(axis).rows(), b.last(axis).rows());
-    let (c1, c2) = (a.dims[1], b.dims[1]);
+    let a = a.last(axis).rows();
+    let b = b.last(axis).rows();
+    let c1 = a.dims[1];
+    let c2 = b.dims[1];
     Plan::new(
         vec![a, b],
         y,
@@ -111,7 +115,8 @@ pub fn concat(args: &mut Args) -> Result<Plan, String> {
 pub fn narrow(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axis = args.axis(None, x.dims.len())?;
-    let (start, length) = (args.size("start", 0, 0)?, args.size("length", 1, None)?);
+    let start = args.size("start", 0, 0)?;
+    let length = args.size("length", 1, None)?;
     let mut dims = x.dims.clone();
     if start + length > dims[axis] {
         return Err(format!(
@@ -136,7 +141,8 @@ pub fn narrow(args: &mut Args) -> Result<Plan, String> {
 
 /// Dimension `perm[i]` of x at place i.
 pub fn transpose(args: &mut Args) -> Result<Plan, String> {
-    let (x, perm) = (args.tensor("x")?, args.sizes("perm")?);
+    let x = args.tensor("x")?;
+    let perm = args.sizes("perm")?;
     let mut sorted = perm.clone();
     sorted.sort_unstable();
     if !sorted.iter().copied().eq(0..x.dims.len()) {
@@ -162,7 +168,8 @@ pub fn transpose(args: &mut Args) -> Result<Plan, String> {
 /// everything from there on.
 fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
     let mut now: Vec<usize> = (0..dims.len()).collect();
-    let (mut y, count) = (x.clone(), x.count());
+    let mut y = x.clone();
+    let count = x.count();
     for (i, axis) in perm.iter().enumerate() {
         let at = now.iter().position(|a| a == axis).unwrap_or(i);
         if at != i {
@@ -197,7 +204,8 @@ pub fn reduce(args: &mut Args) -> Result<Plan, String> {
     let sizes = [size(before), size(&axes), size(after)];
     let perm = [before, &axes, after].concat();
     let x = x.permuted(&perm).shaped(&sizes);
-    let (mean, square) = (args.op() == "mean", args.op() == "sum_square");
+    let mean = args.op() == "mean";
+    let square = args.op() == "sum_square";
     Plan::new(
         vec![x],
         y,

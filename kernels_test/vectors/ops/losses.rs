@@ -13,7 +13,8 @@ pub fn softmax(args: &mut Args) -> Result<Plan, String> {
     let axis = args.axis(-1, x.dims.len())?;
     let y = args.output("y", &x.dims)?.last(axis).rows();
     let x = x.last(axis).rows();
-    let (k, log) = (x.dims[1], args.op() == "log_softmax");
+    let k = x.dims[1];
+    let log = args.op() == "log_softmax";
     Plan::new(
         vec![x],
         y,
@@ -120,7 +121,8 @@ impl Rows {
             k,
             reduction,
         } = self;
-        let (codes, n) = (target.clone(), target.len());
+        let codes = target.clone();
+        let n = target.len();
         let on_gpu = move |gpu: &_, x: &[Tensor]| {
             let mut rows = run(&x[0], &Codes::from_slice(gpu, &codes, [n]));
             rows = x
@@ -167,7 +169,8 @@ pub fn cross_entropy(args: &mut Args) -> Result<Plan, String> {
 /// −x[target] of each row, x being logarithms of probabilities.
 pub fn nll_loss(args: &mut Args) -> Result<Plan, String> {
     let rows = Rows::read(args, "x")?;
-    let (k, n) = (rows.k, rows.target.len());
+    let k = rows.k;
+    let n = rows.target.len();
     // Places in the flattened rows, of which each is one entry of a table.
     let places: Vec<u32> = rows
         .target

@@ -29,8 +29,10 @@ fn channels(args: &mut Args) -> Result<(Place, [usize; 3], Place), String> {
 /// `x` [n, c, ..], `gamma` and `beta` [c]; SiLU on top if wanted.
 pub fn group_norm(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, hw, c], y) = channels(args)?;
-    let (gamma, beta) = (args.of_dims("gamma", &[c])?, args.of_dims("beta", &[c])?);
-    let (groups, eps) = (args.size("groups", 1, None)?, args.number("eps", EPS)?);
+    let gamma = args.of_dims("gamma", &[c])?;
+    let beta = args.of_dims("beta", &[c])?;
+    let groups = args.size("groups", 1, None)?;
+    let eps = args.number("eps", EPS)?;
     let silu = args.flag("silu", false)?;
     if !c.is_multiple_of(groups) {
         return Err(format!(
@@ -62,7 +64,8 @@ pub fn layer_norm(args: &mut Args) -> Result<Plan, String> {
     let y = args.output("y", &x.dims)?.rows();
     let x = x.rows();
     let [rows, c] = [x.dims[0], x.dims[1]];
-    let (gamma, beta) = (args.of_dims("gamma", &[c])?, args.of_dims("beta", &[c])?);
+    let gamma = args.of_dims("gamma", &[c])?;
+    let beta = args.of_dims("beta", &[c])?;
     let eps = args.number("eps", EPS)?;
     Plan::new(
         vec![x, gamma, beta],
@@ -75,8 +78,10 @@ pub fn layer_norm(args: &mut Args) -> Result<Plan, String> {
 /// `x` [n, c, ..] with given `mean` and `var` [c].
 pub fn batch_norm(args: &mut Args) -> Result<Plan, String> {
     let (x, [_, _, c], y) = channels(args)?;
-    let (gamma, beta) = (args.of_dims("gamma", &[c])?, args.of_dims("beta", &[c])?);
-    let (mean, var) = (args.of_dims("mean", &[c])?, args.of_dims("var", &[c])?);
+    let gamma = args.of_dims("gamma", &[c])?;
+    let beta = args.of_dims("beta", &[c])?;
+    let mean = args.of_dims("mean", &[c])?;
+    let var = args.of_dims("var", &[c])?;
     let eps = args.number("eps", EPS)?;
     Plan::new(
         vec![x, gamma, beta, mean.constant(), var.constant()],

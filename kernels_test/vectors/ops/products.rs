@@ -21,8 +21,8 @@ fn matrices(args: &mut Args, name: &'static str) -> Result<(Place, [usize; 3], b
 
 /// `a` and `b`, each with its last two dimensions swapped where the parameters say so.
 pub fn matmul(args: &mut Args) -> Result<Plan, String> {
-    let ((a, [batch, a1, a2], flat), (b, [batch_b, b1, b2], _)) =
-        (matrices(args, "a")?, matrices(args, "b")?);
+    let (a, [batch, a1, a2], flat) = matrices(args, "a")?;
+    let (b, [batch_b, b1, b2], _) = matrices(args, "b")?;
     let trans = Trans {
         a: args.flag("trans_a", false)?,
         b: args.flag("trans_b", false)?,
@@ -48,7 +48,8 @@ pub fn matmul(args: &mut Args) -> Result<Plan, String> {
 
 /// `x` [.., i], `w` [o, i], `b` [o].
 pub fn linear(args: &mut Args) -> Result<Plan, String> {
-    let (x, (weight, [o, i])) = (args.tensor("x")?, args.ranked("w")?);
+    let x = args.tensor("x")?;
+    let (weight, [o, i]) = args.ranked("w")?;
     let bias = args.maybe_of_dims("b", &[o])?;
     let mut dims = x.dims.clone();
     if dims.pop() != Some(i) {
@@ -88,7 +89,8 @@ pub fn attention(args: &mut Args) -> Result<Plan, String> {
         args.of_dims("k", &dims)?
     };
     let v = args.of_dims("v", &dims)?;
-    let (causal, scale) = (args.flag("causal", false)?, args.maybe_number("scale")?);
+    let causal = args.flag("causal", false)?;
+    let scale = args.maybe_number("scale")?;
     let y = args
         .output("y", &[n, heads, len_q, d])?
         .permuted(&[0, 2, 1, 3]);
@@ -113,7 +115,8 @@ pub fn attention(args: &mut Args) -> Result<Plan, String> {
 
 /// For `x` [m, d] the nearest of `codebook` [k, d].
 pub fn nearest_code(args: &mut Args) -> Result<Plan, String> {
-    let (x, (codebook, [_, d])) = (args.tensor("x")?, args.ranked("codebook")?);
+    let x = args.tensor("x")?;
+    let (codebook, [_, d]) = args.ranked("codebook")?;
     let mut dims = x.dims.clone();
     if dims.pop() != Some(d) {
         return Err(format!(

@@ -84,11 +84,15 @@ fn on_gpu(
     };
     let copy = |from: &Tensor| padded(from.to_vec());
     let mut rest = x[2..].iter();
-    let [m, v] = given.map(|given| match given {
-        true => copy(rest.next().expect("a given moment is an input")),
-        false => Tensor::zeros(gpu, [whole]),
+    let [m, v] = given.map(|given| {
+        if given {
+            copy(rest.next().expect("a given moment is an input"))
+        } else {
+            Tensor::zeros(gpu, [whole])
+        }
     });
-    let (p, average) = (copy(&x[0]), Tensor::zeros(gpu, [whole]));
+    let p = copy(&x[0]);
+    let average = Tensor::zeros(gpu, [whole]);
     let clip = Clip(Tensor::from_slice(gpu, &[1.0, 1.0], [2]));
     for (grad, step) in x[1].to_vec().chunks(count).zip(done + 1..) {
         let grad = padded(grad.to_vec());
@@ -129,16 +133,15 @@ pub fn ema(args: &mut Args) -> Result<Plan, String> {
 /// c0 z + c1 eps + c2 noise + c3 target: z of any shape with `target` [1] or of the same, or [n, c, ..] with `target` [c].
 pub fn ou_step(args: &mut Args) -> Result<Plan, String> {
     let z = args.tensor("z")?;
-    let (eps, noise) = (
-        args.of_dims("eps", &z.dims)?,
-        args.of_dims("noise", &z.dims)?,
-    );
+    let eps = args.of_dims("eps", &z.dims)?;
+    let noise = args.of_dims("noise", &z.dims)?;
     let target = args.tensor("target")?;
     // A target for each number, or one for all: as if each were a channel.
     let each = target.dims == z.dims || z.dims.len() < 2;
     let c = if each { z.order.len() } else { z.dims[1] };
     if target.dims != [1] && target.dims != [c] && target.dims != z.dims {
-        let (found, shape) = (&target.dims, &z.dims);
+        let found = &target.dims;
+        let shape = &z.dims;
         return Err(format!(
             "tensor in.target is {found:?}; it must be [1], [{c}] (one number a channel) or {shape:?}"
         ));

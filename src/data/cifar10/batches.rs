@@ -206,7 +206,8 @@ pub(in crate::data) fn interleaved(planes: &[u8]) -> Vec<u8> {
 /// The number of records of `file` by its size.
 fn records(file: &Path) -> Result<usize> {
     let bytes = std::fs::metadata(file).map_err(Error::io(file))?.len();
-    let (whole, rest) = (bytes / RECORD as u64, bytes % RECORD as u64);
+    let whole = bytes / RECORD as u64;
+    let rest = bytes % RECORD as u64;
     let wrong = |what: String| {
         Err(Error::Data(format!(
             "{}: {what}; fetch it again",

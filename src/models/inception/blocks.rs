@@ -189,7 +189,8 @@ pub(super) struct C {
 impl C {
     /// `inner` channels inside the ways.
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, inner: usize) -> Result<C> {
-        let (c, o) = (768, 192);
+        let c = 768;
+        let o = 192;
         let single = [
             ("branch7x7_1", inner, [1, 1]),
             ("branch7x7_2", inner, [1, 7]),

@@ -89,7 +89,8 @@ impl PixelCnn {
 
     /// The codes of each position, `[n]` each.
     fn sample_naive(&self, raster: &Raster, seen: &mut dyn FnMut(usize)) -> Vec<Vec<u32>> {
-        let ([h, w], n) = (raster.size, raster.class.count());
+        let [h, w] = raster.size;
+        let n = raster.class.count();
         let mut columns = vec![vec![0; n]; h * w];
         for at in 0..h * w {
             columns[at] = raster.given(at).unwrap_or_else(|| {
@@ -111,8 +112,10 @@ impl PixelCnn {
     }
 
     fn sample_cached(&self, raster: &Raster, seen: &mut dyn FnMut(usize)) -> Vec<Vec<u32>> {
-        let ([h, w], n) = (raster.size, raster.class.count());
-        let (gpu, c) = (raster.class.gpu(), self.embedding.shape().last());
+        let [h, w] = raster.size;
+        let n = raster.class.count();
+        let gpu = raster.class.gpu();
+        let c = self.embedding.shape().last();
         let mut kept: Vec<Kept> = self
             .layers
             .iter()
@@ -125,7 +128,8 @@ impl PixelCnn {
             let mut row: Option<Tensor> = None;
             let mut left = Tensor::zeros(gpu, [n, c]);
             for j in 0..w {
-                let (at, horizontal) = (i * w + j, self.step_right(&mut kept, &left, j));
+                let at = i * w + j;
+                let horizontal = self.step_right(&mut kept, &left, j);
                 let codes = match raster.given(at) {
                     Some(codes) => Codes::from_slice(gpu, &codes, [n]),
                     None => raster.draw(&flat(&self.head(&horizontal)), at),
@@ -203,7 +207,9 @@ struct Kept {
 
 impl Kept {
     fn new(layer: &Layer, class: &Codes, w: usize, c: usize) -> Kept {
-        let (gpu, n, keep) = (class.gpu(), class.count(), layer.reach() - 1);
+        let gpu = class.gpu();
+        let n = class.count();
+        let keep = layer.reach() - 1;
         Kept {
             class: layer.class(class),
             rows: Window::new(gpu, n, keep, w * c),

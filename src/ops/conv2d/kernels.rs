@@ -153,7 +153,8 @@ pub(in crate::ops) fn forward(
     let outputs = [params.out_pixels().max(SMALL), params.o as usize];
     let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
-        let (x, weight) = (noise(gpu, x, 0), noise(gpu, weight, 1));
+        let x = noise(gpu, x, 0);
+        let weight = noise(gpu, weight, 1);
         move |way| {
             forward_by(
                 way,
@@ -227,7 +228,8 @@ pub(in crate::ops) fn backward_input(
     };
     let way = params.way(gpu, op, &TILED_INPUT, outputs, || {
         let [_, weight, dy] = params.shapes();
-        let (dy, weight) = (noise(gpu, dy, 0), noise(gpu, weight, 1));
+        let dy = noise(gpu, dy, 0);
+        let weight = noise(gpu, weight, 1);
         let squares = if at_hand {
             Squares::of(&dy, params)
         } else {
@@ -309,7 +311,8 @@ pub(in crate::ops) fn backward_weight(
         outputs,
         || {
             let [x, _, dy] = params.shapes();
-            let (x, dy) = (noise(gpu, x, 0), noise(gpu, dy, 1));
+            let x = noise(gpu, x, 0);
+            let dy = noise(gpu, dy, 1);
             move |way| {
                 backward_weight_by(way, [&x, &dy], params, gradient, &Squares::default(), false).0
             }
@@ -329,8 +332,10 @@ fn backward_weight_by(
     let Way::Direct(family) = way else {
         return winograd::backward_weight([x, dy], params, squares, want_b);
     };
-    let (pixels, shape) = (params.out_pixels(), params.shapes()[1]);
-    let (taps, count) = ((params.kernel_h * params.kernel_w) as usize, shape.count());
+    let pixels = params.out_pixels();
+    let shape = params.shapes()[1];
+    let taps = (params.kernel_h * params.kernel_w) as usize;
+    let count = shape.count();
     let [c, o] = [params.c, params.o].map(|d| d as usize);
     let (wide, columns) = width(o);
     // Workgroups of a part.
@@ -375,7 +380,7 @@ fn backward_weight_by(
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
     // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
-    let with_bias = want_b && family == Family::Lanes && count % ALIGN == 0;
+    let with_bias = want_b && family == Family::Lanes && count.is_multiple_of(ALIGN);
     let groups = if with_bias {
         groups + o.div_ceil(columns)
     } else {

@@ -83,7 +83,8 @@ impl<'a> Clock<'a> {
             self.gpu.reset_profile();
         }
         let before = self.gpu.counters().flops;
-        let (begin, mut times) = (Instant::now(), vec![self.once()?]);
+        let begin = Instant::now();
+        let mut times = vec![self.once()?];
         let flops = self.gpu.counters().flops - before;
         while times.len() < MOST && (begin.elapsed() < budget || steps && times.len() < STEPS) {
             times.push(self.once()?);

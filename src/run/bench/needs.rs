@@ -100,15 +100,16 @@ fn convolution(work: &Work) -> [usize; 2] {
         } => (true, &[*n, *h, *w, *c, *o, *kernel, *stride, *padding]),
         _ => return [0, 0],
     };
-    let out = |size: usize| match transposed {
-        false => (size + 2 * padding - kernel) / stride + 1,
-        true => (size - 1) * stride + kernel - 2 * padding,
+    let out = |size: usize| {
+        if transposed {
+            (size - 1) * stride + kernel - 2 * padding
+        } else {
+            (size + 2 * padding - kernel) / stride + 1
+        }
     };
-    let (x, y, weight) = (
-        n * h * w * c,
-        n * out(h) * out(w) * o,
-        kernel * kernel * c * o,
-    );
+    let x = n * h * w * c;
+    let y = n * out(h) * out(w) * o;
+    let weight = kernel * kernel * c * o;
     let pairs = if transposed { x * o } else { y * c };
     [2 * pairs * kernel * kernel, x + y + weight]
 }

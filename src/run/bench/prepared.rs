@@ -110,7 +110,8 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
     };
     match case.work {
         Work::Matmul { m, k, n } => {
-            let (a, b) = (draw(&[1, m, k], x), draw(&[1, k, n], weight));
+            let a = draw(&[1, m, k], x);
+            let b = draw(&[1, k, n], weight);
             Box::new(move || Some(ops::matmul(&a, &b, Trans::default())))
         }
         Work::Conv2d {
@@ -123,10 +124,8 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             stride,
             padding,
         } => {
-            let (x, weight) = (
-                draw(&[n, h, w, c], x),
-                draw(&[kernel, kernel, c, o], weight),
-            );
+            let x = draw(&[n, h, w, c], x);
+            let weight = draw(&[kernel, kernel, c, o], weight);
             let conv = Conv {
                 stride,
                 padding: [padding; 2],
@@ -144,10 +143,8 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             stride,
             padding,
         } => {
-            let (x, weight) = (
-                draw(&[n, h, w, c], x),
-                draw(&[kernel, kernel, o, c], weight),
-            );
+            let x = draw(&[n, h, w, c], x);
+            let weight = draw(&[kernel, kernel, o, c], weight);
             let conv = ConvTranspose {
                 stride,
                 padding: [padding; 2],
@@ -156,11 +153,9 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             Box::new(move || Some(ops::conv_transpose2d(&x, &weight, None, conv)))
         }
         Work::GroupNormSilu { n, h, w, c, groups } => {
-            let (x, gamma, beta) = (
-                draw(&[n, h * w, c], x),
-                draw(&[c], weight),
-                draw(&[c], weight),
-            );
+            let x = draw(&[n, h * w, c], x);
+            let gamma = draw(&[c], weight);
+            let beta = draw(&[c], weight);
             Box::new(move || Some(ops::group_norm_silu(&x, &gamma, &beta, groups, 1e-5)))
         }
         Work::Attention { n, len, d } => {
@@ -168,7 +163,8 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             Box::new(move || Some(ops::attention(&q, &k, &v, Attention::default())))
         }
         Work::Nearest { rows, d, codes } => {
-            let (z, codebook) = (draw(&[rows, d], false), draw(&[codes, d], false));
+            let z = draw(&[rows, d], false);
+            let codebook = draw(&[codes, d], false);
             Box::new(move || {
                 ops::nearest(&z, &codebook);
                 None
@@ -177,20 +173,18 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
         Work::OuStep { n, h, w, c } => {
             let [z, eps] = [(); 2].map(|()| draw(&[n, h, w, c], false));
             let target = Tensor::zeros(gpu, [1]);
-            let (step, stream) = (
-                Step {
-                    c0: 1.01,
-                    c1: -0.02,
-                    c2: 0.1,
-                    c3: -0.01,
-                },
-                Stream {
-                    seed: 7,
-                    step: 1,
-                    stream: 0,
-                    first: 0,
-                },
-            );
+            let step = Step {
+                c0: 1.01,
+                c1: -0.02,
+                c2: 0.1,
+                c3: -0.01,
+            };
+            let stream = Stream {
+                seed: 7,
+                step: 1,
+                stream: 0,
+                first: 0,
+            };
             Box::new(move || Some(ops::step(&z, &eps, &target, step, stream)))
         }
         Work::Adam { .. } | Work::Train { .. } | Work::UnetStep { .. } => {

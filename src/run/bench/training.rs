@@ -67,7 +67,8 @@ fn unet(gpu: &Gpu, [n, h, w, c]: [usize; 4]) -> Box<dyn FnMut(u64) -> Result<()>
             },
         )
     };
-    let (z, eps) = (normal(1), normal(2));
+    let z = normal(1);
+    let eps = normal(2);
     let levels: Vec<u32> = (0..n as u32).map(|i| 1 + 61 * i % 1000).collect();
     let t = Codes::from_slice(gpu, &levels, [n]);
     Box::new(move |number| {

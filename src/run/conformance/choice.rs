@@ -64,12 +64,13 @@ pub fn chosen(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<usize>> {
         .into_iter()
         .filter(|&i| !args.grad || has_gradient(&table[i]))
         .collect();
-    match list.is_empty() {
-        true => Err(Error::Usage(format!(
+    if list.is_empty() {
+        Err(Error::Usage(format!(
             "--grad: of the {count} cases that {} fits none has a gradient; leave --grad out",
             choosers(args)
-        ))),
-        false => Ok(list),
+        )))
+    } else {
+        Ok(list)
     }
 }
 

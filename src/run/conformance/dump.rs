@@ -111,10 +111,10 @@ fn wgsl(kernel: &Launch) -> String {
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(LONGEST) {
-        match c.is_ascii_alphanumeric() || c == '.' {
-            true => out.push(c),
-            false if !out.ends_with('-') => out.push('-'),
-            false => {}
+        if c.is_ascii_alphanumeric() || c == '.' {
+            out.push(c)
+        } else if !out.ends_with('-') {
+            out.push('-')
         }
     }
     out.trim_matches(['-', '.']).to_string()

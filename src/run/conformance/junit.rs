@@ -90,10 +90,8 @@ fn test(case: &CaseReport) -> String {
     } else {
         format!("; repeat with: {}", case.repeat)
     };
-    let (word, detail) = (
-        case.verdict.word(),
-        escaped(&format!("{}{repeat}", case.detail)),
-    );
+    let word = case.verdict.word();
+    let detail = escaped(&format!("{}{repeat}", case.detail));
     let inside = match case.verdict {
         Verdict::Pass => return format!("{head}/>\n"),
         Verdict::QualityWarning => format!("<system-out>{word}: {detail}</system-out>"),
@@ -171,7 +169,8 @@ mod tests {
         report.adapters[0].cases[4].detail = "</testcase> & \u{1}\u{fffe}'\"\n".into();
         let xml = text(&report);
         assert!(!xml.contains('\u{1}') && !xml.contains('\u{fffe}'));
-        let (mut open, mut rest) = (Vec::new(), xml.split_once('\n').expect("a head").1);
+        let mut open = Vec::new();
+        let mut rest = xml.split_once('\n').expect("a head").1;
         while let Some(at) = rest.find('<') {
             let (tag, after) = rest[at + 1..].split_once('>').expect("a tag ends");
             rest = after;

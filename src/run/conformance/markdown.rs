@@ -93,7 +93,8 @@ fn adapters(columns: &[Column]) -> String {
     ]
     .map(String::from);
     let row = |column: &Column| {
-        let (facts, report) = (&column.adapter.facts, column.report);
+        let facts = &column.adapter.facts;
+        let report = column.report;
         vec![
             column.name.clone(),
             format!("{} ({})", facts.name, facts.kind),
@@ -184,7 +185,8 @@ fn trouble(columns: &[Column]) -> String {
             .iter()
             .filter(|case| case.verdict != Verdict::Pass)
         {
-            let (word, detail) = (case.verdict.word(), escaped(&case.detail));
+            let word = case.verdict.word();
+            let detail = escaped(&case.detail);
             let repeat = if case.repeat.is_empty() {
                 String::new()
             } else {
@@ -298,7 +300,8 @@ mod tests {
 
     #[test]
     fn ops_of_one_report_only_have_a_place() {
-        let (mut first, second) = (example(), example());
+        let mut first = example();
+        let second = example();
         first.adapters[0].cases.retain(|case| case.op == "relu");
         let page = text(&[first, second]);
         assert!(page.contains("| `add` | — | known failure 1/2"), "{page}");

@@ -77,8 +77,9 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
         let mut stdin = stdin.expect("it was asked for");
         let lines: String = jobs
             .map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n")

@@ -16,7 +16,8 @@ pub fn adapter(whole: &Report, report: &AdapterReport, width: usize) -> String {
     if !report.cases.is_empty() {
         out.push_str(&ops(&report.ops(), width));
     }
-    let (passed, all) = (report.count(CaseReport::passed), report.cases.len());
+    let passed = report.count(CaseReport::passed);
+    let all = report.cases.len();
     if all > 0 {
         let legend = "forward, gradient: worst error as a share of its bound";
         out.push_str(&wrapped(
@@ -119,9 +120,10 @@ pub fn repeat(adapter: usize, case: &CaseReport, args: &ConformanceArgs) -> Stri
 /// `word` as a POSIX shell takes it whole.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 

@@ -24,12 +24,13 @@ pub fn files(place: &Path, grad: bool) -> Result<Vec<PathBuf>> {
     if grad {
         files.retain(|file| Header::read(file).is_none_or(|header| header.has_gradient));
     }
-    match files.is_empty() {
-        true => Err(Error::Usage(format!(
+    if files.is_empty() {
+        Err(Error::Usage(format!(
             "--vectors {}: no file has a gradient, as --grad asks",
             place.display()
-        ))),
-        false => Ok(files),
+        )))
+    } else {
+        Ok(files)
     }
 }
 

@@ -94,13 +94,11 @@ pub fn run(adapter: &str) -> Result<()> {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(1);
     });
-    let (mut devices, table) = (
-        Devices {
-            adapter,
-            open: HashMap::new(),
-        },
-        cases(),
-    );
+    let mut devices = Devices {
+        adapter,
+        open: HashMap::new(),
+    };
+    let table = cases();
     match jobs.first() {
         Some(Job::Probe(_)) => devices.get(PROBED)?,
         _ => devices.get(CHECKED)?,

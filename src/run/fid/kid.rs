@@ -142,10 +142,8 @@ mod tests {
     #[test]
     fn the_estimator_leaves_out_equal_pairs() {
         // d = 2: k(x, y) = (x·y / 2 + 1)³.
-        let (a, b) = (
-            features(&[2.0, 0.0, 0.0, 2.0]),
-            features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]),
-        );
+        let a = features(&[2.0, 0.0, 0.0, 2.0]);
+        let b = features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]);
         // Within a: dot 0 → 1. Within b: dots 0, 4, 0 → (1 + 27 + 1) / 3. Between: 4, 0, 4, 4, 0, 0 → (3·27 + 3) / 6.
         let expected = 1.0 + 29.0 / 3.0 - 2.0 * 14.0;
         assert!((mmd2(&a, &b).expect("a number") - expected).abs() < 1e-12);
@@ -153,10 +151,8 @@ mod tests {
 
     #[test]
     fn subsets_of_all_images_are_the_whole() {
-        let (a, b) = (
-            features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]),
-            features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]),
-        );
+        let a = features(&[1.0, 0.5, -0.3, 2.0, 0.1, 0.2]);
+        let b = features(&[0.7, 0.1, 1.0, 1.0, 0.0, -2.0]);
         let mut told = Vec::new();
         let found = kid(&a, &b, 4, 3, 9, &mut |n| told.push(n)).expect("subsets");
         assert!(

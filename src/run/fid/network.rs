@@ -48,7 +48,8 @@ impl FeatureNetwork {
             "features: Inception-v3 of {}, blake3 {checksum}",
             weights.display()
         );
-        let (key, cache) = (key(gpu, &checksum), cache.and_then(Cache::open));
+        let key = key(gpu, &checksum);
+        let cache = cache.and_then(Cache::open);
         Ok(FeatureNetwork {
             gpu: gpu.clone(),
             network,
@@ -173,7 +174,8 @@ pub(in crate::run) fn numbers(
         .tensor(name)
         .map_err(|_| format!("tensor `{name}` is missing"))?;
     if tensor.dtype() != Dtype::F32 || tensor.shape() != dims {
-        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        let dtype = tensor.dtype();
+        let shape = tensor.shape();
         return Err(format!(
             "tensor `{name}` is {dtype:?} {shape:?}, not F32 {dims:?}"
         ));

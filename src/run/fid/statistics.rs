@@ -26,7 +26,8 @@ impl Statistics {
     /// # Errors
     /// [`Error::Data`] for fewer than two images.
     pub fn of(features: &Features) -> Result<Statistics> {
-        let (n, d) = (features.count(), features.width());
+        let n = features.count();
+        let d = features.width();
         if n < 2 {
             return Err(Error::Data(format!(
                 "{n} images have no covariance: give two or more"
@@ -69,7 +70,8 @@ impl Statistics {
 
 /// The lower triangle of `sum` + x xᵀ.
 pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
-    let (lower, all) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    let lower = BlockStructure::TriangularLower;
+    let all = BlockStructure::Rectangular;
     triangular::matmul(
         sum,
         lower,
@@ -119,7 +121,8 @@ fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
         )
     };
     let eigen = a.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    let (values, vectors) = (eigen.S().column_vector(), eigen.U());
+    let values = eigen.S().column_vector();
+    let vectors = eigen.U();
     let least = rounding(values.iter().copied(), a.nrows());
     // Ascending: those that count are the last.
     let rank = values.iter().filter(|&&value| value > least).count();
@@ -164,10 +167,8 @@ mod tests {
     #[test]
     fn commuting_covariances_have_a_closed_form() {
         // |Δμ|² + Σ (√s − √t)².
-        let (a, b) = (
-            diagonal([0.0; 3], [4.0, 9.0, 0.0]),
-            diagonal([1.0, 0.0, 2.0], [1.0, 0.0, 16.0]),
-        );
+        let a = diagonal([0.0; 3], [4.0, 9.0, 0.0]);
+        let b = diagonal([1.0, 0.0, 2.0], [1.0, 0.0, 16.0]);
         assert!(
             (frechet_distance(&a, &b).expect("a number") - (5.0 + 1.0 + 9.0 + 16.0)).abs() < 1e-12
         );
@@ -182,11 +183,10 @@ mod tests {
             mean: vec![0.0; 2],
             covariance: covariance.into(),
         };
-        let ([p, q, _, r], [s, t, _, u]) = ([2.0, 0.7, 0.7, 1.0], [0.5, -0.3, -0.3, 3.0]);
-        let (trace, determinant) = (
-            p * s + 2.0 * q * t + r * u,
-            (p * r - q * q) * (s * u - t * t),
-        );
+        let [p, q, _, r] = [2.0, 0.7, 0.7, 1.0];
+        let [s, t, _, u] = [0.5, -0.3, -0.3, 3.0];
+        let trace = p * s + 2.0 * q * t + r * u;
+        let determinant = (p * r - q * q) * (s * u - t * t);
         let expected: f64 = p + r + s + u - 2.0 * f64::sqrt(trace + 2.0 * f64::sqrt(determinant));
         let found = frechet_distance(&of([p, q, q, r]), &of([s, t, t, u])).expect("a number");
         assert!((found - expected).abs() < 1e-12, "{found} and {expected}");

@@ -136,7 +136,8 @@ impl Axes {
     /// The frame, drawn after the data.
     pub fn outline(&self, canvas: &mut Canvas) {
         let [left, top, width, height] = self.frame;
-        let (right, bottom) = (left + width, top + height);
+        let right = left + width;
+        let bottom = top + height;
         let corners = [
             [left, top],
             [right, top],
@@ -150,7 +151,8 @@ impl Axes {
     /// Title above, names of the two axes below and to the left (empty: none).
     pub fn names(&self, canvas: &mut Canvas, title: &str, x: &str, y: &str) {
         let [left, top, width, height] = self.frame;
-        let (across, down) = (left + width / 2.0, top + height / 2.0);
+        let across = left + width / 2.0;
+        let down = top + height / 2.0;
         canvas.text(
             [across, top - 17.0],
             title,
@@ -197,12 +199,13 @@ impl Axes {
 
     fn x_ticks(&self) -> Vec<(f64, String)> {
         let count = self.frame[2] / 85.0;
-        match self.log_x {
-            true => log_ticks(self.x, count),
-            false => linear_ticks(
+        if self.log_x {
+            log_ticks(self.x, count)
+        } else {
+            linear_ticks(
                 self.x,
                 self.x_step.unwrap_or_else(|| round_step(self.x, count)),
-            ),
+            )
         }
     }
 
@@ -278,10 +281,8 @@ fn linear_ticks([low, high]: [f64; 2], step: f64) -> Vec<(f64, String)> {
         return Vec::new();
     }
     let places = -(step.log10() + 1e-9).floor() as i32;
-    let (first, last) = (
-        (low / step - 1e-9).ceil() as i64,
-        (high / step + 1e-9).floor() as i64,
-    );
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
     (first..=last)
         .map(|i| (i as f64 * step, decimal(i as f64 * step, places)))
         .collect()

@@ -84,16 +84,12 @@ pub fn contact_sheet(set: &ImageSet) -> Result<RgbImage> {
         },
     );
     for (i, row) in rows.iter().enumerate() {
-        let (in_block, down) = (
-            i / rows.len().div_ceil(blocks),
-            i % rows.len().div_ceil(blocks),
-        );
+        let in_block = i / rows.len().div_ceil(blocks);
+        let down = i % rows.len().div_ceil(blocks);
         let left = MARGIN + in_block as f32 * block[0] + names;
         let name = left - SPACE;
-        let (top, middle) = (
-            HEAD + down as f32 * height,
-            HEAD + (down as f32 + 0.5) * height - GAP,
-        );
+        let top = HEAD + down as f32 * height;
+        let middle = HEAD + (down as f32 + 0.5) * height - GAP;
         canvas.text([name, middle - 7.0], &row.name, NAME);
         canvas.text([name, middle + 8.0], &row.count, COUNT);
         for (j, &picture) in spread(&row.pictures, columns).iter().enumerate() {
@@ -104,7 +100,9 @@ pub fn contact_sheet(set: &ImageSet) -> Result<RgbImage> {
 }
 
 fn title(set: &ImageSet) -> String {
-    let (height, width, classes) = (set.height, set.width, set.classes.len());
+    let height = set.height;
+    let width = set.width;
+    let classes = set.classes.len();
     let shown = if classes > CLASSES {
         format!(", {CLASSES} of them here")
     } else {

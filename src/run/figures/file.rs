@@ -58,7 +58,8 @@ fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, p
     let names_it = metadata.iter().any(|(keyword, _)| *keyword == "Software");
     let program = (!names_it).then(|| ("Software", PROGRAM.to_string()));
     for (keyword, text) in program.iter().chain(metadata) {
-        let (keyword, text) = (keyword.to_string(), text.clone());
+        let keyword = keyword.to_string();
+        let text = text.clone();
         // tEXt, which every tool reads, holds Latin-1 only.
         if text.chars().all(|c| u32::from(c) < 256) {
             encoder.add_text_chunk(keyword, text)?;

@@ -116,7 +116,8 @@ impl Block {
     }
 
     fn draw(&self, canvas: &mut Canvas, [left, top]: [f32; 2]) {
-        let (names, [width, height]) = (self.names(), self.cell());
+        let names = self.names();
+        let [width, height] = self.cell();
         if !self.title.is_empty() {
             canvas.text(
                 [left, top + TITLE / 2.0 - 3.0],
@@ -127,7 +128,8 @@ impl Block {
                 },
             );
         }
-        let (mut y, mut first) = (top + self.top(), 0);
+        let mut y = top + self.top();
+        let mut first = 0;
         for (columns, name) in &self.heads {
             let ends = [
                 self.column(first),

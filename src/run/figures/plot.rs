@@ -59,7 +59,8 @@ impl Ink {
         ];
         let s = s.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
         let i = (s as usize).min(STOPS.len() - 2);
-        let (Ink(a), Ink(b)) = (Ink::hex(STOPS[i]), Ink::hex(STOPS[i + 1]));
+        let Ink(a) = Ink::hex(STOPS[i]);
+        let Ink(b) = Ink::hex(STOPS[i + 1]);
         Ink(std::array::from_fn(|c| {
             a[c] + (b[c] - a[c]) * (s - i as f32)
         }))
@@ -139,7 +140,8 @@ impl Canvas {
 
     /// The finished picture.
     pub fn finish(self) -> RgbImage {
-        let (width, height) = (self.pixels.width(), self.pixels.height());
+        let width = self.pixels.width();
+        let height = self.pixels.height();
         let rgb = self
             .pixels
             .data()
@@ -208,11 +210,15 @@ impl Canvas {
 
     /// A picture with its upper left corner at that place, each of its pixels one real pixel. What is outside is cut off.
     pub fn picture(&mut self, [left, top]: [f32; 2], picture: &RgbImage) {
-        let (left, top) = ((left * SCALE) as u32, (top * SCALE) as u32);
-        let (width, height) = (self.pixels.width(), self.pixels.height());
+        let left = (left * SCALE) as u32;
+        let top = (top * SCALE) as u32;
+        let width = self.pixels.width();
+        let height = self.pixels.height();
         let pixels = self.pixels.pixels_mut();
         for (x, y, pixel) in picture.enumerate_pixels() {
-            let (x, y, [red, green, blue]) = (left + x, top + y, pixel.0);
+            let x = left + x;
+            let y = top + y;
+            let [red, green, blue] = pixel.0;
             if x < width && y < height {
                 let opaque = ColorU8::from_rgba(red, green, blue, 255).premultiply();
                 pixels[(y * width + x) as usize] = opaque;
@@ -304,11 +310,14 @@ impl ttf_parser::OutlineBuilder for Pen {
         self.path.line_to(x, y);
     }
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
+        let (x1, y1) = self.at(x1, y1);
+        let (x, y) = self.at(x, y);
         self.path.quad_to(x1, y1, x, y);
     }
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.at(x1, y1), self.at(x2, y2), self.at(x, y));
+        let (x1, y1) = self.at(x1, y1);
+        let (x2, y2) = self.at(x2, y2);
+        let (x, y) = self.at(x, y);
         self.path.cubic_to(x1, y1, x2, y2, x, y);
     }
     fn close(&mut self) {

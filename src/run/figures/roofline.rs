@@ -33,11 +33,10 @@ pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbI
         ]
     };
     let ridge = fma / copy;
-    let ([left, right], [low, _]) = (spread(&|r| r.intensity, ridge), spread(&|r| r.gflops, fma));
-    let (x, y) = (
-        [0.5 * left, 3.0 * right],
-        [0.4 * low.min(fma / 20.0), 2.0 * fma],
-    );
+    let [left, right] = spread(&|r| r.intensity, ridge);
+    let [low, _] = spread(&|r| r.gflops, fma);
+    let x = [0.5 * left, 3.0 * right];
+    let y = [0.4 * low.min(fma / 20.0), 2.0 * fma];
     let mut canvas = Canvas::new(900, 580);
     let axes = Axes::logarithmic([85.0, 45.0, 600.0, 460.0], x, y);
     axes.grid(&mut canvas, true);

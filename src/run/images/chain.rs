@@ -127,7 +127,8 @@ pub fn run(args: &ChainArgs) -> Result<()> {
             .map(|shape| ("mask", json!(shape.to_string()))),
     );
     let mut output = Output::new(&args.out, &trained, facts.collect());
-    let (image, zoom) = (trained.image(), args.pictures.zoom(size));
+    let image = trained.image();
+    let zoom = args.pictures.zoom(size);
     let rows = frames[0].len() / image;
     let row = |row: usize| {
         let cells = frames

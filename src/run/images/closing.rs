@@ -48,10 +48,8 @@ fn reached(
     evaluation: &Map<String, Value>,
 ) -> Option<String> {
     let [key, name, unit, picture] = figure(stage);
-    let (value, step) = (
-        evaluation.get(key)?.as_f64()?,
-        evaluation.get("step")?.as_u64()?,
-    );
+    let value = evaluation.get(key)?.as_f64()?;
+    let step = evaluation.get("step")?.as_u64()?;
     let mean = match (stage, config.unet.prediction, config.stage(stage).loss) {
         (Stage::Prior, Output::Velocity, LossWeight::Simple) => {
             " of the v-prediction (1 = always predicting the mean)"

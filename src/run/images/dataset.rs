@@ -88,7 +88,8 @@ impl Pictures {
 
     /// Says how many images there are, and how many of them are there more than once.
     fn describe(&self) {
-        let (train, held_out) = (&self.train, &self.held_out);
+        let train = &self.train;
+        let held_out = &self.held_out;
         let place = if train.is_on_disk() {
             ", read from disk as they are needed"
         } else {
@@ -225,7 +226,8 @@ pub(in crate::run) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
     {
         return Ok(());
     }
-    let (out, folder) = (out.display(), folder.display());
+    let out = out.display();
+    let folder = folder.display();
     let what = format!(
         "--out {out} lies in the images of {folder}, which would read what is written there as images"
     );
@@ -300,7 +302,8 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
 
 /// An error if the images of `splits` are not what the model takes.
 fn fits(folder: &Path, splits: &Splits, config: &ImagesConfig) -> Result<()> {
-    let (folder, size) = (folder.display(), config.vqvae.size);
+    let folder = folder.display();
+    let size = config.vqvae.size;
     let [height, width] = [splits.train.height, splits.train.width];
     if [height, width] != [size, size] {
         let own = if height == width && height.is_multiple_of(4) && height >= 8 {
@@ -313,7 +316,8 @@ fn fits(folder: &Path, splits: &Splits, config: &ImagesConfig) -> Result<()> {
              their middle squares{own}"
         )));
     }
-    let (classes, found) = (config.classes, splits.train.classes.len());
+    let classes = config.classes;
+    let found = splits.train.classes.len();
     if classes > 0 && classes != found {
         let what = format!(
             "its images are of {found} classes, the model is told {classes}; train with --set classes={found}"

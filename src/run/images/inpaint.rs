@@ -74,7 +74,8 @@ impl Holed {
 
     /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size, size, 3].
     fn paste(&self, images: &mut [f32], size: usize, count: usize) {
-        let (image, hole) = (size * size * 3, self.mask.pixels(size));
+        let image = size * size * 3;
+        let hole = self.mask.pixels(size);
         let fillings = images.chunks_exact_mut(image);
         let originals = self
             .originals
@@ -118,7 +119,9 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, args)?;
     let config = &trained.config.vqvae;
-    let (size, count, look) = (config.size, args.count.unwrap_or(COUNT), &args.pictures);
+    let size = config.size;
+    let count = args.count.unwrap_or(COUNT);
+    let look = &args.pictures;
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
     let holed = Holed::new(
         &trained,
@@ -161,7 +164,8 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
             name,
         )?;
     }
-    let (n, grid) = (files.len(), config.grid());
+    let n = files.len();
+    let grid = config.grid();
     let more = [
         (
             "originals",
@@ -252,7 +256,8 @@ fn picture(
     images: &[f32],
     [size, zoom, count]: [usize; 3],
 ) -> RgbImage {
-    let (image, shown) = (size * size * 3, count.min(SHOWN));
+    let image = size * size * 3;
+    let shown = count.min(SHOWN);
     let name = |file: &PathBuf| {
         file.file_name()
             .unwrap_or_default()
@@ -304,13 +309,15 @@ fn diffuse(
     let told = model.is_told() && how.resample.is_none();
     let steps = steps_of(model, how);
     let resample = how.resample.unwrap_or(RESAMPLE);
-    let (mask, latent) = (holed.known(trained), trained.latent());
+    let mask = holed.known(trained);
+    let latent = trained.latent();
     let mut progress = Progress::new(
         "inpaint",
         0,
         (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64,
     );
-    let (mut drawn, mut done) = (Drawn::default(), 0);
+    let mut drawn = Drawn::default();
+    let mut done = 0;
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let latents: Vec<f32> = chunk
             .iter()
@@ -393,7 +400,8 @@ fn raster(
         0,
         (rows.len().div_ceil(CHUNK) * grid * grid) as u64,
     );
-    let (mut drawn, mut done) = (Drawn::default(), 0);
+    let mut drawn = Drawn::default();
+    let mut done = 0;
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
         let cells = grid * grid;
         let codes: Vec<u32> = chunk
@@ -401,13 +409,11 @@ fn raster(
             .flat_map(|&i| &codes[i * cells..][..cells])
             .copied()
             .collect();
-        let (class, given) = (
-            trained.classes(&how.images, 0, chunk.len()),
-            Given {
-                codes: &codes,
-                known: &known,
-            },
-        );
+        let class = trained.classes(&how.images, 0, chunk.len());
+        let given = Given {
+            codes: &codes,
+            known: &known,
+        };
         let seed = chunk_seed(how.seed, i);
         let raster = Raster {
             size: [grid, grid],

@@ -35,7 +35,8 @@ pub(super) struct JointTask {
 impl JointTask {
     /// With the weights of `sources`: of a VQ-VAE, and of its prior if there is one.
     pub fn new(setting: Rc<Setting>, sources: Sources) -> Result<JointTask> {
-        let (gpu, config) = (&setting.gpu, &setting.config);
+        let gpu = &setting.gpu;
+        let config = &setting.config;
         let mut model = Joint::new(&mut Init::new(gpu, config.seed), config)?;
         let mut averaged = Joint::new(&mut Init::blank(gpu), config)?;
         if let Some(found) = &sources.vqvae {
@@ -51,7 +52,8 @@ impl JointTask {
         let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
             usize::from(path.starts_with("vqvae."))
         });
-        let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::Joint));
+        let held_out = setting.held_out()?;
+        let keeper = Keeper::new(&setting, Stage::Joint);
         Ok(JointTask {
             learner,
             has_moments: sources.prior.is_some(),
@@ -95,7 +97,8 @@ impl Task for JointTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let (setting, mut seen) = (&self.setting, Vec::new());
+        let setting = &self.setting;
+        let mut seen = Vec::new();
         let report = self.learner.learn(step, &parts, |learner, part| {
             let images = setting.images(&part.batch);
             let class = setting.dropped_classes(part);

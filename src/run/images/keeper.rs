@@ -86,13 +86,15 @@ impl Keeper {
 
     /// Counts the codes of images that begin at `place` of the row of all epochs.
     fn count(&mut self, place: u64, codes: &Codes) {
-        let (n, images) = (self.images[0], codes.shape().dims()[0] as u64);
+        let n = self.images[0];
+        let images = codes.shape().dims()[0] as u64;
         if place % n + images < n {
             self.hits = ops::add(&self.hits, &ops::code_counts(codes, self.hits.count()));
             return;
         }
         // An epoch ends among them: once an epoch the GPU may be waited for.
-        let (values, mut hits) = (codes.to_vec(), self.hits.to_vec());
+        let values = codes.to_vec();
+        let mut hits = self.hits.to_vec();
         for (done, image) in (place + 1..).zip(values.chunks_exact(values.len() / images as usize))
         {
             image.iter().for_each(|&code| hits[code as usize] += 1.0);

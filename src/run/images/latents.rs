@@ -55,7 +55,8 @@ impl Latents {
 
     /// z_e of the images of a part, [n, h, w, d]. The encoder runs unless all of them are known.
     pub fn of(&self, setting: &Setting, part: &Part) -> Tensor {
-        let (config, batch) = (&setting.config.vqvae, &part.batch);
+        let config = &setting.config.vqvae;
+        let batch = &part.batch;
         let shape = [batch.len(), config.grid(), config.grid(), config.dim];
         let mut cache = self.cache.borrow_mut();
         let known = cache.as_mut().and_then(|cache| cache.all(batch));
@@ -90,7 +91,8 @@ struct Cache {
 impl Cache {
     fn open(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
         let folder = cache::folder()?.join("latents");
-        let (config, images) = (&setting.config.vqvae, setting.pictures.train.len() as u64);
+        let config = &setting.config.vqvae;
+        let images = setting.pictures.train.len() as u64;
         let size = 4 * config.grid() * config.grid() * config.dim;
         let slot = (CHECKSUM + size) as u64;
         let slots = (2 * images).min(FILE_LIMIT / slot);
@@ -197,11 +199,9 @@ fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
 
 /// A name for all that the bits of a latent depend on.
 fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
-    let (facts, set, train) = (
-        setting.gpu.facts(),
-        &setting.pictures.train,
-        setting.config.stage(stage),
-    );
+    let facts = setting.gpu.facts();
+    let set = &setting.pictures.train;
+    let train = setting.config.stage(stage);
     let mut hasher = blake3::Hasher::new();
     let adapter = [&facts.name, &facts.driver, &facts.driver_info]
         .map(String::as_str)
@@ -212,7 +212,8 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
         "unchecked"
     };
     let call = train.batch / train.accumulate;
-    let (matrices, prefers) = (setting.gpu.cooperative(), setting.gpu.prefers());
+    let matrices = setting.gpu.cooperative();
+    let prefers = setting.gpu.prefers();
     let text = format!(
         "{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}",
         setting.config.model_text(Stage::VqVae)

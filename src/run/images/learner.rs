@@ -131,11 +131,9 @@ impl<M: Module> Learner<M> {
 
     /// Levels of a part, and what of it the network is told.
     pub fn plan(&self, part: &Part) -> Plan {
-        let (gpu, n, grid) = (
-            &self.setting.gpu,
-            part.batch.len(),
-            self.setting.config.vqvae.grid(),
-        );
+        let gpu = &self.setting.gpu;
+        let n = part.batch.len();
+        let grid = self.setting.config.vqvae.grid();
         let mut all = self.levels.draw(self.train().batch, part.stream);
         let masks = self.masks(part);
         if let Some(masks) = &masks {
@@ -177,7 +175,8 @@ impl<M: Module> Learner<M> {
         mut losses: impl FnMut(&Learner<M>, &Part) -> Losses,
     ) -> Report {
         let gpu = &self.setting.gpu;
-        let (mut grads, mut of_parts) = (None, Vec::new());
+        let mut grads = None;
+        let mut of_parts = Vec::new();
         for part in parts {
             let losses = losses(self, part);
             let share = Tensor::from_slice(gpu, &[1.0 / parts.len() as f32], losses.total.shape());

@@ -148,7 +148,8 @@ impl Mask {
 
 /// The up to eight pixels around a pixel of a square image.
 fn neighbours(at: usize, size: usize) -> impl Iterator<Item = usize> {
-    let (row, column) = (at / size, at % size);
+    let row = at / size;
+    let column = at % size;
     let around = move |v: usize| v.saturating_sub(1)..(v + 2).min(size);
     around(row)
         .flat_map(move |y| around(column).map(move |x| y * size + x))

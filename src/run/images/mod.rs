@@ -58,7 +58,8 @@ struct Setting {
 impl Setting {
     /// Batches of `stage` from `step` on.
     fn loader(&self, stage: Stage, step: u64) -> Result<Loader> {
-        let (batch, seed) = (self.config.stage(stage).batch, self.config.seed);
+        let batch = self.config.stage(stage).batch;
+        let seed = self.config.seed;
         Loader::start(
             self.pictures.train.clone(),
             LoaderOptions {
@@ -236,13 +237,13 @@ fn go<T: Task>(
     stage: Stage,
     task: T,
 ) -> Result<()> {
-    let (gpu, config) = (setting.gpu.clone(), &setting.config);
-    let (train, model, stop) = (
-        config.stage(stage).clone(),
-        config.model_text(stage),
-        session::stop_flag(&dir.path)?,
-    );
-    let (seed, evaluation) = (config.seed, None);
+    let gpu = setting.gpu.clone();
+    let config = &setting.config;
+    let train = config.stage(stage).clone();
+    let model = config.model_text(stage);
+    let stop = session::stop_flag(&dir.path)?;
+    let seed = config.seed;
+    let evaluation = None;
     let mut session = Session {
         gpu,
         task,

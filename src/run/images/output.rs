@@ -68,7 +68,8 @@ impl<'a> Output<'a> {
         [size, zoom]: [usize; 2],
         name: impl Fn(usize) -> String,
     ) -> Result<()> {
-        let (to, texts) = (self.dir.join(folder), self.texts());
+        let to = self.dir.join(folder);
+        let texts = self.texts();
         std::fs::create_dir_all(&to).map_err(Error::io(&to))?;
         let mut count = 0;
         for image in images.chunks_exact(size * size * 3) {

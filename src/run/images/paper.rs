@@ -221,7 +221,8 @@ impl Paper {
 
     /// What the VQ-VAE makes of `originals`, whole and with the hole `shape` painted over.
     fn whole_and_masked(&self, originals: &[f32], shape: &MaskShape) -> Result<[Vec<RgbImage>; 2]> {
-        let (mask, (_, whole)) = (self.mask(shape)?, reconstructed(&self.prior, originals)?);
+        let mask = self.mask(shape)?;
+        let (_, whole) = reconstructed(&self.prior, originals)?;
         let painted = whole
             .chunks_exact(self.prior.image())
             .flat_map(|image| mask.painted(image, self.size()));
@@ -231,7 +232,8 @@ impl Paper {
     /// Figures 8 and 9: for each of three pictures a row of each prior; on the left what is known, on the
     /// right the VQ-VAE's reconstruction, between them independent fillings.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
-        let (count, fillings) = (PICTURES.min(self.held_out.len()), self.effort.fillings);
+        let count = PICTURES.min(self.held_out.len());
+        let fillings = self.effort.fillings;
         let originals = self
             .held_out
             .floats(&(0..count as u32).collect::<Vec<_>>())?;
@@ -273,7 +275,8 @@ impl Paper {
 
     /// Figure 17: the right half sampled given the left one.
     pub fn halves(&self) -> Result<RgbImage> {
-        let (count, shape) = (COLUMNS.min(self.held_out.len()), MaskShape::Right);
+        let count = COLUMNS.min(self.held_out.len());
+        let shape = MaskShape::Right;
         let originals = self
             .held_out
             .floats(&(0..count as u32).collect::<Vec<_>>())?;
@@ -311,7 +314,8 @@ impl Paper {
 
     /// Figure 19: a row for each class, the right half sampled given the left one; the paper shows the PixelCNN's.
     pub fn classes(&self) -> Result<RgbImage> {
-        let (shape, set) = (MaskShape::Right, &self.held_out);
+        let shape = MaskShape::Right;
+        let set = &self.held_out;
         let of_class =
             |class: usize| (0..set.len()).filter(move |&i| set.labels[i] as usize == class);
         let most = set.counts().into_iter().max().unwrap_or(0);
@@ -379,7 +383,8 @@ impl Paper {
                 Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?)?)
             }
         };
-        let (steps, resample) = (self.effort.steps, self.effort.resample);
+        let steps = self.effort.steps;
+        let resample = self.effort.resample;
         let walk = Walk {
             steps,
             resample,

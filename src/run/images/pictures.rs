@@ -36,7 +36,8 @@ fn table(images: &[f32], size: usize, columns: usize) -> RgbImage {
 /// The same with `zoom` × `zoom` pixels for each of an image.
 pub(super) fn sheet(images: &[f32], size: usize, columns: usize, zoom: usize) -> RgbImage {
     let bytes = size * size * 3;
-    let (count, cell) = (images.len() / bytes, size * zoom + GAP);
+    let count = images.len() / bytes;
+    let cell = size * zoom + GAP;
     let mut picture = RgbImage::from_pixel(
         (columns * cell + GAP) as u32,
         (count.div_ceil(columns) * cell + GAP) as u32,
@@ -162,9 +163,10 @@ pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> Rg
 }
 
 fn shortened(name: &str) -> String {
-    match name.chars().count() > LETTERS {
-        true => name.chars().take(LETTERS - 1).chain(['…']).collect(),
-        false => name.into(),
+    if name.chars().count() > LETTERS {
+        name.chars().take(LETTERS - 1).chain(['…']).collect()
+    } else {
+        name.into()
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) struct PixelCnnTask {
 
 impl PixelCnnTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PixelCnnTask> {
-        let (gpu, config) = (&setting.gpu, &setting.config);
+        let gpu = &setting.gpu;
+        let config = &setting.config;
         let build = |mut init: Init| {
             let mut model = PixelCnn::new(
                 &mut init,
@@ -73,13 +74,16 @@ impl PixelCnnTask {
 
     /// A picture of samples, drawn code by code in raster order.
     fn samples(&self) -> Vec<f32> {
-        let (gpu, config) = (&self.setting.gpu, &self.setting.config.vqvae);
+        let gpu = &self.setting.gpu;
+        let config = &self.setting.config.vqvae;
         let side = config.grid();
         let class = self
             .setting
             .shown_classes(SHOWN)
             .unwrap_or_else(|| one_class(gpu, SHOWN));
-        let (size, seed, way) = ([side, side], self.setting.config.seed, Way::Cached);
+        let size = [side, side];
+        let seed = self.setting.config.seed;
+        let way = Way::Cached;
         let raster = Raster {
             size,
             class: &class,
@@ -117,7 +121,8 @@ impl Task for PixelCnnTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let (setting, latents) = (&self.setting, &self.latents);
+        let setting = &self.setting;
+        let latents = &self.latents;
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let codes = latents.vqvae().quantise(&latents.of(setting, part));
             let class = setting.classes(part.batch.labels.clone());

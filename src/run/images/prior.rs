@@ -64,7 +64,8 @@ impl Start {
 
 impl PriorTask {
     pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PriorTask> {
-        let (gpu, config) = (&setting.gpu, &setting.config);
+        let gpu = &setting.gpu;
+        let config = &setting.config;
         let models = [
             Diffusion::new(&mut Init::new(gpu, config.seed), config)?,
             Diffusion::new(&mut Init::blank(gpu), config)?,
@@ -82,7 +83,8 @@ impl PriorTask {
 
     /// Prepares what depends on moments.
     fn prepare(&mut self) -> Result<()> {
-        let (setting, vqvae) = (&self.setting, self.latents.vqvae());
+        let setting = &self.setting;
+        let vqvae = self.latents.vqvae();
         let vectors = vqvae.vectors();
         let Learner {
             model, averaged, ..
@@ -114,7 +116,8 @@ impl PriorTask {
 
 /// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
 pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
-    let (gpu, config) = (&setting.gpu, &setting.config);
+    let gpu = &setting.gpu;
+    let config = &setting.config;
     let guidance = setting
         .shown_classes(SHOWN)
         .map(|class| Guidance { class, scale: 1.0 });
@@ -160,7 +163,9 @@ pub(super) fn held_out_losses<M: Module>(
     held_out: &[Start],
     line: &mut Map<String, Value>,
 ) {
-    let (mut total, mut of_eps, mut count) = (0.0, 0.0, 0.0);
+    let mut total = 0.0;
+    let mut of_eps = 0.0;
+    let mut count = 0.0;
     setting.gpu.no_grad(|| {
         for (chunk, Start { z0, codes, class }) in held_out.iter().enumerate() {
             let n = z0.shape().dims()[0];
@@ -201,9 +206,11 @@ impl Task for PriorTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let (setting, latents) = (&self.setting, &self.latents);
+        let setting = &self.setting;
+        let latents = &self.latents;
         Ok(self.learner.learn(step, &parts, |learner, part| {
-            let (model, diffuse) = (&learner.model, setting.config.prior.diffuse);
+            let model = &learner.model;
+            let diffuse = setting.config.prior.diffuse;
             let class = setting.dropped_classes(part);
             let Start { z0, codes, class } = Start::new(
                 &latents.of(setting, part),

@@ -86,10 +86,8 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         config.codes
     );
     let mut output = Output::new(&args.out, &trained, Vec::new());
-    let (columns, zoom) = (
-        pictures::columns(shown.min(indices.len())),
-        args.pictures.zoom(config.size),
-    );
+    let columns = pictures::columns(shown.min(indices.len()));
+    let zoom = args.pictures.zoom(config.size);
     let picture =
         pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
     output.picture("reconstructions.png", &picture)?;
@@ -100,7 +98,9 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         let look = [config.size, args.pictures.scale.unwrap_or(1)];
         output.each("reconstructions", &images, look, |i| format!("{i:06}"))?;
     }
-    let (n, grid, size) = (indices.len(), config.grid(), config.size);
+    let n = indices.len();
+    let grid = config.grid();
+    let size = config.size;
     let tensors = [
         ("codes", vec![n, grid, grid], Values::U32(&codes)),
         (
@@ -133,7 +133,8 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
 /// # Errors
 /// [`Error::Diverged`] if latents or images are not finite.
 pub(super) fn reconstructed(trained: &Trained, originals: &[f32]) -> Result<(Vec<u32>, Vec<f32>)> {
-    let (mut codes, mut images) = (Vec::new(), Vec::new());
+    let mut codes = Vec::new();
+    let mut images = Vec::new();
     for chunk in trained.encode(originals)?.chunks(CHUNK * trained.latent()) {
         let of_chunk = trained
             .gpu

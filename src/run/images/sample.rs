@@ -124,11 +124,9 @@ impl Drawn {
         more: &[(&str, Vec<usize>, Values)],
     ) -> Result<()> {
         let config = &trained.config.vqvae;
-        let (grid, size, n) = (
-            config.grid(),
-            config.size,
-            self.images.len() / trained.image(),
-        );
+        let grid = config.grid();
+        let size = config.size;
+        let n = self.images.len() / trained.image();
         let images = nchw(&self.images, size)
             .into_iter()
             .map(|v| v.clamp(-1.0, 1.0))
@@ -155,7 +153,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, &args.drawing)?;
-    let (size, look) = (trained.config.vqvae.size, &args.pictures);
+    let size = trained.config.vqvae.size;
+    let look = &args.pictures;
     let shown = look.fits(size, 1, SHOWN.min(args.drawing.count.unwrap_or(COUNT)))?;
     let begin = Instant::now();
     let (drawn, facts) = draw(&trained, &args.drawing)?;
@@ -289,12 +288,11 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
     let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
     let config = &trained.config.vqvae;
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
-    let (mut drawn, mut done) = (Drawn::default(), 0);
+    let mut drawn = Drawn::default();
+    let mut done = 0;
     for (i, &n) in chunks.iter().enumerate() {
-        let (seed, shape) = (
-            chunk_seed(how.seed, i),
-            Shape::from([n, config.grid(), config.grid(), config.dim]),
-        );
+        let seed = chunk_seed(how.seed, i);
+        let shape = Shape::from([n, config.grid(), config.grid(), config.dim]);
         let guidance = trained.guidance(&how.images, n);
         let ask = Ask {
             guidance: guidance.as_ref(),
@@ -341,12 +339,11 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
-    let (chunks, grid) = (
-        chunks(how.count.unwrap_or(COUNT)),
-        trained.config.vqvae.grid(),
-    );
+    let chunks = chunks(how.count.unwrap_or(COUNT));
+    let grid = trained.config.vqvae.grid();
     let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
-    let (mut drawn, mut done) = (Drawn::default(), 0);
+    let mut drawn = Drawn::default();
+    let mut done = 0;
     for (i, &n) in chunks.iter().enumerate() {
         let class = trained.classes(&how.images, i * CHUNK, n);
         let seed = chunk_seed(how.seed, i);

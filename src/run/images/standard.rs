@@ -76,11 +76,16 @@ impl Sums {
 /// # Errors
 /// Trouble with the data.
 pub(super) fn measure(setting: &Setting, vqvae: &VqVae, diffuse: Diffuse) -> Result<Standard> {
-    let (set, config, gpu) = (&setting.pictures.train, &setting.config.vqvae, &setting.gpu);
-    let (d, cells, k) = (config.dim, config.grid().pow(2), config.codes);
+    let set = &setting.pictures.train;
+    let config = &setting.config.vqvae;
+    let gpu = &setting.gpu;
+    let d = config.dim;
+    let cells = config.grid().pow(2);
+    let k = config.codes;
     let predicts_codes = setting.config.unet.prediction == Output::Codes;
     let vectors = vqvae.vectors().to_vec();
-    let (mut latents, mut residues) = (Sums::new(d), Sums::new(d));
+    let mut latents = Sums::new(d);
+    let mut residues = Sums::new(d);
     let mut counts = vec![0.0; cells * k];
     let most = if predicts_codes { COUNTED } else { MEASURED };
     let indices: Vec<u32> = (0..most.min(set.len()) as u32).collect();

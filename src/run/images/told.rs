@@ -81,7 +81,8 @@ fn of_image(grid: usize, number: &impl Fn(u32) -> f64) -> Vec<bool> {
     let [height, width] = [below(4, grid) + 1, below(5, grid) + 1];
     let [top, left] = [below(6, grid - height + 1), below(7, grid - width + 1)];
     let hidden = |at: usize| {
-        let (row, column) = (at / grid, at % grid);
+        let row = at / grid;
+        let column = at % grid;
         (top..top + height).contains(&row) && (left..left + width).contains(&column)
     };
     (0..grid * grid).map(|at| !hidden(at)).collect()

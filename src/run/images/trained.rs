@@ -127,7 +127,8 @@ impl Trained {
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
     pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
-        let (size, row) = (self.config.vqvae.size, super::CHUNK * self.image());
+        let size = self.config.vqvae.size;
+        let row = super::CHUNK * self.image();
         let encode = |chunk: &[f32]| {
             let images = Tensor::from_slice(
                 &self.gpu,
@@ -155,7 +156,8 @@ impl Trained {
 
     /// Latents on the GPU, [n, h, w, d].
     pub fn latents(&self, values: &[f32]) -> Tensor {
-        let (grid, d) = (self.config.vqvae.grid(), self.config.vqvae.dim);
+        let grid = self.config.vqvae.grid();
+        let d = self.config.vqvae.dim;
         Tensor::from_slice(
             &self.gpu,
             values,

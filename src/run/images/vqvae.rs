@@ -36,7 +36,8 @@ pub(super) struct VqVaeTask {
 impl VqVaeTask {
     /// With the weights of `sources`, if there are some.
     pub fn new(setting: Rc<Setting>, sources: &Sources) -> Result<VqVaeTask> {
-        let (gpu, config) = (&setting.gpu, &setting.config);
+        let gpu = &setting.gpu;
+        let config = &setting.config;
         let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
         if let Some(found) = &sources.vqvae {
             load_vqvae(&mut model, found, prefix_of(found))?;
@@ -50,7 +51,8 @@ impl VqVaeTask {
             vec![config.stage(Stage::VqVae).lr],
             |_| 0,
         );
-        let (held_out, keeper) = (setting.held_out()?, Keeper::new(&setting, Stage::VqVae));
+        let held_out = setting.held_out()?;
+        let keeper = Keeper::new(&setting, Stage::VqVae);
         Ok(VqVaeTask {
             setting,
             learner,
@@ -79,7 +81,8 @@ impl Task for VqVaeTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let (setting, model) = (&self.setting, &self.learner.model);
+        let setting = &self.setting;
+        let model = &self.learner.model;
         if step == 0 && !self.has_codes {
             let latents = |part: &Part| {
                 setting
@@ -148,7 +151,9 @@ pub(super) fn reconstruct(
     step: u64,
     dir: &Path,
 ) -> Result<Map<String, Value>> {
-    let (mut originals, mut images, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut originals = Vec::new();
+    let mut images = Vec::new();
+    let mut codes = Vec::new();
     setting.gpu.no_grad(|| {
         for chunk in held_out {
             let of_chunk = model.quantise(&model.encode(chunk));

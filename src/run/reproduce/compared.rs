@@ -278,20 +278,20 @@ mod tests {
     use super::*;
 
     fn line(metric: Metric, text: &str, as_paper: bool) -> Line {
-        let (text, conditions) = (text.to_string(), format!("how {text}"));
         Line {
             metric,
             model: Model::PixelCnn,
-            text,
+            text: text.to_string(),
             value: 1.0,
             values: vec![1.0],
-            conditions,
+            conditions: format!("how {text}"),
             as_paper,
         }
     }
 
     fn page(small: bool) -> String {
-        let (adapter, no_fid) = ("an adapter".into(), "name weights".into());
+        let adapter = "an adapter".into();
+        let no_fid = "name weights".into();
         let circumstances = Circumstances {
             table: Table::Cifar10,
             adapter,

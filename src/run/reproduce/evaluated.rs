@@ -267,7 +267,9 @@ pub fn curve(steps: &Steps) -> image::RgbImage {
     let all = steps.points.iter().find(|p| p.sampler == "ancestral");
     let ancestral = all.map_or_else(Vec::new, |p| level(p.kl));
     let name = all.map_or_else(String::new, |p| format!("ancestral, {} steps", p.steps));
-    let (dpm, ddim, floor) = (of("dpmpp2m"), of("ddim"), level(steps.floor));
+    let dpm = of("dpmpp2m");
+    let ddim = of("ddim");
+    let floor = level(steps.floor);
     let series: [(&str, &[(f64, f64)]); 4] = [
         ("DPM++(2M)", &dpm),
         ("DDIM", &ddim),

@@ -196,13 +196,11 @@ impl Reproduction<'_> {
         let runs = RUNS.map(|run| self.pipeline.run(run));
         let settings = json!({ "effort": format!("{:?}", self.effort), "data": self.data });
         let from = run_dir::fingerprint(&runs, &settings)?;
-        let (args, config, data, effort, facts) = (
-            self.args,
-            &self.config,
-            self.data,
-            self.effort,
-            self.facts(),
-        );
+        let args = self.args;
+        let config = &self.config;
+        let data = self.data;
+        let effort = self.effort;
+        let facts = self.facts();
         let paper = &mut self.paper;
         self.pipeline.keep(name, what, &from, files, || {
             let paper = Self::paper(paper, args, config, data, effort)?;

@@ -65,7 +65,8 @@ pub fn of(findings: &Findings) -> Report {
     items.extend(verdicts::few_steps(&findings.steps));
     report.list(&items);
     report.put("verdicts", &items);
-    let (adapter, no_fid) = (findings.adapter.clone(), findings.no_fid.clone());
+    let adapter = findings.adapter.clone();
+    let no_fid = findings.no_fid.clone();
     compared::tables(
         &mut report,
         &findings.lines,
@@ -120,7 +121,8 @@ fn title(args: &ReproduceArgs) -> String {
 
 fn introduction(findings: &Findings) -> String {
     let Findings { args, config, .. } = findings;
-    let (grid, codes) = (config.vqvae.grid(), config.vqvae.codes);
+    let grid = config.vqvae.grid();
+    let codes = config.vqvae.codes;
     let size = if args.small {
         "Networks and trainings are cut down to what a machine without a GPU does in an hour or two: the kinds of comparison are the \
          paper's, the values are not."

@@ -75,7 +75,8 @@ struct Wanted {
 
 impl Wanted {
     fn new(name: &str, what: &str, runs: &[String], metrics: &[Metric], count: usize) -> Wanted {
-        let (name, what) = (name.to_string(), what.to_string());
+        let name = name.to_string();
+        let what = what.to_string();
         Wanted {
             name,
             what,
@@ -90,7 +91,8 @@ impl Wanted {
 impl Reproduction<'_> {
     /// Everything that is measured of the priors, but quality against steps.
     pub fn measure(&mut self) -> Result<(Evaluated, String)> {
-        let (mut evaluated, mut adapter) = (Evaluated::default(), String::new());
+        let mut evaluated = Evaluated::default();
+        let mut adapter = String::new();
         for wanted in self.wanted() {
             let evaluation = self.evaluation(&wanted)?;
             adapter.clone_from(&evaluation.adapter);
@@ -188,7 +190,8 @@ impl Reproduction<'_> {
 
     /// The KL of few steps beside that of all of them.
     pub fn quality_against_steps(&mut self) -> Result<Steps> {
-        let (count, all) = (self.amounts.steps, self.config.bridge.steps);
+        let count = self.amounts.steps;
+        let all = self.config.bridge.steps;
         let of = |sampler: Sampler| {
             STEPS
                 .into_iter()
@@ -203,7 +206,8 @@ impl Reproduction<'_> {
         };
         for (sampler, n) in few.chain([(Sampler::Ancestral, all)]) {
             let name = sampler_name(sampler);
-            let (title, what) = (format!("{name} {n} steps"), format!("{count} samples"));
+            let title = format!("{name} {n} steps");
+            let what = format!("{count} samples");
             let runs = [Model::Diffusion.run().to_string()];
             let plain = Wanted::new(&title, &what, &runs, &[Metric::Kl], count);
             let evaluation = self.evaluation(&Wanted {
@@ -238,13 +242,11 @@ impl Reproduction<'_> {
             by,
         } = wanted;
         let runs: Vec<PathBuf> = runs.iter().map(|run| self.pipeline.run(run)).collect();
-        let (args, config, data, effort, amounts) = (
-            self.args,
-            &self.config,
-            self.data,
-            self.effort,
-            self.amounts,
-        );
+        let args = self.args;
+        let config = &self.config;
+        let data = self.data;
+        let effort = self.effort;
+        let amounts = self.amounts;
         let by = by.map(|(sampler, steps)| (sampler_name(sampler), steps));
         let settings = json!({
             "data": data, "metrics": format!("{metrics:?}"), "count": count, "by": by, "nll": amounts.nll, "time": amounts.time,

@@ -250,10 +250,8 @@ fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -
         &from,
         &files,
         || {
-            let (trained, of_joint) = (
-                Trained::load(&run, &args.device)?,
-                Trained::load(&joint, &args.device)?,
-            );
+            let trained = Trained::load(&run, &args.device)?;
+            let of_joint = Trained::load(&joint, &args.device)?;
             let seed = trained.config.seed;
             let (paths, reverse): (RgbImage, Vec<Frame>) = toy_figures::paths(&trained, seed)?;
             let (wanted, codes, z0) = fill(&trained, PASSES[1])?;

@@ -106,7 +106,8 @@ pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) 
 /// How far the mean of `ours` is from that of `theirs`.
 fn nearer(ours: &[f64], theirs: &[f64]) -> String {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let (ours_mean, theirs_mean) = (mean(ours), mean(theirs));
+    let ours_mean = mean(ours);
+    let theirs_mean = mean(theirs);
     let gap = (ours_mean - theirs_mean).abs();
     let share = 100.0 * ratio(gap, theirs_mean);
     if ours_mean <= theirs_mean {
@@ -209,7 +210,8 @@ mod tests {
     #[test]
     fn the_nearer_prior_is_named_with_what_both_cost() {
         let kl = Kl::new(1000, 0.4, [vec![0.7], vec![1.0], vec![0.8]]).expect("all are there");
-        let (minutes, flop) = (Some(600.0), Some(50.25e12));
+        let minutes = Some(600.0);
+        let flop = Some(50.25e12);
         let said = priors(
             &kl,
             Model::Diffusion,

@@ -34,7 +34,8 @@ pub struct CodesRow {
 }
 
 pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRow {
-    let (k, grid) = (trained.config.vqvae.codes, trained.config.vqvae.grid());
+    let k = trained.config.vqvae.codes;
+    let grid = trained.config.vqvae.grid();
     let [of_samples, of_data] = [&drawn.codes, &data.first].map(|codes| Usage::of(codes, k));
     CodesRow {
         run: trained.run.display().to_string(),

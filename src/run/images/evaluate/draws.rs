@@ -134,7 +134,8 @@ impl Draws {
                     count
                 );
             }
-            let (seed, begin) = (chunk_seed(args.seed, chunk), Instant::now());
+            let seed = chunk_seed(args.seed, chunk);
+            let begin = Instant::now();
             let images = ImageFlags {
                 sharpen,
                 ..ImageFlags::default()
@@ -149,7 +150,8 @@ impl Draws {
             codes.extend(sample::draw(trained, &drawing)?.0.codes);
             seconds += begin.elapsed().as_secs_f64();
             let shape = vec![codes.len() / cells, cells];
-            let (all, took) = (Values::U32(&codes), [seconds as f32]);
+            let all = Values::U32(&codes);
+            let took = [seconds as f32];
             let tensors = [
                 ("codes", shape, all),
                 ("seconds", vec![1], Values::F32(&took)),
@@ -184,7 +186,8 @@ fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
 
 /// Where samples of just these weights, sampler and seed are kept, made on this adapter in this precision.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
-    let (facts, gpu) = (trained.gpu.facts(), &trained.gpu);
+    let facts = trained.gpu.facts();
+    let gpu = &trained.gpu;
     let device = (
         &facts.name,
         &facts.driver,

@@ -112,11 +112,9 @@ impl Distances {
         drawn: &Draws,
         seed: u64,
     ) -> Result<FidRow> {
-        let (grid, size, count) = (
-            trained.config.vqvae.grid(),
-            trained.config.vqvae.size,
-            drawn.count,
-        );
+        let grid = trained.config.vqvae.grid();
+        let size = trained.config.vqvae.size;
+        let count = drawn.count;
         let cells = grid * grid;
         let samples = features(&self.network, size, count, |range| {
             let codes = &drawn.codes[range.start * cells..range.end * cells];

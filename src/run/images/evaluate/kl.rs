@@ -40,7 +40,8 @@ pub struct KlRow {
 }
 
 pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
-    let (k, grid) = (trained.config.vqvae.codes, trained.config.vqvae.grid());
+    let k = trained.config.vqvae.codes;
+    let grid = trained.config.vqvae.grid();
     let map = kl_map(&data.first, &drawn.codes, grid * grid, k);
     let floor_map = kl_map(&data.first, &data.second, grid * grid, k);
     let mean = |map: &[f64]| map.iter().sum::<f64>() / map.len() as f64;

@@ -125,7 +125,8 @@ fn bounded(
     cells: usize,
     seed: u64,
 ) -> Vec<Nats> {
-    let (gpu, grid) = (&trained.gpu, trained.config.vqvae.grid());
+    let gpu = &trained.gpu;
+    let grid = trained.config.vqvae.grid();
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let first = |z: &Tensor, codes: &Codes| model.first_nats(z, codes);
     let bound = Bound {
@@ -137,7 +138,8 @@ fn bounded(
     };
     let chunks = codes.chunks(CHUNK * cells);
     let mut progress = Progress::new("bound", 0, chunks.len() as u64);
-    let (mut levels, mut nats) = (None, Vec::new());
+    let mut levels = None;
+    let mut nats = Vec::new();
     for (i, chunk) in chunks.enumerate() {
         let codes = Codes::from_slice(gpu, chunk, [chunk.len() / cells, grid, grid]);
         let z0 = gpu.no_grad(|| model.standardise(&trained.vqvae.look_up(&codes)));

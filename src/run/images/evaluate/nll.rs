@@ -263,16 +263,14 @@ impl Hidden<'_> {
     /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ that suits other pictures best;
     /// `resampled`: by passes over each level.
     fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
-        let (
-            cells,
-            NllSettings {
-                images,
-                fit,
-                samples,
-                steps,
-                resample,
-            },
-        ) = (self.cells(), self.settings);
+        let cells = self.cells();
+        let NllSettings {
+            images,
+            fit,
+            samples,
+            steps,
+            resample,
+        } = self.settings;
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
         // Where every filling is the truth, any temperature is as good as another.
@@ -313,12 +311,14 @@ impl Hidden<'_> {
 
     /// The holes of `n` pictures from `first` on, filled by the diffusion prior.
     fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
-        let (trained, samples) = (self.trained, self.settings.samples);
+        let trained = self.trained;
+        let samples = self.settings.samples;
         let (holed, truth) = self.holed(first, n)?;
         let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?
             .0
             .z0;
-        let (d, k) = (trained.config.vqvae.dim, trained.config.vqvae.codes);
+        let d = trained.config.vqvae.dim;
+        let k = trained.config.vqvae.codes;
         let hole = self.mask.hole.iter().cycle();
         let inside: Vec<f32> = z0
             .chunks_exact(d)
@@ -327,10 +327,8 @@ impl Hidden<'_> {
             .flat_map(|(z, _)| z)
             .copied()
             .collect();
-        let (rows, codebook) = (
-            samples * self.cells(),
-            trained.gpu.no_grad(|| trained.vqvae.vectors()),
-        );
+        let rows = samples * self.cells();
+        let codebook = trained.gpu.no_grad(|| trained.vqvae.vectors());
         let of_picture = |(z, truth): (&[f32], &[u32])| {
             let z = Tensor::from_slice(&trained.gpu, z, [rows, d]);
             let distances = trained
@@ -352,14 +350,13 @@ impl Hidden<'_> {
 
     /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only what is known.
     fn raster(&self, model: &PixelCnn) -> Result<Vec<NllRow>> {
-        let (
-            cells,
-            NllSettings {
-                images, samples, ..
-            },
-        ) = (self.cells(), self.settings);
+        let cells = self.cells();
+        let NllSettings {
+            images, samples, ..
+        } = self.settings;
         let maps = self.mask.hole.len();
-        let (mut joint, mut single) = (Vec::new(), Vec::new());
+        let mut joint = Vec::new();
+        let mut single = Vec::new();
         for (group, first) in (0..images).step_by(GROUP).enumerate() {
             let n = GROUP.min(images - first);
             let (holed, truth) = self.holed(first, n)?;
@@ -369,7 +366,8 @@ impl Hidden<'_> {
             let hidden = self.inside(&truth);
             for i in 0..n {
                 let fillings = &filled[i * samples * maps..][..samples * maps];
-                let (truth, hidden) = (&truth[i * maps..][..maps], &hidden[i * cells..][..cells]);
+                let truth = &truth[i * maps..][..maps];
+                let hidden = &hidden[i * cells..][..cells];
                 // What is known is what the fillings were given; in the hole stand the true codes.
                 let known = fillings[..maps].iter().zip(truth).zip(&self.mask.hole);
                 let forced: Vec<u32> = known
@@ -398,7 +396,8 @@ impl Hidden<'_> {
     /// The logarithms of the probabilities that the PixelCNN gives to the codes `truth` `[cells]` of the hole beside the codes
     /// of `maps` [S, grid, grid]: [S, cells], nats.
     fn predicted(&self, model: &PixelCnn, maps: &[u32], truth: &[u32]) -> Vec<f64> {
-        let (gpu, grid) = (&self.trained.gpu, self.mask.grid);
+        let gpu = &self.trained.gpu;
+        let grid = self.mask.grid;
         let mut log_p = Vec::new();
         for chunk in maps.chunks(CHUNK * grid * grid) {
             let n = chunk.len() / (grid * grid);

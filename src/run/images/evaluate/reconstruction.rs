@@ -38,7 +38,8 @@ pub(super) fn row(
 ) -> Result<ReconstructionRow> {
     let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
     let (_, images) = reconstructed(trained, &originals)?;
-    let (size, image) = (trained.config.vqvae.size, trained.image());
+    let size = trained.config.vqvae.size;
+    let image = trained.image();
     let pairs = originals
         .chunks_exact(image)
         .zip(images.chunks_exact(image));

@@ -135,7 +135,8 @@ fn row(
     let affordable = ((args.time_budget - probe.decode) * few as f64 / probe.walk) as usize;
     let walked = affordable.clamp(few, steps);
     let scale = steps as f64 / walked as f64;
-    let (begin, mut seconds) = (Instant::now(), Vec::new());
+    let begin = Instant::now();
+    let mut seconds = Vec::new();
     while seconds.is_empty()
         || (seconds.len() < REPEAT && begin.elapsed().as_secs_f64() < args.time_budget)
     {
@@ -238,10 +239,8 @@ fn diffuse(
 /// The first `steps` positions are drawn, the others are given.
 fn raster(trained: &Trained, model: &PixelCnn, way: Way, steps: usize, seed: u64) -> Vec<u32> {
     let grid = trained.config.vqvae.grid();
-    let (codes, class) = (
-        vec![0; CHUNK * grid * grid],
-        trained.classes(&ImageFlags::default(), 0, CHUNK),
-    );
+    let codes = vec![0; CHUNK * grid * grid];
+    let class = trained.classes(&ImageFlags::default(), 0, CHUNK);
     let known: Vec<bool> = (0..grid * grid).map(|at| at >= steps).collect();
     let given = (steps < grid * grid).then_some(Given {
         codes: &codes,

@@ -65,7 +65,8 @@ pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
     } else {
         ", of its middle square"
     };
-    let (count, by) = (hole.iter().filter(|&&h| h).count(), mask.rule());
+    let count = hole.iter().filter(|&&h| h).count();
+    let by = mask.rule();
     note!(
         "{}: {count} of {grid} x {grid} cells are hole{square}, by {by}",
         file.display()
@@ -147,7 +148,8 @@ fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
 
 /// The two values of `all`, if there are just two.
 fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
-    let (least, most) = (*all.iter().min()?, *all.iter().max()?);
+    let least = *all.iter().min()?;
+    let most = *all.iter().max()?;
     (least < most && all.iter().all(|&v| v == least || v == most)).then_some([least, most])
 }
 
@@ -158,7 +160,8 @@ impl Values {
         let hole =
             |row: usize, column: usize| self.values[row * self.width + column] >= self.threshold;
         let cell = |at: usize| {
-            let (rows, columns) = (rows[at / grid].clone(), columns[at % grid].clone());
+            let rows = rows[at / grid].clone();
+            let columns = columns[at % grid].clone();
             rows.into_iter()
                 .any(|row| columns.clone().any(|column| hole(row, column)))
         };

@@ -56,16 +56,15 @@ fn prepare(work: &Value, leaf: bool, device: Device) -> Result<Run, String> {
     match work["op"].as_str().unwrap_or_default() {
         "matmul" => {
             let [m, k, n] = numbers(work, ["m", "k", "n"])?;
-            let (a, b) = (normal([m, k], leaf, &device), normal([k, n], leaf, &device));
+            let a = normal([m, k], leaf, &device);
+let b = normal([k, n], leaf, &device);
             Ok(running(device, leaf, move || a.clone().matmul(b.clone())))
         }
         "conv2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (
-                normal([n, c, h, w], leaf, &device),
-                normal([o, c, kernel, kernel], leaf, &device),
-            );
+            let x = normal([n, c, h, w], leaf, &device);
+let weight = normal([o, c, kernel, kernel], leaf, &device);
             let options = move || ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
             Ok(running(device, leaf, move || {
                 conv2d(x.clone(), weight.clone(), None, options())
@@ -74,10 +73,8 @@ fn prepare(work: &Value, leaf: bool, device: Device) -> Result<Run, String> {
         "conv_transpose2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (
-                normal([n, c, h, w], leaf, &device),
-                normal([c, o, kernel, kernel], leaf, &device),
-            );
+            let x = normal([n, c, h, w], leaf, &device);
+let weight = normal([c, o, kernel, kernel], leaf, &device);
             let options =
                 move || ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
             Ok(running(device, leaf, move || {
@@ -86,10 +83,8 @@ fn prepare(work: &Value, leaf: bool, device: Device) -> Result<Run, String> {
         }
         "group_norm_silu" => {
             let [n, h, w, c, groups] = numbers(work, ["n", "h", "w", "c", "groups"])?;
-            let (x, norm) = (
-                normal([n, c, h, w], leaf, &device),
-                GroupNormConfig::new(groups, c).init(&device),
-            );
+            let x = normal([n, c, h, w], leaf, &device);
+let norm = GroupNormConfig::new(groups, c).init(&device);
             Ok(running(device, leaf, move || silu(norm.forward(x.clone()))))
         }
         "attention" => {
@@ -102,10 +97,8 @@ fn prepare(work: &Value, leaf: bool, device: Device) -> Result<Run, String> {
         }
         "nearest" => {
             let [rows, d, codes] = numbers(work, ["rows", "d", "codes"])?;
-            let (z, codebook) = (
-                normal([rows, d], false, &device),
-                normal([codes, d], false, &device),
-            );
+            let z = normal([rows, d], false, &device);
+let codebook = normal([codes, d], false, &device);
             Ok(Box::new(move |times| {
                 for _ in 0..times {
                     let squares = (codebook.clone() * codebook.clone()).sum_dim(1).transpose();

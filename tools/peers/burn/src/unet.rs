@@ -137,7 +137,10 @@ struct UNet {
 impl UNet {
     fn new(dim: usize, device: &Device) -> UNet {
         let last = WIDTHS.len() - 1;
-        let (mut c, mut skips, mut down, mut up) = (BASE, vec![BASE], Vec::new(), Vec::new());
+        let mut c = BASE;
+let mut skips = vec![BASE];
+let mut down = Vec::new();
+let mut up = Vec::new();
         for (i, width) in WIDTHS.into_iter().enumerate() {
             let mut level = Level {
                 blocks: Vec::new(),
@@ -158,7 +161,8 @@ impl UNet {
             }
             down.push(level);
         }
-        let (first, middle) = (Block::new([c, c], device), SelfAttention::new(c, device));
+        let first = Block::new([c, c], device);
+let middle = SelfAttention::new(c, device);
         let second = Block::new([c, c], device);
         for (i, width) in WIDTHS.into_iter().enumerate().rev() {
             let mut level = Level {
@@ -229,7 +233,8 @@ pub fn training(work: &Value, device: Device) -> Result<Run, String> {
     let [n, h, w, c] = numbers(work, ["n", "h", "w", "c"])?;
     let device = device.autodiff();
     let normal = || Tensor::<4>::random([n, c, h, w], Distribution::Normal(0.0, 1.0), &device);
-    let (z, eps) = (normal(), normal());
+    let z = normal();
+let eps = normal();
     let sinusoids = Tensor::<2>::random([n, BASE], Distribution::Uniform(-1.0, 1.0), &device);
     let mut adam = AdamConfig::new().init();
     let model = RefCell::new(Some(UNet::new(c, &device)));

@@ -36,13 +36,15 @@ fn prepare(work: &Value, gradients: bool) -> std::result::Result<Run, String> {
     match work["op"].as_str().unwrap_or_default() {
         "matmul" => {
             let [m, k, n] = numbers(work, ["m", "k", "n"])?;
-            let (a, b) = (normal(&[m, k])?, normal(&[k, n])?);
+            let a = normal(&[m, k])?;
+let b = normal(&[k, n])?;
             Ok(running(gradients, move || a.matmul(&b)))
         }
         "conv2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (normal(&[n, c, h, w])?, normal(&[o, c, kernel, kernel])?);
+            let x = normal(&[n, c, h, w])?;
+let weight = normal(&[o, c, kernel, kernel])?;
             Ok(running(gradients, move || {
                 x.conv2d(&weight, padding, stride, 1, 1)
             }))
@@ -50,7 +52,8 @@ fn prepare(work: &Value, gradients: bool) -> std::result::Result<Run, String> {
         "conv_transpose2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
-            let (x, weight) = (normal(&[n, c, h, w])?, normal(&[c, o, kernel, kernel])?);
+            let x = normal(&[n, c, h, w])?;
+let weight = normal(&[c, o, kernel, kernel])?;
             Ok(running(gradients, move || {
                 x.conv_transpose2d(&weight, padding, 0, stride, 1)
             }))
@@ -64,11 +67,9 @@ fn prepare(work: &Value, gradients: bool) -> std::result::Result<Run, String> {
         }
         "attention" => {
             let [n, len, d] = numbers(work, ["n", "len", "d"])?;
-            let (q, k, v) = (
-                normal(&[n, len, d])?,
-                normal(&[n, len, d])?,
-                normal(&[n, len, d])?,
-            );
+            let q = normal(&[n, len, d])?;
+let k = normal(&[n, len, d])?;
+let v = normal(&[n, len, d])?;
             Ok(running(gradients, move || {
                 let scores = (q.matmul(&k.t()?)? / (d as f64).sqrt())?;
                 softmax(&scores, 2)?.matmul(&v)
@@ -76,7 +77,8 @@ fn prepare(work: &Value, gradients: bool) -> std::result::Result<Run, String> {
         }
         "nearest" => {
             let [rows, d, codes] = numbers(work, ["rows", "d", "codes"])?;
-            let (z, codebook) = (normal(&[rows, d])?.detach(), normal(&[codes, d])?.detach());
+            let z = normal(&[rows, d])?.detach();
+let codebook = normal(&[codes, d])?.detach();
             Ok(running(false, move || {
                 let products = (z.matmul(&codebook.t()?)? * -2.0)?;
                 products.broadcast_add(&codebook.sqr()?.sum(1)?)?.argmin(1)

@@ -53,14 +53,16 @@ fn build(g: &mut Graph, work: &Value) -> Result<(NodeId, Inputs), String> {
     match work["op"].as_str().unwrap_or_default() {
         "matmul" => {
             let [m, k, n] = numbers(work, ["m", "k", "n"])?;
-            let (a, b) = (g.parameter("a", &[m, k]), g.parameter("b", &[k, n]));
+            let a = g.parameter("a", &[m, k]);
+let b = g.parameter("b", &[k, n]);
             Ok((g.matmul(a, b), vec![("a", m * k), ("b", k * n)]))
         }
         "conv2d" => {
             let [n, h, w, c, o] = numbers(work, ["n", "h", "w", "c", "o"])?;
             let [kernel, stride, padding] = numbers(work, ["kernel", "stride", "padding"])?;
             let sizes = [n * c * h * w, o * c * kernel * kernel];
-            let (x, weight) = (g.parameter("x", &[sizes[0]]), g.parameter("w", &[sizes[1]]));
+            let x = g.parameter("x", &[sizes[0]]);
+let weight = g.parameter("w", &[sizes[1]]);
             let u = words(&[n, c, h, w, o, kernel, stride, padding]);
             let y = g.conv2d(
                 x, weight, u[0], u[1], u[2], u[3], u[4], u[5], u[5], u[6], u[7],
@@ -70,7 +72,8 @@ fn build(g: &mut Graph, work: &Value) -> Result<(NodeId, Inputs), String> {
         "group_norm_silu" => {
             let [n, h, w, c, groups] = numbers(work, ["n", "h", "w", "c", "groups"])?;
             let x = g.parameter("x", &[n * c * h * w]);
-            let (gamma, beta) = (g.parameter("gamma", &[c]), g.parameter("beta", &[c]));
+            let gamma = g.parameter("gamma", &[c]);
+let beta = g.parameter("beta", &[c]);
             let u = words(&[n, c, h * w, groups]);
             let normed = g.group_norm(x, gamma, beta, u[0], u[1], u[2], u[3], 1e-5);
             Ok((

@@ -15,8 +15,11 @@ const NOISE: u32 = 0x2302;
 impl Hidden<'_> {
     /// Each code alone from one call of the network at t = T; all together by the chain rule in raster order, at a call a code.
     pub(super) fn told(&self, model: &Diffusion) -> Result<Vec<NllRow>> {
-        let (cells, images, maps) = (self.cells(), self.settings.images, self.mask.hole.len());
-        let (mut single, mut joint) = (Vec::new(), Vec::new());
+        let cells = self.cells();
+        let images = self.settings.images;
+        let maps = self.mask.hole.len();
+        let mut single = Vec::new();
+        let mut joint = Vec::new();
         for first in (0..images).step_by(GROUP) {
             let n = GROUP.min(images - first);
             let (holed, truth) = self.holed(first, n)?;
@@ -113,8 +116,10 @@ impl Asked<'_> {
 
     /// log p of every code where those outside `hole` are known, [n, grid grid].
     fn log_p(&self, hole: &[bool], number: u32) -> Vec<f64> {
-        let (trained, model) = (self.hidden.trained, self.model);
-        let (grid, last) = (self.hidden.mask.grid, model.bridge.steps());
+        let trained = self.hidden.trained;
+        let model = self.model;
+        let grid = self.hidden.mask.grid;
+        let last = model.bridge.steps();
         let n = self.codes.len() / hole.len();
         let mask: Vec<f32> = hole
             .iter()
