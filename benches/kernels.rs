@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use dbvq_wgpu::commands::bench::clock::Clock;
+use dbvq_wgpu::commands::bench::needs::Needs;
+use dbvq_wgpu::commands::bench::prepared::Prepared;
+use dbvq_wgpu::commands::bench::work::{Case, kernels};
+use dbvq_wgpu::experiment::device::Device;
 use dbvq_wgpu::gpu::Gpu;
-use dbvq_wgpu::run::Device;
-use dbvq_wgpu::run::bench::clock::Clock;
-use dbvq_wgpu::run::bench::needs::Needs;
-use dbvq_wgpu::run::bench::prepared::Prepared;
-use dbvq_wgpu::run::bench::work::{Case, kernels};
 
 fn open() -> Gpu {
     let device = Device {
@@ -21,7 +21,7 @@ fn open() -> Gpu {
 
 fn every_kernel(c: &mut Criterion) {
     let gpu = open();
-    let roofs = dbvq_wgpu::run::bench::ceiling::measure(&gpu).expect("ceilings");
+    let roofs = dbvq_wgpu::commands::bench::ceiling::measure(&gpu).expect("ceilings");
     println!(
         "ceilings: {:.1} GFLOP/s in registers, {:.1} GB/s of copying",
         roofs.fma_gflops, roofs.copy_gbs

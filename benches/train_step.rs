@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dbvq_wgpu::run::Device;
-use dbvq_wgpu::run::bench::clock::Clock;
-use dbvq_wgpu::run::bench::prepared::Prepared;
-use dbvq_wgpu::run::bench::work::{Case, Direction, trainings};
+use dbvq_wgpu::commands::bench::clock::Clock;
+use dbvq_wgpu::commands::bench::prepared::Prepared;
+use dbvq_wgpu::commands::bench::work::{Case, Direction, trainings};
+use dbvq_wgpu::experiment::device::Device;
 
 fn every_training(c: &mut Criterion) {
     let device = Device {

@@ -2,20 +2,23 @@
 //! variational autoencoders" (Cohen et al., ICML 2022).
 //!
 //! # Layers
-//! A module uses only what stands to its right; `tests/layers.rs` holds it to that.
+//! A module uses only what stands to its right; `tests/layers.rs` enforces it.
 //! ```text
-//! cli, main → run → models → nn → ops → tensor → gpu        bridge, config, data, error, metrics, philox: leaves
+//! main → commands → conformance → evaluate → experiment → models → nn → ops → tensor → gpu
+//! leaves: report, bridge, config, data, metrics, philox, number, error
 //! ```
 //! * [`gpu`]: the only code that says `wgpu`: adapters, memory, recording, reading back, timing.
 //! * [`tensor`]: `Tensor` (f32) and `Codes` (u32), and the tape that differentiates.
 //! * [`ops`]: one file per kernel family, each the Rust side of `shaders/<stem>.wgsl`.
 //! * [`nn`]: parameters, initialisation, Adam, checkpoints.
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
-//! * [`run`]: what the commands do. Alone in printing, and but for profiler and tuner in looking at the clock.
-//! * [`bridge`]: the Ornstein-Uhlenbeck bridge in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
-//!   [`metrics`]: how far samples are from data.
-//! * [`kernels_test`]: the definitions of all ops in f64, their cases, and the check that compares. Of the layers only
-//!   `run` may use it, for `dbvq-wgpu conformance`.
+//! * [`experiment`]: a run: its directory, the training loop, the stages, what is drawn from a trained run.
+//! * [`evaluate`]: one file per metric of a trained run; [`metrics`] has the formulas.
+//! * [`conformance`]: runs [`kernels_test`] on every adapter in supervised processes and reports on it.
+//! * [`commands`]: flags, and what each command does.
+//! * [`report`]: console lines, tables, plots and files. [`bridge`]: the Ornstein-Uhlenbeck bridge in f64.
+//!   [`philox`]: random numbers. [`data`]: data sets on the host.
+//! * [`kernels_test`]: the definition of every op in f64, its cases, and the check that compares.
 //!
 //! # Invariants
 //! * Tensors are contiguous, row-major, f32 (`Codes`: u32). No views, no strides; a new layout is an op.
@@ -31,24 +34,31 @@
 //! * No invocation loops more than about 60,000 times: one driver silently stops there.
 //!
 //! # Where to start
-//! Follow one training step: [`run::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] → [`gpu`]. To add a kernel,
+//! Follow one training step: [`experiment::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] → [`gpu`]. To add a kernel,
 //! write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`, and name it in the two `mod.rs` files.
 
-// What prints goes on where nobody reads: `say!` and `note!` of `run`.
+// `say!` and `note!` of `report::console` do not panic where nobody reads.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+// First, for its macros.
+#[macro_use]
+pub mod report;
+
 pub mod bridge;
-pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod conformance;
 pub mod data;
 pub mod error;
+pub mod evaluate;
+pub mod experiment;
 pub mod gpu;
 #[path = "../kernels_test/mod.rs"]
 pub mod kernels_test;
 pub mod metrics;
 pub mod models;
 pub mod nn;
+pub mod number;
 pub mod ops;
 pub mod philox;
-pub mod run;
 pub mod tensor;

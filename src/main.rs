@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dbvq_wgpu::cli::Cli;
+use dbvq_wgpu::commands::Cli;
 use dbvq_wgpu::gpu;
 
 fn main() -> ExitCode {

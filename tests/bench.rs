@@ -7,13 +7,13 @@ use std::process::Stdio;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::program;
+use dbvq_wgpu::commands::bench::prepared::Prepared;
+use dbvq_wgpu::commands::bench::work::{Case, Direction, Work};
 use dbvq_wgpu::config::Experiment;
 use dbvq_wgpu::gpu::{Counters, Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::Diffusion;
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::nn::init::Init;
-use dbvq_wgpu::run::bench::prepared::Prepared;
-use dbvq_wgpu::run::bench::work::{Case, Direction, Work};
 use dbvq_wgpu::tensor::{Shape, Tensor};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;

@@ -9,13 +9,13 @@ mod tiny;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::assert::OutputAssertExt;
+use dbvq_wgpu::evaluate::features::{
+    FeatureNetwork, Features, Statistics, frechet_distance, kid, mmd2, read_npz, warning, write_npz,
+};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::inception::{FEATURES, Inception};
 use dbvq_wgpu::nn::checkpoint::{self, Entry};
 use dbvq_wgpu::philox::Stream;
-use dbvq_wgpu::run::fid::{
-    FeatureNetwork, Features, Statistics, frechet_distance, kid, mmd2, read_npz, warning, write_npz,
-};
 use dbvq_wgpu::tensor::Shape;
 use predicates::str::contains;
 use serde_json::{Map, Value, json};

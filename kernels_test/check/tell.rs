@@ -1,9 +1,10 @@
 //! What is said of a case whose numbers are wrong: which element, how many, from which inputs, by which kernels.
 
 use super::super::slopes::Traced;
-use super::super::wrong::{Tally, Wrong, bits, exact, place, thousands};
+use super::super::wrong::{Tally, Wrong, bits, exact, place};
 use super::{Evidence, Expectation, Outcome, Real, Results, Verdict, cotangent};
 use crate::gpu::Launch;
+use crate::number::thousands;
 
 /// Elements of an input, and kernels, that are named one by one.
 const NAMED: usize = 3;

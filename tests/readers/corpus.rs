@@ -5,9 +5,9 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use dbvq_wgpu::config::PRESETS;
+use dbvq_wgpu::evaluate::features::{Statistics, write_npz};
 use dbvq_wgpu::gpu::WGPU_VERSION;
 use dbvq_wgpu::nn::checkpoint;
-use dbvq_wgpu::run::fid::{Statistics, write_npz};
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};

@@ -5,12 +5,12 @@
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 
+use dbvq_wgpu::commands::readers;
 use dbvq_wgpu::config::Experiment;
 use dbvq_wgpu::data::{self, Fit, Kind, Reading};
 use dbvq_wgpu::error::{Error, Result};
+use dbvq_wgpu::evaluate::features::read_npz;
 use dbvq_wgpu::kernels_test::vectors;
-use dbvq_wgpu::run::fid::read_npz;
-use dbvq_wgpu::run::readers;
 
 /// A reader.
 pub struct Reader {

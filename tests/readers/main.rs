@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use corpus::Seed;
+use dbvq_wgpu::commands::readers;
 use dbvq_wgpu::config::ImagesConfig;
-use dbvq_wgpu::run::readers;
 use entries::{ALL, Reader, check};
 use mutate::{Random, mutated};
 

@@ -1,0 +1,358 @@
+//! Every flag with its default and help, and which command it reaches.
+
+pub mod adapters;
+pub mod bench;
+mod conformance;
+pub mod data;
+mod download;
+mod evaluate;
+pub mod export;
+mod images;
+mod inpaint;
+pub mod presets;
+#[doc(hidden)]
+pub mod readers;
+mod reading;
+pub mod reproduce;
+mod sample;
+pub mod schedule;
+pub mod summary;
+pub mod toy_figures;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Stage;
+use crate::conformance::worker;
+use crate::error::{Error, Result};
+use crate::experiment::device::Device;
+use crate::experiment::train::{self, TrainArgs};
+use crate::gpu::{Precision, Prefer};
+use bench::{startup, worker as peer};
+use conformance::ConformanceFlags;
+use reading::ReadingFlags;
+use toy_figures::FigureArgs;
+
+/// Exit codes, printed below the help.
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 wrong usage, or --out would replace files of others, \
+3 wrong configuration, 4 no such adapter, 5 device lost, 6 out of GPU memory, 7 checkpoint missing or unfit, 8 data missing or damaged, 9 file not readable or writable, \
+10 loss or samples not finite, 11 run directory in use, 12 not conformant, 101 a bug, 129, 130 and 143 interrupted after saving.\n\
+DBVQ_PROFILE=1 times every kernel and prints a table; DBVQ_ADAPTER stands in for --adapter.";
+
+/// Diffusion bridges vector quantized VAE on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "dbvq-wgpu", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the GPUs, their limits and features.
+    Adapters {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the presets, or print one, or what a configuration file comes to.
+    Presets {
+        /// The preset or TOML file to print.
+        name: Option<String>,
+        /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead; of a TOML file too.
+        #[arg(long, requires = "name")]
+        summary: bool,
+        /// Change one value, and print what comes of it; may be repeated.
+        #[arg(long = "set", value_name = "KEY.PATH=VALUE", requires = "name")]
+        sets: Vec<String>,
+    },
+    /// Print the bridge's schedule: levels, coefficients, variances, loss weights, terminal KL.
+    Schedule(schedule::ScheduleFlags),
+    /// Check a data set: counts, checksums, broken files; fetch CIFAR-10; draw a contact sheet.
+    Data(data::DataFlags),
+    /// Train a preset or a configuration file.
+    Train(TrainFlags),
+    /// Sample from a trained run: the toy, a diffusion prior or a PixelCNN.
+    Sample(sample::SampleFlags),
+    /// Show pictures above what a run's VQ-VAE makes of them.
+    Reconstruct(images::ReconstructFlags),
+    /// Sample what is missing: the rest of the toy's sequences, a hole in pictures.
+    Inpaint(inpaint::InpaintFlags),
+    /// Show how a diffusion prior comes from noise to pictures.
+    Chain(images::ChainFlags),
+    /// The paper's tables and figures: train what is missing, evaluate, write a report.
+    Reproduce(reproduce::ReproduceFlags),
+    /// Measure how near samples of image runs are to the data, and how fast they come.
+    Evaluate(evaluate::EvaluateFlags),
+    /// Write a run's weights in PyTorch's names and layouts.
+    Export(export::ExportFlags),
+    /// Draw the paper's figures of the toy from a trained run.
+    Figures(FigureFlags),
+    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
+    Conformance(ConformanceFlags),
+    /// Measure this adapter's ceilings, how near each kernel comes to them, and training steps.
+    Bench(bench::BenchFlags),
+    /// The child of `bench` whose launch is timed.
+    #[command(hide = true)]
+    BenchStartup {
+        /// Index of the adapter.
+        adapter: String,
+        /// Where it keeps compiled kernels.
+        cache: PathBuf,
+    },
+    /// This engine's side of `cargo xtask peers`.
+    #[command(hide = true)]
+    BenchWorker {
+        #[command(flatten)]
+        device: DeviceFlags,
+    },
+    /// The child of `conformance` that runs cases and may die of them.
+    #[command(hide = true)]
+    ConformanceWorker {
+        /// Index of the adapter.
+        adapter: String,
+    },
+}
+
+#[derive(Args, Debug)]
+struct DeviceFlags {
+    /// The GPU: index, part of its name, or backend (see `adapters`).
+    #[arg(long, env = "DBVQ_ADAPTER")]
+    adapter: Option<String>,
+    /// Most GPU memory to use, MiB.
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    gpu_memory: Option<u64>,
+    /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at the first use of a shape.
+    #[arg(long)]
+    tune: bool,
+    /// Choose kernels by rules, not by measuring.
+    #[arg(long, conflicts_with = "tune")]
+    no_tune: bool,
+    /// What products and convolutions are made of: f16 rounds both factors, sums in f32, and needs cooperative matrices.
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionFlag,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PrecisionFlag {
+    #[default]
+    F32,
+    F16,
+}
+
+impl From<DeviceFlags> for Device {
+    fn from(flags: DeviceFlags) -> Device {
+        let DeviceFlags {
+            adapter,
+            gpu_memory,
+            tune,
+            no_tune,
+            precision,
+        } = flags;
+        let prefer = match (tune, no_tune) {
+            (true, _) => Prefer::Measured,
+            (_, true) => Prefer::Rule,
+            _ => Prefer::MeasuredOnGpus,
+        };
+        let precision = match precision {
+            PrecisionFlag::F32 => Precision::F32,
+            PrecisionFlag::F16 => Precision::F16,
+        };
+        Device {
+            adapter,
+            memory_mib: gpu_memory,
+            profile: false,
+            prefer,
+            precision,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+struct TrainFlags {
+    /// A preset (see `presets`) or a TOML file, the config.toml of a run too.
+    preset: String,
+    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs, event files for TensorBoard.
+    #[arg(long)]
+    out: PathBuf,
+    /// Image presets: what to train.
+    #[arg(long, value_enum)]
+    stage: Option<StageName>,
+    /// Image presets: a folder of images, CIFAR-10 or mini-ImageNet; the kind is recognised.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Image presets: train on images of N×N; every image is squashed to that, or cut with --crop.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    size: Option<u32>,
+    #[command(flatten)]
+    reading: ReadingFlags,
+    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from it or from a prior, vqvae and the toy
+    /// from its weights. Sizes and how images are read are those of that run.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
+    /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
+    #[arg(long, allow_negative_numbers = true)]
+    steps: Option<u64>,
+    /// Seed, short for --set seed=N.
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// Change one value of the configuration; may be repeated.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    sets: Vec<String>,
+    /// Go on from the run directory's checkpoint, to the same bits as without the interruption; with more --steps on from its
+    /// end (the learning rate follows the cosine of all steps).
+    #[arg(long)]
+    resume: bool,
+    /// Train on a schedule whose end is far from the prior all the same.
+    #[arg(long)]
+    allow_bad_terminal: bool,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StageName {
+    /// Encoder, codebook, decoder.
+    Vqvae,
+    /// The diffusion prior on frozen latents.
+    Prior,
+    /// The PixelCNN on frozen codes.
+    Pixelcnn,
+    /// VQ-VAE and prior together.
+    Joint,
+}
+
+impl From<StageName> for Stage {
+    fn from(name: StageName) -> Stage {
+        match name {
+            StageName::Vqvae => Stage::VqVae,
+            StageName::Prior => Stage::Prior,
+            StageName::Pixelcnn => Stage::PixelCnn,
+            StageName::Joint => Stage::Joint,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+struct FigureFlags {
+    /// A run directory.
+    run: PathBuf,
+    /// Directory for the pictures.
+    #[arg(long)]
+    out: PathBuf,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Adapters { json } => adapters::run(json),
+            Command::Presets {
+                name: Some(name),
+                summary: true,
+                sets,
+            } => summary::run(&name, &sets),
+            Command::Presets { name, sets, .. } => presets::run(name.as_deref(), &sets),
+            Command::Schedule(flags) => flags.run(),
+            Command::Data(flags) => flags.run(),
+            Command::Train(flags) => train::run(&flags.into()),
+            Command::Sample(flags) => flags.run(),
+            Command::Reconstruct(flags) => flags.run(),
+            Command::Inpaint(flags) => flags.run(),
+            Command::Chain(flags) => flags.run(),
+            Command::Reproduce(flags) => flags.run(),
+            Command::Evaluate(flags) => flags.run(),
+            Command::Export(flags) => flags.run(),
+            Command::Figures(FigureFlags {
+                run,
+                out,
+                seed,
+                device,
+            }) => toy_figures::run(&FigureArgs {
+                run,
+                out,
+                seed,
+                device: device.into(),
+            }),
+            Command::Conformance(flags) => flags.run(),
+            Command::Bench(flags) => flags.run(),
+            Command::BenchStartup { adapter, cache } => startup::child(&adapter, &cache),
+            Command::BenchWorker { device } => peer::run(&device.into()),
+            Command::ConformanceWorker { adapter } => worker::run(&adapter),
+        }
+    }
+}
+
+impl From<TrainFlags> for TrainArgs {
+    fn from(flags: TrainFlags) -> TrainArgs {
+        let TrainFlags {
+            preset,
+            out,
+            steps,
+            seed,
+            mut sets,
+            resume,
+            allow_bad_terminal,
+            ..
+        } = flags;
+        let TrainFlags {
+            stage,
+            data,
+            size,
+            reading,
+            from,
+            device,
+            ..
+        } = flags;
+        let reading = reading.into();
+        let stage = stage.map(Stage::from);
+        let device = device.into();
+        sets.extend(seed.map(|n| format!("seed={n}")));
+        let advise = true;
+        TrainArgs {
+            preset,
+            out,
+            steps,
+            sets,
+            stage,
+            data,
+            size,
+            reading,
+            from,
+            resume,
+            allow_bad_terminal,
+            advise,
+            device,
+        }
+    }
+}
+
+/// Most samples of one command.
+const MOST: usize = 10_000_000;
+
+/// `--count` of samples or fillings.
+fn count_of(value: Option<usize>) -> Result<Option<usize>> {
+    if let Some(count) = value.filter(|&count| count > MOST) {
+        return Err(Error::Usage(format!(
+            "--count {count}: at most {MOST} at once; give more runs a --seed each"
+        )));
+    }
+    at_least_one("--count", value)
+}
+
+fn at_least_one(flag: &str, value: Option<usize>) -> Result<Option<usize>> {
+    if value == Some(0) {
+        Err(Error::Usage(format!("{flag} must be at least 1")))
+    } else {
+        Ok(value)
+    }
+}

@@ -1,0 +1,121 @@
+//! This engine's side of `cargo xtask peers`: runs what it is told, by the wall clock as all of them. The talk is that of
+//! `tools/peers/protocol.rs`, and `list`, which gives the work that there is.
+
+use std::io::BufRead;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::prepared::Prepared;
+use super::work::{Case, Direction, Work, kernels, trainings};
+use crate::error::{Error, Result};
+use crate::experiment::device::Device;
+use crate::gpu::{self, Gpu};
+use crate::report::console::print_document;
+
+/// Seconds that a run lasts, where the work is shorter.
+const LONG: f64 = 0.05;
+
+enum Request {
+    /// What there is.
+    List,
+    /// Work to make ready, with its gradients or without.
+    Prepare(Work, bool),
+    /// Run it.
+    Run,
+}
+
+impl Request {
+    fn read(line: &str) -> Option<Request> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        match value.get("work") {
+            Some(work) => Some(Request::Prepare(
+                serde_json::from_value(work.clone()).ok()?,
+                value["gradients"] == true,
+            )),
+            None if value["list"] == true => Some(Request::List),
+            None => (value["run"] == true).then_some(Request::Run),
+        }
+    }
+}
+
+/// Answers requests until there are no more.
+///
+/// # Errors
+/// [`Error::Adapter`], [`Error::Usage`] for a request that makes no sense.
+pub fn run(device: &Device) -> Result<()> {
+    let gpu = device.open()?;
+    let mut ready: Option<(Prepared, usize, u64)> = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(Error::io("standard input"))?;
+        let request =
+            Request::read(&line).ok_or_else(|| Error::Usage(format!("`{line}` is no request")))?;
+        let answer = match request {
+            Request::List => Ok(list()),
+            Request::Prepare(work, gradients) => {
+                ready = None;
+                gpu::catch(|| {
+                    let begin = Instant::now();
+                    let mut prepared = Prepared::new(&gpu, &case(work, gradients))?;
+                    let mut step = 0;
+                    timed(&gpu, &mut prepared, 1, &mut step)?;
+                    let first = begin.elapsed().as_secs_f64();
+                    let steady = timed(&gpu, &mut prepared, 1, &mut step)?;
+                    ready = Some((
+                        prepared,
+                        (LONG / steady).ceil().clamp(1.0, 100.0) as usize,
+                        step,
+                    ));
+                    Ok(json!({ "first_ms": 1e3 * first }))
+                })
+            }
+            Request::Run => match &mut ready {
+                Some((prepared, times, step)) => gpu::catch(|| timed(&gpu, prepared, *times, step))
+                    .map(|seconds| json!({ "ms": 1e3 * seconds / *times as f64 })),
+                None => Err(Error::Usage("there is nothing to run".into())),
+            },
+        };
+        let answer = answer.unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        print_document(&format!("answer {answer}\n"))?;
+    }
+    Ok(())
+}
+
+fn case(work: Work, gradients: bool) -> Case {
+    let direction = match work.directions() {
+        [Direction::Step] => Direction::Step,
+        _ if gradients => Direction::Backward,
+        _ => Direction::Forward,
+    };
+    Case { work, direction }
+}
+
+/// Work with a line for people, and whether it has gradients.
+fn list() -> Value {
+    let all = kernels().into_iter().chain(trainings(false));
+    let entry = |work: Work| {
+        let name = format!("{} {}", work.op(), work.shape());
+        let gradients = work.directions().len() > 1;
+        json!({ "work": work, "name": name, "gradients": gradients })
+    };
+    Value::Array(all.map(entry).collect())
+}
+
+/// Seconds for `times` runs, everything waited for; gradients include the op itself.
+fn timed(gpu: &Gpu, prepared: &mut Prepared, times: usize, step: &mut u64) -> Result<f64> {
+    gpu.wait();
+    let begin = Instant::now();
+    for _ in 0..times {
+        match prepared {
+            Prepared::Forward(op) => op(),
+            Prepared::Backward(op, dy) => drop(op().backward_from(dy.clone())),
+            Prepared::Step(run) => {
+                run(*step)?;
+                *step += 1;
+            }
+        }
+        gpu.submit();
+    }
+    gpu.wait();
+    Ok(begin.elapsed().as_secs_f64())
+}

@@ -1,0 +1,179 @@
+//! Flags of `evaluate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::DeviceFlags;
+use super::reading::ReadingFlags;
+use super::sample::{SamplerName, sharpen_of};
+use crate::error::{Error, Result};
+use crate::evaluate;
+use crate::evaluate::{EvaluateArgs, Metric, NllSettings};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MetricName {
+    /// MSE, PSNR and SSIM of the VQ-VAE.
+    Reconstruction,
+    /// Distances between laws of codes and of pairs of neighbours.
+    Codes,
+    /// KL of code histograms position by position.
+    Kl,
+    /// Negative log-likelihood of a masked patch.
+    Nll,
+    /// Bits a code of whole pictures: exact, or a bound.
+    Likelihood,
+    /// FID and KID, with --inception.
+    Fid,
+    /// Seconds a sample.
+    Time,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EvaluateFlags {
+    /// Run directories of images.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// Folder of the data set.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    #[command(flatten)]
+    reading: ReadingFlags,
+    /// What is measured; everything by default.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    metrics: Vec<MetricName>,
+    /// Samples of each run, and encodings of held-out pictures (M of section 4.3): 1000 by default, or all pictures that
+    /// are held out if they are fewer.
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    count: Option<usize>,
+    /// Diffusion priors: the sampler; dpmpp2m by default.
+    #[arg(long, value_enum)]
+    sampler: Option<SamplerName>,
+    /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
+    #[arg(long, allow_negative_numbers = true)]
+    sampling_steps: Option<usize>,
+    /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default the `prior.sharpen` of the run.
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    sharpen: Option<f64>,
+    /// nll: held-out pictures.
+    #[arg(long, default_value_t = NllSettings::default().images, value_name = "N", allow_negative_numbers = true)]
+    nll_images: usize,
+    /// nll: other held-out pictures, on which the temperature is fitted.
+    #[arg(long, default_value_t = NllSettings::default().fit, value_name = "N", allow_negative_numbers = true)]
+    nll_fit: usize,
+    /// nll: fillings of each hole.
+    #[arg(long, default_value_t = NllSettings::default().samples, value_name = "S", allow_negative_numbers = true)]
+    nll_samples: usize,
+    /// nll: ancestral steps of a filling by a diffusion prior.
+    #[arg(long, default_value_t = NllSettings::default().steps, value_name = "N", allow_negative_numbers = true)]
+    nll_steps: usize,
+    /// nll: passes over each level.
+    #[arg(long, default_value_t = NllSettings::default().resample, value_name = "U", allow_negative_numbers = true)]
+    nll_resample: usize,
+    /// fid: weights of Inception-v3, made by tools/inception_weights.py.
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
+    /// fid: statistics as pytorch-fid writes them (.npz with mu and sigma), which samples are compared with too.
+    #[arg(long, value_name = "FILE", requires = "inception")]
+    reference: Option<PathBuf>,
+    /// fid: write the statistics of the held-out pictures to this .npz file, for --reference or pytorch-fid.
+    #[arg(long, value_name = "FILE", requires = "inception")]
+    save_stats: Option<PathBuf>,
+    /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
+    #[arg(
+        long,
+        default_value_t = 8.0,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
+    time_budget: f64,
+    /// Seed of the samples.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    /// Print evaluation.json instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Directory for evaluation.json, kl.png and samples/, from which a stopped evaluation goes on.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl EvaluateFlags {
+    pub(super) fn run(self) -> Result<()> {
+        let json = self.json;
+        evaluate::run(&self.check()?, json)
+    }
+
+    fn check(self) -> Result<EvaluateArgs> {
+        let numbers = [
+            ("--nll-images", self.nll_images),
+            ("--nll-fit", self.nll_fit),
+            ("--nll-samples", self.nll_samples),
+            ("--nll-steps", self.nll_steps),
+            ("--nll-resample", self.nll_resample),
+        ];
+        let count = crate::commands::count_of(self.count)?;
+        for (flag, value) in numbers {
+            crate::commands::at_least_one(flag, Some(value))?;
+        }
+        if !(self.time_budget > 0.0 && self.time_budget.is_finite()) {
+            return Err(Error::Usage(format!(
+                "--time-budget {} must be a finite number above 0",
+                self.time_budget
+            )));
+        }
+        let metric = |name: &MetricName| match name {
+            MetricName::Reconstruction => Metric::Reconstruction,
+            MetricName::Codes => Metric::Codes,
+            MetricName::Kl => Metric::Kl,
+            MetricName::Nll => Metric::Nll,
+            MetricName::Likelihood => Metric::Likelihood,
+            MetricName::Fid => Metric::Fid,
+            MetricName::Time => Metric::Time,
+        };
+        let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
+        let metrics = if metrics.is_empty() {
+            Metric::ALL.into()
+        } else {
+            metrics
+        };
+        if let Some(flag) = [
+            ("--reference", &self.reference),
+            ("--save-stats", &self.save_stats),
+        ]
+        .into_iter()
+        .find_map(|(flag, file)| file.as_ref().map(|_| flag))
+        .filter(|_| !metrics.contains(&Metric::Fid))
+        {
+            return Err(Error::Usage(format!(
+                "{flag} goes with the metric fid; add it to --metrics"
+            )));
+        }
+        Ok(EvaluateArgs {
+            runs: self.runs,
+            data: self.data,
+            reading: self.reading.into(),
+            metrics,
+            count,
+            sampler: self.sampler.map(|name| name.sampler(0.0)),
+            steps: self.sampling_steps,
+            sharpen: sharpen_of(self.sharpen)?,
+            nll: NllSettings {
+                images: self.nll_images,
+                fit: self.nll_fit,
+                samples: self.nll_samples,
+                steps: self.nll_steps,
+                resample: self.nll_resample,
+            },
+            inception: self.inception,
+            reference: self.reference,
+            save_stats: self.save_stats,
+            time_budget: self.time_budget,
+            seed: self.seed,
+            out: self.out,
+            device: self.device.into(),
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be gone on with at any time.
+
+mod flags;
+mod paper;
+
+mod at_quality;
+mod compared;
+mod curves;
+mod evaluated;
+mod image_figures;
+mod images;
+mod images_report;
+mod lines;
+mod measure;
+mod model;
+mod pipeline;
+mod plan;
+mod published;
+mod report;
+mod toy;
+mod toy_report;
+mod verdicts;
+
+pub(super) use pipeline::is_kept;
+
+pub(crate) use flags::ReproduceFlags;
+use std::path::PathBuf;
+
+use crate::config::Stage;
+use crate::error::{Error, Result};
+use crate::experiment::device::Device;
+use crate::experiment::images::dataset::ReadingFlags;
+use crate::experiment::train::TrainArgs;
+
+/// An experiment of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Section 4.1.
+    Toy,
+    /// Section 4.2, CIFAR-10.
+    Cifar10,
+    /// Section 4.2, mini-ImageNet.
+    MiniImageNet,
+}
+
+/// Arguments of `reproduce`.
+#[derive(Clone, Debug)]
+pub struct ReproduceArgs {
+    /// What of the paper.
+    pub which: Which,
+    /// At a size for machines without a GPU.
+    pub small: bool,
+    /// Folder of the images.
+    pub data: Option<PathBuf>,
+    /// How they are read.
+    pub reading: ReadingFlags,
+    /// Trainings of the toy, or of each image prior, that differ in the seed; `None`: as many as suits.
+    pub seeds: Option<u64>,
+    /// Floating-point operations of the training of each image prior, in units of 1e12; `None`: those of the presets' steps.
+    pub budget: Option<f64>,
+    /// Samples of each image prior; `None`: as many as suits.
+    pub samples: Option<usize>,
+    /// Samples of each point of quality against steps; `None`: as many as suits.
+    pub steps_samples: Option<usize>,
+    /// Pictures of the likelihoods, and fillings of each; `None`: as many as suits.
+    pub nll: [Option<usize>; 2],
+    /// Weights of Inception-v3.
+    pub inception: Option<PathBuf>,
+    /// Seconds that the time of one sampler may take, about; `None`: what suits.
+    pub time_budget: Option<f64>,
+    /// `key.path=value`, over the presets.
+    pub sets: Vec<String>,
+    /// Where runs, report and figures go.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Reproduces.
+///
+/// # Errors
+/// Whatever the outside world does; see [`Error`].
+pub fn run(args: &ReproduceArgs) -> Result<()> {
+    args.check()?;
+    match (args.which, &args.data) {
+        (Which::Toy, None) => toy::run(args),
+        (Which::Toy, Some(_)) => Err(Error::Usage(
+            "the toy makes its own data; leave --data away".into(),
+        )),
+        (_, Some(data)) => images::run(args, data),
+        (_, None) => Err(Error::Usage(
+            "name the folder of the images with --data".into(),
+        )),
+    }
+}
+
+/// Most seeds.
+const MOST_SEEDS: u64 = 1000;
+
+impl ReproduceArgs {
+    /// What makes no sense whatever there is.
+    fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::Usage(what));
+        if let Some(budget) = self.budget {
+            if self.which == Which::Toy {
+                return wrong(
+                    "the toy has no --budget, which is for the priors of images; leave it away"
+                        .into(),
+                );
+            }
+            if !(budget > 0.0 && budget.is_finite()) {
+                return wrong(format!(
+                    "--budget {budget} must be a finite number of TFLOP above 0"
+                ));
+            }
+        }
+        match self.seeds() {
+            0 => wrong("--seeds must be at least 1".into()),
+            seeds if seeds > MOST_SEEDS => wrong(format!("--seeds {seeds} is over {MOST_SEEDS}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Trainings that differ in the seed.
+    fn seeds(&self) -> u64 {
+        let suits = match self.which {
+            Which::Toy => 3,
+            _ if self.small => 2,
+            _ => 1,
+        };
+        self.seeds.unwrap_or(suits)
+    }
+
+    /// The preset.
+    fn preset(&self) -> &'static str {
+        match (self.which, self.small) {
+            (Which::Toy, false) => "toy",
+            (Which::Toy, true) => "toy-quick",
+            (Which::Cifar10, false) => "cifar10",
+            (Which::Cifar10, true) => "cifar10-small",
+            (Which::MiniImageNet, false) => "mini-imagenet",
+            (Which::MiniImageNet, true) => "mini-imagenet-small",
+        }
+    }
+
+    /// `amounts` with what the user says of them.
+    fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
+        let samples = self.samples.unwrap_or(amounts.samples);
+        let steps = self.steps_samples.unwrap_or(amounts.steps);
+        let end_to_end = self.samples.unwrap_or(amounts.end_to_end);
+        let [images, fillings] = self.nll;
+        let mut nll = amounts.nll;
+        (nll.images, nll.samples) = (
+            images.unwrap_or(nll.images),
+            fillings.unwrap_or(nll.samples),
+        );
+        measure::Amounts {
+            samples,
+            end_to_end,
+            steps,
+            nll,
+            time: self.time_budget.unwrap_or(amounts.time),
+        }
+    }
+
+    /// The training of a preset with `sets` on top.
+    fn training(
+        &self,
+        preset: &str,
+        sets: Vec<String>,
+        stage: Option<Stage>,
+        from: Option<PathBuf>,
+    ) -> TrainArgs {
+        TrainArgs {
+            preset: preset.into(),
+            out: PathBuf::new(),
+            steps: None,
+            sets,
+            resume: false,
+            allow_bad_terminal: false,
+            stage,
+            data: self.data.clone(),
+            reading: self.reading,
+            size: None,
+            from,
+            advise: false,
+            device: self.device.clone(),
+        }
+    }
+}

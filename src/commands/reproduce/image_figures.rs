@@ -1,0 +1,111 @@
+//! The figures of the image experiments that need no evaluation.
+
+use super::Which;
+use super::images::Reproduction;
+use super::paper::Effort;
+use crate::error::Result;
+use crate::evaluate::holes;
+use crate::experiment::images::mask::MaskShape;
+
+/// Stages in which they are drawn.
+pub const FIGURES: usize = 4;
+
+/// A figure's file, and what it shows.
+pub type Caption = (String, String);
+
+/// Of all figures that need no evaluation, in the order in which they are drawn.
+fn captions(which: Which, effort: Effort) -> Vec<Caption> {
+    let Effort {
+        samples,
+        fillings,
+        steps,
+        resample,
+    } = effort;
+    let cifar = which == Which::Cifar10;
+    let filled =
+        format!("our fillings by {steps} ancestral steps, {resample} passes over each level");
+    let (more, kept) = if cifar { (14, 13) } else { (16, 15) };
+    let beside = if cifar {
+        "samples of the PixelCNN prior (left), of the diffusion prior, and of that of the paper (right), others than in Figure 5"
+    } else {
+        "more samples of the diffusion prior, and of that of the paper (right); the PixelCNN's (left) are ours to compare with"
+    };
+    let conditional = format!(
+        "for each of three held-out pictures {fillings} independent fillings by the diffusion prior (above), by that of the paper and \
+         by the PixelCNN (below); on the left what is known, on the right the VQ-VAE's reconstruction; {filled}"
+    );
+    let chain = |beside: &str| {
+        format!(
+            "what the decoder makes of z_t on the way from t = T/2 to 0, {beside}; {steps} ancestral steps from T to 0"
+        )
+    };
+    [
+        ("05-samples", format!("Figure 5: {samples} samples of each prior; those of diffusion by 20 steps of DPM++(2M), the nearest codes")),
+        (&format!("{more}-samples"), format!("Figure {more}: {beside}")),
+        ("end-to-end-samples", "Samples of the model whose VQ-VAE and prior were trained together".into()),
+        (&format!("{kept}-reconstructions"), format!("Figure {kept}: held-out pictures above their reconstructions by the VQ-VAE")),
+        ("08-centre", format!("Figure 8: conditional sampling with a hole in the middle: {conditional}")),
+        ("09-top-left", format!("Figure 9: the same with the hole in the corner: {conditional}")),
+        ("17-halves", format!("Figure 17: the right half sampled given the left one: the VQ-VAE's reconstruction, what is known, a sample of the diffusion prior, one of that of the paper, two of the PixelCNN; {filled}")),
+        ("19-classes", format!("Figure 19: the right half sampled given the left one, a row for each class; the paper shows the PixelCNN's alone; {filled}")),
+        ("06-chain-centre", format!("Figure 6: {}", chain("conditioned on what is around a hole in the middle"))),
+        ("07-chain", format!("Figure 7: {}", chain("unconditional"))),
+        ("18-chain-half", format!("Figure 18: {}", chain("conditioned on the left half"))),
+    ]
+    .map(|(name, caption)| {
+        let numbered = name.starts_with(|c: char| c.is_ascii_digit());
+        (format!("{}{name}.png", if numbered { "figure-" } else { "" }), caption + ".")
+    })
+    .into()
+}
+
+impl Reproduction<'_> {
+    /// All figures that need no evaluation; their files and captions.
+    pub fn figures(&mut self) -> Result<Vec<Caption>> {
+        let captions = captions(self.args.which, self.effort);
+        let mut files = captions.iter().map(|(file, _)| file.as_str());
+        let mut next = |count: usize| {
+            files
+                .by_ref()
+                .take(count)
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
+        let grid = self.config.vqvae.grid();
+        let [centre, corner] = holes(grid);
+        self.draw(
+            "samples",
+            "drawing samples of all priors",
+            &next(3),
+            |paper| Ok(paper.samples()?.into()),
+        )?;
+        self.draw(
+            "reconstructions",
+            "drawing reconstructions",
+            &next(1),
+            |paper| Ok(vec![paper.reconstructions()?]),
+        )?;
+        self.draw("conditional samples", "filling holes", &next(4), |paper| {
+            Ok(vec![
+                paper.conditional(&centre)?,
+                paper.conditional(&corner)?,
+                paper.halves()?,
+                paper.classes()?,
+            ])
+        })?;
+        let right = MaskShape::Right;
+        self.draw(
+            "chains",
+            "drawing chains from noise to pictures",
+            &next(3),
+            |paper| {
+                Ok(vec![
+                    paper.chains(Some(&centre))?,
+                    paper.chains(None)?,
+                    paper.chains(Some(&right))?,
+                ])
+            },
+        )?;
+        Ok(captions)
+    }
+}

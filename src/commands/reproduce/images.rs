@@ -1,0 +1,217 @@
+//! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections 4.2 to 4.4 and appendix F.
+
+use crate::experiment::terminal;
+use std::path::Path;
+
+use image::RgbImage;
+use serde_json::json;
+
+use super::image_figures::FIGURES;
+use super::images_report;
+use super::images_report::Findings;
+use super::measure::Amounts;
+use super::paper::{Effort, Paper};
+use super::pipeline::{Pipeline, Training, Wanted};
+use super::plan;
+use super::plan::{Planned, RUNS, VQVAE};
+use super::report::duration;
+use super::{ReproduceArgs, at_quality, curves, evaluated, lines};
+use crate::config::{ImagesConfig, Stage, Stored};
+use crate::error::Result;
+use crate::evaluate::sentences;
+use crate::experiment::images::sources;
+use crate::experiment::run_dir;
+use crate::report::figures;
+
+/// Figures that need an evaluation, or the logs.
+const MAPS: &str = "figure-04-kl.png";
+const STEPS: &str = "steps.png";
+const TRAINING: &str = "training.png";
+
+/// The reproduction of an image experiment.
+pub struct Reproduction<'a> {
+    /// What was asked for.
+    pub args: &'a ReproduceArgs,
+    /// Folder of the pictures.
+    pub data: &'a Path,
+    /// The preset with its changes.
+    pub config: ImagesConfig,
+    /// How much work the figures may be.
+    pub effort: Effort,
+    /// And the evaluations.
+    pub amounts: Amounts,
+    /// The stages.
+    pub pipeline: Pipeline,
+    /// Models and pictures, once they were wanted.
+    pub paper: Option<Paper>,
+}
+
+/// Reproduces section 4.2.
+///
+/// # Errors
+/// Whatever the outside world does; see [`Error`](crate::error::Error).
+pub fn run(args: &ReproduceArgs, data: &Path) -> Result<()> {
+    let config = plan::load(args.preset(), &args.sets)?;
+    terminal::check_terminal(&config.bridge.build()?, false)?;
+    let (effort, amounts) = if args.small {
+        (Effort::SMALL, Amounts::SMALL)
+    } else {
+        (Effort::FULL, Amounts::FULL)
+    };
+    let amounts = args.amounts(amounts);
+    let plan = plan::of(args)?;
+    let pipeline = Pipeline::new(&args.out)?;
+    let mut reproduction = Reproduction {
+        args,
+        data,
+        config,
+        effort,
+        amounts,
+        pipeline,
+        paper: None,
+    };
+    plan::announce(&plan);
+    reproduction.pipeline.stages = plan.len() + FIGURES + reproduction.evaluations() + 1;
+    reproduction.all(plan)
+}
+
+impl Reproduction<'_> {
+    fn all(&mut self, plan: Vec<Planned>) -> Result<()> {
+        let trainings = self.train(plan)?;
+        let mut captions = self.figures()?;
+        let (evaluated, adapter) = self.measure()?;
+        let steps = self.quality_against_steps()?;
+        self.pipeline
+            .next("report", "writing report.md and report.json");
+        let out = &self.args.out;
+        let facts = self.facts();
+        if let Some(maps) = evaluated.maps() {
+            figures::save(&out.join(MAPS), &maps, &facts)?;
+        }
+        figures::save(&out.join(STEPS), &evaluated::curve(&steps), &facts)?;
+        figures::save(
+            &out.join(TRAINING),
+            &curves::draw(&out.join("runs"))?,
+            &facts,
+        )?;
+        captions.extend(
+            [
+                (MAPS, "Figure 4: KL between the laws of codes in data and samples at each position, and between two draws of the data; dark is little."),
+                (STEPS, "Quality of the diffusion prior against the number of sampling steps."),
+                (TRAINING, "Curves of the trainings."),
+            ]
+            .map(|(file, caption)| (file.to_string(), caption.to_string())),
+        );
+        // Those of the paper by their numbers, then ours.
+        captions.sort_by_key(|(file, _)| (!file.starts_with("figure-"), file.clone()));
+        let findings = Findings {
+            args: self.args,
+            config: &self.config,
+            at_quality: at_quality::rows(&evaluated),
+            adapter,
+            trainings: &trainings,
+            lines: lines::of(&evaluated),
+            missing: sentences(evaluated.missing.iter()),
+            no_fid: crate::evaluate::features::NO_WEIGHTS.into(),
+            kl: evaluated.averaged_kl(),
+            steps,
+            more: evaluated.more(),
+            captions,
+        };
+        images_report::of(&findings).write(out)?;
+        note!(
+            "{}: {} in all",
+            out.join("report.md").display(),
+            duration(self.pipeline.seconds())
+        );
+        Ok(())
+    }
+
+    fn train(&mut self, plan: Vec<Planned>) -> Result<Vec<Training>> {
+        let mut trainings = Vec::new();
+        for planned in plan {
+            let Planned {
+                name,
+                stage,
+                preset,
+                sets,
+                config,
+                from,
+                work,
+            } = planned;
+            let from = from.map(|run| self.pipeline.run(run));
+            let args = self.args.training(&preset, sets, Some(stage), from);
+            let config = Stored::Images(stage, Box::new(config));
+            let training = self.pipeline.train(Wanted {
+                name: name.clone(),
+                args,
+                config,
+            })?;
+            trainings.push(Training {
+                work: Some(work),
+                ..training
+            });
+            if let Stage::Prior | Stage::PixelCnn = stage {
+                sources::builds_on(&self.pipeline.run(&name), &self.pipeline.run(VQVAE))?;
+            }
+        }
+        Ok(trainings)
+    }
+
+    /// The models and pictures, loaded when they are first wanted.
+    pub fn paper<'p>(
+        paper: &'p mut Option<Paper>,
+        args: &ReproduceArgs,
+        config: &ImagesConfig,
+        data: &Path,
+        effort: Effort,
+    ) -> Result<&'p Paper> {
+        let opened = match paper.take() {
+            Some(paper) => paper,
+            None => Paper::open(
+                &args.out.join("runs"),
+                (data, &args.reading),
+                config,
+                effort,
+                &args.device,
+            )?,
+        };
+        Ok(paper.insert(opened))
+    }
+
+    /// What pictures say of where they come from.
+    fn facts(&self) -> [(&'static str, String); 4] {
+        [
+            ("seed", self.config.seed.to_string()),
+            ("preset", self.args.preset().to_string()),
+            ("runs", self.args.out.join("runs").display().to_string()),
+            ("version", env!("CARGO_PKG_VERSION").to_string()),
+        ]
+    }
+
+    /// Draws `files` with `draw`, unless they are there from the same models.
+    pub fn draw(
+        &mut self,
+        name: &str,
+        what: &str,
+        files: &[String],
+        draw: impl FnOnce(&Paper) -> Result<Vec<RgbImage>>,
+    ) -> Result<()> {
+        let runs = RUNS.map(|run| self.pipeline.run(run));
+        let settings = json!({ "effort": format!("{:?}", self.effort), "data": self.data });
+        let from = run_dir::fingerprint(&runs, &settings)?;
+        let args = self.args;
+        let config = &self.config;
+        let data = self.data;
+        let effort = self.effort;
+        let facts = self.facts();
+        let paper = &mut self.paper;
+        self.pipeline.keep(name, what, &from, files, || {
+            let paper = Self::paper(paper, args, config, data, effort)?;
+            for (file, picture) in files.iter().zip(draw(paper)?) {
+                figures::save(&args.out.join(file), &picture, &facts)?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,301 @@
+//! The toy experiment: seeds of the bridge, a joint training, samplers and inpainting, figures 2, 3, 11, 12 and Table 4.
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::pipeline::{Pipeline, Training, Wanted};
+use super::{ReproduceArgs, toy_report};
+use crate::commands::toy_figures;
+use crate::config::{Config, Stored};
+use crate::data::toy::{self, Reached};
+use crate::error::Result;
+use crate::experiment::device::keep_caches;
+use crate::experiment::sample;
+use crate::experiment::sample::Trained;
+use crate::experiment::{inpaint, run_dir};
+use crate::models::sampler::Sampler;
+use crate::report::figures;
+use crate::report::figures::Frame;
+
+/// Sequences of each sampler, and fillings, with their seeds.
+pub const SAMPLES: usize = 16_384;
+pub const FILLINGS: usize = 1024;
+const SAMPLE_SEED: u64 = 1;
+const FILL_SEED: u64 = 0;
+/// What figure 12 knows: q_0 = 0, q_4 = 4.
+const KNOWN: [(usize, u32); 2] = [(0, 0), (4, 4)];
+/// Passes over each level of inpainting.
+const PASSES: [usize; 2] = [1, 10];
+/// Steps of the short samplers.
+const STEPS: usize = 10;
+
+/// A sampler and what it reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sampled {
+    /// As on the command line.
+    pub sampler: String,
+    /// Its steps.
+    pub steps: usize,
+    /// See [`Reached`].
+    pub valid: f64,
+    /// See [`Reached`].
+    pub total_variation: f64,
+    /// See [`Reached`].
+    pub distinct: usize,
+    /// Sequences.
+    pub samples: usize,
+    /// Seconds of all of them.
+    pub seconds: f64,
+}
+
+/// Inpainting of q_0 = 0, q_4 = 4.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Filled {
+    /// Passes over each level.
+    pub resample: usize,
+    /// Share of valid fillings.
+    pub consistent: f64,
+    /// Share of each of the two.
+    pub paths: Vec<f64>,
+    /// Fillings.
+    pub samples: usize,
+}
+
+/// What a run reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// Samplers.
+    pub samplers: Vec<Sampled>,
+    /// Inpainting.
+    pub fillings: Vec<Filled>,
+    /// Learnt codes: true centroids with one code of their own near them, and the farthest distance of a centroid to its
+    /// nearest code.
+    pub codes: Option<(usize, f64)>,
+    /// Adapter and driver.
+    pub adapter: String,
+}
+
+/// A row of Table 4: the level, and the nearest centroids there.
+pub type Row = (usize, Vec<u32>);
+
+/// Reproduces section 4.1.
+///
+/// # Errors
+/// Whatever the outside world does; see [`Error`](crate::error::Error).
+pub fn run(args: &ReproduceArgs) -> Result<()> {
+    let mut pipeline = Pipeline::new(&args.out)?;
+    pipeline.stages = 2 * (args.seeds() as usize + 1) + 2;
+    let trainings = train(args, &mut pipeline)?;
+    let mut measured = Vec::new();
+    for training in &trainings {
+        let run = pipeline.run(&training.name);
+        let from = run_dir::fingerprint(
+            std::slice::from_ref(&run),
+            &json!([SAMPLES, FILLINGS, PASSES, STEPS]),
+        )?;
+        let name = format!("{} measured", training.name);
+        let what = format!("{SAMPLES} samples of each sampler, {FILLINGS} fillings");
+        measured.push(pipeline.keep(&name, &what, &from, &[], || {
+            measure(&Trained::load(&run, &args.device)?)
+        })?);
+    }
+    let table4 = draw(args, &mut pipeline, &trainings)?;
+    toy_report::write(args, &mut pipeline, &trainings, &measured, &table4)
+}
+
+/// A training for each seed, and the joint one.
+fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>> {
+    let mut trainings = Vec::new();
+    for seed in 0..=args.seeds() {
+        let joint = seed == args.seeds();
+        let (preset, name) = if joint {
+            ("toy-joint", "joint".into())
+        } else {
+            (args.preset(), format!("seed-{seed}"))
+        };
+        // Only the joint preset has codes to learn.
+        let mut sets: Vec<String> = args
+            .sets
+            .iter()
+            .filter(|set| joint || !set.trim_start().starts_with("codes."))
+            .cloned()
+            .collect();
+        sets.push(format!("seed={}", if joint { 0 } else { seed }));
+        let config = Config::load(preset, &sets)?;
+        let args = args.training(preset, sets, None, None);
+        trainings.push(pipeline.train(Wanted {
+            name,
+            args,
+            config: Stored::Toy(Box::new(config)),
+        })?);
+    }
+    Ok(trainings)
+}
+
+/// All samplers and inpainting of one run.
+fn measure(trained: &Trained) -> Result<Measured> {
+    let all = trained.model.bridge.steps();
+    let few = STEPS.min(all);
+    let mut samplers = Vec::new();
+    for (sampler, steps) in [
+        (Sampler::Ancestral, all),
+        (Sampler::Ddim { kappa: 0.0 }, few),
+        (Sampler::Dpmpp2m, few),
+        (Sampler::PaperLiteral, all),
+    ] {
+        let begin = std::time::Instant::now();
+        let (_, z0) = sample::draw(trained, SAMPLE_SEED, SAMPLES, sampler, steps)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let Reached {
+            valid,
+            total_variation,
+            distinct,
+            samples,
+        } = toy::reached(&toy::nearest(&z0, &toy::centroids()));
+        let sampler = sample::sampler_name(sampler).to_string();
+        samplers.push(Sampled {
+            sampler,
+            steps,
+            valid,
+            total_variation,
+            distinct,
+            samples,
+            seconds,
+        });
+    }
+    let mut fillings = Vec::new();
+    for resample in PASSES {
+        let (_, codes, _) = fill(trained, resample)?;
+        let paths = toy::shares(&codes, &toy::fillings(&KNOWN));
+        fillings.push(Filled {
+            resample,
+            consistent: paths.iter().sum(),
+            paths,
+            samples: FILLINGS,
+        });
+    }
+    let book = trained.codebook();
+    let codes = trained
+        .config
+        .codes
+        .is_some()
+        .then(|| (toy_figures::recovered(&book), farthest(&book)));
+    let facts = trained.gpu.facts();
+    let adapter = format!("{}, {} {}", facts.name, facts.driver, facts.driver_info);
+    keep_caches(&trained.gpu);
+    Ok(Measured {
+        samplers,
+        fillings,
+        codes,
+        adapter,
+    })
+}
+
+/// What was asked for, the nearest centroids and z_0.
+fn fill(trained: &Trained, resample: usize) -> Result<(inpaint::Wanted, Vec<u32>, Vec<f32>)> {
+    let wanted = inpaint::Wanted {
+        known: KNOWN.to_vec(),
+        resample,
+        count: FILLINGS,
+        seed: FILL_SEED,
+    };
+    let z0 = inpaint::fill(trained, &wanted)?;
+    Ok((wanted, toy::nearest(&z0, &toy::centroids()), z0))
+}
+
+/// The distance of the true centroid that is farthest from every code.
+fn farthest(book: &[[f32; toy::DIM]]) -> f64 {
+    let distance =
+        |c: &[f32; toy::DIM], e: &[f32; toy::DIM]| f64::from((c[0] - e[0]).hypot(c[1] - e[1]));
+    let nearest = |c: &[f32; toy::DIM]| {
+        book.iter()
+            .map(|e| distance(c, e))
+            .fold(f64::INFINITY, f64::min)
+    };
+    toy::centroids().iter().map(nearest).fold(0.0, f64::max)
+}
+
+/// The figures, with their files.
+pub const FIGURES: [(&str, &str); 7] = [
+    (
+        "figure-02-data.png",
+        "Figure 2: the centroids and two samples of the data.",
+    ),
+    (
+        "figure-03-paths.png",
+        "Figure 3: one sample under noise, and one reverse path (ancestral).",
+    ),
+    (
+        "figure-11-codes.png",
+        "Figure 11: the codes of the joint training before and after.",
+    ),
+    (
+        "figure-12-inpainting.png",
+        "Figure 12: three fillings of q_0 = 0, q_4 = 4, by ten passes over each level.",
+    ),
+    (
+        "samples.png",
+        "All sampled points of the ancestral sampler, and the share of each valid chain.",
+    ),
+    ("training.png", "Losses of the training of seed 0."),
+    ("training-joint.png", "Losses of the joint training."),
+];
+
+/// Draws the figures from seed 0 and the joint run; gives Table 4.
+fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {
+    let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]]
+        .map(|training| pipeline.run(&training.name));
+    let from = run_dir::fingerprint(&[run.clone(), joint.clone()], &json!([FILLINGS, SAMPLES]))?;
+    let files = FIGURES.map(|(file, _)| file.to_string());
+    pipeline.keep(
+        "figures",
+        "drawing figures 2, 3, 11, 12",
+        &from,
+        &files,
+        || {
+            let trained = Trained::load(&run, &args.device)?;
+            let of_joint = Trained::load(&joint, &args.device)?;
+            let seed = trained.config.seed;
+            let (paths, reverse): (RgbImage, Vec<Frame>) = toy_figures::paths(&trained, seed)?;
+            let (wanted, codes, z0) = fill(&trained, PASSES[1])?;
+            let pictures = [
+                toy_figures::samples_of_data(seed),
+                paths,
+                toy_figures::codes(&of_joint, of_joint.config.seed)?,
+                inpaint::picture(&wanted, &codes, &z0),
+                overview(&trained)?,
+                toy_figures::curves(&run)?,
+                toy_figures::curves(&joint)?,
+            ];
+            for (i, (file, picture)) in files.iter().zip(pictures).enumerate() {
+                let (run, trained) = if [2, 6].contains(&i) {
+                    (&joint, &of_joint)
+                } else {
+                    (&run, &trained)
+                };
+                figures::save(
+                    &args.out.join(file),
+                    &picture,
+                    &toy_figures::facts(run, trained, seed),
+                )?;
+            }
+            Ok(toy_figures::table4(&reverse))
+        },
+    )
+}
+
+/// The ancestral sampler's points and chains.
+fn overview(trained: &Trained) -> Result<RgbImage> {
+    let steps = trained.model.bridge.steps();
+    let (_, z0) = sample::draw(trained, SAMPLE_SEED, SAMPLES, Sampler::Ancestral, steps)?;
+    let codes = toy::nearest(&z0, &toy::centroids());
+    let caption = sample::caption("ancestral", steps, &toy::reached(&codes));
+    let points = sample::pairs(&z0);
+    Ok(figures::samples_overview(
+        &toy::centroids(),
+        &points,
+        &caption,
+        &sample::histogram(&codes),
+    ))
+}

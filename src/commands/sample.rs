@@ -1,0 +1,255 @@
+//! Flags of `sample`, and those that it shares with `inpaint`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{DeviceFlags, count_of};
+use crate::error::{Error, Result};
+use crate::experiment::images::sample::{ImageFlags, PictureFlags};
+use crate::experiment::sample;
+use crate::experiment::sample::{Drawing, SampleArgs};
+use crate::models::pixelcnn::raster::Way;
+use crate::models::sampler::Sampler;
+
+/// `--sampler` of commands that always take ancestral steps.
+pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Result<()> {
+    match sampler {
+        None | Some(SamplerName::Ancestral) => Ok(()),
+        Some(_) => Err(Error::Usage(format!(
+            "--sampler: {command} takes ancestral steps of a diffusion prior and no others; leave it away, --sampling-steps sets \
+             how many"
+        ))),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(super) enum SamplerName {
+    /// Algorithm 2 with its errata mended.
+    Ancestral,
+    /// DDIM, deterministic unless --kappa.
+    Ddim,
+    /// DPM-Solver++(2M).
+    Dpmpp2m,
+    /// Algorithm 2 as printed: collapses, for looking at.
+    PaperLiteral,
+}
+
+impl SamplerName {
+    /// The sampler; `kappa` is DDIM's.
+    pub(super) fn sampler(self, kappa: f64) -> Sampler {
+        match self {
+            SamplerName::Ancestral => Sampler::Ancestral,
+            SamplerName::Ddim => Sampler::Ddim { kappa },
+            SamplerName::Dpmpp2m => Sampler::Dpmpp2m,
+            SamplerName::PaperLiteral => Sampler::PaperLiteral,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CodesName {
+    /// The nearest one of every latent.
+    Nearest,
+    /// Drawn by softmax(−‖z − e‖²/τ).
+    Softmax,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WayName {
+    /// The whole network for every code: slow, the same codes.
+    Naive,
+    /// Only what a new code needs.
+    Cached,
+}
+
+/// Temperatures whose inverses, times any distance, are numbers of 32 bits.
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-20..=1e20;
+
+/// What only image runs can be told.
+#[derive(Args, Debug)]
+pub(super) struct ClassFlags {
+    /// Image runs with classes: the class to sample.
+    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    class: Option<u32>,
+    /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the class, 0 the model that is
+    /// told none, more exaggerates what belongs to the class.
+    #[arg(
+        long,
+        value_name = "W",
+        requires = "class",
+        allow_negative_numbers = true
+    )]
+    guidance: Option<f64>,
+    /// Diffusion priors: how latents become codes; nearest by default.
+    #[arg(long, value_enum)]
+    codes: Option<CodesName>,
+    /// Diffusion priors: the temperature τ of --codes softmax, 1 by default.
+    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
+    temperature: Option<f64>,
+    /// Diffusion priors that predict codes: factor of the network's logits; above 1 likely codes become more likely. By default
+    /// the `prior.sharpen` of the run.
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    sharpen: Option<f64>,
+    /// PixelCNN runs: how codes are computed.
+    #[arg(long, value_enum, hide = true)]
+    pixelcnn_sampler: Option<WayName>,
+}
+
+/// How pictures of images are drawn.
+#[derive(Args, Debug)]
+pub(super) struct LookFlags {
+    /// Image runs: draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    scale: Option<usize>,
+    /// Image runs: write each image as a PNG file of its own too, in a folder beside the picture of all; of its own size, or
+    /// --scale times that.
+    #[arg(long)]
+    separate: bool,
+}
+
+/// Most pixels to a side for each of an image's.
+const MOST_SCALE: usize = 128;
+
+impl LookFlags {
+    pub(super) fn check(self) -> Result<PictureFlags> {
+        scale_of(self.scale).map(|scale| PictureFlags {
+            scale,
+            separate: self.separate,
+        })
+    }
+}
+
+/// `--scale`.
+pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
+    match value {
+        Some(scale) if !(1..=MOST_SCALE).contains(&scale) => Err(Error::Usage(format!(
+            "--scale {scale} must be 1 to {MOST_SCALE}"
+        ))),
+        _ => Ok(value),
+    }
+}
+
+/// `--sharpen`.
+pub(super) fn sharpen_of(value: Option<f64>) -> Result<Option<f64>> {
+    match value {
+        Some(factor) if !(factor > 0.0 && (factor as f32).is_finite()) => Err(Error::Usage(
+            format!("--sharpen {factor} must be a finite number above 0"),
+        )),
+        _ => Ok(value),
+    }
+}
+
+impl ClassFlags {
+    pub(super) fn check(self) -> Result<ImageFlags> {
+        let temperature = match (self.codes, self.temperature) {
+            (Some(CodesName::Softmax), tau) => Some(tau.unwrap_or(1.0)),
+            (_, None) => None,
+            (_, Some(_)) => {
+                return Err(Error::Usage(
+                    "--temperature goes with --codes softmax".into(),
+                ));
+            }
+        };
+        if let Some(value) = temperature.filter(|tau| !TEMPERATURES.contains(tau)) {
+            let (low, high) = TEMPERATURES.into_inner();
+            return Err(Error::Usage(format!(
+                "--temperature {value} must be {low:e} to {high:e}"
+            )));
+        }
+        if let Some(value) = self
+            .guidance
+            .filter(|scale| !(*scale >= 0.0 && scale.is_finite()))
+        {
+            return Err(Error::Usage(format!(
+                "--guidance {value} must be a finite number, 0 or above"
+            )));
+        }
+        let way = match self.pixelcnn_sampler {
+            Some(WayName::Naive) => Way::Naive,
+            Some(WayName::Cached) | None => Way::Cached,
+        };
+        Ok(ImageFlags {
+            class: self.class,
+            guidance: self.guidance,
+            temperature,
+            sharpen: sharpen_of(self.sharpen)?,
+            way,
+        })
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SampleFlags {
+    /// A run directory.
+    run: PathBuf,
+    /// Samples; 1024 sequences of the toy, 32 images.
+    #[arg(long, allow_negative_numbers = true)]
+    count: Option<usize>,
+    /// The sampler of the toy (ancestral by default) and of diffusion priors (dpmpp2m by default).
+    #[arg(long, value_enum)]
+    sampler: Option<SamplerName>,
+    /// Toy and diffusion priors, --sampler ddim: share of the bridge's noise, 0..1; 0 by default.
+    #[arg(long, allow_negative_numbers = true)]
+    kappa: Option<f64>,
+    /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m on images.
+    #[arg(long, allow_negative_numbers = true)]
+    sampling_steps: Option<usize>,
+    #[command(flatten)]
+    class: ClassFlags,
+    #[command(flatten)]
+    look: LookFlags,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    /// Directory for samples.safetensors, samples.png, summary.json.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl SampleFlags {
+    pub(super) fn run(self) -> Result<()> {
+        sample::run(&self.check()?)
+    }
+
+    fn check(self) -> Result<SampleArgs> {
+        let kappa = self.kappa.unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&kappa) {
+            return Err(Error::Usage(format!("--kappa {kappa} must be in 0..1")));
+        }
+        if self.kappa.is_some() && self.sampler != Some(SamplerName::Ddim) {
+            return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
+        }
+        let sampler = self.sampler.map(|name| name.sampler(kappa));
+        let SampleFlags {
+            run,
+            count,
+            sampling_steps: steps,
+            class,
+            look,
+            seed,
+            out,
+            device,
+            ..
+        } = self;
+        let count = count_of(count)?;
+        let images = class.check()?;
+        let pictures = look.check()?;
+        let drawing = Drawing {
+            count,
+            sampler,
+            steps,
+            images,
+            seed,
+        };
+        Ok(SampleArgs {
+            run,
+            drawing,
+            pictures,
+            out,
+            device: device.into(),
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! `dbvq-wgpu figures`: the toy's figures of the paper from a trained run, and Table 4 as text.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::toy::{self, DIM, LENGTH};
+use crate::error::Result;
+use crate::experiment::device::Device;
+use crate::experiment::run_dir;
+use crate::experiment::sample::{Trained, frames, pairs, sequences};
+use crate::models::dbvq::Toy;
+use crate::models::sampler::Sampler;
+use crate::philox::Stream;
+use crate::report::figures;
+use crate::report::figures::Frame;
+use crate::report::product::{Folder, Form};
+use crate::tensor::{Shape, Tensor};
+
+/// Arguments of `figures`.
+#[derive(Clone, Debug)]
+pub struct FigureArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// Where the pictures go.
+    pub out: PathBuf,
+    /// Seed of what is drawn.
+    pub seed: u64,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
+///
+/// # Errors
+/// As [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
+pub fn run(args: &FigureArgs) -> Result<()> {
+    let files = [
+        "figure-2-data.png",
+        "figure-3-paths.png",
+        "figure-11-codes.png",
+        "training.png",
+    ];
+    let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
+    let trained = Trained::load(&args.run, &args.device)?;
+    let facts = facts(&args.run, &trained, args.seed);
+    let save = |name: &str, picture: &image::RgbImage| {
+        let file = args.out.join(name);
+        figures::save(&file, picture, &facts)?;
+        say!("{}", file.display());
+        Ok(())
+    };
+    save("figure-2-data.png", &samples_of_data(args.seed))?;
+    let (paths, reverse) = paths(&trained, args.seed)?;
+    save("figure-3-paths.png", &paths)?;
+    if trained.config.codes.is_some() {
+        save("figure-11-codes.png", &codes(&trained, args.seed)?)?;
+        let found = recovered(&trained.codebook());
+        say!(
+            "{found} of {} centroids have one code of their own within {RECOVERED}",
+            toy::CODES
+        );
+    }
+    save("training.png", &curves(&args.run)?)?;
+    say!("\n  t  nearest centroids (Table 4)");
+    table4(&reverse)
+        .iter()
+        .for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
+    Ok(())
+}
+
+/// What a picture says of the run that it is of.
+pub(super) fn facts(run: &Path, trained: &Trained, seed: u64) -> [(&'static str, String); 4] {
+    [
+        ("seed", seed.to_string()),
+        ("run", run.display().to_string()),
+        ("training_steps", trained.step.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}
+
+/// Figure 2: two samples of the data.
+pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
+    let (codes, points) = data(seed, 2);
+    figures::toy_data(&toy::centroids(), &frames(&points), &sequences(&codes))
+}
+
+/// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
+pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
+    let forward = forward_path(trained, seed);
+    let reverse = reverse_path(trained, seed)?;
+    Ok((
+        figures::paths(&toy::centroids(), &forward, &reverse),
+        reverse,
+    ))
+}
+
+/// Figure 11: the codes of a joint training, before and after.
+pub(super) fn codes(trained: &Trained, seed: u64) -> Result<image::RgbImage> {
+    let before = pairs(&Toy::new(&trained.gpu, &trained.config)?.codebook().to_vec());
+    let (_, cloud) = data(seed, 300);
+    Ok(figures::codes_before_after(
+        &toy::centroids(),
+        &before,
+        &trained.codebook(),
+        &pairs(&cloud),
+    ))
+}
+
+/// Codes [n, 5] and points [n, 5, 2] of the data.
+fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
+    let stream = Stream {
+        seed,
+        step: 0,
+        stream: 0x3000,
+        first: 0,
+    };
+    let codes = toy::sequences(stream, n);
+    let points = toy::points(
+        &codes,
+        Stream {
+            stream: 0x3001,
+            ..stream
+        },
+    );
+    (codes, points)
+}
+
+/// One path of the forward process, t = 0..T.
+fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
+    let bridge = &trained.model.bridge;
+    let target = trained.model.target().to_vec();
+    let (_, mut z) = data(seed, 1);
+    let mut path = frames(&z);
+    for t in 1..=bridge.steps() {
+        let keep = (1.0 - bridge.beta(t)).sqrt();
+        let noise = (bridge.stationary_variance() * bridge.beta(t)).sqrt();
+        let stream = Stream {
+            seed,
+            step: t as u32,
+            stream: 0x3002,
+            first: 0,
+        };
+        for (i, v) in z.iter_mut().enumerate() {
+            let goal = f64::from(target[i % DIM]);
+            *v = (goal + keep * (f64::from(*v) - goal) + noise * stream.normal(i as u32)) as f32;
+        }
+        path.extend(frames(&z));
+    }
+    path
+}
+
+/// One ancestral path of the trained model, t = T..0.
+fn reverse_path(trained: &Trained, seed: u64) -> Result<Vec<Frame>> {
+    let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
+    let mut path = Vec::new();
+    let shape = Shape::from([1, LENGTH, DIM]);
+    let steps = trained.model.bridge.steps();
+    trained
+        .process(&eps)
+        .sample(shape, Sampler::Ancestral, steps, seed, &mut |_, z| {
+            path.extend(frames(&z.to_vec()))
+        })?;
+    Ok(path)
+}
+
+/// Table 4: levels, and the nearest centroids there, on the way from noise to data.
+pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
+    let steps = reverse.len() - 1;
+    let row = |row: usize| {
+        let t = steps * (5 - row) / 5;
+        (
+            t,
+            toy::nearest(reverse[steps - t].as_flattened(), &toy::centroids()),
+        )
+    };
+    (0..=5).map(row).collect()
+}
+
+/// The losses of a training.
+pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
+    let lines = run_dir::metrics(run)?;
+    let names = ["loss", "diffusion", "reconstruction", "regulariser"];
+    let all: Vec<(&str, Vec<(f64, f64)>)> = names
+        .iter()
+        .map(|&n| (n, run_dir::series(&lines, n)))
+        .filter(|(_, s)| !s.is_empty())
+        .collect();
+    // With one part the total says the same twice.
+    let skip = usize::from(all.len() == 2);
+    let views: Vec<(&str, &[(f64, f64)])> = all
+        .iter()
+        .skip(skip)
+        .map(|(n, s)| (*n, s.as_slice()))
+        .collect();
+    Ok(figures::curves("Training", "step", "loss", true, &views))
+}
+
+/// How near a learnt code must be to a centroid.
+pub(super) const RECOVERED: f32 = 0.02;
+
+/// Number of true centroids that have exactly one code near them: what joint training must bring to eight.
+pub(super) fn recovered(codebook: &[[f32; DIM]]) -> usize {
+    let close = |c: &[f32; DIM], e: &[f32; DIM]| {
+        ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED
+    };
+    toy::centroids()
+        .iter()
+        .filter(|c| codebook.iter().filter(|&e| close(c, e)).count() == 1)
+        .count()
+}

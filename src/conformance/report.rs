@@ -1,0 +1,398 @@
+//! A run as data: what `--report` writes as JSON and `--merge` reads. `docs/conformance.md` documents every key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{junit, markdown};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
+use crate::kernels_test::probes::{self, Fact};
+use crate::kernels_test::{Fault, Outcome, Verdict};
+use crate::ops;
+use crate::report::console::REVISION;
+use crate::report::date;
+use crate::report::product;
+use crate::report::product::Form;
+
+/// Counts up when a key changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// One run of the suite on one machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this form.
+    pub schema: u32,
+    /// Version of the program.
+    pub version: String,
+    /// The commit that the program was built from, as far as that is known.
+    pub revision: String,
+    /// The command, as it was typed.
+    #[serde(default)]
+    pub command: String,
+    /// What was run of the whole.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Why the run ended before its end, if it did.
+    #[serde(default)]
+    pub stopped: Option<String>,
+    /// What `DBVQ_CONFORMANCE_FAULT` was: failures are then made up.
+    #[serde(default)]
+    pub provoked: Option<String>,
+    /// Entries of lists of known failures that were of no use, and why.
+    #[serde(default)]
+    pub unused: Vec<String>,
+    /// Version of wgpu.
+    pub wgpu: String,
+    /// Operating system and processor.
+    pub system: String,
+    /// When the run began, UTC, as `2022-07-17T12:00:00Z`.
+    pub date: String,
+    /// BLAKE3 of each shader's source, imports resolved.
+    pub shaders: BTreeMap<String, String>,
+    /// What was found on each adapter.
+    pub adapters: Vec<AdapterReport>,
+}
+
+/// What a run was asked for of the whole suite.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    /// The flags that chose; empty where nothing was left out.
+    pub flags: String,
+    /// Cases of the table that were chosen.
+    pub chosen: usize,
+    /// Cases that the table has.
+    pub table: usize,
+    /// Files of vectors.
+    pub vectors: usize,
+}
+
+impl Scope {
+    /// Where a pass is not a pass of the whole suite, what it is of.
+    pub fn partial(&self) -> Option<String> {
+        if self.flags.is_empty() {
+            return None;
+        }
+        let vectors = if self.vectors == 0 {
+            String::new()
+        } else {
+            format!(" and {} vectors", self.vectors)
+        };
+        let Scope {
+            flags,
+            chosen,
+            table,
+            ..
+        } = self;
+        Some(format!(
+            "not the whole suite: {chosen} of {table} cases{vectors}, chosen by {flags}"
+        ))
+    }
+}
+
+/// One adapter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdapterReport {
+    /// What the driver says about itself.
+    pub facts: AdapterFacts,
+    /// Why the adapter was given up; the cases below are those done before.
+    pub error: Option<String>,
+    /// What the driver does where WGSL leaves it a choice.
+    pub probes: Vec<Fact>,
+    /// The cases in the order of the table.
+    pub cases: Vec<CaseReport>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// One case, over both modes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// The op.
+    pub op: String,
+    /// Shape and parameters, or the file of a golden vector.
+    pub case: String,
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// Worst error of the forward result as a share of its bound; `null` if the case did not come to its numbers.
+    pub forward: Option<f64>,
+    /// The same of the directional derivative.
+    pub gradient: Option<f64>,
+    /// What is wrong; empty if nothing is.
+    pub detail: String,
+    /// On which side, if it fails.
+    #[serde(default)]
+    pub fault: Fault,
+    /// The command that repeats it; empty if it passed.
+    #[serde(default)]
+    pub repeat: String,
+    /// Wall time, opening the device and compiling the kernels included where this case was the first to need them.
+    pub seconds: f64,
+}
+
+impl CaseReport {
+    /// The report of an outcome.
+    pub fn new(op: &str, case: &str, outcome: Outcome, took: Duration) -> CaseReport {
+        let computed = !outcome.verdict.is_failure() || outcome.forward > 0.0;
+        CaseReport {
+            op: op.into(),
+            case: case.into(),
+            verdict: outcome.verdict,
+            forward: Some(outcome.forward)
+                .filter(|_| computed && outcome.verdict != Verdict::KnownFailure),
+            gradient: outcome.gradient,
+            detail: outcome.detail,
+            fault: outcome.fault,
+            repeat: String::new(),
+            seconds: (took.as_secs_f64() * 1e3).round() / 1e3,
+        }
+    }
+
+    /// Whether the numbers are right.
+    pub fn passed(&self) -> bool {
+        self.verdict <= Verdict::QualityWarning
+    }
+}
+
+impl Report {
+    /// An empty report of this program, dated now.
+    pub fn new() -> Report {
+        let hash = |shader: &Shader| blake3::hash(shader.text().as_bytes()).to_hex().to_string();
+        let shaders = ops::shaders()
+            .into_iter()
+            .chain([&probes::SHADER, &probes::HALVES]);
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: REVISION.into(),
+            command: String::new(),
+            scope: Scope::default(),
+            stopped: None,
+            provoked: None,
+            unused: Vec::new(),
+            wgpu: WGPU_VERSION.into(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            date: date::now(),
+            shaders: shaders
+                .map(|shader| (shader.name.to_string(), hash(shader)))
+                .collect(),
+            adapters: Vec::new(),
+        }
+    }
+
+    /// Reads the JSON of a report.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Data`] if the file is none.
+    pub fn read(file: &Path) -> Result<Report> {
+        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let unfit = |what: String| {
+            Error::Data(format!("{}: no conformance report: {what}", file.display()))
+        };
+        let report: Report = serde_json::from_slice(&bytes).map_err(|e| unfit(e.to_string()))?;
+        match report.schema {
+            SCHEMA => Ok(report),
+            other => Err(unfit(format!(
+                "its schema is {other}, this program reads {SCHEMA}"
+            ))),
+        }
+    }
+
+    /// Whether [`Report::write`] can write `file`, found out before hours are spent on what goes in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder; [`Error::Io`] if its
+    /// folder is not there or nothing can be written in it.
+    pub fn writable(file: &Path) -> Result<()> {
+        let shown = file.display();
+        let ending = file
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_lowercase();
+        if matches!(ending.as_str(), "xml" | "md") {
+            let what = format!(
+                "--report {shown}: names the JSON, and .{ending} is written beside it; call it .json"
+            );
+            return Err(Error::Usage(what));
+        }
+        if file.is_dir() || file.file_name().is_none() {
+            return Err(Error::Usage(format!(
+                "--report {shown}: is a folder; it must be a file"
+            )));
+        }
+        for (file, form) in files(file) {
+            product::check(&file, form)?;
+        }
+        // Begins as `write` does and leaves off there.
+        let begun = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
+        begun.discard().map_err(Error::io(file))
+    }
+
+    /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for JUnit and for people.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, file: &Path) -> Result<[PathBuf; 3]> {
+        let files = files(file);
+        let json = serde_json::to_string_pretty(self).expect("a report is plain data") + "\n";
+        let texts = [
+            json,
+            junit::text(self),
+            markdown::text(std::slice::from_ref(self)),
+        ];
+        for ((file, form), text) in files.iter().zip(texts) {
+            product::write(file, *form, text.as_bytes())?;
+        }
+        Ok(files.map(|(file, _)| file))
+    }
+}
+
+/// The files of a report whose JSON is `file`.
+fn files(file: &Path) -> [(PathBuf, Form); 3] {
+    let beside = |ending: &str| (file.with_extension(ending), Form::Page);
+    [
+        (file.to_path_buf(), Form::Json),
+        beside("xml"),
+        beside("md"),
+    ]
+}
+
+impl AdapterReport {
+    /// `vulkan/llvmpipe`.
+    pub fn label(&self) -> String {
+        label(&self.facts)
+    }
+
+    /// Cases of which `wanted` is true.
+    pub fn count(&self, wanted: impl Fn(&CaseReport) -> bool) -> usize {
+        self.cases.iter().filter(|case| wanted(case)).count()
+    }
+
+    /// Whether something is wrong: the adapter was given up, a case failed, or not a single one passed.
+    pub fn failed(&self) -> bool {
+        self.error.is_some()
+            || self.cases.iter().any(|c| c.verdict.is_failure())
+            || self.nothing_right()
+    }
+
+    /// Whether not a single case passed, though not all are known to fail.
+    pub fn nothing_right(&self) -> bool {
+        let excused = self
+            .cases
+            .iter()
+            .all(|case| case.verdict == Verdict::KnownFailure);
+        !self.cases.is_empty() && self.count(CaseReport::passed) == 0 && !excused
+    }
+}
+
+/// `vulkan/llvmpipe`: the backend, and the name as far as it names the device.
+pub fn label(facts: &AdapterFacts) -> String {
+    format!(
+        "{}/{}",
+        facts.backend,
+        facts.name.split('(').next().unwrap_or_default().trim()
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A report with one case of every verdict.
+    pub fn example() -> Report {
+        let mut report = Report::new();
+        let facts = r#"{"index": 1, "name": "llvmpipe (LLVM 15, 256 bits)", "backend": "vulkan", "kind": "cpu",
+            "driver": "llvmpipe", "driver_info": "Mesa 22.3.6", "vendor": 65541, "device": 0, "subgroup": [8, 8],
+            "usable": {"Ok": null}, "default": true, "limits": {"max_storage_buffer_binding_size": 0,
+            "max_buffer_size": 0, "max_storage_buffers_per_shader_stage": 8,
+            "max_compute_invocations_per_workgroup": 256, "max_compute_workgroup_storage_size": 16384,
+            "max_immediate_size": 128}, "features": {"shader_f16": false, "shader_int64": false, "subgroup": false,
+            "timestamps_in_passes": false, "pipeline_cache": false, "cooperative_matrix": false, "cooperative_f16": null}}"#;
+        let facts: AdapterFacts = serde_json::from_str(facts).expect("facts of an adapter");
+        let verdicts = [
+            ("add", Verdict::Pass),
+            ("add", Verdict::KnownFailure),
+            ("conv2d", Verdict::Pass),
+            ("conv2d", Verdict::QualityWarning),
+            ("group_norm_silu", Verdict::Fail),
+            ("matmul", Verdict::Crash),
+            ("pad", Verdict::Timeout),
+            ("relu", Verdict::NotSupported),
+            ("softmax", Verdict::ResourceError),
+        ];
+        let case = |(i, (op, verdict)): (usize, (&str, Verdict))| {
+            let detail = "unchecked: element 3: got 1, expected 0 ± 1e-7; a < b & \"c\" | d";
+            let detail = if verdict == Verdict::Pass { "" } else { detail };
+            let outcome = Outcome {
+                forward: 0.1 * i as f64,
+                gradient: Some(0.5),
+                ..Outcome::failed(verdict, detail)
+            };
+            let report = CaseReport::new(
+                op,
+                &format!("[3, {i}]"),
+                outcome,
+                Duration::from_millis(1500),
+            );
+            let repeat = format!("dbvq-wgpu conformance --adapter 1 --op {op} --case '[3, {i}]'");
+            CaseReport {
+                repeat: if verdict == Verdict::Pass {
+                    String::new()
+                } else {
+                    repeat
+                },
+                ..report
+            }
+        };
+        report.adapters.push(AdapterReport {
+            facts,
+            error: None,
+            probes: vec![probes::PROBES[0].fact("a != a is <false>")],
+            cases: verdicts.into_iter().enumerate().map(case).collect(),
+            seconds: 12.5,
+        });
+        report
+    }
+
+    #[test]
+    fn a_report_can_be_read_back() {
+        let folder = std::env::temp_dir().join(format!("dbvq-report-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary directory");
+        let report = example();
+        let [json, xml, md] = report
+            .write(&folder.join("report.json"))
+            .expect("it can be written");
+        let back = Report::read(&json).expect("it can be read");
+        assert_eq!(
+            serde_json::to_value(&back).expect("data"),
+            serde_json::to_value(&report).expect("data")
+        );
+        assert!(
+            xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists()
+        );
+        assert!(
+            Report::writable(&json).is_ok() && Report::writable(&folder.join("no ending")).is_ok()
+        );
+        for (name, code) in [("a.md", 2), ("a.XML", 2), ("", 2), ("nowhere/a.json", 9)] {
+            let error = Report::writable(&folder.join(name)).expect_err("it cannot be written");
+            assert!(
+                error.exit_code() == code && error.to_string().contains(name),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(&folder).expect("it is ours").count(),
+            3,
+            "looking leaves nothing behind"
+        );
+        let unfit = Report::read(&xml).expect_err("no JSON");
+        assert!(
+            unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"),
+            "{unfit}"
+        );
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

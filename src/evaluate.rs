@@ -1,0 +1,365 @@
+//! `dbvq-wgpu evaluate`: how near to the data the samples of image runs are; `docs/metrics.md` defines every figure.
+
+pub mod features;
+
+mod codes;
+mod draws;
+mod fid;
+mod kl;
+mod likelihood;
+mod missing;
+mod nll;
+mod reconstruction;
+mod tables;
+mod time;
+
+pub use codes::CodesRow;
+pub(crate) use draws::parse as parse_draws;
+pub use fid::FidRow;
+pub use kl::KlRow;
+pub use likelihood::LikelihoodRow;
+pub use missing::Missing;
+pub(crate) use missing::sentences;
+pub(crate) use nll::holes;
+pub use nll::{Law, NllRow, NllSettings};
+pub use reconstruction::ReconstructionRow;
+pub use time::TimeRow;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use self::draws::{DataCodes, Draws};
+use self::fid::Distances;
+use crate::config::Stage;
+use crate::error::{Error, Result};
+use crate::experiment::device::Device;
+use crate::experiment::images::dataset::{Pictures, ReadingFlags, keep_out_of_images};
+use crate::experiment::images::sample;
+use crate::experiment::images::trained::{Prior, Trained};
+use crate::models::sampler::Sampler;
+use crate::report::console::print_document;
+use crate::report::product;
+use crate::report::product::{Folder, Form};
+
+/// What is written, beside samples.
+const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// MSE, PSNR and SSIM of the VQ-VAE on held-out pictures.
+    Reconstruction,
+    /// Distances between laws of codes and of pairs of neighbours.
+    Codes,
+    /// KL of code histograms position by position.
+    Kl,
+    /// Negative log-likelihood of a masked patch.
+    Nll,
+    /// Bits a code of whole pictures: exact, or a bound.
+    Likelihood,
+    /// FID and KID, where there are weights.
+    Fid,
+    /// Seconds a sample.
+    Time,
+}
+
+impl Metric {
+    /// All of them, cheap ones first.
+    pub const ALL: [Metric; 7] = [
+        Metric::Reconstruction,
+        Metric::Codes,
+        Metric::Kl,
+        Metric::Nll,
+        Metric::Likelihood,
+        Metric::Fid,
+        Metric::Time,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Reconstruction => "reconstruction",
+            Metric::Codes => "codes",
+            Metric::Kl => "kl",
+            Metric::Nll => "nll",
+            Metric::Likelihood => "likelihood",
+            Metric::Fid => "fid",
+            Metric::Time => "time",
+        }
+    }
+}
+
+/// Samples, and encodings of held-out pictures, unless the user says otherwise or there are fewer pictures.
+const COUNT: usize = 1000;
+
+/// Arguments of `evaluate`.
+#[derive(Clone, Debug)]
+pub struct EvaluateArgs {
+    /// Run directories.
+    pub runs: Vec<PathBuf>,
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// How it is read.
+    pub reading: ReadingFlags,
+    /// What is measured.
+    pub metrics: Vec<Metric>,
+    /// Samples of each run, and encodings of held-out pictures; `None`: 1000, or as many as there are pictures.
+    pub count: Option<usize>,
+    /// Sampler of diffusion priors, and its steps; `None`: as `sample` does.
+    pub sampler: Option<Sampler>,
+    /// Steps of the sampler.
+    pub steps: Option<usize>,
+    /// Factor of the logits of priors that predict codes; `None`: that of their configurations.
+    pub sharpen: Option<f64>,
+    /// How likelihoods are estimated.
+    pub nll: NllSettings,
+    /// Weights of Inception-v3.
+    pub inception: Option<PathBuf>,
+    /// Statistics of features that samples are compared with beside the data's.
+    pub reference: Option<PathBuf>,
+    /// Where the statistics of the held-out pictures go.
+    pub save_stats: Option<PathBuf>,
+    /// Wall seconds that the time of one sampler may take, about.
+    pub time_budget: f64,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// Where files go; samples are kept there, so that a stopped evaluation goes on.
+    pub out: PathBuf,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// A run that was evaluated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Its directory.
+    pub path: String,
+    /// Its stage.
+    pub stage: Stage,
+    /// Training steps behind it.
+    pub step: u64,
+    /// Whether its VQ-VAE encodes the pictures as the first run's does: only then are codes of one kind.
+    pub first_runs_codes: bool,
+}
+
+/// All results; `evaluation.json`. A metric that was not asked for is `None`, one that could not be measured of a run is
+/// [`Missing`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Adapter and driver.
+    pub adapter: String,
+    /// Folder of the data set.
+    pub data: String,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// Where the second draw of the data comes from, on which floors and fitted temperatures rest.
+    pub second_draw: String,
+    /// The runs, in the order of the command line.
+    pub runs: Vec<RunFacts>,
+    /// The VQ-VAEs.
+    pub reconstruction: Option<Vec<ReconstructionRow>>,
+    /// Laws of codes.
+    pub codes: Option<Vec<CodesRow>>,
+    /// KL maps.
+    pub kl: Option<Vec<KlRow>>,
+    /// Likelihoods.
+    pub nll: Option<Vec<NllRow>>,
+    /// Bits a code of whole pictures.
+    #[serde(default)]
+    pub likelihood: Option<Vec<LikelihoodRow>>,
+    /// FID and KID.
+    #[serde(default)]
+    pub fid: Option<Vec<FidRow>>,
+    /// Speed of sampling.
+    pub time: Option<Vec<TimeRow>>,
+    /// What could not be measured, and why.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
+}
+
+/// Evaluates, prints tables, and writes `evaluation.json` and `kl.png`; with `json` the results go to standard output too.
+///
+/// # Errors
+/// As [`evaluate`], and [`Error::Io`] for the files.
+pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
+    args.runs
+        .iter()
+        .try_for_each(|run| keep_out_of_images(&args.out, run))?;
+    let _folder = Folder::open(&args.out, &FILES, None)?;
+    let evaluation = evaluate(args)?;
+    let text = serde_json::to_string_pretty(&evaluation).expect("plain data") + "\n";
+    product::write(
+        &args.out.join("evaluation.json"),
+        Form::Json,
+        text.as_bytes(),
+    )?;
+    if let Some(rows) = evaluation.kl.as_deref().filter(|rows| !rows.is_empty()) {
+        kl::draw(rows, &args.out.join("kl.png"), args.seed)?;
+    }
+    print_document(&if json {
+        text
+    } else {
+        tables::text(&evaluation)
+    })?;
+    let drawn = evaluation.kl.is_some_and(|rows| !rows.is_empty());
+    note!(
+        "wrote evaluation.json{} to {}",
+        if drawn { ", kl.png" } else { "" },
+        args.out.display()
+    );
+    Ok(())
+}
+
+/// Evaluates. Samples are kept in `args.out`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do what is asked,
+/// [`Error::Data`] for the pictures, [`Error::Io`] for the samples.
+pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
+    let mut runs = Vec::new();
+    for run in &args.runs {
+        runs.push(Trained::load(run, &args.device)?);
+    }
+    let Some(first) = runs.first() else {
+        return Err(Error::Usage("name a run to evaluate".into()));
+    };
+    let sizes = |trained: &Trained| (trained.config.vqvae.size, trained.config.classes);
+    if let Some(other) = runs.iter().find(|other| sizes(other) != sizes(first)) {
+        return Err(other.unfit(&format!(
+            "its pictures and classes are not those of {}",
+            first.run.display()
+        )));
+    }
+    let wants = |metric: Metric| args.metrics.contains(&metric);
+    for trained in &runs {
+        if let Prior::Diffusion(model) = &trained.prior {
+            sample::check_steps(model, args.sampler, args.steps)?;
+        }
+    }
+    let distances = if wants(Metric::Fid) {
+        Distances::open(&first.gpu, args)?
+    } else {
+        None
+    };
+    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
+    let count = count(args, pictures.held_out.len())?;
+    if args.save_stats.is_some() && count < 2 {
+        return Err(Error::Usage(
+            "--save-stats: one picture has no covariance; there must be two held-out ones at least"
+                .into(),
+        ));
+    }
+    let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
+    missing::sentences(missing.iter())
+        .iter()
+        .for_each(|sentence| note!("{sentence}"));
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
+        missing
+            .iter()
+            .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
+    };
+    let mut codes: Vec<DataCodes> = Vec::new();
+    for trained in &runs {
+        codes.push(DataCodes::new(trained, &pictures, count)?);
+    }
+    let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
+        path: trained.run.display().to_string(),
+        stage: trained.stage,
+        step: trained.step,
+        first_runs_codes: data.first == codes[0].first,
+    };
+    let mut evaluation = Evaluation {
+        adapter: first.gpu.facts().name.clone(),
+        data: args.data.display().to_string(),
+        seed: args.seed,
+        second_draw: codes[0].second_name.to_string(),
+        runs: runs.iter().zip(&codes).map(facts).collect(),
+        reconstruction: wants(Metric::Reconstruction).then(Vec::new),
+        codes: wants(Metric::Codes).then(Vec::new),
+        kl: wants(Metric::Kl).then(Vec::new),
+        nll: wants(Metric::Nll).then(Vec::new),
+        likelihood: wants(Metric::Likelihood).then(Vec::new),
+        fid: wants(Metric::Fid).then(Vec::new),
+        time: wants(Metric::Time).then(Vec::new),
+        missing: Vec::new(),
+    };
+    // Two images have a covariance.
+    let distances = distances.filter(|_| count > 1);
+    let of_data = distances
+        .as_ref()
+        .map(|distances| distances.pictures(&pictures.held_out, count, args.save_stats.as_deref()));
+    let of_data = of_data.transpose()?;
+    for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
+        if let Some(rows) = evaluation
+            .reconstruction
+            .as_mut()
+            .filter(|_| !codes[..i].iter().any(|c| c.first == data.first))
+        {
+            let row = reconstruction::row(trained, &pictures.held_out, count)?;
+            if row.psnr.is_none() {
+                missing.push(Missing::new(
+                    trained,
+                    &["psnr"],
+                    "the reconstructions are the pictures, to the bit",
+                ));
+            }
+            rows.push(row);
+        }
+        if matches!(trained.prior, Prior::None) {
+            continue;
+        }
+        if evaluation.codes.is_some() || evaluation.kl.is_some() || distances.is_some() {
+            let drawn = Draws::of(trained, args, count)?;
+            if let (Some(rows), Some(distances), Some(data)) =
+                (&mut evaluation.fid, &distances, &of_data)
+            {
+                rows.push(distances.row(trained, &pictures.held_out, data, &drawn, args.seed)?);
+            }
+            evaluation
+                .codes
+                .iter_mut()
+                .for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
+            evaluation
+                .kl
+                .iter_mut()
+                .for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
+        }
+        if let Some(rows) = evaluation
+            .nll
+            .as_mut()
+            .filter(|_| !lacks(&missing, trained, Metric::Nll))
+        {
+            rows.extend(nll::rows(trained, &pictures, args)?);
+        }
+        if let Some(rows) = evaluation
+            .likelihood
+            .as_mut()
+            .filter(|_| !lacks(&missing, trained, Metric::Likelihood))
+        {
+            rows.push(likelihood::row(trained, &pictures, args)?);
+        }
+        if let Some(rows) = &mut evaluation.time {
+            rows.extend(time::rows(trained, args)?);
+        }
+    }
+    evaluation.missing = missing;
+    Ok(evaluation)
+}
+
+/// How many samples and pictures `args` ask for of so many held-out ones.
+fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
+    match args.count {
+        Some(count) if count > held_out => Err(Error::Usage(format!(
+            "--count {count}: {} has {held_out} held-out pictures; take at most those",
+            args.data.display()
+        ))),
+        Some(count) => Ok(count),
+        None if held_out < COUNT => {
+            note!("--count {held_out}: all held-out pictures, which are fewer than {COUNT}");
+            Ok(held_out)
+        }
+        None => Ok(COUNT),
+    }
+}

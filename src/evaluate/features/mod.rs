@@ -1,0 +1,91 @@
+//! Fréchet and kernel Inception distances (Heusel et al. 2017; Bińkowski et al. 2018) between two sets of images.
+//!
+//! [`FeatureNetwork`] turns images into [`Features`]; [`Statistics`] and [`frechet_distance`] give FID as pytorch-fid
+//! defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md` says what each does to the images, and where
+//! weights come from.
+
+mod cache;
+mod kid;
+mod network;
+mod npz;
+mod statistics;
+
+pub use kid::{Kid, kid, mmd2, subsets};
+pub use network::{FeatureNetwork, cache_folder};
+pub use npz::{read_npz, write_npz};
+pub use statistics::{Statistics, frechet_distance};
+
+pub(crate) use cache::{unpack, verified};
+pub(crate) use network::{numbers, parse_weights};
+
+use crate::error::{Error, Result};
+
+/// Images below which a FID is known to be too large to be compared.
+pub const ENOUGH: usize = 10_000;
+
+/// What the report says of a FID from `n` images, if they are few.
+pub fn warning(n: usize) -> Option<String> {
+    (n < ENOUGH).then(|| {
+        format!(
+            "FID of {n} images: its bias grows as images become fewer, so compare it only with values of as many; \
+             published ones take {ENOUGH} or more"
+        )
+    })
+}
+
+/// What the report says in place of FID and KID where there are no weights.
+pub const NO_WEIGHTS: &str = "FID and KID need the weights of Inception-v3: take pt_inception-2015-12-05-6726825d.pth from \
+                              pytorch-fid's releases, turn it with tools/inception_weights.py, and name the result with \
+                              --inception FILE";
+
+/// One row of features for each image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Features {
+    /// `values` [n, width].
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a number that is not finite, or numbers that are no whole rows.
+    pub fn new(values: Vec<f32>, width: usize) -> Result<Features> {
+        if width == 0 || !values.len().is_multiple_of(width) {
+            return Err(Error::Data(format!(
+                "{} numbers are no rows of {width} features",
+                values.len()
+            )));
+        }
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(at) => Err(Error::Data(format!(
+                "feature {} of image {} is {}: the weights of the feature network are not those of an Inception-v3, or \
+                 the adapter computes wrongly (`dbvq-wgpu conformance` tells)",
+                at % width,
+                at / width,
+                values[at]
+            ))),
+            None => Ok(Features { values, width }),
+        }
+    }
+
+    /// Images.
+    pub fn count(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Features of an image.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Row-major, [n, width].
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The features of an image.
+    pub fn row(&self, image: usize) -> &[f32] {
+        &self.values[image * self.width..][..self.width]
+    }
+}

@@ -1,0 +1,229 @@
+//! Distances in the feature space of Inception-v3: the second column of tables 2 and 3.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::EvaluateArgs;
+use super::draws::Draws;
+use super::features as fid;
+use super::features::{FeatureNetwork, Features, Statistics, cache_folder, frechet_distance, kid};
+use crate::config::Stage;
+use crate::data::ImageSet;
+use crate::error::{Error, Result};
+use crate::experiment::images::CHUNK;
+use crate::experiment::images::reconstruct::reconstructed;
+use crate::experiment::images::trained::Trained;
+use crate::gpu::Gpu;
+use crate::models::inception::FEATURES;
+use crate::report::progress::Progress;
+use crate::tensor::Codes;
+
+/// Images whose pixels are in memory at a time.
+const BLOCK: usize = 8 * CHUNK;
+
+/// Samples of a run beside as many held-out pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FidRow {
+    /// The run's directory.
+    pub run: String,
+    /// The run's stage.
+    pub stage: Stage,
+    /// How the samples were made.
+    pub sampler: String,
+    /// Samples, and pictures.
+    pub count: usize,
+    /// FID against what the run's VQ-VAE makes of the pictures, as in the paper.
+    pub fid: f64,
+    /// FID against the pictures.
+    pub fid_data: f64,
+    /// FID against the statistics of a file.
+    #[serde(default)]
+    pub fid_reference: Option<f64>,
+    /// That file.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// KID against the reconstructions: mean over subsets, and their standard deviation if there are several.
+    pub kid: (f64, Option<f64>),
+    /// KID against the pictures.
+    pub kid_data: (f64, Option<f64>),
+    /// Subsets, and images in each.
+    pub subsets: [usize; 2],
+    /// BLAKE3 of the weights.
+    pub weights: String,
+}
+
+/// What samples are compared with, and the network that does it.
+pub(super) struct Distances {
+    network: FeatureNetwork,
+    /// Statistics from a file, and its name.
+    reference: Option<(Statistics, String)>,
+}
+
+impl Distances {
+    /// Reads the weights and the reference, and checks the name of the file to be written; `None` without weights.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for the weights, [`Error::Data`] for the reference, [`Error::Usage`] for a file that must not
+    /// be written over, [`Error::Io`].
+    pub fn open(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<Distances>> {
+        let Some(weights) = &args.inception else {
+            return Ok(None);
+        };
+        if let Some(file) = &args.save_stats {
+            writable(file, args.reference.as_deref())?;
+        }
+        let reference = args.reference.as_deref().map(reference).transpose()?;
+        let network = FeatureNetwork::open(gpu, weights, cache_folder().as_deref())?;
+        Ok(Some(Distances { network, reference }))
+    }
+
+    /// Features of the first `count` of the pictures `held_out`, whose statistics go to `save`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the features are not finite, [`Error::Io`] for the file.
+    pub fn pictures(
+        &self,
+        held_out: &ImageSet,
+        count: usize,
+        save: Option<&Path>,
+    ) -> Result<Features> {
+        let data = features(&self.network, held_out.height, count, |range| {
+            pixels(held_out, range)
+        })?;
+        if let Some(file) = save {
+            fid::write_npz(file, &self.network.statistics(&data)?)?;
+            note!(
+                "wrote the statistics of {count} held-out pictures to {}",
+                file.display()
+            );
+        }
+        Ok(data)
+    }
+
+    /// Samples of a run beside the held-out pictures, of which `data` are the features.
+    pub fn row(
+        &self,
+        trained: &Trained,
+        held_out: &ImageSet,
+        data: &Features,
+        drawn: &Draws,
+        seed: u64,
+    ) -> Result<FidRow> {
+        let grid = trained.config.vqvae.grid();
+        let size = trained.config.vqvae.size;
+        let count = drawn.count;
+        let cells = grid * grid;
+        let samples = features(&self.network, size, count, |range| {
+            let codes = &drawn.codes[range.start * cells..range.end * cells];
+            let decode = |codes: &[u32]| {
+                trained.decode(&Codes::from_slice(
+                    &trained.gpu,
+                    codes,
+                    [codes.len() / cells, grid, grid],
+                ))
+            };
+            let images: Result<Vec<Vec<f32>>> = codes.chunks(CHUNK * cells).map(decode).collect();
+            Ok(images?.concat())
+        })?;
+        let rebuilt = |range| Ok(reconstructed(trained, &pixels(held_out, range)?)?.1);
+        let rebuilt = features(&self.network, size, count, rebuilt)?;
+        let of = self.network.statistics(&samples)?;
+        let fid = |other: &Features| frechet_distance(&of, &self.network.statistics(other)?);
+        let reference = self.reference.as_ref();
+        let [subsets, size] = fid::subsets(count);
+        let kid = |other: &Features| {
+            kid(&samples, other, subsets, size, seed, &mut |_| {})
+                .map(|found| (found.mean, found.std))
+        };
+        Ok(FidRow {
+            run: trained.run.display().to_string(),
+            stage: trained.stage,
+            sampler: drawn.sampler.clone(),
+            count,
+            fid: fid(&rebuilt)?,
+            fid_data: fid(data)?,
+            fid_reference: reference
+                .map(|(statistics, _)| frechet_distance(&of, statistics))
+                .transpose()?,
+            reference: reference.map(|(_, name)| name.clone()),
+            kid: kid(&rebuilt)?,
+            kid_data: kid(data)?,
+            subsets: [subsets, size],
+            weights: self.network.checksum().to_string(),
+        })
+    }
+}
+
+/// Statistics of `file`, which must be of this network's features.
+fn reference(file: &Path) -> Result<(Statistics, String)> {
+    let statistics = fid::read_npz(file)?;
+    let width = statistics.mean.len();
+    if width != FEATURES {
+        return Err(Error::Data(format!(
+            "--reference {}: statistics of {width} features, Inception-v3 gives {FEATURES}; make them with `python -m pytorch_fid \
+             --save-stats` (--dims {FEATURES}), or with --save-stats",
+            file.display()
+        )));
+    }
+    let images = statistics.n.map_or_else(
+        || "it does not say of how many images".into(),
+        |n| format!("{n} images"),
+    );
+    note!("reference: {}, {images}", file.display());
+    Ok((statistics, file.display().to_string()))
+}
+
+/// An error if statistics cannot be written to `file`, or would replace something else.
+fn writable(file: &Path, reference: Option<&Path>) -> Result<()> {
+    let wrong = |what: &str| Error::Usage(format!("--save-stats {}: {what}", file.display()));
+    if file
+        .extension()
+        .is_none_or(|end| !end.eq_ignore_ascii_case("npz"))
+    {
+        return Err(wrong("give it a name that ends in .npz"));
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(wrong("its folder is not there; make it first"));
+    }
+    if reference
+        .is_some_and(|other| other.canonicalize().ok() == file.canonicalize().ok() && file.exists())
+    {
+        return Err(wrong("is the file of --reference; choose another name"));
+    }
+    if file.exists() && fid::read_npz(file).is_err() {
+        return Err(wrong(
+            "a file that holds no statistics lies there; choose another name",
+        ));
+    }
+    Ok(())
+}
+
+/// The pictures `range` of a set, in [−1, 1].
+fn pixels(set: &ImageSet, range: Range<usize>) -> Result<Vec<f32>> {
+    set.floats(&range.map(|i| i as u32).collect::<Vec<_>>())
+}
+
+/// Features of `count` images of `size` × `size`, some at a time.
+fn features(
+    network: &FeatureNetwork,
+    size: usize,
+    count: usize,
+    images: impl Fn(Range<usize>) -> Result<Vec<f32>>,
+) -> Result<Features> {
+    let mut progress = Progress::new("features", 0, count as u64);
+    let mut values = Vec::new();
+    for first in (0..count).step_by(BLOCK) {
+        let block = images(first..count.min(first + BLOCK))?;
+        let found = network.features(&block, size, &mut |done| {
+            progress.at((first + done) as u64, String::new)
+        })?;
+        values.extend_from_slice(found.values());
+    }
+    progress.finish();
+    Features::new(values, FEATURES)
+}

@@ -1,0 +1,101 @@
+//! The divergence of code histograms position by position: table 1 and figure 4.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::draws::{DataCodes, Draws};
+use crate::config::Stage;
+use crate::error::Result;
+use crate::experiment::images::trained::Trained;
+use crate::metrics::histogram::kl_map;
+use crate::report::figures;
+
+/// A prior beside the data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KlRow {
+    /// The run's directory.
+    pub run: String,
+    /// The run's stage.
+    pub stage: Stage,
+    /// How the samples were made.
+    pub sampler: String,
+    /// Factor of the logits, of priors that predict codes.
+    #[serde(default)]
+    pub sharpen: Option<f64>,
+    /// Samples, and encodings of pictures.
+    pub count: usize,
+    /// Mean over the positions, nats.
+    pub mean: f64,
+    /// The same between two draws of the data.
+    pub floor: f64,
+    /// Rows and columns of the map.
+    pub grid: usize,
+    /// KL(data ‖ samples) at each position, [grid, grid], nats.
+    pub map: Vec<f64>,
+    /// Between two draws of the data.
+    pub floor_map: Vec<f64>,
+    /// Wall seconds a sample.
+    pub seconds: f64,
+}
+
+pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
+    let k = trained.config.vqvae.codes;
+    let grid = trained.config.vqvae.grid();
+    let map = kl_map(&data.first, &drawn.codes, grid * grid, k);
+    let floor_map = kl_map(&data.first, &data.second, grid * grid, k);
+    let mean = |map: &[f64]| map.iter().sum::<f64>() / map.len() as f64;
+    KlRow {
+        run: trained.run.display().to_string(),
+        stage: trained.stage,
+        sampler: drawn.sampler.clone(),
+        sharpen: drawn.sharpen,
+        count: drawn.count,
+        mean: mean(&map),
+        floor: mean(&floor_map),
+        grid,
+        map,
+        floor_map,
+        seconds: drawn.seconds,
+    }
+}
+
+impl KlRow {
+    /// The prior's name on pictures.
+    pub fn title(&self) -> &'static str {
+        match self.stage {
+            Stage::PixelCnn => "PixelCNN prior",
+            Stage::Joint => "End to end",
+            Stage::Prior | Stage::VqVae => "Diffusion prior",
+        }
+    }
+}
+
+/// Figure 4: the maps of `rows` and the first one's floor side by side, on one scale.
+///
+/// # Errors
+/// [`Error::Io`](crate::error::Error::Io) for the file.
+pub fn draw(rows: &[KlRow], file: &Path, seed: u64) -> Result<()> {
+    let maps = rows.iter().map(|row| {
+        (
+            format!("{}: {:.3}", row.title(), row.mean),
+            row.grid,
+            row.map.as_slice(),
+        )
+    });
+    let floor = rows.first().map(|row| {
+        (
+            format!("Two draws of the data: {:.3}", row.floor),
+            row.grid,
+            row.floor_map.as_slice(),
+        )
+    });
+    let maps: Vec<_> = maps.chain(floor).collect();
+    let picture = figures::heat_maps(&maps, "KL, nats");
+    let count = rows.first().map_or(0, |row| row.count);
+    figures::save(
+        file,
+        &picture,
+        &[("count", count.to_string()), ("seed", seed.to_string())],
+    )
+}

@@ -1,0 +1,152 @@
+//! Bits a code of whole pictures: exact of a PixelCNN, a bound of a diffusion prior on code vectors.
+
+use serde::{Deserialize, Serialize};
+
+use super::EvaluateArgs;
+use super::draws::codes_of;
+use crate::config::{Diffuse, Stage};
+use crate::error::Result;
+use crate::experiment::images::sample::ImageFlags;
+use crate::experiment::images::trained::{Prior, Trained};
+pub(crate) use crate::experiment::images::{CHUNK, Pictures};
+use crate::metrics::likelihood::mean_std;
+use crate::models::bound::{Bound, Nats};
+use crate::models::diffusion::Diffusion;
+use crate::models::pixelcnn::PixelCnn;
+use crate::ops;
+use crate::report::progress::Progress;
+use crate::tensor::{Codes, Tensor};
+
+/// Levels at which each picture is looked at.
+const LEVELS: usize = 32;
+
+/// The likelihood of held-out pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LikelihoodRow {
+    /// The run's directory.
+    pub run: String,
+    /// The run's stage.
+    pub stage: Stage,
+    /// Whether `bits` are exact, or a bound from above.
+    pub exact: bool,
+    /// Bits a code, mean over the pictures.
+    pub bits: f64,
+    /// Standard error of that mean.
+    pub error: f64,
+    /// Of a bound: L_T in it, bits a code.
+    pub last: Option<f64>,
+    /// Of a bound: L_0 in it.
+    pub first: Option<f64>,
+    /// Pictures.
+    pub images: usize,
+    /// Levels at which each was looked at, of a bound.
+    pub levels: Option<usize>,
+}
+
+/// Why the likelihood of a run cannot be said, if it cannot.
+pub(super) fn obstacle(trained: &Trained) -> Option<String> {
+    match trained.prior {
+        _ if trained.config.classes > 0 => {
+            Some("the likelihood of priors that are told classes is not estimated".into())
+        }
+        Prior::Diffusion(_) if trained.diffuse() == Diffuse::Data => Some(
+            "the bound is one of codes, and this prior diffuses z_e, which codes do not say; train one with \
+             prior.diffuse = \"codes\""
+                .into(),
+        ),
+        _ => None,
+    }
+}
+
+/// The likelihood of the first held-out pictures.
+pub(super) fn row(
+    trained: &Trained,
+    pictures: &Pictures,
+    args: &EvaluateArgs,
+) -> Result<LikelihoodRow> {
+    let count = args
+        .count
+        .unwrap_or(crate::evaluate::COUNT)
+        .min(pictures.held_out.len());
+    let indices: Vec<u32> = (0..count as u32).collect();
+    let codes = codes_of(trained, &pictures.held_out, &indices)?;
+    let cells = trained.config.vqvae.grid().pow(2);
+    let to_bits = 1.0 / (cells as f64 * std::f64::consts::LN_2);
+    let (nats, of_bound) = match &trained.prior {
+        Prior::Diffusion(model) => {
+            let nats = bounded(trained, model, &codes, cells, args.seed);
+            let mean = |of: fn(&Nats) -> f64| nats.iter().map(of).sum::<f64>() / count as f64;
+            let terms = [mean(|nats| nats.last), mean(|nats| nats.first)];
+            (nats.iter().map(|nats| nats.total).collect(), Some(terms))
+        }
+        Prior::PixelCnn(model) => (exact(trained, model, &codes, cells), None),
+        Prior::None => unreachable!("only runs with a prior are asked"),
+    };
+    let bits: Vec<f64> = nats.iter().map(|nats| nats * to_bits).collect();
+    let [mean, std] = mean_std(&bits);
+    Ok(LikelihoodRow {
+        run: trained.run.display().to_string(),
+        stage: trained.stage,
+        exact: of_bound.is_none(),
+        bits: mean,
+        error: std / (count as f64).sqrt(),
+        last: of_bound.map(|[last, _]| last * to_bits),
+        first: of_bound.map(|[_, first]| first * to_bits),
+        images: count,
+        levels: of_bound.map(|_| LEVELS),
+    })
+}
+
+/// −log p of each picture by the chain rule, nats.
+fn exact(trained: &Trained, model: &PixelCnn, codes: &[u32], cells: usize) -> Vec<f64> {
+    let grid = trained.config.vqvae.grid();
+    let mut nats = Vec::new();
+    for chunk in codes.chunks(CHUNK * cells) {
+        let n = chunk.len() / cells;
+        let codes = Codes::from_slice(&trained.gpu, chunk, [n, grid, grid]);
+        let each = trained.gpu.no_grad(|| {
+            let logits = model.forward(&codes, &trained.classes(&ImageFlags::default(), 0, n));
+            let rows = logits.reshape([n * cells, logits.shape().last()]);
+            ops::cross_entropy(&rows, &codes.reshape([n * cells])).to_vec()
+        });
+        nats.extend(
+            each.chunks_exact(cells)
+                .map(|cells| cells.iter().map(|&v| f64::from(v)).sum::<f64>()),
+        );
+    }
+    nats
+}
+
+/// A bound of −log p of each picture, nats.
+fn bounded(
+    trained: &Trained,
+    model: &Diffusion,
+    codes: &[u32],
+    cells: usize,
+    seed: u64,
+) -> Vec<Nats> {
+    let gpu = &trained.gpu;
+    let grid = trained.config.vqvae.grid();
+    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
+    let first = |z: &Tensor, codes: &Codes| model.first_nats(z, codes);
+    let bound = Bound {
+        bridge: &model.bridge,
+        target: model.target(),
+        eps: &eps,
+        first: &first,
+        seed,
+    };
+    let chunks = codes.chunks(CHUNK * cells);
+    let mut progress = Progress::new("bound", 0, chunks.len() as u64);
+    let mut levels = None;
+    let mut nats = Vec::new();
+    for (i, chunk) in chunks.enumerate() {
+        let codes = Codes::from_slice(gpu, chunk, [chunk.len() / cells, grid, grid]);
+        let z0 = gpu.no_grad(|| model.standardise(&trained.vqvae.look_up(&codes)));
+        let levels = levels.get_or_insert_with(|| bound.levels(&z0));
+        nats.extend(bound.of(&z0, &codes, levels, LEVELS, i));
+        progress.at(i as u64 + 1, String::new);
+    }
+    progress.finish();
+    nats
+}

@@ -1,0 +1,424 @@
+//! Negative log-likelihood of the codes under a mask: tables 2 and 3.
+
+mod told;
+
+use serde::{Deserialize, Serialize};
+
+use super::EvaluateArgs;
+use super::draws::codes_of;
+use crate::config::Stage;
+use crate::data::Fit;
+use crate::error::Result;
+use crate::experiment::images::inpaint;
+use crate::experiment::images::inpaint::Holed;
+use crate::experiment::images::mask::{Mask, MaskShape};
+use crate::experiment::images::sample::ImageFlags;
+use crate::experiment::images::trained::{Prior, Trained};
+pub(crate) use crate::experiment::images::{CHUNK, Pictures};
+use crate::experiment::inpaint::Filling;
+use crate::experiment::sample::chunk_seed;
+use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
+use crate::models::pixelcnn::PixelCnn;
+use crate::ops;
+use crate::tensor::{Codes, Tensor};
+
+/// Pictures whose holes are filled side by side.
+const GROUP: usize = 32;
+/// Temperatures are sought from this to its inverse, times the mean squared distance to the true codes.
+const SOUGHT: f64 = 1e-4;
+
+/// Bits a code of the logarithms of probabilities, [samples, cells].
+type Estimator = fn(&[f64], usize) -> f64;
+
+/// How likelihoods are estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NllSettings {
+    /// Held-out pictures.
+    pub images: usize,
+    /// Other held-out pictures on which the temperature is fitted.
+    pub fit: usize,
+    /// Fillings of each hole.
+    pub samples: usize,
+    /// Steps of the diffusion prior.
+    pub steps: usize,
+    /// Passes over each level.
+    pub resample: usize,
+}
+
+impl Default for NllSettings {
+    fn default() -> Self {
+        NllSettings {
+            images: 16,
+            fit: 8,
+            samples: 8,
+            steps: 25,
+            resample: 2,
+        }
+    }
+}
+
+/// Of which law the likelihood is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Law {
+    /// All hidden codes together, divided by their number.
+    Joint,
+    /// Each hidden code alone, averaged.
+    Single,
+}
+
+/// An estimate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NllRow {
+    /// The run's directory.
+    pub run: String,
+    /// The run's stage.
+    pub stage: Stage,
+    /// The hole, in cells of the grid.
+    pub mask: String,
+    /// Its cells, and those of the grid.
+    pub cells: [usize; 2],
+    /// Of which law.
+    pub law: Law,
+    /// In words.
+    pub estimator: String,
+    /// τ of softmax(−‖z − e‖²/τ), of diffusion priors.
+    pub temperature: Option<f64>,
+    /// Whether τ was fitted.
+    pub fitted: bool,
+    /// Pictures.
+    pub images: usize,
+    /// Fillings of each; `None` where none are needed.
+    pub samples: Option<usize>,
+    /// Sampling steps and passes over each level, of diffusion priors.
+    pub steps: Option<[usize; 2]>,
+    /// Mean over pictures, bits a code.
+    pub mean: f64,
+    /// Standard deviation over pictures.
+    pub std: f64,
+}
+
+/// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another size.
+pub(crate) fn holes(grid: usize) -> [MaskShape; 2] {
+    let side = ((9 * grid + 10) / 21).max(1);
+    [MaskShape::Centre(side), MaskShape::TopLeft(side)]
+}
+
+/// Why the likelihood of a run cannot be estimated on so many held-out pictures, if it cannot.
+pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
+    match trained.prior {
+        Prior::PixelCnn(_) if trained.config.classes > 0 => {
+            Some("the likelihood of a PixelCNN that is told classes is not estimated".into())
+        }
+        Prior::Diffusion(_) if held_out < 2 => Some(
+            "it needs two held-out pictures, one to fit the temperature on and one to look at; there is one".into(),
+        ),
+        _ => None,
+    }
+}
+
+/// All estimates of a run, with both of the paper's masks.
+pub(super) fn rows(
+    trained: &Trained,
+    pictures: &Pictures,
+    args: &EvaluateArgs,
+) -> Result<Vec<NllRow>> {
+    let grid = trained.config.vqvae.grid();
+    let mut rows = Vec::new();
+    for shape in holes(grid) {
+        let settings = fitting(
+            args.nll,
+            pictures.held_out.len(),
+            trained.config.bridge.steps,
+        );
+        let hidden = Hidden {
+            trained,
+            pictures,
+            args,
+            settings,
+            shape: &shape,
+            mask: Mask::new(&shape, grid, Fit::Crop)?,
+        };
+        rows.extend(match &trained.prior {
+            Prior::None => Vec::new(),
+            Prior::Diffusion(model) if model.is_told() => {
+                [hidden.told(model)?, hidden.diffusion(false)?].concat()
+            }
+            Prior::Diffusion(_) => hidden.diffusion(true)?,
+            Prior::PixelCnn(model) => hidden.raster(model)?,
+        });
+    }
+    Ok(rows)
+}
+
+/// With no more pictures than there are, two at least, and no more steps than the bridge has.
+fn fitting(settings: NllSettings, there: usize, steps: usize) -> NllSettings {
+    let fit = settings.fit.min(there / 2).max(1);
+    NllSettings {
+        fit,
+        images: settings.images.min(there - fit).max(1),
+        steps: settings.steps.min(steps),
+        ..settings
+    }
+}
+
+/// Codes under a mask.
+struct Hidden<'a> {
+    trained: &'a Trained,
+    pictures: &'a Pictures,
+    args: &'a EvaluateArgs,
+    settings: NllSettings,
+    shape: &'a MaskShape,
+    mask: Mask,
+}
+
+/// A picture's hole, filled S times: the squared distances to all `k` codes, [S, cells, k], and the true codes, `[cells]`.
+struct Filled {
+    distances: Vec<f32>,
+    truth: Vec<u32>,
+    k: usize,
+}
+
+impl Filled {
+    /// [S, cells], nats.
+    fn log_p(&self, temperature: f64) -> Vec<f64> {
+        let rows = self
+            .distances
+            .chunks_exact(self.k)
+            .zip(self.truth.iter().cycle());
+        rows.map(|(distances, &code)| log_softmax(distances, code as usize, temperature))
+            .collect()
+    }
+
+    /// Mean squared distance to the true codes.
+    fn mean_distance(&self) -> f64 {
+        let rows = self
+            .distances
+            .chunks_exact(self.k)
+            .zip(self.truth.iter().cycle());
+        let sum: f64 = rows
+            .map(|(distances, &code)| f64::from(distances[code as usize]))
+            .sum();
+        sum * self.k as f64 / self.distances.len() as f64
+    }
+}
+
+impl Hidden<'_> {
+    fn cells(&self) -> usize {
+        self.mask.hole.iter().filter(|&&hole| hole).count()
+    }
+
+    /// Of maps [n, grid, grid] what lies in the hole, [n, cells].
+    fn inside(&self, maps: &[u32]) -> Vec<u32> {
+        maps.iter()
+            .zip(self.mask.hole.iter().cycle())
+            .filter(|(_, hole)| **hole)
+            .map(|(&code, _)| code)
+            .collect()
+    }
+
+    /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid, grid].
+    fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
+        let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
+        let mask = Mask {
+            grid: self.mask.grid,
+            hole: self.mask.hole.clone(),
+        };
+        let originals = self.pictures.held_out.floats(&indices)?;
+        let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
+        Ok((Holed::of(self.trained, originals, mask)?, codes))
+    }
+
+    /// How the holes of group `group` are filled.
+    fn filling(&self, group: usize) -> Filling {
+        let diffuses = matches!(self.trained.prior, Prior::Diffusion(_));
+        let told = matches!(&self.trained.prior, Prior::Diffusion(model) if model.is_told());
+        Filling {
+            resample: (diffuses && !told).then_some(self.settings.resample),
+            steps: diffuses.then_some(self.settings.steps),
+            images: ImageFlags::default(),
+            // Apart from the seeds of chunks, which take the upper bits.
+            seed: chunk_seed(self.args.seed, group << 12),
+        }
+    }
+
+    fn row(&self, law: Law, estimator: &str, values: &[f64]) -> NllRow {
+        let [mean, std] = mean_std(values);
+        NllRow {
+            run: self.trained.run.display().to_string(),
+            stage: self.trained.stage,
+            mask: self.shape.to_string(),
+            cells: [self.cells(), self.mask.hole.len()],
+            law,
+            estimator: estimator.into(),
+            temperature: None,
+            fitted: false,
+            images: values.len(),
+            samples: None,
+            steps: None,
+            mean,
+            std,
+        }
+    }
+
+    /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ that suits other pictures best;
+    /// `resampled`: by passes over each level.
+    fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
+        let cells = self.cells();
+        let NllSettings {
+            images,
+            fit,
+            samples,
+            steps,
+            resample,
+        } = self.settings;
+        let fitted_on = self.filled(0, images, fit)?;
+        let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
+        // Where every filling is the truth, any temperature is as good as another.
+        let nearest = if nearest > 0.0 { nearest } else { 1.0 };
+        let range = [SOUGHT * nearest, nearest / SOUGHT];
+        let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
+        let mut tasks = Vec::new();
+        for (law, bits) in laws {
+            let cost = |tau: f64| {
+                fitted_on
+                    .iter()
+                    .map(|filled| bits(&filled.log_p(tau), cells))
+                    .sum::<f64>()
+            };
+            tasks.extend([
+                (law, bits, 1.0, false),
+                (law, bits, fit_temperature(range, cost), true),
+            ]);
+        }
+        drop(fitted_on);
+        let mut values = vec![Vec::new(); tasks.len()];
+        for (group, first) in (0..images).step_by(GROUP).enumerate() {
+            for filled in self.filled(group + 1, first, GROUP.min(images - first))? {
+                for (values, (_, bits, tau, _)) in values.iter_mut().zip(&tasks) {
+                    values.push(bits(&filled.log_p(*tau), cells));
+                }
+            }
+        }
+        let row = |((law, _, tau, fitted), values): (_, &Vec<f64>)| NllRow {
+            temperature: Some(tau),
+            fitted,
+            samples: Some(samples),
+            steps: Some([steps, if resampled { resample } else { 1 }]),
+            ..self.row(law, "Monte Carlo over z_0", values)
+        };
+        Ok(tasks.into_iter().zip(&values).map(row).collect())
+    }
+
+    /// The holes of `n` pictures from `first` on, filled by the diffusion prior.
+    fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
+        let trained = self.trained;
+        let samples = self.settings.samples;
+        let (holed, truth) = self.holed(first, n)?;
+        let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?
+            .0
+            .z0;
+        let d = trained.config.vqvae.dim;
+        let k = trained.config.vqvae.codes;
+        let hole = self.mask.hole.iter().cycle();
+        let inside: Vec<f32> = z0
+            .chunks_exact(d)
+            .zip(hole)
+            .filter(|(_, hole)| **hole)
+            .flat_map(|(z, _)| z)
+            .copied()
+            .collect();
+        let rows = samples * self.cells();
+        let codebook = trained.gpu.no_grad(|| trained.vqvae.vectors());
+        let of_picture = |(z, truth): (&[f32], &[u32])| {
+            let z = Tensor::from_slice(&trained.gpu, z, [rows, d]);
+            let distances = trained
+                .gpu
+                .no_grad(|| ops::distances(&z, &codebook).to_vec());
+            Filled {
+                distances,
+                truth: truth.to_vec(),
+                k,
+            }
+        };
+        let truth = self.inside(&truth);
+        Ok(inside
+            .chunks_exact(rows * d)
+            .zip(truth.chunks_exact(self.cells()))
+            .map(of_picture)
+            .collect())
+    }
+
+    /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only what is known.
+    fn raster(&self, model: &PixelCnn) -> Result<Vec<NllRow>> {
+        let cells = self.cells();
+        let NllSettings {
+            images, samples, ..
+        } = self.settings;
+        let maps = self.mask.hole.len();
+        let mut joint = Vec::new();
+        let mut single = Vec::new();
+        for (group, first) in (0..images).step_by(GROUP).enumerate() {
+            let n = GROUP.min(images - first);
+            let (holed, truth) = self.holed(first, n)?;
+            let filled = inpaint::fill(self.trained, &self.filling(group + 1), &holed, samples)?
+                .0
+                .codes;
+            let hidden = self.inside(&truth);
+            for i in 0..n {
+                let fillings = &filled[i * samples * maps..][..samples * maps];
+                let truth = &truth[i * maps..][..maps];
+                let hidden = &hidden[i * cells..][..cells];
+                // What is known is what the fillings were given; in the hole stand the true codes.
+                let known = fillings[..maps].iter().zip(truth).zip(&self.mask.hole);
+                let forced: Vec<u32> = known
+                    .map(|((&known, &truth), &hole)| if hole { truth } else { known })
+                    .collect();
+                joint.push(joint_bits(&self.predicted(model, &forced, hidden), cells));
+                single.push(single_bits(&self.predicted(model, fillings, hidden), cells));
+            }
+        }
+        let direct = self.row(
+            Law::Joint,
+            "chain rule, each code given the true ones before it",
+            &joint,
+        );
+        let single = NllRow {
+            samples: Some(samples),
+            ..self.row(
+                Law::Single,
+                "Monte Carlo over fillings of what is hidden before it",
+                &single,
+            )
+        };
+        Ok(vec![direct, single])
+    }
+
+    /// The logarithms of the probabilities that the PixelCNN gives to the codes `truth` `[cells]` of the hole beside the codes
+    /// of `maps` [S, grid, grid]: [S, cells], nats.
+    fn predicted(&self, model: &PixelCnn, maps: &[u32], truth: &[u32]) -> Vec<f64> {
+        let gpu = &self.trained.gpu;
+        let grid = self.mask.grid;
+        let mut log_p = Vec::new();
+        for chunk in maps.chunks(CHUNK * grid * grid) {
+            let n = chunk.len() / (grid * grid);
+            let class = self.trained.classes(&ImageFlags::default(), 0, n);
+            let codes = Codes::from_slice(gpu, chunk, [n, grid, grid]);
+            let logits = gpu
+                .no_grad(|| ops::affine(&model.forward(&codes, &class), -1.0, 0.0))
+                .to_vec();
+            let k = logits.len() / chunk.len();
+            let inside = logits
+                .chunks_exact(k)
+                .zip(self.mask.hole.iter().cycle())
+                .filter(|(_, hole)| **hole);
+            // −logits in the place of distances.
+            log_p.extend(
+                inside
+                    .zip(truth.iter().cycle())
+                    .map(|((l, _), &code)| log_softmax(l, code as usize, 1.0)),
+            );
+        }
+        log_p
+    }
+}

@@ -1,0 +1,57 @@
+//! What the VQ-VAE loses of held-out pictures.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::ImageSet;
+use crate::error::Result;
+use crate::experiment::images::reconstruct::reconstructed;
+use crate::experiment::images::trained::Trained;
+use crate::metrics::picture;
+
+/// Of one VQ-VAE.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReconstructionRow {
+    /// The run's directory.
+    pub run: String,
+    /// Held-out pictures.
+    pub count: usize,
+    /// Mean squared error of values in [−1, 1].
+    pub mse: f64,
+    /// 10 log₁₀ (4 / MSE), dB; `None` where nothing is lost.
+    pub psnr: Option<f64>,
+    /// Mean structural similarity; `None` of pictures smaller than its window.
+    pub ssim: Option<f64>,
+}
+
+/// Why there is no structural similarity of pictures of `size` × `size`, if there is none.
+pub(super) fn no_ssim(size: usize) -> Option<String> {
+    let window = picture::WINDOW;
+    (size < window).then(|| {
+        format!("pictures of {size} x {size} are smaller than its window of {window} x {window}")
+    })
+}
+
+pub(super) fn row(
+    trained: &Trained,
+    held_out: &ImageSet,
+    count: usize,
+) -> Result<ReconstructionRow> {
+    let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
+    let (_, images) = reconstructed(trained, &originals)?;
+    let size = trained.config.vqvae.size;
+    let image = trained.image();
+    let pairs = originals
+        .chunks_exact(image)
+        .zip(images.chunks_exact(image));
+    let similarities: Option<Vec<f64>> = pairs.map(|(a, b)| picture::ssim(a, b, size)).collect();
+    let mse = picture::mse(&originals, &images);
+    let psnr = picture::psnr(mse);
+    let ssim = similarities.map(|all| all.iter().sum::<f64>() / count as f64);
+    Ok(ReconstructionRow {
+        run: trained.run.display().to_string(),
+        count,
+        mse,
+        psnr,
+        ssim,
+    })
+}

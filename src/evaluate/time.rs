@@ -1,0 +1,270 @@
+//! Seconds a sample: the last column of tables 2 and 3.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::EvaluateArgs;
+use crate::config::Stage;
+use crate::error::Result;
+use crate::experiment::device::Device;
+use crate::experiment::images::CHUNK;
+use crate::experiment::images::sample::{Drawn, ImageFlags};
+use crate::experiment::images::trained::{Prior, Trained};
+use crate::experiment::sample::sampler_name;
+use crate::models::diffusion::Diffusion;
+use crate::models::pixelcnn::PixelCnn;
+use crate::models::pixelcnn::raster::{Given, Raster, Way};
+use crate::models::sampler::Sampler;
+use crate::tensor::{Shape, Tensor};
+
+/// Most repetitions.
+const REPEAT: usize = 5;
+/// Steps that are timed at least.
+const LEAST: usize = 8;
+
+/// The time of a batch of 32 samples, from noise to pictures on the host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TimeRow {
+    /// The run's directory.
+    pub run: String,
+    /// The run's stage.
+    pub stage: Stage,
+    /// The sampler.
+    pub sampler: String,
+    /// Its steps: evaluations of the network.
+    pub steps: usize,
+    /// Samples side by side.
+    pub batch: usize,
+    /// Batches timed, after one that was not.
+    pub repeats: usize,
+    /// Steps that were really walked, where the rest is scaled from them; decoding is not scaled.
+    pub extrapolated_from: Option<usize>,
+    /// Median wall seconds a sample.
+    pub seconds: f64,
+    /// Least and most.
+    pub spread: [f64; 2],
+    /// Seconds a sample inside kernels, by timestamps, of one more batch.
+    pub gpu_seconds: f64,
+}
+
+/// A way to sample.
+#[derive(Clone, Copy)]
+enum How {
+    Diffuse(Sampler, usize),
+    Raster(Way),
+}
+
+impl How {
+    fn name(self) -> String {
+        match self {
+            How::Diffuse(sampler, _) => sampler_name(sampler).to_string(),
+            How::Raster(Way::Cached) => "raster, cached".to_string(),
+            How::Raster(Way::Naive) => "raster, naive".to_string(),
+        }
+    }
+
+    /// Whether a part of the steps tells the time of all: kept activations are computed for codes that are given too.
+    fn divisible(self) -> bool {
+        !matches!(self, How::Raster(Way::Cached))
+    }
+}
+
+/// Wall seconds of a batch: of the steps walked, and of what follows.
+#[derive(Clone, Copy)]
+struct Batch {
+    walk: f64,
+    decode: f64,
+}
+
+/// All samplers that the run's prior has.
+pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow>> {
+    let all = trained.config.bridge.steps;
+    let positions = trained.config.vqvae.grid().pow(2);
+    let hows: Vec<(How, usize)> = match trained.prior {
+        Prior::None => Vec::new(),
+        Prior::PixelCnn(_) => [Way::Cached, Way::Naive]
+            .map(|way| (How::Raster(way), positions))
+            .into(),
+        Prior::Diffusion(_) => {
+            let few = [10, 20, 50].into_iter().filter(|&steps| steps < all);
+            let ddim = Sampler::Ddim { kappa: 0.0 };
+            let of = |sampler| {
+                few.clone()
+                    .map(move |steps| (How::Diffuse(sampler, steps), steps))
+            };
+            let ancestral = (How::Diffuse(Sampler::Ancestral, all), all);
+            of(Sampler::Dpmpp2m)
+                .chain(of(ddim))
+                .chain([ancestral])
+                .collect()
+        }
+    };
+    let profiled = Trained::load(
+        &trained.run,
+        &Device {
+            profile: true,
+            ..args.device.clone()
+        },
+    )?;
+    hows.into_iter()
+        .map(|(how, steps)| row(trained, &profiled, args, how, steps))
+        .collect()
+}
+
+fn row(
+    trained: &Trained,
+    profiled: &Trained,
+    args: &EvaluateArgs,
+    how: How,
+    steps: usize,
+) -> Result<TimeRow> {
+    note!(
+        "{}: time of {}, {steps} steps",
+        trained.run.display(),
+        how.name()
+    );
+    // The first batch compiles, the second says how many steps fit into the budget.
+    let few = if how.divisible() {
+        LEAST.min(steps)
+    } else {
+        steps
+    };
+    batch(trained, how, few, args)?;
+    let probe = batch(trained, how, few, args)?;
+    let affordable = ((args.time_budget - probe.decode) * few as f64 / probe.walk) as usize;
+    let walked = affordable.clamp(few, steps);
+    let scale = steps as f64 / walked as f64;
+    let begin = Instant::now();
+    let mut seconds = Vec::new();
+    while seconds.is_empty()
+        || (seconds.len() < REPEAT && begin.elapsed().as_secs_f64() < args.time_budget)
+    {
+        let Batch { walk, decode } = batch(trained, how, walked, args)?;
+        seconds.push((walk * scale + decode) / CHUNK as f64);
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(TimeRow {
+        run: trained.run.display().to_string(),
+        stage: trained.stage,
+        sampler: how.name(),
+        steps,
+        batch: CHUNK,
+        repeats: seconds.len(),
+        extrapolated_from: (walked < steps).then_some(walked),
+        seconds: seconds[seconds.len() / 2],
+        spread: [seconds[0], seconds[seconds.len() - 1]],
+        gpu_seconds: in_kernels(profiled, how, [few, steps], args)? / CHUNK as f64,
+    })
+}
+
+/// Seconds in kernels of a batch of `steps` steps, of which `few` are walked.
+fn in_kernels(
+    trained: &Trained,
+    how: How,
+    [few, steps]: [usize; 2],
+    args: &EvaluateArgs,
+) -> Result<f64> {
+    let kernels = || {
+        let kernels = trained.gpu.profile().unwrap_or_default();
+        trained.gpu.reset_profile();
+        kernels
+            .values()
+            .map(|kernel| kernel.time.as_secs_f64())
+            .sum::<f64>()
+    };
+    batch(trained, how, few, args)?;
+    kernels();
+    let drawn = walk(trained, how, few, args)?;
+    let walked = kernels();
+    decode(trained, drawn)?;
+    Ok(walked * steps as f64 / few as f64 + kernels())
+}
+
+/// What a walk leaves to be decoded.
+enum Walked {
+    Latents(Tensor),
+    Codes(Vec<u32>),
+}
+
+fn batch(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Result<Batch> {
+    let begin = Instant::now();
+    let walked = walk(trained, how, steps, args)?;
+    trained.gpu.wait();
+    let walk = begin.elapsed().as_secs_f64();
+    decode(trained, walked)?;
+    Ok(Batch {
+        walk,
+        decode: begin.elapsed().as_secs_f64() - walk,
+    })
+}
+
+/// The first `steps` steps of a batch.
+fn walk(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Result<Walked> {
+    match (how, &trained.prior) {
+        (How::Diffuse(sampler, all), Prior::Diffusion(model)) => {
+            diffuse(trained, model, sampler, [steps, all], args.seed).map(Walked::Latents)
+        }
+        (How::Raster(way), Prior::PixelCnn(model)) => {
+            Ok(Walked::Codes(raster(trained, model, way, steps, args.seed)))
+        }
+        _ => Err(trained.unfit("it has no prior whose time could be taken")),
+    }
+}
+
+fn diffuse(
+    trained: &Trained,
+    model: &Diffusion,
+    sampler: Sampler,
+    [steps, all]: [usize; 2],
+    seed: u64,
+) -> Result<Tensor> {
+    let config = &trained.config.vqvae;
+    let ask = trained.ask(&ImageFlags::default());
+    let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
+    let process = trained.process(model, &eps);
+    let z = process.initial(
+        Shape::from([CHUNK, config.grid(), config.grid(), config.dim]),
+        seed,
+    );
+    Ok(process.denoise(
+        &z,
+        &process.levels(all)?[..=steps],
+        sampler,
+        seed,
+        &mut |_, _| {},
+    ))
+}
+
+/// The first `steps` positions are drawn, the others are given.
+fn raster(trained: &Trained, model: &PixelCnn, way: Way, steps: usize, seed: u64) -> Vec<u32> {
+    let grid = trained.config.vqvae.grid();
+    let codes = vec![0; CHUNK * grid * grid];
+    let class = trained.classes(&ImageFlags::default(), 0, CHUNK);
+    let known: Vec<bool> = (0..grid * grid).map(|at| at >= steps).collect();
+    let given = (steps < grid * grid).then_some(Given {
+        codes: &codes,
+        known: &known,
+    });
+    model.sample(
+        &Raster {
+            size: [grid, grid],
+            class: &class,
+            given,
+            seed,
+            way,
+        },
+        &mut |_| {},
+    )
+}
+
+fn decode(trained: &Trained, walked: Walked) -> Result<()> {
+    let mut drawn = Drawn::default();
+    match (walked, &trained.prior) {
+        (Walked::Latents(z), Prior::Diffusion(model)) => {
+            drawn.take_latents(trained, model, &z, &ImageFlags::default(), 0)
+        }
+        (Walked::Codes(codes), _) => drawn.take_codes(trained, codes),
+        (Walked::Latents(_), _) => unreachable!("only a diffusion prior leaves latents"),
+    }
+}

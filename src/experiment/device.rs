@@ -1,0 +1,97 @@
+//! The adapter of a command, opened, and what is kept of it for the next.
+
+use super::cache;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, GpuOptions, Precision, Prefer, TUNING_SECONDS};
+use crate::ops;
+
+/// What every command that computes needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Device {
+    /// `--adapter`.
+    pub adapter: Option<String>,
+    /// `--gpu-memory`, MiB.
+    pub memory_mib: Option<u64>,
+    /// Time every kernel, as under `DBVQ_PROFILE=1`.
+    pub profile: bool,
+    /// How kernels are chosen.
+    pub prefer: Prefer,
+    /// What products and convolutions are made of.
+    pub precision: Precision,
+}
+
+impl Device {
+    /// Opens the adapter; compiled pipelines are kept in the user's cache directory.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`].
+    pub fn open(&self) -> Result<Gpu> {
+        self.open_with(self.profile || std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0"))
+    }
+
+    /// As [`Device::open`], with every kernel timed if the adapter has timestamps for that.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`].
+    pub fn open_for_kernels(&self) -> Result<Gpu> {
+        let facts = crate::gpu::find_adapter(self.adapter.as_deref())?;
+        self.open_with(facts.features.timestamps_in_passes)
+    }
+
+    /// As [`Device::open`], with every kernel timed or not.
+    fn open_with(&self, profile: bool) -> Result<Gpu> {
+        let gpu = Gpu::open(GpuOptions {
+            prefer: self.prefer,
+            precision: self.precision,
+            adapter: self.adapter.clone(),
+            memory_limit: self.memory_mib.map(|mib| mib << 20),
+            cache_dir: cache::folder(),
+            profile,
+            ..GpuOptions::default()
+        })?;
+        if self.precision == Precision::F16 && !ops::matrices_are_right(&gpu) {
+            return Err(Error::Adapter(format!(
+                "cooperative matrices of {} give wrong sums; update its driver, or leave out --precision f16",
+                gpu.facts().name
+            )));
+        }
+        if gpu.prefers() == Prefer::Measured && gpu.is_unmeasured() {
+            note!(
+                "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"
+            );
+        }
+        Ok(gpu)
+    }
+}
+
+/// Keeps which kernels this run has measured to be the fastest; a cache that cannot be written is no failure of the command.
+pub fn keep_answers(gpu: &Gpu) {
+    if let Err(error) = gpu.save_answers() {
+        note!("note: which kernels are the fastest is not kept for the next run ({error})");
+    }
+}
+
+/// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of the command.
+pub fn keep_caches(gpu: &Gpu) {
+    if let Err(error) = gpu.save_caches() {
+        note!("note: compiled kernels are not kept for the next run ({error})");
+    }
+    let (shapes, seconds, wrong) = gpu.measured();
+    if shapes > 0 {
+        note!(
+            "measured in {seconds:.1} s which kernels are the fastest for {shapes} shapes; --no-tune chooses by rules"
+        );
+    }
+    for what in wrong {
+        note!(
+            "warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more"
+        );
+    }
+}
+
+/// Prints GPU time per kernel, under `DBVQ_PROFILE=1`.
+pub fn print_profile(gpu: &Gpu) {
+    if let Some(kernels) = gpu.profile() {
+        note!("\n{}", crate::gpu::profile_table(&kernels));
+    }
+}

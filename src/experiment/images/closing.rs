@@ -1,0 +1,88 @@
+//! The last lines of a training: what was reached, the picture of it, and the command that goes on from here.
+
+use serde_json::{Map, Value};
+
+use crate::config::{ImagesConfig, LossWeight, Output, Stage};
+use crate::experiment::train::{TrainArgs, quoted};
+use crate::report::product::PROGRAM;
+
+/// What the last evaluation of a stage is about: its number in the log, what people call it, its unit, and the picture.
+fn figure(stage: Stage) -> [&'static str; 4] {
+    match stage {
+        Stage::VqVae => [
+            "held_out_psnr",
+            "PSNR of held-out images",
+            " dB",
+            "reconstructions",
+        ],
+        Stage::Prior => ["held_out_loss", "held-out loss", "", "samples"],
+        Stage::PixelCnn => [
+            "held_out_bits_per_code",
+            "held-out bits per code",
+            "",
+            "samples",
+        ],
+        Stage::Joint => ["held_out_psnr", "PSNR of held-out images", " dB", "samples"],
+    }
+}
+
+/// Says what the training of `stage` has come to, by its last `evaluation`.
+pub(super) fn say(
+    args: &TrainArgs,
+    config: &ImagesConfig,
+    stage: Stage,
+    evaluation: Option<&Map<String, Value>>,
+) {
+    if let Some(line) = evaluation.and_then(|evaluation| reached(args, config, stage, evaluation)) {
+        note!("{line}");
+    }
+    if args.advise {
+        note!("next: {}", next(args, stage));
+    }
+}
+
+fn reached(
+    args: &TrainArgs,
+    config: &ImagesConfig,
+    stage: Stage,
+    evaluation: &Map<String, Value>,
+) -> Option<String> {
+    let [key, name, unit, picture] = figure(stage);
+    let value = evaluation.get(key)?.as_f64()?;
+    let step = evaluation.get("step")?.as_u64()?;
+    let mean = match (stage, config.unet.prediction, config.stage(stage).loss) {
+        (Stage::Prior, Output::Velocity, LossWeight::Simple) => {
+            " of the v-prediction (1 = always predicting the mean)"
+        }
+        (Stage::Prior, Output::Noise, LossWeight::Simple) => {
+            " of the noise (1 = always predicting none)"
+        }
+        (Stage::Prior, _, LossWeight::CrossEntropy) => {
+            " of the codes at random levels, nats a code"
+        }
+        _ => "",
+    };
+    let file = args.out.join(format!("{picture}-{step:06}.png"));
+    Some(format!(
+        "{name}{mean}: {value:.3}{unit}; picture: {}",
+        file.display()
+    ))
+}
+
+/// The command that makes use of the run.
+fn next(args: &TrainArgs, stage: Stage) -> String {
+    let run = quoted(&args.out);
+    if stage != Stage::VqVae {
+        return format!(
+            "{PROGRAM} sample {run} --out {}",
+            quoted(&args.out.join("samples"))
+        );
+    }
+    let data = args
+        .data
+        .as_deref()
+        .map_or(String::new(), |data| format!(" --data {}", quoted(data)));
+    let preset = quoted(args.preset.as_ref());
+    let prior = quoted(&args.out.with_file_name("prior"));
+    format!("{PROGRAM} train {preset} --stage prior --from {run}{data} --out {prior}")
+}

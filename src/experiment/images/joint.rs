@@ -1,0 +1,168 @@
+//! Stage `joint`: VQ-VAE and diffusion prior together, from a trained VQ-VAE or prior on.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::keeper::Keeper;
+use super::learner::Learner;
+use super::prior::{Start, draw, held_out_losses};
+use super::sources::{Sources, load_vqvae};
+use super::standard;
+use super::standard::measure;
+use super::vqvae::{reconstruct, restore_codebook};
+use super::{Setting, pictures};
+use crate::config::{CodebookRule, Stage};
+use crate::error::Result;
+use crate::experiment::session::{Report, Task};
+use crate::models::diffusion::Diffusion;
+use crate::models::joint::Joint;
+use crate::models::vqvae::Step;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::init::Init;
+use crate::tensor::{Codes, Tensor};
+
+pub(super) struct JointTask {
+    setting: Rc<Setting>,
+    learner: Learner<Joint>,
+    /// Whether the moments are those of a trained prior.
+    has_moments: bool,
+    held_out: Vec<Tensor>,
+    keeper: Keeper,
+}
+
+impl JointTask {
+    /// With the weights of `sources`: of a VQ-VAE, and of its prior if there is one.
+    pub fn new(setting: Rc<Setting>, sources: Sources) -> Result<JointTask> {
+        let gpu = &setting.gpu;
+        let config = &setting.config;
+        let mut model = Joint::new(&mut Init::new(gpu, config.seed), config)?;
+        let mut averaged = Joint::new(&mut Init::blank(gpu), config)?;
+        if let Some(found) = &sources.vqvae {
+            load_vqvae(&mut model.vqvae, found, "ema.")?;
+        }
+        if let Some(found) = &sources.prior {
+            found.weights(gpu, &mut model.prior, "ema.")?;
+            standard::import(&mut model.prior, found)?;
+            standard::import(&mut averaged.prior, found)?;
+        }
+        averaged.vqvae.codebook = model.vqvae.codebook.clone();
+        let peaks = vec![config.stage(Stage::Joint).lr, config.joint.vqvae_lr];
+        let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
+            usize::from(path.starts_with("vqvae."))
+        });
+        let held_out = setting.held_out()?;
+        let keeper = Keeper::new(&setting, Stage::Joint);
+        Ok(JointTask {
+            learner,
+            has_moments: sources.prior.is_some(),
+            held_out,
+            keeper,
+            setting,
+        })
+    }
+
+    fn priors(&mut self) -> [&mut Diffusion; 2] {
+        [
+            &mut self.learner.model.prior,
+            &mut self.learner.averaged.prior,
+        ]
+    }
+}
+
+impl Task for JointTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
+    }
+
+    fn parameters(&mut self) -> usize {
+        let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
+        let model = &mut self.learner.model;
+        model.parameters()
+            + if follows {
+                model.vqvae.codebook.vectors.count()
+            } else {
+                0
+            }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        if !self.has_moments {
+            let diffuse = self.setting.config.joint.diffuse;
+            measure(&self.setting, &self.learner.model.vqvae, diffuse)?.tell(self.priors());
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: u64) -> Result<Report> {
+        let parts = self.learner.parts(step)?;
+        let setting = &self.setting;
+        let mut seen = Vec::new();
+        let report = self.learner.learn(step, &parts, |learner, part| {
+            let images = setting.images(&part.batch);
+            let class = setting.dropped_classes(part);
+            let Step {
+                losses,
+                latents,
+                codes,
+            } = learner
+                .model
+                .step(&images, &learner.plan(part), class.as_ref(), part.stream);
+            seen.push((latents, codes));
+            losses
+        });
+        self.keeper
+            .tend(setting, &self.learner.model.vqvae, step, seen);
+        Ok(report)
+    }
+
+    fn export(&self) -> Vec<Entry> {
+        let model = &self.learner.model;
+        let mut entries = self.learner.export();
+        entries.extend(self.keeper.export(&model.vqvae));
+        entries.extend(standard::export(&model.prior));
+        entries
+    }
+
+    fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.learner.import(found)?;
+        restore_codebook(&self.learner.model.vqvae.codebook, found)?;
+        self.keeper.import(found)?;
+        self.priors()
+            .into_iter()
+            .try_for_each(|prior| standard::import(prior, found))
+    }
+
+    fn metrics(&mut self, line: &mut Map<String, Value>) {
+        self.keeper.metrics(line);
+    }
+
+    fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
+        if !self.setting.evaluates(Stage::Joint, step) {
+            return Ok(None);
+        }
+        let Joint { vqvae, prior, .. } = &self.learner.averaged;
+        let mut line = reconstruct(&self.setting, vqvae, &self.held_out, step, dir)?;
+        prior.speak(&self.setting.gpu.no_grad(|| vqvae.vectors()));
+        let start = |(images, class): (&Tensor, Option<Codes>)| {
+            let latents = vqvae.encode(images);
+            let codes = vqvae.quantise(&latents);
+            Start {
+                z0: self.learner.averaged.start(&latents, &codes),
+                codes: Some(codes),
+                class,
+            }
+        };
+        let images = self.held_out.iter().zip(self.setting.held_out_classes());
+        let z0: Vec<Start> = self.setting.gpu.no_grad(|| images.map(start).collect());
+        held_out_losses(&self.setting, &self.learner, prior, &z0, &mut line);
+        let picture = pictures::grid(
+            &draw(&self.setting, prior, vqvae)?,
+            self.setting.config.vqvae.size,
+        );
+        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        Ok(Some(line))
+    }
+}

@@ -1,0 +1,232 @@
+//! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known.
+//!
+//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a latent depend on, but which
+//! kernels measuring has chosen. Each picture has two slots, plain and mirrored, filled as training meets them. A slot begins with a checksum of its number and
+//! its values: one that was never written, or only in part, counts as empty.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::Setting;
+use super::learner::Part;
+use crate::config::Stage;
+use crate::data::Batch;
+use crate::experiment::cache;
+use crate::models::vqvae::VqVae;
+use crate::nn::Module;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// Most bytes of one file; slots beyond it are not kept.
+const FILE_LIMIT: u64 = 5 << 30;
+/// Most bytes of all files; the oldest make room.
+const LIMIT: u64 = 10 << 30;
+/// Bytes of a slot's checksum.
+const CHECKSUM: usize = 16;
+
+/// The frozen encoder, and what it has said before.
+pub(super) struct Latents {
+    vqvae: VqVae,
+    /// `None` once a file gave trouble: the cache is no condition of the training.
+    cache: RefCell<Option<Cache>>,
+}
+
+impl Latents {
+    /// The encoder of `vqvae`, for the batches of `stage`.
+    pub fn new(setting: &Setting, mut vqvae: VqVae, stage: Stage) -> Latents {
+        let cache = if setting.config.stages.latent_cache {
+            Cache::open(setting, &mut vqvae, stage)
+        } else {
+            None
+        };
+        Latents {
+            vqvae,
+            cache: RefCell::new(cache),
+        }
+    }
+
+    /// The frozen model.
+    pub fn vqvae(&self) -> &VqVae {
+        &self.vqvae
+    }
+
+    /// z_e of the images of a part, [n, h, w, d]. The encoder runs unless all of them are known.
+    pub fn of(&self, setting: &Setting, part: &Part) -> Tensor {
+        let config = &setting.config.vqvae;
+        let batch = &part.batch;
+        let shape = [batch.len(), config.grid(), config.grid(), config.dim];
+        let mut cache = self.cache.borrow_mut();
+        let known = cache.as_mut().and_then(|cache| cache.all(batch));
+        if let Some(values) = known {
+            return Tensor::from_slice(&setting.gpu, &values, shape);
+        }
+        let latents = setting
+            .gpu
+            .no_grad(|| self.vqvae.encode(&setting.images(batch)));
+        if let Some(file) = cache.as_mut()
+            && let Err(error) = file.keep(batch, &latents.to_vec())
+        {
+            note!(
+                "note: latents are not kept any more ({}: {error})",
+                file.path.display()
+            );
+            *cache = None;
+        }
+        latents
+    }
+}
+
+/// The slots of one file.
+struct Cache {
+    path: PathBuf,
+    file: File,
+    /// Bytes of a slot's values.
+    size: usize,
+    slots: u64,
+}
+
+impl Cache {
+    fn open(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
+        let folder = cache::folder()?.join("latents");
+        let config = &setting.config.vqvae;
+        let images = setting.pictures.train.len() as u64;
+        let size = 4 * config.grid() * config.grid() * config.dim;
+        let slot = (CHECKSUM + size) as u64;
+        let slots = (2 * images).min(FILE_LIMIT / slot);
+        let path = folder.join(format!("latents-{}.bin", key(setting, vqvae, stage)));
+        let open = || -> std::io::Result<File> {
+            std::fs::create_dir_all(&folder)?;
+            cache::make_room(&folder, &path, slots * slot, LIMIT)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            // Empty slots take no room where the file system knows holes.
+            file.set_len(slots * slot)?;
+            // What is used stays longest, though reading alone leaves no trace.
+            file.set_modified(SystemTime::now())?;
+            Ok(file)
+        };
+        match open() {
+            Ok(file) => Some(Cache {
+                path,
+                file,
+                size,
+                slots,
+            }),
+            Err(error) => {
+                note!(
+                    "note: latents are not kept between runs ({}: {error})",
+                    path.display()
+                );
+                None
+            }
+        }
+    }
+
+    /// The latents of a whole batch, if every one is there.
+    fn all(&mut self, batch: &Batch) -> Option<Vec<f32>> {
+        let mut values = Vec::with_capacity(batch.len() * self.size / 4);
+        for slot in slots(batch) {
+            values.extend(self.read(slot)?);
+        }
+        Some(values)
+    }
+
+    fn read(&mut self, slot: u64) -> Option<Vec<f32>> {
+        if slot >= self.slots {
+            return None;
+        }
+        let mut bytes = vec![0; CHECKSUM + self.size];
+        self.file
+            .seek(SeekFrom::Start(slot * bytes.len() as u64))
+            .ok()?;
+        self.file.read_exact(&mut bytes).ok()?;
+        let (sum, values) = bytes.split_at(CHECKSUM);
+        (checksum(slot, values) == sum).then(|| bytemuck::pod_collect_to_vec(values))
+    }
+
+    /// Writes the latents of a batch to their slots.
+    fn keep(&mut self, batch: &Batch, latents: &[f32]) -> std::io::Result<()> {
+        for (slot, values) in slots(batch)
+            .zip(latents.chunks_exact(self.size / 4))
+            .filter(|(slot, _)| *slot < self.slots)
+        {
+            let values: &[u8] = bytemuck::cast_slice(values);
+            self.file
+                .seek(SeekFrom::Start(slot * (CHECKSUM + self.size) as u64))?;
+            self.file
+                .write_all(&[&checksum(slot, values), values].concat())?;
+        }
+        Ok(())
+    }
+}
+
+/// How many of the `slots` in `file`, of `size` bytes of values each, are filled.
+pub(crate) fn count_filled(file: File, size: usize, slots: u64) -> usize {
+    let mut cache = Cache {
+        path: PathBuf::new(),
+        file,
+        size,
+        slots,
+    };
+    (0..slots)
+        .filter(|&slot| cache.read(slot).is_some())
+        .count()
+}
+
+/// The slot of each picture of a batch.
+fn slots(batch: &Batch) -> impl Iterator<Item = u64> + '_ {
+    batch
+        .indices
+        .iter()
+        .zip(&batch.mirrored)
+        .map(|(&index, &mirrored)| 2 * u64::from(index) + u64::from(mirrored))
+}
+
+fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&slot.to_le_bytes()).update(values);
+    let mut sum = [0; CHECKSUM];
+    hasher.finalize_xof().fill(&mut sum);
+    sum
+}
+
+/// A name for all that the bits of a latent depend on.
+fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
+    let facts = setting.gpu.facts();
+    let set = &setting.pictures.train;
+    let train = setting.config.stage(stage);
+    let mut hasher = blake3::Hasher::new();
+    let adapter = [&facts.name, &facts.driver, &facts.driver_info]
+        .map(String::as_str)
+        .join("\n");
+    let program = if cfg!(debug_assertions) {
+        "checked"
+    } else {
+        "unchecked"
+    };
+    let call = train.batch / train.accumulate;
+    let matrices = setting.gpu.cooperative();
+    let prefers = setting.gpu.prefers();
+    let text = format!(
+        "{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}",
+        setting.config.model_text(Stage::VqVae)
+    );
+    hasher.update(text.as_bytes());
+    ops::shaders()
+        .iter()
+        .for_each(|shader| _ = hasher.update(shader.text().as_bytes()));
+    vqvae.visit(&mut |path, tensor| {
+        hasher
+            .update(path.as_bytes())
+            .update(bytemuck::cast_slice(&tensor.to_vec()));
+    });
+    hasher.update(set.checksum().as_bytes());
+    hasher.finalize().to_hex()[..32].to_string()
+}

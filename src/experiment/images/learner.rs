@@ -1,0 +1,257 @@
+//! What the stages have in common: a model, its optimiser, the running average of its weights, and its batches.
+
+use std::rc::Rc;
+
+use super::Setting;
+use super::told::Masks;
+use crate::config::{Stage, TrainConfig};
+use crate::data::{Batch, Loader};
+use crate::error::Result;
+use crate::experiment::levels::LevelLaw;
+use crate::experiment::session::{Report, averaging, learning_rate};
+use crate::models::Losses;
+use crate::models::diffusion::Plan;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::ops;
+use crate::philox::Stream;
+use crate::tensor::{Codes, Tensor};
+
+/// A part of a step's batch, as large as the memory takes.
+pub(super) struct Part {
+    /// Its pictures.
+    pub batch: Batch,
+    /// The step's random numbers, from those of the first picture on.
+    pub stream: Stream,
+}
+
+impl Part {
+    /// Of values of the whole batch, `each` a picture, those of this part.
+    fn own<'a, T>(&self, all: &'a [T], each: usize) -> &'a [T] {
+        &all[each * self.stream.first as usize..][..each * self.batch.len()]
+    }
+}
+
+/// A model that learns.
+pub(super) struct Learner<M> {
+    /// The model as it is trained.
+    pub model: M,
+    /// The same with averaged weights.
+    pub averaged: M,
+    setting: Rc<Setting>,
+    stage: Stage,
+    adam: Adam,
+    /// Peak learning rate of each group of parameters.
+    peaks: Vec<f64>,
+    /// Started by the first step: only then is it known which one that is.
+    loader: Option<Loader>,
+    levels: LevelLaw,
+}
+
+impl<M: Module> Learner<M> {
+    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path `group` numbers g have
+    /// the peak learning rate `peaks[g]`.
+    pub fn new(
+        setting: &Rc<Setting>,
+        stage: Stage,
+        [mut model, mut averaged]: [M; 2],
+        peaks: Vec<f64>,
+        group: impl Fn(&str) -> usize,
+    ) -> Learner<M> {
+        let train = setting.config.stage(stage);
+        let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
+        adam.averages(&mut averaged);
+        let levels = LevelLaw::new(train.levels, setting.config.bridge.steps);
+        Learner {
+            model,
+            averaged,
+            setting: setting.clone(),
+            stage,
+            adam,
+            peaks,
+            loader: None,
+            levels,
+        }
+    }
+
+    fn train(&self) -> &TrainConfig {
+        self.setting.config.stage(self.stage)
+    }
+
+    /// The batch of `step` in equal parts.
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    pub fn parts(&mut self, step: u64) -> Result<Vec<Part>> {
+        let loader = match self.loader.take() {
+            Some(loader) => loader,
+            None => self.setting.loader(self.stage, step)?,
+        };
+        let batch = self.loader.insert(loader).next()?;
+        debug_assert_eq!(batch.step, step, "steps come one after another");
+        let size = batch.len() / self.train().accumulate;
+        let stream = |i: usize| Stream {
+            first: (i * size) as u32,
+            ..self.setting.stream(step, 0)
+        };
+        Ok(batch
+            .split(size)
+            .into_iter()
+            .enumerate()
+            .map(|(i, batch)| Part {
+                batch,
+                stream: stream(i),
+            })
+            .collect())
+    }
+
+    /// What of the pictures of the whole batch the network is told, if it can be told.
+    fn masks(&self, part: &Part) -> Option<Masks> {
+        let config = &self.setting.config;
+        Masks::draw(
+            &config.prior,
+            config.vqvae.grid(),
+            self.train().batch,
+            part.stream,
+        )
+    }
+
+    /// The levels of a part, 0 for pictures of which the network is told, where these do not follow the law.
+    fn levels(&self, part: &Part, masks: Option<&Masks>) -> Vec<u32> {
+        let mut all = self.levels.draw(self.train().batch, part.stream);
+        for (t, &told) in all
+            .iter_mut()
+            .zip(masks.into_iter().flat_map(|masks| &masks.told))
+        {
+            *t = if told { 0 } else { *t };
+        }
+        part.own(&all, 1).to_vec()
+    }
+
+    /// Levels of a part, and what of it the network is told.
+    pub fn plan(&self, part: &Part) -> Plan {
+        let gpu = &self.setting.gpu;
+        let n = part.batch.len();
+        let grid = self.setting.config.vqvae.grid();
+        let mut all = self.levels.draw(self.train().batch, part.stream);
+        let masks = self.masks(part);
+        if let Some(masks) = &masks {
+            masks.put_at_end(&mut all, self.setting.config.bridge.steps);
+        }
+        let told = masks.map(|masks| {
+            let own = |all: &[f32]| part.own(all, grid * grid).to_vec();
+            let mask = Tensor::from_slice(gpu, &own(&masks.known), [n, grid, grid, 1]);
+            [
+                mask,
+                Tensor::from_slice(gpu, &own(&masks.weights()), [n, grid * grid]),
+            ]
+        });
+        Plan {
+            t: Codes::from_slice(gpu, part.own(&all, 1), [n]),
+            told,
+        }
+    }
+
+    /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
+    pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
+        // Steps that no training reaches: what is held out has noise of its own.
+        let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);
+        (
+            Plan::at(Codes::from_slice(
+                &self.setting.gpu,
+                &self.levels.draw_fixed(n, stream),
+                [n],
+            )),
+            stream,
+        )
+    }
+
+    /// One step: the gradient of the mean of `losses` over the parts, and Adam.
+    pub fn learn(
+        &mut self,
+        step: u64,
+        parts: &[Part],
+        mut losses: impl FnMut(&Learner<M>, &Part) -> Losses,
+    ) -> Report {
+        let gpu = &self.setting.gpu;
+        let mut grads = None;
+        let mut of_parts = Vec::new();
+        for part in parts {
+            let losses = losses(self, part);
+            let share = Tensor::from_slice(gpu, &[1.0 / parts.len() as f32], losses.total.shape());
+            let more = losses.total.backward_from(share);
+            match &mut grads {
+                None => grads = Some(more),
+                Some(sum) => sum.add(more),
+            }
+            of_parts.push(losses);
+        }
+        let train = self.train();
+        let group = |&lr: &f64| Group {
+            lr: learning_rate(
+                &TrainConfig {
+                    lr,
+                    ..train.clone()
+                },
+                step,
+            ),
+            clip: train.clip,
+        };
+        let groups: Vec<Group> = self.peaks.iter().map(group).collect();
+        let grads = grads.expect("a batch has a part");
+        let norm = self
+            .adam
+            .step(&grads, &groups, step as u32 + 1, averaging(train.ema, step));
+        for (part, losses) in parts.iter().zip(&of_parts) {
+            if let Some(each) = &losses.each {
+                let levels = self.levels(part, self.masks(part).as_ref());
+                self.levels.note(levels, each.clone());
+            }
+        }
+        self.levels.follow(step + 1);
+        let Losses { total, parts, .. } = mean(of_parts);
+        Report { total, parts, norm }
+    }
+
+    /// What a checkpoint needs of the weights.
+    pub fn export(&self) -> Vec<Entry> {
+        let mut entries = self.adam.export();
+        entries.extend(self.levels.export());
+        entries
+    }
+
+    /// Puts back what [`Learner::export`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if a tensor is missing.
+    pub fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.adam.import(|name, shape| found.tensor(name, shape))?;
+        self.levels.import(&self.setting.gpu, found)
+    }
+}
+
+/// The mean of each loss.
+fn mean(mut all: Vec<Losses>) -> Losses {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let share = 1.0 / all.len() as f32;
+    let mean = |of: &dyn Fn(&Losses) -> Tensor| {
+        let sum = all
+            .iter()
+            .map(|losses| of(losses).detach())
+            .reduce(|a, b| ops::add(&a, &b));
+        ops::affine(&sum.expect("there is one"), share, 0.0)
+    };
+    let parts = all[0]
+        .parts
+        .iter()
+        .enumerate()
+        .map(|(i, (name, _))| (*name, mean(&|losses| losses.parts[i].1.clone())));
+    Losses {
+        total: mean(&|losses| losses.total.clone()),
+        parts: parts.collect(),
+        each: None,
+    }
+}

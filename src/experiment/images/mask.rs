@@ -1,0 +1,228 @@
+//! What is to be inpainted: cells of the latent grid.
+
+mod file;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::data::Fit;
+use crate::error::{Error, Result};
+
+/// What `--mask` may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaskShape {
+    /// `centre:N`: N × N cells in the middle.
+    Centre(usize),
+    /// `topleft:N`: N × N cells in the corner.
+    TopLeft(usize),
+    /// `left`: the left half.
+    Left,
+    /// `right`: the right half.
+    Right,
+    /// A picture of any size, white or opaque where the hole is.
+    File(PathBuf),
+}
+
+impl fmt::Display for MaskShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaskShape::Centre(n) => write!(f, "centre:{n}"),
+            MaskShape::TopLeft(n) => write!(f, "topleft:{n}"),
+            MaskShape::Left => f.write_str("left"),
+            MaskShape::Right => f.write_str("right"),
+            MaskShape::File(file) => write!(f, "{}", file.display()),
+        }
+    }
+}
+
+impl FromStr for MaskShape {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<MaskShape, String> {
+        let wrong =
+            || format!("`{text}` is none of centre:N, topleft:N, left, right and a picture file");
+        match text.split_once(':') {
+            Some(("centre" | "center", n)) => n.parse().map(MaskShape::Centre).map_err(|_| wrong()),
+            Some(("topleft", n)) => n.parse().map(MaskShape::TopLeft).map_err(|_| wrong()),
+            _ if text == "left" => Ok(MaskShape::Left),
+            _ if text == "right" => Ok(MaskShape::Right),
+            _ if text.contains(['.', '/', '\\']) => Ok(MaskShape::File(text.into())),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// The hole.
+pub(crate) struct Mask {
+    /// Cells to a side.
+    pub grid: usize,
+    /// [grid, grid].
+    pub hole: Vec<bool>,
+}
+
+impl Mask {
+    /// The cells that `shape` means on a latent grid; a file is brought to its square as `fit` says.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
+    pub fn new(shape: &MaskShape, grid: usize, fit: Fit) -> Result<Mask> {
+        let square = |n: usize, corner: usize| {
+            let inside = |v: usize| (corner..corner + n).contains(&v);
+            (0..grid * grid)
+                .map(|at| inside(at / grid) && inside(at % grid))
+                .collect::<Vec<_>>()
+        };
+        let hole = match shape {
+            MaskShape::Centre(n) => square(*n, grid.saturating_sub(*n) / 2),
+            MaskShape::TopLeft(n) => square(*n, 0),
+            MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
+            MaskShape::Right => (0..grid * grid)
+                .map(|at| at % grid >= grid.div_ceil(2))
+                .collect(),
+            MaskShape::File(file) => file::cells(file, grid, fit)?,
+        };
+        if hole.iter().all(|&h| h == hole[0]) {
+            let what = if hole[0] {
+                "everything is hole; sample instead"
+            } else {
+                "there is no hole"
+            };
+            return Err(Error::Usage(format!(
+                "--mask on a latent grid of {grid} x {grid} cells: {what}"
+            )));
+        }
+        Ok(Mask { grid, hole })
+    }
+
+    /// 1 where known, [grid, grid].
+    pub fn known(&self) -> Vec<f32> {
+        self.hole
+            .iter()
+            .map(|&hole| f32::from(u8::from(!hole)))
+            .collect()
+    }
+
+    /// Whether each pixel of a picture lies in the hole, [size, size].
+    pub fn pixels(&self, size: usize) -> Vec<bool> {
+        let cell = size / self.grid;
+        (0..size * size)
+            .map(|at| self.hole[at / size / cell * self.grid + at % size / cell])
+            .collect()
+    }
+
+    /// `image` [size, size, 3] with the hole painted grey.
+    pub fn painted(&self, image: &[f32], size: usize) -> Vec<f32> {
+        let hole = self.pixels(size);
+        image
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| if hole[i / 3] { 0.0 } else { v })
+            .collect()
+    }
+
+    /// `image` [size, size, 3] with the hole filled from its rim inwards, each pixel with the mean of its neighbours: what
+    /// the encoder then says of the known part beside the hole has not seen the hole.
+    pub fn filled(&self, image: &[f32], size: usize) -> Vec<f32> {
+        let mut image = image.to_vec();
+        let mut hole = self.pixels(size);
+        while hole.contains(&true) {
+            let mut rim = Vec::new();
+            for at in (0..size * size).filter(|&at| hole[at]) {
+                let near: Vec<usize> = neighbours(at, size).filter(|&p| !hole[p]).collect();
+                let mean = |c: usize| {
+                    near.iter().map(|p| image[3 * p + c]).sum::<f32>() / near.len() as f32
+                };
+                if !near.is_empty() {
+                    rim.push((at, [mean(0), mean(1), mean(2)]));
+                }
+            }
+            for (at, colour) in rim {
+                image[3 * at..3 * at + 3].copy_from_slice(&colour);
+                hole[at] = false;
+            }
+        }
+        image
+    }
+}
+
+/// The up to eight pixels around a pixel of a square image.
+fn neighbours(at: usize, size: usize) -> impl Iterator<Item = usize> {
+    let row = at / size;
+    let column = at % size;
+    let around = move |v: usize| v.saturating_sub(1)..(v + 2).min(size);
+    around(row)
+        .flat_map(move |y| around(column).map(move |x| y * size + x))
+        .filter(move |&p| p != at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(shape: &str, grid: usize) -> String {
+        let mask = Mask::new(&shape.parse().expect(shape), grid, Fit::Crop).expect(shape);
+        mask.hole
+            .iter()
+            .map(|&hole| if hole { '#' } else { '.' })
+            .collect()
+    }
+
+    #[test]
+    fn shapes_are_where_their_names_say() {
+        assert_eq!(cells("centre:2", 4), ".....##..##.....");
+        assert_eq!(cells("topleft:1", 3), "#........");
+        assert_eq!(cells("left", 3), "#..#..#..");
+        assert_eq!(cells("right", 3), "..#..#..#");
+        for wrong in ["", "centre", "centre:x", "below", "left:2"] {
+            assert!(
+                wrong
+                    .parse::<MaskShape>()
+                    .is_err_and(|e| e.contains("centre:N")),
+                "{wrong}"
+            );
+        }
+        for file in ["hole.jpg", "hole.PNG", "masks/hole", "C:\\hole.webp"] {
+            assert_eq!(file.parse(), Ok(MaskShape::File(file.into())));
+        }
+        for (shape, word) in [
+            ("centre:0", "no hole"),
+            ("centre:4", "everything"),
+            ("topleft:9", "everything"),
+        ] {
+            let error = Mask::new(&shape.parse().expect(shape), 4, Fit::Crop)
+                .err()
+                .expect(shape);
+            assert!(
+                error.exit_code() == 2 && error.to_string().contains(word),
+                "{shape}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hole_is_filled_from_its_rim_and_nothing_else_changes() {
+        let mask = Mask::new(&MaskShape::Centre(2), 4, Fit::Crop).expect("a hole");
+        let image: Vec<f32> = (0..16 * 16 * 3)
+            .map(|i| if i / 3 % 16 < 8 { -0.5 } else { 0.75 })
+            .collect();
+        let secret: Vec<f32> = image
+            .iter()
+            .zip(mask.painted(&vec![1.0; image.len()], 16))
+            .map(|(a, b)| a * b)
+            .collect();
+        let filled = mask.filled(&image, 16);
+        assert_eq!(
+            filled,
+            mask.filled(&secret, 16),
+            "the hole's own pixels play no role"
+        );
+        let hole = mask.pixels(16);
+        assert!((0..image.len()).all(|i| hole[i / 3] || filled[i] == image[i]));
+        // The left rim is dark, the right one bright.
+        assert_eq!(
+            (filled[(8 * 16 + 4) * 3], filled[(8 * 16 + 11) * 3]),
+            (-0.5, 0.75)
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! What the commands on a trained image run write: pictures, tensors, `summary.json`, each with what made it.
+
+use std::path::Path;
+
+use image::RgbImage;
+use serde_json::{Map, Value, json};
+
+use super::pictures;
+use super::trained::Trained;
+use crate::error::{Error, Result};
+use crate::experiment::device::{keep_caches, print_profile};
+use crate::number::thousands;
+use crate::report::figures;
+use crate::report::product;
+use crate::report::product::Form;
+use crate::report::samples_file;
+use crate::report::samples_file::Values;
+
+/// A directory for results, and the facts that go into each file.
+pub(crate) struct Output<'a> {
+    dir: &'a Path,
+    facts: Vec<(&'static str, Value)>,
+    written: Vec<String>,
+}
+
+/// `count` and the `name` of what is counted, in the plural unless it is one.
+pub(super) fn counted(count: usize, name: &str) -> String {
+    format!(
+        "{} {name}{}",
+        thousands(count),
+        if count == 1 { "" } else { "s" }
+    )
+}
+
+impl<'a> Output<'a> {
+    /// For `dir`, which exists; `more` stands beside run, stage, training steps and version.
+    pub fn new(dir: &'a Path, trained: &Trained, more: Vec<(&'static str, Value)>) -> Output<'a> {
+        let mut facts = vec![
+            ("run", json!(trained.run.display().to_string())),
+            ("stage", json!(trained.stage.name())),
+            ("training_steps", json!(trained.step)),
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ];
+        facts.extend(more);
+        Output {
+            dir,
+            facts,
+            written: Vec::new(),
+        }
+    }
+
+    /// The facts as files keep them beside pictures and tensors.
+    fn texts(&self) -> Vec<(&'static str, String)> {
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string)
+        };
+        self.facts
+            .iter()
+            .map(|(name, value)| (*name, text(value)))
+            .collect()
+    }
+
+    /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom` pixels for each of its
+    /// own, under the name that `name` gives its number.
+    pub fn each(
+        &mut self,
+        folder: &'static str,
+        images: &[f32],
+        [size, zoom]: [usize; 2],
+        name: impl Fn(usize) -> String,
+    ) -> Result<()> {
+        let to = self.dir.join(folder);
+        let texts = self.texts();
+        std::fs::create_dir_all(&to).map_err(Error::io(&to))?;
+        let mut count = 0;
+        for image in images.chunks_exact(size * size * 3) {
+            let file = to.join(format!("{}.png", name(count)));
+            pictures::each(image, size, zoom)
+                .iter()
+                .try_for_each(|picture| figures::save(&file, picture, &texts))?;
+            count += 1;
+        }
+        self.written
+            .push(format!("{folder}/ ({})", counted(count, "picture")));
+        Ok(())
+    }
+
+    /// Writes a picture.
+    pub fn picture(&mut self, name: &'static str, picture: &RgbImage) -> Result<()> {
+        self.written.push(name.into());
+        figures::save(&self.dir.join(name), picture, &self.texts())
+    }
+
+    /// Writes pictures as an animation.
+    pub fn animation(&mut self, name: &'static str, frames: &[RgbImage]) -> Result<()> {
+        self.written.push(name.into());
+        figures::save_animation(&self.dir.join(name), frames, &self.texts())
+    }
+
+    /// Writes tensors: name, shape, values.
+    pub fn tensors(
+        &mut self,
+        name: &'static str,
+        tensors: &[(&str, Vec<usize>, Values)],
+    ) -> Result<()> {
+        self.written.push(name.into());
+        samples_file::write(&self.dir.join(name), tensors, &self.texts())
+    }
+
+    /// Writes `summary.json` with `numbers`, and says what was written.
+    pub fn finish(
+        mut self,
+        trained: &Trained,
+        seconds: f64,
+        numbers: Map<String, Value>,
+    ) -> Result<()> {
+        let adapter = &trained.gpu.facts().name;
+        let facts = self
+            .facts
+            .iter()
+            .map(|(name, value)| ((*name).to_string(), value.clone()));
+        let mut summary: Map<String, Value> = facts.collect();
+        summary.extend(numbers);
+        summary.extend([
+            ("seconds".to_string(), json!(seconds)),
+            ("adapter".to_string(), json!(adapter)),
+        ]);
+        let text = serde_json::to_string_pretty(&summary).expect("plain data");
+        product::write(&self.dir.join("summary.json"), Form::Json, text.as_bytes())?;
+        self.written.push("summary.json".into());
+        say!(
+            "{seconds:.1} s on {adapter}; wrote {} to {}",
+            self.written.join(", "),
+            self.dir.display()
+        );
+        keep_caches(&trained.gpu);
+        print_profile(&trained.gpu);
+        Ok(())
+    }
+}
+
+/// Channels first, as files have them: flat [n, size, size, 3] → [n, 3, size, size].
+pub(super) fn nchw(images: &[f32], size: usize) -> Vec<f32> {
+    let channel =
+        |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
+    images
+        .chunks_exact(size * size * 3)
+        .flat_map(|image| (0..3).flat_map(|c| channel(image, c)))
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! Grids of images as PNG.
+
+use std::path::Path;
+
+use image::RgbImage;
+
+use super::sample::PictureFlags;
+use crate::error::{Error, Result};
+use crate::report::figures;
+use crate::report::figures::{Block, Row, gallery};
+
+/// Pixels between images.
+const GAP: usize = 2;
+/// Images in a row.
+pub(super) const COLUMNS: usize = 8;
+/// Smallest side of an image on the picture: small ones are drawn larger, in whole multiples.
+const SIDE: usize = 64;
+/// The same of an image in a figure, and on the pictures of commands.
+const CELL: usize = 128;
+/// Most pixels of a picture that a command draws.
+const PIXELS: usize = 1 << 26;
+/// Fillings of a picture in a row.
+const FILLINGS: usize = 8;
+/// Most letters of a row's name.
+const LETTERS: usize = 24;
+
+/// Images of `size` × `size`, flat [n, size, size, 3] in [−1, 1], in rows of eight.
+pub(super) fn grid(images: &[f32], size: usize) -> RgbImage {
+    table(images, size, COLUMNS.min(images.len() / (size * size * 3)))
+}
+
+/// The same in rows of `columns`.
+fn table(images: &[f32], size: usize, columns: usize) -> RgbImage {
+    sheet(images, size, columns, (SIDE / size).max(1))
+}
+
+/// The same with `zoom` × `zoom` pixels for each of an image.
+pub(super) fn sheet(images: &[f32], size: usize, columns: usize, zoom: usize) -> RgbImage {
+    let bytes = size * size * 3;
+    let count = images.len() / bytes;
+    let cell = size * zoom + GAP;
+    let mut picture = RgbImage::from_pixel(
+        (columns * cell + GAP) as u32,
+        (count.div_ceil(columns) * cell + GAP) as u32,
+        image::Rgb([255; 3]),
+    );
+    for (i, image) in images.chunks_exact(bytes).enumerate() {
+        let [left, top] = [GAP + i % columns * cell, GAP + i / columns * cell].map(|v| v as i64);
+        image::imageops::replace(&mut picture, &magnified(image, size, zoom), left, top);
+    }
+    picture
+}
+
+/// Each image [size, size, 3] by itself, large enough for a figure of many.
+pub(crate) fn cells(images: &[f32], size: usize) -> Vec<RgbImage> {
+    each(images, size, ((CELL + size / 2) / size).max(1))
+}
+
+/// Each image by itself with `zoom` × `zoom` pixels for each of its own.
+pub(super) fn each(images: &[f32], size: usize, zoom: usize) -> Vec<RgbImage> {
+    images
+        .chunks_exact(size * size * 3)
+        .map(|image| magnified(image, size, zoom))
+        .collect()
+}
+
+/// Columns of a sheet of `count` images: eight, twice as many where there are many.
+pub(super) fn columns(count: usize) -> usize {
+    if count > COLUMNS * COLUMNS {
+        2 * COLUMNS
+    } else {
+        COLUMNS.min(count.max(1))
+    }
+}
+
+impl PictureFlags {
+    /// Pixels for each of an image's on pictures that commands draw.
+    pub(super) fn zoom(&self, size: usize) -> usize {
+        self.scale.unwrap_or(((CELL + size / 2) / size).max(1))
+    }
+
+    /// How many of `count` things, each of so many `images`, fit on a picture.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if --scale leaves room for none.
+    pub(super) fn fits(&self, size: usize, images: usize, count: usize) -> Result<usize> {
+        let side = size.saturating_mul(self.zoom(size)).saturating_add(GAP);
+        let most = PIXELS / side.saturating_mul(side).saturating_mul(images.max(1));
+        match (most, self.scale) {
+            (0, Some(scale)) => Err(Error::Usage(format!(
+                "--scale {scale}: a picture of {images} images of {side} x {side} pixels would have over {} million; take less",
+                PIXELS >> 20
+            ))),
+            _ => Ok(count.min(most.max(1))),
+        }
+    }
+}
+
+/// A page of rows of images, under the names of their columns: (columns, name).
+pub(super) struct Page {
+    pub heads: Vec<(usize, String)>,
+    pub rows: Vec<Row>,
+}
+
+impl Page {
+    /// The page, its rows in as many blocks side by side as make it about as wide as high.
+    pub fn draw(self) -> RgbImage {
+        let columns = self
+            .heads
+            .iter()
+            .map(|(columns, _)| columns)
+            .sum::<usize>()
+            .max(1);
+        let blocks = (self.rows.len() as f64 / columns as f64)
+            .sqrt()
+            .round()
+            .max(1.0) as usize;
+        let rows = self.rows.len().div_ceil(blocks).max(1);
+        let block = |rows: &[Row]| Block {
+            heads: self.heads.clone(),
+            rows: rows.to_vec(),
+            ..Block::default()
+        };
+        gallery(&self.rows.chunks(rows).map(block).collect::<Vec<_>>(), true)
+    }
+}
+
+/// What was inpainted: for each name the original, what is known of it, and its `count` fillings, eight in a row; flat images.
+pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> RgbImage {
+    let width = count.min(FILLINGS);
+    let mut rows = Vec::new();
+    for (name, cells) in names.iter().zip(cells.chunks_exact(2 + count)) {
+        let blank = RgbImage::from_pixel(cells[0].width(), cells[0].height(), image::Rgb([255; 3]));
+        for (i, fillings) in cells[2..].chunks(FILLINGS).enumerate() {
+            let left = if i == 0 {
+                cells[..2].to_vec()
+            } else {
+                vec![blank.clone(); 2]
+            };
+            let name = if i == 0 {
+                shortened(name)
+            } else {
+                String::new()
+            };
+            rows.push(Row {
+                name,
+                cells: [&left, fillings].concat(),
+                apart: false,
+            });
+        }
+    }
+    let heads = [
+        (1, "picture"),
+        (1, "known"),
+        (width, if count == 1 { "filled" } else { "fillings" }),
+    ];
+    Page {
+        heads: heads
+            .map(|(columns, name)| (columns, name.to_string()))
+            .into(),
+        rows,
+    }
+    .draw()
+}
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() > LETTERS {
+        name.chars().take(LETTERS - 1).chain(['…']).collect()
+    } else {
+        name.into()
+    }
+}
+
+/// `image` [size, size, 3] in [−1, 1] with `zoom` × `zoom` pixels for each of its own.
+fn magnified(image: &[f32], size: usize, zoom: usize) -> RgbImage {
+    let side = (size * zoom) as u32;
+    RgbImage::from_fn(side, side, |x, y| {
+        let pixel = (y as usize / zoom * size + x as usize / zoom) * 3;
+        image::Rgb(
+            [0, 1, 2].map(|c| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8),
+        )
+    })
+}
+
+/// The first `most` originals, each row above the row of their reconstructions.
+pub(super) fn pairs(
+    originals: &[f32],
+    reconstructions: &[f32],
+    size: usize,
+    most: usize,
+) -> RgbImage {
+    let columns = COLUMNS.min(most.min(originals.len() / (size * size * 3)));
+    sheet_of_pairs(
+        [originals, reconstructions],
+        size,
+        most,
+        columns,
+        (SIDE / size).max(1),
+    )
+}
+
+/// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
+pub(super) fn sheet_of_pairs(
+    [originals, reconstructions]: [&[f32]; 2],
+    size: usize,
+    most: usize,
+    columns: usize,
+    zoom: usize,
+) -> RgbImage {
+    let bytes = size * size * 3;
+    let count = most.min(originals.len() / bytes);
+    let row = |images: &[f32]| {
+        // White where a row has no more images: pairs must not get out of step.
+        let mut row = images.to_vec();
+        row.resize(columns * bytes, 1.0);
+        row
+    };
+    let rows = |images: &[f32]| {
+        images[..count * bytes]
+            .chunks(columns * bytes)
+            .map(row)
+            .collect::<Vec<_>>()
+    };
+    let both = rows(originals)
+        .into_iter()
+        .zip(rows(reconstructions))
+        .flat_map(|(above, below)| [above, below]);
+    sheet(&both.flatten().collect::<Vec<_>>(), size, columns, zoom)
+}
+
+/// Writes a PNG of a training, whole or not at all.
+pub(super) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
+    figures::save_of_run(file, picture)
+}

@@ -1,0 +1,274 @@
+//! Stage `prior`: the diffusion bridge on the latents of a frozen VQ-VAE.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use super::latents::Latents;
+use super::learner::Learner;
+use super::standard;
+use super::standard::measure;
+use super::{Setting, pictures};
+use crate::config::{Diffuse, Stage};
+use crate::error::Result;
+use crate::experiment::session::{Report, Task};
+use crate::models::Losses;
+use crate::models::diffusion::{Ask, Diffusion, Guidance, Lesson, Loss};
+use crate::models::sampler::{Process, Sampler};
+use crate::models::vqvae::VqVae;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::init::Init;
+use crate::tensor::{Codes, Shape, Tensor};
+
+/// Samples of a picture, and the steps that make them.
+const SHOWN: usize = 16;
+const SAMPLING_STEPS: usize = 20;
+
+pub(super) struct PriorTask {
+    setting: Rc<Setting>,
+    latents: Latents,
+    learner: Learner<Diffusion>,
+    /// Of held-out images, in chunks.
+    held_out: Vec<Start>,
+}
+
+/// Where the bridge starts.
+pub(super) struct Start {
+    /// z_0, standardised, [n, h, w, d].
+    pub z0: Tensor,
+    /// Its codes, [n, h, w], where they are wanted.
+    pub codes: Option<Codes>,
+    /// Classes, `[n]`.
+    pub class: Option<Codes>,
+}
+
+impl Start {
+    /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees them.
+    pub fn new(
+        latents: &Tensor,
+        class: Option<Codes>,
+        vqvae: &VqVae,
+        model: &Diffusion,
+        diffuse: Diffuse,
+    ) -> Start {
+        let wants_codes = diffuse == Diffuse::Codes || model.head().is_some();
+        let codes = wants_codes.then(|| vqvae.quantise(latents));
+        let z0 = match &codes {
+            Some(codes) if diffuse == Diffuse::Codes => model.standardise(&vqvae.look_up(codes)),
+            _ => model.standardise(latents),
+        };
+        Start { z0, codes, class }
+    }
+}
+
+impl PriorTask {
+    pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PriorTask> {
+        let gpu = &setting.gpu;
+        let config = &setting.config;
+        let models = [
+            Diffusion::new(&mut Init::new(gpu, config.seed), config)?,
+            Diffusion::new(&mut Init::blank(gpu), config)?,
+        ];
+        let peaks = vec![config.stage(Stage::Prior).lr];
+        let learner = Learner::new(&setting, Stage::Prior, models, peaks, |_| 0);
+        let latents = Latents::new(&setting, vqvae, Stage::Prior);
+        Ok(PriorTask {
+            latents,
+            learner,
+            held_out: Vec::new(),
+            setting,
+        })
+    }
+
+    /// Prepares what depends on moments.
+    fn prepare(&mut self) -> Result<()> {
+        let setting = &self.setting;
+        let vqvae = self.latents.vqvae();
+        let vectors = vqvae.vectors();
+        let Learner {
+            model, averaged, ..
+        } = &self.learner;
+        [model, averaged]
+            .into_iter()
+            .for_each(|model| model.speak(&vectors));
+        let start = |(images, class): (&Tensor, Option<Codes>)| {
+            let of = || {
+                Start::new(
+                    &vqvae.encode(images),
+                    class,
+                    vqvae,
+                    model,
+                    setting.config.prior.diffuse,
+                )
+            };
+            setting.gpu.no_grad(of)
+        };
+        self.held_out = setting
+            .held_out()?
+            .iter()
+            .zip(setting.held_out_classes())
+            .map(start)
+            .collect();
+        Ok(())
+    }
+}
+
+/// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
+pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
+    let gpu = &setting.gpu;
+    let config = &setting.config;
+    let guidance = setting
+        .shown_classes(SHOWN)
+        .map(|class| Guidance { class, scale: 1.0 });
+    let ask = Ask {
+        guidance: guidance.as_ref(),
+        sharpen: config.prior.sharpen as f32,
+        ..Ask::default()
+    };
+    let eps = |z: &Tensor, t: usize| prior.asked(z, t, &ask);
+    let variance = config.bridge.reverse_variance;
+    let process = Process {
+        gpu,
+        bridge: &prior.bridge,
+        variance,
+        target: prior.target(),
+        eps: &eps,
+    };
+    let shape = Shape::from([
+        SHOWN,
+        config.vqvae.grid(),
+        config.vqvae.grid(),
+        config.vqvae.dim,
+    ]);
+    let z0 = process.sample(
+        shape,
+        Sampler::Dpmpp2m,
+        SAMPLING_STEPS.min(prior.bridge.steps()),
+        config.seed,
+        &mut |_, _| {},
+    )?;
+    Ok(gpu.no_grad(|| {
+        let codes = vqvae.quantise(&prior.restore(&z0));
+        vqvae.decode(&vqvae.look_up(&codes)).to_vec()
+    }))
+}
+
+/// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is that of a network that ignores
+/// its input.
+pub(super) fn held_out_losses<M: Module>(
+    setting: &Setting,
+    learner: &Learner<M>,
+    prior: &Diffusion,
+    held_out: &[Start],
+    line: &mut Map<String, Value>,
+) {
+    let mut total = 0.0;
+    let mut of_eps = 0.0;
+    let mut count = 0.0;
+    setting.gpu.no_grad(|| {
+        for (chunk, Start { z0, codes, class }) in held_out.iter().enumerate() {
+            let n = z0.shape().dims()[0];
+            let (plan, stream) = learner.held_out_levels(chunk, n);
+            let lesson = Lesson {
+                z0,
+                codes: codes.as_ref(),
+                plan: &plan,
+                class: class.as_ref(),
+                stream,
+            };
+            total += f64::from(prior.loss(&lesson, false).total.item()) * n as f64;
+            of_eps += f64::from(prior.eps_loss(&lesson).item()) * n as f64;
+            count += n as f64;
+        }
+    });
+    line.insert("held_out_loss".into(), json!(total / count));
+    line.insert("held_out_eps_loss".into(), json!(of_eps / count));
+}
+
+impl Task for PriorTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let Learner {
+            model, averaged, ..
+        } = &mut self.learner;
+        measure(
+            &self.setting,
+            self.latents.vqvae(),
+            self.setting.config.prior.diffuse,
+        )?
+        .tell([model, averaged]);
+        self.prepare()
+    }
+
+    fn step(&mut self, step: u64) -> Result<Report> {
+        let parts = self.learner.parts(step)?;
+        let setting = &self.setting;
+        let latents = &self.latents;
+        Ok(self.learner.learn(step, &parts, |learner, part| {
+            let model = &learner.model;
+            let diffuse = setting.config.prior.diffuse;
+            let class = setting.dropped_classes(part);
+            let Start { z0, codes, class } = Start::new(
+                &latents.of(setting, part),
+                class,
+                latents.vqvae(),
+                model,
+                diffuse,
+            );
+            let plan = learner.plan(part);
+            let lesson = Lesson {
+                z0: &z0,
+                codes: codes.as_ref(),
+                plan: &plan,
+                class: class.as_ref(),
+                stream: part.stream,
+            };
+            let Loss { total, each } = model.loss(&lesson, true);
+            Losses {
+                total,
+                parts: Vec::new(),
+                each,
+            }
+        }))
+    }
+
+    fn export(&self) -> Vec<Entry> {
+        let mut entries = self.learner.export();
+        entries.extend(standard::export(&self.learner.model));
+        entries
+    }
+
+    fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.learner.import(found)?;
+        let Learner {
+            model, averaged, ..
+        } = &mut self.learner;
+        [model, averaged]
+            .into_iter()
+            .try_for_each(|model| standard::import(model, found))?;
+        self.prepare()
+    }
+
+    fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
+        if !self.setting.evaluates(Stage::Prior, step) {
+            return Ok(None);
+        }
+        let mut line = Map::new();
+        held_out_losses(
+            &self.setting,
+            &self.learner,
+            &self.learner.averaged,
+            &self.held_out,
+            &mut line,
+        );
+        let samples = draw(&self.setting, &self.learner.averaged, self.latents.vqvae())?;
+        let picture = pictures::grid(&samples, self.setting.config.vqvae.size);
+        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        Ok(Some(line))
+    }
+}

@@ -1,0 +1,87 @@
+//! The task of a stage as `train` makes it, but on pictures and a VQ-VAE that are no one's: blank, to find out what a training
+//! takes, or noise, to time it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::dataset::Pictures;
+use super::sources::Sources;
+use super::{Setting, joint, pixelcnn, prior, vqvae};
+use crate::config::{ImagesConfig, Stage};
+use crate::data::ImageSet;
+use crate::error::Result;
+use crate::experiment::session::Task;
+use crate::gpu::Gpu;
+use crate::models::vqvae::VqVae;
+use crate::nn::init::Init;
+use crate::philox::Stream;
+
+/// The task of `stage` for a rehearsal on `gpu`.
+///
+/// # Errors
+/// Those of the configuration.
+pub fn task(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Task>> {
+    make(gpu, config, stage, &|_| 0, Init::blank(gpu))
+}
+
+/// The task of `stage` on pictures of noise and a VQ-VAE with random weights.
+///
+/// # Errors
+/// Those of the configuration.
+pub fn on_noise(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Task>> {
+    let noise = Stream {
+        seed: config.seed,
+        step: 0,
+        stream: 0,
+        first: 0,
+    };
+    make(
+        gpu,
+        config,
+        stage,
+        &|at| noise.bits(at) as u8,
+        Init::new(gpu, config.seed),
+    )
+}
+
+fn make(
+    gpu: &Gpu,
+    config: &ImagesConfig,
+    stage: Stage,
+    byte: &dyn Fn(u32) -> u8,
+    mut init: Init,
+) -> Result<Box<dyn Task>> {
+    let train = Arc::new(pictures(config, config.stage(stage).batch, byte));
+    let pictures = Pictures {
+        train,
+        held_out: pictures(config, config.stages.evaluate_images, byte),
+    };
+    let mut config = config.clone();
+    // Latents of such pictures are worth no disk.
+    config.stages.latent_cache = false;
+    let setting = Rc::new(Setting {
+        gpu: gpu.clone(),
+        config,
+        pictures,
+    });
+    let mut frozen = || VqVae::new(&mut init, &setting.config.vqvae);
+    Ok(match stage {
+        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(setting, &Sources::default())?),
+        Stage::Prior => Box::new(prior::PriorTask::new(setting.clone(), frozen())?),
+        Stage::PixelCnn => Box::new(pixelcnn::PixelCnnTask::new(setting.clone(), frozen())?),
+        Stage::Joint => Box::new(joint::JointTask::new(setting, Sources::default())?),
+    })
+}
+
+/// `count` pictures of those bytes.
+fn pictures(config: &ImagesConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
+    let size = config.vqvae.size;
+    let images = (0..(count * size * size * 3) as u32).map(byte).collect();
+    ImageSet::from_pixels(
+        "nothing",
+        [size, size],
+        images,
+        vec![0; count],
+        vec!["nothing".into()],
+    )
+}

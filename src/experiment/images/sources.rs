@@ -1,0 +1,162 @@
+//! The trained models that a stage builds on: found, checked, copied, loaded.
+
+use crate::report::file;
+use std::path::Path;
+
+use super::{Setting, usage, vqvae};
+use crate::config::{ImagesConfig, Stage, Stored};
+use crate::error::{Error, Result};
+use crate::experiment::run_dir;
+use crate::experiment::train::TrainArgs;
+use crate::models::vqvae::VqVae;
+use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::init::Init;
+
+/// The frozen VQ-VAE in the directory of a run that builds on it.
+pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
+
+/// What the names of the VQ-VAE's averaged weights begin with in a run of joint training.
+const JOINT: &str = "ema.vqvae.";
+
+/// The trained models that a stage builds on.
+#[derive(Default)]
+pub(super) struct Sources {
+    pub vqvae: Option<Checkpoint>,
+    pub prior: Option<Checkpoint>,
+}
+
+impl Sources {
+    /// What `args` name for `stage`, checked before anything slow.
+    pub fn find(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<Sources> {
+        let resumes = args.resume && checkpoint::exists(&args.out);
+        let kept = args.out.join(VQVAE_FILE);
+        match (stage, &args.from) {
+            // Its checkpoint has everything.
+            (Stage::VqVae | Stage::Joint, _) if resumes => Ok(Sources::default()),
+            (Stage::VqVae, Some(run)) => Sources::start(run),
+            (Stage::VqVae, None) => Ok(Sources::default()),
+            (Stage::Joint, Some(run)) => Sources::warm(run, config),
+            (_, from) if resumes && kept.exists() => {
+                if let Some(run) = from
+                    && !is_newest_of(run, &kept)?
+                {
+                    let what = format!(
+                        "--from {} is not the VQ-VAE that this run began with",
+                        run.display()
+                    );
+                    return Err(usage(
+                        args,
+                        &format!("{what}; leave --from away, the run keeps its own"),
+                    ));
+                }
+                Sources::frozen(&kept, config)
+            }
+            (_, Some(run)) => Sources::of_vqvae(run_dir::newest(run)?, config),
+            _ => Err(usage(
+                args,
+                "this stage builds on a trained VQ-VAE; name its run with --from",
+            )),
+        }
+    }
+
+    /// A VQ-VAE alone.
+    pub fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
+        Sources::of_vqvae(checkpoint::load(file)?, config)
+    }
+
+    fn of_vqvae(found: Checkpoint, config: &ImagesConfig) -> Result<Sources> {
+        if found.model != config.model_text(Stage::VqVae) {
+            let what =
+                "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
+            return Err(Error::checkpoint(&found.path, what));
+        }
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
+    }
+
+    /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are loaded.
+    fn start(run: &Path) -> Result<Sources> {
+        let found = match run_dir::stored(run) {
+            Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => {
+                checkpoint::load(&run.join(VQVAE_FILE))?
+            }
+            Ok(Stored::Toy(_)) => {
+                let what = "is a run of the toy; name one of images with --from";
+                return Err(Error::checkpoint(checkpoint::path(run), what));
+            }
+            _ => run_dir::newest(run)?,
+        };
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
+    }
+
+    /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
+    fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
+        let found = run_dir::newest(run)?;
+        if found.model == config.model_text(Stage::Prior) {
+            return Ok(Sources {
+                prior: Some(found),
+                ..Sources::frozen(&run.join(VQVAE_FILE), config)?
+            });
+        }
+        if found.model != config.model_text(Stage::VqVae) {
+            let what = "is neither a VQ-VAE nor a prior of this preset; name the run of one of these stages with --from";
+            return Err(Error::checkpoint(&found.path, what));
+        }
+        Ok(Sources {
+            vqvae: Some(found),
+            prior: None,
+        })
+    }
+}
+
+/// Whether `file` is a copy of the newest checkpoint of `run` that is whole, which stages build on.
+fn is_newest_of(run: &Path, file: &Path) -> Result<bool> {
+    let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
+    Ok(read(&run_dir::newest(run)?.path)? == read(file)?)
+}
+
+/// An error unless the run `run` builds on the VQ-VAE of the run `vqvae`.
+pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
+    if is_newest_of(vqvae, &run.join(VQVAE_FILE))? {
+        return Ok(());
+    }
+    let what = format!(
+        "builds on another VQ-VAE than {}; move it away to have it trained again",
+        vqvae.display()
+    );
+    Err(Error::checkpoint(run, what))
+}
+
+/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
+pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
+    let found = sources
+        .vqvae
+        .expect("a stage that freezes a VQ-VAE has one");
+    let copy = out.join(VQVAE_FILE);
+    if found.path != copy {
+        let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
+        file::write(&copy, &bytes)?;
+    }
+    let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
+    load_vqvae(&mut model, &found, "ema.")?;
+    Ok(model)
+}
+
+/// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of more.
+pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
+    let joint = found.tensors().any(|(name, ..)| name.starts_with(JOINT));
+    if joint { JOINT } else { "ema." }
+}
+
+/// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
+pub(super) fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
+    // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
+    vqvae::restore_codebook(&model.codebook, found)?;
+    let gpu = model.codebook.vectors.gpu().clone();
+    found.weights(&gpu, model, prefix)
+}

@@ -1,0 +1,202 @@
+//! A trained run of image models, its averaged weights loaded.
+
+use std::path::{Path, PathBuf};
+
+use super::sources::{Sources, VQVAE_FILE, load_vqvae};
+use super::standard;
+use crate::config::{ImagesConfig, Stage, Stored};
+use crate::error::{Error, Result};
+use crate::experiment::device::Device;
+use crate::experiment::run_dir;
+use crate::gpu::Gpu;
+use crate::models::diffusion::Diffusion;
+use crate::models::pixelcnn::PixelCnn;
+use crate::models::sampler::Process;
+use crate::models::vqvae::VqVae;
+use crate::nn::checkpoint::Checkpoint;
+use crate::nn::init::Init;
+use crate::report::samples_file::check_finite;
+use crate::tensor::{Codes, Tensor};
+
+/// What codes are sampled from.
+pub(crate) enum Prior {
+    /// Nothing: the run is of stage vqvae.
+    None,
+    Diffusion(Box<Diffusion>),
+    PixelCnn(PixelCnn),
+}
+
+/// The models of a run, as they are used.
+pub(crate) struct Trained {
+    pub gpu: Gpu,
+    pub config: ImagesConfig,
+    pub stage: Stage,
+    /// Training steps behind it.
+    pub step: u64,
+    pub vqvae: VqVae,
+    pub prior: Prior,
+    /// The run directory.
+    pub run: PathBuf,
+}
+
+impl Trained {
+    /// Loads the newest checkpoint of `run`, and the VQ-VAE on which it builds.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is none that fits.
+    pub fn load(run: &Path, device: &Device) -> Result<Trained> {
+        let (stage, config) = configuration(run)?;
+        let found = run_dir::newest(run)?;
+        if found.model != config.model_text(stage) {
+            return Err(Error::checkpoint(
+                &found.path,
+                "is of another configuration than the config.toml beside it",
+            ));
+        }
+        let frozen = match stage {
+            Stage::VqVae | Stage::Joint => None,
+            Stage::Prior | Stage::PixelCnn => {
+                Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae
+            }
+        };
+        let gpu = device.open()?;
+        let mut vqvae = VqVae::new(&mut Init::blank(&gpu), &config.vqvae);
+        let prefix = if stage == Stage::Joint {
+            "ema.vqvae."
+        } else {
+            "ema."
+        };
+        load_vqvae(&mut vqvae, frozen.as_ref().unwrap_or(&found), prefix)?;
+        let prior = match stage {
+            Stage::VqVae => Prior::None,
+            Stage::Prior => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.")?)),
+            Stage::Joint => {
+                Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.prior.")?))
+            }
+            Stage::PixelCnn => {
+                let mut model = PixelCnn::new(
+                    &mut Init::blank(&gpu),
+                    &config.pixelcnn,
+                    config.vqvae.codes,
+                    config.classes,
+                );
+                found.weights(&gpu, &mut model, "ema.")?;
+                Prior::PixelCnn(model)
+            }
+        };
+        if let Prior::Diffusion(model) = &prior {
+            model.speak(&vqvae.vectors());
+        }
+        Ok(Trained {
+            gpu,
+            config,
+            stage,
+            step: found.step,
+            vqvae,
+            prior,
+            run: run.to_path_buf(),
+        })
+    }
+
+    /// The sentence for a run that cannot do what was asked.
+    pub fn unfit(&self, what: &str) -> Error {
+        Error::Usage(format!(
+            "{} is a run of stage {}: {what}",
+            self.run.display(),
+            self.stage.name()
+        ))
+    }
+
+    /// What samplers of the diffusion prior work with.
+    pub fn process<'a>(
+        &'a self,
+        model: &'a Diffusion,
+        eps: &'a dyn Fn(&Tensor, usize) -> Tensor,
+    ) -> Process<'a> {
+        let variance = self.config.bridge.reverse_variance;
+        Process {
+            gpu: &self.gpu,
+            bridge: &model.bridge,
+            variance,
+            target: model.target(),
+            eps,
+        }
+    }
+
+    /// The encoder's outputs of `images` [n, size, size, 3], flat, on the host.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if they are not finite.
+    pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
+        let size = self.config.vqvae.size;
+        let row = crate::experiment::images::CHUNK * self.image();
+        let encode = |chunk: &[f32]| {
+            let images = Tensor::from_slice(
+                &self.gpu,
+                chunk,
+                [chunk.len() / self.image(), size, size, 3],
+            );
+            self.gpu.no_grad(|| self.vqvae.encode(&images).to_vec())
+        };
+        let latents: Vec<f32> = images.chunks(row).flat_map(encode).collect();
+        check_finite("latents of the pictures", &latents)?;
+        Ok(latents)
+    }
+
+    /// The images of `codes` [n, h, w], flat [n, size, size, 3], on the host.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if they are not finite.
+    pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
+        let images = self
+            .gpu
+            .no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec());
+        check_finite("decoded images", &images)?;
+        Ok(images)
+    }
+
+    /// Latents on the GPU, [n, h, w, d].
+    pub fn latents(&self, values: &[f32]) -> Tensor {
+        let grid = self.config.vqvae.grid();
+        let d = self.config.vqvae.dim;
+        Tensor::from_slice(
+            &self.gpu,
+            values,
+            [values.len() / self.latent(), grid, grid, d],
+        )
+    }
+
+    /// Numbers of an image.
+    pub fn image(&self) -> usize {
+        self.config.vqvae.size.pow(2) * 3
+    }
+
+    /// Numbers of an image's latents.
+    pub fn latent(&self) -> usize {
+        self.config.vqvae.grid().pow(2) * self.config.vqvae.dim
+    }
+}
+
+/// The stage of a run and its configuration.
+pub(crate) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
+    match run_dir::stored(run)? {
+        Stored::Images(stage, config) => Ok((stage, *config)),
+        Stored::Toy(_) => Err(Error::Usage(format!(
+            "{} is a run of the toy; this command serves image runs",
+            run.display()
+        ))),
+    }
+}
+
+/// The diffusion prior of a checkpoint, with the moments of its latents.
+fn diffusion(
+    gpu: &Gpu,
+    config: &ImagesConfig,
+    found: &Checkpoint,
+    prefix: &str,
+) -> Result<Diffusion> {
+    let mut model = Diffusion::new(&mut Init::blank(gpu), config)?;
+    found.weights(gpu, &mut model, prefix)?;
+    standard::import(&mut model, found)?;
+    Ok(model)
+}

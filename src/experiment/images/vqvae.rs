@@ -1,0 +1,227 @@
+//! Stage `vqvae`: encoder, codebook and decoder on images.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use super::keeper::{Keeper, rows};
+use super::learner::{Learner, Part};
+use super::sources::{Sources, load_vqvae, prefix_of};
+use super::{Setting, pictures};
+use crate::config::{CodebookRule, Stage};
+use crate::error::Result;
+use crate::experiment::session::{Report, Task};
+use crate::models::vqvae::{Step, VqVae};
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::codebook::Codebook;
+use crate::nn::init::Init;
+use crate::tensor::Tensor;
+
+/// Philox stream: where code vectors start.
+const PLACE: u32 = 0x110;
+/// Images of a picture of reconstructions.
+const SHOWN: usize = 32;
+
+pub(super) struct VqVaeTask {
+    setting: Rc<Setting>,
+    learner: Learner<VqVae>,
+    held_out: Vec<Tensor>,
+    keeper: Keeper,
+    /// Whether the code vectors are those of a trained VQ-VAE.
+    has_codes: bool,
+}
+
+impl VqVaeTask {
+    /// With the weights of `sources`, if there are some.
+    pub fn new(setting: Rc<Setting>, sources: &Sources) -> Result<VqVaeTask> {
+        let gpu = &setting.gpu;
+        let config = &setting.config;
+        let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
+        if let Some(found) = &sources.vqvae {
+            load_vqvae(&mut model, found, prefix_of(found))?;
+        }
+        let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
+        averaged.codebook = model.codebook.clone();
+        let learner = Learner::new(
+            &setting,
+            Stage::VqVae,
+            [model, averaged],
+            vec![config.stage(Stage::VqVae).lr],
+            |_| 0,
+        );
+        let held_out = setting.held_out()?;
+        let keeper = Keeper::new(&setting, Stage::VqVae);
+        Ok(VqVaeTask {
+            setting,
+            learner,
+            held_out,
+            keeper,
+            has_codes: sources.vqvae.is_some(),
+        })
+    }
+}
+
+impl Task for VqVaeTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.learner.model
+    }
+
+    fn parameters(&mut self) -> usize {
+        let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
+        let model = &mut self.learner.model;
+        model.parameters()
+            + if follows {
+                model.codebook.vectors.count()
+            } else {
+                0
+            }
+    }
+
+    fn step(&mut self, step: u64) -> Result<Report> {
+        let parts = self.learner.parts(step)?;
+        let setting = &self.setting;
+        let model = &self.learner.model;
+        if step == 0 && !self.has_codes {
+            let latents = |part: &Part| {
+                setting
+                    .gpu
+                    .no_grad(|| model.encode(&setting.images(&part.batch)))
+            };
+            let latents: Vec<Tensor> = parts.iter().map(latents).collect();
+            let latents = rows(&latents);
+            // With a gradient codebook the averaged vectors are others than those that learn.
+            for model in [model, &self.learner.averaged] {
+                model.codebook.place(&latents, setting.stream(step, PLACE));
+            }
+        }
+        let mut seen = Vec::new();
+        let report = self.learner.learn(step, &parts, |learner, part| {
+            let Step {
+                losses,
+                latents,
+                codes,
+            } = learner
+                .model
+                .step(&setting.images(&part.batch), part.stream);
+            seen.push((latents, codes));
+            losses
+        });
+        self.keeper.tend(setting, &self.learner.model, step, seen);
+        Ok(report)
+    }
+
+    fn export(&self) -> Vec<Entry> {
+        let mut entries = self.learner.export();
+        entries.extend(self.keeper.export(&self.learner.model));
+        entries
+    }
+
+    fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.learner.import(found)?;
+        restore_codebook(&self.learner.model.codebook, found)?;
+        self.keeper.import(found)
+    }
+
+    fn metrics(&mut self, line: &mut Map<String, Value>) {
+        self.keeper.metrics(line);
+    }
+
+    fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
+        if !self.setting.evaluates(Stage::VqVae, step) {
+            return Ok(None);
+        }
+        reconstruct(
+            &self.setting,
+            &self.learner.averaged,
+            &self.held_out,
+            step,
+            dir,
+        )
+        .map(Some)
+    }
+}
+
+/// How `model` reconstructs held-out images, and a picture of it in `dir`.
+pub(super) fn reconstruct(
+    setting: &Setting,
+    model: &VqVae,
+    held_out: &[Tensor],
+    step: u64,
+    dir: &Path,
+) -> Result<Map<String, Value>> {
+    let mut originals = Vec::new();
+    let mut images = Vec::new();
+    let mut codes = Vec::new();
+    setting.gpu.no_grad(|| {
+        for chunk in held_out {
+            let of_chunk = model.quantise(&model.encode(chunk));
+            images.extend(model.decode(&model.look_up(&of_chunk)).to_vec());
+            codes.extend(of_chunk.to_vec());
+            originals.extend(chunk.to_vec());
+        }
+    });
+    let config = &setting.config.vqvae;
+    let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
+    pictures::save(
+        &picture,
+        &dir.join(format!("reconstructions-{step:06}.png")),
+    )?;
+    let squares = originals
+        .iter()
+        .zip(&images)
+        .map(|(a, b)| f64::from(a - b.clamp(-1.0, 1.0)).powi(2));
+    let mse = squares.sum::<f64>() / originals.len() as f64;
+    let usage = Usage::of(&codes, config.codes);
+    Ok(Map::from_iter([
+        ("held_out_mse".to_string(), json!(mse)),
+        // Of pixels in [−1, 1]: the peak is 2.
+        (
+            "held_out_psnr".to_string(),
+            json!(10.0 * (4.0 / mse).log10()),
+        ),
+        ("held_out_perplexity".to_string(), json!(usage.perplexity)),
+        ("held_out_codes_used".to_string(), json!(usage.used)),
+    ]))
+}
+
+/// Puts back the codebook of a checkpoint.
+pub(super) fn restore_codebook(codebook: &Codebook, found: &Checkpoint) -> Result<()> {
+    let [vectors, counts, sums] = codebook
+        .state()
+        .map(|(name, tensor)| found.tensor(name, tensor.shape()));
+    codebook.write(&vectors?, &counts?, &sums?);
+    Ok(())
+}
+
+/// How codes are used.
+pub(crate) struct Usage {
+    /// exp of the entropy of their frequencies.
+    pub perplexity: f64,
+    /// Codes that occur.
+    pub used: usize,
+}
+
+impl Usage {
+    /// Of `codes` below `k`.
+    pub fn of(codes: &[u32], k: usize) -> Usage {
+        let mut hits = vec![0.0; k];
+        codes.iter().for_each(|&code| hits[code as usize] += 1.0);
+        Usage::of_hits(&hits)
+    }
+
+    /// Of codes that occur so often.
+    pub fn of_hits(hits: &[f32]) -> Usage {
+        let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
+        let shares = hits
+            .iter()
+            .filter(|&&n| n > 0.0)
+            .map(|&n| f64::from(n) / total);
+        let entropy: f64 = shares.clone().map(|p| -p * p.ln()).sum();
+        Usage {
+            perplexity: entropy.exp(),
+            used: shares.count(),
+        }
+    }
+}

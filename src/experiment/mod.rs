@@ -1,0 +1,15 @@
+//! A run: its directory, the training loop and the stages, and what is drawn from it once it is trained.
+
+pub(crate) mod cache;
+pub(crate) mod claim;
+pub mod device;
+pub mod images;
+mod inherited;
+pub mod inpaint;
+mod levels;
+pub(crate) mod memory;
+pub mod run_dir;
+pub mod sample;
+pub mod session;
+pub mod terminal;
+pub mod train;

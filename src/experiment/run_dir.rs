@@ -1,0 +1,378 @@
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of image runs `data.txt`,
+//! TensorBoard's event files, and a lock that keeps two runs apart. What may be trained into is told by `run::claim`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::config::{Config, Stored, decode};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::nn::checkpoint::{self, Checkpoint};
+use crate::report::console::REVISION;
+use crate::report::product::Folder;
+use crate::report::tensorboard::Events;
+use crate::report::{date, file};
+
+/// A run directory, locked while this lives.
+pub struct RunDir {
+    /// Its path.
+    pub path: PathBuf,
+    metrics: File,
+    /// From [`RunDir::rewind`] on.
+    events: Option<Events>,
+    lock: File,
+    /// What this has made, while nothing is in it.
+    empty: Option<Empty>,
+}
+
+/// Files and folders that opening a run has made.
+struct Empty {
+    files: Vec<PathBuf>,
+    _folder: Folder,
+}
+
+/// The lock's file.
+pub const LOCK: &str = "run.lock";
+/// What it says once a checkpoint was saved: a log without checkpoint has then lost it.
+pub const SAVED: &[u8] = b"saved\n";
+
+/// A text that tells the checkpoints of `runs`, `settings` and this version from others.
+///
+/// # Errors
+/// [`Error::Io`] if a checkpoint cannot be read.
+pub fn fingerprint(runs: &[impl AsRef<Path>], settings: &dyn std::fmt::Display) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for run in runs {
+        let file = checkpoint::path(run.as_ref());
+        hash.update_reader(File::open(&file).map_err(Error::io(&file))?)
+            .map_err(Error::io(&file))?;
+    }
+    hash.update(settings.to_string().as_bytes())
+        .update(env!("CARGO_PKG_VERSION").as_bytes());
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+impl Drop for Empty {
+    fn drop(&mut self) {
+        self.files
+            .iter()
+            .for_each(|file| _ = std::fs::remove_file(file));
+    }
+}
+
+impl RunDir {
+    /// Creates or opens `path` and locks it. What was made goes away again unless a configuration is written.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it, [`Error::Io`] if it cannot be written.
+    pub fn open(path: &Path) -> Result<RunDir> {
+        let folder = Folder::make(path)?;
+        let missing = |name: &str| Some(path.join(name)).filter(|file| !file.exists());
+        let files = [LOCK, "metrics.jsonl"]
+            .into_iter()
+            .filter_map(missing)
+            .collect();
+        let empty = Some(Empty {
+            files,
+            _folder: folder,
+        });
+        let file = path.join(LOCK);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(Error::Locked(path.to_path_buf()));
+            }
+            Err(std::fs::TryLockError::Error(e)) => return Err(Error::io(&file)(e)),
+        }
+        let file = path.join("metrics.jsonl");
+        let metrics = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        Ok(RunDir {
+            path: path.to_path_buf(),
+            metrics,
+            events: None,
+            lock,
+            empty,
+        })
+    }
+
+    /// Writes the resolved configuration, as TOML, unless the run has it already.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_config(&mut self, config: &Stored) -> Result<()> {
+        let text = config.to_toml();
+        if !stored(&self.path).is_ok_and(|stored| stored.to_toml() == text) {
+            file::write(&self.path.join(CONFIG), text.as_bytes())?;
+        }
+        self.empty.iter_mut().for_each(|empty| empty.files.clear());
+        Ok(())
+    }
+
+    /// Notes that a checkpoint was saved. Only a help: where it cannot be written, nothing is lost.
+    pub fn note_saved(&mut self) {
+        let _ = self
+            .lock
+            .seek(std::io::SeekFrom::Start(0))
+            .and_then(|_| self.lock.write_all(SAVED));
+    }
+
+    /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter, by which command. A training begun
+    /// anew adds to it too.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log_session(&self, step: u64, steps: u64, gpu: &Gpu) -> Result<()> {
+        let facts = gpu.facts();
+        let command: Vec<String> = std::env::args_os()
+            .skip(1)
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect();
+        let line = json!({
+            "step": step,
+            "steps": steps,
+            "date": date::now(),
+            "command": command,
+            "program": format!("{} {REVISION}", env!("CARGO_PKG_VERSION")),
+            "adapter": facts.name,
+            "driver": facts.driver_version(),
+            "precision": if gpu.cooperative().is_some() { "f16" } else { "f32" },
+        });
+        let file = self.path.join("sessions.jsonl");
+        let mut out = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        out.write_all(format!("{line}\n").as_bytes())
+            .map_err(Error::io(&file))
+    }
+
+    /// Appends one line to `metrics.jsonl`, and its numbers to the event file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log(&mut self, line: Map<String, Value>) -> Result<()> {
+        if let Some(events) = &mut self.events {
+            let numbers = line.iter().filter(|(name, _)| *name != "step");
+            let numbers =
+                numbers.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+            events.scalars(step_of(&line), numbers)?;
+        }
+        let text = format!("{}\n", Value::Object(line));
+        self.metrics
+            .write_all(text.as_bytes())
+            .map_err(Error::io(self.path.join("metrics.jsonl")))
+    }
+
+    /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the event file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn log_pictures(&mut self, step: u64) -> Result<()> {
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
+        for entry in std::fs::read_dir(&self.path).map_err(Error::io(&self.path))? {
+            let file = entry.map_err(Error::io(&self.path))?.path();
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if let Some(name) = name.strip_suffix(&format!("-{step:06}.png")) {
+                let png = std::fs::read(&file).map_err(Error::io(&file))?;
+                let (width, height) = image::image_dimensions(&file)
+                    .map_err(|e| Error::io(&file)(std::io::Error::other(e)))?;
+                events.picture(step, name, &png, [width, height])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the lines of `metrics.jsonl` after `step`, and begins an event file that voids its elders' events after it:
+    /// those steps are done again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn rewind(&mut self, step: u64) -> Result<()> {
+        let file = self.path.join("metrics.jsonl");
+        let kept: Vec<String> = metrics(&self.path)?
+            .into_iter()
+            .filter(|m| step_of(m) <= step)
+            .map(|m| format!("{}\n", Value::Object(m)))
+            .collect();
+        file::write(&file, kept.concat().as_bytes())?;
+        self.metrics = OpenOptions::new()
+            .append(true)
+            .open(&file)
+            .map_err(Error::io(&file))?;
+        self.events = Some(Events::begin(&self.path, step)?);
+        Ok(())
+    }
+}
+
+fn step_of(line: &Map<String, Value>) -> u64 {
+    line.get("step").and_then(Value::as_u64).unwrap_or(u64::MAX)
+}
+
+/// The file of a run's configuration.
+pub const CONFIG: &str = "config.toml";
+
+/// The configuration of the toy's run at `path`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Stored::parse`].
+pub fn config(path: &Path) -> Result<Config> {
+    match stored(path)? {
+        Stored::Toy(config) => Ok(*config),
+        Stored::Images(..) => {
+            let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
+            Err(Error::Usage(format!("{} {what}", path.display())))
+        }
+    }
+}
+
+/// The configuration of the run at `path`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory, else as [`Stored::parse`].
+pub fn stored(path: &Path) -> Result<Stored> {
+    Stored::parse(&text(path)?, &path.join(CONFIG).display().to_string())
+}
+
+/// Whether the run at `path` is of image models.
+///
+/// # Errors
+/// Those of [`stored`].
+pub fn is_of_images(path: &Path) -> Result<bool> {
+    Ok(matches!(stored(path)?, Stored::Images(..)))
+}
+
+/// The text of the configuration of the run at `path`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Config`] if it is not in UTF-8.
+pub fn text(path: &Path) -> Result<String> {
+    let file = path.join(CONFIG);
+    match std::fs::read(&file) {
+        Ok(bytes) => decode(&bytes, &file.display().to_string()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::checkpoint(
+            path,
+            "is no run directory (it has no config.toml); name the --out of a training",
+        )),
+        Err(e) => Err(Error::io(&file)(e)),
+    }
+}
+
+/// The whole lines of `metrics.jsonl`; one cut off by a kill, or damaged, is left out.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
+    let file = path.join("metrics.jsonl");
+    Ok(lines(&std::fs::read(&file).map_err(Error::io(&file))?))
+}
+
+/// The whole lines of a log's `bytes`.
+pub(crate) fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
+}
+
+/// The newest checkpoint of `run` that is whole.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if there is none.
+pub fn newest(run: &Path) -> Result<Checkpoint> {
+    let (found, note) = checkpoint::newest(run)?;
+    if let Some(note) = note {
+        note!("warning: {note}");
+    }
+    Ok(found)
+}
+
+/// The number `name` of the log's lines that have it, each with its step.
+pub fn series(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
+    let point = |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(name)?.as_f64()?));
+    lines.iter().filter_map(point).collect()
+}
+
+/// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints included, of a resumed one
+/// all parts. `None` if nothing was logged.
+///
+/// Lines from before there was `seconds` have the rate since their part began; a part begins where the rate says that
+/// less time has passed than a line before.
+pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
+    let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
+    let mut before = 0.0;
+    let mut first = 0.0;
+    let mut last = None::<(f64, f64)>;
+    for line in lines {
+        let Some(step) = number(line, "step") else {
+            continue;
+        };
+        if let Some(seconds) = number(line, "seconds") {
+            (before, first, last) = (0.0, step, Some((step, seconds)));
+        } else if let Some(rate) = number(line, "steps_per_second").filter(|&rate| rate > 0.0) {
+            let mut took = before + (step - first) / rate;
+            if let Some((at, so_far)) = last.filter(|&(_, so_far)| took < so_far) {
+                (before, first) = (so_far, at);
+                took = before + (step - first) / rate;
+            }
+            last = Some((step, took));
+        }
+    }
+    last.map(|(_, seconds)| seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: u64, name: &str, value: f64) -> Map<String, Value> {
+        Map::from_iter([
+            ("step".to_string(), json!(step)),
+            (name.to_string(), json!(value)),
+        ])
+    }
+
+    #[test]
+    fn wall_time_is_that_of_all_parts() {
+        assert_eq!(wall_seconds(&[]), None);
+        assert_eq!(wall_seconds(&[line(5, "held_out_psnr", 3.0)]), None);
+        assert_eq!(
+            wall_seconds(&[line(10, "seconds", 4.0), line(20, "seconds", 9.0)]),
+            Some(9.0)
+        );
+        // 10 steps in 5 s, 20 in 10 s; then a part of its own, 5 steps in 1 s.
+        let rates = [
+            line(10, "steps_per_second", 2.0),
+            line(20, "steps_per_second", 2.0),
+        ];
+        assert_eq!(wall_seconds(&rates), Some(10.0));
+        let resumed = [
+            &rates[..],
+            &[
+                line(25, "steps_per_second", 5.0),
+                line(30, "steps_per_second", 5.0),
+            ],
+        ]
+        .concat();
+        assert_eq!(wall_seconds(&resumed), Some(12.0));
+    }
+}

@@ -1,0 +1,446 @@
+//! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping, resuming.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::claim;
+use super::device::keep_answers;
+use super::run_dir;
+use super::run_dir::RunDir;
+use crate::config::{Levels, TrainConfig};
+use crate::error::{Error, Result};
+use crate::gpu::{Counters, Gpu};
+use crate::nn::Module;
+use crate::nn::checkpoint::{self, Checkpoint, Entry};
+use crate::philox::Stream;
+use crate::report::progress::Progress;
+use crate::tensor::Tensor;
+
+/// Philox stream of a step's levels.
+const LEVELS: u32 = 0x101;
+
+/// What a step has computed, still on the GPU.
+pub struct Report {
+    /// What is minimised.
+    pub total: Tensor,
+    /// Its parts, by the names of `metrics.jsonl`.
+    pub parts: Vec<(&'static str, Tensor)>,
+    /// The gradient's norm before clipping, first of its elements.
+    pub norm: Tensor,
+}
+
+/// What one kind of training brings to the loop.
+pub trait Task {
+    /// What is trained.
+    fn model(&mut self) -> &mut dyn Module;
+
+    /// Number of trained parameters.
+    fn parameters(&mut self) -> usize {
+        self.model().parameters()
+    }
+
+    /// Prepares what a new training needs and a resumed one finds in its checkpoint.
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    fn start(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Step number `step`, from 0: recorded, not waited for.
+    ///
+    /// # Errors
+    /// Trouble with the data.
+    fn step(&mut self, step: u64) -> Result<Report>;
+
+    /// Everything a checkpoint needs. Waits for the GPU.
+    fn export(&self) -> Vec<Entry>;
+
+    /// Puts back what [`Task::export`] gave; training goes on after `found.step` steps.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if a tensor is missing.
+    fn import(&mut self, found: &Checkpoint) -> Result<()>;
+
+    /// More for a line of `metrics.jsonl`.
+    fn metrics(&mut self, _line: &mut Map<String, Value>) {}
+
+    /// Looks at held-out data after `step` steps, if it is time; pictures go to `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the pictures.
+    fn evaluate(&mut self, _step: u64, _dir: &Path) -> Result<Option<Map<String, Value>>> {
+        Ok(None)
+    }
+}
+
+/// A training and where it stands.
+pub struct Session<T: Task> {
+    /// The device.
+    pub gpu: Gpu,
+    /// What is trained.
+    pub task: T,
+    /// Optimisation.
+    pub train: TrainConfig,
+    /// The run directory.
+    pub dir: RunDir,
+    /// The run's seed.
+    pub seed: u64,
+    /// What must agree for a checkpoint to fit.
+    pub model: String,
+    /// Steps done.
+    pub step: u64,
+    /// Wall seconds that earlier parts of a resumed run took.
+    pub seconds: f64,
+    /// Set by signals to the exit code.
+    pub stop: Arc<AtomicUsize>,
+    /// What the last look at held-out data found.
+    pub evaluation: Option<Map<String, Value>>,
+}
+
+/// The signals that stop a program, and the exit code of each.
+pub fn signals() -> Vec<(i32, usize)> {
+    #[cfg(unix)]
+    let hangup = (!hangup_is_ignored()).then_some((signal_hook::consts::SIGHUP, 129));
+    #[cfg(not(unix))]
+    let hangup = None;
+    [
+        (signal_hook::consts::SIGINT, 130),
+        (signal_hook::consts::SIGTERM, 143),
+    ]
+    .into_iter()
+    .chain(hangup)
+    .collect()
+}
+
+/// Whether SIGHUP is ignored, as `nohup` has it.
+#[cfg(unix)]
+#[expect(
+    unsafe_code,
+    reason = "no library in use asks what is done about a signal without changing it"
+)]
+fn hangup_is_ignored() -> bool {
+    // SAFETY: an all-zero `sigaction` is a valid one, and with a null action the call only writes the old one there.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut old) == 0
+            && old.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// The one flag of this process that SIGINT, SIGTERM and SIGHUP set to the exit code. `dir` is named in errors.
+///
+/// # Errors
+/// [`Error::Io`] if the handlers cannot be installed.
+pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
+    static FLAG: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag.clone());
+    }
+    let flag = FLAG.get_or_init(Arc::default).clone();
+    for (signal, code) in signals() {
+        signal_hook::flag::register_usize(signal, flag.clone(), code).map_err(Error::io(dir))?;
+    }
+    Ok(flag)
+}
+
+impl<T: Task> Session<T> {
+    /// Starts from the beginning, or with `resume` where the run directory's checkpoint stands.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it does not fit.
+    pub fn begin(&mut self, resume: bool) -> Result<()> {
+        if resume && checkpoint::exists(&self.dir.path) {
+            self.restore()?;
+            self.dir.note_saved();
+            return Ok(());
+        }
+        self.task.start()?;
+        self.dir.rewind(0)
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let found = run_dir::newest(&self.dir.path)?;
+        if found.model != self.model || found.seed != self.seed {
+            return Err(Error::checkpoint(&found.path, claim::OTHER));
+        }
+        if found.path != checkpoint::path(&self.dir.path) {
+            checkpoint::fall_back(&self.dir.path)?;
+        }
+        self.task.import(&found)?;
+        self.step = found.step;
+        self.dir.rewind(self.step)?;
+        self.seconds = run_dir::wall_seconds(&run_dir::metrics(&self.dir.path)?).unwrap_or(0.0);
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
+    fn save(&mut self) -> Result<()> {
+        let entries = self.task.export();
+        if let Some((name, ..)) = entries
+            .iter()
+            .find(|(_, _, values)| values.iter().any(|v| !v.is_finite()))
+        {
+            return Err(self.diverged(&format!("{name} is not finite")));
+        }
+        // Before the checkpoint: who goes on from it after a kill takes the same kernels.
+        keep_answers(&self.gpu);
+        checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)?;
+        self.dir.note_saved();
+        Ok(())
+    }
+
+    /// Trains to the last step.
+    ///
+    /// # Errors
+    /// Whatever the outside world does; see [`Error`].
+    pub fn run(&mut self) -> Result<()> {
+        let steps = self.train.steps;
+        let first = self.step;
+        if first >= steps {
+            return Ok(());
+        }
+        let parameters = self.task.parameters();
+        note!(
+            "training {parameters} parameters on {} into {}",
+            self.gpu.facts().name,
+            self.dir.path.display()
+        );
+        self.dir.log_session(first, steps, &self.gpu)?;
+        warn_of_warmup(&self.train);
+        let mut progress = Progress::new("train", first, steps);
+        let begin = Instant::now();
+        let mut steady: Option<(u64, Counters, Instant)> = None;
+        while self.step < steps {
+            let report = self.task.step(self.step)?;
+            self.gpu.submit();
+            self.step += 1;
+            let every = |n: u64| self.step.is_multiple_of(n) || self.step == steps;
+            let log = every(self.train.log_every);
+            let save = every(self.train.checkpoint_every);
+            let stop = self.stop.load(Ordering::Relaxed);
+            if log || save || stop != 0 {
+                let loss = self.report(&report, log, first, begin)?;
+                progress.at(self.step, || format!("loss {loss:.4}"));
+            }
+            // Before the checkpoint: a kill in between has the evaluation done again, not left out.
+            if let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)? {
+                line.insert("step".into(), json!(self.step));
+                self.evaluation = Some(line.clone());
+                self.dir.log(line)?;
+                self.dir.log_pictures(self.step)?;
+            }
+            if save || stop != 0 {
+                self.save()?;
+            }
+            if stop != 0 {
+                let what = format!("stopped at step {}, saved; go on with --resume", self.step);
+                return Err(Error::Interrupted {
+                    code: stop as u8,
+                    what,
+                });
+            }
+            // Two log intervals in, every kind of step has been met once.
+            if steady.is_none() && self.step >= first + 2 * self.train.log_every {
+                self.gpu.reset_profile();
+                steady = Some((self.step, self.gpu.counters(), Instant::now()));
+            }
+        }
+        progress.finish();
+        let seconds = begin.elapsed().as_secs_f64();
+        note!(
+            "{} steps in {seconds:.1} s, {:.2} ms each",
+            steps - first,
+            1e3 * seconds / (steps - first) as f64
+        );
+        self.print_steady(steady);
+        Ok(())
+    }
+
+    /// The end of a run that left the finite numbers.
+    fn diverged(&self, what: &str) -> Error {
+        let step = self.step;
+        let every = self.train.log_every;
+        let dir = self.dir.path.display();
+        let kept = if checkpoint::exists(&self.dir.path) {
+            format!("the last good checkpoint in {dir} is kept; ")
+        } else {
+            String::new()
+        };
+        let advice = "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
+        Error::Diverged(format!(
+            "{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"
+        ))
+    }
+
+    /// Reads the losses back, logs them if `log`, and stops a run that left the finite numbers.
+    fn report(&mut self, report: &Report, log: bool, first: u64, begin: Instant) -> Result<f32> {
+        let total = report.total.item();
+        let norm = report.norm.to_vec()[0];
+        if !total.is_finite() || !norm.is_finite() {
+            return Err(self.diverged(&format!(
+                "the loss is {total} and its gradient's norm {norm}"
+            )));
+        }
+        if log {
+            let mut line = Map::from_iter([
+                ("step".to_string(), json!(self.step)),
+                ("loss".to_string(), json!(total)),
+            ]);
+            for (name, part) in &report.parts {
+                line.insert((*name).to_string(), json!(part.item()));
+            }
+            line.insert("grad_norm".into(), json!(norm));
+            line.insert(
+                "lr".into(),
+                json!(learning_rate(&self.train, self.step - 1)),
+            );
+            let seconds = begin.elapsed().as_secs_f64();
+            line.insert(
+                "steps_per_second".into(),
+                json!((self.step - first) as f64 / seconds),
+            );
+            line.insert("seconds".into(), json!(self.seconds + seconds));
+            self.task.metrics(&mut line);
+            self.dir.log(line)?;
+        }
+        Ok(total)
+    }
+
+    /// What a step costs once everything has been met before; under `DBVQ_PROFILE=1`.
+    fn print_steady(&self, steady: Option<(u64, Counters, Instant)>) {
+        let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else {
+            return;
+        };
+        let now = self.gpu.counters();
+        let steps = self.step - from;
+        if steps == 0 {
+            return;
+        }
+        let wall = begin.elapsed().as_secs_f64() * 1e3 / steps as f64;
+        let gpu = kernels.values().map(|k| k.time.as_secs_f64()).sum::<f64>() * 1e3 / steps as f64;
+        note!(
+            "steady state over {steps} steps: {:.1} dispatches a step",
+            (now.dispatches - before.dispatches) as f64 / steps as f64
+        );
+        note!(
+            "created meanwhile: {} buffers, {} bind groups, {} pipelines; {} submits, {} waits",
+            now.buffers - before.buffers,
+            now.bind_groups - before.bind_groups,
+            now.pipelines - before.pipelines,
+            now.submits - before.submits,
+            now.waits - before.waits
+        );
+        note!(
+            "{wall:.2} ms a step, {gpu:.2} ms of it in kernels ({:.0} %); {} KiB of GPU memory",
+            100.0 * gpu / wall,
+            now.peak_bytes >> 10
+        );
+        crate::experiment::device::print_profile(&self.gpu);
+    }
+}
+
+/// Warns of a training that ends before its learning rate has reached the peak.
+fn warn_of_warmup(t: &TrainConfig) {
+    if t.steps <= t.warmup && t.warmup > 1 {
+        note!(
+            "warning: the warm-up takes {} steps, the training {}: the learning rate never reaches lr = {}; train longer, or \
+             set a shorter warmup",
+            t.warmup,
+            t.steps,
+            t.lr
+        );
+    }
+}
+
+/// ½(1 + cos πx), 0 from x = 1 on.
+pub fn half_cosine(x: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * x.min(1.0)).cos())
+}
+
+/// Linear warm-up, then a cosine to 0.
+pub fn learning_rate(t: &TrainConfig, step: u64) -> f64 {
+    let warm = ((step + 1) as f64 / t.warmup.max(1) as f64).min(1.0);
+    t.lr * warm * half_cosine(step as f64 / t.steps as f64)
+}
+
+/// Cumulative law of t on 1..T.
+pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
+    let mass = |t: usize| match levels {
+        // What follows the cross-entropy begins as the uniform law.
+        Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
+        Levels::Bump {
+            centre,
+            width,
+            floor,
+        } => (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor,
+    };
+    cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
+}
+
+/// The cumulative law of these masses.
+pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
+    let total: f64 = masses.iter().sum();
+    let mut sum = 0.0;
+    masses
+        .iter()
+        .map(|mass| {
+            sum += mass / total;
+            sum
+        })
+        .collect()
+}
+
+/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through its inverse.
+/// `stream.step` is the training step.
+pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
+    let u = f64::from(
+        Stream {
+            stream: LEVELS,
+            ..stream
+        }
+        .uniform(0),
+    );
+    let level = |i: usize| {
+        let at = (u + i as f64 / n as f64).fract();
+        cumulative
+            .partition_point(|&c| c <= at)
+            .min(cumulative.len() - 1) as u32
+            + 1
+    };
+    (0..n).map(level).collect()
+}
+
+/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to average.
+pub fn averaging(limit: f64, step: u64) -> f64 {
+    limit.min((1.0 + step as f64) / (10.0 + step as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_warms_up_and_falls_to_nothing() {
+        let t = TrainConfig {
+            lr: 1.0,
+            warmup: 10,
+            steps: 100,
+            ..TrainConfig::default()
+        };
+        assert!((learning_rate(&t, 0) - 0.1).abs() < 1e-9);
+        assert!(learning_rate(&t, 12) > 0.9 && learning_rate(&t, 99) < 1e-3);
+    }
+
+    #[test]
+    fn the_law_of_levels_is_a_law() {
+        for levels in [Levels::Uniform {}, TrainConfig::default().levels] {
+            let law = cumulative(levels, 50);
+            assert!((law[49] - 1.0).abs() < 1e-12 && law.is_sorted());
+        }
+    }
+}

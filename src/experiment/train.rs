@@ -1,0 +1,294 @@
+//! `dbvq-wgpu train`: Algorithm 1, with checkpoints that survive anything.
+
+use super::terminal;
+use std::path::{Path, PathBuf};
+
+use super::claim;
+use super::claim::Start;
+use super::device::{Device, keep_caches};
+use super::images;
+use super::images::dataset::ReadingFlags;
+use super::inherited::Inherited;
+use super::levels::LevelLaw;
+use super::run_dir;
+use super::run_dir::RunDir;
+use super::session;
+use super::session::{Report, Session, Task, averaging, half_cosine, learning_rate};
+use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
+use crate::data::toy;
+use crate::error::{Error, Result};
+use crate::gpu::{self, Gpu};
+use crate::models::dbvq::Toy;
+use crate::nn::Module;
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::philox::Stream;
+use crate::report::product::PROGRAM;
+use crate::tensor::Codes;
+
+/// Arguments of `train`.
+#[derive(Clone, Debug)]
+pub struct TrainArgs {
+    /// A preset's name or a TOML file.
+    pub preset: String,
+    /// The run directory.
+    pub out: PathBuf,
+    /// Training steps instead of the preset's.
+    pub steps: Option<u64>,
+    /// `key.path=value`, over the preset.
+    pub sets: Vec<String>,
+    /// Go on where the run directory's checkpoint stands.
+    pub resume: bool,
+    /// Train on a schedule whose end is far from the prior.
+    pub allow_bad_terminal: bool,
+    /// What to train of the image models.
+    pub stage: Option<Stage>,
+    /// Folder of the images.
+    pub data: Option<PathBuf>,
+    /// How they are read.
+    pub reading: ReadingFlags,
+    /// Side of the images, instead of the preset's.
+    pub size: Option<u32>,
+    /// The run whose weights this stage starts from.
+    pub from: Option<PathBuf>,
+    /// Say at the end what the run is good for.
+    pub advise: bool,
+    /// The adapter.
+    pub device: Device,
+}
+
+/// Philox stream of a step's sequences; those on the GPU are in `models::dbvq`.
+const SEQUENCES: u32 = 0x100;
+
+/// Trains.
+///
+/// # Errors
+/// Whatever the outside world does; see [`Error`].
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let source = Source::open(&args.preset)?;
+    let stage = match source.kind {
+        Kind::Toy => None,
+        Kind::Images => Some(
+            args.stage
+                .or(source.stage)
+                .ok_or_else(|| images::no_stage(args))?,
+        ),
+    };
+    let wanted = wanted(args, &source, stage)?;
+    let bridge = match &wanted {
+        Stored::Toy(config) => &config.bridge,
+        Stored::Images(_, config) => &config.bridge,
+    };
+    terminal::check_terminal(&bridge.build()?, args.allow_bad_terminal)?;
+    if let Start::Complete(steps) = claim::claim(&args.out, &wanted, &args.preset, args.resume)? {
+        let out = args.out.display();
+        note!("{out}: complete at step {steps}; --steps N with more than {steps} goes on with it");
+        return Ok(());
+    }
+    source.note.iter().for_each(|note| note!("note: {note}"));
+    match wanted {
+        Stored::Toy(config) => run_toy(args, *config),
+        Stored::Images(stage, config) => images::train(args, &config, stage),
+    }
+}
+
+/// The configuration of the training: that of `source`, with what the run that it starts from has, and the user's changes.
+fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
+    let section = stage.map_or("train".to_string(), |stage| {
+        format!("stages.{}", stage.name())
+    });
+    let mut sets = args.sets.clone();
+    sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
+    if stage.is_some() {
+        sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
+        // At another size images are squashed, unless they are to be cut.
+        let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
+        sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
+        sets.extend(
+            args.reading
+                .skip_broken
+                .then(|| "data.skip_broken=true".to_string()),
+        );
+    }
+    let before = if args.resume {
+        run_dir::stored(&args.out).ok()
+    } else {
+        None
+    };
+    // A training that was made shorter, or goes on longer, keeps the warm-up that it began with.
+    let warmup = format!("{section}.warmup");
+    if let Some(before) = before
+        .as_ref()
+        .filter(|before| before.section() == section && !source.says(&sets, &warmup))
+    {
+        sets.push(format!("{warmup}={}", before.train().warmup));
+    }
+    let inherited = Inherited::of(args, before, stage)?;
+    let experiment = source.experiment(&sets, inherited.values())?;
+    inherited.explain(source, &sets, &experiment)?;
+    Ok(Stored::new(experiment, stage).expect("images have a stage here"))
+}
+
+fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
+    if args.stage.is_some()
+        || args.data.is_some()
+        || args.size.is_some()
+        || args.reading.are_given()
+    {
+        let what = "is a toy: it has no --stage, --data, --size, --resize, --crop, --skip-broken nor --memory";
+        return Err(Error::Usage(format!("{} {what}", args.preset)));
+    }
+    let start = args.from.as_deref().map(start_of_toy).transpose()?;
+    let mut dir = RunDir::open(&args.out)?;
+    let gpu = args.device.open()?;
+    let task = ToyTask::from(&gpu, &config, start.as_ref())?;
+    let train = config.train.clone();
+    let seed = config.seed;
+    let model = config.model_text();
+    dir.write_config(&Stored::Toy(Box::new(config)))?;
+    let stop = session::stop_flag(&dir.path)?;
+    let mut session = Session {
+        gpu,
+        task,
+        train,
+        dir,
+        seed,
+        model,
+        step: 0,
+        seconds: 0.0,
+        stop,
+        evaluation: None,
+    };
+    session.begin(args.resume)?;
+    let ended = gpu::catch(|| session.run());
+    keep_caches(&session.gpu);
+    ended?;
+    if args.advise {
+        note!(
+            "next: {PROGRAM} sample {} --out {}",
+            quoted(&args.out),
+            quoted(&args.out.join("samples"))
+        );
+    }
+    Ok(())
+}
+
+/// The newest checkpoint of the toy's run `run`, to start another one from.
+fn start_of_toy(run: &Path) -> Result<Checkpoint> {
+    run_dir::config(run)?;
+    run_dir::newest(run)
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// Algorithm 1 on the toy.
+pub(crate) struct ToyTask {
+    config: Config,
+    gpu: Gpu,
+    model: Toy,
+    adam: Adam,
+    levels: LevelLaw,
+}
+
+impl ToyTask {
+    pub fn new(gpu: &Gpu, config: &Config) -> Result<ToyTask> {
+        ToyTask::from(gpu, config, None)
+    }
+
+    /// With the averaged weights of `start`.
+    fn from(gpu: &Gpu, config: &Config, start: Option<&Checkpoint>) -> Result<ToyTask> {
+        let mut model = Toy::new(gpu, config)?;
+        start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
+        // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
+        let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| {
+            usize::from(path == "codebook")
+        });
+        let levels = LevelLaw::new(config.train.levels, model.bridge.steps());
+        Ok(ToyTask {
+            config: config.clone(),
+            gpu: gpu.clone(),
+            model,
+            adam,
+            levels,
+        })
+    }
+
+    /// Learning rates of the denoiser and of the codes.
+    fn groups(&self, step: u64) -> [Group; 2] {
+        let t = &self.config.train;
+        let codes = self.config.codes.as_ref().map_or(0.0, |c| {
+            c.lr * (0.01 + 0.99 * half_cosine(step as f64 / c.anneal_steps as f64))
+        });
+        [
+            Group {
+                lr: learning_rate(t, step),
+                clip: t.clip,
+            },
+            Group {
+                lr: codes,
+                clip: 0.0,
+            },
+        ]
+    }
+}
+
+impl Task for ToyTask {
+    fn model(&mut self) -> &mut dyn Module {
+        &mut self.model
+    }
+
+    fn step(&mut self, step: u64) -> Result<Report> {
+        let t = &self.config.train;
+        let i = step as u32;
+        let stream = Stream {
+            seed: self.config.seed,
+            step: i,
+            stream: 0,
+            first: 0,
+        };
+        let q = toy::sequences(
+            Stream {
+                stream: SEQUENCES,
+                ..stream
+            },
+            t.batch,
+        );
+        let q = Codes::from_slice(&self.gpu, &q, [t.batch, toy::LENGTH]);
+        let drawn = self.levels.draw(t.batch, stream);
+        let levels = Codes::from_slice(&self.gpu, &drawn, [t.batch]);
+        let losses = self.model.losses(&q, &levels, stream);
+        let grads = losses.total.backward();
+        let norm = self
+            .adam
+            .step(&grads, &self.groups(step), i + 1, averaging(t.ema, step));
+        if let Some(each) = losses.each {
+            self.levels.note(drawn, each);
+            self.levels.follow(step + 1);
+        }
+        Ok(Report {
+            total: losses.total,
+            parts: losses.parts,
+            norm,
+        })
+    }
+
+    fn export(&self) -> Vec<Entry> {
+        let mut entries = self.adam.export();
+        entries.extend(self.levels.export());
+        entries
+    }
+
+    fn import(&mut self, found: &Checkpoint) -> Result<()> {
+        self.adam.import(|name, shape| found.tensor(name, shape))?;
+        self.levels.import(&self.gpu, found)
+    }
+}

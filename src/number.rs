@@ -1,0 +1,25 @@
+//! Numbers as people read them.
+
+/// With commas.
+pub fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_commas() {
+        let all = [0, 7, 999, 1_000, 38_400, 1_234_567].map(thousands);
+        assert_eq!(all, ["0", "7", "999", "1,000", "38,400", "1,234,567"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! What is printed: lines to standard output and standard error, whole documents.
+
+use std::io::Write;
+
+use crate::error::{Error, Result};
+
+/// A line for whoever reads standard output: one who has gone, or a full disk behind it, is no failure of the command.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// The same on standard error.
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+/// The commit that this program was built from; `build.rs` finds it.
+pub const REVISION: &str = env!("DBVQ_REVISION");
+
+/// Prints a whole document. A reader who has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// [`Error::Io`] for any other trouble with the standard output.
+pub fn print_document(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output")(e))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,18 @@
+//! Writing a file whole.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes a whole file or none, and makes it durable.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    let mut out = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
+    out.write_all(bytes)
+        .and_then(|()| out.sync_all())
+        .and_then(|()| out.commit())
+        .map_err(Error::io(file))
+}

@@ -1,0 +1,12 @@
+//! How results become lines, tables, pictures and files. Knows nothing of models and runs.
+
+#[macro_use]
+pub mod console;
+pub(crate) mod date;
+pub mod figures;
+pub(crate) mod file;
+pub(crate) mod product;
+pub mod progress;
+pub(crate) mod samples_file;
+pub(crate) mod table;
+pub(crate) mod tensorboard;
