@@ -1,5 +1,6 @@
-//! Tells the program from which commit it is built: what `DBVQ_REVISION` says, else in a release build where git's HEAD stands,
-//! else that nobody knows. A debug build does not look, or each commit would have everything compiled again.
+//! Tells the program from which commit it is built: what `DBVQ_REVISION` says, else in a release
+//! build where git's HEAD stands, else that nobody knows. A debug build does not look, or each
+//! commit would have everything compiled again.
 
 use std::path::{Path, PathBuf};
 

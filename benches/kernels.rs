@@ -1,5 +1,5 @@
-//! Every kernel of `dbvq-wgpu bench`, with criterion's statistics: `cargo bench --bench kernels [-- FILTER]`.
-//! `DBVQ_ADAPTER` names the adapter.
+//! Every kernel of `dbvq-wgpu bench`, with criterion's statistics:
+//! `cargo bench --bench kernels [-- FILTER]`. `DBVQ_ADAPTER` names the adapter.
 
 use std::time::Duration;
 

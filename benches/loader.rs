@@ -1,4 +1,5 @@
-//! Batches a second of the loader, from memory and from a packed file; to be set beside a training step of the same batch.
+//! Batches a second of the loader, from memory and from a packed file; to be set beside a training
+//! step of the same batch.
 
 use std::hint::black_box;
 use std::path::Path;

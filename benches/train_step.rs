@@ -1,5 +1,5 @@
-//! Training steps by the wall clock, those of the paper's sizes included: `cargo bench --bench train_step [-- FILTER]`.
-//! `DBVQ_ADAPTER` names the adapter.
+//! Training steps by the wall clock, those of the paper's sizes included:
+//! `cargo bench --bench train_step [-- FILTER]`. `DBVQ_ADAPTER` names the adapter.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Running one case on one adapter: forward against f64, each input's gradient in a random direction, equal bits on a
-//! second run, and no write beside a tensor.
+//! Running one case on one adapter: forward against f64, each input's gradient in a random
+//! direction, equal bits on a second run, and no write beside a tensor.
 
 pub(super) mod tell;
 #[cfg(test)]
@@ -19,10 +19,12 @@ use crate::gpu::{Gpu, Launch};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as an error.
+/// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as
+/// an error.
 pub(super) const FLOOR: f64 = 1.2e-38;
 
-/// Elements of an input from which on its ends are looked at by themselves, and how many of them on either side.
+/// Elements of an input from which on its ends are looked at by themselves, and how many of them on
+/// either side.
 const LARGE: usize = 4096;
 const ENDS: usize = 64;
 
@@ -141,7 +143,8 @@ impl Outcome {
     }
 }
 
-/// `run`, with what leaves it by unwinding turned into an outcome: errors of the engine, and panics.
+/// `run`, with what leaves it by unwinding turned into an outcome: errors of the engine, and
+/// panics.
 pub fn guarded(run: impl FnOnce() -> Result<Outcome, String>) -> Outcome {
     let payload = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => return result.unwrap_or_else(|what| Outcome::failed(Verdict::Fail, what)),
@@ -165,14 +168,14 @@ pub fn check(gpu: &Gpu, case: &Case) -> Outcome {
 /// A case with its inputs and what its definition gives, which holds for every adapter.
 pub struct Expectation<'a> {
     case: &'a Case,
-    /// Whether inputs and cotangents are numbers of f16, so that a device that rounds to it has the same definition and
-    /// bounds as any other.
+    /// Whether inputs and cotangents are numbers of f16, so that a device that rounds to it has the
+    /// same definition and bounds as any other.
     of_f16: bool,
     for_f16: OnceCell<Box<Expectation<'a>>>,
     numbers: Vec<Vec<f32>>,
     forward: Vec<Real>,
-    /// For each input with a gradient: its number, a direction, and the result with the derivative along it. Large inputs
-    /// have a second direction, of their first and last elements.
+    /// For each input with a gradient: its number, a direction, and the result with the derivative
+    /// along it. Large inputs have a second direction, of their first and last elements.
     gradients: Vec<(usize, Vec<f64>, Vec<Real>)>,
 }
 
@@ -209,7 +212,8 @@ impl<'a> Expectation<'a> {
         for i in wanted {
             let (direction, result) = along(Some(i), |_, _| true);
             gradients.push((i, direction, result));
-            // Among many elements a few wrong ones drown; tails and corners are where kernels go wrong.
+            // Among many elements a few wrong ones drown; tails and corners are where kernels go
+            // wrong.
             if numbers[i].len() > LARGE {
                 let (direction, result) =
                     along(Some(i), |at, count| at < ENDS || at + ENDS >= count);
@@ -283,8 +287,8 @@ thread_local! {
     static SPOIL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the last number of every result on this thread is off from now on: how a test of the command sees what it says
-/// of wrong numbers, without a broken driver.
+/// Whether the last number of every result on this thread is off from now on: how a test of the
+/// command sees what it says of wrong numbers, without a broken driver.
 pub fn spoil(wrong: bool) {
     SPOIL.set(wrong);
 }
@@ -372,7 +376,8 @@ fn run(gpu: &Gpu, case: &Case, numbers: &[Vec<f32>], of_f16: bool) -> Result<Res
 /// Worst errors as shares of the bounds.
 ///
 /// # Errors
-/// If lengths differ, a number on either side or its bound is not finite, or an error is over its bound.
+/// If lengths differ, a number on either side or its bound is not finite, or an error is over its
+/// bound.
 pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
     judge(values, expected)?.map_err(|wrong| tell::wrong("", values, expected, &[], wrong))
 }
@@ -421,7 +426,8 @@ fn compare_gradient(
     }
     let error = (left - right).abs();
     let own = UNITS * U * size + FLOOR;
-    // What saved results are off by is carried into the gradient, but no further than their own size.
+    // What saved results are off by is carried into the gradient, but no further than their own
+    // size.
     let share = error / (own + bound.min(CARRIED * size));
     if share.is_nan() || share > 1.0 {
         return Err(format!(

@@ -151,8 +151,9 @@ pub fn with_known_failures(
     in_the_light_of(known_failures(), facts, op, case, outcome)
 }
 
-/// The outcome of a case in the light of a list: a listed failure is a [`Verdict::KnownFailure`] with the entry's
-/// reason, and a listed case that passes is a [`Verdict::Fail`], since the entry is out of date.
+/// The outcome of a case in the light of a list: a listed failure is a [`Verdict::KnownFailure`]
+/// with the entry's reason, and a listed case that passes is a [`Verdict::Fail`], since the entry
+/// is out of date.
 pub fn in_the_light_of(
     list: &[KnownFailure],
     facts: &AdapterFacts,

@@ -14,8 +14,9 @@ use dbvq_wgpu::kernels_test::{
 use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
-    /// One device per test thread, adapter and mode: opening one costs more than most cases. They are never closed:
-    /// wgpu uses thread-locals of its own, which are gone when this one would be dropped.
+    /// One device per test thread, adapter and mode: opening one costs more than most cases. They
+    /// are never closed: wgpu uses thread-locals of its own, which are gone when this one would be
+    /// dropped.
     static DEVICES: RefCell<HashMap<(usize, Mode), &'static Gpu>> = RefCell::default();
 }
 

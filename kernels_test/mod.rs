@@ -1,9 +1,10 @@
-//! Conformance of the kernels: one table of cases, each an op at a shape with its definition in f64.
+//! Conformance of the kernels: one table of cases, each an op at a shape with its definition in
+//! f64.
 //!
-//! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a case on an
-//! adapter, as tests (`cargo test --test kernels`) and `dbvq-wgpu conformance` do for the whole table. [`vectors`] are
-//! cases that other programs made. [`probes`] ask a driver what it does where WGSL leaves it a choice;
-//! `known_failures.toml` lists what is wrong with drivers.
+//! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a
+//! case on an adapter, as tests (`cargo test --test kernels`) and `dbvq-wgpu conformance` do for
+//! the whole table. [`vectors`] are cases that other programs made. [`probes`] ask a driver what it
+//! does where WGSL leaves it a choice; `known_failures.toml` lists what is wrong with drivers.
 
 mod check;
 mod known_failures;

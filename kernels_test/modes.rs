@@ -12,8 +12,8 @@ pub struct Mode {
     pub name: &'static str,
     /// With WebGPU's run-time checks in kernels.
     pub checked: bool,
-    /// For probes, which reach outside of bindings to see what the driver does: with its bounds checks, and no memory of cases
-    /// around that is poisoned and watched.
+    /// For probes, which reach outside of bindings to see what the driver does: with its bounds
+    /// checks, and no memory of cases around that is poisoned and watched.
     pub probes: bool,
     /// Which kernels, where an op has several.
     pub prefer: Prefer,
@@ -74,7 +74,8 @@ pub const PROBED: Mode = Mode {
 };
 /// As release builds do on adapters that have no kernels of their own.
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
-/// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as debug builds do too.
+/// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as
+/// debug builds do too.
 const TILES: [Mode; 5] = [
     Mode::new("32x32", false, Prefer::Tiles(3)),
     Mode::new("32x32 checked", true, Prefer::Tiles(3)),
@@ -82,7 +83,8 @@ const TILES: [Mode; 5] = [
     Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
     Mode::new("128x128", false, Prefer::Tiles(0)),
 ];
-/// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds do too.
+/// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds
+/// do too.
 const WINOGRAD: [Mode; 2] = [
     Mode::new("winograd", false, Prefer::WinogradOnGpus),
     Mode::new("winograd checked", true, Prefer::WinogradOnGpus),
@@ -92,7 +94,8 @@ const WINOGRAD_ON_LANES: [Mode; 2] = [
     Mode::new("winograd on lanes", false, Prefer::Winograd),
     Mode::new("winograd on lanes checked", true, Prefer::Winograd),
 ];
-/// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug builds do too.
+/// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug
+/// builds do too.
 const HALVES: [Mode; 4] = [
     Mode::f16("f16 checked", true, 0),
     Mode::f16("f16, most subgroups", false, 0),

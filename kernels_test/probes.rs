@@ -1,4 +1,5 @@
-//! Facts about a driver where WGSL leaves it a choice, and what the kernels do so that it does not matter.
+//! Facts about a driver where WGSL leaves it a choice, and what the kernels do so that it does not
+//! matter.
 //!
 //! A probe has no right answer: no fact here fails a run.
 
@@ -45,8 +46,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Asks the driver of `gpu`, which should be opened without run-time checks and without poison: the checks would
-    /// answer for it.
+    /// Asks the driver of `gpu`, which should be opened without run-time checks and without poison:
+    /// the checks would answer for it.
     pub fn look(&self, gpu: &Gpu) -> Fact {
         self.fact((self.look)(gpu))
     }

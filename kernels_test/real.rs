@@ -1,14 +1,15 @@
-//! The numbers that definitions are written in: a value in f64, its derivative along one direction, and a bound
-//! on the error that f32 arithmetic of WGSL's precision may make in it.
+//! The numbers that definitions are written in: a value in f64, its derivative along one direction,
+//! and a bound on the error that f32 arithmetic of WGSL's precision may make in it.
 //!
-//! So one plain definition of an op gives what the forward check compares with, how far the GPU may be off, and
-//! the directional derivative that the gradient check compares with. The bounds are first-order running error
-//! bounds (Higham 2002, chapter 3) with unit roundoff u = 2⁻²³, because WGSL rounds either way; builtins carry
-//! the bounds of the WGSL specification, our own functions (`shaders/shared/accurate.wgsl`) their own.
+//! So one plain definition of an op gives what the forward check compares with, how far the GPU may
+//! be off, and the directional derivative that the gradient check compares with. The bounds are
+//! first-order running error bounds (Higham 2002, chapter 3) with unit roundoff u = 2⁻²³, because
+//! WGSL rounds either way; builtins carry the bounds of the WGSL specification, our own functions
+//! (`shaders/shared/accurate.wgsl`) their own.
 //!
-//! A sum of n terms may be off by γ_n Σ|term| within the specification. An adapter whose roundings are independent
-//! stays below λ√n u Σ|term| (Higham & Mary 2019), which is the `likely` bound: over it an adapter conforms, but
-//! rounds worse than it needs to.
+//! A sum of n terms may be off by γ_n Σ|term| within the specification. An adapter whose roundings
+//! are independent stays below λ√n u Σ|term| (Higham & Mary 2019), which is the `likely` bound:
+//! over it an adapter conforms, but rounds worse than it needs to.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -31,8 +32,8 @@ pub struct Real {
     pub bound: f64,
     /// What f32 with independent roundings is off by at most.
     pub likely: f64,
-    /// The size of what it is summed from: |value| where nothing cancels, else more. A relative error of every term by u
-    /// makes one of u times this.
+    /// The size of what it is summed from: |value| where nothing cancels, else more. A relative
+    /// error of every term by u makes one of u times this.
     pub size: f64,
     /// Its number on the tape that records derivatives; 0 of constants and where none does.
     pub(super) node: u32,
@@ -86,7 +87,8 @@ impl Real {
         }
     }
 
-    /// The same as a constant: for what a result does not depend on, such as the maximum that softmax subtracts.
+    /// The same as a constant: for what a result does not depend on, such as the maximum that
+    /// softmax subtracts.
     pub fn detached(self) -> Real {
         Real {
             tangent: 0.0,
@@ -185,8 +187,9 @@ impl Real {
         self.map(y, partial, own)
     }
 
-    /// 1/√x of an x that no error makes less than `least`, a sum of squares and a constant: 5 ULP, and 2.5 of the quotient.
-    /// Errors may be as large as x itself, so the bound is not of first order but of the interval.
+    /// 1/√x of an x that no error makes less than `least`, a sum of squares and a constant: 5 ULP,
+    /// and 2.5 of the quotient. Errors may be as large as x itself, so the bound is not of first
+    /// order but of the interval.
     pub fn inverse_root(self, least: f64) -> Real {
         let x = self.value;
         let least = least.min(self.value);
@@ -275,7 +278,8 @@ impl Real {
     /// max(x, 0), whose derivative is 0 up to 0 and at it.
     pub fn relu(self) -> Real {
         let slope = f64::from(u8::from(self.value > 0.0));
-        // Where f32 may have the number on the other side of the kink, or flush it to 0, both slopes are right.
+        // Where f32 may have the number on the other side of the kink, or flush it to 0, both
+        // slopes are right.
         let kink =
             self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
         let partial = if kink {

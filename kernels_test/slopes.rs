@@ -3,8 +3,8 @@
 use super::tape::{Adjoint, Tape, recorded};
 use super::{Real, U};
 
-/// Rounding of a backward pass, in units of u and relative to the sizes of the summed terms: an op's gradient is itself
-/// a few sums and products.
+/// Rounding of a backward pass, in units of u and relative to the sizes of the summed terms: an
+/// op's gradient is itself a few sums and products.
 pub const UNITS: f64 = 64.0;
 
 /// Of those sizes the most that errors of saved numbers count for.
@@ -26,10 +26,11 @@ pub const DOUBLE: f64 = 1e-9;
 
 /// The bounds of what a sweep found for the elements of one input.
 ///
-/// Rounding is relative to the sizes of the terms that are summed for an element, and to their average over all of them: what
-/// elements share, such as the mean under a normalisation, has the size of an average one. An error of what was saved from
-/// the forward pass goes in with the factor that the derivative gives it, but no further than [`CARRIED`] of the sizes
-/// that the terms have without any cancellation in their factors.
+/// Rounding is relative to the sizes of the terms that are summed for an element, and to their
+/// average over all of them: what elements share, such as the mean under a normalisation, has the
+/// size of an average one. An error of what was saved from the forward pass goes in with the factor
+/// that the derivative gives it, but no further than [`CARRIED`] of the sizes that the terms have
+/// without any cancellation in their factors.
 fn bounded(found: &[Adjoint]) -> Vec<Slope> {
     let shared = found.iter().map(|a| a.size).sum::<f64>() / found.len().max(1) as f64;
     let one = |a: &Adjoint| {
@@ -79,7 +80,8 @@ impl Traced {
         }
     }
 
-    /// The gradient of Σ weight · element of result number `output`, to each input; none if the tape did not suffice.
+    /// The gradient of Σ weight · element of result number `output`, to each input; none if the
+    /// tape did not suffice.
     pub fn gradients(&self, output: usize, weights: &[f64]) -> Option<Vec<Vec<Slope>>> {
         let nodes: Vec<u32> = self.results[output].iter().map(|y| y.node).collect();
         self.gradients_from(&nodes, weights)
@@ -162,7 +164,8 @@ mod tests {
 
     #[test]
     fn what_cancels_keeps_a_bound() {
-        // (x − 3.7)·w for x = 3.7: the derivative to w is 0, and f32 may have what rounding leaves of x − 3.7.
+        // (x − 3.7)·w for x = 3.7: the derivative to w is 0, and f32 may have what rounding leaves
+        // of x − 3.7.
         let traced = Traced::of(&[reals(&[3.7]), reals(&[2.0])], |x| {
             let mean = Real::sum([x[0][0], x[0][0]]) * Real::constant(0.5);
             vec![vec![(x[0][0] - mean) * x[1][0]]]

@@ -1,8 +1,10 @@
-//! The derivatives of a definition with respect to all of its inputs at once, with what f32 may make of each.
+//! The derivatives of a definition with respect to all of its inputs at once, with what f32 may
+//! make of each.
 //!
-//! While a [`Tape`] records, each operation on [`Real`](super::Real) notes its operands and its partial derivatives. One sweep
-//! from the results back to the inputs ([`Tape::sweep`]) then costs about as much as the definition itself, however many
-//! inputs and results there are. A column of the Jacobian at a time would cost the definition once for each input.
+//! While a [`Tape`] records, each operation on [`Real`](super::Real) notes its operands and its
+//! partial derivatives. One sweep from the results back to the inputs ([`Tape::sweep`]) then costs
+//! about as much as the definition itself, however many inputs and results there are. A column of
+//! the Jacobian at a time would cost the definition once for each input.
 
 use std::cell::RefCell;
 
@@ -65,7 +67,8 @@ pub struct Adjoint {
     pub size: f64,
     /// What errors of saved numbers may bring in, to first order.
     pub error: f64,
-    /// As `size`, with each factor's size instead of its value: it does not vanish where a factor cancels.
+    /// As `size`, with each factor's size instead of its value: it does not vanish where a factor
+    /// cancels.
     pub whole: f64,
 }
 

@@ -3,7 +3,8 @@
 use super::check::{FLOOR, Shares};
 use crate::number::thousands;
 
-/// Elements of one tensor as they are compared: the worst share and where it is, and how many are wrong.
+/// Elements of one tensor as they are compared: the worst share and where it is, and how many are
+/// wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     shares: Shares,
@@ -27,7 +28,8 @@ pub struct Wrong {
 }
 
 impl Tally {
-    /// One more element: `error` of `bound`, or of what is `likely`. What is not finite is wrong, a bound too.
+    /// One more element: `error` of `bound`, or of what is `likely`. What is not finite is wrong, a
+    /// bound too.
     pub fn add(&mut self, error: f64, bound: f64, likely: f64) {
         let finite = error.is_finite() && bound.is_finite();
         let share = if finite {

@@ -1,13 +1,15 @@
-//! The Ornstein-Uhlenbeck bridge in f64: noise schedule, marginals, reverse steps, loss weights. Pure maths, no GPU.
+//! The Ornstein-Uhlenbeck bridge in f64: noise schedule, marginals, reverse steps, loss weights.
+//! Pure maths, no GPU.
 //!
 //! ```text
 //! SDE         dz = −ϑ (z − z*) dt + η dW,   stationary law N(z*, v),  v = η² / 2ϑ
 //! levels      t = 0 is data, t = T is noise;  α_t = e^(−2ϑ δ_t),  β_t = 1 − α_t,  ᾱ_t = ∏_{s≤t} α_s,  a = ᾱ_t / ᾱ_s
 //! forward     z_t = z* + √ᾱ_t (z_0 − z*) + √(v (1 − ᾱ_t)) ε,   ε ~ N(0, I)
 //! ```
-//! Ho et al. (2020) is η = √2, ϑ = 1, z* = 0. Everything here returns coefficients; the kernels apply them, so one fused
-//! `z_s = c0 z_t + c1 ε + c2 ξ + c3 z*` serves every one-step sampler. Where the paper's print is wrong the right form
-//! stands, with the erratum's number (E1, E2, E3, E4, E6).
+//! Ho et al. (2020) is η = √2, ϑ = 1, z* = 0. Everything here returns coefficients; the kernels
+//! apply them, so one fused `z_s = c0 z_t + c1 ε + c2 ξ + c3 z*` serves every one-step sampler.
+//! Where the paper's print is wrong the right form stands, with the erratum's number (E1, E2, E3,
+//! E4, E6).
 
 use crate::error::{Error, Result};
 
@@ -19,7 +21,8 @@ mod tests;
 pub use config::{Prediction, ReverseVariance, Spacing, Target};
 pub use step::{Multistep, Step};
 
-/// Below this ᾱ_T the factor 1/√ᾱ_T of the z_0 estimate has no meaning in the kernels' f32 any more.
+/// Below this ᾱ_T the factor 1/√ᾱ_T of the z_0 estimate has no meaning in the kernels' f32 any
+/// more.
 const SMALLEST_ALPHA_BAR: f64 = 1e-30;
 /// Most steps T: far more than any schedule has, few enough for tables of all of them.
 const MOST_STEPS: usize = 1_000_000;
@@ -44,7 +47,8 @@ pub struct Conditional {
     pub variance: f64,
 }
 
-/// A combination of the state and the network's output, `z (z_t − z*) + net · output` (plus z* where it is a mean).
+/// A combination of the state and the network's output, `z (z_t − z*) + net · output` (plus z*
+/// where it is a mean).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
     /// Coefficient of z_t − z*.
@@ -53,7 +57,8 @@ pub struct Affine {
     pub net: f64,
 }
 
-/// The velocity of the forward marginal, `V = eps ε + z0 (z_0 − z*)`: the target of [`Prediction::Velocity`].
+/// The velocity of the forward marginal, `V = eps ε + z0 (z_0 − z*)`: the target of
+/// [`Prediction::Velocity`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Velocity {
     /// Coefficient of ε.
@@ -64,8 +69,8 @@ pub struct Velocity {
 
 /// An Ornstein-Uhlenbeck bridge with its schedule of T steps.
 ///
-/// Levels t run from 0 (data) to T (noise); methods that speak of a step t mean the one between t − 1 and t and panic
-/// outside 1..=T.
+/// Levels t run from 0 (data) to T (noise); methods that speak of a step t mean the one between t −
+/// 1 and t and panic outside 1..=T.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bridge {
     theta: f64,
@@ -85,8 +90,8 @@ impl Bridge {
     /// The bridge of `dz = −ϑ (z − z*) dt + η dW` in T = `steps` steps.
     ///
     /// # Errors
-    /// [`Error::Config`] if `steps` is 0, ϑ or η not above 0, a number not finite, a β outside (0, 1), or when
-    /// ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
+    /// [`Error::Config`] if `steps` is 0, ϑ or η not above 0, a number not finite, a β outside (0,
+    /// 1), or when ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
     pub fn new(
         theta: f64,
         eta: f64,
@@ -175,7 +180,8 @@ impl Bridge {
         self.alpha_bar[t]
     }
 
-    /// ln(ᾱ_t / (v (1 − ᾱ_t))): the log-SNR at level t of data with variance 1 per dimension; +∞ at t = 0.
+    /// ln(ᾱ_t / (v (1 − ᾱ_t))): the log-SNR at level t of data with variance 1 per dimension; +∞ at
+    /// t = 0.
     pub fn log_snr(&self, t: usize) -> f64 {
         2.0 * self.lambda(t) - self.stationary_variance().ln()
     }
@@ -207,7 +213,8 @@ impl Bridge {
         }
     }
 
-    /// Mean of z_{t−1} given z_t and the noise (E3): `μ_θ = z* + (z_t − z* − √(v / (1 − ᾱ_t)) β_t ε_θ) / √α_t`.
+    /// Mean of z_{t−1} given z_t and the noise (E3):
+    /// `μ_θ = z* + (z_t − z* − √(v / (1 − ᾱ_t)) β_t ε_θ) / √α_t`.
     pub fn reverse_mean(&self, t: usize) -> Affine {
         let z = (1.0 - self.beta(t)).sqrt().recip();
         Affine {
@@ -244,7 +251,8 @@ impl Bridge {
         }
     }
 
-    /// `ε_θ` from z_t and the network's output at level t: the output itself, or `√ᾱ_t V_θ + √((1 − ᾱ_t) / v) (z_t − z*)`.
+    /// `ε_θ` from z_t and the network's output at level t: the output itself, or
+    /// `√ᾱ_t V_θ + √((1 − ᾱ_t) / v) (z_t − z*)`.
     pub fn predict_eps(&self, t: usize, prediction: Prediction) -> Affine {
         match prediction {
             Prediction::Noise => Affine { z: 0.0, net: 1.0 },
@@ -263,14 +271,16 @@ impl Bridge {
         }
     }
 
-    /// The weight of ‖ε − ε_θ‖² in L_t, eq. (4): with it, the term is the KL of the two reverse Gaussians (E6).
+    /// The weight of ‖ε − ε_θ‖² in L_t, eq. (4): with it, the term is the KL of the two reverse
+    /// Gaussians (E6).
     ///
     /// ```text
     /// bridge     β_t / (2 α_t (1 − ᾱ_{t−1}))
     /// forward    β_t / (2 α_t (1 − ᾱ_t))
     /// ```
-    /// +∞ at t = 1 under the bridge variance, which is 0 there: t = 1 is the term L_0 = −log p(z_0 | z_1), for which the
-    /// caller chooses its own σ_1 > 0 and the weight `reverse_mean(1).net² / 2σ_1²` (E4).
+    /// +∞ at t = 1 under the bridge variance, which is 0 there: t = 1 is the term L_0 = −log p(z_0
+    /// | z_1), for which the caller chooses its own σ_1 > 0 and the weight
+    /// `reverse_mean(1).net² / 2σ_1²` (E4).
     pub fn weight(&self, t: usize, variance: ReverseVariance) -> f64 {
         let lost = match variance {
             ReverseVariance::Bridge => self.lost(t - 1),
@@ -281,8 +291,8 @@ impl Bridge {
 
     /// L_T, the expected KL of q(z_T | z_0) to the prior N(z*, v), in nats per dimension.
     ///
-    /// `½ (ᾱ_T m₂ / v + (1 − ᾱ_T) − 1 − ln(1 − ᾱ_T))`, with m₂ = `second_moment` = E (z_0 − z*)² = Var z_0 + (E z_0 − z*)²
-    /// per dimension; 1 for unit-variance data about z*.
+    /// `½ (ᾱ_T m₂ / v + (1 − ᾱ_T) − 1 − ln(1 − ᾱ_T))`, with m₂ = `second_moment` = E (z_0 − z*)² =
+    /// Var z_0 + (E z_0 − z*)² per dimension; 1 for unit-variance data about z*.
     pub fn terminal_kl(&self, second_moment: f64) -> f64 {
         let alpha_bar = self.alpha_bar[self.steps()];
         0.5 * (alpha_bar * (second_moment / self.stationary_variance() - 1.0)

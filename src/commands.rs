@@ -60,7 +60,8 @@ enum Command {
     Presets {
         /// The preset or TOML file to print.
         name: Option<String>,
-        /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead; of a TOML file too.
+        /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead;
+        /// of a TOML file too.
         #[arg(long, requires = "name")]
         summary: bool,
         /// Change one value, and print what comes of it; may be repeated.
@@ -89,7 +90,8 @@ enum Command {
     Export(export::ExportFlags),
     /// Draw the paper's figures of the toy from a trained run.
     Figures(FigureFlags),
-    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the driver.
+    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the
+    /// driver.
     Conformance(ConformanceFlags),
     /// Measure this adapter's ceilings, how near each kernel comes to them, and training steps.
     Bench(bench::BenchFlags),
@@ -123,13 +125,15 @@ struct DeviceFlags {
     /// Most GPU memory to use, MiB.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     gpu_memory: Option<u64>,
-    /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at the first use of a shape.
+    /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at
+    /// the first use of a shape.
     #[arg(long)]
     tune: bool,
     /// Choose kernels by rules, not by measuring.
     #[arg(long, conflicts_with = "tune")]
     no_tune: bool,
-    /// What products and convolutions are made of: f16 rounds both factors, sums in f32, and needs cooperative matrices.
+    /// What products and convolutions are made of: f16 rounds both factors, sums in f32, and needs
+    /// cooperative matrices.
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionFlag,
 }
@@ -173,7 +177,8 @@ impl From<DeviceFlags> for Device {
 struct TrainFlags {
     /// A preset (see `presets`) or a TOML file, the config.toml of a run too.
     preset: String,
-    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs, event files for TensorBoard.
+    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs,
+    /// event files for TensorBoard.
     #[arg(long)]
     out: PathBuf,
     /// Image presets: what to train.
@@ -187,8 +192,9 @@ struct TrainFlags {
     size: Option<u32>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from it or from a prior, vqvae and the toy
-    /// from its weights. Sizes and how images are read are those of that run.
+    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from it or from
+    /// a prior, vqvae and the toy from its weights. Sizes and how images are read are those of that
+    /// run.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
@@ -200,8 +206,8 @@ struct TrainFlags {
     /// Change one value of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
-    /// Go on from the run directory's checkpoint, to the same bits as without the interruption; with more --steps on from its
-    /// end (the learning rate follows the cosine of all steps).
+    /// Go on from the run directory's checkpoint, to the same bits as without the interruption;
+    /// with more --steps on from its end (the learning rate follows the cosine of all steps).
     #[arg(long)]
     resume: bool,
     /// Train on a schedule whose end is far from the prior all the same.

@@ -1,5 +1,5 @@
-//! Configurations: TOML files with every key optional, presets among them, `--set key.path=value` on top.
-//! An unknown key is an error that names the nearest right one.
+//! Configurations: TOML files with every key optional, presets among them, `--set key.path=value`
+//! on top. An unknown key is an error that names the nearest right one.
 
 mod images;
 mod joint;
@@ -202,7 +202,8 @@ pub enum DenoiserOutput {
 }
 
 impl DenoiserOutput {
-    /// Whether it is that of before there was a choice, which a configuration leaves out so that old weights fit.
+    /// Whether it is that of before there was a choice, which a configuration leaves out so that
+    /// old weights fit.
     fn is_usual(&self) -> bool {
         *self == DenoiserOutput::Preconditioned
     }
@@ -275,9 +276,9 @@ impl Default for CodesConfig {
     }
 }
 
-/// L_reg of equation (5), minimised. The printed signs change between sections of the paper: `kl` is the ELBO's own term,
-/// `gamma` the short form in the sign that pulls z_t and its code together where τ_t > τ, which is opposite to the leading
-/// term of `kl`.
+/// L_reg of equation (5), minimised. The printed signs change between sections of the paper: `kl`
+/// is the ELBO's own term, `gamma` the short form in the sign that pulls z_t and its code together
+/// where τ_t > τ, which is opposite to the leading term of `kl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Regulariser {
@@ -319,8 +320,8 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Sequences or images a step.
     pub batch: usize,
-    /// Equal parts in which a batch goes through the network, one after another: as many times less memory, the same step
-    /// up to rounding. Images only.
+    /// Equal parts in which a batch goes through the network, one after another: as many times less
+    /// memory, the same step up to rounding. Images only.
     pub accumulate: usize,
     /// Peak learning rate; of the denoiser in the toy, of the U-Net in joint training.
     pub lr: f64,
@@ -404,7 +405,8 @@ pub enum Levels {
         /// Floor.
         floor: f64,
     },
-    /// More of the levels where codes are decided: ∝ dH/dt of the running cross-entropy H(t), which is measured in bins of t.
+    /// More of the levels where codes are decided: ∝ dH/dt of the running cross-entropy H(t), which
+    /// is measured in bins of t.
     Entropy {
         /// Bins of t.
         bins: usize,

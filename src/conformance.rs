@@ -1,8 +1,10 @@
-//! `dbvq-wgpu conformance`: the table of cases on every adapter, each case in a process that may die of it.
+//! `dbvq-wgpu conformance`: the table of cases on every adapter, each case in a process that may
+//! die of it.
 //!
-//! `choice` says what is run. [`worker`] is the child that runs cases, `dump` writes what failed, `supervise` starts children
-//! and sees how they end. `report` is the result as data with a `summary` of each op, and `text`, `markdown` and `junit`
-//! set it in type; `conclusion` says on which side a fault is.
+//! `choice` says what is run. [`worker`] is the child that runs cases, `dump` writes what failed,
+//! `supervise` starts children and sees how they end. `report` is the result as data with a
+//! `summary` of each op, and `text`, `markdown` and `junit` set it in type; `conclusion` says on
+//! which side a fault is.
 
 mod choice;
 mod conclusion;
@@ -37,7 +39,8 @@ use worker::Job;
 /// What stands before the file of a vector in the names of cases.
 const VECTOR: &str = "vector ";
 
-/// Longest that one case may take, seconds; the slowest takes a few on a CPU, kernels compiled and all.
+/// Longest that one case may take, seconds; the slowest takes a few on a CPU, kernels compiled and
+/// all.
 pub const TIMEOUT: f64 = 120.0;
 
 /// What the command was asked for.
@@ -88,8 +91,9 @@ pub fn list(args: &ConformanceArgs) -> Result<()> {
 /// Runs the suite, prints what came of it, and writes the report.
 ///
 /// # Errors
-/// [`Error::Conformance`] if something failed; [`Error::Usage`] and [`Error::Adapter`] before anything is run;
-/// [`Error::Interrupted`] after a signal, with what was done until then printed and written.
+/// [`Error::Conformance`] if something failed; [`Error::Usage`] and [`Error::Adapter`] before
+/// anything is run; [`Error::Interrupted`] after a signal, with what was done until then printed
+/// and written.
 pub fn run(args: &ConformanceArgs) -> Result<()> {
     let table = cases();
     let jobs = choice::jobs(args, &table)?;

@@ -1,4 +1,5 @@
-//! The few ways in which the outside world can fail. Each message says what happened, where, and what to do.
+//! The few ways in which the outside world can fail. Each message says what happened, where, and
+//! what to do.
 //!
 //! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
 
@@ -20,8 +21,8 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// Most characters of a message. A longer one carries foreign text, and loses characters from its middle: what to do
-/// stands at its end.
+/// Most characters of a message. A longer one carries foreign text, and loses characters from its
+/// middle: what to do stands at its end.
 const LONGEST: usize = 2000;
 /// Most characters of an [`excerpt`].
 const EXCERPT: usize = 80;
@@ -34,8 +35,8 @@ pub fn excerpt(text: &str) -> String {
     }
 }
 
-/// `text` as one line of at most [`LONGEST`] characters. File names and file contents may hold line breaks and terminal
-/// escapes; they are written as escape sequences.
+/// `text` as one line of at most [`LONGEST`] characters. File names and file contents may hold line
+/// breaks and terminal escapes; they are written as escape sequences.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -59,8 +60,8 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `f` returns, or what its panic said. The panic is not printed: decoders of foreign files panic on some of them, and
-/// the caller has a sentence for that.
+/// What `f` returns, or what its panic said. The panic is not printed: decoders of foreign files
+/// panic on some of them, and the caller has a sentence for that.
 ///
 /// # Errors
 /// The text of the panic.
@@ -80,11 +81,12 @@ pub fn catch_quietly<R>(f: impl FnOnce() -> R + UnwindSafe) -> Result<R, String>
     outcome.map_err(|payload| panic_text(&*payload).into())
 }
 
-/// What the outside world did. Each variant has its own documented exit code ([`Error::exit_code`]).
+/// What the outside world did. Each variant has its own documented exit code
+/// ([`Error::exit_code`]).
 #[derive(Debug)]
 pub enum Error {
-    /// A flag or an argument makes no sense, or `--out` would replace what this program did not write. Exit code 2 (clap's own
-    /// code for wrong usage).
+    /// A flag or an argument makes no sense, or `--out` would replace what this program did not
+    /// write. Exit code 2 (clap's own code for wrong usage).
     Usage(String),
     /// A configuration file, preset or `--set` is wrong. Exit code 3.
     Config(String),

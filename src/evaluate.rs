@@ -1,4 +1,5 @@
-//! `dbvq-wgpu evaluate`: how near to the data the samples of image runs are; `docs/metrics.md` defines every figure.
+//! `dbvq-wgpu evaluate`: how near to the data the samples of image runs are; `docs/metrics.md`
+//! defines every figure.
 
 pub mod features;
 
@@ -90,7 +91,8 @@ impl Metric {
     }
 }
 
-/// Samples, and encodings of held-out pictures, unless the user says otherwise or there are fewer pictures.
+/// Samples, and encodings of held-out pictures, unless the user says otherwise or there are fewer
+/// pictures.
 const COUNT: usize = 1000;
 
 /// Arguments of `evaluate`.
@@ -104,7 +106,8 @@ pub struct EvaluateArgs {
     pub reading: ReadingFlags,
     /// What is measured.
     pub metrics: Vec<Metric>,
-    /// Samples of each run, and encodings of held-out pictures; `None`: 1000, or as many as there are pictures.
+    /// Samples of each run, and encodings of held-out pictures; `None`: 1000, or as many as there
+    /// are pictures.
     pub count: Option<usize>,
     /// Sampler of diffusion priors, and its steps; `None`: as `sample` does.
     pub sampler: Option<Sampler>,
@@ -139,12 +142,13 @@ pub struct RunFacts {
     pub stage: Stage,
     /// Training steps behind it.
     pub step: u64,
-    /// Whether its VQ-VAE encodes the pictures as the first run's does: only then are codes of one kind.
+    /// Whether its VQ-VAE encodes the pictures as the first run's does: only then are codes of one
+    /// kind.
     pub first_runs_codes: bool,
 }
 
-/// All results; `evaluation.json`. A metric that was not asked for is `None`, one that could not be measured of a run is
-/// [`Missing`].
+/// All results; `evaluation.json`. A metric that was not asked for is `None`, one that could not be
+/// measured of a run is [`Missing`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Adapter and driver.
@@ -178,7 +182,8 @@ pub struct Evaluation {
     pub missing: Vec<Missing>,
 }
 
-/// Evaluates, prints tables, and writes `evaluation.json` and `kl.png`; with `json` the results go to standard output too.
+/// Evaluates, prints tables, and writes `evaluation.json` and `kl.png`; with `json` the results go
+/// to standard output too.
 ///
 /// # Errors
 /// As [`evaluate`], and [`Error::Io`] for the files.
@@ -214,8 +219,8 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
 /// Evaluates. Samples are kept in `args.out`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do what is asked,
-/// [`Error::Data`] for the pictures, [`Error::Io`] for the samples.
+/// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do
+/// what is asked, [`Error::Data`] for the pictures, [`Error::Io`] for the samples.
 pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     let mut runs = Vec::new();
     for run in &args.runs {

@@ -1,5 +1,5 @@
-//! A GPU compute engine with hand-written WGSL kernels, and on it the system of "Diffusion bridges vector quantized
-//! variational autoencoders" (Cohen et al., ICML 2022).
+//! A GPU compute engine with hand-written WGSL kernels, and on it the system of "Diffusion bridges
+//! vector quantized variational autoencoders" (Cohen et al., ICML 2022).
 //!
 //! # Layers
 //! A module uses only what stands to its right; `tests/layers.rs` enforces it.
@@ -12,30 +12,37 @@
 //! * [`ops`]: one file per kernel family, each the Rust side of `shaders/<stem>.wgsl`.
 //! * [`nn`]: parameters, initialisation, Adam, checkpoints.
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
-//! * [`experiment`]: a run: its directory, the training loop, the stages, what is drawn from a trained run.
+//! * [`experiment`]: a run: its directory, the training loop, the stages, what is drawn from a
+//!   trained run.
 //! * [`evaluate`]: one file per metric of a trained run; [`metrics`] has the formulas.
-//! * [`conformance`]: runs [`kernels_test`] on every adapter in supervised processes and reports on it.
+//! * [`conformance`]: runs [`kernels_test`] on every adapter in supervised processes and reports on
+//!   it.
 //! * [`commands`]: flags, and what each command does.
-//! * [`report`]: console lines, tables, plots and files. [`bridge`]: the Ornstein-Uhlenbeck bridge in f64.
-//!   [`philox`]: random numbers. [`data`]: data sets on the host.
+//! * [`report`]: console lines, tables, plots and files. [`bridge`]: the Ornstein-Uhlenbeck bridge
+//!   in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
 //! * [`kernels_test`]: the definition of every op in f64, its cases, and the check that compares.
 //!
 //! # Invariants
-//! * Tensors are contiguous, row-major, f32 (`Codes`: u32). No views, no strides; a new layout is an op.
+//! * Tensors are contiguous, row-major, f32 (`Codes`: u32). No views, no strides; a new layout is
+//!   an op.
 //! * Activations are channels-last.
-//! * Kernels need nothing beyond WebGPU's default limits (8 storage buffers an entry point, 256 invocations, 16 KiB of
-//!   workgroup memory) and 128 bytes of immediates.
-//! * No float atomics: the same adapter gives the same bits twice. (Which of several kernels makes a product may be measured
-//!   there once, and is then kept.)
+//! * Kernels need nothing beyond WebGPU's default limits (8 storage buffers an entry point, 256
+//!   invocations, 16 KiB of workgroup memory) and 128 bytes of immediates.
+//! * No float atomics: the same adapter gives the same bits twice. (Which of several kernels makes
+//!   a product may be measured there once, and is then kept.)
 //! * No dispatch reads and writes one buffer through two bindings.
-//! * Shader text is never edited at run time; only `#import` is resolved, by appending. Variants are `override` constants.
-//! * Nothing waits for the GPU except reading back, profiler and tuner, and a submit that would be the third in flight.
-//! * Randomness is Philox(seed, step, stream, index): the same bits on every vendor, so a resume is one integer.
+//! * Shader text is never edited at run time; only `#import` is resolved, by appending. Variants
+//!   are `override` constants.
+//! * Nothing waits for the GPU except reading back, profiler and tuner, and a submit that would be
+//!   the third in flight.
+//! * Randomness is Philox(seed, step, stream, index): the same bits on every vendor, so a resume is
+//!   one integer.
 //! * No invocation loops more than about 60,000 times: one driver silently stops there.
 //!
 //! # Where to start
-//! Follow one training step: [`experiment::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] → [`gpu`]. To add a kernel,
-//! write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`, and name it in the two `mod.rs` files.
+//! Follow one training step: [`experiment::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] →
+//! [`gpu`]. To add a kernel, write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`,
+//! and name it in the two `mod.rs` files.
 
 // `say!` and `note!` of `report::console` do not panic where nobody reads.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]

@@ -21,8 +21,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Mesa's device-select layer asks a Wayland compositor which GPU to put first, and complains on stderr where there is
-/// none. Adapters are chosen here by kind and name, so the layer is asked to stand aside.
+/// Mesa's device-select layer asks a Wayland compositor which GPU to put first, and complains on
+/// stderr where there is none. Adapters are chosen here by kind and name, so the layer is asked to
+/// stand aside.
 #[expect(
     unsafe_code,
     reason = "setting a variable is safe while no other thread runs, and none has been started yet"
@@ -32,7 +33,8 @@ fn quiet_device_selection() {
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") }
 }
 
-/// A file over the limit on the size of files (`ulimit -f`) is to be an error that says so, not the end of the program.
+/// A file over the limit on the size of files (`ulimit -f`) is to be an error that says so, not the
+/// end of the program.
 fn outlive_large_files() {
     #[cfg(unix)]
     // Where no handler can be installed, the limit still ends the program.

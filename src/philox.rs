@@ -1,9 +1,11 @@
-//! Counter-based random numbers: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+//! Counter-based random numbers: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+//! easy as 1, 2, 3").
 //!
-//! Every number is a pure function of `(seed, step, stream, index)`: no state to save, so a resume is one integer, and
-//! the kernels (`shaders/shared/philox.wgsl`) draw the same bits on every vendor. The host side here is their
-//! reference: [`Stream::bits`], [`Stream::uniform`] and [`Stream::below`] agree bit for bit, [`Stream::normal`] and
-//! [`Stream::gumbel`] up to the rounding of f32 logarithms and cosines.
+//! Every number is a pure function of `(seed, step, stream, index)`: no state to save, so a resume
+//! is one integer, and the kernels (`shaders/shared/philox.wgsl`) draw the same bits on every
+//! vendor. The host side here is their reference: [`Stream::bits`], [`Stream::uniform`] and
+//! [`Stream::below`] agree bit for bit, [`Stream::normal`] and [`Stream::gumbel`] up to the
+//! rounding of f32 logarithms and cosines.
 
 use std::f64::consts::TAU;
 
@@ -14,8 +16,9 @@ const ROUNDS: usize = 10;
 
 /// Philox-4x32-10: four random words for one 128-bit counter under one 64-bit key.
 ///
-/// A round is `(c0, c1, c2, c3) → (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0))`, after which the key
-/// moves on by the Weyl constants. A bijection of the counter for every key.
+/// A round is
+/// `(c0, c1, c2, c3) → (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0))`, after
+/// which the key moves on by the Weyl constants. A bijection of the counter for every key.
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = counter;
     let [mut k0, mut k1] = key;
@@ -38,18 +41,20 @@ fn multiply(a: u32, b: u32) -> (u32, u32) {
 /// An endless, randomly addressable sequence of random numbers.
 ///
 /// Word `index` is lane `index % 4` of Philox with key `[seed low, seed high]` and counter
-/// `[index / 4, 0, step, stream]`. Streams that differ in any field share no counter under a key, so they are
-/// independent.
+/// `[index / 4, 0, step, stream]`. Streams that differ in any field share no counter under a key,
+/// so they are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// The run's seed: the key.
     pub seed: u64,
     /// The training or sampling step.
     pub step: u32,
-    /// What the numbers are for within the step (noise, time levels, dropout, …): one value per use.
+    /// What the numbers are for within the step (noise, time levels, dropout, …): one value per
+    /// use.
     pub stream: u32,
-    /// The sample of the step's batch with which tensors begin: a part of a batch draws the numbers that are its own in
-    /// the whole. Ops on tensors skip the samples before it; the methods here, which are given an index, do not.
+    /// The sample of the step's batch with which tensors begin: a part of a batch draws the numbers
+    /// that are its own in the whole. Ops on tensors skip the samples before it; the methods here,
+    /// which are given an index, do not.
     pub first: u32,
 }
 
@@ -61,20 +66,21 @@ impl Stream {
 
     /// Uniform in the open interval (0, 1): `((bits >> 9) + ½) · 2⁻²³`, from 2⁻²⁴ to 1 − 2⁻²⁴.
     ///
-    /// 23 bits, not 24: above 2²³ an f32 has no room for the half, and the largest 24-bit number would round to 1,
-    /// whose logarithm breaks Box-Muller and Gumbel. With 23 every operation is exact, so any GPU, with or without
-    /// fused multiply-add, gets the same bits.
+    /// 23 bits, not 24: above 2²³ an f32 has no room for the half, and the largest 24-bit number
+    /// would round to 1, whose logarithm breaks Box-Muller and Gumbel. With 23 every operation is
+    /// exact, so any GPU, with or without fused multiply-add, gets the same bits.
     pub fn uniform(&self, index: u32) -> f32 {
         unit(self.bits(index))
     }
 
-    /// Uniform integer in `0..n`: the high word of `bits · n`. The bias is below `n · 2⁻³²`. 0 for `n = 0`.
+    /// Uniform integer in `0..n`: the high word of `bits · n`. The bias is below `n · 2⁻³²`. 0 for
+    /// `n = 0`.
     pub fn below(&self, index: u32, n: u32) -> u32 {
         multiply(self.bits(index), n).0
     }
 
-    /// Standard normal by Box-Muller: `√(−2 ln u) cos(2π u')` for an even index, `… sin(2π u')` for the odd one after it,
-    /// with `u` and `u'` the uniforms of the even and the odd index.
+    /// Standard normal by Box-Muller: `√(−2 ln u) cos(2π u')` for an even index, `… sin(2π u')` for
+    /// the odd one after it, with `u` and `u'` the uniforms of the even and the odd index.
     ///
     /// |normal| ≤ √(48 ln 2) = 5.77, by the smallest uniform. In f64; the kernels do the same in f32.
     pub fn normal(&self, index: u32) -> f64 {

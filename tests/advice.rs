@@ -1,7 +1,8 @@
 //! Every flag that a message names exists on the command that prints it.
 //!
-//! String literals of `src` are searched for `--flag`. Each file stands below with the commands that may print its messages; a flag
-//! must be one of all of them, or the literal names the command that has it (`of train: --resize`, "`dbvq-wgpu data … --download`").
+//! String literals of `src` are searched for `--flag`. Each file stands below with the commands
+//! that may print its messages; a flag must be one of all of them, or the literal names the command
+//! that has it (`of train: --resize`, "`dbvq-wgpu data … --download`").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +23,8 @@ const DEVICE: &[&str] = &[
     "reproduce",
 ];
 
-/// Files and folders below `src`, the longest match counting, with the commands that print what stands there.
+/// Files and folders below `src`, the longest match counting, with the commands that print what
+/// stands there.
 const PRINTED_BY: &[(&str, &[&str])] = &[
     ("bridge.rs", &["train"]),
     ("bridge/", &["train"]),

@@ -1,5 +1,5 @@
-//! Bad inputs of a training: each ends in a sentence that says what, where and what to do, in its exit code, and in
-//! nothing half-written. Needs a GPU adapter.
+//! Bad inputs of a training: each ends in a sentence that says what, where and what to do, in its
+//! exit code, and in nothing half-written. Needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -13,7 +13,8 @@ use common::{checkpoint, program, training};
 use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use pictures::{folder, train};
 
-/// Runs, and expects exit code `code`, one line of a message with each of `words`, and no run directory `out`.
+/// Runs, and expects exit code `code`, one line of a message with each of `words`, and no run
+/// directory `out`.
 fn refused(mut command: Command, code: i32, words: &[&str], out: &Path) {
     let outcome = command.assert().code(code);
     let said = String::from_utf8_lossy(&outcome.get_output().stderr).into_owned();
@@ -222,8 +223,8 @@ fn a_training_that_does_not_fit_is_6_and_names_the_batch_that_does() {
     command.assert().code(6);
 }
 
-/// Runs `command` where `mount` has been done, in a mount namespace of its own; `after` it in a shell. `None` if this
-/// machine does not let us.
+/// Runs `command` where `mount` has been done, in a mount namespace of its own; `after` it in a
+/// shell. `None` if this machine does not let us.
 fn mounted(mount: &str, command: &Command, after: &str) -> Option<std::process::Output> {
     let shell = |script: &str| {
         let mut shell = Command::new("unshare");

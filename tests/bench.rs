@@ -1,4 +1,5 @@
-//! `dbvq-wgpu bench` as a program reads it, and what it promises of a step in steady state. Needs a GPU adapter.
+//! `dbvq-wgpu bench` as a program reads it, and what it promises of a step in steady state. Needs a
+//! GPU adapter.
 
 mod common;
 

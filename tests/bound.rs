@@ -1,5 +1,6 @@
-//! The bound on −log p of codes, of laws that are known in closed form and their exact denoisers: what is above the entropy is
-//! the bound's own gap, which falls with the number of steps. Needs a GPU adapter.
+//! The bound on −log p of codes, of laws that are known in closed form and their exact denoisers:
+//! what is above the entropy is the bound's own gap, which falls with the number of steps. Needs a
+//! GPU adapter.
 
 use dbvq_wgpu::bridge::{Bridge, Spacing, Target};
 use dbvq_wgpu::data::toy::{self, CHAINS, CODES, DIM};

@@ -1,4 +1,5 @@
-//! The program as a user meets it: exit codes, messages, files, signals. Training needs a GPU adapter.
+//! The program as a user meets it: exit codes, messages, files, signals. Training needs a GPU
+//! adapter.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! A prior that predicts codes: its law against Bayes' rule in f64, what it is told, what it learns. Needs a GPU adapter.
+//! A prior that predicts codes: its law against Bayes' rule in f64, what it is told, what it
+//! learns. Needs a GPU adapter.
 
 use dbvq_wgpu::bridge::{Spacing, Target};
 use dbvq_wgpu::config::{ImagesConfig, LossWeight, Output};
@@ -131,7 +132,8 @@ fn shake(gpu: &Gpu, model: &mut Diffusion) {
     });
 }
 
-/// Untrained, the network says nothing: the law is Bayes' rule with the bias as the prior of each position alone.
+/// Untrained, the network says nothing: the law is Bayes' rule with the bias as the prior of each
+/// position alone.
 #[test]
 fn an_untrained_prior_is_bayes_rule() {
     let gpu = gpu();
@@ -170,7 +172,8 @@ fn an_untrained_prior_is_bayes_rule() {
     }
 }
 
-/// ε of the posterior mean of z_0, and the logarithm of the posterior of the codes, at position `at`.
+/// ε of the posterior mean of z_0, and the logarithm of the posterior of the codes, at position
+/// `at`.
 fn exact(
     model: &Diffusion,
     spread: [f32; DIM],

@@ -1,5 +1,5 @@
-//! `dbvq-wgpu conformance` as a vendor meets it: verdicts, exit codes, reports, and drivers that crash or hang.
-//! Needs a GPU adapter.
+//! `dbvq-wgpu conformance` as a vendor meets it: verdicts, exit codes, reports, and drivers that
+//! crash or hang. Needs a GPU adapter.
 
 mod common;
 

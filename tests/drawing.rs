@@ -1,4 +1,5 @@
-//! What the commands on trained image runs draw, and the holes that users draw for them. Needs a GPU adapter.
+//! What the commands on trained image runs draw, and the holes that users draw for them. Needs a
+//! GPU adapter.
 
 mod common;
 

@@ -63,7 +63,8 @@ fn an_upload_does_not_overtake_recorded_work() {
 
 #[test]
 fn what_waits_for_its_pipeline_keeps_its_turn() {
-    // Nothing is compiled yet: dispatches wait while others, of kernels that are there sooner, and zeros follow.
+    // Nothing is compiled yet: dispatches wait while others, of kernels that are there sooner, and
+    // zeros follow.
     let gpu = gpu();
     let x = Tensor::from_slice(&gpu, &[1.0; 64], [64]);
     let y = ops::affine(&x, 2.0, 0.0);

@@ -106,7 +106,8 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     }
     assert_eq!(found["codes"].as_array().map(Vec::len), Some(2));
     let nll = found["nll"].as_array().expect("rows");
-    // Two holes: of the diffusion prior both laws at two temperatures and told what is known, of the PixelCNN both laws.
+    // Two holes: of the diffusion prior both laws at two temperatures and told what is known, of
+    // the PixelCNN both laws.
     assert_eq!(nll.len(), 2 * (4 + 2 + 2));
     for row in nll {
         assert_eq!(
@@ -116,7 +117,8 @@ fn every_metric_has_its_rows_and_they_hold_together() {
         );
         assert!(number(&row["mean"]) > 0.0 && number(&row["std"]) >= 0.0 && row["images"] == 3);
     }
-    // At a fitted temperature a code is no harder to guess than by chance and a bit, which is 4 bits.
+    // At a fitted temperature a code is no harder to guess than by chance and a bit, which is 4
+    // bits.
     let fitted = nll
         .iter()
         .filter(|row| row["fitted"] == true && row["law"] == "single");

@@ -1,6 +1,7 @@
-//! FID and KID against pytorch-fid and torch-fidelity: `golden/fid.json` is what they say (`tools/fid_twin.py`) of the same
-//! weights, images and features, which both sides make from the same random numbers. With `DBVQ_TWIN=FOLDER` what we say
-//! goes into the folder, for the script to compare all of it. The networks need a GPU adapter.
+//! FID and KID against pytorch-fid and torch-fidelity: `golden/fid.json` is what they say
+//! (`tools/fid_twin.py`) of the same weights, images and features, which both sides make from the
+//! same random numbers. With `DBVQ_TWIN=FOLDER` what we say goes into the folder, for the script to
+//! compare all of it. The networks need a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -22,7 +23,8 @@ use serde_json::{Map, Value, json};
 
 /// Of everything that is random here.
 const SEED: u64 = 7;
-/// Largest share by which numbers may differ from the libraries'. Features are sums in f32 through some 48 layers.
+/// Largest share by which numbers may differ from the libraries'. Features are sums in f32 through
+/// some 48 layers.
 const TOLERANCE: f64 = 1e-4;
 
 fn stream(step: u32, stream: u32) -> Stream {
@@ -226,7 +228,8 @@ fn features_and_distances_are_those_of_the_libraries() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Features, and the length of all of an image, that are not those of pytorch-fid, as shares of their root mean square.
+/// Features, and the length of all of an image, that are not those of pytorch-fid, as shares of
+/// their root mean square.
 fn features_off(golden: &Value, name: &str, ours: &Features) -> Vec<String> {
     let mut wrong = Vec::new();
     for image in 0..ours.count() {

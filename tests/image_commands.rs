@@ -1,4 +1,5 @@
-//! The commands on trained image runs as a user meets them, with networks as small as can be. Needs a GPU adapter.
+//! The commands on trained image runs as a user meets them, with networks as small as can be. Needs
+//! a GPU adapter.
 
 mod common;
 

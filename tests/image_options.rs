@@ -1,4 +1,5 @@
-//! Options of image presets as a user meets them, on a tiny data set in CIFAR-10's format. Needs a GPU adapter.
+//! Options of image presets as a user meets them, on a tiny data set in CIFAR-10's format. Needs a
+//! GPU adapter.
 
 mod common;
 
@@ -34,7 +35,8 @@ fn touched(table: &[f32], rows: usize) -> Vec<usize> {
         .collect()
 }
 
-/// In memory too: what a resumed training reads from this file must be what the broken one had, see `images.rs`.
+/// In memory too: what a resumed training reads from this file must be what the broken one had, see
+/// `images.rs`.
 #[test]
 fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -71,7 +73,8 @@ fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
             "{name}"
         );
     }
-    // Latents of the two distances are different things: a stage takes that of its VQ-VAE, and no other.
+    // Latents of the two distances are different things: a stage takes that of its VQ-VAE, and no
+    // other.
     let cosine = folder.path().join("cosine-vqvae");
     let mut other = from(
         train("prior", &data, &folder.path().join("other"), 2),
@@ -106,7 +109,8 @@ fn stages_are_told_the_classes_of_the_pictures() {
         assert!(out.join("samples-000004.png").exists(), "{name}");
         out
     };
-    // The running mean of the gradient is not zero for the classes that the network was told; row 10 is for none.
+    // The running mean of the gradient is not zero for the classes that the network was told; row
+    // 10 is for none.
     let told = |dropout: &str| {
         let run = run(
             "prior",

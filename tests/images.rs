@@ -1,4 +1,5 @@
-//! Training of the image models as a user meets it, on a tiny data set in CIFAR-10's format. Needs a GPU adapter.
+//! Training of the image models as a user meets it, on a tiny data set in CIFAR-10's format. Needs
+//! a GPU adapter.
 
 mod common;
 
@@ -63,7 +64,8 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         );
         assert_eq!(logged(&straight, "loss"), 6, "{stage}");
         kill_once_saved(build(&broken, 6), &broken);
-        // The copy of the VQ-VAE in the run directory serves, and of joint training the checkpoint alone.
+        // The copy of the VQ-VAE in the run directory serves, and of joint training the checkpoint
+        // alone.
         let mut again = train(stage, &data, &broken, 6);
         again.arg("--resume").assert().success();
         assert_eq!(checkpoint(&broken), checkpoint(&straight), "{stage}");
@@ -121,7 +123,8 @@ fn a_batch_in_parts_is_the_same_step() {
             command.assert().success();
             out
         });
-        // The first moment is the running mean of the gradients: other noise, levels or dropout would change it throughout.
+        // The first moment is the running mean of the gradients: other noise, levels or dropout
+        // would change it throughout.
         let moments = difference(&whole, &parts, "adam.first");
         assert!(moments < 1e-3 && moments > 0.0, "{stage}: {moments}");
         if ["vqvae", "joint"].contains(&stage) {

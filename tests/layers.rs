@@ -1,4 +1,5 @@
-//! The layers that `src/lib.rs` draws: a module names only what stands below it, and only its own tools.
+//! The layers that `src/lib.rs` draws: a module names only what stands below it, and only its own
+//! tools.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,8 @@ const CLOCKS: &[&str] = &[
     "evaluate",
     "experiment",
     "report",
-    // The profiler measures on the host where an adapter has no timestamps; the tuner measures as users do.
+    // The profiler measures on the host where an adapter has no timestamps; the tuner measures as
+    // users do.
     "gpu/profile.rs",
     "gpu/tuning.rs",
 ];

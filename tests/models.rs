@@ -1,4 +1,5 @@
-//! The image models: what a position sees, sizes that do not halve, parameters of the paper's sizes. Needs a GPU adapter.
+//! The image models: what a position sees, sizes that do not halve, parameters of the paper's
+//! sizes. Needs a GPU adapter.
 
 use dbvq_wgpu::config::{PixelCnnConfig, UNetConfig, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};

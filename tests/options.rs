@@ -1,4 +1,5 @@
-//! Options of the image models: each does what it says, and would be missed here. Needs a GPU adapter.
+//! Options of the image models: each does what it says, and would be missed here. Needs a GPU
+//! adapter.
 
 use dbvq_wgpu::bridge::{ReverseVariance, Spacing, Target};
 use dbvq_wgpu::config::{
@@ -96,8 +97,9 @@ fn close(a: &[f32], b: &[f32], bound: f32, what: &str) {
     assert!(worst <= bound, "{what}: off by {worst}");
 }
 
-/// Of data N(m, v) with m − z* = V / velocity(t).z0 the exact velocity is constant at level t: a network whose output is
-/// a constant knows it, and its ε must be the exact posterior mean of the noise.
+/// Of data N(m, v) with m − z* = V / velocity(t).z0 the exact velocity is constant at level t: a
+/// network whose output is a constant knows it, and its ε must be the exact posterior mean of the
+/// noise.
 #[test]
 fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
     let gpu = gpu();
@@ -531,8 +533,8 @@ fn relaxed_samples_are_random_by_the_step() {
     );
 }
 
-/// Every way to quantise trains: images are reconstructed better from nearest codes than before, and the code vectors
-/// have moved.
+/// Every way to quantise trains: images are reconstructed better from nearest codes than before,
+/// and the code vectors have moved.
 #[test]
 fn every_quantiser_and_codebook_rule_trains() {
     let gpu = gpu();

@@ -1,6 +1,8 @@
-//! The structs that cross from Rust to WGSL as immediates agree: same fields, in the same places, of the same types.
+//! The structs that cross from Rust to WGSL as immediates agree: same fields, in the same places,
+//! of the same types.
 //!
-//! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says `shader!("stem")`, `forms!` or `tiled!`.
+//! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says
+//! `shader!("stem")`, `forms!` or `tiled!`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Sampling from the PixelCNN: kept activations change nothing, given codes stay, the law is that of the logits. Needs a
-//! GPU adapter.
+//! Sampling from the PixelCNN: kept activations change nothing, given codes stay, the law is that
+//! of the logits. Needs a GPU adapter.
 
 use dbvq_wgpu::config::PixelCnnConfig;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};

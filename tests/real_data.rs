@@ -1,5 +1,5 @@
-//! The loaders on real data sets, which the repository does not hold: `DBVQ_DATA` names a folder with
-//! `cifar-10-batches-bin/` and `mini-imagenet-84/`. Without it these tests say so and pass.
+//! The loaders on real data sets, which the repository does not hold: `DBVQ_DATA` names a folder
+//! with `cifar-10-batches-bin/` and `mini-imagenet-84/`. Without it these tests say so and pass.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! Parts of a network that backward computes again: the same gradients, less memory. Needs a GPU adapter.
+//! Parts of a network that backward computes again: the same gradients, less memory. Needs a GPU
+//! adapter.
 
 use dbvq_wgpu::config::{Activations, PixelCnnConfig, UNetConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};

@@ -67,7 +67,8 @@ fn toy(out: &Path) -> Command {
     command
 }
 
-/// Ends the command with `signal` as soon as `file` is there; gives its exit code, `None` after a kill.
+/// Ends the command with `signal` as soon as `file` is there; gives its exit code, `None` after a
+/// kill.
 fn stopped_at(mut command: Command, file: &Path, signal: &str) -> Option<i32> {
     let mut child = command
         .stderr(Stdio::null())
@@ -336,7 +337,8 @@ fn check_report(found: &Value) {
     for model in ["diffusion", "paper-diffusion", "pixel-cnn", "end-to-end"] {
         let nll = of("nll", model);
         let time = of("time", model);
-        // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper does and otherwise.
+        // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper
+        // does and otherwise.
         assert!(
             nll.len() >= 4 && nll.iter().all(|v| number(&v["value"]) >= 0.0),
             "{model}"

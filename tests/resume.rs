@@ -1,4 +1,5 @@
-//! A run killed at any moment goes on with `--resume` to the bits of the uninterrupted one. Needs a GPU adapter.
+//! A run killed at any moment goes on with `--resume` to the bits of the uninterrupted one. Needs a
+//! GPU adapter.
 
 mod common;
 
@@ -38,7 +39,8 @@ fn uninterrupted(preset: &str, folder: &Path, steps: u64) -> (PathBuf, Duration)
     (run, begin.elapsed())
 }
 
-/// Lets the run go on for at most `time`, then kills it. Returns whether it was killed; if not, it had finished.
+/// Lets the run go on for at most `time`, then kills it. Returns whether it was killed; if not, it
+/// had finished.
 fn go_on(preset: &str, run: &Path, steps: u64, time: Duration) -> bool {
     let mut command = training(preset, run, steps, 1);
     // A run killed before it had a directory is begun anew.
@@ -77,8 +79,8 @@ fn left_behind(run: &Path) -> u64 {
     found.step
 }
 
-/// Kills runs of `preset` at `kills` moments drawn from `stream` between start and `longest`, and compares each
-/// finished run with the uninterrupted one.
+/// Kills runs of `preset` at `kills` moments drawn from `stream` between start and `longest`, and
+/// compares each finished run with the uninterrupted one.
 fn check(preset: &str, steps: u64, kills: u32, stream: Stream) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (reference, took) = uninterrupted(preset, folder.path(), steps);
@@ -163,7 +165,8 @@ fn learnt_codes_survive_kills_too() {
     );
 }
 
-/// The law of the levels changes after step 100, and cross-entropies wait to be looked at between steps 120 and 130.
+/// The law of the levels changes after step 100, and cross-entropies wait to be looked at between
+/// steps 120 and 130.
 #[test]
 fn levels_that_follow_the_codes_survive_kills_too() {
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! Run directories and results as a user meets them: nothing of others is replaced, a run goes on or says why not, and what is
-//! refused leaves nothing behind. Needs a GPU adapter.
+//! Run directories and results as a user meets them: nothing of others is replaced, a run goes on
+//! or says why not, and what is refused leaves nothing behind. Needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -110,7 +110,8 @@ fn the_configuration_given_is_never_written() {
     says(training(name, &mine, 2, 2), 2, &words);
     says(add(training(name, &mine, 2, 2), &["--resume"]), 2, &words);
     assert_eq!(files(&mine), before);
-    // A run's own configuration serves to go on with it, and keeps the comments that somebody wrote into it.
+    // A run's own configuration serves to go on with it, and keeps the comments that somebody wrote
+    // into it.
     let run = dir.path().join("run");
     training(name, &run, 4, 2).assert().success();
     let own = run.join("config.toml");
@@ -321,7 +322,8 @@ fn a_log_without_its_checkpoint_is_kept() {
         std::fs::write(&file, &whole[&file]).expect("a file");
         says(add(command(), &["--resume"]), 0, &["complete at step"]);
     }
-    // A run of an older version, whose lock says nothing: the log went on beyond the first checkpoint.
+    // A run of an older version, whose lock says nothing: the log went on beyond the first
+    // checkpoint.
     let old = dir.path().join("old");
     training("toy", &old, 6, 2).assert().success();
     std::fs::write(old.join("run.lock"), "").expect("a file");

@@ -1,7 +1,9 @@
-//! The samplers with the toy's exact denoiser, in closed form: what is lost here is lost by the sampler, not by a network.
+//! The samplers with the toy's exact denoiser, in closed form: what is lost here is lost by the
+//! sampler, not by a network.
 //!
-//! z_0 is a mixture of 128 Gaussians of standard deviation 0.1 around the chains' centroids m_j, so with z* = 0
-//! z_t | j ~ N(√ᾱ m_j, s² I), s² = 0.01 ᾱ + v (1 − ᾱ), and E[z_0 | z_t, j] = m_j + (0.01 √ᾱ/s²)(z_t − √ᾱ m_j).
+//! z_0 is a mixture of 128 Gaussians of standard deviation 0.1 around the chains' centroids m_j, so
+//! with z* = 0 z_t | j ~ N(√ᾱ m_j, s² I), s² = 0.01 ᾱ + v (1 − ᾱ), and E[z_0 | z_t, j] = m_j +
+//! (0.01 √ᾱ/s²)(z_t − √ᾱ m_j).
 
 use dbvq_wgpu::bridge::{Bridge, ReverseVariance};
 use dbvq_wgpu::config::Config;
@@ -187,7 +189,8 @@ fn the_printed_form_collapses() {
         "paper-literal: {} distinct sequences of {}",
         reached.distinct, reached.samples
     );
-    // Every sequence is a chain, which alone would look perfect; but few of the 128 ever turn up, and unevenly.
+    // Every sequence is a chain, which alone would look perfect; but few of the 128 ever turn up,
+    // and unevenly.
     assert!(
         reached.valid > 0.99 && reached.distinct <= 64 && reached.total_variation >= 0.6,
         "{reached:?}"

@@ -1,5 +1,5 @@
-//! Whatever `train` takes, the other commands take too: the smallest pictures, codebooks, latents and data sets, through
-//! every command. Needs a GPU adapter.
+//! Whatever `train` takes, the other commands take too: the smallest pictures, codebooks, latents
+//! and data sets, through every command. Needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]

@@ -1,5 +1,5 @@
-//! The event files of a training, read by a decoder of this test's own. `cargo xtask test` has TensorBoard read them too.
-//! Needs a GPU adapter.
+//! The event files of a training, read by a decoder of this test's own. `cargo xtask test` has
+//! TensorBoard read them too. Needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -109,7 +109,8 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Numbers by step and name, as TensorBoard sees them: a start of a session voids what came before from its step on.
+/// Numbers by step and name, as TensorBoard sees them: a start of a session voids what came before
+/// from its step on.
 fn scalars(run: &Path) -> BTreeMap<(u64, String), f32> {
     let mut found = BTreeMap::new();
     for file in event_files(run) {

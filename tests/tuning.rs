@@ -1,4 +1,5 @@
-//! Choosing kernels by measuring: what is kept, what is right, what is left out. Needs a GPU adapter.
+//! Choosing kernels by measuring: what is kept, what is right, what is left out. Needs a GPU
+//! adapter.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
-//! The image models against their twin in PyTorch (`tools/twin.py`): the losses of the first steps of every stage are those
-//! that the twin got, kept in `golden/first-steps.json`. With `DBVQ_TWIN=FOLDER` everything that the twin needs to train
-//! the same models goes into the folder: weights, batches, random numbers, outputs. Needs a GPU adapter.
+//! The image models against their twin in PyTorch (`tools/twin.py`): the losses of the first steps
+//! of every stage are those that the twin got, kept in `golden/first-steps.json`. With
+//! `DBVQ_TWIN=FOLDER` everything that the twin needs to train the same models goes into the folder:
+//! weights, batches, random numbers, outputs. Needs a GPU adapter.
 
 mod common;
 
@@ -27,7 +28,8 @@ use predicates::str::contains;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// Odd latents, groups of two and three channels, two heads, an attending level, a bridge with every number its own.
+/// Odd latents, groups of two and three channels, two heads, an attending level, a bridge with
+/// every number its own.
 const CONFIG: &str = r#"
 seed = 3
 bridge = { steps = 40, theta = 0.8, eta = 1.3, target = 0.2, schedule = "linear", beta_start = 1e-3, beta_end = 0.35 }
@@ -49,7 +51,8 @@ const STAGE: &str = r#"steps = 20, batch = 4, lr = 2e-3, warmup = 5, beta2 = 0.9
 weight_decay = 0.01, loss = "simple", levels = { law = "uniform" }, log_every = 1, checkpoint_every = 20"#;
 /// In an order in which each finds what it builds on.
 const STAGES: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
-/// Priors that predict codes, with their changes to the configuration: on code vectors and told some, on the encoder's output.
+/// Priors that predict codes, with their changes to the configuration: on code vectors and told
+/// some, on the encoder's output.
 const CODES: [(&str, &[&str]); 2] = [
     (
         "codes",
@@ -86,7 +89,8 @@ struct Ground {
 }
 
 impl Ground {
-    /// Pictures without two equal patches, so that no two latents, and no two codes placed on them, are equal.
+    /// Pictures without two equal patches, so that no two latents, and no two codes placed on them,
+    /// are equal.
     fn new(folder: &Path) -> Ground {
         for (split, count) in [("train", 24), ("test", 4)] {
             let pictures = folder.join("data").join(split);
@@ -355,7 +359,8 @@ fn entry(name: &str, shape: &[usize], values: Vec<f32>) -> Entry {
     (name.to_string(), Shape::from(shape), values)
 }
 
-/// Inputs and outputs of a training's models with their averaged weights, as `in.NAME` and `out.NAME`.
+/// Inputs and outputs of a training's models with their averaged weights, as `in.NAME` and
+/// `out.NAME`.
 fn outputs(ground: &Ground, name: &str, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
     let gpu = Gpu::open(GpuOptions::default())
         .expect("this test needs a GPU adapter; Mesa's lavapipe will do");

@@ -1,5 +1,5 @@
-//! Vectors whose gradients are 0, or a small difference of large numbers: right kernels pass, and one fault fails.
-//! Needs a GPU adapter.
+//! Vectors whose gradients are 0, or a small difference of large numbers: right kernels pass, and
+//! one fault fails. Needs a GPU adapter.
 
 use std::path::Path;
 

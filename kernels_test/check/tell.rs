@@ -1,4 +1,5 @@
-//! What is said of a case whose numbers are wrong: which element, how many, from which inputs, by which kernels.
+//! What is said of a case whose numbers are wrong: which element, how many, from which inputs, by
+//! which kernels.
 
 use super::super::slopes::Traced;
 use super::super::wrong::{Tally, Wrong, bits, exact, place};

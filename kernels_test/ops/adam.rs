@@ -168,9 +168,9 @@ fn adam(gpu: &crate::gpu::Gpu, x: &[Tensor], which: usize) -> Tensor {
     state[which].clone()
 }
 
-/// Weights, both moments and the average after the steps whose gradients stand one after the other in `grads`, `done`
-/// steps having gone before. `numbers` are lr, β₁, β₂, ε, weight decay and the average's decay; `factor` clips by the
-/// norm of a step's gradient.
+/// Weights, both moments and the average after the steps whose gradients stand one after the other
+/// in `grads`, `done` steps having gone before. `numbers` are lr, β₁, β₂, ε, weight decay and the
+/// average's decay; `factor` clips by the norm of a step's gradient.
 pub(crate) fn define(
     grads: &[Real],
     [mut w, mut m, mut v]: [Vec<Real>; 3],

@@ -33,7 +33,8 @@ pub fn cases(list: &mut Vec<Case>) {
             {
                 let [q, k, v] =
                     [len_q, len_k, len_k].map(|length| Input::normal(&[n, length, heads, d]));
-                // With one key nothing depends on it or on q: what their gradients are is rounding, which has no bound.
+                // With one key nothing depends on it or on q: what their gradients are is rounding,
+                // which has no bound.
                 if len_k == 1 {
                     vec![q.constant(), k.constant(), v]
                 } else {
@@ -82,8 +83,9 @@ pub(crate) fn define(
     y
 }
 
-/// One, with the error of meeting a larger maximum in every tile: exp(s − m) becomes a product of exp(s − m₁) and
-/// exp(m₁ − m₂), …, whose exponents have one sign and sum to s − m, so each adds three ULP of its own and a rounding.
+/// One, with the error of meeting a larger maximum in every tile: exp(s − m) becomes a product of
+/// exp(s − m₁) and exp(m₁ − m₂), …, whose exponents have one sign and sum to s − m, so each adds
+/// three ULP of its own and a rounding.
 fn rescaled(keys: usize) -> Real {
     Real::within(1.0, 4.0 * U * keys.div_ceil(TILE) as f64)
 }

@@ -95,8 +95,8 @@ fn scores(list: &mut Vec<Case>, sizes: Sizes, name: &str, inputs: &[Input]) {
     ));
 }
 
-/// π = 10⁴ and codes a few standard deviations apart, far from 0: expanded squares would have no digit left. All products
-/// with α are exact, so that saved scores are nearly so too.
+/// π = 10⁴ and codes a few standard deviations apart, far from 0: expanded squares would have no
+/// digit left. All products with α are exact, so that saved scores are nearly so too.
 fn little_noise(list: &mut Vec<Case>) {
     let sizes = Sizes {
         n: 2,

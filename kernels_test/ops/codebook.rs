@@ -65,7 +65,8 @@ pub fn cases(list: &mut Vec<Case>) {
             ));
         }
     }
-    // Codes 1 to 3 are never hit: code 1's count would fall below the smallest normal number in step 171.
+    // Codes 1 to 3 are never hit: code 1's count would fall below the smallest normal number in
+    // step 171.
     list.push(Case::new(
         "codebook_ema",
         "unhit codes keep their places over 200 steps",

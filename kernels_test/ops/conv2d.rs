@@ -96,8 +96,8 @@ pub fn cases(list: &mut Vec<Case>) {
     list.extend(PLAIN.iter().map(|&sizes| case(sizes, None)));
     list.extend(MASKED.iter().map(|&(sizes, mask)| case(sizes, Some(mask))));
     list.extend(RESIDUAL.iter().map(|&sizes| with_residual(sizes)));
-    // As many rounds as an invocation may do, and a sum of whole numbers that f32 holds exactly: a bound on rounding
-    // would hide what a driver drops.
+    // As many rounds as an invocation may do, and a sum of whole numbers that f32 holds exactly: a
+    // bound on rounding would hide what a driver drops.
     list.push(Case::new(
         "conv2d",
         "59780 ones",

@@ -3,7 +3,8 @@
 use super::{Case, Input, Real};
 use crate::ops::{self, ConvTranspose};
 
-/// n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, output_padding_h, output_padding_w, bias.
+/// n, h, w, c, o, kernel_h, kernel_w, stride, pad_h, pad_w, output_padding_h, output_padding_w,
+/// bias.
 pub(crate) type Sizes = [usize; 13];
 
 const ALL: &[Sizes] = &[

@@ -58,7 +58,8 @@ pub fn cases(list: &mut Vec<Case>) {
     for of in BINARY {
         binary(list, of);
     }
-    // The kink itself, from either side, with numbers on all remainders modulo four: the derivative there is 0.
+    // The kink itself, from either side, with numbers on all remainders modulo four: the derivative
+    // there is 0.
     for count in [1, 4, 7, 260] {
         let numbers = (0..count)
             .map(|i| [0.0, -0.0, 1.5, 0.0, -2.0][i % 5])

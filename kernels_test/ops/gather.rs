@@ -39,7 +39,8 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| sums(x, entries, d, code),
         ));
     }
-    // All rows have one code, as at a collapsed codebook; some have none of the table, which counts nowhere.
+    // All rows have one code, as at a collapsed codebook; some have none of the table, which counts
+    // nowhere.
     for (rows, entries, d) in [(1100, 130, 4), (33_000, 3, 1)] {
         let code = move |row: usize| if row % 5 == 3 { entries + row % 2 } else { 1 };
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
@@ -77,7 +78,8 @@ pub(crate) fn table_rows(
         .collect()
 }
 
-/// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide a row that is left out.
+/// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide
+/// a row that is left out.
 fn rows_of(rows: usize, d: usize) -> Input {
     if rows < 1000 {
         return Input::normal(&[rows, d]).constant();

@@ -39,7 +39,8 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
-    // 25 codes occur again and again, in each part and up to the last one, and every row is one of them.
+    // 25 codes occur again and again, in each part and up to the last one, and every row is one of
+    // them.
     for (d, k) in [(3, 1003), (4, 1003), (4, 1004)] {
         let digits =
             move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
@@ -68,7 +69,8 @@ pub fn cases(list: &mut Vec<Case>) {
             move |_| (0..k as u32).flat_map(Real::code).collect(),
         ));
     }
-    // So far from zero that products of rows and codes differ by less than they are rounded: only distances tell.
+    // So far from zero that products of rows and codes differ by less than they are rounded: only
+    // distances tell.
     let rows = 67;
     let k = 132;
     let d = 8;

@@ -1,4 +1,5 @@
-//! What a parser asks a vector for. Remembers what it asked, so that the rest can be named as unknown.
+//! What a parser asks a vector for. Remembers what it asked, so that the rest can be named as
+//! unknown.
 
 use serde_json::Value;
 

@@ -13,7 +13,8 @@ use crate::gpu::Gpu;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// A vector with all that does not depend on the adapter: what its definition gives, and how that agrees with the file.
+/// A vector with all that does not depend on the adapter: what its definition gives, and how that
+/// agrees with the file.
 pub struct Prepared {
     plan: Plan,
     inputs: Vec<Vec<f64>>,
@@ -38,8 +39,8 @@ struct Gradient {
 enum Sides {
     /// Element by element.
     Each(Vec<Slope>),
-    /// Where there is too much to compute for that: along one random direction, with the derivative, Σ|terms|, and what
-    /// errors of the results carry into it.
+    /// Where there is too much to compute for that: along one random direction, with the
+    /// derivative, Σ|terms|, and what errors of the results carry into it.
     Along(Vec<f64>, [f64; 3]),
 }
 
@@ -169,7 +170,8 @@ impl Prepared {
             let term = w * y.tangent;
             sums[0] += term;
             sums[1] += term.abs();
-            // A result off by a part of itself, as one of exp is, is off by that part in its derivative.
+            // A result off by a part of itself, as one of exp is, is off by that part in its
+            // derivative.
             sums[2] += term.abs() * (y.bound / y.value.abs().max(f64::MIN_POSITIVE)).min(CARRIED);
         }
         Sides::Along(direction, sums)
@@ -341,8 +343,8 @@ fn within(error: f64, bound: f64) -> bool {
     bound.is_finite() && error <= bound + super::super::check::FLOOR
 }
 
-/// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the like, so that bound/u is the
-/// size of what was summed.
+/// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the
+/// like, so that bound/u is the size of what was summed.
 fn allowance(want: &Real, given: f64, single: bool) -> f64 {
     if single {
         want.bound + 0.5 * U * given.abs()

@@ -1,4 +1,5 @@
-//! Files that nobody made on purpose: whatever is in them, reading ends with a vector or a sentence.
+//! Files that nobody made on purpose: whatever is in them, reading ends with a vector or a
+//! sentence.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -62,7 +63,8 @@ fn parts(bytes: &[u8]) -> (String, &[u8]) {
     )
 }
 
-/// Reads a file as a child process does, and runs its definition if it is right. Returns whether it is.
+/// Reads a file as a child process does, and runs its definition if it is right. Returns whether it
+/// is.
 fn survives(bytes: &[u8]) -> bool {
     let read = || {
         let vector = file::parse("case".into(), bytes)?;

@@ -1,9 +1,11 @@
-//! Vectors made elsewhere: one `.safetensors` file a case, with inputs, expected outputs and perhaps gradients.
+//! Vectors made elsewhere: one `.safetensors` file a case, with inputs, expected outputs and
+//! perhaps gradients.
 //!
-//! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and turns it, by the parser
-//! that `ops` has for its op, into a plan: the op on the GPU and its definition in f64, which is the one that
-//! the table of cases uses. [`Prepared`] runs the definition, once for all devices, and compares it with the file;
-//! [`Prepared::check`] compares a GPU with both.
+//! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and
+//! turns it, by the parser that `ops` has for its op, into a plan: the op on the GPU and its
+//! definition in f64, which is the one that the table of cases uses. [`Prepared`] runs the
+//! definition, once for all devices, and compares it with the file; [`Prepared::check`] compares a
+//! GPU with both.
 
 mod args;
 mod compare;

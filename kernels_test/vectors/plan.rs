@@ -51,7 +51,8 @@ impl Plan {
     }
 }
 
-/// A tensor of the file as the engine holds it: in which shape, and which entry of the file stands where.
+/// A tensor of the file as the engine holds it: in which shape, and which entry of the file stands
+/// where.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its name without `in.` or `out.`.

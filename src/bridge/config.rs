@@ -1,4 +1,5 @@
-//! What a configuration says about the bridge: schedule, target, reverse variance, meaning of the network's output.
+//! What a configuration says about the bridge: schedule, target, reverse variance, meaning of the
+//! network's output.
 
 use super::{positive, refuse};
 use crate::error::Result;
@@ -15,14 +16,16 @@ pub enum Spacing {
         /// S = Σ δ_t, in the SDE's unit of time.
         total_time: f64,
     },
-    /// β_t linear in t from the first step to the last; one step alone takes `beta_start`. The images: 1e-4 … 0.02.
+    /// β_t linear in t from the first step to the last; one step alone takes `beta_start`. The
+    /// images: 1e-4 … 0.02.
     Linear {
         /// β_1, in (0, 1).
         beta_start: f64,
         /// β_T, in (0, 1).
         beta_end: f64,
     },
-    /// ᾱ_t = f(t) / f(0), f(t) = cos²(½π (t/T + .008) / 1.008), β_t clipped at .999 (Nichol & Dhariwal 2021, eq. 17).
+    /// ᾱ_t = f(t) / f(0), f(t) = cos²(½π (t/T + .008) / 1.008), β_t clipped at .999 (Nichol &
+    /// Dhariwal 2021, eq. 17).
     Cosine {},
 }
 
@@ -76,7 +79,8 @@ impl fmt::Display for Spacing {
     }
 }
 
-/// `1 − cos²(b) / cos²(a)` at the angles a of t − 1 and b of t, by cos²a − cos²b = sin(b − a) sin(b + a); at most .999.
+/// `1 − cos²(b) / cos²(a)` at the angles a of t − 1 and b of t, by cos²a − cos²b = sin(b − a) sin(b
+/// + a); at most .999.
 fn cosine_beta(t: usize, steps: usize) -> f64 {
     let angle = |t: usize| (t as f64 / steps as f64 + 0.008) / 1.008 * FRAC_PI_2;
     let a = angle(t - 1);
@@ -98,7 +102,8 @@ impl Target {
     /// z* of every channel, `[channels]`: what the kernels bind.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if there is one value a channel, but for another number of channels.
+    /// [`Error::Config`](crate::error::Error::Config) if there is one value a channel, but for
+    /// another number of channels.
     pub fn channels(&self, channels: usize) -> Result<Vec<f64>> {
         match self {
             Target::Scalar(value) => Ok(vec![*value; channels]),
@@ -135,7 +140,8 @@ impl Default for Target {
     }
 }
 
-/// The variance σ_t² of a reverse step: two choices of Ho et al. (2020); the loss weight follows it (E6).
+/// The variance σ_t² of a reverse step: two choices of Ho et al. (2020); the loss weight follows it
+/// (E6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReverseVariance {
@@ -153,7 +159,8 @@ pub enum Prediction {
     /// The noise ε of the forward marginal: the paper's.
     #[default]
     Noise,
-    /// `V = √ᾱ_t ε − √(1 − ᾱ_t) (z_0 − z*) / √v` (Salimans & Ho 2022), well conditioned at both ends.
+    /// `V = √ᾱ_t ε − √(1 − ᾱ_t) (z_0 − z*) / √v` (Salimans & Ho 2022), well conditioned at both
+    /// ends.
     #[serde(rename = "v")]
     Velocity,
 }

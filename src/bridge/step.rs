@@ -1,4 +1,5 @@
-//! The samplers' steps as coefficients: Algorithm 2, DDIM, DPM-Solver++(2M), and the levels they visit.
+//! The samplers' steps as coefficients: Algorithm 2, DDIM, DPM-Solver++(2M), and the levels they
+//! visit.
 
 use super::{Affine, Bridge, ReverseVariance, refuse};
 use crate::error::Result;
@@ -27,7 +28,8 @@ impl Step {
         }
     }
 
-    /// The same step with `c1` on another output of the network, where `eps` = [`Bridge::predict_eps`] of that output.
+    /// The same step with `c1` on another output of the network, where `eps` =
+    /// [`Bridge::predict_eps`] of that output.
     pub fn on(self, eps: Affine) -> Step {
         Step {
             c1: self.c1 * eps.net,
@@ -36,14 +38,16 @@ impl Step {
     }
 }
 
-/// One step of DPM++(2M), `z_s = z* + z (z_t − z*) + now (ẑ_0 − z*) + previous (ẑ_0' − z*)` with ẑ_0' from the step before.
+/// One step of DPM++(2M), `z_s = z* + z (z_t − z*) + now (ẑ_0 − z*) + previous (ẑ_0' − z*)` with
+/// ẑ_0' from the step before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multistep {
     /// Coefficient of z_t − z*.
     pub z: f64,
     /// Coefficient of ẑ_0 − z*, estimated at t.
     pub now: f64,
-    /// Coefficient of ẑ_0' − z*, estimated one step earlier; 0 for the first step and for one into s = 0.
+    /// Coefficient of ẑ_0' − z*, estimated one step earlier; 0 for the first step and for one into
+    /// s = 0.
     pub previous: f64,
 }
 
@@ -59,7 +63,8 @@ impl Bridge {
         Step::centred(mean.z, mean.net, sigma)
     }
 
-    /// DDIM (Song et al. 2021) from t to any s < t, with `kappa` in 0..=1 between deterministic and ancestral.
+    /// DDIM (Song et al. 2021) from t to any s < t, with `kappa` in 0..=1 between deterministic and
+    /// ancestral.
     ///
     /// ```text
     /// z_s = z* + √ᾱ_s (ẑ_0 − z*) + √(v (1 − ᾱ_s) − S²) ε_θ + S ξ,   S² = κ² v (1 − ᾱ_s)(1 − a) / (1 − ᾱ_t)
@@ -77,8 +82,9 @@ impl Bridge {
         let v = self.stationary_variance();
         let (kept, lost) = self.stride(s, t);
         let fresh = kappa * kappa * self.between(s, t).variance;
-        // With x² = v (1 − ᾱ_s) − S² and y² = v (1 − ᾱ_t) / a the coefficient of ε is x − y. Both are near √v late in
-        // the schedule, so it is formed as (x² − y²) / (x + y), where x² − y² = −v (1 − a) / a − S².
+        // With x² = v (1 − ᾱ_s) − S² and y² = v (1 − ᾱ_t) / a the coefficient of ε is x − y. Both
+        // are near √v late in the schedule, so it is formed as (x² − y²) / (x + y), where x² − y² =
+        // −v (1 − a) / a − S².
         let x2 =
             v * self.lost(s) * (kept * self.lost(s) + (1.0 - kappa * kappa) * lost) / self.lost(t);
         let y2 = v * self.lost(t) / kept;
@@ -89,7 +95,8 @@ impl Bridge {
         )
     }
 
-    /// Step t of Algorithm 2 as printed (E2): 1 − α_t where 1 − ᾱ_t belongs, and no noise. Here to be seen to collapse.
+    /// Step t of Algorithm 2 as printed (E2): 1 − α_t where 1 − ᾱ_t belongs, and no noise. Here to
+    /// be seen to collapse.
     ///
     /// `z_{t−1} = z* + (z_t − z* − √(v / (1 − α_t)) β_t ε_θ) / √α_t`; the print is for z* = 0.
     pub fn paper_literal(&self, t: usize) -> Step {
@@ -101,14 +108,15 @@ impl Bridge {
         )
     }
 
-    /// DPM-Solver++(2M) (Lu et al. 2022) from t to s < t, with the level `previous` > t of the step before, if any.
+    /// DPM-Solver++(2M) (Lu et al. 2022) from t to s < t, with the level `previous` > t of the step
+    /// before, if any.
     ///
     /// ```text
     /// λ = ½ ln(ᾱ / (1 − ᾱ)),  h = λ_s − λ_t,  r = (λ_t − λ_previous) / h,  D = (1 + 1/2r) ẑ_0 − (1/2r) ẑ_0'
     /// z_s = z* + √((1 − ᾱ_s) / (1 − ᾱ_t)) (z_t − z*) − √ᾱ_s (e^(−h) − 1) (D − z*)
     /// ```
-    /// Second order. The first step has no ẑ_0' and takes D = ẑ_0. So does a step into s = 0, where h is infinite and the
-    /// extrapolation has no limit: it becomes z_0 = ẑ_0.
+    /// Second order. The first step has no ẑ_0' and takes D = ẑ_0. So does a step into s = 0, where
+    /// h is infinite and the extrapolation has no limit: it becomes z_0 = ẑ_0.
     ///
     /// # Panics
     /// Unless s < t < previous ≤ T.
@@ -138,7 +146,8 @@ impl Bridge {
         }
     }
 
-    /// The levels of a sampler with `count` steps: `count + 1` evenly strided levels, falling strictly from T to 0.
+    /// The levels of a sampler with `count` steps: `count + 1` evenly strided levels, falling
+    /// strictly from T to 0.
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) unless 1 ≤ `count` ≤ T.

@@ -1,4 +1,5 @@
-//! The bridge against Gaussian conditioning, against plain DDPM and against exactly solvable targets.
+//! The bridge against Gaussian conditioning, against plain DDPM and against exactly solvable
+//! targets.
 
 #![allow(
     clippy::unwrap_used,
@@ -71,8 +72,8 @@ fn gaussian_kl(m: f64, s2: f64, m_: f64, s2_: f64) -> f64 {
     0.5 * ((s2 + (m - m_).powi(2)) / s2_ - 1.0 - (s2 / s2_).ln())
 }
 
-/// Moments of (z_s, z_t) − z* given z_0 = z* + 1: means, variances and covariance, by composing one-step transitions
-/// `y ← √α y + √(v β) ε` alone.
+/// Moments of (z_s, z_t) − z* given z_0 = z* + 1: means, variances and covariance, by composing
+/// one-step transitions `y ← √α y + √(v β) ε` alone.
 struct Joint {
     mean_s: f64,
     mean_t: f64,
@@ -182,7 +183,8 @@ proptest! {
 
     #[test]
     fn scaling_gives_plain_ddpm(theta in 0.1..5.0, eta in 0.05..3.0, t in 1usize..=40, s in 0usize..40, kappa in 0.0..1.0) {
-        // y = (z − z*) / √v is DDPM with the same ᾱ: what multiplies a noise carries √v, what multiplies a state nothing.
+        // y = (z − z*) / √v is DDPM with the same ᾱ: what multiplies a noise carries √v, what
+        // multiplies a state nothing.
         let s = s.min(t - 1);
         let (ours, plain) = (linear(theta, eta, 40, 1e-3, 0.3), linear(1.0, f64::sqrt(2.0), 40, 1e-3, 0.3));
         let scale = ours.stationary_variance().sqrt();
@@ -206,7 +208,8 @@ proptest! {
         let guess = mean.z * z + mean.net * wrong;
         for variance in [ReverseVariance::Bridge, ReverseVariance::Forward] {
             let sigma2 = bridge.sigma2(t, variance);
-            // The part of the KL that depends on the network; the rest is 0 for the bridge variance.
+            // The part of the KL that depends on the network; the rest is 0 for the bridge
+            // variance.
             let constant = gaussian_kl(0.0, between.variance, 0.0, sigma2);
             let kl = gaussian_kl(truth, between.variance, guess, sigma2);
             let weighted = bridge.weight(t, variance) * (eps - wrong).powi(2);
@@ -307,7 +310,8 @@ fn schedules_are_the_published_ones() {
     assert_eq!(cosine.beta(100), 0.999);
 }
 
-/// The exact noise of a Gaussian target N(z* + m, s²): ε = noise (z − z* − √ᾱ m) / (ᾱ s² + v (1 − ᾱ)).
+/// The exact noise of a Gaussian target N(z* + m, s²): ε = noise (z − z* − √ᾱ m) / (ᾱ s² + v (1 −
+/// ᾱ)).
 struct GaussianTarget {
     mean: f64,
     variance: f64,
@@ -376,7 +380,8 @@ fn dpmpp2m_is_of_second_order_and_ddim_of_first() {
     assert!(ode_error(20, true) < 0.1 * ode_error(20, false));
 }
 
-/// Variance that a sampler returns from N(0, 1) for the target N(0, ¼) with exact noise: it is linear in z.
+/// Variance that a sampler returns from N(0, 1) for the target N(0, ¼) with exact noise: it is
+/// linear in z.
 fn returned_variance(step: impl Fn(&Bridge, usize) -> Step) -> f64 {
     let bridge = images();
     let target = GaussianTarget {

@@ -1,4 +1,5 @@
-//! `dbvq-wgpu bench`: how near each kernel comes to what this adapter can do, and what a training step takes.
+//! `dbvq-wgpu bench`: how near each kernel comes to what this adapter can do, and what a training
+//! step takes.
 
 mod flags;
 
@@ -122,7 +123,8 @@ impl Row {
 /// Measures and reports.
 ///
 /// # Errors
-/// [`Error::Usage`] if nothing matches the filter; those of the adapter; [`Error::Io`] for the picture.
+/// [`Error::Usage`] if nothing matches the filter; those of the adapter; [`Error::Io`] for the
+/// picture.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let (cases, starts) = chosen(args)?;
     args.out
@@ -211,8 +213,8 @@ fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
     Ok((cases, starts))
 }
 
-/// One adapter, opened twice: with timestamps, which cost, for kernels; for training steps without, unless a profile is
-/// wanted.
+/// One adapter, opened twice: with timestamps, which cost, for kernels; for training steps without,
+/// unless a profile is wanted.
 struct Gpus {
     kernels: Gpu,
     steps: Gpu,

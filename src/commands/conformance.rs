@@ -8,7 +8,8 @@ use crate::conformance;
 use crate::conformance::ConformanceArgs;
 use crate::error::{Error, Result};
 
-/// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in for.
+/// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in
+/// for.
 const OF_A_RUN: [&str; 11] = [
     "all",
     "op",
@@ -50,10 +51,12 @@ pub struct ConformanceFlags {
     /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Run vectors from a file or folder instead of the built-in cases; with --op or --case, those cases as well.
+    /// Run vectors from a file or folder instead of the built-in cases; with --op or --case, those
+    /// cases as well.
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
-    /// Write numbers, WGSL and SPIR-V of each case that fails into this folder, which must be new or empty.
+    /// Write numbers, WGSL and SPIR-V of each case that fails into this folder, which must be new
+    /// or empty.
     #[arg(long, value_name = "DIR", conflicts_with = "probes")]
     dump: Option<PathBuf>,
     /// A TOML file of failures that are known, beside the built-in list.

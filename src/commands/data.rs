@@ -49,7 +49,8 @@ const LINE: usize = 100;
 /// Reads all of it, prints what it is, draws the contact sheet.
 ///
 /// # Errors
-/// As [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact sheet.
+/// As [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact
+/// sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
     args.out
         .as_deref()

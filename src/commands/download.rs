@@ -1,4 +1,5 @@
-//! Fetches the official CIFAR-10: resumable, checked before it is unpacked, nothing written but the files it is known for.
+//! Fetches the official CIFAR-10: resumable, checked before it is unpacked, nothing written but the
+//! files it is known for.
 
 use crate::report::file;
 use std::fs::{File, OpenOptions};
@@ -28,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Puts the files of the official archive that are missing into `dir`.
 ///
 /// # Errors
-/// [`Error::Data`] if the archive cannot be fetched or is not the official one, or if other files have its files' names;
-/// [`Error::Locked`] if another process is fetching it; [`Error::Io`].
+/// [`Error::Data`] if the archive cannot be fetched or is not the official one, or if other files
+/// have its files' names; [`Error::Locked`] if another process is fetching it; [`Error::Io`].
 pub fn cifar10(dir: &Path, url: Option<&str>) -> Result<()> {
     Source {
         url: url.unwrap_or(URL),
@@ -82,7 +83,8 @@ impl Source<'_> {
         std::fs::remove_file(&part).map_err(Error::io(&part))
     }
 
-    /// The names of the files that are not in `folder`; a file in it that has such a name and other content is an error.
+    /// The names of the files that are not in `folder`; a file in it that has such a name and other
+    /// content is an error.
     fn missing(&self, folder: &Path) -> Result<Vec<&str>> {
         let mut missing = Vec::new();
         for (name, right) in self.files {
@@ -129,7 +131,8 @@ impl Source<'_> {
         Err(self.failed(part, 0, "it came wrong again and again"))
     }
 
-    /// Whether the file has the archive's MD5. Through its one handle: on some systems a lock keeps others from reading.
+    /// Whether the file has the archive's MD5. Through its one handle: on some systems a lock keeps
+    /// others from reading.
     fn is_right(&self, file: &mut File) -> std::io::Result<bool> {
         file.seek(SeekFrom::Start(0))?;
         Ok(md5_of(file)? == self.md5)
@@ -233,7 +236,8 @@ fn copy(
     })
 }
 
-/// Writes the members `wanted` of the archive's folder into `folder`; other members are passed by, wherever they point.
+/// Writes the members `wanted` of the archive's folder into `folder`; other members are passed by,
+/// wherever they point.
 pub(super) fn unpack(
     file: &mut File,
     archive: &Path,

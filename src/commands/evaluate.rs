@@ -42,8 +42,8 @@ pub(super) struct EvaluateFlags {
     /// What is measured; everything by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     metrics: Vec<MetricName>,
-    /// Samples of each run, and encodings of held-out pictures (M of section 4.3): 1000 by default, or all pictures that
-    /// are held out if they are fewer.
+    /// Samples of each run, and encodings of held-out pictures (M of section 4.3): 1000 by default,
+    /// or all pictures that are held out if they are fewer.
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     count: Option<usize>,
     /// Diffusion priors: the sampler; dpmpp2m by default.
@@ -52,7 +52,8 @@ pub(super) struct EvaluateFlags {
     /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
-    /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default the `prior.sharpen` of the run.
+    /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default
+    /// the `prior.sharpen` of the run.
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     sharpen: Option<f64>,
     /// nll: held-out pictures.
@@ -73,10 +74,12 @@ pub(super) struct EvaluateFlags {
     /// fid: weights of Inception-v3, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
-    /// fid: statistics as pytorch-fid writes them (.npz with mu and sigma), which samples are compared with too.
+    /// fid: statistics as pytorch-fid writes them (.npz with mu and sigma), which samples are
+    /// compared with too.
     #[arg(long, value_name = "FILE", requires = "inception")]
     reference: Option<PathBuf>,
-    /// fid: write the statistics of the held-out pictures to this .npz file, for --reference or pytorch-fid.
+    /// fid: write the statistics of the held-out pictures to this .npz file, for --reference or
+    /// pytorch-fid.
     #[arg(long, value_name = "FILE", requires = "inception")]
     save_stats: Option<PathBuf>,
     /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.

@@ -25,8 +25,8 @@ pub struct ExportArgs {
     pub raw: bool,
 }
 
-/// What a model computes with beside its parameters: names in a checkpoint, and in PyTorch, where the code vectors are the
-/// weights of an embedding.
+/// What a model computes with beside its parameters: names in a checkpoint, and in PyTorch, where
+/// the code vectors are the weights of an embedding.
 const BESIDE: [(&str, &str); 4] = [
     ("codebook.vectors", "codebook.weight"),
     ("latents.mean", "latents.mean"),
@@ -37,8 +37,9 @@ const BESIDE: [(&str, &str); 4] = [
 /// Writes the weights, and the run's configuration beside them.
 ///
 /// # Errors
-/// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run or of the user, [`Error::Checkpoint`]
-/// if the run has none, [`Error::Diverged`] for weights that are not finite, [`Error::Io`] for files that cannot be written.
+/// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run
+/// or of the user, [`Error::Checkpoint`] if the run has none, [`Error::Diverged`] for weights that
+/// are not finite, [`Error::Io`] for files that cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let beside = args.out.with_extension("toml");
     if args.out.extension().is_none_or(|end| end != "safetensors") {
@@ -102,7 +103,8 @@ fn belongs_to(run: &Path, file: &Path) -> bool {
     folder.is_some() && folder == run.canonicalize().ok()
 }
 
-/// The weights of a checkpoint under the names of the model's parameters, and what is [`BESIDE`] them.
+/// The weights of a checkpoint under the names of the model's parameters, and what is [`BESIDE`]
+/// them.
 fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     let wanted = if raw { "model." } else { "ema." };
     let mut entries = Vec::new();
@@ -128,8 +130,9 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     entries
 }
 
-/// A parameter in PyTorch's order. Kernels, all that have more than two dimensions, are [taps.., a, b] here and
-/// [b, a, taps..] there: b are the output's channels in a convolution, the input's in a transposed one.
+/// A parameter in PyTorch's order. Kernels, all that have more than two dimensions, are [taps.., a,
+/// b] here and [b, a, taps..] there: b are the output's channels in a convolution, the input's in a
+/// transposed one.
 fn pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
     let [taps @ .., a, b] = dims else {
         return (dims.to_vec(), values.to_vec());

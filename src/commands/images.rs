@@ -76,7 +76,8 @@ pub(super) struct ChainFlags {
     /// The level t where the pictures begin; 500 by default, T/2 if that is less.
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     from_step: Option<usize>,
-    /// Pictures: with --mask what surrounds the hole, without the chains start from their noised latents.
+    /// Pictures: with --mask what surrounds the hole, without the chains start from their noised
+    /// latents.
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     known: Vec<PathBuf>,
     /// The hole, as in `inpaint`.

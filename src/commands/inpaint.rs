@@ -27,16 +27,17 @@ pub(super) struct InpaintFlags {
     /// What is known: of the toy POSITION=CODE,POSITION=CODE, of image runs picture files.
     #[arg(long, required = true, num_args = 1.., value_name = "KNOWN")]
     known: Vec<OsString>,
-    /// Image runs: the hole, in cells of the latent grid (4 × 4 pixels of the model's picture each): centre:N, topleft:N, left,
-    /// right, or a picture (PNG, JPEG or WebP) of any size, white where the hole is on black, or opaque on transparent; its middle
-    /// square is laid on the model's, and a cell with a pixel of the hole is hole.
+    /// Image runs: the hole, in cells of the latent grid (4 × 4 pixels of the model's picture
+    /// each): centre:N, topleft:N, left, right, or a picture (PNG, JPEG or WebP) of any size, white
+    /// where the hole is on black, or opaque on transparent; its middle square is laid on the
+    /// model's, and a cell with a pixel of the hole is hole.
     #[arg(long, value_name = "SHAPE")]
     mask: Option<MaskShape>,
     /// Image runs: the kind of prior that the run must have.
     #[arg(long, value_enum)]
     prior: Option<PriorName>,
-    /// Toy and diffusion priors: passes over each level; 1 is plain replacement, more let both parts agree. 10 on the toy,
-    /// 5 on images.
+    /// Toy and diffusion priors: passes over each level; 1 is plain replacement, more let both
+    /// parts agree. 10 on the toy, 5 on images.
     #[arg(long, allow_negative_numbers = true)]
     resample: Option<usize>,
     /// Diffusion priors: steps; 100 by default.
@@ -48,8 +49,8 @@ pub(super) struct InpaintFlags {
     /// Inpainting takes ancestral steps: said instead of clap's guess at another flag.
     #[arg(long, value_enum, hide = true)]
     sampler: Option<SamplerName>,
-    /// Image runs: keep the picture's own pixels outside the hole. Without, all of a filling comes from the VQ-VAE's decoder, so
-    /// that what surrounds the hole is only nearly what it was.
+    /// Image runs: keep the picture's own pixels outside the hole. Without, all of a filling comes
+    /// from the VQ-VAE's decoder, so that what surrounds the hole is only nearly what it was.
     #[arg(long)]
     paste: bool,
     #[command(flatten)]

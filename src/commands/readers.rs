@@ -1,7 +1,8 @@
-//! Readers of foreign bytes that are otherwise private, for their tests (`tests/readers`) and fuzz targets (`fuzz`).
+//! Readers of foreign bytes that are otherwise private, for their tests (`tests/readers`) and fuzz
+//! targets (`fuzz`).
 //!
-//! A reader of a file that must be right returns the error that a user would see; one of a cache, where a damaged file
-//! counts as none, returns what it found.
+//! A reader of a file that must be right returns the error that a user would see; one of a cache,
+//! where a damaged file counts as none, returns what it found.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,8 @@ pub(super) struct ReadingFlags {
     /// Scale the middle square of every image to the model's size.
     #[arg(long)]
     crop: bool,
-    /// Most memory for decoded images, MiB [default: 4096]; a larger set is packed into a file of the user's cache directory.
+    /// Most memory for decoded images, MiB [default: 4096]; a larger set is packed into a file of
+    /// the user's cache directory.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     memory: Option<u32>,
 }

@@ -1,4 +1,5 @@
-//! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be gone on with at any time.
+//! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be
+//! gone on with at any time.
 
 mod flags;
 mod paper;
@@ -54,9 +55,11 @@ pub struct ReproduceArgs {
     pub data: Option<PathBuf>,
     /// How they are read.
     pub reading: ReadingFlags,
-    /// Trainings of the toy, or of each image prior, that differ in the seed; `None`: as many as suits.
+    /// Trainings of the toy, or of each image prior, that differ in the seed; `None`: as many as
+    /// suits.
     pub seeds: Option<u64>,
-    /// Floating-point operations of the training of each image prior, in units of 1e12; `None`: those of the presets' steps.
+    /// Floating-point operations of the training of each image prior, in units of 1e12; `None`:
+    /// those of the presets' steps.
     pub budget: Option<f64>,
     /// Samples of each image prior; `None`: as many as suits.
     pub samples: Option<usize>,

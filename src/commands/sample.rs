@@ -72,8 +72,8 @@ pub(super) struct ClassFlags {
     /// Image runs with classes: the class to sample.
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     class: Option<u32>,
-    /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the class, 0 the model that is
-    /// told none, more exaggerates what belongs to the class.
+    /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the
+    /// class, 0 the model that is told none, more exaggerates what belongs to the class.
     #[arg(
         long,
         value_name = "W",
@@ -87,8 +87,8 @@ pub(super) struct ClassFlags {
     /// Diffusion priors: the temperature τ of --codes softmax, 1 by default.
     #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     temperature: Option<f64>,
-    /// Diffusion priors that predict codes: factor of the network's logits; above 1 likely codes become more likely. By default
-    /// the `prior.sharpen` of the run.
+    /// Diffusion priors that predict codes: factor of the network's logits; above 1 likely codes
+    /// become more likely. By default the `prior.sharpen` of the run.
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     sharpen: Option<f64>,
     /// PixelCNN runs: how codes are computed.
@@ -99,11 +99,12 @@ pub(super) struct ClassFlags {
 /// How pictures of images are drawn.
 #[derive(Args, Debug)]
 pub(super) struct LookFlags {
-    /// Image runs: draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    /// Image runs: draw each pixel of an image as N × N; by default images become about 128 pixels
+    /// wide.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     scale: Option<usize>,
-    /// Image runs: write each image as a PNG file of its own too, in a folder beside the picture of all; of its own size, or
-    /// --scale times that.
+    /// Image runs: write each image as a PNG file of its own too, in a folder beside the picture of
+    /// all; of its own size, or --scale times that.
     #[arg(long)]
     separate: bool,
 }

@@ -1,4 +1,5 @@
-//! `dbvq-wgpu schedule`: the noise schedule as data (`--json`), as a table for people, and the check of its end.
+//! `dbvq-wgpu schedule`: the noise schedule as data (`--json`), as a table for people, and the
+//! check of its end.
 
 mod flags;
 
@@ -101,7 +102,8 @@ fn step(bridge: &Bridge, t: usize) -> ScheduleStep {
     }
 }
 
-/// A column of the text: its head, its value, and how early it is given up when the terminal is narrow (0: never).
+/// A column of the text: its head, its value, and how early it is given up when the terminal is
+/// narrow (0: never).
 type Column = (&'static str, fn(&ScheduleStep) -> f64, u8);
 
 const COLUMNS: [Column; 10] = [
@@ -117,10 +119,12 @@ const COLUMNS: [Column; 10] = [
     ("weight_fw", |s| s.weight_forward, 3),
 ];
 
-/// The table as aligned text of at most `width` columns (as far as t, beta and alpha_bar allow), ending with a newline.
+/// The table as aligned text of at most `width` columns (as far as t, beta and alpha_bar allow),
+/// ending with a newline.
 ///
-/// A head of facts, then the steps. A long schedule shows its first four steps and sixteen evenly spaced ones up to T; a
-/// narrow terminal loses columns (br, fw: under the bridge and the forward variance). The last line says what is missing.
+/// A head of facts, then the steps. A long schedule shows its first four steps and sixteen evenly
+/// spaced ones up to T; a narrow terminal loses columns (br, fw: under the bridge and the forward
+/// variance). The last line says what is missing.
 pub fn text(table: &ScheduleTable, width: usize) -> String {
     let rows = chosen_rows(&table.steps);
     let columns = chosen_columns(&rows, width);

@@ -1,5 +1,5 @@
-//! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, arithmetic and GPU memory of every stage, all of it
-//! found out in a rehearsal of its training.
+//! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, arithmetic and GPU memory of
+//! every stage, all of it found out in a rehearsal of its training.
 
 use crate::config::{Experiment, ImagesConfig, Source, Stage};
 use crate::error::Result;

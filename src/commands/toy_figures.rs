@@ -197,7 +197,8 @@ pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
 /// How near a learnt code must be to a centroid.
 pub(super) const RECOVERED: f32 = 0.02;
 
-/// Number of true centroids that have exactly one code near them: what joint training must bring to eight.
+/// Number of true centroids that have exactly one code near them: what joint training must bring to
+/// eight.
 pub(super) fn recovered(codebook: &[[f32; DIM]]) -> usize {
     let close = |c: &[f32; DIM], e: &[f32; DIM]| {
         ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED

@@ -17,7 +17,8 @@ pub struct ImagesConfig {
     pub seed: u64,
     /// What backward keeps of the U-Net's and the PixelCNN's activations.
     pub activations: Activations,
-    /// Classes that U-Net and PixelCNN are told, those of the data set; 0 for models that know of none.
+    /// Classes that U-Net and PixelCNN are told, those of the data set; 0 for models that know of
+    /// none.
     pub classes: usize,
     /// Share of labels that the U-Net's training drops, which classifier-free guidance needs.
     pub class_dropout: f64,
@@ -113,14 +114,15 @@ impl Resize {
 pub enum Activations {
     /// All that the gradients need: fastest.
     Keep,
-    /// The inputs of its blocks, which run a second time: the same gradients for about a third more time.
+    /// The inputs of its blocks, which run a second time: the same gradients for about a third more
+    /// time.
     Recompute,
     /// The same, the inputs rounded to f16.
     RecomputeF16,
 }
 
-/// What is not in a model's text: how the codes of training are drawn, and options that are off, so that weights from
-/// before an option still fit.
+/// What is not in a model's text: how the codes of training are drawn, and options that are off, so
+/// that weights from before an option still fit.
 fn is_left_out(key: &str, value: &Value) -> bool {
     let off = match key {
         "quantiser" | "gumbel" => return true,

@@ -4,14 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Diffuse, DiffusionGradient, Regulariser};
 
-/// Joint training of the image models, Algorithm 1 end to end. The defaults are those that do no harm: the VQ-VAE learns from
-/// its own losses, the prior follows its latents.
+/// Joint training of the image models, Algorithm 1 end to end. The defaults are those that do no
+/// harm: the VQ-VAE learns from its own losses, the prior follows its latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JointConfig {
-    /// Peak learning rate of the VQ-VAE; that of the U-Net is `stages.joint.lr`. Each is clipped by its own norm.
+    /// Peak learning rate of the VQ-VAE; that of the U-Net is `stages.joint.lr`. Each is clipped by
+    /// its own norm.
     pub vqvae_lr: f64,
-    /// What the bridge starts from: `data`, the encoder's output z_e, or `codes`, its code vectors z_q.
+    /// What the bridge starts from: `data`, the encoder's output z_e, or `codes`, its code vectors
+    /// z_q.
     pub diffuse: Diffuse,
     /// What of the diffusion loss's gradient reaches the encoder.
     pub diffusion_gradient: DiffusionGradient,

@@ -67,7 +67,8 @@ impl Experiment {
 }
 
 impl Source {
-    /// The configuration: the preset, over it the sections `inherited`, the file, and `sets` (`key.path=value`).
+    /// The configuration: the preset, over it the sections `inherited`, the file, and `sets`
+    /// (`key.path=value`).
     ///
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
@@ -120,7 +121,8 @@ impl Source {
         Ok(config)
     }
 
-    /// The values with `sets` on top, every key being one of `known`; `complete` puts in what is left out.
+    /// The values with `sets` on top, every key being one of `known`; `complete` puts in what is
+    /// left out.
     fn resolve<T: DeserializeOwned>(
         &self,
         sets: &[String],
@@ -202,8 +204,8 @@ const TRAININGS: [&str; 5] = [
     "stages.joint",
 ];
 
-/// Warms up for a tenth of the steps at most where the user (`said`) makes a training of `base` shorter and says nothing of
-/// its warm-up.
+/// Warms up for a tenth of the steps at most where the user (`said`) makes a training of `base`
+/// shorter and says nothing of its warm-up.
 fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
     for training in TRAININGS {
         let number = |of: &Table, key: &str| {
@@ -412,7 +414,8 @@ fn complete_images(table: &mut Table) {
     complete_stages(table);
 }
 
-/// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the defaults.
+/// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the
+/// defaults.
 fn complete_spacing(table: &mut Table) {
     let Some(Value::Table(bridge)) = table.get_mut("bridge") else {
         return;
@@ -432,8 +435,8 @@ fn complete_spacing(table: &mut Table) {
     }
 }
 
-/// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not the toy's. Another schedule has
-/// numbers of its own.
+/// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not
+/// the toy's. Another schedule has numbers of its own.
 fn complete_bridge(table: &mut Table) {
     let Some(Value::Table(given)) = table.get_mut("bridge") else {
         return;

@@ -41,10 +41,12 @@ pub struct VqVaeConfig {
     pub decay: f64,
     /// β_c, the weight of ‖z_e − sg(e)‖².
     pub commitment: f64,
-    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out. At `commitment` / `dim`
-    /// (commitment is a mean over channels) both are −log softmax of the nearest code, above it nothing holds latents.
+    /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out. At
+    /// `commitment` / `dim` (commitment is a mean over channels) both are −log softmax of the
+    /// nearest code, above it nothing holds latents.
     pub normaliser: f64,
-    /// Steps between looks for dead codes, which move onto encoder outputs, with `codebook = "ema"`; 0 for never.
+    /// Steps between looks for dead codes, which move onto encoder outputs, with
+    /// `codebook = "ema"`; 0 for never.
     pub revive_every: u64,
     /// Relaxed samples, with `quantiser = "gumbel"`.
     pub gumbel: GumbelConfig,
@@ -131,8 +133,9 @@ impl VqVaeConfig {
 pub enum Distance {
     /// The code vector at the least ‖z_e − e‖².
     Euclidean,
-    /// The code vector at the least angle (Yu et al. 2022, ViT-VQGAN): latents and code vectors have norm 1, where
-    /// ‖z_e − e‖² = 2 − 2 cos. The decoder sees unit vectors, and the prior's latents are points of the unit sphere.
+    /// The code vector at the least angle (Yu et al. 2022, ViT-VQGAN): latents and code vectors
+    /// have norm 1, where ‖z_e − e‖² = 2 − 2 cos. The decoder sees unit vectors, and the prior's
+    /// latents are points of the unit sphere.
     Cosine,
 }
 
@@ -140,9 +143,11 @@ pub enum Distance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Quantiser {
-    /// The nearest code vector, with the gradient passed straight through (van den Oord et al. 2017).
+    /// The nearest code vector, with the gradient passed straight through (van den Oord et al.
+    /// 2017).
     Nearest,
-    /// A Gumbel-softmax sample of softmax(−scale ‖z_e − e‖²), a mixture of code vectors (Jang et al. 2017).
+    /// A Gumbel-softmax sample of softmax(−scale ‖z_e − e‖²), a mixture of code vectors (Jang et
+    /// al. 2017).
     Gumbel,
 }
 
@@ -193,7 +198,8 @@ impl GumbelConfig {
 pub enum CodebookRule {
     /// Running averages of the latents that fall to each code (van den Oord et al. 2017, appendix).
     Ema,
-    /// The gradient: of ‖sg(z_e) − e‖², or with `quantiser = "gumbel"` of the reconstruction through the mixture.
+    /// The gradient: of ‖sg(z_e) − e‖², or with `quantiser = "gumbel"` of the reconstruction
+    /// through the mixture.
     Gradient,
 }
 
@@ -213,8 +219,8 @@ pub struct UNetConfig {
     pub attention: Vec<usize>,
     /// Share of activations that training drops.
     pub dropout: f64,
-    /// What the network's output means. With `loss = "simple"` the plain squared error of that output is minimised; of
-    /// `codes`, that of ε.
+    /// What the network's output means. With `loss = "simple"` the plain squared error of that
+    /// output is minimised; of `codes`, that of ε.
     pub prediction: Output,
     /// Add a learnt vector to each position, after the first convolution.
     pub position: bool,

@@ -8,14 +8,16 @@ use super::Diffuse;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriorConfig {
-    /// What the bridge of stage `prior` starts from: `data`, the encoder's output z_e, or `codes`, its code vectors z_q.
+    /// What the bridge of stage `prior` starts from: `data`, the encoder's output z_e, or `codes`,
+    /// its code vectors z_q.
     pub diffuse: Diffuse,
-    /// Share of the training images of which the network is told some codes; 0 for a network that cannot be told. With
-    /// `unet.prediction = "codes"` only.
+    /// Share of the training images of which the network is told some codes; 0 for a network that
+    /// cannot be told. With `unet.prediction = "codes"` only.
     pub known_share: f64,
     /// Share of those images whose other codes are pure noise, at t = T.
     pub known_at_end: f64,
-    /// Factor of the network's logits in sampling, unless `--sharpen` says otherwise. With `unet.prediction = "codes"` only.
+    /// Factor of the network's logits in sampling, unless `--sharpen` says otherwise. With
+    /// `unet.prediction = "codes"` only.
     pub sharpen: f64,
 }
 

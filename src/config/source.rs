@@ -1,4 +1,5 @@
-//! Where a configuration comes from: a preset, or a file with its encoding, its kind and the preset that it extends.
+//! Where a configuration comes from: a preset, or a file with its encoding, its kind and the preset
+//! that it extends.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,8 @@ const OF_IMAGES: [&str; 8] = [
     "classes",
     "class_dropout",
 ];
-/// Sections of sizes: a file of images that leaves some out without naming a preset gets the paper's.
+/// Sections of sizes: a file of images that leaves some out without naming a preset gets the
+/// paper's.
 const SIZES: [(&str, &str); 3] = [
     ("vqvae", "channels"),
     ("unet", "base"),
@@ -57,7 +59,8 @@ impl Source {
     /// The preset or TOML file `name`.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is neither or it is wrong, [`Error::Io`] if the file cannot be read.
+    /// [`Error::Config`] if there is neither or it is wrong, [`Error::Io`] if the file cannot be
+    /// read.
     pub fn open(name: &str) -> Result<Source> {
         if PRESETS.iter().any(|(preset, ..)| *preset == name) {
             return preset(name);

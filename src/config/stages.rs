@@ -12,8 +12,9 @@ pub struct StagesConfig {
     pub evaluate_every: u64,
     /// Held-out images looked at.
     pub evaluate_images: usize,
-    /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each VQ-VAE and 10 GiB in all.
-    /// They are the same to the bit as without where the same kernels are chosen.
+    /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each
+    /// VQ-VAE and 10 GiB in all. They are the same to the bit as without where the same kernels are
+    /// chosen.
     pub latent_cache: bool,
     /// The VQ-VAE.
     pub vqvae: TrainConfig,

@@ -15,11 +15,13 @@ pub enum Stored {
     Images(Stage, Box<ImagesConfig>),
 }
 
-/// Keys of a training that may differ when it is resumed: none of them reaches the weights. `steps` is looked at apart.
+/// Keys of a training that may differ when it is resumed: none of them reaches the weights. `steps`
+/// is looked at apart.
 const FREE: [&str; 3] = ["log_every", "checkpoint_every", "steps"];
 
 impl Stored {
-    /// Of the text of `config.toml`, which messages call `whose`. What has come since is at its default.
+    /// Of the text of `config.toml`, which messages call `whose`. What has come since is at its
+    /// default.
     ///
     /// # Errors
     /// [`Error::Config`] if it is not a run's.

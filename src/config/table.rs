@@ -4,7 +4,8 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a configuration; it has a few thousand. TOML takes some hundred times its length in memory.
+/// Most bytes of a configuration; it has a few thousand. TOML takes some hundred times its length
+/// in memory.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Reads `text`; messages call it `whose`.

@@ -1,4 +1,5 @@
-//! A run as data: what `--report` writes as JSON and `--merge` reads. `docs/conformance.md` documents every key.
+//! A run as data: what `--report` writes as JSON and `--merge` reads. `docs/conformance.md`
+//! documents every key.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,8 @@ pub struct CaseReport {
     pub case: String,
     /// The conclusion.
     pub verdict: Verdict,
-    /// Worst error of the forward result as a share of its bound; `null` if the case did not come to its numbers.
+    /// Worst error of the forward result as a share of its bound; `null` if the case did not come
+    /// to its numbers.
     pub forward: Option<f64>,
     /// The same of the directional derivative.
     pub gradient: Option<f64>,
@@ -128,7 +130,8 @@ pub struct CaseReport {
     /// The command that repeats it; empty if it passed.
     #[serde(default)]
     pub repeat: String,
-    /// Wall time, opening the device and compiling the kernels included where this case was the first to need them.
+    /// Wall time, opening the device and compiling the kernels included where this case was the
+    /// first to need them.
     pub seconds: f64,
 }
 
@@ -200,11 +203,12 @@ impl Report {
         }
     }
 
-    /// Whether [`Report::write`] can write `file`, found out before hours are spent on what goes in.
+    /// Whether [`Report::write`] can write `file`, found out before hours are spent on what goes
+    /// in.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder; [`Error::Io`] if its
-    /// folder is not there or nothing can be written in it.
+    /// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder;
+    /// [`Error::Io`] if its folder is not there or nothing can be written in it.
     pub fn writable(file: &Path) -> Result<()> {
         let shown = file.display();
         let ending = file
@@ -231,7 +235,8 @@ impl Report {
         begun.discard().map_err(Error::io(file))
     }
 
-    /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for JUnit and for people.
+    /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for
+    /// JUnit and for people.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -271,7 +276,8 @@ impl AdapterReport {
         self.cases.iter().filter(|case| wanted(case)).count()
     }
 
-    /// Whether something is wrong: the adapter was given up, a case failed, or not a single one passed.
+    /// Whether something is wrong: the adapter was given up, a case failed, or not a single one
+    /// passed.
     pub fn failed(&self) -> bool {
         self.error.is_some()
             || self.cases.iter().any(|c| c.verdict.is_failure())

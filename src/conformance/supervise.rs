@@ -1,4 +1,5 @@
-//! Jobs in child processes: whatever becomes of a child is the verdict of the job it was at, and the rest goes on.
+//! Jobs in child processes: whatever becomes of a child is the verdict of the job it was at, and
+//! the rest goes on.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +15,8 @@ use super::worker::{Event, Job};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::{Outcome, Verdict};
 
-/// After so many jobs in a row without an answer the adapter is given up: the rest would only wait as long.
+/// After so many jobs in a row without an answer the adapter is given up: the rest would only wait
+/// as long.
 const UNANSWERED: u32 = 5;
 
 /// How often a signal is looked for.

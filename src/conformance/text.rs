@@ -11,7 +11,8 @@ use crate::report::table::{Column, wrapped};
 /// Cases shown one by one; a driver that fails everything would fill the screen.
 const SHOWN: usize = 20;
 
-/// The table of ops of an adapter, and what did not pass, in at most `width` columns as far as names and commands allow.
+/// The table of ops of an adapter, and what did not pass, in at most `width` columns as far as
+/// names and commands allow.
 pub fn adapter(whole: &Report, report: &AdapterReport, width: usize) -> String {
     let mut out = wrapped(&head(report), 0, width);
     if !report.cases.is_empty() {

@@ -8,8 +8,8 @@ use crate::kernels_test::vectors::Header;
 /// What stands for the op of a file that cannot be read, or names none that is known.
 pub const UNREADABLE: &str = "unreadable";
 
-/// The `.safetensors` files of a folder by name, or the one file; with `grad` only those with a gradient, and those that
-/// cannot be read, whose fault nobody would see otherwise.
+/// The `.safetensors` files of a folder by name, or the one file; with `grad` only those with a
+/// gradient, and those that cannot be read, whose fault nobody would see otherwise.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Usage`] if there is none.
@@ -50,7 +50,8 @@ fn all(place: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The op of a file, by its header alone: what else is in it may do harm, and only a child process may come to that.
+/// The op of a file, by its header alone: what else is in it may do harm, and only a child process
+/// may come to that.
 pub fn op(file: &Path) -> String {
     Header::read(file)
         .and_then(|header| header.op)

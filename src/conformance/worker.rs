@@ -1,8 +1,10 @@
-//! The child process that does the jobs, so that a driver that crashes or hangs takes only itself along.
+//! The child process that does the jobs, so that a driver that crashes or hangs takes only itself
+//! along.
 //!
-//! Jobs come as JSON lines on the standard input, up to an empty one; events go out as JSON lines. A child that meets
-//! trouble ends early, since its device is spoiled: whoever started it starts another for the rest. When the standard
-//! input ends, whoever started the child is gone, and it ends too, even in a driver that hangs.
+//! Jobs come as JSON lines on the standard input, up to an empty one; events go out as JSON lines.
+//! A child that meets trouble ends early, since its device is spoiled: whoever started it starts
+//! another for the rest. When the standard input ends, whoever started the child is gone, and it
+//! ends too, even in a driver that hangs.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -234,8 +236,9 @@ pub fn announce_fault() {
     }
 }
 
-/// Crashes, hangs or computes a wrong number on purpose, so that tests see what a user would: `abort:relu/`, `hang:relu/` or
-/// `wrong:relu/` as `DBVQ_CONFORMANCE_FAULT` does so at every job whose name begins with `relu/`.
+/// Crashes, hangs or computes a wrong number on purpose, so that tests see what a user would:
+/// `abort:relu/`, `hang:relu/` or `wrong:relu/` as `DBVQ_CONFORMANCE_FAULT` does so at every job
+/// whose name begins with `relu/`.
 fn fault(name: &str) {
     spoil(false);
     let Ok(wanted) = std::env::var(FAULT) else {

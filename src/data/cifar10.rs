@@ -1,8 +1,10 @@
-//! CIFAR-10 in its original binary form: records of a label byte and 3,072 pixel bytes, `[3, 32, 32]`.
+//! CIFAR-10 in its original binary form: records of a label byte and 3,072 pixel bytes,
+//! `[3, 32, 32]`.
 //!
-//! The batches that are there under their official names are read, and as many records of each as it has: a set cut down for a
-//! test is as good as the whole. `test_batch.bin` is the held-out set. Other files beside them are named and not read: a copy
-//! such as `data_batch_1 (1).bin` would put images into training twice, or into both halves of a hold-out.
+//! The batches that are there under their official names are read, and as many records of each as
+//! it has: a set cut down for a test is as good as the whole. `test_batch.bin` is the held-out set.
+//! Other files beside them are named and not read: a copy such as `data_batch_1 (1).bin` would put
+//! images into training twice, or into both halves of a hold-out.
 
 mod batches;
 
@@ -74,7 +76,8 @@ pub fn batches(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Files in `dir` that look like batches and have no official name: copies, other languages' versions, batches of one's own.
+/// Files in `dir` that look like batches and have no official name: copies, other languages'
+/// versions, batches of one's own.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -101,12 +104,12 @@ fn is_official(path: &Path) -> bool {
     OFFICIAL.iter().any(|(name, _)| path.ends_with(name))
 }
 
-/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. Where they are too many for memory, and no other size
-/// is asked for, images are read from the batches as they are needed.
+/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. Where they are too many for
+/// memory, and no other size is asked for, images are read from the batches as they are needed.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is no whole number of records or has a label over 9, or if
-/// `batches.meta.txt` does not name ten classes. [`Error::Io`].
+/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is no whole number of records or
+/// has a label over 9, or if `batches.meta.txt` does not name ten classes. [`Error::Io`].
 pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (dir, entered) = layout::enter(dir)?;
     let missing = || {
@@ -224,7 +227,8 @@ fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option
     Ok([read(train)?, read(test)?])
 }
 
-/// A note on images and folders that lie in `dir` beside the batches in `folder`: somebody may have meant those.
+/// A note on images and folders that lie in `dir` beside the batches in `folder`: somebody may have
+/// meant those.
 fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
     let mut names = Vec::new();
     for entry in entries(dir)? {

@@ -1,8 +1,8 @@
 //! One image from its file, by content, to 8-bit RGB.
 //!
-//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, a photograph is turned as its EXIF
-//! orientation says, and of an animation the first frame is taken. A file that claims to be gigantic is refused before its
-//! pixels are unpacked.
+//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, a photograph
+//! is turned as its EXIF orientation says, and of an animation the first frame is taken. A file
+//! that claims to be gigantic is refused before its pixels are unpacked.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -141,8 +141,8 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
             "has {width}×{height} pixels, over the limit of {most}; scale it down"
         ));
     }
-    // DEFLATE makes 1,032 bytes of one at most, and a bit of a palette becomes four bytes: a file that claims more would only
-    // cost memory.
+    // DEFLATE makes 1,032 bytes of one at most, and a bit of a palette becomes four bytes: a file
+    // that claims more would only cost memory.
     if format == Some(ImageFormat::Png) && decoder.total_bytes() > 32 * 1032 * length {
         return Err(format!(
             "is damaged: {length} bytes cannot hold {width}×{height} pixels"

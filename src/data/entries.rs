@@ -1,7 +1,8 @@
 //! What lies in a folder, with a word for whatever cannot be looked at.
 //!
-//! `Path::is_file` says no of a link that leads nowhere and of a file in a folder that may not be entered. Here such an
-//! entry is [`What::Unreadable`] with the reason, so that no image is passed over in silence.
+//! `Path::is_file` says no of a link that leads nowhere and of a file in a folder that may not be
+//! entered. Here such an entry is [`What::Unreadable`] with the reason, so that no image is passed
+//! over in silence.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,8 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
 /// Whether `path` is a folder.
 ///
 /// # Errors
-/// [`Error::Data`] if something is there that cannot be looked at: a link that leads nowhere, a folder that may not be entered.
+/// [`Error::Data`] if something is there that cannot be looked at: a link that leads nowhere, a
+/// folder that may not be entered.
 pub(super) fn is_folder(path: &Path) -> Result<bool> {
     Ok(look(path)?.is_some_and(|facts| facts.is_dir()))
 }

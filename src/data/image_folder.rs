@@ -1,11 +1,13 @@
 //! Trees of images: a folder for each class, or one folder without classes.
 //!
-//! A class is a folder below the root and has the images of all folders inside it. With a folder `train` in the root (or
-//! `Training`, `train2017`, …), that and those of validation and test are roots of their own, and nothing else may hold images;
-//! with a list `train.csv` beside the images, the lists say which image is in which split and class. A single folder around all
-//! that is entered. Whatever is not read is counted and told ([`Splits::notes`]); what cannot be looked at is an error, or skipped.
-//! Classes are in the order of their names. They take turns, each with its images in the order of their paths: whoever looks at
-//! the first images of a set, or at any that follow each other, sees all classes by their shares.
+//! A class is a folder below the root and has the images of all folders inside it. With a folder
+//! `train` in the root (or `Training`, `train2017`, …), that and those of validation and test are
+//! roots of their own, and nothing else may hold images; with a list `train.csv` beside the images,
+//! the lists say which image is in which split and class. A single folder around all that is
+//! entered. Whatever is not read is counted and told ([`Splits::notes`]); what cannot be looked at
+//! is an error, or skipped. Classes are in the order of their names. They take turns, each with its
+//! images in the order of their paths: whoever looks at the first images of a set, or at any that
+//! follow each other, sees all classes by their shares.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -44,9 +46,9 @@ pub(super) struct Image {
 /// Reads the data set at `dir`.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no image, one is broken (unless skipped) or of another size than the first, something cannot be
-/// looked at (unless skipped), images lie beside folders of classes, or splits cannot be told apart. [`Error::Io`] if a
-/// folder cannot be listed.
+/// [`Error::Data`] if there is no image, one is broken (unless skipped) or of another size than the
+/// first, something cannot be looked at (unless skipped), images lie beside folders of classes, or
+/// splits cannot be told apart. [`Error::Io`] if a folder cannot be listed.
 pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (root, entered) = layout::enter(dir)?;
     let (layout, notes) = layout::find(&root)?;
@@ -70,7 +72,8 @@ pub(super) fn scan_splits(
     root: &Path,
     folders: &[Option<PathBuf>; 3],
 ) -> Result<[Option<Tree>; 3]> {
-    // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in silence.
+    // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in
+    // silence.
     for other in entries(root)?
         .iter()
         .filter(|entry| entry.is_folder() && split_of(&entry.name()).is_none())

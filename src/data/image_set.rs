@@ -90,7 +90,8 @@ impl ImageSet {
     /// Image `i`, `[height, width, 3]`.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Data`] if it lies in a file that can no longer be read or has changed.
+    /// [`Error::Io`] and [`Error::Data`] if it lies in a file that can no longer be read or has
+    /// changed.
     ///
     /// # Panics
     /// If there is no image `i`.
@@ -222,8 +223,8 @@ pub(super) fn float(value: u8) -> f32 {
 /// How much [`hold_out`] sets aside of each class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Held {
-    /// That share, 0..1, rounded; of a class of at least two, at least one image. Where every class has but one image, that
-    /// share of all images, whatever their class.
+    /// That share, 0..1, rounded; of a class of at least two, at least one image. Where every class
+    /// has but one image, that share of all images, whatever their class.
     Share(f64),
     /// So many images.
     PerClass(usize),

@@ -1,10 +1,13 @@
-//! Whether a JPEG has all its data. Decoders paint grey what is missing and call that an image; here its entropy-coded data are
-//! walked without making pixels of them (ITU-T T.81, annexes B and F).
+//! Whether a JPEG has all its data. Decoders paint grey what is missing and call that an image;
+//! here its entropy-coded data are walked without making pixels of them (ITU-T T.81, annexes B and
+//! F).
 //!
-//! Of sequential files every block must be there. Of progressive ones the scans must bring every coefficient to its full precision;
-//! whether the last scan is whole is not looked at. Arithmetic coding, lossless and hierarchical files are left to the decoder.
+//! Of sequential files every block must be there. Of progressive ones the scans must bring every
+//! coefficient to its full precision; whether the last scan is whole is not looked at. Arithmetic
+//! coding, lossless and hierarchical files are left to the decoder.
 
-/// The order of a Huffman table's codes: how many there are of each length, and what they stand for.
+/// The order of a Huffman table's codes: how many there are of each length, and what they stand
+/// for.
 #[derive(Clone, Default)]
 struct Table {
     counts: [u8; 16],
@@ -86,7 +89,8 @@ fn has_end(bytes: &[u8], at: usize) -> Result<(), String> {
     Err("is cut off (a JPEG without its end marker)".into())
 }
 
-/// The next marker from `at` on, and where it ends. Bytes before it, and stuffed ones, are passed over.
+/// The next marker from `at` on, and where it ends. Bytes before it, and stuffed ones, are passed
+/// over.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         match bytes.get(at..at + 2)? {
@@ -143,7 +147,8 @@ impl Frame {
         (sane && !self.components.is_empty() && !self.size.contains(&0)).then_some(())
     }
 
-    /// Walks a scan whose data are at the beginning of `data`: their length, or `None` if its header makes no sense.
+    /// Walks a scan whose data are at the beginning of `data`: their length, or `None` if its
+    /// header makes no sense.
     fn scan(&mut self, header: &[u8], data: &[u8]) -> Result<Option<usize>, String> {
         let Some(scan) = self.scan_header(header) else {
             return Ok(None);
@@ -187,7 +192,8 @@ impl Frame {
         Ok(Some(bits.at))
     }
 
-    /// The components of a scan with the numbers of their tables, and what it brings of their coefficients.
+    /// The components of a scan with the numbers of their tables, and what it brings of their
+    /// coefficients.
     fn scan_header(&mut self, header: &[u8]) -> Option<Vec<(usize, [usize; 2])>> {
         let (&count, rest) = header.split_first()?;
         let (selectors, last) = rest.split_at_checked(2 * usize::from(count))?;

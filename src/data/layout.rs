@@ -50,7 +50,8 @@ pub(super) fn split_of(name: &str) -> Option<usize> {
     NAMES.iter().position(|names| names.contains(&word))
 }
 
-/// The words of a name in small letters: parted by signs, by capitals after small letters, and by numbers, which are left out.
+/// The words of a name in small letters: parted by signs, by capitals after small letters, and by
+/// numbers, which are left out.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut small = false;
@@ -70,8 +71,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// The folder in which the data set of `dir` lies: `dir`, or the only folder in it, if that holds folders and no image, and
-/// so on. With a note if it is another.
+/// The folder in which the data set of `dir` lies: `dir`, or the only folder in it, if that holds
+/// folders and no image, and so on. With a note if it is another.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed.
@@ -117,7 +118,8 @@ fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
 /// How the images of `root` are divided, with notes for the user.
 ///
 /// # Errors
-/// [`Error::Data`] if two folders are called as one split, or there are splits but none to train on.
+/// [`Error::Data`] if two folders are called as one split, or there are splits but none to train
+/// on.
 pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
     let mut splits: [Option<PathBuf>; 3] = [None, None, None];
     let mut others = Vec::new();
@@ -140,7 +142,8 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
     }
     let mut notes = Vec::new();
     if let Some(split) = splits.iter().flatten().next() {
-        // Someone's class may be called `test`; where nothing but splits is there, the one to train on is missing.
+        // Someone's class may be called `test`; where nothing but splits is there, the one to train
+        // on is missing.
         let mut with_images = Vec::new();
         for other in &others {
             if Tree::holds_images(&other.path)? {

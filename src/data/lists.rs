@@ -45,7 +45,8 @@ impl List {
             .collect()
     }
 
-    /// Reads the list at `path`: two columns, `filename,label`, or more with a header that names those two.
+    /// Reads the list at `path`: two columns, `filename,label`, or more with a header that names
+    /// those two.
     ///
     /// # Errors
     /// [`Error::Data`] naming the line that is wrong, [`Error::Io`] if the file cannot be read.

@@ -1,4 +1,5 @@
-//! From files to an [`ImageSet`]: every image is decoded once, checked, and kept in memory or in a packed file.
+//! From files to an [`ImageSet`]: every image is decoded once, checked, and kept in memory or in a
+//! packed file.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,10 +67,12 @@ struct Fit {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of all `sources`, which decides by the size of the first image whether they fit into memory.
+    /// A reader of all `sources`, which decides by the size of the first image whether they fit
+    /// into memory.
     ///
     /// # Errors
-    /// [`Error::Data`] if the first image is broken, or if the sources are too large for memory and there is no cache.
+    /// [`Error::Data`] if the first image is broken, or if the sources are too large for memory and
+    /// there is no cache.
     pub fn new(sources: &[&dyn Source], reading: &'a Reading) -> Result<Reader<'a>> {
         let total = sources.iter().map(|source| source.len() as u64).sum();
         let mut reader = Reader {
@@ -108,7 +111,8 @@ impl<'a> Reader<'a> {
     /// Reads all images of `source`.
     ///
     /// # Errors
-    /// [`Error::Data`] naming the image that is broken or of another size; [`Error::Io`] for the packed file.
+    /// [`Error::Data`] naming the image that is broken or of another size; [`Error::Io`] for the
+    /// packed file.
     pub fn read(
         &mut self,
         source: &dyn Source,
@@ -174,7 +178,8 @@ impl<'a> Reader<'a> {
         Ok((kept, store))
     }
 
-    /// Decodes all images of `source` and hands those that fit to `take`, in order. The numbers of these, and what was left out.
+    /// Decodes all images of `source` and hands those that fit to `take`, in order. The numbers of
+    /// these, and what was left out.
     fn each(
         &mut self,
         source: &dyn Source,

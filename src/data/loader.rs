@@ -1,8 +1,9 @@
 //! Batches, made ahead of the training in a thread of their own.
 //!
-//! Batch s is a function of (seed, s) alone, so a run that goes on at step s sees what it would have seen. The pictures
-//! come in an endless row: one random order of the whole set after another. A batch is the next piece of that row and may
-//! lie in two epochs: no picture is dropped, and a set smaller than a batch needs no rule of its own.
+//! Batch s is a function of (seed, s) alone, so a run that goes on at step s sees what it would
+//! have seen. The pictures come in an endless row: one random order of the whole set after another.
+//! A batch is the next piece of that row and may lie in two epochs: no picture is dropped, and a
+//! set smaller than a batch needs no rule of its own.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};

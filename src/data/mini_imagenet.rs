@@ -1,8 +1,10 @@
-//! mini-ImageNet as folders: `train`, `val` and `test` with a folder for each class, and `splits/*.csv`.
+//! mini-ImageNet as folders: `train`, `val` and `test` with a folder for each class, and
+//! `splits/*.csv`.
 //!
-//! The folders say what is there. The lists (`filename,label`; `train.csv` is the whole split, `subset_train.csv` a choice
-//! from it) say what belongs there: an image in the wrong split or class would spoil every comparison, so it is an
-//! error. Images that are listed and not there are only told. The classes of the splits are different ones.
+//! The folders say what is there. The lists (`filename,label`; `train.csv` is the whole split,
+//! `subset_train.csv` a choice from it) say what belongs there: an image in the wrong split or
+//! class would spoil every comparison, so it is an error. Images that are listed and not there are
+//! only told. The classes of the splits are different ones.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
 //! Data sets; host only.
 //!
-//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of images into [`ImageSet`]s, every image of it checked and decoded
-//! once before the first step; what is too large for memory lies decoded in a file of the cache directory, and images are read from
-//! there. [`Loader`] turns a set into batches that depend on the seed and the step alone.
+//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of images into [`ImageSet`]s, every image of
+//! it checked and decoded once before the first step; what is too large for memory lies decoded in
+//! a file of the cache directory, and images are read from there. [`Loader`] turns a set into
+//! batches that depend on the seed and the step alone.
 
 pub mod cifar10;
 mod decode;
@@ -34,11 +35,14 @@ pub(crate) use pack::{count as count_packed, make_room};
 /// How a data set lies on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `data_batch_*.bin` and `test_batch.bin`, in the folder or in `cifar-10-batches-bin` inside it ([`cifar10`]).
+    /// `data_batch_*.bin` and `test_batch.bin`, in the folder or in `cifar-10-batches-bin` inside
+    /// it ([`cifar10`]).
     Cifar10,
-    /// `train`, `val` and `test`, each with a folder for each class, and lists of what belongs there in `splits/*.csv`.
+    /// `train`, `val` and `test`, each with a folder for each class, and lists of what belongs
+    /// there in `splits/*.csv`.
     MiniImageNet,
-    /// A folder for each class, or pictures without classes; both also in `train`, `val` and `test` ([`image_folder`]).
+    /// A folder for each class, or pictures without classes; both also in `train`, `val` and `test`
+    /// ([`image_folder`]).
     Folder,
 }
 
@@ -61,7 +65,8 @@ pub struct Reading<'a> {
     pub fit: Fit,
     /// What happens to broken images.
     pub broken: Broken,
-    /// Most bytes of decoded images in memory, all splits together; what takes more is packed into a file of `cache`.
+    /// Most bytes of decoded images in memory, all splits together; what takes more is packed into
+    /// a file of `cache`.
     pub memory: u64,
     /// The folder of packed files.
     pub cache: Option<PathBuf>,
@@ -121,8 +126,9 @@ impl Splits {
 /// Reads the data set in `dir`, of the `kind` that is given or found.
 ///
 /// # Errors
-/// [`Error::Data`] if there is none, or a file of it is damaged, foreign, of another size than the others; or if it takes
-/// more memory than `reading` allows. [`Error::Io`] if a file cannot be read.
+/// [`Error::Data`] if there is none, or a file of it is damaged, foreign, of another size than the
+/// others; or if it takes more memory than `reading` allows. [`Error::Io`] if a file cannot be
+/// read.
 pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits> {
     if !entries::is_folder(dir)? {
         return Err(Error::Data(format!(

@@ -1,8 +1,9 @@
 //! Packed files: the decoded images of a set too large for memory, in the user's cache directory.
 //!
-//! A file holds the pixels of its images one after the other, a checksum of each, a JSON object that says which images of the
-//! source they are, and where that object begins. Its name is a checksum of the source's files (paths, lengths, times of change)
-//! and of how they are read, so a set that has changed is packed anew. It appears under its name when it is whole.
+//! A file holds the pixels of its images one after the other, a checksum of each, a JSON object
+//! that says which images of the source they are, and where that object begins. Its name is a
+//! checksum of the source's files (paths, lengths, times of change) and of how they are read, so a
+//! set that has changed is packed anew. It appears under its name when it is whole.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -113,7 +114,8 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     })
 }
 
-/// How many images of `bytes` bytes are in the packed file `path`, if it is whole, and how many of them are what they were.
+/// How many images of `bytes` bytes are in the packed file `path`, if it is whole, and how many of
+/// them are what they were.
 pub fn count(path: &Path, bytes: usize) -> Option<[usize; 2]> {
     let store = open(path, bytes)?.store;
     let count = store.digests.len();

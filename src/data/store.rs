@@ -1,7 +1,8 @@
-//! Where the pixels of images lie: in memory, in a packed file ([`super::pack`]), or in CIFAR-10's own records.
+//! Where the pixels of images lie: in memory, in a packed file ([`super::pack`]), or in CIFAR-10's
+//! own records.
 //!
-//! Files are read at their offsets, not mapped: a file that is cut off while a training runs is then an error, where a
-//! mapping would end the process, and the page cache serves both alike.
+//! Files are read at their offsets, not mapped: a file that is cut off while a training runs is
+//! then an error, where a mapping would end the process, and the page cache serves both alike.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -76,7 +77,8 @@ impl Store {
     /// The pixels of image `i`.
     ///
     /// # Errors
-    /// [`Error::Data`] if they are no longer what they were when the store was made, [`Error::Io`] if they cannot be read.
+    /// [`Error::Data`] if they are no longer what they were when the store was made, [`Error::Io`]
+    /// if they cannot be read.
     pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>> {
         let (path, pixels) = match &self.place {
             Place::Memory(all) => {

@@ -1,9 +1,10 @@
-//! The toy of section 4.1: random walks on a ring of eight codes, seen as noisy points on the unit circle.
+//! The toy of section 4.1: random walks on a ring of eight codes, seen as noisy points on the unit
+//! circle.
 //!
-//! `q_1` uniform on `0..8`, `q_{s+1} = q_s ± 1 mod 8`, five positions: 8 · 2⁴ = 128 equally likely chains.
-//! `x_s = e_{q_s} + N(0, 0.1²)`. The law of the codes is known exactly, so samples can be judged without a trained
-//! judge: see [`reached`]. Look at the total variation beside the share of valid chains, which a sampler that always
-//! returns one chain maximises.
+//! `q_1` uniform on `0..8`, `q_{s+1} = q_s ± 1 mod 8`, five positions: 8 · 2⁴ = 128 equally likely
+//! chains. `x_s = e_{q_s} + N(0, 0.1²)`. The law of the codes is known exactly, so samples can be
+//! judged without a trained judge: see [`reached`]. Look at the total variation beside the share of
+//! valid chains, which a sampler that always returns one chain maximises.
 
 use crate::philox::Stream;
 use std::collections::HashSet;
@@ -17,7 +18,8 @@ pub const LENGTH: usize = 5;
 pub const DIM: usize = 2;
 /// Number of valid sequences: 8 · 2⁴.
 pub const CHAINS: usize = CODES << (LENGTH - 1);
-/// Standard deviation of the noise on a point. The printed variance I would drown the centroids (erratum E13).
+/// Standard deviation of the noise on a point. The printed variance I would drown the centroids
+/// (erratum E13).
 pub const NOISE_STD: f32 = 0.1;
 
 /// The eight centroids `e_k = (cos 2πk/8, sin 2πk/8)`, `[k, d]`.
@@ -28,7 +30,8 @@ pub fn centroids() -> [[f32; DIM]; CODES] {
     })
 }
 
-/// `n` sequences of codes from the exact law, `[n, LENGTH]`. Sequence i uses words `5 i .. 5 i + 5` of the stream.
+/// `n` sequences of codes from the exact law, `[n, LENGTH]`. Sequence i uses words `5 i .. 5 i + 5`
+/// of the stream.
 ///
 /// # Panics
 /// If `5 n` does not fit the stream's 32-bit index.
@@ -49,7 +52,8 @@ pub fn sequences(stream: Stream, n: usize) -> Vec<u32> {
     codes
 }
 
-/// Noisy points of the codes, `x = e_q + NOISE_STD · ξ`: `[codes.len(), d]`. Channel c of point i uses normal `2 i + c`.
+/// Noisy points of the codes, `x = e_q + NOISE_STD · ξ`: `[codes.len(), d]`. Channel c of point i
+/// uses normal `2 i + c`.
 ///
 /// # Panics
 /// If a code is not below [`CODES`], or the points are more than one stream holds.
@@ -80,12 +84,14 @@ pub fn nearest(points: &[f32], centroids: &[[f32; DIM]]) -> Vec<u32> {
     points.chunks_exact(DIM).map(closest).collect()
 }
 
-/// Whether `sequence` is one of the 128 chains: [`LENGTH`] codes below [`CODES`], neighbours one step apart.
+/// Whether `sequence` is one of the 128 chains: [`LENGTH`] codes below [`CODES`], neighbours one
+/// step apart.
 pub fn is_chain(sequence: &[u32]) -> bool {
     chain_index(sequence).is_some()
 }
 
-/// The chain's number in `0..128`, `16 q_1 + Σ_s 2^(4−s) [q_{s+1} = q_s + 1]` for s = 1..4, or `None` if it is none.
+/// The chain's number in `0..128`, `16 q_1 + Σ_s 2^(4−s) [q_{s+1} = q_s + 1]` for s = 1..4, or
+/// `None` if it is none.
 pub fn chain_index(sequence: &[u32]) -> Option<usize> {
     let first = *sequence
         .first()
@@ -101,10 +107,11 @@ pub fn chain_index(sequence: &[u32]) -> Option<usize> {
 pub struct Reached {
     /// Share of the samples that are one of the 128 chains, 0..=1.
     pub valid: f64,
-    /// Total variation distance `½ Σ |p̂ − 1/128|` of the valid samples to the uniform law; 1 when none is valid.
-    /// Even exact draws leave about `√(128 / 2πn)`: .035 for n = 16,384.
+    /// Total variation distance `½ Σ |p̂ − 1/128|` of the valid samples to the uniform law; 1 when
+    /// none is valid. Even exact draws leave about `√(128 / 2πn)`: .035 for n = 16,384.
     pub total_variation: f64,
-    /// Number of different sequences among all samples, valid or not: a collapsed sampler shows here.
+    /// Number of different sequences among all samples, valid or not: a collapsed sampler shows
+    /// here.
     pub distinct: usize,
     /// Number of sequences judged.
     pub samples: usize,
@@ -145,7 +152,8 @@ pub fn reached(codes: &[u32]) -> Reached {
     }
 }
 
-/// All chains that have the `known` codes, pairs of (position from 0, code), by rising chain number.
+/// All chains that have the `known` codes, pairs of (position from 0, code), by rising chain
+/// number.
 ///
 /// For inpainting: q_1 = 0, q_5 = 4 leaves 0,7,6,5,4 and 0,1,2,3,4.
 ///
@@ -160,8 +168,8 @@ pub fn fillings(known: &[(usize, u32)]) -> Vec<[u32; LENGTH]> {
     (0..CHAINS).map(chain).filter(fits).collect()
 }
 
-/// The share of the sampled sequences `codes` `[n, LENGTH]` that equals each of `fillings`; their sum is the share filled
-/// validly. All 0 for no samples.
+/// The share of the sampled sequences `codes` `[n, LENGTH]` that equals each of `fillings`; their
+/// sum is the share filled validly. All 0 for no samples.
 pub fn shares(codes: &[u32], fillings: &[[u32; LENGTH]]) -> Vec<f64> {
     let samples = (codes.len() / LENGTH).max(1);
     let count = |filling: &[u32; LENGTH]| {
@@ -278,8 +286,8 @@ mod tests {
         assert_eq!(reached(&all).total_variation, 0.0);
     }
 
-    /// Half the distance of neighbouring centroids is 3.83 standard deviations: 1 − 10 · Q(3.83) = .99936 of the
-    /// sequences are read back as chains.
+    /// Half the distance of neighbouring centroids is 3.83 standard deviations: 1 − 10 · Q(3.83) =
+    /// .99936 of the sequences are read back as chains.
     #[test]
     fn noisy_points_read_back() {
         let codes = sequences(STREAM, 16_384);

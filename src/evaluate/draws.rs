@@ -1,4 +1,5 @@
-//! Codes of pictures and of samples. Samples are kept in files, chunk by chunk: an evaluation that was stopped goes on.
+//! Codes of pictures and of samples. Samples are kept in files, chunk by chunk: an evaluation that
+//! was stopped goes on.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -97,8 +98,8 @@ impl Draws {
     /// `count` samples of a run that has a prior, those of before among them.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if they are not finite, [`Error::Io`] for the
-    /// file.
+    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if they are not
+    /// finite, [`Error::Io`] for the file.
     pub fn of(trained: &Trained, args: &EvaluateArgs, count: usize) -> Result<Draws> {
         let (sampler, steps) = match trained.prior {
             Prior::Diffusion(_) => (args.sampler, args.steps),
@@ -186,7 +187,8 @@ fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
     }
 }
 
-/// Where samples of just these weights, sampler and seed are kept, made on this adapter in this precision.
+/// Where samples of just these weights, sampler and seed are kept, made on this adapter in this
+/// precision.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
     let facts = trained.gpu.facts();
     let gpu = &trained.gpu;

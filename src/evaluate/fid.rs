@@ -44,7 +44,8 @@ pub struct FidRow {
     /// That file.
     #[serde(default)]
     pub reference: Option<String>,
-    /// KID against the reconstructions: mean over subsets, and their standard deviation if there are several.
+    /// KID against the reconstructions: mean over subsets, and their standard deviation if there
+    /// are several.
     pub kid: (f64, Option<f64>),
     /// KID against the pictures.
     pub kid_data: (f64, Option<f64>),
@@ -62,11 +63,12 @@ pub(super) struct Distances {
 }
 
 impl Distances {
-    /// Reads the weights and the reference, and checks the name of the file to be written; `None` without weights.
+    /// Reads the weights and the reference, and checks the name of the file to be written; `None`
+    /// without weights.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for the weights, [`Error::Data`] for the reference, [`Error::Usage`] for a file that must not
-    /// be written over, [`Error::Io`].
+    /// [`Error::Checkpoint`] for the weights, [`Error::Data`] for the reference, [`Error::Usage`]
+    /// for a file that must not be written over, [`Error::Io`].
     pub fn open(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<Distances>> {
         let Some(weights) = &args.inception else {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! Bits a code of whole pictures: exact of a PixelCNN, a bound of a diffusion prior on code vectors.
+//! Bits a code of whole pictures: exact of a PixelCNN, a bound of a diffusion prior on code
+//! vectors.
 
 use serde::{Deserialize, Serialize};
 

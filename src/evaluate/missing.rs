@@ -33,7 +33,8 @@ impl Missing {
     }
 }
 
-/// All that is known to be missing before anything is measured, with `count` samples and so many held-out pictures.
+/// All that is known to be missing before anything is measured, with `count` samples and so many
+/// held-out pictures.
 pub(super) fn obstacles(
     runs: &[Trained],
     args: &EvaluateArgs,

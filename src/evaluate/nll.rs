@@ -24,7 +24,8 @@ use crate::tensor::{Codes, Tensor};
 
 /// Pictures whose holes are filled side by side.
 const GROUP: usize = 32;
-/// Temperatures are sought from this to its inverse, times the mean squared distance to the true codes.
+/// Temperatures are sought from this to its inverse, times the mean squared distance to the true
+/// codes.
 const SOUGHT: f64 = 1e-4;
 
 /// Bits a code of the logarithms of probabilities, [samples, cells].
@@ -98,7 +99,8 @@ pub struct NllRow {
     pub std: f64,
 }
 
-/// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another size.
+/// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another
+/// size.
 pub(crate) fn holes(grid: usize) -> [MaskShape; 2] {
     let side = ((9 * grid + 10) / 21).max(1);
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
@@ -172,7 +174,8 @@ struct Hidden<'a> {
     mask: Mask,
 }
 
-/// A picture's hole, filled S times: the squared distances to all `k` codes, [S, cells, k], and the true codes, `[cells]`.
+/// A picture's hole, filled S times: the squared distances to all `k` codes, [S, cells, k], and the
+/// true codes, `[cells]`.
 struct Filled {
     distances: Vec<f32>,
     truth: Vec<u32>,
@@ -217,7 +220,8 @@ impl Hidden<'_> {
             .collect()
     }
 
-    /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid, grid].
+    /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid,
+    /// grid].
     fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
         let mask = Mask {
@@ -261,8 +265,8 @@ impl Hidden<'_> {
         }
     }
 
-    /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ that suits other pictures best;
-    /// `resampled`: by passes over each level.
+    /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ
+    /// that suits other pictures best; `resampled`: by passes over each level.
     fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let NllSettings {
@@ -349,7 +353,8 @@ impl Hidden<'_> {
             .collect())
     }
 
-    /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only what is known.
+    /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only
+    /// what is known.
     fn raster(&self, model: &PixelCnn) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let NllSettings {
@@ -394,8 +399,8 @@ impl Hidden<'_> {
         Ok(vec![direct, single])
     }
 
-    /// The logarithms of the probabilities that the PixelCNN gives to the codes `truth` `[cells]` of the hole beside the codes
-    /// of `maps` [S, grid, grid]: [S, cells], nats.
+    /// The logarithms of the probabilities that the PixelCNN gives to the codes `truth` `[cells]`
+    /// of the hole beside the codes of `maps` [S, grid, grid]: [S, cells], nats.
     fn predicted(&self, model: &PixelCnn, maps: &[u32], truth: &[u32]) -> Vec<f64> {
         let gpu = &self.trained.gpu;
         let grid = self.mask.grid;

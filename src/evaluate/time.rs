@@ -64,7 +64,8 @@ impl How {
         }
     }
 
-    /// Whether a part of the steps tells the time of all: kept activations are computed for codes that are given too.
+    /// Whether a part of the steps tells the time of all: kept activations are computed for codes
+    /// that are given too.
     fn divisible(self) -> bool {
         !matches!(self, How::Raster(Way::Cached))
     }

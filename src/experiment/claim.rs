@@ -1,5 +1,5 @@
-//! Whether a training may write into a directory, and whether a run there may go on: found out before anything slow, and
-//! before anything is written.
+//! Whether a training may write into a directory, and whether a run there may go on: found out
+//! before anything slow, and before anything is written.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,8 @@ fn look(out: &Path) -> Result<Found> {
     })
 }
 
-/// Whether `out` is the directory of a run: it has a checkpoint, or a lock and a configuration, which must be a run's.
+/// Whether `out` is the directory of a run: it has a checkpoint, or a lock and a configuration,
+/// which must be a run's.
 ///
 /// # Errors
 /// Those of the configuration.
@@ -129,12 +130,13 @@ pub enum Start {
     Complete(u64),
 }
 
-/// Whether the training `wanted`, whose configuration was read from `input`, may write into `out`, and where it begins;
-/// `resume` goes on with a run that is there.
+/// Whether the training `wanted`, whose configuration was read from `input`, may write into `out`,
+/// and where it begins; `resume` goes on with a run that is there.
 ///
 /// # Errors
-/// [`Error::Usage`] if a run is there already, or files that are of none; with `resume` [`Error::Checkpoint`] if there is no run
-/// or its checkpoint is gone, and [`Error::Config`] if it is another run than wanted.
+/// [`Error::Usage`] if a run is there already, or files that are of none; with `resume`
+/// [`Error::Checkpoint`] if there is no run or its checkpoint is gone, and [`Error::Config`] if it
+/// is another run than wanted.
 pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<Start> {
     let shown = out.display();
     if resume && !out.is_dir() {
@@ -234,7 +236,8 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
     Ok(Start::Checkpoint)
 }
 
-/// What becomes of the learning rate of a training that had `before` steps to do and has `done` some.
+/// What becomes of the learning rate of a training that had `before` steps to do and has `done`
+/// some.
 fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> String {
     let steps = train.steps;
     let share = learning_rate(

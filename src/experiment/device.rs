@@ -64,14 +64,16 @@ impl Device {
     }
 }
 
-/// Keeps which kernels this run has measured to be the fastest; a cache that cannot be written is no failure of the command.
+/// Keeps which kernels this run has measured to be the fastest; a cache that cannot be written is
+/// no failure of the command.
 pub fn keep_answers(gpu: &Gpu) {
     if let Err(error) = gpu.save_answers() {
         note!("note: which kernels are the fastest is not kept for the next run ({error})");
     }
 }
 
-/// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of the command.
+/// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of
+/// the command.
 pub fn keep_caches(gpu: &Gpu) {
     if let Err(error) = gpu.save_caches() {
         note!("note: compiled kernels are not kept for the next run ({error})");

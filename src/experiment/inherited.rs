@@ -1,5 +1,5 @@
-//! What a training takes over from the run that it starts from, or that it is: a VQ-VAE is what it was trained as, whatever
-//! preset is named for the stage that builds on it.
+//! What a training takes over from the run that it starts from, or that it is: a VQ-VAE is what it
+//! was trained as, whatever preset is named for the stage that builds on it.
 
 use toml::{Table, Value};
 
@@ -54,7 +54,8 @@ impl Inherited {
         &self.values
     }
 
-    /// Names what the user says otherwise than the run of --from has it, and tells what that run has otherwise than the preset.
+    /// Names what the user says otherwise than the run of --from has it, and tells what that run
+    /// has otherwise than the preset.
     ///
     /// # Errors
     /// [`Error::Config`].
@@ -140,8 +141,8 @@ fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
     retained(table.expect("a configuration is a TOML table"), names)
 }
 
-/// The sections of a run of stage `of` that stage joint takes over, and what its diffusion loss was: another network could not
-/// minimise it.
+/// The sections of a run of stage `of` that stage joint takes over, and what its diffusion loss
+/// was: another network could not minimise it.
 fn of_prior(of: Stage, config: &ImagesConfig) -> Table {
     let names = ["vqvae", "unet", "prior", "bridge", "classes", "data"];
     let mut table = retained(

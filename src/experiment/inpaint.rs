@@ -1,5 +1,5 @@
-//! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B). Here the toy; image runs are passed
-//! on.
+//! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B). Here the
+//! toy; image runs are passed on.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

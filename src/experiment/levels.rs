@@ -15,8 +15,8 @@ const FIRST: u64 = 100;
 /// What an old cross-entropy counts beside one that is a look younger.
 const DECAY: f32 = 0.9;
 
-/// The names of the state in a checkpoint: Σ of the cross-entropies in each bin, their number; levels and cross-entropies of
-/// steps after the last look.
+/// The names of the state in a checkpoint: Σ of the cross-entropies in each bin, their number;
+/// levels and cross-entropies of steps after the last look.
 const STATE: [&str; 4] = [
     "levels.sums",
     "levels.counts",
@@ -38,12 +38,14 @@ struct Running {
     uniform: f64,
     sums: Vec<f32>,
     counts: Vec<f32>,
-    /// Levels of the steps since the last look, 0 for those that do not count, and their cross-entropies.
+    /// Levels of the steps since the last look, 0 for those that do not count, and their
+    /// cross-entropies.
     noted: Vec<(Vec<u32>, Tensor)>,
 }
 
 impl LevelLaw {
-    /// The law `levels` on 1..`steps`; one that follows the cross-entropy begins as the uniform one.
+    /// The law `levels` on 1..`steps`; one that follows the cross-entropy begins as the uniform
+    /// one.
     pub fn new(levels: Levels, steps: usize) -> LevelLaw {
         let fixed = cumulative(levels, steps);
         let running = match levels {
@@ -180,7 +182,8 @@ impl Running {
         }
     }
 
-    /// The cumulative law ∝ dH/dt, mixed with the uniform one. H is smoothed and made to rise: noise hides codes.
+    /// The cumulative law ∝ dH/dt, mixed with the uniform one. H is smoothed and made to rise:
+    /// noise hides codes.
     fn law(&self, steps: usize) -> Vec<f64> {
         let entropy = rising(&smooth(&filled(&self.sums, &self.counts)));
         let bins = entropy.len();

@@ -1,4 +1,5 @@
-//! How much GPU memory a training takes, found out in a rehearsal, and what to say where there is not enough of it.
+//! How much GPU memory a training takes, found out in a rehearsal, and what to say where there is
+//! not enough of it.
 
 use super::images::rehearsal;
 use super::session::Task;
@@ -17,14 +18,16 @@ pub struct Needs {
     pub peak: u64,
     /// Bytes of all tensors that a step makes: they follow each other in the same memory.
     pub made: u64,
-    /// Multiplications and additions of a step's products, convolutions, attention and distances to codes.
+    /// Multiplications and additions of a step's products, convolutions, attention and distances to
+    /// codes.
     pub flops: u64,
 }
 
 /// Rehearses the task that `make` makes.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] if the rehearsal's adapter or limit would not bear it, and those of `make`.
+/// [`Error::OutOfMemory`] if the rehearsal's adapter or limit would not bear it, and those of
+/// `make`.
 pub fn rehearse(
     gpu: &Gpu,
     make: impl FnOnce() -> Result<Box<dyn Task>>,
@@ -64,7 +67,8 @@ fn needs(
     Ok(rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?.1)
 }
 
-/// Refuses a training that does not fit into the memory of `gpu`, before it begins; else says what it takes.
+/// Refuses a training that does not fit into the memory of `gpu`, before it begins; else says what
+/// it takes.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] with the estimate and the batch that fits.
@@ -83,7 +87,8 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
     Ok(())
 }
 
-/// Trains with `f`; where memory runs out all the same, the error says the estimate and the batch that fits.
+/// Trains with `f`; where memory runs out all the same, the error says the estimate and the batch
+/// that fits.
 ///
 /// # Errors
 /// Those of `f`.

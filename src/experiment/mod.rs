@@ -1,4 +1,5 @@
-//! A run: its directory, the training loop and the stages, and what is drawn from it once it is trained.
+//! A run: its directory, the training loop and the stages, and what is drawn from it once it is
+//! trained.
 
 pub(crate) mod cache;
 pub(crate) mod claim;

@@ -1,5 +1,6 @@
-//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of image runs `data.txt`,
-//! TensorBoard's event files, and a lock that keeps two runs apart. What may be trained into is told by `run::claim`.
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of
+//! image runs `data.txt`, TensorBoard's event files, and a lock that keeps two runs apart. What may
+//! be trained into is told by `run::claim`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -64,7 +65,8 @@ impl Drop for Empty {
 }
 
 impl RunDir {
-    /// Creates or opens `path` and locks it. What was made goes away again unless a configuration is written.
+    /// Creates or opens `path` and locks it. What was made goes away again unless a configuration
+    /// is written.
     ///
     /// # Errors
     /// [`Error::Locked`] if another process has it, [`Error::Io`] if it cannot be written.
@@ -129,8 +131,8 @@ impl RunDir {
             .and_then(|_| self.lock.write_all(SAVED));
     }
 
-    /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter, by which command. A training begun
-    /// anew adds to it too.
+    /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter,
+    /// by which command. A training begun anew adds to it too.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -177,7 +179,8 @@ impl RunDir {
             .map_err(Error::io(self.path.join("metrics.jsonl")))
     }
 
-    /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the event file.
+    /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the
+    /// event file.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -202,8 +205,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// Drops the lines of `metrics.jsonl` after `step`, and begins an event file that voids its elders' events after it:
-    /// those steps are done again.
+    /// Drops the lines of `metrics.jsonl` after `step`, and begins an event file that voids its
+    /// elders' events after it: those steps are done again.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -234,7 +237,8 @@ pub const CONFIG: &str = "config.toml";
 /// The configuration of the toy's run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else as [`Stored::parse`].
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else
+/// as [`Stored::parse`].
 pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
@@ -312,11 +316,11 @@ pub fn series(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
     lines.iter().filter_map(point).collect()
 }
 
-/// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints included, of a resumed one
-/// all parts. `None` if nothing was logged.
+/// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints
+/// included, of a resumed one all parts. `None` if nothing was logged.
 ///
-/// Lines from before there was `seconds` have the rate since their part began; a part begins where the rate says that
-/// less time has passed than a line before.
+/// Lines from before there was `seconds` have the rate since their part began; a part begins where
+/// the rate says that less time has passed than a line before.
 pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
     let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
     let mut before = 0.0;

@@ -1,5 +1,5 @@
-//! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a short word on both. Here
-//! the toy; image runs are passed on.
+//! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a
+//! short word on both. Here the toy; image runs are passed on.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

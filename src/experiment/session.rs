@@ -1,4 +1,5 @@
-//! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping, resuming.
+//! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping,
+//! resuming.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,7 +125,8 @@ pub fn signals() -> Vec<(i32, usize)> {
     reason = "no library in use asks what is done about a signal without changing it"
 )]
 fn hangup_is_ignored() -> bool {
-    // SAFETY: an all-zero `sigaction` is a valid one, and with a null action the call only writes the old one there.
+    // SAFETY: an all-zero `sigaction` is a valid one, and with a null action the call only writes
+    // the old one there.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut old) == 0
@@ -132,7 +134,8 @@ fn hangup_is_ignored() -> bool {
     }
 }
 
-/// The one flag of this process that SIGINT, SIGTERM and SIGHUP set to the exit code. `dir` is named in errors.
+/// The one flag of this process that SIGINT, SIGTERM and SIGHUP set to the exit code. `dir` is
+/// named in errors.
 ///
 /// # Errors
 /// [`Error::Io`] if the handlers cannot be installed.
@@ -395,8 +398,8 @@ pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through its inverse.
-/// `stream.step` is the training step.
+/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through
+/// its inverse. `stream.step` is the training step.
 pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
     let u = f64::from(
         Stream {
@@ -415,7 +418,8 @@ pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
     (0..n).map(level).collect()
 }
 
-/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to average.
+/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to
+/// average.
 pub fn averaging(limit: f64, step: u64) -> f64 {
     limit.min((1.0 + step as f64) / (10.0 + step as f64))
 }

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 
 /// Largest accepted terminal KL of unit-variance data, in nats per dimension.
 ///
-/// Working schedules stay well below (the toy .20, the images' 1000 steps 2e-5); the first 100 of those 1000 steps,
-/// which leave 90 % of the signal, have 1.14.
+/// Working schedules stay well below (the toy .20, the images' 1000 steps 2e-5); the first 100 of
+/// those 1000 steps, which leave 90 % of the signal, have 1.14.
 pub const MAX_TERMINAL_KL: f64 = 0.5;
 
 /// Refuses a schedule that ends too far from the prior it is sampled from, unless `allow` is set.

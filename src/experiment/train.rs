@@ -92,7 +92,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
 }
 
-/// The configuration of the training: that of `source`, with what the run that it starts from has, and the user's changes.
+/// The configuration of the training: that of `source`, with what the run that it starts from has,
+/// and the user's changes.
 fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
     let section = stage.map_or("train".to_string(), |stage| {
         format!("stages.{}", stage.name())

@@ -1,4 +1,5 @@
-//! Why no adapter was found, and what to do: a variable hides them, or a loader or a driver is missing.
+//! Why no adapter was found, and what to do: a variable hides them, or a loader or a driver is
+//! missing.
 
 use std::env;
 
@@ -38,7 +39,8 @@ struct Absence {
     loader: Loader,
 }
 
-/// The sentence for a machine without adapters; `hidden` are those that there are without [`BACKEND`].
+/// The sentence for a machine without adapters; `hidden` are those that there are without
+/// [`BACKEND`].
 pub(super) fn sentence(hidden: Vec<String>) -> String {
     Absence {
         variables: variables(),
@@ -48,7 +50,8 @@ pub(super) fn sentence(hidden: Vec<String>) -> String {
     .sentence()
 }
 
-/// That those of the variables which are set may hide adapters, as the tail of a sentence; empty if none is.
+/// That those of the variables which are set may hide adapters, as the tail of a sentence; empty if
+/// none is.
 pub(super) fn hint() -> String {
     hint_of(&variables())
 }

@@ -40,9 +40,9 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor(backends).with_env())
 }
 
-/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing else, or it was
-/// named, or an index stands behind the others: it lists the same devices a second time, with less in them, and its
-/// loader is chatty.
+/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing
+/// else, or it was named, or an index stands behind the others: it lists the same devices a second
+/// time, with less in them, and its loader is chatty.
 pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<AdapterFacts>) {
     let list = |backends| pollster::block_on(instance(backends).enumerate_adapters(backends));
     let mut adapters = list(wgpu::Backends::PRIMARY);
@@ -67,7 +67,8 @@ pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<Adapte
     (adapters, facts)
 }
 
-/// All adapters of this machine; those of OpenGL only where there is no other (`--adapter gl` opens them all the same).
+/// All adapters of this machine; those of OpenGL only where there is no other (`--adapter gl` opens
+/// them all the same).
 pub fn adapters() -> Vec<AdapterFacts> {
     enumerate(None).1
 }
@@ -86,8 +87,8 @@ pub fn find_adapter(wanted: Option<&str>) -> Result<AdapterFacts> {
     choose(&facts, wanted).map(|index| facts[index].clone())
 }
 
-/// Larger is faster: the kind of device first, then a native backend before GL, then lavapipe before
-/// other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
+/// Larger is faster: the kind of device first, then a native backend before GL, then lavapipe
+/// before other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
 fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
     let kind = ["other", "cpu", "virtual", "integrated", "discrete"]
         .iter()
@@ -101,7 +102,8 @@ fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
     )
 }
 
-/// The adapter that `wanted` names: an index, a part of a name, or a backend; the default one for `None`.
+/// The adapter that `wanted` names: an index, a part of a name, or a backend; the default one for
+/// `None`.
 pub(super) fn select(wanted: Option<&str>) -> Result<(wgpu::Adapter, AdapterFacts)> {
     let (mut adapters, facts) = enumerate(wanted);
     let index = choose(&facts, wanted)?;
@@ -171,8 +173,8 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
     Ok((adapter, facts))
 }
 
-/// What a device is to have: WebGPU's default limits, except sizes of buffers, which are the adapter's own, and with
-/// cooperative matrices what these need.
+/// What a device is to have: WebGPU's default limits, except sizes of buffers, which are the
+/// adapter's own, and with cooperative matrices what these need.
 #[expect(
     unsafe_code,
     reason = "wgpu marks features that are not finished as unsafe"
@@ -198,8 +200,9 @@ fn wanted(adapter: &wgpu::Adapter, cooperative: bool) -> wgpu::DeviceDescriptor<
     if cooperative {
         wanted |= wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         limits.max_compute_workgroup_storage_size = COOPERATIVE_BYTES;
-        // SAFETY: what may go wrong is undefined behaviour in the driver; such a device is one that the user asked for, and
-        // commands compare its matrices with sums that are known before anything else runs on them.
+        // SAFETY: what may go wrong is undefined behaviour in the driver; such a device is one that
+        // the user asked for, and commands compare its matrices with sums that are known before
+        // anything else runs on them.
         experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     }
     wgpu::DeviceDescriptor {
@@ -335,7 +338,8 @@ mod tests {
         assert!(choose(&machine(), Some("7")).is_err());
     }
 
-    /// wgpu's Vulkan is asked for the device piece by piece, which another version may do otherwise.
+    /// wgpu's Vulkan is asked for the device piece by piece, which another version may do
+    /// otherwise.
     #[cfg(any(windows, target_os = "linux", target_os = "android"))]
     #[test]
     fn vulkan_opens_without_bounds_checks() {

@@ -1,6 +1,7 @@
 //! Compiled pipelines kept between runs, where the adapter can give them out (`PIPELINE_CACHE`).
 //!
-//! The file begins with a checksum of the rest: a driver should never see bytes that it did not write.
+//! The file begins with a checksum of the rest: a driver should never see bytes that it did not
+//! write.
 
 use std::io::Write;
 use std::path::Path;
@@ -54,13 +55,14 @@ pub(super) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
         data,
         fallback: true,
     };
-    // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the adapter.
+    // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the
+    // adapter.
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
 impl Gpu {
-    /// Writes compiled pipelines, where the adapter can give them out, and which kernels were found to be the fastest to
-    /// the cache directory, if one was given.
+    /// Writes compiled pipelines, where the adapter can give them out, and which kernels were found
+    /// to be the fastest to the cache directory, if one was given.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.

@@ -1,4 +1,5 @@
-//! What there is to know of an adapter: names, limits, features, and which kernels that lets it run.
+//! What there is to know of an adapter: names, limits, features, and which kernels that lets it
+//! run.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +103,8 @@ pub struct FeatureFacts {
     pub pipeline_cache: bool,
     /// Cooperative matrices.
     pub cooperative_matrix: bool,
-    /// Rows and columns of those whose products of f16 are summed in f32, the largest that kernels can use: 16 or 8.
+    /// Rows and columns of those whose products of f16 are summed in f32, the largest that kernels
+    /// can use: 16 or 8.
     #[serde(default)]
     pub cooperative_f16: Option<u32>,
 }
@@ -142,9 +144,10 @@ impl AdapterFacts {
         self.kind == "cpu"
     }
 
-    /// Whether kernels called `lanes` run here and are the faster ones: on a CPU that runs subgroups of eight lanes, no
-    /// more and no fewer, as one vector (Mesa's lavapipe). They are right on any adapter with subgroups of that size and
-    /// integers of 64 bits, by which they load two numbers at once.
+    /// Whether kernels called `lanes` run here and are the faster ones: on a CPU that runs
+    /// subgroups of eight lanes, no more and no fewer, as one vector (Mesa's lavapipe). They are
+    /// right on any adapter with subgroups of that size and integers of 64 bits, by which they load
+    /// two numbers at once.
     pub fn has_lanes(&self) -> bool {
         self.is_cpu()
             && self.features.subgroup
@@ -152,7 +155,8 @@ impl AdapterFacts {
             && self.subgroup == [8, 8]
     }
 
-    /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has them.
+    /// The cooperative matrices of [`Precision::F16`](super::Precision::F16), if the adapter has
+    /// them.
     pub fn cooperative(&self) -> Option<Cooperative> {
         let edge = self.features.cooperative_f16?;
         let subgroup = self.subgroup[1];
@@ -211,7 +215,8 @@ pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     }
 }
 
-/// See [`FeatureFacts::cooperative_f16`]. Under Vulkan alone: Metal's matrices take pointers to scalars only.
+/// See [`FeatureFacts::cooperative_f16`]. Under Vulkan alone: Metal's matrices take pointers to
+/// scalars only.
 fn cooperative_f16(adapter: &wgpu::Adapter) -> Option<u32> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let features = wgpu::Features::SHADER_F16

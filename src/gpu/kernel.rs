@@ -91,8 +91,8 @@ impl Drop for Kernels {
 }
 
 impl Kernels {
-    /// None yet. On OpenGL, whose one context would be locked too long, pipelines are compiled one by one where they are
-    /// asked for.
+    /// None yet. On OpenGL, whose one context would be locked too long, pipelines are compiled one
+    /// by one where they are asked for.
     pub fn new(cache: Option<wgpu::PipelineCache>, options: &GpuOptions, backend: &str) -> Kernels {
         Kernels {
             modules: FxHashMap::default(),
@@ -187,7 +187,8 @@ impl Kernels {
             }
         };
         let job = move || {
-            // What it holds of the device is gone before the pipeline is handed over: who has that may close the device.
+            // What it holds of the device is gone before the pipeline is handed over: who has that
+            // may close the device.
             let made = catch_unwind(AssertUnwindSafe(compile))
                 .map_err(|panic| panic_text(&*panic).to_string());
             let _ = sender.send(made);
@@ -237,8 +238,8 @@ impl Kernels {
     }
 }
 
-/// With checks as WebGPU prescribes them, or without: the conformance suite runs every kernel both ways,
-/// and shows that none reaches outside its bindings or loops without end.
+/// With checks as WebGPU prescribes them, or without: the conformance suite runs every kernel both
+/// ways, and shows that none reaches outside its bindings or loops without end.
 #[expect(
     unsafe_code,
     reason = "wgpu marks leaving out run-time checks as unsafe; the kernels are ours and tested with them"
@@ -257,7 +258,8 @@ fn create_module(
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: kernels index only inside the sizes their Params give; proven per kernel by the conformance suite.
+    // SAFETY: kernels index only inside the sizes their Params give; proven per kernel by the
+    // conformance suite.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

@@ -41,7 +41,8 @@ impl Launch {
         self.shader.text()
     }
 
-    /// Its SPIR-V, as naga writes it for Vulkan 1.1 with these constants; none on systems without Vulkan.
+    /// Its SPIR-V, as naga writes it for Vulkan 1.1 with these constants; none on systems without
+    /// Vulkan.
     ///
     /// # Errors
     /// naga's message.
@@ -99,7 +100,8 @@ impl Launch {
 }
 
 impl Gpu {
-    /// Runs `f`, and says which kernels it dispatched, each once, in the order of their first dispatch.
+    /// Runs `f`, and says which kernels it dispatched, each once, in the order of their first
+    /// dispatch.
     pub fn launches<R>(&self, f: impl FnOnce() -> R) -> (R, Vec<Launch>) {
         let before = self.0.launches.replace(Some(Vec::new()));
         let result = f();

@@ -1,9 +1,10 @@
 //! Buffers and the pool that recycles them.
 //!
-//! A freed buffer goes back to its size class and the lowest free number is handed out first, so a training
-//! step that repeats the same list of dispatches meets the same buffers every time: no buffer and no bind
-//! group is created twice. Reuse needs no waiting, since dispatches run in the order they are recorded; only
-//! host writes overtake recorded work, hence the `fresh` buffers of uploads.
+//! A freed buffer goes back to its size class and the lowest free number is handed out first, so a
+//! training step that repeats the same list of dispatches meets the same buffers every time: no
+//! buffer and no bind group is created twice. Reuse needs no waiting, since dispatches run in the
+//! order they are recorded; only host writes overtake recorded work, hence the `fresh` buffers of
+//! uploads.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,15 +13,17 @@ use std::rc::Rc;
 
 use super::Gpu;
 
-/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN of the buffer's own, since a
-/// NaN that a kernel reads behind one tensor and writes behind another would look untouched.
+/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN of the
+/// buffer's own, since a NaN that a kernel reads behind one tensor and writes behind another would
+/// look untouched.
 fn poison(buffer: u32) -> u32 {
     0x7fc0_0001 | (buffer & 0xffff) << 1
 }
 
 /// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
 pub(super) const GUARD: u64 = 256;
-/// Elements to which a tensor inside another's memory is aligned: 256 bytes, WebGPU's binding alignment.
+/// Elements to which a tensor inside another's memory is aligned: 256 bytes, WebGPU's binding
+/// alignment.
 pub const ALIGN: usize = 64;
 /// Bytes inside the binding behind the tensor's last element; watched when the pool poisons.
 const TAIL: u64 = 64;
@@ -73,10 +76,12 @@ impl Buffer {
         Rc::strong_count(&self.alloc) == 1
     }
 
-    /// Bytes `[offset, offset + size)` of this buffer as a buffer of its own, e.g. one parameter of an arena.
+    /// Bytes `[offset, offset + size)` of this buffer as a buffer of its own, e.g. one parameter of
+    /// an arena.
     ///
     /// # Panics
-    /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding alignment).
+    /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding
+    /// alignment).
     pub fn slice(&self, offset: u64, size: u64) -> Buffer {
         assert!(
             offset + size <= self.size,
@@ -147,7 +152,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// An empty pool. Recording starts at 1, so that buffers never used count as freed in an earlier submission.
+    /// An empty pool. Recording starts at 1, so that buffers never used count as freed in an
+    /// earlier submission.
     pub fn new(poison: bool) -> Pool {
         Pool {
             poison,
@@ -166,8 +172,8 @@ impl Pool {
         size.next_multiple_of(step)
     }
 
-    /// A free buffer that holds `size` bytes, if there is one. `fresh`: only one that no recorded, unsubmitted
-    /// dispatch can still touch.
+    /// A free buffer that holds `size` bytes, if there is one. `fresh`: only one that no recorded,
+    /// unsubmitted dispatch can still touch.
     fn recycle(&mut self, class: u64, fresh: bool) -> Option<u32> {
         let slots = &self.slots;
         let recording = self.recording;
@@ -207,7 +213,8 @@ impl Pool {
         ids.len()
     }
 
-    /// Takes the poisoned pool's used buffers (number, raw buffer, bytes that belong to the tensor) for checking, live ones too.
+    /// Takes the poisoned pool's used buffers (number, raw buffer, bytes that belong to the tensor)
+    /// for checking, live ones too.
     pub fn watched(&mut self) -> Vec<(u32, wgpu::Buffer, u64)> {
         let all = self
             .slots
@@ -293,7 +300,8 @@ impl Gpu {
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(&scratch, 0, &raw, 0, size));
     }
 
-    /// Checks that no kernel wrote beside its tensors, inside or outside the binding. Only with `poison`.
+    /// Checks that no kernel wrote beside its tensors, inside or outside the binding. Only with
+    /// `poison`.
     ///
     /// # Errors
     /// Says where the first stray write fell.

@@ -1,11 +1,13 @@
-//! The only code that says `wgpu`: opening an adapter, recording dispatches, submitting, reading back.
+//! The only code that says `wgpu`: opening an adapter, recording dispatches, submitting, reading
+//! back.
 //!
-//! Dispatches are encoded as they come, or as soon as their pipelines are compiled, into one compute pass, which
-//! [`Gpu::submit`] hands to the driver: one submit a training step. Nothing waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that
-//! would be the third in flight.
+//! Dispatches are encoded as they come, or as soon as their pipelines are compiled, into one
+//! compute pass, which [`Gpu::submit`] hands to the driver: one submit a training step. Nothing
+//! waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that would be the third
+//! in flight.
 //!
-//! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by unwinding
-//! with an [`Error`] as its payload; `main` catches it. So ops need no `Result`.
+//! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by
+//! unwinding with an [`Error`] as its payload; `main` catches it. So ops need no `Result`.
 
 mod absence;
 mod adapter;
@@ -89,7 +91,8 @@ struct Inner {
     cooperative: Option<Cooperative>,
 }
 
-/// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`. Panics pass on.
+/// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`.
+/// Panics pass on.
 ///
 /// # Errors
 /// That error, or `f`'s own.
@@ -101,7 +104,8 @@ pub fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
-/// Runs `f` while `flag` is `value`; also where `f` leaves by unwinding, `flag` then is what it was.
+/// Runs `f` while `flag` is `value`; also where `f` leaves by unwinding, `flag` then is what it
+/// was.
 fn during<R>(flag: &Cell<bool>, value: bool, f: impl FnOnce() -> R) -> R {
     struct Before<'a>(&'a Cell<bool>, bool);
     impl Drop for Before<'_> {
@@ -128,8 +132,8 @@ impl Gpu {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::Adapter`] if there is none, none of that name, it has no matrices for [`Precision::F16`], or it does not
-    /// open.
+    /// [`Error::Adapter`] if there is none, none of that name, it has no matrices for
+    /// [`Precision::F16`], or it does not open.
     pub fn open(options: GpuOptions) -> Result<Gpu> {
         let (adapter, facts) = adapter::select(options.adapter.as_deref())?;
         let halves = options.precision == Precision::F16;
@@ -220,7 +224,8 @@ impl Gpu {
         &forms[usize::from(self.has_lanes())]
     }
 
-    /// The same where all `sizes` divide by four, else the one in ones; and the numbers of an element.
+    /// The same where all `sizes` divide by four, else the one in ones; and the numbers of an
+    /// element.
     pub fn form_of(
         &self,
         forms: &'static [Shader; 3],
@@ -407,7 +412,8 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
                     "GPU memory of {name} is exhausted; use a smaller batch or model"
                 )));
             }
-            // A lost device makes every later call invalid: the loss is the news, not the consequences.
+            // A lost device makes every later call invalid: the loss is the news, not the
+            // consequences.
             other if failure.is_none() => {
                 *failure = Some(Error::DeviceLost(format!("{name} reports: {other}")))
             }

@@ -11,7 +11,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// WebGPU's run-time checks in kernels; by default those of the build profile.
     pub checked: bool,
-    /// The driver's bounds checks in kernels that run unchecked too: for what reaches outside on purpose.
+    /// The driver's bounds checks in kernels that run unchecked too: for what reaches outside on
+    /// purpose.
     pub driver_checks: bool,
     /// Which kernels ops take where they have several.
     pub prefer: Prefer,
@@ -21,11 +22,13 @@ pub struct GpuOptions {
     pub poison: bool,
     /// Time every kernel. Costs speed.
     pub profile: bool,
-    /// Most bytes of GPU memory to use; `None`: what the adapter gives (CPU adapters: 80 % of the machine's memory).
+    /// Most bytes of GPU memory to use; `None`: what the adapter gives (CPU adapters: 80 % of the
+    /// machine's memory).
     pub memory_limit: Option<u64>,
     /// Where compiled pipelines and measured answers are kept between runs; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
-    /// Shaders that stand in for those of the same name: how tests show that broken kernels are caught.
+    /// Shaders that stand in for those of the same name: how tests show that broken kernels are
+    /// caught.
     pub stand_ins: Vec<Shader>,
 }
 
@@ -49,13 +52,14 @@ impl Default for GpuOptions {
 /// Which kernels ops take where they have several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Prefer {
-    /// [`Prefer::Measured`] on GPUs, [`Prefer::Rule`] on CPU adapters, where rules choose well and measuring takes longer.
+    /// [`Prefer::Measured`] on GPUs, [`Prefer::Rule`] on CPU adapters, where rules choose well and
+    /// measuring takes longer.
     #[default]
     MeasuredOnGpus,
     /// Those that are the fastest on adapters of this kind, by rules.
     Rule,
-    /// Those that are the fastest on this adapter, as measured now or in an earlier run. Sums may then differ in their last
-    /// bits between runs with other measurements.
+    /// Those that are the fastest on this adapter, as measured now or in an earlier run. Sums may
+    /// then differ in their last bits between runs with other measurements.
     Measured,
     /// Only those that run everywhere.
     Portable,
@@ -67,14 +71,15 @@ pub enum Prefer {
     WinogradOnGpus,
 }
 
-/// What products and convolutions are made of. Everything else, and all that is kept in memory, is f32.
+/// What products and convolutions are made of. Everything else, and all that is kept in memory, is
+/// f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32 throughout.
     #[default]
     F32,
-    /// Both factors rounded to f16, gradients among them scaled so that they keep their bits, and sums in f32, on cooperative
-    /// matrices (tensor cores); see `shaders/shared/cooperative.wgsl`.
+    /// Both factors rounded to f16, gradients among them scaled so that they keep their bits, and
+    /// sums in f32, on cooperative matrices (tensor cores); see `shaders/shared/cooperative.wgsl`.
     F16,
 }
 

@@ -1,5 +1,5 @@
-//! GPU time per kernel, under `DBVQ_PROFILE=1`: timestamps around every dispatch where the adapter has them,
-//! else the wall clock around a submit of its own.
+//! GPU time per kernel, under `DBVQ_PROFILE=1`: timestamps around every dispatch where the adapter
+//! has them, else the wall clock around a submit of its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

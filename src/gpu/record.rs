@@ -10,9 +10,11 @@ use crate::error::Error;
 /// Workgroups that a grid may have in each direction: WebGPU's smallest limit.
 pub const GROUPS: usize = 65_535;
 
-/// Submits that may be unfinished at once: enough to keep the GPU busy, few enough that a stop is quick.
+/// Submits that may be unfinished at once: enough to keep the GPU busy, few enough that a stop is
+/// quick.
 const IN_FLIGHT: usize = 2;
-/// Bind groups kept; far above what one model needs, a bound for programs that never repeat themselves.
+/// Bind groups kept; far above what one model needs, a bound for programs that never repeat
+/// themselves.
 const BIND_GROUPS: usize = 1 << 16;
 
 /// The pipeline and its buffers (number, offset, size).
@@ -43,10 +45,12 @@ impl Drop for Recorder {
 }
 
 impl Gpu {
-    /// Records one dispatch of `groups` workgroups; `buffers` in ascending order of the bindings that `entry` uses.
+    /// Records one dispatch of `groups` workgroups; `buffers` in ascending order of the bindings
+    /// that `entry` uses.
     ///
     /// # Panics
-    /// If number of buffers or size of `params` are not those of the WGSL, or one buffer is bound for reading and writing.
+    /// If number of buffers or size of `params` are not those of the WGSL, or one buffer is bound
+    /// for reading and writing.
     pub fn dispatch<P: bytemuck::NoUninit>(
         &self,
         shader: &'static Shader,
@@ -129,7 +133,8 @@ impl Gpu {
         f(groups.entry(key).or_insert(group));
     }
 
-    /// Encodes the dispatch, or keeps it until its pipeline is there: meanwhile others can be asked for.
+    /// Encodes the dispatch, or keeps it until its pipeline is there: meanwhile others can be asked
+    /// for.
     fn encode(
         &self,
         pipeline: &Rc<Pipeline>,
@@ -253,7 +258,8 @@ impl Gpu {
             .get_or_insert_with(|| self.0.device.create_command_encoder(&Default::default())))
     }
 
-    /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are unfinished.
+    /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are
+    /// unfinished.
     pub fn submit(&self) {
         if self.rehearses() {
             self.0.pool.borrow_mut().recording += 1;

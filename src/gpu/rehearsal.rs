@@ -1,5 +1,6 @@
-//! A device that computes nothing, to find out what a program would take: tensors have shapes but no memory, dispatches
-//! and bytes are counted, what is read back is zero. Memory is held, recycled and refused as on a real device.
+//! A device that computes nothing, to find out what a program would take: tensors have shapes but
+//! no memory, dispatches and bytes are counted, what is read back is zero. Memory is held, recycled
+//! and refused as on a real device.
 
 use std::cell::RefCell;
 
@@ -17,8 +18,8 @@ pub(super) struct Rehearsal {
 }
 
 impl Gpu {
-    /// Opens a rehearsal. It refuses what an adapter of these `facts` would (`None`: nothing), and more than
-    /// `memory_limit` bytes.
+    /// Opens a rehearsal. It refuses what an adapter of these `facts` would (`None`: nothing), and
+    /// more than `memory_limit` bytes.
     ///
     /// # Errors
     /// [`Error::Adapter`](crate::error::Error::Adapter) if wgpu has no such device.
@@ -53,7 +54,8 @@ impl Gpu {
         self.0.rehearsal.is_some()
     }
 
-    /// Notes in a rehearsal that a tensor of these `dims` comes out of the layer with this `parameter`.
+    /// Notes in a rehearsal that a tensor of these `dims` comes out of the layer with this
+    /// `parameter`.
     pub fn note(&self, parameter: &Buffer, dims: &[usize]) {
         if let Some(rehearsal) = &self.0.rehearsal {
             rehearsal

@@ -15,8 +15,9 @@ pub struct Shader {
     pub instead: Option<(&'static str, &'static str)>,
 }
 
-/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", tile: "cooperative16")` that of a
-/// file which imports `tile`, with `shaders/shared/cooperative16.wgsl` instead.
+/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`;
+/// `shader!("matmul_tiled", tile: "cooperative16")` that of a file which imports `tile`, with
+/// `shaders/shared/cooperative16.wgsl` instead.
 #[macro_export]
 macro_rules! shader {
     ($name:literal) => {
@@ -46,8 +47,9 @@ macro_rules! shader {
 }
 pub use shader;
 
-/// `forms!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for adapters whose kernels are
-/// called lanes, with `quads`; `forms!("layout", "ones")` has a third with `ones`, for sizes that do not divide by four.
+/// `forms!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for
+/// adapters whose kernels are called lanes, with `quads`; `forms!("layout", "ones")` has a third
+/// with `ones`, for sizes that do not divide by four.
 #[macro_export]
 macro_rules! forms {
     ($name:literal) => {
@@ -248,11 +250,13 @@ impl Shader {
         self.name.split(' ').next().unwrap_or(self.name)
     }
 
-    /// The text with its `#import NAME` lines turned into comments and the named files (and theirs) appended once each,
-    /// so that line numbers stay those of the file. What they `enable` goes to the front, where WGSL wants it.
+    /// The text with its `#import NAME` lines turned into comments and the named files (and theirs)
+    /// appended once each, so that line numbers stay those of the file. What they `enable` goes to
+    /// the front, where WGSL wants it.
     ///
     /// # Panics
-    /// On an import of a file that `shaders/shared` does not have, or if nothing is imported for which another stands in.
+    /// On an import of a file that `shaders/shared` does not have, or if nothing is imported for
+    /// which another stands in.
     pub fn text(&self) -> String {
         let mut text = self.source.to_string();
         let mut done = Vec::new();
@@ -325,7 +329,8 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let path = format!("shaders/{}.wgsl", shader.stem());
     let module = naga::front::wgsl::parse_str(&text)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
-    // Packed f16 is a probe's alone: no kernel needs it. The others are in kernels that only some adapters run.
+    // Packed f16 is a probe's alone: no kernel needs it. The others are in kernels that only some
+    // adapters run.
     let only_some = Capabilities::SUBGROUP
         | Capabilities::SHADER_INT64
         | Capabilities::SHADER_FLOAT16

@@ -1,5 +1,5 @@
-//! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between runs in one JSON file an
-//! adapter.
+//! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between
+//! runs in one JSON file an adapter.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,8 +141,8 @@ impl Gpu {
         self.0.tuning.borrow_mut().given_up.insert(question.key());
     }
 
-    /// Answers `question` by the fastest of the `candidates` that are `right` (`None`: there is no memory to try it);
-    /// `run` records one of them.
+    /// Answers `question` by the fastest of the `candidates` that are `right` (`None`: there is no
+    /// memory to try it); `run` records one of them.
     pub fn measure(
         &self,
         question: &Question,
@@ -193,7 +193,8 @@ impl Gpu {
         tuning.found += 1;
     }
 
-    /// Median seconds of what `record` records; of one run only where that takes much longer than `best`.
+    /// Median seconds of what `record` records; of one run only where that takes much longer than
+    /// `best`.
     fn seconds_of(&self, record: &dyn Fn(), best: f64) -> f64 {
         let timed = |repeats: usize| {
             let start = Instant::now();
@@ -214,7 +215,8 @@ impl Gpu {
         times[rounds / 2]
     }
 
-    /// How many questions were answered by measuring in this run, in how many seconds, and which kernels were wrong.
+    /// How many questions were answered by measuring in this run, in how many seconds, and which
+    /// kernels were wrong.
     pub fn measured(&self) -> (usize, f64, Vec<String>) {
         let tuning = self.0.tuning.borrow();
         let wrong = tuning

@@ -1,8 +1,8 @@
 //! Vulkan devices whose drivers check no bounds of buffers.
 //!
-//! wgpu asks every driver for `robustBufferAccess`, as WebGPU needs it. Drivers that check in the shader take time for it: on
-//! SwiftShader a product takes twice as long, and NVK makes four loads of each vec4, with a comparison each. Kernels that run
-//! unchecked need none of that.
+//! wgpu asks every driver for `robustBufferAccess`, as WebGPU needs it. Drivers that check in the
+//! shader take time for it: on SwiftShader a product takes twice as long, and NVK makes four loads
+//! of each vec4, with a comparison each. Kernels that run unchecked need none of that.
 
 use std::ffi::CStr;
 
@@ -10,8 +10,9 @@ use ash::vk;
 use wgpu::hal::api::Vulkan;
 use wgpu::hal::{OpenDevice, vulkan};
 
-/// Opens `adapter` without robust access to buffers, for kernels without run-time checks alone: wgpu leaves those of buffers to
-/// the driver. `None` if that does not go, it is no adapter of Vulkan, or has less than is `wanted`, of which wgpu says what.
+/// Opens `adapter` without robust access to buffers, for kernels without run-time checks alone:
+/// wgpu leaves those of buffers to the driver. `None` if that does not go, it is no adapter of
+/// Vulkan, or has less than is `wanted`, of which wgpu says what.
 #[expect(
     unsafe_code,
     reason = "wgpu has no way to leave the checks out but through Vulkan itself, whose functions are unsafe"
@@ -52,8 +53,8 @@ unsafe fn device(
     let info = offered.add_to_device_create(info).enabled_features(&core);
     let physical = adapter.raw_physical_device();
     let hints = &wanted.memory_hints;
-    // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust access and its extension are
-    // missing, which only modules with run-time checks rely on.
+    // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust
+    // access and its extension are missing, which only modules with run-time checks rely on.
     unsafe {
         let raw = adapter
             .shared_instance()

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// What is added to each count of the second histogram: Jeffreys' prior, without which one code that the samples miss
-/// would make the divergence infinite.
+/// What is added to each count of the second histogram: Jeffreys' prior, without which one code
+/// that the samples miss would make the divergence infinite.
 const PSEUDO_COUNT: f64 = 0.5;
 
 /// How often each of `k` codes occurs.
@@ -21,11 +21,13 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(term).sum()
 }
 
-/// Section 4.3: at each of the `positions` of a map the divergence KL(data ‖ samples) of its code's law, `[positions]`, nats.
+/// Section 4.3: at each of the `positions` of a map the divergence KL(data ‖ samples) of its code's
+/// law, `[positions]`, nats.
 ///
-/// The law of the data is their histogram; that of the samples has half a count more in each of the `k` cells, since the
-/// divergence is infinite where samples lack a code of the data, and the paper does not say what it does there. Finite
-/// numbers of maps leave a floor: the value of two draws of the data.
+/// The law of the data is their histogram; that of the samples has half a count more in each of the
+/// `k` cells, since the divergence is infinite where samples lack a code of the data, and the paper
+/// does not say what it does there. Finite numbers of maps leave a floor: the value of two draws of
+/// the data.
 pub fn kl_map(data: &[u32], samples: &[u32], positions: usize, k: usize) -> Vec<f64> {
     let at = |codes: &[u32], i: usize| counts(codes.iter().skip(i).step_by(positions).copied(), k);
     (0..positions)
@@ -49,8 +51,9 @@ pub fn code_distance(a: &[u32], b: &[u32], k: usize) -> f64 {
     total_variation(&counts(a.iter().copied(), k), &counts(b.iter().copied(), k))
 }
 
-/// Total variation between the laws of ordered pairs of neighbours, a code and the one right of it or below it (each
-/// direction by itself, the mean of both), on maps of `h` × `w`. Takes memory for the pairs that occur, not for all.
+/// Total variation between the laws of ordered pairs of neighbours, a code and the one right of it
+/// or below it (each direction by itself, the mean of both), on maps of `h` × `w`. Takes memory for
+/// the pairs that occur, not for all.
 ///
 /// # Panics
 /// If the maps have no neighbours in one of the directions.
@@ -84,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_divergence_has_its_closed_form() {
-        // Two positions, two codes. Position 0: data 3 : 1, samples 1 : 3 and so (1.5, 3.5) / 5. Position 1: all alike.
+        // Two positions, two codes. Position 0: data 3 : 1, samples 1 : 3 and so (1.5, 3.5) / 5.
+        // Position 1: all alike.
         let data = [0, 0, 0, 0, 0, 0, 1, 0];
         let samples = [0, 0, 1, 0, 1, 0, 1, 0];
         let map = kl_map(&data, &samples, 2, 2);

@@ -1,7 +1,8 @@
 //! The likelihood of hidden codes by Monte Carlo: estimators on the host.
 //!
-//! A prior fills a hole S times. Sample s gives every position i of the hole a law over the codes, of which only the
-//! logarithm of the true code's probability is kept: `log_p` [samples, positions], nats.
+//! A prior fills a hole S times. Sample s gives every position i of the hole a law over the codes,
+//! of which only the logarithm of the true code's probability is kept: `log_p` [samples,
+//! positions], nats.
 
 use std::f64::consts::LN_2;
 
@@ -31,8 +32,9 @@ fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     most + (sum / count).ln()
 }
 
-/// −log₂ of (1/S) Σ_s Π_i p_s(q_i), divided by the positions: the paper's estimator of section 4.3, of all hidden codes
-/// together, in bits a code. Biased upwards while S is small beside the number of likely fillings.
+/// −log₂ of (1/S) Σ_s Π_i p_s(q_i), divided by the positions: the paper's estimator of section 4.3,
+/// of all hidden codes together, in bits a code. Biased upwards while S is small beside the number
+/// of likely fillings.
 pub fn joint_bits(log_p: &[f64], positions: usize) -> f64 {
     let joint = log_p
         .chunks_exact(positions)
@@ -47,7 +49,8 @@ pub fn single_bits(log_p: &[f64], positions: usize) -> f64 {
     (0..positions).map(of).sum::<f64>() / (positions as f64 * LN_2)
 }
 
-/// The τ in `range`, both of whose ends are above 0, with the least `cost(τ)`: the best of a geometric grid, refined by golden section beside it.
+/// The τ in `range`, both of whose ends are above 0, with the least `cost(τ)`: the best of a
+/// geometric grid, refined by golden section beside it.
 pub fn fit_temperature(range: [f64; 2], cost: impl Fn(f64) -> f64) -> f64 {
     let count = ((range[1] / range[0]).ln() / GRID.ln()).ceil() as usize;
     let grid: Vec<f64> = (0..=count)
@@ -142,8 +145,9 @@ mod tests {
         assert_eq!(mean_std(&[4.0]), [4.0, 0.0]);
     }
 
-    /// A perfect sampler of the toy's last three codes, the first two known: eight fillings, equally likely, each code
-    /// with the data's noise around its centroid. Nats a code of the joint estimator, averaged over `sequences`.
+    /// A perfect sampler of the toy's last three codes, the first two known: eight fillings,
+    /// equally likely, each code with the data's noise around its centroid. Nats a code of the
+    /// joint estimator, averaged over `sequences`.
     fn toy_nats(temperature: f64, samples: usize, sequences: u32) -> f64 {
         const HOLE: usize = LENGTH - 2;
         let fillings = toy::fillings(&[(0, 0), (1, 1)]);

@@ -21,9 +21,9 @@ pub fn psnr(mse: f64) -> Option<f64> {
     (mse > 0.0).then(|| 10.0 * (RANGE * RANGE / mse).log10())
 }
 
-/// Structural similarity (Wang et al. 2004): Gaussian windows of 11 × 11 with σ = 1.5 that lie inside the picture, K₁ = .01,
-/// K₂ = .03, range 2, biased variances; the mean over windows and channels. 1 for equal pictures, `None` for pictures
-/// smaller than the window.
+/// Structural similarity (Wang et al. 2004): Gaussian windows of 11 × 11 with σ = 1.5 that lie
+/// inside the picture, K₁ = .01, K₂ = .03, range 2, biased variances; the mean over windows and
+/// channels. 1 for equal pictures, `None` for pictures smaller than the window.
 pub fn ssim(a: &[f32], b: &[f32], size: usize) -> Option<f64> {
     let channel = |image: &[f32], c: usize| {
         image
@@ -136,7 +136,8 @@ mod tests {
         );
     }
 
-    /// scikit-image 0.26, `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+    /// scikit-image 0.26,
+    /// `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
     /// data_range=2, channel_axis=2)` of these two pictures in f64.
     #[test]
     fn the_same_as_scikit_image() {

@@ -3,8 +3,9 @@
 //! ```text
 //! −log p(q) ≤ L_T + Σ_{t=2}^T ½ (SNR_{t−1} − SNR_t) E ‖ẑ_0 − z_0‖² + L_0,   SNR_t = ᾱ_t / (v (1 − ᾱ_t))
 //! ```
-//! for p(z_{t−1} | z_t) = q(z_{t−1} | z_t, ẑ_0) (Ho et al. 2020; Kingma et al. 2021, appendix E, for v = 1). L_T is the
-//! divergence of q(z_T | z_0) to N(z*, v), and L_0 = −log p(q | z_1). The sum is estimated at levels drawn by importance.
+//! for p(z_{t−1} | z_t) = q(z_{t−1} | z_t, ẑ_0) (Ho et al. 2020; Kingma et al. 2021, appendix E,
+//! for v = 1). L_T is the divergence of q(z_T | z_0) to N(z*, v), and L_0 = −log p(q | z_1). The
+//! sum is estimated at levels drawn by importance.
 
 use crate::bridge::{Bridge, Prediction};
 use crate::ops;
@@ -48,8 +49,8 @@ pub struct Nats {
 }
 
 impl Bound<'_> {
-    /// The bound of each of the samples `z0` [n, .., d] with the codes `codes` [n, ..], from `count` levels of the law `levels`.
-    /// `chunk` numbers the random numbers.
+    /// The bound of each of the samples `z0` [n, .., d] with the codes `codes` [n, ..], from
+    /// `count` levels of the law `levels`. `chunk` numbers the random numbers.
     pub fn of(
         &self,
         z0: &Tensor,

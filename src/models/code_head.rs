@@ -1,13 +1,15 @@
-//! Codes prediction: a law of the codes at each position from the network's logits and the exact likelihood of z_t.
+//! Codes prediction: a law of the codes at each position from the network's logits and the exact
+//! likelihood of z_t.
 //!
 //! ```text
 //! log p(k | z_t, i) = log softmax_k(f_θ(z_t, t)_{i,k} + b_{i,k} + ℓ_{i,k})
 //! ℓ_{i,k} = log N(z_t,i; z* + √ᾱ_t (e_k − z*), v (1 − ᾱ_t) + ᾱ_t w)     up to a constant
 //! m = Σ_k p_k e_k,   ẑ_0 = m + g (z_t − z* − √ᾱ_t (m − z*)),   g = √ᾱ_t w / (v (1 − ᾱ_t) + ᾱ_t w)
 //! ```
-//! with the code vectors e_k and the spread w of z_0 about its code in each channel: 0 where code vectors are diffused, so
-//! that ẑ_0 = m. At low noise ℓ alone is right; at high noise the law begins as b, the log of the codes' histogram at
-//! position i. The network learns what the rest of the picture says.
+//! with the code vectors e_k and the spread w of z_0 about its code in each channel: 0 where code
+//! vectors are diffused, so that ẑ_0 = m. At low noise ℓ alone is right; at high noise the law
+//! begins as b, the log of the codes' histogram at position i. The network learns what the rest of
+//! the picture says.
 
 use std::cell::RefCell;
 
@@ -77,7 +79,8 @@ impl Tables {
 }
 
 impl CodeHead {
-    /// A head for `codes` codes of `dim` channels at `positions` positions, its vectors and its bias still 0.
+    /// A head for `codes` codes of `dim` channels at `positions` positions, its vectors and its
+    /// bias still 0.
     pub fn new(init: &mut Init, bridge: &Bridge, [positions, codes, dim]: [usize; 3]) -> CodeHead {
         let gpu = &init.gpu().clone();
         CodeHead {
@@ -93,7 +96,8 @@ impl CodeHead {
         self.bias.gpu().overwrite(self.bias.buffer(), values);
     }
 
-    /// Puts `vectors`, standardised and z* subtracted, in the place of the code vectors. Their gradient passes.
+    /// Puts `vectors`, standardised and z* subtracted, in the place of the code vectors. Their
+    /// gradient passes.
     pub fn speak(&self, vectors: Tensor) {
         *self.vectors.borrow_mut() = vectors;
     }
@@ -110,7 +114,8 @@ impl CodeHead {
         self.spread = Tensor::from_slice(&gpu, spread, [spread.len()]);
     }
 
-    /// The law at z_t − z* = `z` [n, h, w, d], levels `t` `[n]`, given the network's `logits` [n, h, w, k], or by ℓ and b alone.
+    /// The law at z_t − z* = `z` [n, h, w, d], levels `t` `[n]`, given the network's `logits` [n,
+    /// h, w, k], or by ℓ and b alone.
     pub fn law(&self, z: &Tensor, t: &Codes, logits: Option<&Tensor>) -> Law<'_> {
         let [n, h, w, d] = z.dims();
         let vectors = self.vectors.borrow().clone();

@@ -1,7 +1,8 @@
 //! The losses of Algorithm 1 joined, and ε_θ as samplers see it.
 //!
-//! The network sees c_in (z_t − z*) and gives F; ẑ_0 = z* + (c_skip/√ᾱ)(z_t − z*) + c_out F, so that both sides of
-//! its squared error have unit variance at every level (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
+//! The network sees c_in (z_t − z*) and gives F; ẑ_0 = z* + (c_skip/√ᾱ)(z_t − z*) + c_out F, so
+//! that both sides of its squared error have unit variance at every level (Karras et al. 2022, with
+//! σ² = v (1 − ᾱ)/ᾱ).
 
 use super::Losses;
 use super::code_head::CodeHead;
@@ -92,7 +93,8 @@ fn off_grid(x: &Tensor) -> Tensor {
     x.reshape([n, length, c])
 }
 
-/// The law of the codes: of the data about their centroids with the data's noise, of relaxed codes without.
+/// The law of the codes: of the data about their centroids with the data's noise, of relaxed codes
+/// without.
 fn head(init: &mut Init, bridge: &Bridge, config: &Config) -> CodeHead {
     let mut head = CodeHead::new(init, bridge, [LENGTH, CODES, DIM]);
     let relaxed = config
@@ -187,7 +189,8 @@ impl Toy {
         )
     }
 
-    /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` `[n]`; `stream.step` is the training step.
+    /// The losses of Algorithm 1 for sequences `q` [n, 5] at levels `t` `[n]`; `stream.step` is the
+    /// training step.
     pub fn losses(&self, q: &Codes, t: &Codes, stream: Stream) -> Losses {
         let gpu = q.gpu();
         let n = t.count();
@@ -258,8 +261,9 @@ impl Toy {
         }
     }
 
-    /// L_t at z_t = forward marginal of `z0`: the weighted squared error of F; or −log p of the codes `q` of the data `x`, if they
-    /// are not given the nearest ones, with its mean over each sequence, `[n]`.
+    /// L_t at z_t = forward marginal of `z0`: the weighted squared error of F; or −log p of the
+    /// codes `q` of the data `x`, if they are not given the nearest ones, with its mean over each
+    /// sequence, `[n]`.
     fn diffusion(
         &self,
         z0: &Tensor,
@@ -311,7 +315,8 @@ impl Toy {
         head.speak(ops::sub(&vectors, &self.target));
     }
 
-    /// The network's logits [n, 1, 5, 8] at z_t − z* = `centred`, which `scaled` has with unit variance.
+    /// The network's logits [n, 1, 5, 8] at z_t − z* = `centred`, which `scaled` has with unit
+    /// variance.
     fn logits(&self, head: &CodeHead, centred: &Tensor, scaled: &Tensor, t: &Codes) -> Tensor {
         let soft = off_grid(&head.law(&on_grid(centred), t, None).mean());
         on_grid(&self.denoiser.forward(&ops::concat(scaled, &soft), t))

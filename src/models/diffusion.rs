@@ -1,4 +1,5 @@
-//! The diffusion prior on standardised latents: the bridge with the U-Net as ε_θ (Algorithms 1 and 2).
+//! The diffusion prior on standardised latents: the bridge with the U-Net as ε_θ (Algorithms 1 and
+//! 2).
 
 use super::code_head::{CodeHead, Law};
 use super::unet::{Ports, UNet};
@@ -13,14 +14,17 @@ use crate::tensor::{Codes, Tensor};
 
 /// Philox stream of ε; its step is the training step.
 const EPSILON: u32 = 0x200;
-/// Channels of the mask that says which positions are known, all alike: kernels read four at a time.
+/// Channels of the mask that says which positions are known, all alike: kernels read four at a
+/// time.
 const MASK: usize = 4;
 
-/// What samples should show, by classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + scale (ε_c − ε_∅), or so of the logits.
+/// What samples should show, by classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + scale (ε_c
+/// − ε_∅), or so of the logits.
 pub struct Guidance {
     /// The class c of each sample, `[n]`.
     pub class: Codes,
-    /// Between 0 and 1 it weakens the class, 1 is the conditional model itself, more exaggerates what belongs to the class.
+    /// Between 0 and 1 it weakens the class, 1 is the conditional model itself, more exaggerates
+    /// what belongs to the class.
     pub scale: f32,
 }
 
@@ -66,7 +70,8 @@ impl Default for Ask<'_> {
 pub struct Plan {
     /// t, `[n]`.
     pub t: Codes,
-    /// 1 where z_0 is known, else 0, [n, h, w, 1]; and the weight of each position in the loss, [n, h w].
+    /// 1 where z_0 is known, else 0, [n, h, w, 1]; and the weight of each position in the loss, [n,
+    /// h w].
     pub told: Option<[Tensor; 2]>,
 }
 
@@ -95,7 +100,8 @@ pub struct Lesson<'a> {
 pub struct Loss {
     /// The mean, minimised.
     pub total: Tensor,
-    /// −log p of the codes of each picture, `[n]`, nats a code; `None` unless that is what is minimised.
+    /// −log p of the codes of each picture, `[n]`, nats a code; `None` unless that is what is
+    /// minimised.
     pub each: Option<Tensor>,
 }
 
@@ -116,7 +122,8 @@ pub struct Diffusion {
     loss: LossWeight,
     /// Whether the network can be told what is known.
     is_told: bool,
-    /// Weight of the network's squared error at level t in training, [T + 1, 1]; where it gives logits, of that of ẑ_0.
+    /// Weight of the network's squared error at level t in training, [T + 1, 1]; where it gives
+    /// logits, of that of ẑ_0.
     weight: Tensor,
     /// The weight that makes it the squared error of ε, [T + 1, 1].
     of_eps: Tensor,
@@ -235,7 +242,8 @@ impl Diffusion {
         self.codes.spread_by(&self.bridge, spread);
     }
 
-    /// Takes `vectors` [k, d], as the VQ-VAE has them, for those of the codes. Their gradient passes.
+    /// Takes `vectors` [k, d], as the VQ-VAE has them, for those of the codes. Their gradient
+    /// passes.
     pub fn speak(&self, vectors: &Tensor) {
         self.codes
             .speak(ops::sub(&self.standardise(vectors), &self.target));
@@ -253,7 +261,8 @@ impl Diffusion {
         ops::add(&ops::mul(z0, std), mean)
     }
 
-    /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d], with `guidance` towards classes.
+    /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d], with `guidance`
+    /// towards classes.
     pub fn eps(&self, z: &Tensor, t: usize, guidance: Option<&Guidance>) -> Tensor {
         self.asked(
             z,
@@ -286,7 +295,8 @@ impl Diffusion {
         }
     }
 
-    /// What `read` makes of the law of the codes at z_t = `z` [n, h, w, d]; `None` where the network gives no logits.
+    /// What `read` makes of the law of the codes at z_t = `z` [n, h, w, d]; `None` where the
+    /// network gives no logits.
     pub fn law<R>(
         &self,
         z: &Tensor,
@@ -301,8 +311,8 @@ impl Diffusion {
         Some(read(&head.law(&centred, &levels, Some(&net))))
     }
 
-    /// −log p(q | z_1) of `codes` [n, h, w] in nats, [n, h w]: by the network's law, or where it predicts no codes by the
-    /// likelihood of z_1 = `z` [n, h, w, d] alone.
+    /// −log p(q | z_1) of `codes` [n, h, w] in nats, [n, h w]: by the network's law, or where it
+    /// predicts no codes by the likelihood of z_1 = `z` [n, h, w, d] alone.
     pub fn first_nats(&self, z: &Tensor, codes: &Codes) -> Tensor {
         self.law(z, 1, &Ask::default(), |law| law.cross_entropy(codes))
             .unwrap_or_else(|| {
@@ -337,8 +347,9 @@ impl Diffusion {
         }
     }
 
-    /// What the network sees of z_t − z* = `centred`: that itself where it predicts ε or V. Else that with unit variance, beside
-    /// it the mean of the codes by their likelihood alone; where z_0 is known, z_0 in the place of both, and a mask.
+    /// What the network sees of z_t − z* = `centred`: that itself where it predicts ε or V. Else
+    /// that with unit variance, beside it the mean of the codes by their likelihood alone; where
+    /// z_0 is known, z_0 in the place of both, and a mask.
     fn input(&self, centred: &Tensor, t: &Codes, told: Option<&Told>) -> Tensor {
         let Output::Codes(scale) = &self.output else {
             return centred.clone();
@@ -360,7 +371,8 @@ impl Diffusion {
         ops::concat(&ops::add(&ops::mul(&seen, &hole), &known), &mask)
     }
 
-    /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d]. `stream.step` numbers ε.
+    /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d].
+    /// `stream.step` numbers ε.
     pub fn noised(&self, z0: &Tensor, t: &Codes, stream: Stream) -> (Tensor, Tensor) {
         let eps = ops::normal(
             z0.gpu(),
@@ -376,8 +388,9 @@ impl Diffusion {
         )
     }
 
-    /// L_t of a `lesson`: the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network predicts V; weighted as equation
-    /// (4) weights the error of ε, if configured; or −log p of the codes, nats a code. With `trains` activations are dropped.
+    /// L_t of a `lesson`: the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network
+    /// predicts V; weighted as equation (4) weights the error of ε, if configured; or −log p of the
+    /// codes, nats a code. With `trains` activations are dropped.
     pub fn loss(&self, lesson: &Lesson, trains: bool) -> Loss {
         match (&self.output, self.loss) {
             (Output::Codes(_), LossWeight::CrossEntropy) => self.cross_entropy(lesson, trains),
@@ -388,7 +401,8 @@ impl Diffusion {
         }
     }
 
-    /// The mean of ‖ε − ε_θ(z_t, t)‖² whatever the network predicts and training minimises; else as [`Diffusion::loss`].
+    /// The mean of ‖ε − ε_θ(z_t, t)‖² whatever the network predicts and training minimises; else as
+    /// [`Diffusion::loss`].
     pub fn eps_loss(&self, lesson: &Lesson) -> Tensor {
         self.squared_error(lesson, false, &self.of_eps)
     }
@@ -461,8 +475,8 @@ fn input_scale(bridge: &Bridge, target: &[f32], t: usize) -> f64 {
         .recip()
 }
 
-/// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. t = 1 is L_0, whose own σ_1² = v β_1 gives the forward
-/// variance's weight where the bridge's is infinite.
+/// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. t = 1 is L_0, whose own σ_1² = v β_1
+/// gives the forward variance's weight where the bridge's is infinite.
 pub(super) fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
     let weight = bridge.weight(t, variance);
     if weight.is_finite() {

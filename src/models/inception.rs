@@ -1,8 +1,9 @@
-//! Inception-v3 (Szegedy et al. 2016) as the Fréchet Inception Distance uses it: the network of 2015 that TensorFlow
-//! published, whose weights pytorch-fid turned into PyTorch's.
+//! Inception-v3 (Szegedy et al. 2016) as the Fréchet Inception Distance uses it: the network of
+//! 2015 that TensorFlow published, whose weights pytorch-fid turned into PyTorch's.
 //!
-//! It differs from the textbook's network in its pools: averages are over the pixels inside the image, and the last block
-//! pools by maximum. Only what leads to the 2,048 pooled features is here, no classifier.
+//! It differs from the textbook's network in its pools: averages are over the pixels inside the
+//! image, and the last block pools by maximum. Only what leads to the 2,048 pooled features is
+//! here, no classifier.
 
 mod blocks;
 
@@ -55,7 +56,8 @@ impl Inception {
         Ok(Inception { stem, mixed })
     }
 
-    /// The pooled features of `images` [n, h, w, 3] in −1..1, which are resized to 299 × 299 → [n, 2048].
+    /// The pooled features of `images` [n, h, w, 3] in −1..1, which are resized to 299 × 299 → [n,
+    /// 2048].
     pub fn features(&self, images: &Tensor) -> Tensor {
         let [n, ..] = images.dims::<4>();
         let [a, b, c, d, e] = &self.stem;

@@ -1,6 +1,7 @@
 //! Algorithm 1 end to end on images: the VQ-VAE and its diffusion prior as one model with one loss.
 //!
-//! The decoder reconstructs from the encoder's output, not from the denoiser's ẑ_0: the latter learns nothing.
+//! The decoder reconstructs from the encoder's output, not from the denoiser's ẑ_0: the latter
+//! learns nothing.
 
 use super::diffusion::{Diffusion, Lesson, Loss, Plan};
 use super::terms::{Regularising, passing};
@@ -49,8 +50,8 @@ impl Joint {
         })
     }
 
-    /// Where the bridge begins, standardised: the encoder's output `latents` [n, h, w, d], or the vectors of its `codes`
-    /// [n, h, w] with the gradient passed straight through.
+    /// Where the bridge begins, standardised: the encoder's output `latents` [n, h, w, d], or the
+    /// vectors of its `codes` [n, h, w] with the gradient passed straight through.
     pub fn start(&self, latents: &Tensor, codes: &Codes) -> Tensor {
         match self.config.diffuse {
             Diffuse::Data => self.prior.standardise(latents),
@@ -61,12 +62,14 @@ impl Joint {
         }
     }
 
-    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the prior is told, at the levels of
-    /// `plan`: those of the VQ-VAE, L_t and L_reg. `stream.step` is the training step.
+    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the
+    /// prior is told, at the levels of `plan`: those of the VQ-VAE, L_t and L_reg. `stream.step` is
+    /// the training step.
     ///
-    /// Of a prior that predicts codes, the diffusion loss reaches the encoder through z_t (and through the known z_0), and code
-    /// vectors that learn by gradient through the likelihood and ẑ_0, both as much as `diffusion_gradient` says. The codes
-    /// that it asks for are the nearest ones, through which nothing passes.
+    /// Of a prior that predicts codes, the diffusion loss reaches the encoder through z_t (and
+    /// through the known z_0), and code vectors that learn by gradient through the likelihood and
+    /// ẑ_0, both as much as `diffusion_gradient` says. The codes that it asks for are the nearest
+    /// ones, through which nothing passes.
     pub fn step(
         &self,
         images: &Tensor,

@@ -1,5 +1,6 @@
-//! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows above, a horizontal one that
-//! sees the row's left part and the vertical stack. Together they see every code before a position in raster order.
+//! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows
+//! above, a horizontal one that sees the row's left part and the vertical stack. Together they see
+//! every code before a position in raster order.
 
 pub mod raster;
 
@@ -21,7 +22,8 @@ pub struct PixelCnn {
 }
 
 impl PixelCnn {
-    /// A network with random weights for `codes` codes and `classes` classes; without classes all are of class 0.
+    /// A network with random weights for `codes` codes and `classes` classes; without classes all
+    /// are of class 0.
     pub fn new(init: &mut Init, config: &PixelCnnConfig, codes: usize, classes: usize) -> PixelCnn {
         let c = config.channels;
         let classes = classes.max(1);
@@ -47,8 +49,8 @@ impl PixelCnn {
         }
     }
 
-    /// Logits [n, h, w, codes] for `codes` [n, h, w] of classes `class` `[n]`; those of a position depend on the codes
-    /// before it alone.
+    /// Logits [n, h, w, codes] for `codes` [n, h, w] of classes `class` `[n]`; those of a position
+    /// depend on the codes before it alone.
     pub fn forward(&self, codes: &Codes, class: &Codes) -> Tensor {
         let x = ops::gather(&self.embedding, codes);
         let mut vertical = x.clone();
@@ -68,7 +70,8 @@ impl PixelCnn {
             .forward(&ops::relu(&self.hidden.forward(&ops::relu(horizontal))))
     }
 
-    /// A layer that backward computes again. A part has one result, so both stacks lie side by side in it.
+    /// A layer that backward computes again. A part has one result, so both stacks lie side by side
+    /// in it.
     fn layer(
         &self,
         layer: Layer,
@@ -88,8 +91,8 @@ impl PixelCnn {
     }
 }
 
-/// One gated layer. Images are shifted by padding: row i of the vertical stack sees rows ≤ i, in the first layer, whose
-/// kernels do without their last row and column (mask A), rows < i.
+/// One gated layer. Images are shifted by padding: row i of the vertical stack sees rows ≤ i, in
+/// the first layer, whose kernels do without their last row and column (mask A), rows < i.
 #[derive(Clone)]
 struct Layer {
     vertical: Conv2d,

@@ -1,6 +1,7 @@
 //! Algorithm 2, corrected, and its faster relatives; inpainting by replacement and resampling.
 //!
-//! A sampler needs ε_θ only as a function of (z_t, t): the trained network, or the exact one in tests.
+//! A sampler needs ε_θ only as a function of (z_t, t): the trained network, or the exact one in
+//! tests.
 
 use crate::bridge::{Bridge, Prediction, ReverseVariance, Step};
 use crate::error::{Error, Result};
@@ -56,7 +57,8 @@ const KNOWN: u32 = 0x2002;
 const RENOISE: u32 = 0x2003;
 
 impl Process<'_> {
-    /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every level from T to 0.
+    /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every level from T to
+    /// 0.
     ///
     /// # Errors
     /// [`Error::Usage`] if `count` does not fit the bridge or the sampler.
@@ -88,7 +90,8 @@ impl Process<'_> {
             .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
     }
 
-    /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at each.
+    /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at
+    /// each.
     pub fn denoise(
         &self,
         z: &Tensor,
@@ -156,9 +159,10 @@ impl Process<'_> {
         }
     }
 
-    /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling `levels`, T to 0: after
-    /// each reverse step the known part is drawn from its forward marginal; with `resample` > 1 each level is walked
-    /// again and again from one step of fresh noise, which lets both parts agree. `seen(t, z_t)` is called at each level.
+    /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling
+    /// `levels`, T to 0: after each reverse step the known part is drawn from its forward marginal;
+    /// with `resample` > 1 each level is walked again and again from one step of fresh noise, which
+    /// lets both parts agree. `seen(t, z_t)` is called at each level.
     pub fn inpaint(
         &self,
         known: &Known,
@@ -239,8 +243,8 @@ impl Process<'_> {
     }
 }
 
-/// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of Algorithm 2, with E10
-/// mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
+/// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of
+/// Algorithm 2, with E10 mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
 pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
     let distances = ops::affine(
         &ops::distances(latents, codebook),

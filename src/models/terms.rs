@@ -1,4 +1,5 @@
-//! Terms of Algorithm 1 that the toy and the images share: how much of the diffusion loss reaches z_0, and L_reg.
+//! Terms of Algorithm 1 that the toy and the images share: how much of the diffusion loss reaches
+//! z_0, and L_reg.
 
 use crate::config::{CodesConfig, DiffusionGradient, JointConfig, Regulariser};
 use crate::ops;
@@ -66,8 +67,9 @@ impl From<&JointConfig> for Regularising {
 }
 
 impl Regularising {
-    /// L_reg, minimised: the mean over positions of what [`Regulariser`] names, for `zt` [n, .., d] at the levels `t` `[n]`
-    /// of a bridge of `steps` steps and the `codebook` [k, d]; `None` if it is off.
+    /// L_reg, minimised: the mean over positions of what [`Regulariser`] names, for `zt` [n, .., d]
+    /// at the levels `t` `[n]` of a bridge of `steps` steps and the `codebook` [k, d]; `None` if it
+    /// is off.
     pub fn loss(
         &self,
         zt: impl FnOnce() -> Tensor,

@@ -1,4 +1,5 @@
-//! The toy's network: a residual Conv1d stack modulated by the time step, with a linear skip in closed form.
+//! The toy's network: a residual Conv1d stack modulated by the time step, with a linear skip in
+//! closed form.
 
 use crate::config::{DenoiserConfig, DenoiserOutput};
 use crate::data::toy::{CODES, DIM, LENGTH};
@@ -7,7 +8,8 @@ use crate::nn::init::Init;
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
-/// F_θ(x, t): h = x W + positions; then blocks h += silu(conv(h) s_t + b_t) W; F = h W, logits where codes are predicted.
+/// F_θ(x, t): h = x W + positions; then blocks h += silu(conv(h) s_t + b_t) W; F = h W, logits
+/// where codes are predicted.
 pub struct Denoiser {
     input: Tensor,
     position: Tensor,
@@ -24,9 +26,11 @@ struct Block {
 }
 
 impl Denoiser {
-    /// A network with random weights for a bridge of `steps` steps. It starts as F = 0: the linear skip alone.
+    /// A network with random weights for a bridge of `steps` steps. It starts as F = 0: the linear
+    /// skip alone.
     pub fn new(init: &mut Init, config: &DenoiserConfig, steps: usize) -> Denoiser {
-        // Beside the point stands the mean of the codes by their likelihood, where codes are predicted.
+        // Beside the point stands the mean of the codes by their likelihood, where codes are
+        // predicted.
         let [inputs, outputs] = match config.prediction {
             DenoiserOutput::Preconditioned => [DIM, DIM],
             DenoiserOutput::Codes => [2 * DIM, CODES],
@@ -57,7 +61,8 @@ impl Denoiser {
         }
     }
 
-    /// F_θ: `x` [n, 5, inputs], levels `t` `[n]` → [n, 5, outputs]; 2 and 2, or 4 and 8 where codes are predicted.
+    /// F_θ: `x` [n, 5, inputs], levels `t` `[n]` → [n, 5, outputs]; 2 and 2, or 4 and 8 where codes
+    /// are predicted.
     pub fn forward(&self, x: &Tensor, t: &Codes) -> Tensor {
         let features = ops::gather(&self.features, t);
         let mut h = ops::add(&ops::linear(x, &self.input, None), &self.position);

@@ -1,6 +1,7 @@
-//! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU, modulated by the level t,
-//! attention in the middle, skips from the way down to the way up. Odd sizes are cropped on the way up. Told of a class, it
-//! adds that class's embedding to the one of t.
+//! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU,
+//! modulated by the level t, attention in the middle, skips from the way down to the way up. Odd
+//! sizes are cropped on the way up. Told of a class, it adds that class's embedding to the one of
+//! t.
 
 use crate::config::{Activations, UNetConfig};
 use crate::nn::Module;
@@ -57,12 +58,14 @@ impl Ports {
 struct Level {
     blocks: Vec<Block>,
     attention: Vec<SelfAttention>,
-    /// Halves on the way down, smooths the doubled image on the way up; `None` at the end of the way.
+    /// Halves on the way down, smooths the doubled image on the way up; `None` at the end of the
+    /// way.
     resize: Option<Conv2d>,
 }
 
 impl UNet {
-    /// A network with random weights for levels t ≤ `steps` and `classes` classes, or none. Its output starts as 0.
+    /// A network with random weights for levels t ≤ `steps` and `classes` classes, or none. Its
+    /// output starts as 0.
     pub fn new(
         init: &mut Init,
         config: &UNetConfig,
@@ -153,8 +156,9 @@ impl UNet {
         }
     }
 
-    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`, told the classes `class` `[n]`, from 0; the number of
-    /// classes itself, or `None`, stands for no class. With `dropout`, its step numbers the noise.
+    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`, told the classes `class`
+    /// `[n]`, from 0; the number of classes itself, or `None`, stands for no class. With `dropout`,
+    /// its step numbers the noise.
     pub fn forward(
         &self,
         z: &Tensor,

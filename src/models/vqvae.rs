@@ -1,10 +1,12 @@
-//! The vector quantised autoencoder (van den Oord et al. 2017): two convolutions of stride 2 and residual blocks, the nearest
-//! code vector with the gradient passed straight through, and the mirrored decoder.
+//! The vector quantised autoencoder (van den Oord et al. 2017): two convolutions of stride 2 and
+//! residual blocks, the nearest code vector with the gradient passed straight through, and the
+//! mirrored decoder.
 //!
-//! With cosine distance everything outside the encoder's and the codebook's memory lives on the unit sphere: z_e, the code
-//! vectors and what the decoder sees have norm 1, where the nearest vector is the one at the least angle, and every loss is
-//! what it is without. The memory of the codebook keeps its own lengths, a running mean of unit vectors or a free
-//! parameter, and [`VqVae::vectors`] scales them: a mean's direction is what spherical k-means moves to.
+//! With cosine distance everything outside the encoder's and the codebook's memory lives on the
+//! unit sphere: z_e, the code vectors and what the decoder sees have norm 1, where the nearest
+//! vector is the one at the least angle, and every loss is what it is without. The memory of the
+//! codebook keeps its own lengths, a running mean of unit vectors or a free parameter, and
+//! [`VqVae::vectors`] scales them: a mean's direction is what spherical k-means moves to.
 
 use super::Losses;
 use super::terms::annealed;
@@ -55,7 +57,8 @@ impl VqVae {
         self.to_sphere(&self.encoder.forward(images))
     }
 
-    /// The code vectors that latents are compared with and the decoder sees, [k, d]; of norm 1 with cosine distance.
+    /// The code vectors that latents are compared with and the decoder sees, [k, d]; of norm 1 with
+    /// cosine distance.
     pub fn vectors(&self) -> Tensor {
         self.to_sphere(&self.codebook.vectors)
     }
@@ -67,8 +70,9 @@ impl VqVae {
         }
     }
 
-    /// The nearest code of every latent: `latents` [.., d] → [..]. Among vectors of norm 1 the nearest one is that at the
-    /// least angle whatever the latent's norm, so a prior's samples may leave the sphere.
+    /// The nearest code of every latent: `latents` [.., d] → [..]. Among vectors of norm 1 the
+    /// nearest one is that at the least angle whatever the latent's norm, so a prior's samples may
+    /// leave the sphere.
     pub fn quantise(&self, latents: &Tensor) -> Codes {
         ops::nearest(latents, &self.vectors())
     }
@@ -83,9 +87,10 @@ impl VqVae {
         self.decoder.forward(quantised)
     }
 
-    /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e − sg(e)‖², means. The second
-    /// is there with a gradient codebook and the nearest code: running averages need no gradient, and a relaxed sample
-    /// passes on that of the reconstruction. `stream.step` is the training step, on which the relaxed samples depend.
+    /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e −
+    /// sg(e)‖², means. The second is there with a gradient codebook and the nearest code: running
+    /// averages need no gradient, and a relaxed sample passes on that of the reconstruction.
+    /// `stream.step` is the training step, on which the relaxed samples depend.
     pub fn step(&self, images: &Tensor, stream: Stream) -> Step {
         let latents = self.encode(images);
         let vectors = self.vectors();
@@ -256,7 +261,8 @@ impl Module for VqVae {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
         visit_part("encoder", &mut self.encoder, f);
         visit_part("decoder", &mut self.decoder, f);
-        // With running averages the codebook is no parameter: no gradient reaches it, and no optimiser may move it.
+        // With running averages the codebook is no parameter: no gradient reaches it, and no
+        // optimiser may move it.
         if self.config.codebook == CodebookRule::Gradient {
             f("codebook.weight", &mut self.codebook.vectors);
         }

@@ -1,5 +1,6 @@
-//! Checkpoints: one safetensors file with weights, running averages, moments and the step, checksummed and
-//! written so that a kill at any moment leaves a whole file. The one before is kept beside it.
+//! Checkpoints: one safetensors file with weights, running averages, moments and the step,
+//! checksummed and written so that a kill at any moment leaves a whole file. The one before is kept
+//! beside it.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -33,7 +34,8 @@ pub fn exists(run: &Path) -> bool {
     path(run).exists() || previous(run).exists()
 }
 
-/// The step of the newest checkpoint of `run` as its head says, the rest unread; `None` if there is none of ours.
+/// The step of the newest checkpoint of `run` as its head says, the rest unread; `None` if there is
+/// none of ours.
 pub fn step(run: &Path) -> Option<u64> {
     [path(run), previous(run)]
         .iter()
@@ -58,8 +60,8 @@ fn head(file: &Path) -> Option<HashMap<String, String>> {
     Some(facts).filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
 }
 
-/// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does not keep a
-/// damaged file as the last good one.
+/// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does
+/// not keep a damaged file as the last good one.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
@@ -75,13 +77,15 @@ pub struct Checkpoint {
     pub step: u64,
     /// The run's seed.
     pub seed: u64,
-    /// The run's resolved configuration without its `train` section: what must agree for weights to fit.
+    /// The run's resolved configuration without its `train` section: what must agree for weights to
+    /// fit.
     pub model: String,
     tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 impl Checkpoint {
-    /// Gives `model` the tensors whose names are `prefix` and the paths of its parameters: `ema.` for a run's averaged weights.
+    /// Gives `model` the tensors whose names are `prefix` and the paths of its parameters: `ema.`
+    /// for a run's averaged weights.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if one is missing or of another shape.
@@ -133,7 +137,8 @@ pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) ->
     out.commit().map_err(Error::io(&file))
 }
 
-/// Makes `to` a second name of `from` (or a copy where the file system has no links), replacing `to` in one move.
+/// Makes `to` a second name of `from` (or a copy where the file system has no links), replacing
+/// `to` in one move.
 fn keep(from: &Path, to: &Path) -> Result<()> {
     let fresh = to.with_extension("keep");
     let _ = std::fs::remove_file(&fresh);

@@ -1,5 +1,5 @@
-//! The code vectors of a VQ-VAE with their running averages: placed on data, moved by what they stand for, revived when
-//! nothing falls to them.
+//! The code vectors of a VQ-VAE with their running averages: placed on data, moved by what they
+//! stand for, revived when nothing falls to them.
 
 use crate::gpu::Gpu;
 use crate::ops::{self, Trans};
@@ -40,15 +40,16 @@ impl Codebook {
         ]
     }
 
-    /// Puts every vector onto a random one of `latents` [.., d], with a count of one hit: a code that nothing falls to
-    /// then keeps its place. Waits for the GPU.
+    /// Puts every vector onto a random one of `latents` [.., d], with a count of one hit: a code
+    /// that nothing falls to then keeps its place. Waits for the GPU.
     pub fn place(&self, latents: &Tensor, stream: Stream) {
         let [k, d] = self.vectors.dims();
         let chosen = choose(&latents.to_vec(), d, k, stream);
         self.write(&chosen, &vec![1.0; k], &chosen);
     }
 
-    /// Moves the vectors by the running averages of the `latents` [.., d] that fall to their `codes` [..].
+    /// Moves the vectors by the running averages of the `latents` [.., d] that fall to their
+    /// `codes` [..].
     pub fn follow(&self, latents: &Tensor, codes: &Codes, decay: f64) {
         ops::codebook_ema(
             latents,
@@ -103,9 +104,9 @@ fn choose(rows: &[f32], d: usize, count: usize, stream: Stream) -> Vec<f32> {
         .collect()
 }
 
-/// A Gumbel-softmax sample of softmax(−`scale` ‖z − e‖²) at the temperature τ, as a mixture of code vectors (Jang et al.
-/// 2017): `z` [.., d], `vectors` [k, d], `gumbel` [.., k] independent Gumbel(0, 1) numbers → [.., d]. The gradient reaches
-/// both.
+/// A Gumbel-softmax sample of softmax(−`scale` ‖z − e‖²) at the temperature τ, as a mixture of code
+/// vectors (Jang et al. 2017): `z` [.., d], `vectors` [k, d], `gumbel` [.., k] independent
+/// Gumbel(0, 1) numbers → [.., d]. The gradient reaches both.
 pub fn relaxed(z: &Tensor, vectors: &Tensor, gumbel: &Tensor, [scale, tau]: [f32; 2]) -> Tensor {
     let [k, d] = vectors.dims();
     let logits = ops::affine(&ops::distances(z, vectors), -scale, 0.0);

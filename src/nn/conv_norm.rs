@@ -1,4 +1,5 @@
-//! Convolution, batch normalisation and ReLU of a network that is only ever asked: one convolution with a bias.
+//! Convolution, batch normalisation and ReLU of a network that is only ever asked: one convolution
+//! with a bias.
 
 use super::layers::Conv2d;
 use crate::error::Result;
@@ -6,18 +7,20 @@ use crate::gpu::Gpu;
 use crate::ops::{self, Conv};
 use crate::tensor::Tensor;
 
-/// Gives the numbers of a tensor by its name and dimensions, in PyTorch's order, or says why it cannot.
+/// Gives the numbers of a tensor by its name and dimensions, in PyTorch's order, or says why it
+/// cannot.
 pub type Source<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
-/// ReLU(γ (w * x − μ) / √(σ² + ε) + β), the statistics being constants: the factor goes into the weights, the rest into
-/// a bias, both in f64 before they are rounded.
+/// ReLU(γ (w * x − μ) / √(σ² + ε) + β), the statistics being constants: the factor goes into the
+/// weights, the rest into a bias, both in f64 before they are rounded.
 pub struct ConvNorm {
     conv: Conv2d,
 }
 
 impl ConvNorm {
-    /// Takes `name.conv.weight` [o, c, height, width] and `name.bn.{weight, bias, running_mean, running_var}` `[o]` of a
-    /// `kernel` [height, width] from `c` to `o` channels.
+    /// Takes `name.conv.weight` [o, c, height, width] and
+    /// `name.bn.{weight, bias, running_mean, running_var}` `[o]` of a `kernel` [height, width] from
+    /// `c` to `o` channels.
     ///
     /// # Errors
     /// That of `source`.

@@ -36,7 +36,8 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Random weights of a `kernel` [height, width] from `c` to `o` channels, uniform in ±1/√(fan in).
+    /// Random weights of a `kernel` [height, width] from `c` to `o` channels, uniform in ±1/√(fan
+    /// in).
     pub fn new(init: &mut Init, [c, o]: [usize; 2], kernel: [usize; 2], conv: Conv) -> Conv2d {
         let [h, w] = kernel;
         let bound = ((h * w * c) as f64).powf(-0.5);
@@ -84,7 +85,8 @@ impl Conv2d {
         ops::conv2d_residual(x, &self.weight, Some(&self.bias), self.conv, residual)
     }
 
-    /// The convolution with the kernel's first taps in raster order alone, which form a kernel of the size `kernel`.
+    /// The convolution with the kernel's first taps in raster order alone, which form a kernel of
+    /// the size `kernel`.
     pub fn forward_first(&self, x: &Tensor, kernel: [usize; 2]) -> Tensor {
         let [h, w, c, o] = self.weight.dims();
         if kernel == [h, w] {
@@ -181,8 +183,9 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`, with two channels a group at least:
-    /// one alone would lose what a U-Net adds to it for the level and the class.
+    /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`, with two
+    /// channels a group at least: one alone would lose what a U-Net adds to it for the level and
+    /// the class.
     pub fn new(init: &mut Init, channels: usize) -> GroupNorm {
         let groups = (1..=32.min(channels / 2))
             .rev()

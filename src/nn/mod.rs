@@ -1,4 +1,5 @@
-//! What models are made of: parameters that can be visited, initialisation, the optimiser, checkpoints.
+//! What models are made of: parameters that can be visited, initialisation, the optimiser,
+//! checkpoints.
 
 pub mod checkpoint;
 pub mod codebook;
@@ -11,9 +12,10 @@ use crate::tensor::Tensor;
 
 /// Anything with parameters. One visitor serves the optimiser, checkpoints and summaries.
 pub trait Module {
-    /// Calls `f(path, parameter)` for every parameter, always in the same order. Paths are plain, e.g. `blocks.0.conv.weight`.
-    /// A parameter of more than two dimensions is the kernel of a convolution, channels last: `dbvq-wgpu export` turns
-    /// those, and only those, into PyTorch's order.
+    /// Calls `f(path, parameter)` for every parameter, always in the same order. Paths are plain,
+    /// e.g. `blocks.0.conv.weight`. A parameter of more than two dimensions is the kernel of a
+    /// convolution, channels last: `dbvq-wgpu export` turns those, and only those, into PyTorch's
+    /// order.
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor));
 
     /// Number of parameters.

@@ -1,5 +1,6 @@
-//! Adam over arenas: the parameters of a group lie side by side in one buffer, as do their gradients, moments and
-//! running averages, so a step is a handful of dispatches however many tensors the model has.
+//! Adam over arenas: the parameters of a group lie side by side in one buffer, as do their
+//! gradients, moments and running averages, so a step is a handful of dispatches however many
+//! tensors the model has.
 
 use super::Module;
 use crate::config::TrainConfig;
@@ -83,8 +84,8 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Moves the parameters of `model` into arenas and makes them leaves of the tape. `group(path)` numbers the
-    /// learning rates.
+    /// Moves the parameters of `model` into arenas and makes them leaves of the tape. `group(path)`
+    /// numbers the learning rates.
     pub fn new(
         gpu: &Gpu,
         model: &mut dyn Module,
@@ -129,8 +130,9 @@ impl Adam {
         }
     }
 
-    /// One step: `groups[group]` each, `step` from 1, `ema` the decay of the running average. Returns the first
-    /// group's gradient norm before clipping, on the GPU, as a tensor `[2]` with the norm first.
+    /// One step: `groups[group]` each, `step` from 1, `ema` the decay of the running average.
+    /// Returns the first group's gradient norm before clipping, on the GPU, as a tensor `[2]` with
+    /// the norm first.
     pub fn step(&self, grads: &Grads, groups: &[Group], step: u32, ema: f64) -> Tensor {
         self.arenas
             .iter()
@@ -190,7 +192,8 @@ impl Adam {
         (!arenas.is_empty()).then(|| ops::clip(&self.gpu, &arenas, limit as f32))
     }
 
-    /// Puts the running averages of the parameters in the place of those of `model`, one like that which is trained.
+    /// Puts the running averages of the parameters in the place of those of `model`, one like that
+    /// which is trained.
     pub fn averages(&self, model: &mut dyn Module) {
         model.visit(&mut |path, tensor| {
             let places = self

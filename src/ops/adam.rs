@@ -19,7 +19,8 @@ struct Collect {
     total: u32,
 }
 
-/// Elements from which on a gradient is copied by itself: a kernel that picks among several would cost more than one copy.
+/// Elements from which on a gradient is copied by itself: a kernel that picks among several would
+/// cost more than one copy.
 const LARGE: usize = 1 << 14;
 
 /// Copies each gradient to its place (in elements) in the flat `arena`.
@@ -121,7 +122,8 @@ struct AdamParams {
     ema: f32,
 }
 
-/// One Adam step in place over flat tensors of equal size: weights, first and second moment, running average.
+/// One Adam step in place over flat tensors of equal size: weights, first and second moment,
+/// running average.
 ///
 /// # Panics
 /// If sizes differ, or are no multiple of four.

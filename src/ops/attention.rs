@@ -1,5 +1,5 @@
-//! Multi-head attention: in tiles that never store the matrix of scores, or by products that do: on CPU adapters, where a
-//! barrier costs more than the memory, and where measuring finds them faster.
+//! Multi-head attention: in tiles that never store the matrix of scores, or by products that do: on
+//! CPU adapters, where a barrier costs more than the memory, and where measuring finds them faster.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -16,8 +16,8 @@ pub(super) static BACKWARD: Shader = shader!("attention_backward");
 
 /// Most channels of a head: 16 lanes side by side with four vec4s each.
 const WIDEST: usize = 256;
-/// Most vec4s of a row of which a lane has two; of more it has four. So tiles have at most 64 rows of either side, and
-/// lanes keep few sums where they can.
+/// Most vec4s of a row of which a lane has two; of more it has four. So tiles have at most 64 rows
+/// of either side, and lanes keep few sums where they can.
 const NARROW: usize = 32;
 /// Scores that are stored where that is faster: 64 MiB of them.
 const SCORES: usize = 1 << 24;
@@ -25,8 +25,8 @@ const SCORES: usize = 1 << 24;
 /// How [`attention`] is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Attention {
-    /// Query i sees the keys j ≤ i only, both counted from the first: the mask is the lower left triangle from the
-    /// top left corner also where the lengths differ, as in ONNX and PyTorch.
+    /// Query i sees the keys j ≤ i only, both counted from the first: the mask is the lower left
+    /// triangle from the top left corner also where the lengths differ, as in ONNX and PyTorch.
     pub causal: bool,
     /// Factor of q kᵀ; `None`: 1/√d.
     pub scale: Option<f32>,
@@ -46,11 +46,12 @@ struct Params {
     scale: f32,
 }
 
-/// y = softmax(scale · q kᵀ) v for each sample and head (Vaswani et al. 2017), in tiles (Dao et al. 2022).
-/// `q` [n, len_q, heads, d]; `k`, `v` [n, len_k, heads, d]; y [n, len_q, heads, d].
+/// y = softmax(scale · q kᵀ) v for each sample and head (Vaswani et al. 2017), in tiles (Dao et al.
+/// 2022). `q` [n, len_q, heads, d]; `k`, `v` [n, len_k, heads, d]; y [n, len_q, heads, d].
 ///
 /// # Panics
-/// If shapes do not fit, there is no key, d is over 256, or a length is over some 18,000 (d = 256) to 43,000 (see [`LOOPS`]).
+/// If shapes do not fit, there is no key, d is over 256, or a length is over some 18,000 (d = 256)
+/// to 43,000 (see [`LOOPS`]).
 #[track_caller]
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tensor {
     let [n, _, heads, d] = q.dims::<4>();
@@ -74,7 +75,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
 /// [`by_tiles`] or [`by_products`].
 type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 
-/// The better way: products only where scores may be stored, and there on CPU adapters or where they were measured to be.
+/// The better way: products only where scores may be stored, and there on CPU adapters or where
+/// they were measured to be.
 fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let [n, len_q, heads, d] = q.dims();
     let [_, len_k, ..] = k.dims::<4>();
@@ -137,7 +139,8 @@ fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Ten
     fit(&whole_vectors(&q, &k, &v, causal, scale), d)
 }
 
-/// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the scores.
+/// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the
+/// scores.
 fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let [n, len_q, heads, d] = q.dims::<4>();
     let [_, len_k, ..] = k.dims::<4>();
@@ -163,7 +166,8 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
     let [n, len_q, heads, _] = q.dims();
     let y = Tensor::uninit(gpu, q.shape());
     let lse = Tensor::uninit(gpu, [n, len_q, heads]);
-    // Products of all queries with all keys: scores and their sum here, and again in both backward kernels.
+    // Products of all queries with all keys: scores and their sum here, and again in both backward
+    // kernels.
     let product = 2 * q.count() * k.dims::<4>()[1];
     gpu.count_flops(2 * product);
     let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];

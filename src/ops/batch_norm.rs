@@ -21,8 +21,9 @@ struct Params {
     eps: f32,
 }
 
-/// Batch normalisation in inference mode (Ioffe & Szegedy 2015): y = γ (x − μ) / √(σ² + ε) + β, the statistics being
-/// constants without gradient. `x` [.., c]; `gamma`, `beta`, `mean` (μ) and `var` (σ²) `[c]`.
+/// Batch normalisation in inference mode (Ioffe & Szegedy 2015): y = γ (x − μ) / √(σ² + ε) + β, the
+/// statistics being constants without gradient. `x` [.., c]; `gamma`, `beta`, `mean` (μ) and `var`
+/// (σ²) `[c]`.
 ///
 /// # Panics
 /// If sizes do not fit.

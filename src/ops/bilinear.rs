@@ -39,13 +39,14 @@ fn resized(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) 
     y
 }
 
-/// Bilinear interpolation between the centres of pixels: `x` [n, h, w, c] → [n, height, width, c], row p taken from row
-/// (p + ½) h / height − ½ of `x`, rows outside being the outermost. That is PyTorch's `interpolate` with
-/// `mode="bilinear"`, `align_corners=False` and no antialiasing: a smaller image skips pixels.
+/// Bilinear interpolation between the centres of pixels: `x` [n, h, w, c] → [n, height, width, c],
+/// row p taken from row (p + ½) h / height − ½ of `x`, rows outside being the outermost. That is
+/// PyTorch's `interpolate` with `mode="bilinear"`, `align_corners=False` and no antialiasing: a
+/// smaller image skips pixels.
 ///
 /// # Panics
-/// If a side is 0 or over 16,384 pixels, or sides grow so much that the gradient of one pixel is a sum of more than some
-/// 60,000 (see [`LOOPS`]).
+/// If a side is 0 or over 16,384 pixels, or sides grow so much that the gradient of one pixel is a
+/// sum of more than some 60,000 (see [`LOOPS`]).
 #[track_caller]
 pub fn bilinear(x: &Tensor, [height, width]: [usize; 2]) -> Tensor {
     let [n, h, w, c] = x.dims();

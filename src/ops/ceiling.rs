@@ -1,4 +1,5 @@
-//! What an adapter can do at most, measured by `dbvq-wgpu bench`: arithmetic in registers, and a copy. No gradients.
+//! What an adapter can do at most, measured by `dbvq-wgpu bench`: arithmetic in registers, and a
+//! copy. No gradients.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -22,8 +23,8 @@ struct Params {
     b: f32,
 }
 
-/// For each element of `x` the sum of 12 chains v ← v a + b of 8 `rounds` links, begun at x + 0, 1/8, … 11/8. Of the shape
-/// of `x`.
+/// For each element of `x` the sum of 12 chains v ← v a + b of 8 `rounds` links, begun at x + 0,
+/// 1/8, … 11/8. Of the shape of `x`.
 ///
 /// # Panics
 /// If there are over 60,000 rounds.

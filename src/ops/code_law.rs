@@ -1,5 +1,6 @@
-//! The law of codes given noised vectors: in tiles that never store the matrix of scores, or by softmax and products that
-//! do: for gradients, on CPU adapters, where a barrier costs more than the memory, and where measuring finds them faster.
+//! The law of codes given noised vectors: in tiles that never store the matrix of scores, or by
+//! softmax and products that do: for gradients, on CPU adapters, where a barrier costs more than
+//! the memory, and where measuring finds them faster.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -26,9 +27,10 @@ const SCORES: usize = 1 << 24;
 const FILL: usize = 16_384;
 const PART: usize = 64;
 
-/// The law of codes e_k given noised vectors z, P = softmax_k(s) with the scores
-/// s = f + b − ½ Σ_c π_c (z_c − α e_kc)²: what Bayes' rule makes of a law softmax(f + b) of the codes and of normal noise
-/// with precisions π around α e_k. Squares are summed as they stand, so there may be as little noise as one likes.
+/// The law of codes e_k given noised vectors z, P = softmax_k(s) with the scores s = f + b − ½ Σ_c
+/// π_c (z_c − α e_kc)²: what Bayes' rule makes of a law softmax(f + b) of the codes and of normal
+/// noise with precisions π around α e_k. Squares are summed as they stand, so there may be as
+/// little noise as one likes.
 ///
 /// Gradients reach `z`, `codebook`, `bias` and `logits`; `signal` and `precision` are constants.
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +171,8 @@ impl CodeLaw<'_> {
         self.gpu().records_gradients() && inputs.into_iter().any(Tensor::wants_grad)
     }
 
-    /// The better way: by scores on CPU adapters, in tiles on others, or as measured; what has no choice by the one there is.
+    /// The better way: by scores on CPU adapters, in tiles on others, or as measured; what has no
+    /// choice by the one there is.
     fn way(&self, target: Option<&Codes>) -> Way {
         let Params { rows, d, k, .. } = self.params();
         if rounds(d as usize, k as usize) > LOOPS {

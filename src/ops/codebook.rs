@@ -119,8 +119,8 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
     })
 }
 
-/// The values of `quantised` with the gradient going to `z` unchanged (van den Oord et al. 2017). A declared
-/// gradient, not a derived one: the nearest code has derivative zero almost everywhere.
+/// The values of `quantised` with the gradient going to `z` unchanged (van den Oord et al. 2017). A
+/// declared gradient, not a derived one: the nearest code has derivative zero almost everywhere.
 ///
 /// # Panics
 /// If shapes differ.
@@ -134,11 +134,12 @@ pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
     quantised.detach().with_vjp([z], |dy, _| [Some(dy.clone())])
 }
 
-/// Moves code vectors to the running averages of what they stand for (van den Oord et al. 2017, appendix A.1), in place:
-/// counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook ← sums / counts, with γ = `decay` and n_k, m_k
-/// number and sum of the rows of `z` [.., d] whose `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy
-/// of `codebook` [k, d]; a code that no row has keeps its place to the bit.
-/// Rules of the tape that saved the codebook see the new one: call this after the backward pass.
+/// Moves code vectors to the running averages of what they stand for (van den Oord et al. 2017,
+/// appendix A.1), in place: counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook
+/// ← sums / counts, with γ = `decay` and n_k, m_k number and sum of the rows of `z` [.., d] whose
+/// `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy of `codebook` [k, d]; a
+/// code that no row has keeps its place to the bit. Rules of the tape that saved the codebook see
+/// the new one: call this after the backward pass.
 ///
 /// # Panics
 /// If shapes do not fit, or `decay` is not in [0, 1).

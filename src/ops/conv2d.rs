@@ -46,18 +46,20 @@ impl Default for Conv {
     }
 }
 
-/// The taps of a causal kernel, in raster order (PixelCNN, van den Oord et al. 2016); the same for all channels.
-/// With padding (kernel − 1) / 2 a pixel then sees only pixels before it. Weights at other taps are never read, and
-/// their gradient is zero.
+/// The taps of a causal kernel, in raster order (PixelCNN, van den Oord et al. 2016); the same for
+/// all channels. With padding (kernel − 1) / 2 a pixel then sees only pixels before it. Weights at
+/// other taps are never read, and their gradient is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// Those before the centre: for the first layer. Of a 1 x 1 kernel none are left, and only the bias counts.
+    /// Those before the centre: for the first layer. Of a 1 x 1 kernel none are left, and only the
+    /// bias counts.
     A,
     /// Those before the centre, and the centre: for all other layers.
     B,
 }
 
-/// As in `shaders/shared/conv.wgsl`. A transposed convolution has the parameters of the one whose gradient it is.
+/// As in `shaders/shared/conv.wgsl`. A transposed convolution has the parameters of the one whose
+/// gradient it is.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub(super) struct Params {
@@ -160,7 +162,8 @@ impl Params {
             .map(|dims| Shape::from(dims.map(|d| d as usize)))
     }
 
-    /// Multiplications and additions of any of the three directions, taps on the padding among them.
+    /// Multiplications and additions of any of the three directions, taps on the padding among
+    /// them.
     fn flops(&self) -> usize {
         2 * self.out_pixels() * (self.o * self.c) as usize * self.taps as usize
     }
@@ -192,12 +195,14 @@ impl Params {
     }
 }
 
-/// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight` [kernel_h, kernel_w, c, o],
-/// `bias` `[o]` → [n, out_h, out_w, o] with out = (size + 2 padding − kernel) / stride + 1.
+/// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight`
+/// [kernel_h, kernel_w, c, o], `bias` `[o]` → [n, out_h, out_w, o] with out = (size + 2 padding −
+/// kernel) / stride + 1.
 ///
 /// # Panics
-/// If channels differ, the kernel is larger than the padded image, a mask has no centre (even kernels), or one output is
-/// a sum of more than some 60,000 terms (240,000 where all channels are multiples of four; see [`LOOPS`]).
+/// If channels differ, the kernel is larger than the padded image, a mask has no centre (even
+/// kernels), or one output is a sum of more than some 60,000 terms (240,000 where all channels are
+/// multiples of four; see [`LOOPS`]).
 #[track_caller]
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
     convolved(
@@ -294,12 +299,14 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     y.noted(&[&[weight], bias.as_slice()].concat())
 }
 
-/// Whether a convolution from (to) `few` channels to (from) `many` is faster as a product with [`unfold`]ed rows.
+/// Whether a convolution from (to) `few` channels to (from) `many` is faster as a product with
+/// [`unfold`]ed rows.
 pub(super) fn few(gpu: &Gpu, few: usize, many: usize) -> bool {
     gpu.prefers() != Prefer::Portable && few < SMALL && many >= SMALL
 }
 
-/// A weight [kernel_h, kernel_w, a, b] as [1, kernel_h · kernel_w · a rounded up to a multiple of four, b].
+/// A weight [kernel_h, kernel_w, a, b] as [1, kernel_h · kernel_w · a rounded up to a multiple of
+/// four, b].
 pub(super) fn as_rows(weight: &Tensor) -> Tensor {
     let [h, w, a, b] = weight.dims();
     let rows = h * w * a;
@@ -323,8 +330,8 @@ pub(super) struct Fours {
 }
 
 impl Fours {
-    /// For a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than kernels that go channel by
-    /// channel; `None` if there is nothing to gain.
+    /// For a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than
+    /// kernels that go channel by channel; `None` if there is nothing to gain.
     pub fn of(weight: &Tensor, c: usize, o: usize) -> Option<Fours> {
         let [from, to] = [c, o].map(|channels| channels.next_multiple_of(4));
         if !weight.gpu().is_cpu() || [from, to] == [c, o] || from.max(to) < SMALL {
@@ -340,8 +347,8 @@ impl Fours {
     }
 }
 
-/// One-dimensional convolution with stride 1: `x` [n, length, c], `weight` [kernel, c, o], `bias` `[o]` →
-/// [n, length + 2 padding − kernel + 1, o].
+/// One-dimensional convolution with stride 1: `x` [n, length, c], `weight` [kernel, c, o], `bias`
+/// `[o]` → [n, length + 2 padding − kernel + 1, o].
 ///
 /// # Panics
 /// As [`conv2d`].

@@ -20,9 +20,9 @@ struct Params {
     stream: StreamWords,
 }
 
-/// Dropout (Srivastava et al. 2014): each element becomes 0 with probability `rate`, else is divided by 1 − `rate`.
-/// Element i is kept where `stream.uniform(i)` is at least `rate`, counted from sample `stream.first` of `x` [n, ..];
-/// nothing is saved for backward.
+/// Dropout (Srivastava et al. 2014): each element becomes 0 with probability `rate`, else is
+/// divided by 1 − `rate`. Element i is kept where `stream.uniform(i)` is at least `rate`, counted
+/// from sample `stream.first` of `x` [n, ..]; nothing is saved for backward.
 ///
 /// # Panics
 /// If `rate` is outside [0, 1).

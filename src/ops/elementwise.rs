@@ -32,7 +32,8 @@ enum Unary {
     Sigmoid,
 }
 
-/// What is dispatched for `count` numbers: of two entry points the one for a count that divides by four, or that for others.
+/// What is dispatched for `count` numbers: of two entry points the one for a count that divides by
+/// four, or that for others.
 fn kernel(
     gpu: &Gpu,
     count: usize,

@@ -1,4 +1,5 @@
-//! Which of several kernels makes a product or a convolution: by rule, or the fastest as measured on the adapter.
+//! Which of several kernels makes a product or a convolution: by rule, or the fastest as measured
+//! on the adapter.
 
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
@@ -14,7 +15,8 @@ use crate::tensor::{Shape, Tensor};
 pub(super) const SMALL: usize = 16;
 /// Tiles that keep a GPU busy.
 const BUSY: usize = 128;
-/// How far a kernel's numbers may be from the portable one's, as a share of the largest: in f32, and of f16.
+/// How far a kernel's numbers may be from the portable one's, as a share of the largest: in f32,
+/// and of f16.
 const NEAR: f32 = 1e-4;
 const NEAR_F16: f32 = 2e-3;
 
@@ -31,8 +33,8 @@ pub(super) enum Family {
     Tiled(Tile),
 }
 
-/// A shader file in tiles, with what may multiply them: `shaders/shared/tile.wgsl`, `cooperative8.wgsl`,
-/// `cooperative16.wgsl`.
+/// A shader file in tiles, with what may multiply them: `shaders/shared/tile.wgsl`,
+/// `cooperative8.wgsl`, `cooperative16.wgsl`.
 pub(super) type Tiled = [Shader; 3];
 
 /// `tiled!("matmul_tiled")` is the [`Tiled`] of `shaders/matmul_tiled.wgsl`.
@@ -224,7 +226,8 @@ impl Family {
     }
 }
 
-/// For what the fastest way is looked for: an op, with kernels of `shaders`, at sizes in its own numbers.
+/// For what the fastest way is looked for: an op, with kernels of `shaders`, at sizes in its own
+/// numbers.
 pub(super) struct Asked<'a> {
     pub op: &'static str,
     pub shaders: &'a [&'a [&'static Shader]],
@@ -267,8 +270,8 @@ impl Asked<'_> {
     }
 }
 
-/// The fastest of the `ways`, by name, on a device that measures. `make` prepares operands and returns
-/// what goes one of the ways on them; it is right if its numbers are those of the first.
+/// The fastest of the `ways`, by name, on a device that measures. `make` prepares operands and
+/// returns what goes one of the ways on them; it is right if its numbers are those of the first.
 pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     gpu: &Gpu,
     asked: Asked,
@@ -320,7 +323,8 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     })
 }
 
-/// What `f` returns, or `None` if the adapter has no room for it. Other errors of the engine pass on.
+/// What `f` returns, or `None` if the adapter has no room for it. Other errors of the engine pass
+/// on.
 fn if_room<R>(f: impl FnOnce() -> R) -> Option<R> {
     match catch(|| Ok(f())) {
         Ok(result) => Some(result),

@@ -23,7 +23,8 @@ struct Params {
     part: u32,
 }
 
-/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d]. A code ≥ k reads the last row.
+/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d]. A
+/// code ≥ k reads the last row.
 #[track_caller]
 pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     let [entries, d] = table.dims();
@@ -51,8 +52,8 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     .noted(&[table])
 }
 
-/// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order of m; a code that
-/// is no entry counts nowhere. Has no gradient.
+/// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order
+/// of m; a code that is no entry counts nowhere. Has no gradient.
 ///
 /// # Panics
 /// If `x` does not have one row a code.

@@ -24,11 +24,12 @@ struct Params {
     eps: f32,
 }
 
-/// Group normalisation (Wu & He 2018): y = γ (x − μ_g) / √(σ²_g + ε) + β.
-/// `x` [n, hw, c] (positions in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
+/// Group normalisation (Wu & He 2018): y = γ (x − μ_g) / √(σ²_g + ε) + β. `x` [n, hw, c] (positions
+/// in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
 ///
 /// # Panics
-/// If `groups` does not divide the channels, sizes do not fit, or a group is too large for one workgroup.
+/// If `groups` does not divide the channels, sizes do not fit, or a group is too large for one
+/// workgroup.
 #[track_caller]
 pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f32) -> Tensor {
     normalise(x, gamma, beta, groups, eps, false)
@@ -120,7 +121,8 @@ fn normalise(
     )
 }
 
-/// The same by kernels without barriers, several channels at a time where that is faster and possible.
+/// The same by kernels without barriers, several channels at a time where that is faster and
+/// possible.
 fn normalise_direct(
     x: &Tensor,
     gamma: &Tensor,
@@ -247,7 +249,8 @@ fn check(x: &Tensor, affine: [&Tensor; 2], groups: usize, eps: f32) -> Params {
     }
 }
 
-/// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta` `[last]`.
+/// Layer normalisation over the last dimension: y = γ (x − μ) / √(σ² + ε) + β; `gamma`, `beta`
+/// `[last]`.
 ///
 /// # Panics
 /// If sizes do not fit.

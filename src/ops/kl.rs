@@ -15,8 +15,8 @@ struct Params {
     k: u32,
 }
 
-/// KL(P ‖ Q) = Σ P (log P − log Q) in nats, P = softmax(`p`) and Q = softmax(`q`) over the last dimension:
-/// `p`, `q` [.., k] → [..]. Never negative.
+/// KL(P ‖ Q) = Σ P (log P − log Q) in nats, P = softmax(`p`) and Q = softmax(`q`) over the last
+/// dimension: `p`, `q` [.., k] → [..]. Never negative.
 ///
 /// # Panics
 /// If shapes differ, or a row has over 20,000 entries.

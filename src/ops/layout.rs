@@ -173,7 +173,8 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     y
 }
 
-/// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros behind.
+/// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros
+/// behind.
 pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
     let [n, a, b, c] = x.dims();
     let [to_a, to_b, to_c] = to;

@@ -22,8 +22,9 @@ const NARROW: usize = 32;
 /// Most terms of one part of a sum over K.
 const PART: usize = 2048;
 
-/// Whether the products on cooperative matrices have the sums that are known: of small whole numbers, which f16 holds and
-/// f32 sums exactly. Of every tile, with either operand a gradient or none.
+/// Whether the products on cooperative matrices have the sums that are known: of small whole
+/// numbers, which f16 holds and f32 sums exactly. Of every tile, with either operand a gradient or
+/// none.
 pub fn matrices_are_right(gpu: &Gpu) -> bool {
     let [m, k, n] = [132, 100, 132];
     let whole = |count: usize, of: usize| {
@@ -80,8 +81,8 @@ struct Params {
     fold: u32,
 }
 
-/// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (each with its last two swapped where
-/// `trans` says so), `y` [batch, m, n].
+/// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (each with its last two
+/// swapped where `trans` says so), `y` [batch, m, n].
 ///
 /// # Panics
 /// If batches or inner sizes differ.
@@ -145,7 +146,8 @@ pub fn linear_residual(x: &Tensor, w: &Tensor, residual: &Tensor) -> Tensor {
     y.reshape(dims).noted(&[w])
 }
 
-/// `y = x op(w) + b`: `x` [1, rows, i], `w` [1, i, o] or as `trans` says, `b` `[o]`, `y` [1, rows, o].
+/// `y = x op(w) + b`: `x` [1, rows, i], `w` [1, i, o] or as `trans` says, `b` `[o]`, `y` [1, rows,
+/// o].
 #[track_caller]
 pub(super) fn product_with_bias(
     x: &Tensor,
@@ -197,7 +199,8 @@ fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
     (x.reshape([1, rows, i]), w.reshape([1, o, i]), dims)
 }
 
-/// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where the operand is.
+/// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where
+/// the operand is.
 fn gradients(
     a: &Tensor,
     b: &Tensor,
@@ -293,7 +296,8 @@ impl Family {
     }
 }
 
-/// What is added to a product in the same pass, and which operand is scaled before and the sum after it.
+/// What is added to a product in the same pass, and which operand is scaled before and the sum
+/// after it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Epilogue<'a> {
     bias: Option<&'a Tensor>,

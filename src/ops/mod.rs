@@ -1,6 +1,8 @@
-//! One file per kernel family, with the stem of its WGSL: shape rule, dispatch, and the gradient as a closure.
+//! One file per kernel family, with the stem of its WGSL: shape rule, dispatch, and the gradient as
+//! a closure.
 //!
-//! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not fit.
+//! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not
+//! fit.
 
 mod adam;
 mod attention;

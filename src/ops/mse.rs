@@ -25,7 +25,8 @@ pub fn mse(a: &Tensor, b: &Tensor) -> Tensor {
     squared_error(a, b, None)
 }
 
-/// Mean over all elements of `w[n]` (a − b)²; `weight` `[n]`, `a` and `b` [n, ..]; shape `[]`. The weights get no gradient.
+/// Mean over all elements of `w[n]` (a − b)²; `weight` `[n]`, `a` and `b` [n, ..]; shape `[]`. The
+/// weights get no gradient.
 ///
 /// # Panics
 /// If shapes differ.

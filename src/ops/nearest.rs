@@ -14,7 +14,8 @@ pub(super) static AMONG: Shader = shader!("nearest_among");
 const BLOCK: [usize; 2] = [4, 8];
 /// Invocations that fill a GPU: with fewer rows the codes are split.
 const FILL: usize = 16_384;
-/// Fewest codes that are worth an invocation of their own; fewest rows and codes that are worth a product.
+/// Fewest codes that are worth an invocation of their own; fewest rows and codes that are worth a
+/// product.
 const LEAST: usize = 32;
 /// Scores that are stored at a time: 64 MiB of them.
 const SCORES: usize = 1 << 24;
@@ -28,7 +29,8 @@ struct Params {
     part: u32,
 }
 
-/// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no gradient.
+/// argmin_k ‖z − e_k‖², ties to the lowest k: `z` [.., d], `codebook` [k, d] → codes [..]. Has no
+/// gradient.
 ///
 /// # Panics
 /// If the last dimensions differ, or there is no code.
@@ -75,7 +77,8 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
         .reshape(positions)
 }
 
-/// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose distances must be summed.
+/// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose
+/// distances must be summed.
 fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     let [rows, d] = z.dims();
     let [k, _] = codebook.dims();
@@ -137,7 +140,8 @@ fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
     all
 }
 
-/// The column of the lowest entry of every row, of equal ones the first: `x` [.., k] → codes [..]. Has no gradient.
+/// The column of the lowest entry of every row, of equal ones the first: `x` [.., k] → codes [..].
+/// Has no gradient.
 ///
 /// # Panics
 /// If `x` has no dimension or no column.
@@ -179,7 +183,8 @@ struct Split {
 }
 
 impl Split {
-    /// `block` rows an invocation, which does at most `most` codes; about `fill` invocations, if there are not more rows.
+    /// `block` rows an invocation, which does at most `most` codes; about `fill` invocations, if
+    /// there are not more rows.
     fn new(rows: usize, k: usize, [block, most]: [usize; 2], fill: usize) -> Split {
         let invocations = rows.div_ceil(block).max(1);
         let parts = (fill / invocations)
@@ -194,7 +199,8 @@ impl Split {
         }
     }
 
-    /// Lets `record` write the least value and its code of every part and row, and picks the first least part.
+    /// Lets `record` write the least value and its code of every part and row, and picks the first
+    /// least part.
     fn first(
         &self,
         x: &Tensor,

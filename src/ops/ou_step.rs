@@ -1,6 +1,8 @@
-//! The Ornstein-Uhlenbeck bridge on tensors: forward marginal, fused reverse step, DPM++(2M) update.
+//! The Ornstein-Uhlenbeck bridge on tensors: forward marginal, fused reverse step, DPM++(2M)
+//! update.
 //!
-//! Coefficients come from [`crate::bridge`] in f64. The target z* has one entry or one per channel (the last dimension).
+//! Coefficients come from [`crate::bridge`] in f64. The target z* has one entry or one per channel
+//! (the last dimension).
 
 use bytemuck::{Pod, Zeroable};
 
@@ -22,8 +24,8 @@ struct MarginalParams {
     targets: u32,
 }
 
-/// `z_t = z* + signal[n] (z_0 − z*) + noise[n] ε`: `z0`, `eps` [n, .., c]; `coefficients` [n, 2] = (signal, noise) of
-/// each sample's level t; `target` `[1]` or `[c]`.
+/// `z_t = z* + signal[n] (z_0 − z*) + noise[n] ε`: `z0`, `eps` [n, .., c]; `coefficients` [n, 2] =
+/// (signal, noise) of each sample's level t; `target` `[1]` or `[c]`.
 ///
 /// # Panics
 /// If shapes do not fit.

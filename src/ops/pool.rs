@@ -17,7 +17,8 @@ pub struct Pool {
     pub stride: usize,
     /// Padding on each side, at most half the kernel: above and below, left and right.
     pub padding: [usize; 2],
-    /// Whether an average divides by the size of the window, or by its pixels inside the image. A maximum ignores it.
+    /// Whether an average divides by the size of the window, or by its pixels inside the image. A
+    /// maximum ignores it.
     pub count_include_pad: bool,
 }
 
@@ -48,12 +49,12 @@ struct Params {
     pad_w: u32,
 }
 
-/// Mean over windows, the padding being zeros: `x` [n, h, w, c] → [n, out_h, out_w, c] with
-/// out = (size + 2 padding − kernel) / stride + 1.
+/// Mean over windows, the padding being zeros: `x` [n, h, w, c] → [n, out_h, out_w, c] with out =
+/// (size + 2 padding − kernel) / stride + 1.
 ///
 /// # Panics
-/// If the kernel is larger than the padded image or over some 60,000 pixels (see [`LOOPS`]), or the padding is over
-/// half the kernel.
+/// If the kernel is larger than the padded image or over some 60,000 pixels (see [`LOOPS`]), or the
+/// padding is over half the kernel.
 #[track_caller]
 pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     let (params, shape) = params("avg_pool2d", x, pool);
@@ -83,8 +84,8 @@ pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     })
 }
 
-/// Maximum over windows, the padding being −∞: `x` [n, h, w, c] → [n, out_h, out_w, c] as [`avg_pool2d`]. Of equal
-/// maxima the first in raster order gets the gradient.
+/// Maximum over windows, the padding being −∞: `x` [n, h, w, c] → [n, out_h, out_w, c] as
+/// [`avg_pool2d`]. Of equal maxima the first in raster order gets the gradient.
 ///
 /// # Panics
 /// As [`avg_pool2d`].

@@ -1,4 +1,5 @@
-//! Random tensors: the same function of (seed, step, stream, index) on every adapter and on the host.
+//! Random tensors: the same function of (seed, step, stream, index) on every adapter and on the
+//! host.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -38,7 +39,8 @@ struct Params {
     stream: StreamWords,
 }
 
-/// Index of the first random number of a tensor [n, ..] whose samples are those from `stream.first` on.
+/// Index of the first random number of a tensor [n, ..] whose samples are those from `stream.first`
+/// on.
 pub(super) fn first_number(shape: Shape, stream: Stream) -> u32 {
     stream.first * (shape.count() / shape.dims().first().copied().unwrap_or(1)) as u32
 }
@@ -61,8 +63,8 @@ fn fill(gpu: &Gpu, shape: Shape, stream: Stream, law: u32) -> Tensor {
     y
 }
 
-/// Uniform in (0, 1), equal bits on every adapter. Of a `shape` [n, ..] the first sample is number `stream.first`, as in
-/// all of these.
+/// Uniform in (0, 1), equal bits on every adapter. Of a `shape` [n, ..] the first sample is number
+/// `stream.first`, as in all of these.
 pub fn uniform(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
     fill(gpu, shape.into(), stream, 0)
 }

@@ -1,4 +1,5 @@
-//! Memory for time: a part of a network whose intermediate values backward computes again (Chen et al. 2016).
+//! Memory for time: a part of a network whose intermediate values backward computes again (Chen et
+//! al. 2016).
 
 use super::Half;
 use crate::tensor::{self, Tensor};
@@ -16,7 +17,8 @@ impl Kept {
         Kept { value, half: None }
     }
 
-    /// Keeps `value` rounded to f16, once for all parts that take it. The parts see `value` itself when they first run.
+    /// Keeps `value` rounded to f16, once for all parts that take it. The parts see `value` itself
+    /// when they first run.
     pub fn half(value: Tensor) -> Kept {
         let half = value.gpu().records_gradients().then(|| Half::pack(&value));
         Kept { value, half }
@@ -38,8 +40,9 @@ impl Kept {
     }
 }
 
-/// `f(inputs)`, of which only what `inputs` keep stays in memory until backward, which runs `f` once more. `f` must give
-/// the same again: random numbers by their [`Stream`](crate::philox::Stream). If no input wants a gradient, `f` is recorded as usual.
+/// `f(inputs)`, of which only what `inputs` keep stays in memory until backward, which runs `f`
+/// once more. `f` must give the same again: random numbers by their
+/// [`Stream`](crate::philox::Stream). If no input wants a gradient, `f` is recorded as usual.
 pub fn recompute<const N: usize>(
     inputs: [&Kept; N],
     f: impl Fn([Tensor; N]) -> Tensor + 'static,

@@ -8,7 +8,8 @@ use crate::tensor::{Shape, Tensor};
 
 pub(super) static FORMS: [Shader; 2] = forms!("reduce");
 
-/// Most terms that one invocation sums: one driver silently ends all loops of an invocation after 65,535 rounds.
+/// Most terms that one invocation sums: one driver silently ends all loops of an invocation after
+/// 65,535 rounds.
 const PART: usize = 32_768;
 /// Terms that one invocation sums in any case.
 const SHORT: usize = 256;
@@ -25,14 +26,16 @@ struct Params {
     scale: f32,
 }
 
-/// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if `square`.
+/// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if
+/// `square`.
 pub(super) fn sum_middle(
     x: &Tensor,
     [outer, middle, inner]: [usize; 3],
     scale: f32,
     square: bool,
 ) -> Tensor {
-    // In two passes where one would be too long, or where rows are long enough to be read side by side.
+    // In two passes where one would be too long, or where rows are long enough to be read side by
+    // side.
     let part = if middle > 64 * PART {
         PART
     } else {
@@ -59,7 +62,8 @@ pub(super) fn sum_middle(
     };
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
-    // A workgroup an output where there are few, an invocation where they fill the GPU or the sum is short.
+    // A workgroup an output where there are few, an invocation where they fill the GPU or the sum
+    // is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (shader, entry, invocations) = if fours {
@@ -149,7 +153,8 @@ fn all(x: &Tensor, scale: f32) -> Tensor {
     })
 }
 
-/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that it fills the GPU.
+/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that
+/// it fills the GPU.
 pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
     let count = x.count();
     let row = 1024;
@@ -186,7 +191,8 @@ fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: 
     dx
 }
 
-/// `x` summed over the dimensions in which `shape` has size 1 or none: what broadcasting's gradient needs.
+/// `x` summed over the dimensions in which `shape` has size 1 or none: what broadcasting's gradient
+/// needs.
 pub fn sum_to(x: &Tensor, shape: Shape) -> Tensor {
     if x.shape() == shape {
         return x.clone();

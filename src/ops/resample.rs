@@ -43,7 +43,8 @@ fn resampled(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]
     y
 }
 
-/// Every pixel repeated `scale` times in both directions: `x` [n, h, w, c] → [n, h · scale, w · scale, c].
+/// Every pixel repeated `scale` times in both directions: `x` [n, h, w, c] → [n, h · scale, w ·
+/// scale, c].
 ///
 /// # Panics
 /// If `scale` is 0.
@@ -69,7 +70,8 @@ pub fn upsample_nearest(x: &Tensor, scale: usize) -> Tensor {
     })
 }
 
-/// `x` [n, h, w, c] with `[top, bottom, left, right]` rows and columns of zeros around it → [n, top + h + bottom, left + w + right, c].
+/// `x` [n, h, w, c] with `[top, bottom, left, right]` rows and columns of zeros around it → [n, top
+/// + h + bottom, left + w + right, c].
 pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     let [_, h, w, _] = x.dims();
     let y = window(
@@ -86,7 +88,8 @@ pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     })
 }
 
-/// `x` [n, h, w, c] without `[top, bottom, left, right]` rows and columns → [n, h − top − bottom, w − left − right, c].
+/// `x` [n, h, w, c] without `[top, bottom, left, right]` rows and columns → [n, h − top − bottom, w
+/// − left − right, c].
 ///
 /// # Panics
 /// If nothing would be left.

@@ -60,8 +60,8 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, Params::of(x, scale), true)
 }
 
-/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If `causal` row i sees its first
-/// i + 1 entries at most.
+/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If
+/// `causal` row i sees its first i + 1 entries at most.
 #[track_caller]
 pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
     let [_, rows, _] = x.dims();
@@ -140,8 +140,9 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     })
 }
 
-/// A relaxed sample of softmax(logits): softmax((logits + G)/τ), `gumbel` being independent Gumbel(0, 1) numbers of
-/// the same shape (Jang et al. 2017). τ belongs to the relaxation only; the law is that of the logits.
+/// A relaxed sample of softmax(logits): softmax((logits + G)/τ), `gumbel` being independent
+/// Gumbel(0, 1) numbers of the same shape (Jang et al. 2017). τ belongs to the relaxation only; the
+/// law is that of the logits.
 ///
 /// # Panics
 /// If shapes differ.

@@ -1,13 +1,14 @@
-//! The patches that a convolution's taps see, as rows of a matrix, and the sums back (PyTorch's `unfold` and `fold`). With
-//! them a convolution of few channels is a product of matrices, whose kernels are faster than those for few channels.
+//! The patches that a convolution's taps see, as rows of a matrix, and the sums back (PyTorch's
+//! `unfold` and `fold`). With them a convolution of few channels is a product of matrices, whose
+//! kernels are faster than those for few channels.
 
 use super::conv2d::{Conv, Params, UNFOLD};
 use super::grid;
 use crate::tensor::Tensor;
 
-/// `x` [n, h, w, c] → [n, out_h, out_w, taps · c, rounded up to a multiple of four], of a kernel of `kernel` taps down and
-/// across; sizes as of [`conv2d`](super::conv2d), a mask does not count. Behind the last tap, and where a tap reads outside of
-/// the image, are zeros.
+/// `x` [n, h, w, c] → [n, out_h, out_w, taps · c, rounded up to a multiple of four], of a kernel of
+/// `kernel` taps down and across; sizes as of [`conv2d`](super::conv2d), a mask does not count.
+/// Behind the last tap, and where a tap reads outside of the image, are zeros.
 ///
 /// # Panics
 /// If the kernel is larger than the padded image.
@@ -16,7 +17,8 @@ pub fn unfold(x: &Tensor, kernel: [usize; 2], conv: Conv) -> Tensor {
     unfold_rows(x, Params::of(x.dims(), kernel, Conv { mask: None, ..conv }))
 }
 
-/// The sums of what [`unfold`] has spread: `rows` [n, out_h, out_w, ..] as it would make them → [n, h, w, c] = `image`.
+/// The sums of what [`unfold`] has spread: `rows` [n, out_h, out_w, ..] as it would make them → [n,
+/// h, w, c] = `image`.
 ///
 /// # Panics
 /// If `unfold` of such an image does not make such rows.

@@ -1,5 +1,5 @@
-//! Convolutions of 3 x 3 taps and stride 1 by Winograd's algorithm, a quarter of the multiplications: see
-//! `shaders/winograd.wgsl`.
+//! Convolutions of 3 x 3 taps and stride 1 by Winograd's algorithm, a quarter of the
+//! multiplications: see `shaders/winograd.wgsl`.
 
 use std::cell::OnceCell;
 
@@ -20,7 +20,8 @@ pub(super) static LANES: Shader = shader!("winograd_lanes");
 const TILE: u32 = 4;
 /// Products: a tile sees a square of six by six.
 const SQUARE: usize = 36;
-/// Multiplications for which there is the time to write or read one number of a square, on CPU adapters.
+/// Multiplications for which there is the time to write or read one number of a square, on CPU
+/// adapters.
 const TURN: f64 = 25.0;
 
 #[repr(C)]
@@ -87,8 +88,8 @@ impl Params {
     }
 }
 
-/// What the directions of one convolution have in common: squares of the weight [36, c, o] and of dy [36, tiles, o], with
-/// the tiles' sums [tiles, o]. Whoever keeps it keeps them.
+/// What the directions of one convolution have in common: squares of the weight [36, c, o] and of
+/// dy [36, tiles, o], with the tiles' sums [tiles, o]. Whoever keeps it keeps them.
 #[derive(Clone, Default)]
 pub(super) struct Squares {
     weight: OnceCell<Tensor>,
@@ -96,8 +97,9 @@ pub(super) struct Squares {
 }
 
 impl Squares {
-    /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on GPUs, where making them again
-    /// takes little and keeping them four times the weight. By the adapter's facts, so that a rehearsal takes as much memory.
+    /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on
+    /// GPUs, where making them again takes little and keeping them four times the weight. By the
+    /// adapter's facts, so that a rehearsal takes as much memory.
     pub(super) fn for_backward(self, x: &Tensor) -> Squares {
         if x.gpu().facts().is_cpu() && x.wants_grad() {
             self
@@ -142,8 +144,9 @@ impl Squares {
 }
 
 impl ConvParams {
-    /// Whether the algorithm gives what is asked for: its kernels see one pixel around. Sums of few terms, which the other
-    /// pixels of their tile would round more than a plain sum may, and f16, of which it would lose bits, are left to others.
+    /// Whether the algorithm gives what is asked for: its kernels see one pixel around. Sums of few
+    /// terms, which the other pixels of their tile would round more than a plain sum may, and f16,
+    /// of which it would lose bits, are left to others.
     pub(super) fn allows_winograd(&self, gpu: &Gpu) -> bool {
         let [kernel, padding] = [[self.kernel_h, self.kernel_w], [self.pad_h, self.pad_w]];
         let same = kernel == [3, 3] && padding == [1, 1] && self.stride == 1 && self.taps == 9;
@@ -161,13 +164,15 @@ impl ConvParams {
         }
         match gpu.prefers() {
             Prefer::Winograd | Prefer::WinogradOnGpus => true,
-            // By the adapter's facts, so that a rehearsal takes as much memory; on GPUs as much as measuring may choose.
+            // By the adapter's facts, so that a rehearsal takes as much memory; on GPUs as much as
+            // measuring may choose.
             Prefer::Rule | Prefer::Measured if gpu.facts().is_cpu() => self.wins_on_cpus(),
             _ => gpu.rehearses(),
         }
     }
 
-    /// Whether it takes less time than a direct kernel on CPU adapters. The gradient of the weight goes by the same rule.
+    /// Whether it takes less time than a direct kernel on CPU adapters. The gradient of the weight
+    /// goes by the same rule.
     fn wins_on_cpus(&self) -> bool {
         let tiles = self.tiles(self.c).rows;
         // Products come in blocks of 32 rows.

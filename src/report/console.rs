@@ -4,7 +4,8 @@ use std::io::Write;
 
 use crate::error::{Error, Result};
 
-/// A line for whoever reads standard output: one who has gone, or a full disk behind it, is no failure of the command.
+/// A line for whoever reads standard output: one who has gone, or a full disk behind it, is no
+/// failure of the command.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;

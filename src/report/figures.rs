@@ -1,8 +1,8 @@
-//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training curves, maps of
-//! numbers, pictures in rows with names, and the contact sheet of a data set.
+//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training
+//! curves, maps of numbers, pictures in rows with names, and the contact sheet of a data set.
 //!
-//! Each function takes plain numbers and returns the picture; [`save`] writes it with what made it inside the file.
-//! Points that are not finite are left out; the scales grow with the data.
+//! Each function takes plain numbers and returns the picture; [`save`] writes it with what made it
+//! inside the file. Points that are not finite are left out; the scales grow with the data.
 
 mod axes;
 mod file;
@@ -35,7 +35,8 @@ const FEW: usize = 40;
 /// Curves of fewer points are not smoothed; those of more over one point in `SMOOTH` to each side.
 const SMOOTH: usize = 60;
 
-/// Figure 2: the centroids, and each of `samples` as five numbered points joined in order; `codes` are their sequences.
+/// Figure 2: the centroids, and each of `samples` as five numbered points joined in order; `codes`
+/// are their sequences.
 pub fn toy_data(centroids: &[[f32; 2]], samples: &[Frame], codes: &[[u32; 5]]) -> RgbImage {
     let mut canvas = Canvas::new(640, 630 + 28 * codes.len() as u32);
     let reach = reach(centroids.iter().chain(samples.iter().flatten()));
@@ -62,7 +63,8 @@ pub fn toy_data(centroids: &[[f32; 2]], samples: &[Frame], codes: &[[u32; 5]]) -
     canvas.finish()
 }
 
-/// Figure 3: the five points under noise (`forward`, t = 0 … T) and denoised (`reverse`, t = T … 0), coloured by t.
+/// Figure 3: the five points under noise (`forward`, t = 0 … T) and denoised (`reverse`, t = T …
+/// 0), coloured by t.
 ///
 /// Beside the titles stand the sequences of nearest centroids at t = 0.
 pub fn paths(centroids: &[[f32; 2]], forward: &[Frame], reverse: &[Frame]) -> RgbImage {
@@ -121,7 +123,8 @@ pub fn paths(centroids: &[[f32; 2]], forward: &[Frame], reverse: &[Frame]) -> Rg
     canvas.finish()
 }
 
-/// Figure 11: the codes before and after training among the data, and the centroids that made the data.
+/// Figure 11: the codes before and after training among the data, and the centroids that made the
+/// data.
 pub fn codes_before_after(
     truth: &[[f32; 2]],
     before: &[[f32; 2]],
@@ -157,7 +160,8 @@ pub fn codes_before_after(
     canvas.finish()
 }
 
-/// Figure 12: one panel for each of `samples`, drawn given the (position, code) pairs `known`; `codes` are the titles.
+/// Figure 12: one panel for each of `samples`, drawn given the (position, code) pairs `known`;
+/// `codes` are the titles.
 pub fn inpainting(
     centroids: &[[f32; 2]],
     known: &[(usize, u32)],
@@ -209,9 +213,11 @@ pub fn inpainting(
     canvas.finish()
 }
 
-/// All sampled points around the centroids (left), the share of each valid chain (right), `caption` below.
+/// All sampled points around the centroids (left), the share of each valid chain (right), `caption`
+/// below.
 ///
-/// The bars keep the order of `histogram`; the line marks the share of every chain in the data, 1 / `histogram.len()`.
+/// The bars keep the order of `histogram`; the line marks the share of every chain in the data, 1 /
+/// `histogram.len()`.
 pub fn samples_overview(
     centroids: &[[f32; 2]],
     points: &[[f32; 2]],
@@ -294,7 +300,8 @@ fn draw_shares(canvas: &mut Canvas, histogram: &[f64]) {
     );
 }
 
-/// Curves over x, thin as measured and thick as a moving average; `log_y` leaves out values that are not positive.
+/// Curves over x, thin as measured and thick as a moving average; `log_y` leaves out values that
+/// are not positive.
 pub fn curves(
     title: &str,
     x_label: &str,

@@ -1,5 +1,5 @@
-//! Files that commands write for their users. One that is there already is replaced only if this program wrote it; a folder
-//! that a command made is taken away again if nothing came of it.
+//! Files that commands write for their users. One that is there already is replaced only if this
+//! program wrote it; a folder that a command made is taken away again if nothing came of it.
 
 use super::file;
 use std::fs::File;
@@ -34,7 +34,8 @@ const MARKS: [&str; 4] = [
     "A cell says how many cases pass, and the worst error as a share of its bound",
     "Wall time is that of the steps that count, as the log of the run has it",
 ];
-/// Keys that JSON of ours has together: of samples, evaluations, reports, results that are kept, conformance.
+/// Keys that JSON of ours has together: of samples, evaluations, reports, results that are kept,
+/// conformance.
 const KEYS: [&[&str]; 5] = [
     &["adapter", "seconds"],
     &["adapter", "second_draw", "runs"],
@@ -175,7 +176,8 @@ fn tensors(bytes: &[u8]) -> Option<bool> {
     let text = bytes.get(8..8 + usize::try_from(header).ok()?)?;
     let header: Map<String, Value> = serde_json::from_slice(text).ok()?;
     let metadata = header.get("__metadata__")?.as_object()?;
-    // Samples, and weights for PyTorch; never a checkpoint, which nothing but its training may replace.
+    // Samples, and weights for PyTorch; never a checkpoint, which nothing but its training may
+    // replace.
     Some(
         metadata.contains_key("made_by")
             || (metadata.contains_key("weights") && metadata.contains_key("step")),
@@ -216,8 +218,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder `path` unless it is there, if every one of `files` may be written in it; `inputs` are what the command
-    /// reads.
+    /// Makes the folder `path` unless it is there, if every one of `files` may be written in it;
+    /// `inputs` are what the command reads.
     ///
     /// # Errors
     /// Those of [`check`] and [`spare`], and [`Error::Io`].

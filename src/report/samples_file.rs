@@ -35,12 +35,12 @@ pub fn check_finite(what: &str, values: &[f32]) -> Result<()> {
     )))
 }
 
-/// Writes `tensors` (name, shape, values), and `facts` as JSON under `made_by`: one key, so that equal samples are equal
-/// bytes.
+/// Writes `tensors` (name, shape, values), and `facts` as JSON under `made_by`: one key, so that
+/// equal samples are equal bytes.
 ///
 /// # Errors
-/// [`Error::Diverged`] for a number that is not finite, [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming
-/// the file.
+/// [`Error::Diverged`] for a number that is not finite, [`Error::Usage`] if somebody else's file is
+/// there, [`Error::Io`] naming the file.
 pub fn write(
     file: &Path,
     tensors: &[(&str, Vec<usize>, Values)],

@@ -96,7 +96,8 @@ pub fn escaped(text: &str) -> String {
         .replace(['\n', '\r'], " ")
 }
 
-/// `text` in lines of at most `width` characters as far as its words allow, each behind `indent` spaces.
+/// `text` in lines of at most `width` characters as far as its words allow, each behind `indent`
+/// spaces.
 pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
     let mut out = String::new();
     let mut column = 0;

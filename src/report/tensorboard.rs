@@ -1,7 +1,9 @@
-//! TensorBoard's event files: the numbers of `metrics.jsonl` and the pictures of evaluations, as they come.
+//! TensorBoard's event files: the numbers of `metrics.jsonl` and the pictures of evaluations, as
+//! they come.
 //!
-//! A file is a row of TFRecords: length, its checksum, bytes, their checksum. Each holds an `Event` of TensorFlow's
-//! event.proto in protobuf's wire format, in which a field is its number and kind, then its content.
+//! A file is a row of TFRecords: length, its checksum, bytes, their checksum. Each holds an `Event`
+//! of TensorFlow's event.proto in protobuf's wire format, in which a field is its number and kind,
+//! then its content.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,8 +22,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// Begins the next file of the run directory `run`. What older files have after `step` is void: those steps are done
-    /// again. A file of its own, since a kill may have cut the last record of the one before.
+    /// Begins the next file of the run directory `run`. What older files have after `step` is void:
+    /// those steps are done again. A file of its own, since a kill may have cut the last record of
+    /// the one before.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -145,7 +145,8 @@ impl Tensor {
         reshaped.with_vjp([self], move |dy, _| [Some(dy.reshape(from))])
     }
 
-    /// Notes in a rehearsal that this comes out of the layer with these `parameters`; see [`Tensor::output`].
+    /// Notes in a rehearsal that this comes out of the layer with these `parameters`; see
+    /// [`Tensor::output`].
     pub(crate) fn noted(self, parameters: &[&Tensor]) -> Tensor {
         parameters
             .iter()

@@ -1,7 +1,8 @@
 //! Reverse-mode differentiation: each op leaves a closure beside its result.
 //!
-//! A node is kept alive by the tensors computed from it; there is no list to clear. [`Tensor::backward`] walks
-//! from the newest node to the oldest and drops each closure, with the tensors it saved, as it passes.
+//! A node is kept alive by the tensors computed from it; there is no list to clear.
+//! [`Tensor::backward`] walks from the newest node to the oldest and drops each closure, with the
+//! tensors it saved, as it passes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -88,9 +89,9 @@ impl Tensor {
         self.0.node.is_some()
     }
 
-    /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` gives the inputs' gradients; those not
-    /// `wanted` may be `None`. What the closure captures is what backward keeps in memory; if no input wants a
-    /// gradient it is dropped at once.
+    /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` gives the inputs'
+    /// gradients; those not `wanted` may be `None`. What the closure captures is what backward
+    /// keeps in memory; if no input wants a gradient it is dropped at once.
     pub(crate) fn with_vjp<const N: usize>(
         self,
         inputs: [&Tensor; N],
@@ -105,7 +106,8 @@ impl Tensor {
         self.with_node(Node::new(Op::Inner { inputs, vjp }))
     }
 
-    /// Gradients of this scalar with respect to all leaves it depends on. Frees what the ops had saved.
+    /// Gradients of this scalar with respect to all leaves it depends on. Frees what the ops had
+    /// saved.
     ///
     /// # Panics
     /// If this is no scalar, depends on no leaf, or was differentiated before.
@@ -162,8 +164,8 @@ impl Tensor {
     }
 }
 
-/// `f(inputs)`, of whose intermediate values backward keeps none: it runs `f` again, recorded, on what `restore` gives for
-/// each input.
+/// `f(inputs)`, of whose intermediate values backward keeps none: it runs `f` again, recorded, on
+/// what `restore` gives for each input.
 pub(crate) fn recompute<const N: usize>(
     inputs: [&Tensor; N],
     restore: [Box<dyn FnOnce() -> Tensor>; N],
@@ -230,7 +232,8 @@ fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     sum
 }
 
-/// Workgroups of `size` invocations for `invocations` of them, folded into y over [`GROUPS`] (`shared/grid.wgsl`).
+/// Workgroups of `size` invocations for `invocations` of them, folded into y over [`GROUPS`]
+/// (`shared/grid.wgsl`).
 pub(crate) fn grid(invocations: usize, size: usize) -> [u32; 3] {
     let groups = invocations.div_ceil(size) as u32;
     let rows = groups.div_ceil(GROUPS as u32).max(1);

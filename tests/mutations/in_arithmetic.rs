@@ -1,4 +1,5 @@
-//! Faults in what runs everywhere: arithmetic of tensors, products, sums, losses, random numbers and Adam.
+//! Faults in what runs everywhere: arithmetic of tensors, products, sums, losses, random numbers
+//! and Adam.
 
 use crate::Faults;
 

@@ -214,7 +214,8 @@ pub const IN_LAYERS: &[Faults] = &[
         shader: "conv2d_vec4",
         ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
-            // A tile of the weight shifted by one row; not turned; the last block of pixels left out.
+            // A tile of the weight shifted by one row; not turned; the last block of pixels left
+            // out.
             (
                 "mat4x4(weight[w], weight[w + columns],",
                 "mat4x4(weight[w + columns], weight[w],",

@@ -1,6 +1,6 @@
-//! The conformance suite catches broken kernels: every shader below gets one deliberate fault in its text, and at least
-//! one case of the op that runs it must then fail. That the kernels pass as they stand is `cargo test --test kernels`.
-//! Needs a GPU adapter.
+//! The conformance suite catches broken kernels: every shader below gets one deliberate fault in
+//! its text, and at least one case of the op that runs it must then fail. That the kernels pass as
+//! they stand is `cargo test --test kernels`. Needs a GPU adapter.
 
 mod by_winograd;
 mod in_arithmetic;
@@ -20,7 +20,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
 use on_matrices::ON_MATRICES;
 
-/// A shader, the ops whose cases run it, and what in it is replaced by what; the first text must occur exactly once.
+/// A shader, the ops whose cases run it, and what in it is replaced by what; the first text must
+/// occur exactly once.
 pub struct Faults {
     shader: &'static str,
     ops: &'static [&'static str],
@@ -103,7 +104,8 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
-    // By its numbers: a fault that takes away a binding's last use would end in a panic of the engine.
+    // By its numbers: a fault that takes away a binding's last use would end in a panic of the
+    // engine.
     let caught =
         |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
     if cases()
@@ -128,7 +130,8 @@ fn broken(faults: &Faults, number: usize) -> Shader {
         .find(|s| s.name == faults.shader)
         .expect("it is listed");
     let (from, to) = faults.faults[number];
-    // Perhaps it stands in what the file imports, or in what does so instead; then nothing is left to import.
+    // Perhaps it stands in what the file imports, or in what does so instead; then nothing is left
+    // to import.
     let own = whole.source.contains(from);
     let (text, instead) = if own {
         (whole.source.to_string(), whole.instead)

@@ -2,8 +2,8 @@
 
 use crate::Faults;
 
-/// Faults in kernels that are run on CPU adapters only, and one that a GPU may survive by luck, where the lanes of a
-/// workgroup run together.
+/// Faults in kernels that are run on CPU adapters only, and one that a GPU may survive by luck,
+/// where the lanes of a workgroup run together.
 pub const ON_CPUS: &[Faults] = &[
     Faults {
         shader: "reduce",

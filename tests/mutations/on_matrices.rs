@@ -2,7 +2,8 @@
 
 use crate::Faults;
 
-/// Those of `shaders/shared/cooperative.wgsl`, of the product; what files of convolutions say is in `in_tiles.rs`.
+/// Those of `shaders/shared/cooperative.wgsl`, of the product; what files of convolutions say is in
+/// `in_tiles.rs`.
 pub const ON_MATRICES: &[Faults] = &[Faults {
     shader: "matmul_tiled cooperative8",
     ops: &["matmul", "linear", "linear_residual"],

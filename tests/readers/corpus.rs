@@ -1,4 +1,5 @@
-//! Valid files, whole and as what is inside them: behind a checksum or in an archive no damage would be seen.
+//! Valid files, whole and as what is inside them: behind a checksum or in an archive no damage
+//! would be seen.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Write};
@@ -400,7 +401,8 @@ fn statistics() -> Vec<Seed> {
     ]
 }
 
-/// Files that are small, or made of the smallest pieces that there are, and want much memory, each with its reader.
+/// Files that are small, or made of the smallest pieces that there are, and want much memory, each
+/// with its reader.
 pub fn greedy() -> Vec<(&'static str, Vec<u8>)> {
     let pieces = |piece: &str| piece.repeat((1 << 20) / piece.len());
     let tables = (0..10_000)

@@ -1,5 +1,5 @@
-//! One function for each reader of foreign bytes. The tests beside this file and the fuzz targets in `fuzz` call the same
-//! functions; they may use public items of the library and [`readers`].
+//! One function for each reader of foreign bytes. The tests beside this file and the fuzz targets
+//! in `fuzz` call the same functions; they may use public items of the library and [`readers`].
 #![allow(dead_code, reason = "the fuzz targets do not look at memory")]
 
 use std::cell::LazyCell;
@@ -18,7 +18,8 @@ pub struct Reader {
     pub name: &'static str,
     /// Reads.
     pub read: fn(&[u8]) -> Result<()>,
-    /// Most memory that it may hold while it reads, bytes: a constant, and a multiple of the input's length.
+    /// Most memory that it may hold while it reads, bytes: a constant, and a multiple of the
+    /// input's length.
     pub memory: Memory,
 }
 
@@ -42,8 +43,8 @@ const JSON: Memory = Memory {
     constant: MIB,
     multiple: 200,
 };
-/// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long. A bridge has up to a million
-/// steps, of four numbers.
+/// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long. A
+/// bridge has up to a million steps, of four numbers.
 const TOML: Memory = Memory {
     constant: 64 * MIB,
     multiple: 800,
@@ -53,7 +54,8 @@ const ARCHIVE: Memory = Memory {
     constant: 4 * MIB,
     multiple: 4 * 1032,
 };
-/// A decoder may take 256 MiB; so may what it decodes to, and both are there twice while pixels change their form.
+/// A decoder may take 256 MiB; so may what it decodes to, and both are there twice while pixels
+/// change their form.
 const PICTURE: Memory = Memory {
     constant: 1024 * MIB,
     multiple: 32,
@@ -195,7 +197,8 @@ pub fn check(name: &str, bytes: &[u8]) {
 }
 
 thread_local! {
-    /// A folder of this thread's own, in memory where there is such a file system: a disk is hundreds of times slower.
+    /// A folder of this thread's own, in memory where there is such a file system: a disk is
+    /// hundreds of times slower.
     static FOLDER: LazyCell<tempfile::TempDir> = LazyCell::new(|| {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };

@@ -1,8 +1,10 @@
-//! Readers of foreign bytes, on some thousands of damaged files each: none panics, none takes memory beyond a multiple of
-//! the file's length, and what is wrong is said in one line. The same readers are fuzzed by the targets in `fuzz`.
+//! Readers of foreign bytes, on some thousands of damaged files each: none panics, none takes
+//! memory beyond a multiple of the file's length, and what is wrong is said in one line. The same
+//! readers are fuzzed by the targets in `fuzz`.
 //!
-//! Every case is a function of its number. `DBVQ_READERS_CASES=N` runs more of them, `DBVQ_READERS_SEED=N` others, and
-//! `DBVQ_READERS_CASE=N` one; `DBVQ_READERS_CORPUS=FOLDER` writes the valid files for the fuzzer to begin with.
+//! Every case is a function of its number. `DBVQ_READERS_CASES=N` runs more of them,
+//! `DBVQ_READERS_SEED=N` others, and `DBVQ_READERS_CASE=N` one; `DBVQ_READERS_CORPUS=FOLDER` writes
+//! the valid files for the fuzzer to begin with.
 
 mod corpus;
 mod entries;
@@ -20,7 +22,8 @@ use dbvq_wgpu::config::ImagesConfig;
 use entries::{ALL, Reader, check};
 use mutate::{Random, mutated};
 
-/// Damaged files a reader. Archives are fewer: what is unpacked is written to the disk and waited for.
+/// Damaged files a reader. Archives are fewer: what is unpacked is written to the disk and waited
+/// for.
 const CASES: u64 = 5000;
 const ARCHIVES: u64 = 2000;
 /// The seed of all of them.

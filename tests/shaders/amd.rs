@@ -1,5 +1,6 @@
-//! Every kernel through the compiler of a GPU that is not there: Mesa's driver for AMD makes pipelines for any GPU that
-//! `RADV_FORCE_FAMILY` names, and says what each needs. Nothing runs. Mesa 26 has no such variable any more.
+//! Every kernel through the compiler of a GPU that is not there: Mesa's driver for AMD makes
+//! pipelines for any GPU that `RADV_FORCE_FAMILY` names, and says what each needs. Nothing runs.
+//! Mesa 26 has no such variable any more.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -78,7 +79,8 @@ fn no_kernel_spills_registers_on_amd() {
     }
 }
 
-/// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails if one spills.
+/// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails
+/// if one spills.
 #[expect(unsafe_code, reason = "Vulkan is unsafe")]
 fn compile_all() {
     // SAFETY: all handles come from the calls above them, and stay until the process ends.

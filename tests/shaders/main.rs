@@ -1,5 +1,6 @@
-//! All shaders without a device: they parse, fit WebGPU's default limits, and every entry point with every value of
-//! its overrides translates to SPIR-V (checked by `spirv-val` where installed), MSL, HLSL and GLSL, and by AMD's compiler.
+//! All shaders without a device: they parse, fit WebGPU's default limits, and every entry point
+//! with every value of its overrides translates to SPIR-V (checked by `spirv-val` where installed),
+//! MSL, HLSL and GLSL, and by AMD's compiler.
 
 #[cfg(target_os = "linux")]
 mod amd;
@@ -15,8 +16,8 @@ use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ShaderStage};
 
-/// In the names of shaders that load two numbers as an integer of 64 bits, which CPU drivers under Vulkan run alone, and what
-/// naga says of those in GLSL.
+/// In the names of shaders that load two numbers as an integer of 64 bits, which CPU drivers under
+/// Vulkan run alone, and what naga says of those in GLSL.
 const WORDS: [&str; 3] = ["_lanes", " pairs", " quads"];
 const NO_WORDS: &str = "unsupported width was requested: Scalar { kind: Uint, width: 8 }";
 /// In the names of shaders on cooperative matrices, which run under Vulkan alone.
@@ -237,8 +238,8 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     all
 }
 
-/// Calls `f` with every entry point at every value of its overrides, and what to call it in messages; fails with all
-/// that `f` complains of.
+/// Calls `f` with every entry point at every value of its overrides, and what to call it in
+/// messages; fails with all that `f` complains of.
 fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<(), String>) {
     let mut wrong = Vec::new();
     for (shader, parsed) in all() {

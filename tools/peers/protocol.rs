@@ -1,6 +1,8 @@
-//! How a peer talks with `cargo xtask peers`: one JSON object a line. It gets `{"work": …, "gradients": …}` and makes that
-//! ready, or `{"run": true}` and runs it; it answers `answer {"first_ms": …}`, `answer {"ms": …}` or
-//! `answer {"error": …}`. The first time is from the request to the first result, compiling and tuning included. A run lasts some 50 ms, in which the work is done as often as fits, and is waited for.
+//! How a peer talks with `cargo xtask peers`: one JSON object a line. It gets
+//! `{"work": …, "gradients": …}` and makes that ready, or `{"run": true}` and runs it; it answers
+//! `answer {"first_ms": …}`, `answer {"ms": …}` or `answer {"error": …}`. The first time is from
+//! the request to the first result, compiling and tuning included. A run lasts some 50 ms, in which
+//! the work is done as often as fits, and is waited for.
 
 use std::io::BufRead;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +16,8 @@ pub type Run = Box<dyn FnMut(usize) -> Result<(), String>>;
 /// Seconds that a run lasts, where the work is shorter.
 const LONG: f64 = 0.05;
 
-/// Answers until the input ends; `prepare(work, gradients)` makes work ready, with or without its gradients.
+/// Answers until the input ends; `prepare(work, gradients)` makes work ready, with or without its
+/// gradients.
 pub fn serve(mut prepare: impl FnMut(&Value, bool) -> Result<Run, String>) {
     let mut ready: Option<(Run, usize)> = None;
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

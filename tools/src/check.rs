@@ -196,7 +196,8 @@ fn swiftshader() -> Result<Option<PathBuf>> {
     if vulkan::swiftshader(&folder)?.is_none() && has_apt() {
         let driver = format!("*/{}", vulkan::SWIFTSHADER_FILE);
         let fetch = |package| debs::fetch(package, &["*/libvk_swiftshader.so", &driver], &folder);
-        // Debian keeps the browser's libraries in the first; where it does not, they are in the second.
+        // Debian keeps the browser's libraries in the first; where it does not, they are in the
+        // second.
         let fetched = fetch("chromium-common").or_else(|message| {
             println!("{message}");
             fetch("chromium")
@@ -232,7 +233,8 @@ fn spirv_val() -> Result<Option<PathBuf>> {
     Ok(found())
 }
 
-/// Cargo's target folder, in which this program was built: what is fetched goes there and away with `cargo clean`.
+/// Cargo's target folder, in which this program was built: what is fetched goes there and away with
+/// `cargo clean`.
 pub fn target() -> Result<PathBuf> {
     let program =
         env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
@@ -250,8 +252,8 @@ fn path_with(folder: &Path) -> Result<OsString> {
         .map_err(|e| format!("{} cannot be put into PATH: {e}", folder.display()))
 }
 
-/// Lists the adapters that the tests will run on. A driver whose file is there but that does not start would otherwise
-/// leave its tests out without a word.
+/// Lists the adapters that the tests will run on. A driver whose file is there but that does not
+/// start would otherwise leave its tests out without a word.
 fn adapters(tools: &Tools) -> Result<()> {
     step(&mut cargo(["build", "--bin", "dbvq-wgpu"]))?;
     let mut list = cargo([
@@ -272,7 +274,8 @@ fn adapters(tools: &Tools) -> Result<()> {
                 .map_or_else(|| adapter.to_string(), str::to_owned)
         );
     }
-    // The same software GPU may be there once more over OpenGL, which says nothing about its Vulkan driver.
+    // The same software GPU may be there once more over OpenGL, which says nothing about its Vulkan
+    // driver.
     let vulkan = |adapter: &&Value| {
         adapter["backend"]
             .as_str()

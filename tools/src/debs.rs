@@ -1,6 +1,7 @@
 //! Single files out of Debian packages, without root and without installing anything.
 //!
-//! SwiftShader comes inside Chromium, 290 MB of browser when installed; the tests need one library of it.
+//! SwiftShader comes inside Chromium, 290 MB of browser when installed; the tests need one library
+//! of it.
 
 use crate::Result;
 use crate::packages::{is_root, patiently};
@@ -18,7 +19,8 @@ pub enum Fetched {
     NoSuchPackage,
 }
 
-/// Downloads `package` and unpacks the files that match `patterns` below `into`, which appears only when complete.
+/// Downloads `package` and unpacks the files that match `patterns` below `into`, which appears only
+/// when complete.
 pub fn fetch(package: &str, patterns: &[&str], into: &Path) -> Result<Fetched> {
     let work = into.with_extension("partial");
     empty(&work)?;
@@ -39,8 +41,8 @@ pub fn fetch(package: &str, patterns: &[&str], into: &Path) -> Result<Fetched> {
     Ok(fetched)
 }
 
-/// Downloads with the system's lists of packages or, where these are absent or stale, with fresh ones of our own, which
-/// needs no root either.
+/// Downloads with the system's lists of packages or, where these are absent or stale, with fresh
+/// ones of our own, which needs no root either.
 fn download(package: &str, folder: &Path) -> Result<Fetched> {
     if process::succeeds(&mut apt("apt-get", &[], &["download", package], folder)) {
         return Ok(Fetched::Yes);
@@ -57,7 +59,8 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
     ];
     let refreshed = patiently(|| apt("apt-get", &options, &["update"], folder));
     if !process::succeeds(&mut apt("apt-cache", &options, &["show", package], folder)) {
-        // Without all lists nobody can tell whether the package exists, and no check is to vanish with the network.
+        // Without all lists nobody can tell whether the package exists, and no check is to vanish
+        // with the network.
         let why = format!(
             "the package {package} cannot be fetched, since apt's lists of packages could not be: is there a network?"
         );

@@ -1,15 +1,16 @@
 //! `cargo xtask`: a first run and all checks, each in one command on a fresh machine.
 //!
-//! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was reached;
+//! * [`quickstart`] builds, trains a shortened toy run, samples, inpaints and shows what was
+//!   reached;
 //! * [`check`] fetches what the tests need and runs every check, as CI does;
 //! * [`peers`] runs the same work on this engine and on others;
 //! * [`table`] makes one page of conformance reports, of several machines or of this one.
 //!
-//! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`] installs them with the
-//! machine's package manager, [`debs`] unpacks Debian packages without installing them, [`python`] makes Python
-//! environments, [`onnx`] makes vectors of ONNX's cases, [`twin`] compares with PyTorch, [`tensorboard`] has TensorBoard read
-//! a training, [`process`] runs other programs.
-//! Only `packages` changes the machine.
+//! Below them: [`arguments`] reads the command line, [`vulkan`] finds drivers, [`packages`]
+//! installs them with the machine's package manager, [`debs`] unpacks Debian packages without
+//! installing them, [`python`] makes Python environments, [`onnx`] makes vectors of ONNX's cases,
+//! [`twin`] compares with PyTorch, [`tensorboard`] has TensorBoard read a training, [`process`]
+//! runs other programs. Only `packages` changes the machine.
 
 mod arguments;
 mod check;
@@ -30,7 +31,8 @@ use arguments::Task;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What every fallible function here returns: the error is one sentence for the person at the terminal.
+/// What every fallible function here returns: the error is one sentence for the person at the
+/// terminal.
 type Result<T> = std::result::Result<T, String>;
 
 /// The folder of the workspace.

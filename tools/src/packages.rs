@@ -1,4 +1,5 @@
-//! The machine's package manager. The only module that changes anything outside this folder, and it says so first.
+//! The machine's package manager. The only module that changes anything outside this folder, and it
+//! says so first.
 
 use crate::Result;
 use crate::process::{self, find_program, heading};
@@ -12,7 +13,8 @@ pub struct Manager {
     program: &'static str,
     /// Fetches the lists of packages; empty where installing does so by itself.
     refresh: &'static [&'static str],
-    /// Whether to fetch the lists before the first try (apt: a fresh machine has none) or only after a failure.
+    /// Whether to fetch the lists before the first try (apt: a fresh machine has none) or only
+    /// after a failure.
     refresh_first: bool,
     /// Installs the packages that follow without asking.
     install: &'static [&'static str],
@@ -20,8 +22,9 @@ pub struct Manager {
     pub vulkan: &'static [&'static str],
 }
 
-/// Failed downloads are tried again, a lock held by an unattended upgrade is waited for, and a list that could not be
-/// fetched counts as a failure (by default `apt-get update` ends well without it).
+/// Failed downloads are tried again, a lock held by an unattended upgrade is waited for, and a list
+/// that could not be fetched counts as a failure (by default `apt-get update` ends well without
+/// it).
 const APT_UPDATE: &[&str] = &[
     "-o",
     "Acquire::Retries=3",
@@ -104,7 +107,8 @@ fn privilege() -> Privilege {
     }
 }
 
-/// `sudo`; without a terminal nobody can type a password, so that it then fails instead of waiting for one.
+/// `sudo`; without a terminal nobody can type a password, so that it then fails instead of waiting
+/// for one.
 fn sudo() -> Command {
     let mut command = Command::new("sudo");
     if !std::io::stdin().is_terminal() {
@@ -147,7 +151,8 @@ impl Manager {
         )
     }
 
-    /// The commands that install `packages`, each behind `prefix`, without the options that only matter to a script.
+    /// The commands that install `packages`, each behind `prefix`, without the options that only
+    /// matter to a script.
     fn typed(&self, packages: &[&str], prefix: &str) -> String {
         let plain = |arguments: &[&str]| {
             let skip = arguments
@@ -196,8 +201,9 @@ impl Manager {
         })
     }
 
-    /// Fetches the lists of packages. A failure is only reported: one dead source among many does not keep the packages
-    /// from being found, and if it does, installing fails with a message of its own.
+    /// Fetches the lists of packages. A failure is only reported: one dead source among many does
+    /// not keep the packages from being found, and if it does, installing fails with a message of
+    /// its own.
     fn refresh(&self, privilege: Privilege) {
         if let Err(message) = patiently(|| self.command(privilege, self.refresh)) {
             println!("{message}; going on with the lists that are there");

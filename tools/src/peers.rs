@@ -1,5 +1,6 @@
-//! The same work on this engine and on what a user would pick instead, turn by turn in one run: burn, meganeura and candle
-//! (`tools/peers/`, each a program with a lockfile of its own), and PyTorch.
+//! The same work on this engine and on what a user would pick instead, turn by turn in one run:
+//! burn, meganeura and candle (`tools/peers/`, each a program with a lockfile of its own), and
+//! PyTorch.
 
 mod report;
 mod talk;

@@ -22,8 +22,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// The Python of an environment that has what the script needs, made where it is not whole; an error says why there is
-    /// none.
+    /// The Python of an environment that has what the script needs, made where it is not whole; an
+    /// error says why there is none.
     pub fn environment(&self, target: &Path) -> Result<PathBuf> {
         let folder = target.join(self.folder);
         let inside = if cfg!(windows) {

@@ -77,7 +77,8 @@ fn install(options: &Options, why: &str) -> Result<bool> {
 
 /// Builds the program and returns where cargo put it.
 fn build() -> Result<PathBuf> {
-    // The messages on stdout name the executable wherever the target folder is; everything for people is on stderr.
+    // The messages on stdout name the executable wherever the target folder is; everything for
+    // people is on stderr.
     let mut command = cargo([
         "build",
         "--release",
@@ -139,7 +140,8 @@ impl Engine<'_> {
         command
     }
 
-    /// Makes sure that there is something to compute on; `installed`: the package manager has been called already.
+    /// Makes sure that there is something to compute on; `installed`: the package manager has been
+    /// called already.
     fn require_adapter(&self, installed: bool) -> Result<()> {
         if self.has_adapter()? {
             return Ok(());

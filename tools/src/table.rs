@@ -1,4 +1,5 @@
-//! `cargo xtask conformance-table`: reports of several machines, or of this one, as one Markdown page.
+//! `cargo xtask conformance-table`: reports of several machines, or of this one, as one Markdown
+//! page.
 
 use crate::process::{self, cargo, heading};
 use crate::{Result, check};
@@ -10,7 +11,8 @@ use std::process::{Command, Stdio};
 /// What to merge, and where to.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
-    /// Reports that `dbvq-wgpu conformance --report` wrote; without any, every adapter of this machine is tested.
+    /// Reports that `dbvq-wgpu conformance --report` wrote; without any, every adapter of this
+    /// machine is tested.
     pub files: Vec<PathBuf>,
     /// The page; the terminal if there is none.
     pub out: Option<PathBuf>,
@@ -60,8 +62,8 @@ fn conformance() -> Command {
     cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "conformance"])
 }
 
-/// The commit that the program is built from, with `-dirty` where files differ from it. Given to the build for this task
-/// only: each change of it compiles the crate anew.
+/// The commit that the program is built from, with `-dirty` where files differ from it. Given to
+/// the build for this task only: each change of it compiles the crate anew.
 fn revision() -> String {
     let git = |arguments: &[&str]| {
         let output = process::capture(

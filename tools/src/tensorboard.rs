@@ -1,5 +1,5 @@
-//! TensorBoard's own word on the event files of a training: `tools/tensorboard_check.py` reads them in a Python environment
-//! below the target folder.
+//! TensorBoard's own word on the event files of a training: `tools/tensorboard_check.py` reads them
+//! in a Python environment below the target folder.
 
 use crate::Result;
 use crate::process::{self, cargo, heading};
@@ -30,8 +30,8 @@ const TINY: [&str; 8] = [
     "stages.vqvae.checkpoint_every=2",
 ];
 
-/// Trains a little, goes on from an earlier step, and has TensorBoard read what was written. `false` without Python or
-/// network, and a line says so.
+/// Trains a little, goes on from an earlier step, and has TensorBoard read what was written.
+/// `false` without Python or network, and a line says so.
 pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bool> {
     heading("TensorBoard's reading of a training");
     let python = match NEEDS.environment(target) {

@@ -1,5 +1,6 @@
-//! Comparisons with PyTorch: `tests/twin.rs` writes what the image models' twin needs, `tools/twin.py` trains it and compares;
-//! `tests/fid.rs` writes our FID and KID, `tools/fid_twin.py` compares them with those of the usual libraries.
+//! Comparisons with PyTorch: `tests/twin.rs` writes what the image models' twin needs,
+//! `tools/twin.py` trains it and compares; `tests/fid.rs` writes our FID and KID,
+//! `tools/fid_twin.py` compares them with those of the usual libraries.
 
 use crate::process::heading;
 use crate::python::{Needs, pythons};

@@ -1,4 +1,5 @@
-//! Vulkan drivers on this machine, as files: every driver announces itself to the loader with a JSON file.
+//! Vulkan drivers on this machine, as files: every driver announces itself to the loader with a
+//! JSON file.
 //!
 //! Files are only a hint of what will run; `dbvq-wgpu adapters` has the last word.
 
@@ -8,8 +9,9 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Replace the loader's search with a list of files. Loaders since 1.3.207 look at the first, older ones only at the
-/// second, so both are set here; `VK_ADD_DRIVER_FILES` would be shorter but older loaders pass over it.
+/// Replace the loader's search with a list of files. Loaders since 1.3.207 look at the first, older
+/// ones only at the second, so both are set here; `VK_ADD_DRIVER_FILES` would be shorter but older
+/// loaders pass over it.
 const DRIVER_LISTS: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 
 /// Where browsers keep SwiftShader.
@@ -76,7 +78,8 @@ fn found() -> Vec<PathBuf> {
     )
 }
 
-/// The driver files that the loader will use: the person's list if there is one, else what it finds.
+/// The driver files that the loader will use: the person's list if there is one, else what it
+/// finds.
 fn in_use() -> Vec<PathBuf> {
     let Some(list) = DRIVER_LISTS
         .iter()

@@ -176,7 +176,8 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
         if scale_h == scale_w {
             return ops::upsample_nearest(&x[0], scale_h);
         }
-        // The op has one scale: each direction alone, as an image of one row or column, of which one repetition is kept.
+        // The op has one scale: each direction alone, as an image of one row or column, of which
+        // one repetition is kept.
         let rows = ops::upsample_nearest(&x[0].reshape([n * h, 1, w, c]), scale_w);
         let wide = ops::crop(&rows, [0, scale_w - 1, 0, 0]).reshape([n, h, 1, scale_w * w * c]);
         let columns = ops::upsample_nearest(&wide, scale_h);

@@ -164,8 +164,8 @@ pub fn transpose(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// The op swaps two neighbouring blocks of dimensions, so each dimension in turn is brought to its place by turning
-/// everything from there on.
+/// The op swaps two neighbouring blocks of dimensions, so each dimension in turn is brought to its
+/// place by turning everything from there on.
 fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
     let mut now: Vec<usize> = (0..dims.len()).collect();
     let mut y = x.clone();

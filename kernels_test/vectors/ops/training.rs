@@ -130,7 +130,8 @@ pub fn ema(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// c0 z + c1 eps + c2 noise + c3 target: z of any shape with `target` [1] or of the same, or [n, c, ..] with `target` [c].
+/// c0 z + c1 eps + c2 noise + c3 target: z of any shape with `target` [1] or of the same, or [n, c,
+/// ..] with `target` [c].
 pub fn ou_step(args: &mut Args) -> Result<Plan, String> {
     let z = args.tensor("z")?;
     let eps = args.of_dims("eps", &z.dims)?;

@@ -22,7 +22,8 @@ const TIMES: usize = 5;
 /// Measures both.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory) by unwinding, if not even a small copy fits.
+/// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory) by unwinding, if not even a small copy
+/// fits.
 pub fn measure(gpu: &Gpu) -> Result<Ceilings> {
     Ok(Ceilings {
         fma_gflops: arithmetic(gpu)?,

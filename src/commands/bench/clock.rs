@@ -1,5 +1,5 @@
-//! Times of prepared cases: GPU time by timestamps where the adapter has them, else the wall clock around many; training
-//! steps always by the wall clock.
+//! Times of prepared cases: GPU time by timestamps where the adapter has them, else the wall clock
+//! around many; training steps always by the wall clock.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use crate::gpu::Gpu;
 
 /// Runs of one measurement by the wall clock, so that handing over and waiting weigh little.
 const MANY: usize = 10;
-/// Steps of a training before the first that is measured: it compiles, fills the pool and starts the loader.
+/// Steps of a training before the first that is measured: it compiles, fills the pool and starts
+/// the loader.
 const WARM_UP: u64 = 1;
 /// Fewest measurements of a training step: of one alone nobody knows what else ran.
 const STEPS: usize = 3;

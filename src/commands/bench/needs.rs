@@ -1,5 +1,6 @@
-//! What a case must do at least: operations, and bytes that come from memory or go there when everything is read and
-//! written once. From these and the adapter's two ceilings follows the least time it can take (Williams et al. 2009).
+//! What a case must do at least: operations, and bytes that come from memory or go there when
+//! everything is read and written once. From these and the adapter's two ceilings follows the least
+//! time it can take (Williams et al. 2009).
 
 use super::work::{Case, Direction, Work};
 
@@ -39,7 +40,8 @@ impl Needs {
                 ]
             }
             (work @ (Work::Conv2d { .. } | Work::ConvTranspose2d { .. }), _) => convolution(work),
-            // Mean, variance, scale, shift and SiLU are some 12 operations an element, their gradients twice as many.
+            // Mean, variance, scale, shift and SiLU are some 12 operations an element, their
+            // gradients twice as many.
             (Work::GroupNormSilu { n, h, w, c, .. }, Direction::Forward) => {
                 [12 * n * h * w * c, 2 * n * h * w * c]
             }
@@ -69,13 +71,15 @@ impl Needs {
         memory.max(self.flops / (1e9 * ceilings.fma_gflops))
     }
 
-    /// The share of the ceiling that a time of `seconds` reaches; above 1 where the data come out of a cache.
+    /// The share of the ceiling that a time of `seconds` reaches; above 1 where the data come out
+    /// of a cache.
     pub fn share(&self, seconds: f64, ceilings: Ceilings) -> f64 {
         self.least_seconds(ceilings) / seconds
     }
 }
 
-/// Operations and words of any direction of a convolution: three tensors take part in each, taps on the padding count.
+/// Operations and words of any direction of a convolution: three tensors take part in each, taps on
+/// the padding count.
 fn convolution(work: &Work) -> [usize; 2] {
     let (transposed, &[n, h, w, c, o, kernel, stride, padding]) = match work {
         Work::Conv2d {

@@ -1,6 +1,6 @@
-//! How long a launch takes until the first kernel is done, and until the first step of the toy is: in processes of their
-//! own, first with nothing kept from an earlier launch, then with what that one left (compiled pipelines, the driver's
-//! own cache).
+//! How long a launch takes until the first kernel is done, and until the first step of the toy is:
+//! in processes of their own, first with nothing kept from an earlier launch, then with what that
+//! one left (compiled pipelines, the driver's own cache).
 
 use std::path::Path;
 use std::process::{Command, Stdio};

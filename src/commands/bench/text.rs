@@ -3,7 +3,8 @@
 use super::{Bench, Row};
 use crate::report::table::{Column, fit, text, wrapped};
 
-/// Ceilings, cases, and what was left out, in lines of at most `width` characters where that can be.
+/// Ceilings, cases, and what was left out, in lines of at most `width` characters where that can
+/// be.
 pub fn page(bench: &Bench, left_out: &[String], width: usize) -> String {
     let head = format!(
         "{}: {} GFLOP/s of multiply-adds in registers, {} GB/s of copying",

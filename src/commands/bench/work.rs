@@ -1,5 +1,5 @@
-//! What is measured: the one list of kernels with their shapes, and of training steps. Benches and the comparison with
-//! other programs (`cargo xtask peers`) take it from here.
+//! What is measured: the one list of kernels with their shapes, and of training steps. Benches and
+//! the comparison with other programs (`cargo xtask peers`) take it from here.
 
 use std::fmt;
 
@@ -65,7 +65,8 @@ pub enum Work {
         preset: String,
         stage: Option<StageName>,
     },
-    /// A training step of the U-Net of Ho et al. (base 64, multipliers 1, 2, 2, two blocks, attention at the lowest level).
+    /// A training step of the U-Net of Ho et al. (base 64, multipliers 1, 2, 2, two blocks,
+    /// attention at the lowest level).
     UnetStep {
         n: usize,
         h: usize,

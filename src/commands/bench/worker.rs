@@ -1,5 +1,6 @@
-//! This engine's side of `cargo xtask peers`: runs what it is told, by the wall clock as all of them. The talk is that of
-//! `tools/peers/protocol.rs`, and `list`, which gives the work that there is.
+//! This engine's side of `cargo xtask peers`: runs what it is told, by the wall clock as all of
+//! them. The talk is that of `tools/peers/protocol.rs`, and `list`, which gives the work that there
+//! is.
 
 use std::io::BufRead;
 use std::time::Instant;

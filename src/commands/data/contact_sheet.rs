@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::number::thousands;
 use crate::report::figures::plot::{Canvas, Ink, SCALE, Type, text_width};
 
-/// Real pixels of the longer side of a picture on the sheet, roughly: small ones are magnified by whole numbers.
+/// Real pixels of the longer side of a picture on the sheet, roughly: small ones are magnified by
+/// whole numbers.
 const CELL: usize = 96;
 /// Larger ones are shrunk to this.
 const LARGEST: usize = 128;
@@ -38,10 +39,11 @@ const COUNT: Type = Type {
     ..NAME
 };
 
-/// A row for each class of `set`: its name, its number of pictures, and some of them, evenly spread over the set's order.
+/// A row for each class of `set`: its name, its number of pictures, and some of them, evenly spread
+/// over the set's order.
 ///
-/// Many classes stand in several blocks side by side; classes after the 120th are left out. A set with one class gets ten
-/// rows.
+/// Many classes stand in several blocks side by side; classes after the 120th are left out. A set
+/// with one class gets ten rows.
 ///
 /// # Errors
 /// Those of [`ImageSet::image`].

@@ -35,7 +35,8 @@ pub(crate) struct DataFlags {
     /// With --size: scale the middle square of every image instead.
     #[arg(long, requires = "size")]
     crop: bool,
-    /// Most memory for decoded images, MiB; a larger set is packed into a file of the user's cache directory.
+    /// Most memory for decoded images, MiB; a larger set is packed into a file of the user's cache
+    /// directory.
     #[arg(long, value_name = "MIB", default_value_t = MEMORY >> 20)]
     memory: u64,
     /// Fetch the official CIFAR-10 (162 MiB) into the folder first, or the rest of it.

@@ -1,4 +1,5 @@
-//! What a sample costs where the quality is as measured: network calls and seconds of the samplers whose KL the report has.
+//! What a sample costs where the quality is as measured: network calls and seconds of the samplers
+//! whose KL the report has.
 
 use serde::Serialize;
 
@@ -33,7 +34,8 @@ pub struct Row {
     pub than_naive: Option<f64>,
 }
 
-/// The diffusion priors by the samplers of their KL, then the PixelCNN's ways; all of the first seeds.
+/// The diffusion priors by the samplers of their KL, then the PixelCNN's ways; all of the first
+/// seeds.
 pub fn rows(evaluated: &Evaluated) -> Vec<Row> {
     let times = &evaluated.time;
     let pixelcnn = |way: &str| {

@@ -128,8 +128,8 @@ fn rows(table: Table) -> impl Iterator<Item = (Metric, Model, &'static str)> {
     })
 }
 
-/// A table for each of the paper's: its values, ours, how ours were measured, and whether they can be compared. After them
-/// all of our values.
+/// A table for each of the paper's: its values, ours, how ours were measured, and whether they can
+/// be compared. After them all of our values.
 pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances) {
     let mut all = Vec::new();
     for table in [Table::Kl, Table::MiniImageNet, Table::Cifar10] {

@@ -1,4 +1,5 @@
-//! What evaluations of the priors give for the report: values for the paper's tables, quality against steps, and the rest.
+//! What evaluations of the priors give for the report: values for the paper's tables, quality
+//! against steps, and the rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -216,7 +217,8 @@ impl Evaluated {
                 .iter()
                 .filter(|row| row.run == run && row.law == Law::Single)
                 .collect();
-            // One call of a network that is told what is known, where there is one; else the fitted temperature.
+            // One call of a network that is told what is known, where there is one; else the fitted
+            // temperature.
             let best = |row: &&&NllRow| row.temperature.is_none();
             let told: Vec<f64> = single.iter().filter(best).map(|row| row.mean).collect();
             let fitted: Vec<f64> = single

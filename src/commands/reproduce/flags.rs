@@ -33,23 +33,24 @@ pub(crate) struct ReproduceFlags {
     data: Option<PathBuf>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// Directory for report.md, report.json, figures, and the run directories in runs/; what is there is taken or gone on with.
+    /// Directory for report.md, report.json, figures, and the run directories in runs/; what is
+    /// there is taken or gone on with.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Trainings of the toy, of seeds 0, 1, …, 3 by default; of images those of each prior on the one VQ-VAE, 1 by default, 2
-    /// with --small.
+    /// Trainings of the toy, of seeds 0, 1, …, 3 by default; of images those of each prior on the
+    /// one VQ-VAE, 1 by default, 2 with --small.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seeds: Option<u64>,
-    /// Images: train each prior for so many TFLOP (of 10¹² operations), instead of for the steps of its preset; what those come
-    /// to is said at the start.
+    /// Images: train each prior for so many TFLOP (of 10¹² operations), instead of for the steps of
+    /// its preset; what those come to is said at the start.
     #[arg(long, value_name = "TFLOP", allow_negative_numbers = true)]
     budget: Option<f64>,
-    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the end-to-end model 256 with
-    /// --small).
+    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the
+    /// end-to-end model 256 with --small).
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     samples: Option<usize>,
-    /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps among them; 512 by
-    /// default, 64 with --small.
+    /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps
+    /// among them; 512 by default, 64 with --small.
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     steps_samples: Option<usize>,
     /// Images: held-out pictures of the likelihoods; 64 by default, 16 with --small.

@@ -1,4 +1,5 @@
-//! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections 4.2 to 4.4 and appendix F.
+//! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections
+//! 4.2 to 4.4 and appendix F.
 
 use crate::experiment::terminal;
 use std::path::Path;

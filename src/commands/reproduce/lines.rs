@@ -40,7 +40,8 @@ pub fn sharpened(sharpen: Option<f64>) -> String {
     }
 }
 
-/// The values of the seeds, and in brackets what else there is to say: how many seeds, and `beside`.
+/// The values of the seeds, and in brackets what else there is to say: how many seeds, and
+/// `beside`.
 fn text(values: &[f64], places: usize, beside: &str) -> String {
     let mut inside = Vec::new();
     if values.len() > 1 {
@@ -126,7 +127,8 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
     }
 }
 
-/// Whether `row` has the paper's estimator: the chain rule of a PixelCNN, distances of fillings of a diffusion prior.
+/// Whether `row` has the paper's estimator: the chain rule of a PixelCNN, distances of fillings of
+/// a diffusion prior.
 fn is_papers(model: Model, row: &NllRow) -> bool {
     row.temperature.is_some() != (model == Model::PixelCnn)
 }

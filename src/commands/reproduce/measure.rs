@@ -101,7 +101,8 @@ impl Reproduction<'_> {
         Ok((evaluated, adapter))
     }
 
-    /// The evaluations of [`Reproduction::measure`]: of the first seeds and the end-to-end model, then of each further seed.
+    /// The evaluations of [`Reproduction::measure`]: of the first seeds and the end-to-end model,
+    /// then of each further seed.
     fn wanted(&self) -> Vec<Wanted> {
         let Amounts {
             samples,

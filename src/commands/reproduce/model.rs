@@ -124,7 +124,8 @@ pub fn of<R: OfRun>(rows: &[R], model: Model) -> Vec<&R> {
     rows.iter().filter(|row| row.is_of(model)).collect()
 }
 
-/// Rows that differ in the seed alone: of one model, and with the same `key`; in the order of the first of each.
+/// Rows that differ in the seed alone: of one model, and with the same `key`; in the order of the
+/// first of each.
 pub fn by_seed<'r, R: OfRun, K: PartialEq>(
     rows: &'r [R],
     key: impl Fn(&'r R) -> K,

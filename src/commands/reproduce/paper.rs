@@ -1,4 +1,5 @@
-//! The paper's figures of image runs, laid out as there: samples, chains, conditional samples, reconstructions.
+//! The paper's figures of image runs, laid out as there: samples, chains, conditional samples,
+//! reconstructions.
 
 use std::path::Path;
 
@@ -75,11 +76,12 @@ pub(crate) struct Paper {
 }
 
 impl Paper {
-    /// Loads the runs `prior`, `prior-paper`, `pixelcnn` and `joint` in `runs` and reads the pictures in `data`.
+    /// Loads the runs `prior`, `prior-paper`, `pixelcnn` and `joint` in `runs` and reads the
+    /// pictures in `data`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) for the runs, [`Error::Data`](crate::error::Error::Data) for
-    /// the pictures.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) for the runs,
+    /// [`Error::Data`](crate::error::Error::Data) for the pictures.
     pub fn open(
         runs: &Path,
         (data, reading): (&Path, &ReadingFlags),
@@ -132,9 +134,10 @@ impl Paper {
         Ok(self.cells(&sample::draw(trained, &drawing)?.0.images))
     }
 
-    /// Figure 5: samples of the diffusion priors above the PixelCNN's. Then others: figure 14, the PixelCNN's on the left and
-    /// those of diffusion on the right (figure 16 has these alone; the PixelCNN's stand beside them here too). Last, without a
-    /// figure in the paper, samples of the model trained end to end.
+    /// Figure 5: samples of the diffusion priors above the PixelCNN's. Then others: figure 14, the
+    /// PixelCNN's on the left and those of diffusion on the right (figure 16 has these alone; the
+    /// PixelCNN's stand beside them here too). Last, without a figure in the paper, samples of the
+    /// model trained end to end.
     pub fn samples(&self) -> Result<[RgbImage; 3]> {
         let count = self.effort.samples;
         let ours = self.samples_of(&self.prior, 2 * count)?;
@@ -231,8 +234,8 @@ impl Paper {
         Ok([self.cells(&whole), self.cells(&painted.collect::<Vec<_>>())])
     }
 
-    /// Figures 8 and 9: for each of three pictures a row of each prior; on the left what is known, on the
-    /// right the VQ-VAE's reconstruction, between them independent fillings.
+    /// Figures 8 and 9: for each of three pictures a row of each prior; on the left what is known,
+    /// on the right the VQ-VAE's reconstruction, between them independent fillings.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
         let count = PICTURES.min(self.held_out.len());
         let fillings = self.effort.fillings;
@@ -314,7 +317,8 @@ impl Paper {
         ))
     }
 
-    /// Figure 19: a row for each class, the right half sampled given the left one; the paper shows the PixelCNN's.
+    /// Figure 19: a row for each class, the right half sampled given the left one; the paper shows
+    /// the PixelCNN's.
     pub fn classes(&self) -> Result<RgbImage> {
         let shape = MaskShape::Right;
         let set = &self.held_out;
@@ -369,8 +373,8 @@ impl Paper {
         ))
     }
 
-    /// Figures 6, 7 and 18: the decoder's pictures of z_t on the way down, beside what is known outside the hole `shape` or
-    /// from nothing.
+    /// Figures 6, 7 and 18: the decoder's pictures of z_t on the way down, beside what is known
+    /// outside the hole `shape` or from nothing.
     pub fn chains(&self, shape: Option<&MaskShape>) -> Result<RgbImage> {
         let Prior::Diffusion(model) = &self.prior.prior else {
             return Err(self.prior.unfit("chains are of a diffusion prior"));

@@ -1,4 +1,5 @@
-//! The stages of a reproduction, one after another: numbered lines, trainings that are there or go on, results that stay.
+//! The stages of a reproduction, one after another: numbered lines, trainings that are there or go
+//! on, results that stay.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,7 +83,8 @@ impl Pipeline {
     /// For a reproduction in the directory `out`; its number of stages is still to be said.
     ///
     /// # Errors
-    /// [`Error::Usage`] if files of the user would be replaced, [`Error::Io`] if `out` cannot be made.
+    /// [`Error::Usage`] if files of the user would be replaced, [`Error::Io`] if `out` cannot be
+    /// made.
     pub fn new(out: &Path) -> Result<Pipeline> {
         let folder = Folder::open(out, &FILES, None)?;
         // What lies inside goes first.
@@ -171,7 +173,8 @@ impl Pipeline {
         })
     }
 
-    /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still there.
+    /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still
+    /// there.
     ///
     /// # Errors
     /// Those of `make`, and [`Error::Io`].

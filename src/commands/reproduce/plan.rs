@@ -1,4 +1,5 @@
-//! The runs of an image experiment, in the order of their training: of which preset and seed, for how many steps, at what cost.
+//! The runs of an image experiment, in the order of their training: of which preset and seed, for
+//! how many steps, at what cost.
 
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +72,8 @@ pub struct Planned {
 /// The runs of `args`: the VQ-VAE, the priors of each seed, the end-to-end model.
 ///
 /// # Errors
-/// [`Error::Config`] for presets and changes, [`Error::Usage`] for a budget or seeds that do not fit.
+/// [`Error::Config`] for presets and changes, [`Error::Usage`] for a budget or seeds that do not
+/// fit.
 pub fn of(args: &ReproduceArgs) -> Result<Vec<Planned>> {
     let mut plan = vec![Planned::new(args, VQVAE, Stage::VqVae)?];
     for seed in 0..args.seeds() {

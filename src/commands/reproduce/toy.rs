@@ -1,4 +1,5 @@
-//! The toy experiment: seeds of the bridge, a joint training, samplers and inpainting, figures 2, 3, 11, 12 and Table 4.
+//! The toy experiment: seeds of the bridge, a joint training, samplers and inpainting, figures 2,
+//! 3, 11, 12 and Table 4.
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -69,8 +70,8 @@ pub struct Measured {
     pub samplers: Vec<Sampled>,
     /// Inpainting.
     pub fillings: Vec<Filled>,
-    /// Learnt codes: true centroids with one code of their own near them, and the farthest distance of a centroid to its
-    /// nearest code.
+    /// Learnt codes: true centroids with one code of their own near them, and the farthest distance
+    /// of a centroid to its nearest code.
     pub codes: Option<(usize, f64)>,
     /// Adapter and driver.
     pub adapter: String,

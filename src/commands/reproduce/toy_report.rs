@@ -10,8 +10,9 @@ use crate::commands::toy_figures::RECOVERED;
 use crate::data::toy;
 use crate::error::Result;
 
-/// What an independent PyTorch implementation of the experiment reached, in the order of the samplers: valid %, total
-/// variation of the exact denoiser (a mixture of 128 normals), then of a network of 5,935 parameters, 20,000 steps.
+/// What an independent PyTorch implementation of the experiment reached, in the order of the
+/// samplers: valid %, total variation of the exact denoiser (a mixture of 128 normals), then of a
+/// network of 5,935 parameters, 20,000 steps.
 const REFERENCE: [[&str; 2]; 4] = [
     ["99.98 %, .031", "93.4–93.9 %, .042–.051"],
     ["99.6 %, .033", "77.2–77.8 %"],

@@ -1,4 +1,5 @@
-//! What the report says in sentences: which prior is nearer to the data for its training, and what few steps cost.
+//! What the report says in sentences: which prior is nearer to the data for its training, and what
+//! few steps cost.
 
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,8 @@ fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
 
-/// Whether the diffusion prior `model` is as near to the data as the PixelCNN, or by how much not, and what both trainings cost.
+/// Whether the diffusion prior `model` is as near to the data as the PixelCNN, or by how much not,
+/// and what both trainings cost.
 pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) -> String {
     let Kl { samples, floor, .. } = kl;
     let said = model.said();

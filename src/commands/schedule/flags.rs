@@ -16,7 +16,8 @@ enum Schedule {
 
 #[derive(Args, Debug)]
 pub(crate) struct ScheduleFlags {
-    /// A preset or configuration file; flags below change its numbers. Without: theta 1, eta sqrt 2, T 1000, linear.
+    /// A preset or configuration file; flags below change its numbers. Without: theta 1, eta sqrt
+    /// 2, T 1000, linear.
     preset: Option<String>,
     /// Rate of return ϑ.
     #[arg(long, allow_negative_numbers = true)]
@@ -82,7 +83,8 @@ impl ScheduleFlags {
         config.build()
     }
 
-    /// The spacing of the preset with the flags' numbers put in; a number of another schedule is an error.
+    /// The spacing of the preset with the flags' numbers put in; a number of another schedule is an
+    /// error.
     fn spacing(&self, preset: Spacing) -> Result<Spacing> {
         let mut spacing = match (self.schedule, preset) {
             (None, _)

@@ -24,7 +24,8 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Opens `paths` and reads their labels; `None` without a batch. Those that are damaged are an error, or `skipped`.
+    /// Opens `paths` and reads their labels; `None` without a batch. Those that are damaged are an
+    /// error, or `skipped`.
     pub fn open(
         dir: &Path,
         paths: Vec<PathBuf>,

@@ -1,7 +1,9 @@
-//! Features and statistics, kept in the user's cache directory: the network is slow, and data sets do not change.
+//! Features and statistics, kept in the user's cache directory: the network is slow, and data sets
+//! do not change.
 //!
-//! A file for each block of images or set of features, named by a checksum of all that its bits depend on. A file begins
-//! with a checksum of the rest: one that was written only in part counts as missing.
+//! A file for each block of images or set of features, named by a checksum of all that its bits
+//! depend on. A file begins with a checksum of the rest: one that was written only in part counts
+//! as missing.
 
 use crate::report::file;
 use std::path::{Path, PathBuf};

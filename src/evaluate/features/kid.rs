@@ -25,8 +25,9 @@ pub struct Kid {
     pub size: usize,
 }
 
-/// Subsets, and images in each, where each set has `count` images: the published 100 of 1,000 where there are more images
-/// than that, else 100 of half the images, and a single subset, the whole set, where half of it is no subset.
+/// Subsets, and images in each, where each set has `count` images: the published 100 of 1,000 where
+/// there are more images than that, else 100 of half the images, and a single subset, the whole
+/// set, where half of it is no subset.
 pub fn subsets(count: usize) -> [usize; 2] {
     match count {
         0..=3 => [1, count],
@@ -35,8 +36,8 @@ pub fn subsets(count: usize) -> [usize; 2] {
     }
 }
 
-/// Mean and standard deviation over `subsets` of [`mmd2`] between `size` images of each set, drawn without replacement.
-/// `done` is told after each subset.
+/// Mean and standard deviation over `subsets` of [`mmd2`] between `size` images of each set, drawn
+/// without replacement. `done` is told after each subset.
 ///
 /// # Errors
 /// [`Error::Data`] if widths differ, a set has fewer than `size` images, or `size` is below 2.
@@ -78,8 +79,9 @@ pub fn kid(
     })
 }
 
-/// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its unbiased estimator:
-/// the mean of k within each set over different images, less twice the mean between the sets.
+/// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its
+/// unbiased estimator: the mean of k within each set over different images, less twice the mean
+/// between the sets.
 ///
 /// # Errors
 /// [`Error::Data`] if widths differ or a set has fewer than two images.
@@ -144,7 +146,8 @@ mod tests {
         // d = 2: k(x, y) = (x·y / 2 + 1)³.
         let a = features(&[2.0, 0.0, 0.0, 2.0]);
         let b = features(&[2.0, 2.0, 0.0, 0.0, 2.0, 0.0]);
-        // Within a: dot 0 → 1. Within b: dots 0, 4, 0 → (1 + 27 + 1) / 3. Between: 4, 0, 4, 4, 0, 0 → (3·27 + 3) / 6.
+        // Within a: dot 0 → 1. Within b: dots 0, 4, 0 → (1 + 27 + 1) / 3. Between: 4, 0, 4, 4, 0, 0
+        // → (3·27 + 3) / 6.
         let expected = 1.0 + 29.0 / 3.0 - 2.0 * 14.0;
         assert!((mmd2(&a, &b).expect("a number") - expected).abs() < 1e-12);
     }

@@ -1,8 +1,9 @@
-//! Fréchet and kernel Inception distances (Heusel et al. 2017; Bińkowski et al. 2018) between two sets of images.
+//! Fréchet and kernel Inception distances (Heusel et al. 2017; Bińkowski et al. 2018) between two
+//! sets of images.
 //!
-//! [`FeatureNetwork`] turns images into [`Features`]; [`Statistics`] and [`frechet_distance`] give FID as pytorch-fid
-//! defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md` says what each does to the images, and where
-//! weights come from.
+//! [`FeatureNetwork`] turns images into [`Features`]; [`Statistics`] and [`frechet_distance`] give
+//! FID as pytorch-fid defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md` says
+//! what each does to the images, and where weights come from.
 
 mod cache;
 mod kid;

@@ -29,11 +29,12 @@ pub struct FeatureNetwork {
 }
 
 impl FeatureNetwork {
-    /// Reads `weights`, a file of `tools/inception_weights.py`, and prints its checksum. Features are kept between runs in
-    /// the folder `cache`, where one is named (see [`cache_folder`]).
+    /// Reads `weights`, a file of `tools/inception_weights.py`, and prints its checksum. Features
+    /// are kept between runs in the folder `cache`, where one is named (see [`cache_folder`]).
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such file, [`Error::Checkpoint`] if it has not the tensors of the network.
+    /// [`Error::Io`] if there is no such file, [`Error::Checkpoint`] if it has not the tensors of
+    /// the network.
     pub fn open(gpu: &Gpu, weights: &Path, cache: Option<&Path>) -> Result<FeatureNetwork> {
         let bytes = std::fs::read(weights).map_err(Error::io(weights))?;
         let wrong = |what: String| {
@@ -65,8 +66,9 @@ impl FeatureNetwork {
         &self.checksum
     }
 
-    /// Features of `images`, flat [n, size, size, 3] in −1..1, as pytorch-fid has them of PNG files of these images: pixels
-    /// are rounded to 8 bits and resized to 299 × 299. `done` is told how many images are done.
+    /// Features of `images`, flat [n, size, size, 3] in −1..1, as pytorch-fid has them of PNG files
+    /// of these images: pixels are rounded to 8 bits and resized to 299 × 299. `done` is told how
+    /// many images are done.
     ///
     /// # Errors
     /// [`Error::Data`] if the features are not finite.
@@ -112,7 +114,8 @@ impl FeatureNetwork {
         Features::new(values, FEATURES)
     }
 
-    /// Statistics of `features`, which are kept too: a covariance is a second's work for some thousand images.
+    /// Statistics of `features`, which are kept too: a covariance is a second's work for some
+    /// thousand images.
     ///
     /// # Errors
     /// [`Error::Data`] for fewer than two images.
@@ -149,7 +152,8 @@ impl FeatureNetwork {
     }
 }
 
-/// Where features are kept unless somebody says otherwise; `None` where the user has no cache directory.
+/// Where features are kept unless somebody says otherwise; `None` where the user has no cache
+/// directory.
 pub fn cache_folder() -> Option<PathBuf> {
     crate::experiment::cache::folder().map(|folder| folder.join("features"))
 }

@@ -1,6 +1,8 @@
-//! Statistics in pytorch-fid's files: a zip of NumPy arrays `mu` [d] and `sigma` [d, d], to which ours add `n`.
+//! Statistics in pytorch-fid's files: a zip of NumPy arrays `mu` [d] and `sigma` [d, d], to which
+//! ours add `n`.
 //!
-//! Foreign bytes: an array takes memory as it is unpacked, not as it claims to have, and no more than [`WIDEST`] features have.
+//! Foreign bytes: an array takes memory as it is unpacked, not as it claims to have, and no more
+//! than [`WIDEST`] features have.
 
 use crate::report::file;
 use std::fs::File;
@@ -109,7 +111,8 @@ pub fn write_npz(path: &Path, statistics: &Statistics) -> Result<()> {
     file::write(path, &pack().map_err(Error::io(path))?)
 }
 
-/// The head of an array's file, NumPy's format 1.0: magic, length, a Python dictionary, padded to a multiple of 64 bytes.
+/// The head of an array's file, NumPy's format 1.0: magic, length, a Python dictionary, padded to a
+/// multiple of 64 bytes.
 fn header(shape: &[usize]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side},")).collect();
     let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
@@ -259,7 +262,8 @@ mod tests {
             assert!(parse(&with("(3,)", shape)[..], 3).is_err(), "{shape}");
         }
         assert!(parse(&b"PK"[..], 3).is_err());
-        // Format 2 says its length in four bytes; a gigantic head is refused before there is memory for it.
+        // Format 2 says its length in four bytes; a gigantic head is refused before there is memory
+        // for it.
         let long = [MAGIC, &[2, 0], &(1u32 << 30).to_le_bytes()].concat();
         assert!(parse(&long[..], 3).is_err_and(|e| e.contains("over the limit")));
     }

@@ -1,4 +1,5 @@
-//! Means and covariances of features, and the Fréchet distance between two normal laws that have them.
+//! Means and covariances of features, and the Fréchet distance between two normal laws that have
+//! them.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatRef, Side, get_global_parallelism};
@@ -88,9 +89,10 @@ pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
 /// The squared Fréchet distance of N(μ₁, Σ₁) and N(μ₂, Σ₂), which is the FID (Heusel et al. 2017):
 /// |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁ Σ₂)^½.
 ///
-/// The last trace is the sum of the square roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is symmetric: no square root of
-/// a matrix without symmetry is needed, nothing becomes complex, and covariances without full rank (fewer images than
-/// features) are no special case. Eigenvalues below d ε λ_max, which are rounding, count as 0.
+/// The last trace is the sum of the square roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is
+/// symmetric: no square root of a matrix without symmetry is needed, nothing becomes complex, and
+/// covariances without full rank (fewer images than features) are no special case. Eigenvalues
+/// below d ε λ_max, which are rounding, count as 0.
 ///
 /// # Errors
 /// [`Error::Data`] if the sizes differ, or numbers are not those of covariances.

@@ -13,7 +13,8 @@ use crate::tensor::{Codes, Tensor};
 const NOISE: u32 = 0x2302;
 
 impl Hidden<'_> {
-    /// Each code alone from one call of the network at t = T; all together by the chain rule in raster order, at a call a code.
+    /// Each code alone from one call of the network at t = T; all together by the chain rule in
+    /// raster order, at a call a code.
     pub(super) fn told(&self, model: &Diffusion) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let images = self.settings.images;
@@ -92,7 +93,8 @@ impl Asked<'_> {
             .collect()
     }
 
-    /// log p of each code in the hole given those outside and before it in raster order, [n, cells].
+    /// log p of each code in the hole given those outside and before it in raster order, [n,
+    /// cells].
     fn chain(&self) -> Vec<f64> {
         let mut left = self.hidden.mask.hole.clone();
         let maps = left.len();

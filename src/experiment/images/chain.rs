@@ -1,4 +1,5 @@
-//! `dbvq-wgpu chain`: what the decoder makes of z_t on the way from noise to a picture; the paper's figures 6 and 7.
+//! `dbvq-wgpu chain`: what the decoder makes of z_t on the way from noise to a picture; the paper's
+//! figures 6 and 7.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -35,7 +36,8 @@ const SHOWN: usize = 9;
 /// The level where the pictures begin; noisier ones show nothing.
 const FROM: usize = 500;
 
-/// The level where the pictures of a chain through `steps` levels begin, unless the user says otherwise.
+/// The level where the pictures of a chain through `steps` levels begin, unless the user says
+/// otherwise.
 pub(crate) fn first_level(steps: usize) -> usize {
     FROM.min(steps.div_ceil(2))
 }
@@ -68,8 +70,8 @@ pub struct ChainArgs {
 /// Draws the chains.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run,
-/// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
+/// the run, [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &ChainArgs) -> Result<()> {
     if args.mask.is_some() && args.known.is_empty() {
         return Err(Error::Usage(
@@ -249,10 +251,12 @@ pub(crate) struct Walk {
     pub seed: u64,
 }
 
-/// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3] each.
+/// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3]
+/// each.
 ///
 /// # Errors
-/// [`Error::Usage`] for steps that do not fit, [`Error::Diverged`] if latents or images are not finite.
+/// [`Error::Usage`] for steps that do not fit, [`Error::Diverged`] if latents or images are not
+/// finite.
 pub(crate) fn walk(
     trained: &Trained,
     model: &Diffusion,

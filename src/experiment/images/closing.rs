@@ -1,4 +1,5 @@
-//! The last lines of a training: what was reached, the picture of it, and the command that goes on from here.
+//! The last lines of a training: what was reached, the picture of it, and the command that goes on
+//! from here.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +7,8 @@ use crate::config::{ImagesConfig, LossWeight, Output, Stage};
 use crate::experiment::train::{TrainArgs, quoted};
 use crate::report::product::PROGRAM;
 
-/// What the last evaluation of a stage is about: its number in the log, what people call it, its unit, and the picture.
+/// What the last evaluation of a stage is about: its number in the log, what people call it, its
+/// unit, and the picture.
 fn figure(stage: Stage) -> [&'static str; 4] {
     match stage {
         Stage::VqVae => [

@@ -1,4 +1,5 @@
-//! The data set of a run: how it is read, what is held out, and what the run keeps of it so that it is read the same way again.
+//! The data set of a run: how it is read, what is held out, and what the run keeps of it so that it
+//! is read the same way again.
 
 use crate::report::file;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use crate::report::progress::Progress;
 
 /// Share of the images held out where a data set has no split of its own.
 const HELD_OUT: f64 = 0.1;
-/// What the run directory keeps of the images: their folder, how many there are, and their checksums.
+/// What the run directory keeps of the images: their folder, how many there are, and their
+/// checksums.
 const DATA_FILE: &str = "data.txt";
 /// What its lines begin with.
 const FOLDER: &str = "folder: ";
@@ -20,7 +22,8 @@ const SETS: [&str; 2] = ["train: ", "held out: "];
 /// Images that were left out of which the names are shown.
 const LISTED: usize = 20;
 
-/// How a command is told to read a data set; what is not given is as the run's configuration has it.
+/// How a command is told to read a data set; what is not given is as the run's configuration has
+/// it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadingFlags {
     /// `--skip-broken`.
@@ -58,7 +61,8 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Reads the data set in `folder` as `config` says, with `flags` on top; its images must have the model's size.
+    /// Reads the data set in `folder` as `config` says, with `flags` on top; its images must have
+    /// the model's size.
     ///
     /// # Errors
     /// [`Error::Data`] and [`Error::Io`], as [`data::open`].
@@ -66,7 +70,8 @@ impl Pictures {
         let how = flags.over(config.data);
         let splits = opened(folder, how, flags.memory, config.vqvae.size)?;
         fits(folder, &splits, config)?;
-        // A model that is told classes knows only those it has learnt: mini-ImageNet's splits have others.
+        // A model that is told classes knows only those it has learnt: mini-ImageNet's splits have
+        // others.
         let classes = config.classes;
         let known = |set: &ImageSet| classes == 0 || set.classes == splits.train.classes;
         let split = [splits.test, splits.val].into_iter().flatten().find(known);
@@ -208,9 +213,11 @@ pub(crate) fn keep_out_of_images(out: &Path, run: &Path) -> Result<()> {
     }
 }
 
-/// An error if `out` lies in a folder of images, which would take what is written there for its own.
+/// An error if `out` lies in a folder of images, which would take what is written there for its
+/// own.
 pub(crate) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
-    // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the empty path.
+    // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the
+    // empty path.
     let there = |path: &Path| {
         if path == Path::new("") {
             Path::new(".")

@@ -39,7 +39,8 @@ pub(crate) struct Holed {
     pub mask: Mask,
     /// [m, size, size, 3].
     pub originals: Vec<f32>,
-    /// The encoder's outputs of the pictures whose hole was filled before: of the known part only (E11), [m, h, w, d].
+    /// The encoder's outputs of the pictures whose hole was filled before: of the known part only
+    /// (E11), [m, h, w, d].
     pub latents: Vec<f32>,
 }
 
@@ -72,7 +73,8 @@ impl Holed {
         })
     }
 
-    /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size, size, 3].
+    /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size,
+    /// size, 3].
     fn paste(&self, images: &mut [f32], size: usize, count: usize) {
         let image = size * size * 3;
         let hole = self.mask.pixels(size);
@@ -97,8 +99,8 @@ impl Holed {
 /// Inpaints.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run,
-/// [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
+/// the run, [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
     let Some(shape) = &args.mask else {
         let what =
@@ -249,7 +251,8 @@ fn no_prior(trained: &Trained) -> Error {
     trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")
 }
 
-/// The pictures `files`, what is known of them, and their `count` fillings `images`, of which a row shows the first.
+/// The pictures `files`, what is known of them, and their `count` fillings `images`, of which a row
+/// shows the first.
 fn picture(
     files: &[PathBuf],
     holed: &Holed,

@@ -1,5 +1,5 @@
-//! Looks after the codebook of a model that learns: moves it, revives dead codes, and counts how codes are used, in the last
-//! batch and in the last whole epoch.
+//! Looks after the codebook of a model that learns: moves it, revives dead codes, and counts how
+//! codes are used, in the last batch and in the last whole epoch.
 
 use serde_json::{Map, Value, json};
 
@@ -14,8 +14,8 @@ use crate::tensor::{Codes, Tensor};
 
 /// Philox stream: where dead code vectors go.
 const REVIVE: u32 = 0x111;
-/// What a checkpoint calls the hits of the epoch so far; number, perplexity and codes used of the last whole one; and what was
-/// revived since the last line of the log.
+/// What a checkpoint calls the hits of the epoch so far; number, perplexity and codes used of the
+/// last whole one; and what was revived since the last line of the log.
 const HITS: &str = "epoch.hits";
 const LAST: &str = "epoch.last";
 const REVIVED: &str = "revived";
@@ -50,8 +50,8 @@ impl Keeper {
         }
     }
 
-    /// After a step: moves the code vectors by what fell to them in the `parts` of the batch (latents [n, h, w, d], codes
-    /// [n, h, w]), and revives dead ones when it is time.
+    /// After a step: moves the code vectors by what fell to them in the `parts` of the batch
+    /// (latents [n, h, w, d], codes [n, h, w]), and revives dead ones when it is time.
     pub fn tend(
         &mut self,
         setting: &Setting,
@@ -111,8 +111,8 @@ impl Keeper {
         self.hits = Tensor::from_slice(codes.gpu(), &hits, self.hits.shape());
     }
 
-    /// For a line of the log: use of the codes in the last batch and in the last whole epoch, and what was revived since the
-    /// line before.
+    /// For a line of the log: use of the codes in the last batch and in the last whole epoch, and
+    /// what was revived since the line before.
     pub fn metrics(&mut self, line: &mut Map<String, Value>) {
         let last: Vec<u32> = self.last.iter().flat_map(Codes::to_vec).collect();
         if !last.is_empty() {

@@ -14,8 +14,8 @@ pub(super) fn fit(config: &ImagesConfig) -> Fit {
     }
 }
 
-/// The images `files` at the size of the model, with a word for each that had another: squashed where the run's training
-/// squashed its images, else their middle squares.
+/// The images `files` at the size of the model, with a word for each that had another: squashed
+/// where the run's training squashed its images, else their middle squares.
 ///
 /// # Errors
 /// [`Error::Data`] naming the file that is no image.

@@ -1,8 +1,9 @@
 //! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known.
 //!
-//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a latent depend on, but which
-//! kernels measuring has chosen. Each picture has two slots, plain and mirrored, filled as training meets them. A slot begins with a checksum of its number and
-//! its values: one that was never written, or only in part, counts as empty.
+//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a
+//! latent depend on, but which kernels measuring has chosen. Each picture has two slots, plain and
+//! mirrored, filled as training meets them. A slot begins with a checksum of its number and its
+//! values: one that was never written, or only in part, counts as empty.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};

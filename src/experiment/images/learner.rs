@@ -1,4 +1,5 @@
-//! What the stages have in common: a model, its optimiser, the running average of its weights, and its batches.
+//! What the stages have in common: a model, its optimiser, the running average of its weights, and
+//! its batches.
 
 use std::rc::Rc;
 
@@ -50,8 +51,8 @@ pub(super) struct Learner<M> {
 }
 
 impl<M: Module> Learner<M> {
-    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path `group` numbers g have
-    /// the peak learning rate `peaks[g]`.
+    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path
+    /// `group` numbers g have the peak learning rate `peaks[g]`.
     pub fn new(
         setting: &Rc<Setting>,
         stage: Stage,
@@ -117,7 +118,8 @@ impl<M: Module> Learner<M> {
         )
     }
 
-    /// The levels of a part, 0 for pictures of which the network is told, where these do not follow the law.
+    /// The levels of a part, 0 for pictures of which the network is told, where these do not follow
+    /// the law.
     fn levels(&self, part: &Part, masks: Option<&Masks>) -> Vec<u32> {
         let mut all = self.levels.draw(self.train().batch, part.stream);
         for (t, &told) in all
@@ -153,7 +155,8 @@ impl<M: Module> Learner<M> {
         }
     }
 
-    /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves are smooth.
+    /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves
+    /// are smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
         // Steps that no training reaches: what is held out has noise of its own.
         let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);

@@ -62,7 +62,8 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// The cells that `shape` means on a latent grid; a file is brought to its square as `fit` says.
+    /// The cells that `shape` means on a latent grid; a file is brought to its square as `fit`
+    /// says.
     ///
     /// # Errors
     /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
@@ -121,8 +122,9 @@ impl Mask {
             .collect()
     }
 
-    /// `image` [size, size, 3] with the hole filled from its rim inwards, each pixel with the mean of its neighbours: what
-    /// the encoder then says of the known part beside the hole has not seen the hole.
+    /// `image` [size, size, 3] with the hole filled from its rim inwards, each pixel with the mean
+    /// of its neighbours: what the encoder then says of the known part beside the hole has not seen
+    /// the hole.
     pub fn filled(&self, image: &[f32], size: usize) -> Vec<f32> {
         let mut image = image.to_vec();
         let mut hole = self.pixels(size);

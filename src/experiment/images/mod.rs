@@ -99,7 +99,8 @@ impl Setting {
         (self.config.classes > 0).then(|| Codes::from_slice(&self.gpu, &labels, [labels.len()]))
     }
 
-    /// The classes of a part in the training of the U-Net: a share of them becomes the number of classes, which is none.
+    /// The classes of a part in the training of the U-Net: a share of them becomes the number of
+    /// classes, which is none.
     fn dropped_classes(&self, part: &Part) -> Option<Codes> {
         let stream = Stream {
             stream: DROP_CLASS,

@@ -1,4 +1,5 @@
-//! What the commands on a trained image run write: pictures, tensors, `summary.json`, each with what made it.
+//! What the commands on a trained image run write: pictures, tensors, `summary.json`, each with
+//! what made it.
 
 use std::path::Path;
 
@@ -62,8 +63,8 @@ impl<'a> Output<'a> {
             .collect()
     }
 
-    /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom` pixels for each of its
-    /// own, under the name that `name` gives its number.
+    /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom`
+    /// pixels for each of its own, under the name that `name` gives its number.
     pub fn each(
         &mut self,
         folder: &'static str,

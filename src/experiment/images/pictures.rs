@@ -125,7 +125,8 @@ impl Page {
     }
 }
 
-/// What was inpainted: for each name the original, what is known of it, and its `count` fillings, eight in a row; flat images.
+/// What was inpainted: for each name the original, what is known of it, and its `count` fillings,
+/// eight in a row; flat images.
 pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> RgbImage {
     let width = count.min(FILLINGS);
     let mut rows = Vec::new();

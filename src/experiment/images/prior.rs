@@ -45,7 +45,8 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees them.
+    /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees
+    /// them.
     pub fn new(
         latents: &Tensor,
         class: Option<Codes>,
@@ -155,8 +156,8 @@ pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Resul
     }))
 }
 
-/// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is that of a network that ignores
-/// its input.
+/// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is
+/// that of a network that ignores its input.
 pub(super) fn held_out_losses<M: Module>(
     setting: &Setting,
     learner: &Learner<M>,

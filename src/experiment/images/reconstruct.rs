@@ -50,7 +50,8 @@ pub struct ReconstructArgs {
 /// Reconstructs.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures, [`Error::Io`] for the files.
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Data`] for the pictures,
+/// [`Error::Io`] for the files.
 pub fn run(args: &ReconstructArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
     let _folder = Folder::open(&args.out, &FILES, args.images.iter().map(PathBuf::as_path))?;
@@ -128,7 +129,8 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     )
 }
 
-/// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in [−1, 1].
+/// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in
+/// [−1, 1].
 ///
 /// # Errors
 /// [`Error::Diverged`] if latents or images are not finite.

@@ -1,5 +1,5 @@
-//! The task of a stage as `train` makes it, but on pictures and a VQ-VAE that are no one's: blank, to find out what a training
-//! takes, or noise, to time it.
+//! The task of a stage as `train` makes it, but on pictures and a VQ-VAE that are no one's: blank,
+//! to find out what a training takes, or noise, to time it.
 
 use std::rc::Rc;
 use std::sync::Arc;

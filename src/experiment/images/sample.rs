@@ -40,7 +40,8 @@ pub struct ImageFlags {
     pub guidance: Option<f64>,
     /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
     pub temperature: Option<f64>,
-    /// Factor of the logits of a prior that predicts codes; `None`: that of the run's configuration.
+    /// Factor of the logits of a prior that predicts codes; `None`: that of the run's
+    /// configuration.
     pub sharpen: Option<f64>,
     /// How a PixelCNN computes.
     pub way: Way,
@@ -49,7 +50,8 @@ pub struct ImageFlags {
 /// How pictures of images are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureFlags {
-    /// Pixels to a side for each pixel of an image; `None`: what makes small images large enough to look at.
+    /// Pixels to a side for each pixel of an image; `None`: what makes small images large enough to
+    /// look at.
     pub scale: Option<usize>,
     /// Each image in a file of its own too, `scale` times its size, its own without.
     pub separate: bool,
@@ -146,8 +148,8 @@ impl Drawn {
 /// Samples.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit the run, and
-/// [`Error::Io`] for the files.
+/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
+/// the run, and [`Error::Io`] for the files.
 pub fn run(args: &SampleArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
     let _folder = Folder::open(&args.out, &FILES, None)?;
@@ -245,7 +247,8 @@ pub(crate) fn check_steps(
 /// Draws, and says how.
 ///
 /// # Errors
-/// [`Error::Usage`] for flags that do not fit the run, [`Error::Diverged`] for samples that are not finite.
+/// [`Error::Usage`] for flags that do not fit the run, [`Error::Diverged`] for samples that are not
+/// finite.
 pub(crate) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
     check(trained, how)?;
     match &trained.prior {
@@ -439,7 +442,8 @@ impl Trained {
         }
     }
 
-    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their codes.
+    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their
+    /// codes.
     pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
         self.gpu.no_grad(|| match self.diffuse() {
             Diffuse::Data => model.standardise(latents),
@@ -447,7 +451,8 @@ impl Trained {
         })
     }
 
-    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for nothing, nothing.
+    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for
+    /// nothing, nothing.
     pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
         let scale = flags.guidance.unwrap_or(1.0) as f32;
         flags.class.filter(|_| scale != 0.0).map(|class| Guidance {
@@ -456,7 +461,8 @@ impl Trained {
         })
     }
 
-    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked for, or all in turn.
+    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked
+    /// for, or all in turn.
     pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
         let known = self.config.classes.max(1);
         let class = |i: usize| flags.class.unwrap_or((i % known) as u32);

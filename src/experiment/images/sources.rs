@@ -76,7 +76,8 @@ impl Sources {
         })
     }
 
-    /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are loaded.
+    /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are
+    /// loaded.
     fn start(run: &Path) -> Result<Sources> {
         let found = match run_dir::stored(run) {
             Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => {
@@ -132,7 +133,8 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
     Err(Error::checkpoint(run, what))
 }
 
-/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape: nothing moves them.
+/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape:
+/// nothing moves them.
 pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
     let found = sources
         .vqvae
@@ -147,7 +149,8 @@ pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<
     Ok(model)
 }
 
-/// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of more.
+/// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of
+/// more.
 pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
     let joint = found.tensors().any(|(name, ..)| name.starts_with(JOINT));
     if joint { JOINT } else { "ema." }
@@ -155,7 +158,8 @@ pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
 
 /// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
 pub(super) fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
-    // A codebook that learns by gradient is among the weights, and averaged with them: these have the last word.
+    // A codebook that learns by gradient is among the weights, and averaged with them: these have
+    // the last word.
     vqvae::restore_codebook(&model.codebook, found)?;
     let gpu = model.codebook.vectors.gpu().clone();
     found.weights(&gpu, model, prefix)

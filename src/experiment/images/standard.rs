@@ -1,5 +1,6 @@
-//! What a prior knows of its latents before it learns: moments by which they are standardised, and, where it predicts codes,
-//! their spread about the code vectors and how often each code occurs at each position.
+//! What a prior knows of its latents before it learns: moments by which they are standardised, and,
+//! where it predicts codes, their spread about the code vectors and how often each code occurs at
+//! each position.
 
 use super::{CHUNK, Setting, tensor};
 use crate::config::{Diffuse, Output};
@@ -28,7 +29,8 @@ pub(super) struct Standard {
 
 /// What a prior that predicts codes knows.
 pub(super) struct OfCodes {
-    /// Variance of z_0 about its code vector in every channel, standardised, `[d]`; zeros where code vectors are diffused.
+    /// Variance of z_0 about its code vector in every channel, standardised, `[d]`; zeros where
+    /// code vectors are diffused.
     spread: Vec<f32>,
     /// The logarithm of the law of the codes at each position, [p, k].
     bias: Vec<f32>,
@@ -71,7 +73,8 @@ impl Sums {
     }
 }
 
-/// Measures the latents of the first images of the data set: z_e, or where `diffuse` says so the vectors of their codes.
+/// Measures the latents of the first images of the data set: z_e, or where `diffuse` says so the
+/// vectors of their codes.
 ///
 /// # Errors
 /// Trouble with the data.
@@ -152,8 +155,8 @@ fn in_f32(values: Vec<f64>) -> Vec<f32> {
     values.into_iter().map(|value| value as f32).collect()
 }
 
-/// The logarithm of each position's law from the `counts` [p, k]. To them some codes by the law of all positions are added, to
-/// those half a count for each code: nothing is impossible.
+/// The logarithm of each position's law from the `counts` [p, k]. To them some codes by the law of
+/// all positions are added, to those half a count for each code: nothing is impossible.
 fn bias(counts: &[f64], k: usize) -> Vec<f32> {
     let of_all = |code: usize| 0.5 + counts.iter().skip(code).step_by(k).sum::<f64>();
     let all: Vec<f64> = (0..k).map(of_all).collect();

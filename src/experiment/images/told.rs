@@ -19,8 +19,9 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// For a batch of `n` images of `grid` × `grid` positions; `None` where nothing is ever told. Of an image that is told,
-    /// half of the time random positions are known, as many as a random rate makes, else all outside a random rectangle.
+    /// For a batch of `n` images of `grid` × `grid` positions; `None` where nothing is ever told.
+    /// Of an image that is told, half of the time random positions are known, as many as a random
+    /// rate makes, else all outside a random rectangle.
     pub fn draw(config: &PriorConfig, grid: usize, n: usize, stream: Stream) -> Option<Masks> {
         if config.known_share == 0.0 {
             return None;
@@ -58,7 +59,8 @@ impl Masks {
         }
     }
 
-    /// The weight of each position in the loss, [n, grid, grid]: the same for all unknown ones, with mean 1 over the batch.
+    /// The weight of each position in the loss, [n, grid, grid]: the same for all unknown ones,
+    /// with mean 1 over the batch.
     pub fn weights(&self) -> Vec<f32> {
         let unknown = self.known.iter().filter(|&&known| known == 0.0).count();
         let weight = self.known.len() as f32 / unknown.max(1) as f32;

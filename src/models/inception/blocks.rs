@@ -1,5 +1,5 @@
-//! The blocks of Inception-v3, each several ways from one image to channels that are laid beside each other. Names of
-//! layers and their order in the output are those of the published weights.
+//! The blocks of Inception-v3, each several ways from one image to channels that are laid beside
+//! each other. Names of layers and their order in the output are those of the published weights.
 
 use super::halve;
 use crate::error::Result;

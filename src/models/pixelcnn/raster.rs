@@ -1,8 +1,9 @@
 //! Drawing codes from the PixelCNN one after another in raster order.
 //!
-//! A position depends on the codes before it alone, so what was computed for them stays: [`Way::Cached`] keeps the
-//! inputs of every convolution that later positions still see, computes the vertical stack row by row and the
-//! horizontal one position by position. Each output is the same sum in the same order as [`PixelCnn::forward`]'s.
+//! A position depends on the codes before it alone, so what was computed for them stays:
+//! [`Way::Cached`] keeps the inputs of every convolution that later positions still see, computes
+//! the vertical stack row by row and the horizontal one position by position. Each output is the
+//! same sum in the same order as [`PixelCnn::forward`]'s.
 
 use super::{Layer, PixelCnn};
 use crate::gpu::Gpu;
@@ -162,7 +163,8 @@ impl PixelCnn {
         }
     }
 
-    /// The horizontal stack's output [n, 1, 1, c] at column `j`, given the embedding [n, c] of the code left of it.
+    /// The horizontal stack's output [n, 1, 1, c] at column `j`, given the embedding [n, c] of the
+    /// code left of it.
     fn step_right(&self, kept: &mut [Kept], left: &Tensor, j: usize) -> Tensor {
         let [n, c] = left.dims();
         let mut horizontal = left.reshape([n, 1, 1, c]);

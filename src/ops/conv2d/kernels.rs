@@ -12,10 +12,12 @@ use crate::tensor::Tensor;
 /// Channels up to which a subgroup's block is half as wide.
 const NARROW: usize = 32;
 
-/// Most output pixels of one part of the weight's gradient, unless its parts would be larger than `PARTIAL` together.
+/// Most output pixels of one part of the weight's gradient, unless its parts would be larger than
+/// `PARTIAL` together.
 const PART: usize = 2048;
 
-/// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest binding limit.
+/// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest
+/// binding limit.
 const PARTIAL: usize = 1 << 24;
 
 /// How a direction is computed.
@@ -26,8 +28,8 @@ enum Way {
 }
 
 impl Family {
-    /// Kernels for lanes write all directions by one function, which names the residual, so their backward entry points bind it
-    /// too, last; the others do not.
+    /// Kernels for lanes write all directions by one function, which names the residual, so their
+    /// backward entry points bind it too, last; the others do not.
     fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
         if self == Family::Lanes {
             all
@@ -85,8 +87,8 @@ impl Params {
         }
     }
 
-    /// The way for outputs of so many rows and columns: by rule, or the fastest on a device that measures. `make` prepares
-    /// operands and returns what goes one of the ways on them.
+    /// The way for outputs of so many rows and columns: by rule, or the fastest on a device that
+    /// measures. `make` prepares operands and returns what goes one of the ways on them.
     fn way<F: Fn(Way) -> Tensor>(
         &self,
         gpu: &Gpu,
@@ -293,7 +295,8 @@ fn backward_input_by(
     dx
 }
 
-/// dw of `x` and `dy`, one of which is a gradient, and where the kernel has it at hand and it is wanted, db `[o]`.
+/// dw of `x` and `dy`, one of which is a gradient, and where the kernel has it at hand and it is
+/// wanted, db `[o]`.
 pub(in crate::ops) fn backward_weight(
     [x, dy]: [&Tensor; 2],
     params: Params,
@@ -379,7 +382,8 @@ fn backward_weight_by(
     // All of about a length.
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
-    // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by workgroups of its own.
+    // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by
+    // workgroups of its own.
     let with_bias = want_b && family == Family::Lanes && count.is_multiple_of(ALIGN);
     let groups = if with_bias {
         groups + o.div_ceil(columns)

@@ -1,4 +1,5 @@
-//! Axes for the [figures](super): a frame on the page, the ranges it shows, round numbers along its sides.
+//! Axes for the [figures](super): a frame on the page, the ranges it shows, round numbers along its
+//! sides.
 
 use super::plot::{Canvas, Ink, Type, text_width};
 
@@ -26,7 +27,8 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// The plane around the origin, both scales equal, ±`reach` from side to side of a square frame.
+    /// The plane around the origin, both scales equal, ±`reach` from side to side of a square
+    /// frame.
     pub fn plane(left: f32, top: f32, side: f32, reach: f32) -> Axes {
         let range = [-f64::from(reach), f64::from(reach)];
         let x_step = Some(round_step(range, side / 64.0));
@@ -79,7 +81,8 @@ impl Axes {
         self.at(x.into(), y.into())
     }
 
-    /// Grid and numbers; the left numbers only if `left_numbers`, for panels that share them with a neighbour.
+    /// Grid and numbers; the left numbers only if `left_numbers`, for panels that share them with a
+    /// neighbour.
     pub fn grid(&self, canvas: &mut Canvas, left_numbers: bool) {
         let [left, top, width, height] = self.frame;
         for (value, number) in self.x_ticks() {

@@ -13,16 +13,18 @@ use crate::report::product::{Form, PROGRAM};
 const FRAME: u16 = 400;
 const LAST_FRAME: u16 = 2000;
 
-/// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as text chunks.
+/// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as
+/// text chunks.
 ///
 /// # Errors
-/// [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming `path` if it cannot be written, or if a keyword is
-/// not 1–79 Latin-1 characters.
+/// [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming `path` if it cannot be
+/// written, or if a keyword is not 1–79 Latin-1 characters.
 pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Result<()> {
     save_animation(path, std::slice::from_ref(picture), metadata)
 }
 
-/// Writes `frames` of one size to `path` as [`save`] does; several become an animated PNG that repeats for ever.
+/// Writes `frames` of one size to `path` as [`save`] does; several become an animated PNG that
+/// repeats for ever.
 ///
 /// # Errors
 /// As [`save`].

@@ -40,7 +40,8 @@ pub struct Row {
 pub struct Block {
     /// Above; empty for none.
     pub title: String,
-    /// Names of groups of columns, and how many columns each has; empty for one group without a name.
+    /// Names of groups of columns, and how many columns each has; empty for one group without a
+    /// name.
     pub heads: Vec<(usize, String)>,
     /// Its rows.
     pub rows: Vec<Row>,

@@ -1,4 +1,5 @@
-//! What several [figures](super) are made of: centroids, clouds, numbered sequences, paths through time, legends.
+//! What several [figures](super) are made of: centroids, clouds, numbered sequences, paths through
+//! time, legends.
 
 use super::Frame;
 use super::axes::Axes;
@@ -30,7 +31,8 @@ pub fn nearest(centroids: &[[f32; 2]], [x, y]: [f32; 2]) -> u32 {
     nearest.map_or(0, |(k, _)| k as u32)
 }
 
-/// The unit circle, and on it the centroids as rings, with `name` and index where none of the points `avoid` is near.
+/// The unit circle, and on it the centroids as rings, with `name` and index where none of the
+/// points `avoid` is near.
 pub fn draw_centroids(
     canvas: &mut Canvas,
     axes: &Axes,
@@ -76,7 +78,8 @@ pub fn along(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
         .collect()
 }
 
-/// A free place beside `at`: away from `middle` if that is free, else as near to that direction as it goes.
+/// A free place beside `at`: away from `middle` if that is free, else as near to that direction as
+/// it goes.
 fn label_place(at: [f32; 2], middle: [f32; 2], avoid: &[[f32; 2]]) -> [f32; 2] {
     const FREE: f32 = 20.0;
     let outwards = (at[1] - middle[1]).atan2(at[0] - middle[0]);
@@ -151,7 +154,8 @@ pub fn draw_sequence(
     }
 }
 
-/// The way of each of the five points through `frames` (t = 0 … T), coloured by t, its end at t = 0 numbered.
+/// The way of each of the five points through `frames` (t = 0 … T), coloured by t, its end at t = 0
+/// numbered.
 pub fn draw_paths(canvas: &mut Canvas, axes: &Axes, frames: &[Frame]) {
     let last = frames.len().saturating_sub(1).max(1) as f32;
     for (t, step) in frames.windows(2).enumerate().rev() {

@@ -1,7 +1,9 @@
-//! Paper and ink for the [figures](super): shapes and text on an antialiased page, and axes that map data onto it.
+//! Paper and ink for the [figures](super): shapes and text on an antialiased page, and axes that
+//! map data onto it.
 //!
-//! Lengths are logical pixels, [`SCALE`] of which make one real one; y points down on the page, up in the data.
-//! The fonts (Noto Sans, SIL Open Font License 1.1) are compiled in, so a picture looks the same on every machine.
+//! Lengths are logical pixels, [`SCALE`] of which make one real one; y points down on the page, up
+//! in the data. The fonts (Noto Sans, SIL Open Font License 1.1) are compiled in, so a picture
+//! looks the same on every machine.
 
 use image::RgbImage;
 use tiny_skia::{
@@ -25,7 +27,8 @@ impl Ink {
     pub const GRID: Ink = Ink::hex(0xE6E6E6);
     /// The page.
     pub const WHITE: Ink = Ink::hex(0xFFFFFF);
-    /// Okabe and Ito's palette, told apart by colour-blind readers too: blue, vermilion, green, purple, orange, sky.
+    /// Okabe and Ito's palette, told apart by colour-blind readers too: blue, vermilion, green,
+    /// purple, orange, sky.
     pub const PALETTE: [Ink; 6] = [
         Ink::hex(0x0072B2),
         Ink::hex(0xD55E00),
@@ -85,7 +88,8 @@ pub enum Shape {
     Square,
 }
 
-/// How text is set: [`Canvas::text`]'s x is its left end, centre or right end (`align`), y the middle of its capitals.
+/// How text is set: [`Canvas::text`]'s x is its left end, centre or right end (`align`), y the
+/// middle of its capitals.
 #[derive(Clone, Copy, Debug)]
 pub struct Type {
     /// Font size.
@@ -208,7 +212,8 @@ impl Canvas {
         self.fill(&path, style.ink, place);
     }
 
-    /// A picture with its upper left corner at that place, each of its pixels one real pixel. What is outside is cut off.
+    /// A picture with its upper left corner at that place, each of its pixels one real pixel. What
+    /// is outside is cut off.
     pub fn picture(&mut self, [left, top]: [f32; 2], picture: &RgbImage) {
         let left = (left * SCALE) as u32;
         let top = (top * SCALE) as u32;

@@ -1,4 +1,5 @@
-//! The roofline of an adapter (Williams et al. 2009): what kernels reach, over how much they do with each byte.
+//! The roofline of an adapter (Williams et al. 2009): what kernels reach, over how much they do
+//! with each byte.
 
 use image::RgbImage;
 
@@ -19,7 +20,8 @@ pub struct Reached {
     pub gflops: f64,
 }
 
-/// Points of all kernels below the roof min(arithmetic, intensity × memory) of `ceilings`: 10⁹ operations and bytes a second.
+/// Points of all kernels below the roof min(arithmetic, intensity × memory) of `ceilings`: 10⁹
+/// operations and bytes a second.
 pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbImage {
     let shown: Vec<&Reached> = reached
         .iter()

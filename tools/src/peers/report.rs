@@ -29,8 +29,8 @@ pub fn median(mut times: Vec<f64>) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// A row for each piece of work: our ms, the others' with how many times ours they are, first calls apart, and below why
-/// some have no figure.
+/// A row for each piece of work: our ms, the others' with how many times ours they are, first calls
+/// apart, and below why some have no figure.
 pub fn markdown(names: &[&str], lines: &[Line]) -> String {
     let mut out = format!(
         "| ms (times ours) | ours | {} | first call, ms |\n",

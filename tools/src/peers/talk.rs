@@ -1,4 +1,5 @@
-//! A program that answers a line of JSON with a line of JSON; started when it is first asked, and again after it died.
+//! A program that answers a line of JSON with a line of JSON; started when it is first asked, and
+//! again after it died.
 
 use crate::Result;
 use serde_json::Value;

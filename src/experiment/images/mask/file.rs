@@ -1,7 +1,7 @@
 //! A hole that was drawn: the picture files of drawing programs, label maps and cameras.
 //!
-//! Where opacity varies the hole is what is opaque, else what is bright in any channel, from half on. A picture of two
-//! values has its hole at the larger one, however small both are.
+//! Where opacity varies the hole is what is opaque, else what is bright in any channel, from half
+//! on. A picture of two values has its hole at the larger one, however small both are.
 
 use std::ops::Range;
 use std::path::Path;
@@ -44,11 +44,12 @@ struct Values {
     threshold: u32,
 }
 
-/// The cells of `grid` × `grid` that the picture `file` calls a hole: those with a pixel of it. It is squashed or cut to its
-/// middle square as images are.
+/// The cells of `grid` × `grid` that the picture `file` calls a hole: those with a pixel of it. It
+/// is squashed or cut to its middle square as images are.
 ///
 /// # Errors
-/// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if nothing is hole, or everything.
+/// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if nothing is hole, or
+/// everything.
 pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
     // Refuses what is damaged, cut off or gigantic.
     let damage = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
@@ -126,8 +127,8 @@ fn values(picture: &DynamicImage, fit: Fit) -> std::result::Result<Values, &'sta
     }
 }
 
-/// The pixels of a side of `length` that belong to each of its `grid` cells: those whose middles lie in it, or the one in
-/// which its own middle lies.
+/// The pixels of a side of `length` that belong to each of its `grid` cells: those whose middles
+/// lie in it, or the one in which its own middle lies.
 fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
     let within = |at: usize, of: usize, count: usize| (2 * at + 1) * count / (2 * of);
     let span = |cell: usize| {
@@ -154,7 +155,8 @@ fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
 }
 
 impl Values {
-    /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its pixel is one.
+    /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its
+    /// pixel is one.
     fn on_grid(&self, grid: usize) -> Vec<bool> {
         let [rows, columns] = [self.height, self.width].map(|length| spans(length, grid));
         let hole =

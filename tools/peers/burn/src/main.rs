@@ -1,5 +1,5 @@
-//! The work of `dbvq-wgpu bench` on burn's wgpu backend; `PEER_DEVICE=cpu` takes a software adapter.
-//! Layouts are burn's own: images [n, c, h, w].
+//! The work of `dbvq-wgpu bench` on burn's wgpu backend; `PEER_DEVICE=cpu` takes a software
+//! adapter. Layouts are burn's own: images [n, c, h, w].
 
 #[path = "../../protocol.rs"]
 mod protocol;

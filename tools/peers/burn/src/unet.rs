@@ -1,4 +1,5 @@
-//! The U-Net of Ho et al. (2020) with the layers of `src/models/unet.rs`, and a training step of it: loss, gradients, Adam.
+//! The U-Net of Ho et al. (2020) with the layers of `src/models/unet.rs`, and a training step of
+//! it: loss, gradients, Adam.
 
 use std::cell::RefCell;
 

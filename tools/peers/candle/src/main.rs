@@ -1,4 +1,5 @@
-//! The work of `dbvq-wgpu bench` on candle's CPU backend. Layouts are candle's own: images [n, c, h, w].
+//! The work of `dbvq-wgpu bench` on candle's CPU backend. Layouts are candle's own: images [n, c,
+//! h, w].
 
 #[path = "../../protocol.rs"]
 mod protocol;

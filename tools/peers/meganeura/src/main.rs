@@ -1,5 +1,5 @@
-//! The work of `dbvq-wgpu bench` on meganeura. It has no eager ops: each is a graph of its own, built when it is made
-//! ready. Layouts are meganeura's own: images flat, [n, c, h, w].
+//! The work of `dbvq-wgpu bench` on meganeura. It has no eager ops: each is a graph of its own,
+//! built when it is made ready. Layouts are meganeura's own: images flat, [n, c, h, w].
 
 #[path = "../../protocol.rs"]
 mod protocol;
