@@ -2,15 +2,16 @@
 //! direction, equal bits on a second run, and no write beside a tensor.
 
 pub(super) mod tell;
+
 #[cfg(test)]
 mod tests;
 
 use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::{Deserialize, Serialize};
-
 use super::modes::rounds_to_f16;
+use super::outcome::{Outcome, Verdict};
+use super::shares::{FLOOR, Shares};
 use super::slopes::{CARRIED, UNITS};
 use super::wrong::{Tally, Wrong, times};
 use super::{Case, Law, Output, Real, U};
@@ -19,129 +20,10 @@ use crate::gpu::{Gpu, Launch};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as
-/// an error.
-pub(super) const FLOOR: f64 = 1.2e-38;
-
 /// Elements of an input from which on its ends are looked at by themselves, and how many of them on
 /// either side.
 const LARGE: usize = 4096;
 const ENDS: usize = 64;
-
-/// What a case says about an adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Right, within the likely bounds.
-    Pass,
-    /// Within the specification's bounds, over the likely ones.
-    QualityWarning,
-    /// Fails for a reason that the list of known failures names.
-    KnownFailure,
-    /// The adapter lacks what the kernel needs.
-    NotSupported,
-    /// Wrong numbers, different bits on a second run, or a write beside a tensor.
-    Fail,
-    /// Out of memory.
-    ResourceError,
-    /// No answer in time.
-    Timeout,
-    /// The device was lost or the process died.
-    Crash,
-}
-
-/// How a case went on an adapter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The conclusion.
-    pub verdict: Verdict,
-    /// Worst error of the forward result as a share of the specification's bound.
-    pub forward: f64,
-    /// The same of the directional derivatives; `None` if the case has no gradient.
-    pub gradient: Option<f64>,
-    /// What differs, where, by how much; empty for [`Verdict::Pass`].
-    pub detail: String,
-    /// What is wrong if it fails.
-    #[serde(default)]
-    pub fault: Fault,
-    /// The numbers, where some are wrong: stays in the process that has them.
-    #[serde(skip)]
-    pub evidence: Option<Box<Evidence>>,
-}
-
-/// On which side a failure is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// The adapter and its driver, or our kernels.
-    #[default]
-    Adapter,
-    /// A vector's file, which cannot be used or says what its op's definition does not.
-    File,
-    /// The list of known failures, which names a case that passes.
-    List,
-}
-
-/// What a case with wrong numbers had and made.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence {
-    /// Name, dimensions, numbers.
-    pub tensors: Vec<(String, Vec<usize>, Vec<f64>)>,
-    /// The kernels that ran.
-    pub kernels: Vec<Launch>,
-}
-
-/// Errors as shares of both bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Shares {
-    /// Of what the specification allows.
-    pub bound: f64,
-    /// Of what is likely.
-    pub likely: f64,
-}
-
-impl Shares {
-    pub(super) fn worst(self, other: Shares) -> Shares {
-        Shares {
-            bound: self.bound.max(other.bound),
-            likely: self.likely.max(other.likely),
-        }
-    }
-}
-
-impl Outcome {
-    /// A case that did not come to its numbers.
-    pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
-        let fault = Fault::Adapter;
-        let evidence = None;
-        Outcome {
-            verdict,
-            forward: 0.0,
-            gradient: None,
-            detail: detail.into(),
-            fault,
-            evidence,
-        }
-    }
-
-    pub(super) fn of(forward: Shares, gradient: Option<Shares>) -> Outcome {
-        let worst = forward.worst(gradient.unwrap_or_default());
-        let (verdict, detail) = if worst.likely > 1.0 {
-            (
-                Verdict::QualityWarning,
-                format!(
-                    "the error is {:.2} of what is likely, within the specification",
-                    worst.likely
-                ),
-            )
-        } else {
-            (Verdict::Pass, String::new())
-        };
-        Outcome {
-            forward: forward.bound,
-            gradient: gradient.map(|g| g.bound),
-            ..Outcome::failed(verdict, detail)
-        }
-    }
-}
 
 /// `run`, with what leaves it by unwinding turned into an outcome: errors of the engine, and
 /// panics.

@@ -10,8 +10,10 @@ mod check;
 mod known_failures;
 mod modes;
 mod ops;
+mod outcome;
 pub mod probes;
 mod real;
+mod shares;
 mod slopes;
 mod tape;
 pub mod vectors;
@@ -20,15 +22,15 @@ pub mod wrong;
 use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
-pub use check::{
-    Evidence, Expectation, Fault, Outcome, Shares, Verdict, check, compare, guarded, spoil,
-};
+pub use check::{Expectation, check, compare, guarded, spoil};
 pub use known_failures::{
     Id, KnownFailure, in_the_light_of, known_failures, parse_known_failures, with_known_failures,
 };
 pub use modes::{CHECKED, Mode, PROBED, modes, modes_of_f32, over_modes};
 pub use ops::cases;
+pub use outcome::{Evidence, Fault, Outcome, Verdict};
 pub use real::{Real, U};
+pub use shares::Shares;
 
 /// The law of an input's random entries.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Elements that are off by more than their bound, and how they are told to people.
 
-use super::check::{FLOOR, Shares};
+use super::shares::{FLOOR, Shares};
 use crate::number::thousands;
 
 /// Elements of one tensor as they are compared: the worst share and where it is, and how many are

@@ -27,8 +27,10 @@ use crate::config::Stage;
 use crate::conformance::worker;
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
-use crate::experiment::train::{self, TrainArgs};
+use crate::experiment::train;
+use crate::experiment::train_args::TrainArgs;
 use crate::gpu::{Precision, Prefer};
+use crate::philox::Draw;
 use bench::{startup, worker as peer};
 use conformance::ConformanceFlags;
 use reading::ReadingFlags;
@@ -353,6 +355,17 @@ fn count_of(value: Option<usize>) -> Result<Option<usize>> {
         )));
     }
     at_least_one("--count", value)
+}
+
+/// A number of passes over each level, whose noise is numbered apart.
+fn passes(flag: &str, value: Option<usize>) -> Result<Option<usize>> {
+    if value.is_some_and(|passes| passes > Draw::PARTS as usize) {
+        return Err(Error::Usage(format!(
+            "{flag} must be at most {}",
+            Draw::PARTS
+        )));
+    }
+    at_least_one(flag, value)
 }
 
 fn at_least_one(flag: &str, value: Option<usize>) -> Result<Option<usize>> {

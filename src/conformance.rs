@@ -9,6 +9,7 @@
 mod choice;
 mod conclusion;
 mod dump;
+mod files;
 mod junit;
 mod markdown;
 mod report;
@@ -97,7 +98,7 @@ pub fn list(args: &ConformanceArgs) -> Result<()> {
 pub fn run(args: &ConformanceArgs) -> Result<()> {
     let table = cases();
     let jobs = choice::jobs(args, &table)?;
-    args.report.as_deref().map_or(Ok(()), Report::writable)?;
+    args.report.as_deref().map_or(Ok(()), files::writable)?;
     let known = known(args.known_failures.as_deref())?;
     worker::announce_fault();
     let adapters = choice::adapters(args)?;
@@ -143,8 +144,7 @@ fn finish(args: &ConformanceArgs, report: &Report, signal: usize) -> Result<()> 
     }
     let mut written = String::new();
     if let Some(file) = &args.report {
-        let files = report
-            .write(file)?
+        let files = files::write(report, file)?
             .map(|file| file.display().to_string())
             .join(", ");
         note!("wrote {files}");

@@ -40,8 +40,7 @@ use crate::experiment::images::sample;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::models::sampler::Sampler;
 use crate::report::console::print_document;
-use crate::report::product;
-use crate::report::product::{Folder, Form};
+use crate::report::product::{self, Folder, Form};
 
 /// What is written, beside samples.
 const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];

@@ -58,6 +58,104 @@ pub struct Stream {
     pub first: u32,
 }
 
+/// Declares [`Draw`] and the list of its values.
+macro_rules! draws {
+    ($($(#[$doc:meta])* $name:ident = $stream:literal,)*) => {
+        /// What random numbers are for: the one list of streams. Two draws of one step never share
+        /// numbers, since the compiler refuses a value that is there twice.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Draw {
+            $($(#[$doc])* $name = $stream,)*
+        }
+
+        impl Draw {
+            /// All of them.
+            pub const ALL: &[Draw] = &[$(Draw::$name),*];
+        }
+    };
+}
+
+draws! {
+    /// The toy: points about their codes' vectors.
+    ToyData = 1,
+    /// The toy: ε.
+    ToyEpsilon = 2,
+    /// The toy: relaxed codes of joint training.
+    ToyGumbel = 3,
+    /// The toy: the sequences of a training step.
+    ToySequences = 0x100,
+    /// The levels t of a training step.
+    Levels = 0x101,
+    /// Encoder outputs on which the codebook is placed.
+    PlaceCodes = 0x110,
+    /// Encoder outputs to which dead codes move.
+    ReviveCodes = 0x111,
+    /// Classes that classifier-free guidance leaves out in training.
+    DropClass = 0x112,
+    /// Which positions training tells the network.
+    ToldMasks = 0x113,
+    /// ε of images.
+    Epsilon = 0x200,
+    /// The quantiser's Gumbel noise.
+    Gumbel = 0x202,
+    /// Initial weights.
+    Init = 0x1000,
+    /// Sampling: z_T.
+    Initial = 0x2000,
+    /// Sampling: the noise of a reverse step. Inpainting puts the pass into the upper half.
+    Step = 0x2001,
+    /// Inpainting: the known part at a level; likewise.
+    Known = 0x2002,
+    /// Inpainting: the forward step between two passes; likewise.
+    Renoise = 0x2003,
+    /// Sampling a PixelCNN.
+    Raster = 0x2100,
+    /// Drawing codes from sampled latents.
+    SampledCodes = 0x2200,
+    /// Bound: levels.
+    BoundLevel = 0x2300,
+    /// Bound: ε.
+    BoundNoise = 0x2301,
+    /// Likelihood by a told network: z_T of a filling, whose number is in the upper half.
+    ToldNoise = 0x2302,
+    /// Dropout: the first block; the others count on, up to 0x3FFF.
+    Dropout = 0x3000,
+    /// Order of the images in an epoch.
+    Order = 0x4000,
+    /// Which images are mirrored.
+    Mirror = 0x4001,
+    /// Kernel distance: subsets of the first set.
+    KidSubsets = 0x5000,
+    /// Kernel distance: subsets of the second.
+    KidOthers = 0x5001,
+    /// Figures of the toy: sequences.
+    FigureSequences = 0x6000,
+    /// Figures of the toy: their points.
+    FigurePoints = 0x6001,
+    /// Figures of the toy: the forward process.
+    FigurePath = 0x6002,
+}
+
+impl Draw {
+    /// The most parts that a stream has.
+    pub const PARTS: u32 = 1 << 16;
+
+    /// The value of [`Stream::stream`].
+    pub const fn stream(self) -> u32 {
+        self as u32
+    }
+
+    /// The stream of the part numbered `number`, which is drawn apart from the others.
+    ///
+    /// # Panics
+    /// If there are more parts than a stream has.
+    pub fn part(self, number: u32) -> u32 {
+        assert!(number < Draw::PARTS, "{self:?} has no part {number}");
+        self as u32 | number << 16
+    }
+}
+
 impl Stream {
     /// 32 random bits.
     pub fn bits(&self, index: u32) -> u32 {
@@ -118,6 +216,21 @@ fn unit(bits: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn streams_leave_room_for_their_parts() {
+        let dropout = Draw::Dropout.stream()..0x4000;
+        for draw in Draw::ALL {
+            assert!(
+                draw.stream() < 1 << 16,
+                "{draw:?}: the upper half numbers parts"
+            );
+            assert!(
+                *draw == Draw::Dropout || !dropout.contains(&draw.stream()),
+                "{draw:?}"
+            );
+        }
+    }
 
     const STREAM: Stream = Stream {
         seed: 0x0123_4567_89ab_cdef,

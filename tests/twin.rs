@@ -14,15 +14,15 @@ use dbvq_wgpu::config::{Experiment, ImagesConfig};
 use dbvq_wgpu::data::loader::Batches;
 use dbvq_wgpu::data::{self, LoaderOptions, Reading};
 use dbvq_wgpu::experiment::images::told::Masks;
-use dbvq_wgpu::experiment::session::{cumulative, draw_levels};
+use dbvq_wgpu::experiment::levels::{cumulative, draw_levels};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::Diffusion;
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
 use dbvq_wgpu::models::vqvae::VqVae;
-use dbvq_wgpu::nn::Module;
-use dbvq_wgpu::nn::checkpoint::{self as file, Entry};
+use dbvq_wgpu::nn::checkpoint::Entry;
 use dbvq_wgpu::nn::init::Init;
-use dbvq_wgpu::philox::Stream;
+use dbvq_wgpu::nn::{Module, checkpoint as file};
+use dbvq_wgpu::philox::{Draw, Stream};
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
 use predicates::str::contains;
 use safetensors::SafeTensors;
@@ -323,8 +323,9 @@ fn noise(config: &ImagesConfig) -> [Entry; 3] {
     let side = config.vqvae.grid();
     let shape = [STEPS, BATCH, side, side, config.vqvae.dim];
     let count = shape.iter().product::<usize>() / STEPS;
-    let noise = (0..STEPS)
-        .flat_map(|step| (0..count as u32).map(move |i| stream(step, 0x200).normal(i) as f32));
+    let noise = (0..STEPS).flat_map(|step| {
+        (0..count as u32).map(move |i| stream(step, Draw::Epsilon.stream()).normal(i) as f32)
+    });
     let law = cumulative(config.stages.prior.levels, config.bridge.steps);
     let mut levels = Vec::new();
     let mut known = Vec::new();

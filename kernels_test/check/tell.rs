@@ -3,8 +3,9 @@
 
 use super::super::slopes::Traced;
 use super::super::wrong::{Tally, Wrong, bits, exact, place};
-use super::{Evidence, Expectation, Outcome, Real, Results, Verdict, cotangent};
+use super::{Expectation, Real, Results, cotangent};
 use crate::gpu::Launch;
+use crate::kernels_test::outcome::{Evidence, Outcome, Verdict};
 use crate::number::thousands;
 
 /// Elements of an input, and kernels, that are named one by one.

@@ -2,7 +2,7 @@
 
 mod told;
 
-use super::super::check::{Fault, spoiled};
+use super::super::check::spoiled;
 use super::super::slopes::{CARRIED, DOUBLE, Slope, Traced, UNITS};
 use super::super::wrong::{Tally, Wrong, place as in_place};
 use super::super::{Outcome, Output, Real, Shares, U, Verdict, guarded};
@@ -10,6 +10,7 @@ use super::Vector;
 use super::file::Numbers;
 use super::plan::{Place, Plan};
 use crate::gpu::Gpu;
+use crate::kernels_test::outcome::Fault;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
@@ -340,7 +341,7 @@ fn along(gradient: &[f64], direction: &[f64], size: f64) -> (f64, f64) {
 
 /// Also false where something is not a number, or the bound without end.
 fn within(error: f64, bound: f64) -> bool {
-    bound.is_finite() && error <= bound + super::super::check::FLOOR
+    bound.is_finite() && error <= bound + crate::kernels_test::shares::FLOOR
 }
 
 /// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the

@@ -34,7 +34,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What the header of a file says, without a look at its numbers or at whether they fit its op.
 pub struct Header {
-    /// The op, if it is a known one.
+    /// The op that it names.
     pub op: Option<String>,
     /// Whether it has the gradient to an input.
     pub has_gradient: bool,
@@ -56,9 +56,7 @@ impl Header {
             .get("__metadata__")
             .and_then(|metadata| metadata.get("op")?.as_str());
         Some(Header {
-            op: op
-                .filter(|&op| super::ops().any(|known| known == op))
-                .map(String::from),
+            op: op.map(String::from),
             has_gradient: header.keys().any(|name| name.starts_with("grad.")),
         })
     }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::conformance;
-use crate::conformance::ConformanceArgs;
+use crate::conformance::{self, ConformanceArgs};
 use crate::error::{Error, Result};
 
 /// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in

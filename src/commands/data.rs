@@ -8,16 +8,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::download;
-use super::download::md5;
-use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits, cifar10};
+use super::download::{self, md5};
+use crate::data::cifar10::{self, place};
+use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
 use crate::experiment::images::dataset::{keep_apart, open_showing, pack_folder};
 use crate::number::thousands;
 use crate::report::console::print_document;
 use crate::report::figures;
-use crate::report::product;
-use crate::report::product::Form;
+use crate::report::product::{self, Form};
 
 /// What `dbvq-wgpu data` is asked for.
 pub struct DataArgs {
@@ -70,7 +69,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         "{}, read in {seconds:.1} s ({rate} images/s)\n",
         args.dir.display()
     );
-    if let (Kind::Cifar10, Some(folder)) = (args.kind, cifar10::folder(&args.dir)) {
+    if let (Kind::Cifar10, Some(folder)) = (args.kind, place::folder(&args.dir)) {
         text += &batches(&folder)?;
     }
     text += &report(&splits)?;
@@ -110,14 +109,14 @@ fn read(args: &DataArgs) -> Result<Splits> {
 /// A line for each batch of CIFAR-10: whether it is the official file.
 fn batches(folder: &Path) -> Result<String> {
     let mut text = String::new();
-    let files = cifar10::batches(folder)?;
+    let files = place::batches(folder)?;
     for file in &files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         // What cannot be looked at was an error before, or is listed as left out.
         let Ok(bytes) = std::fs::metadata(file).map(|facts| facts.len()) else {
             continue;
         };
-        let official = cifar10::OFFICIAL
+        let official = place::OFFICIAL
             .iter()
             .find(|(official, _)| *official == name);
         let md5 = md5(file)?;
@@ -135,7 +134,7 @@ fn batches(folder: &Path) -> Result<String> {
         let _ = writeln!(text, "    {name:18} {records:>6} records, {word}");
     }
     let here = |name: &str| files.iter().any(|file| file.ends_with(name));
-    let missing: Vec<&str> = cifar10::OFFICIAL
+    let missing: Vec<&str> = place::OFFICIAL
         .iter()
         .map(|(name, _)| *name)
         .filter(|name| !here(name))

@@ -1,7 +1,6 @@
 //! Fetches the official CIFAR-10: resumable, checked before it is unpacked, nothing written but the
 //! files it is known for.
 
-use crate::report::file;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
@@ -9,8 +8,10 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-use crate::data::cifar10::{FOLDER, NAMES, OFFICIAL, folder};
+use crate::data::cifar10::NAMES;
+use crate::data::cifar10::place::{FOLDER, OFFICIAL, folder};
 use crate::error::{Error, Result, excerpt};
+use crate::report::file;
 use crate::report::progress::Progress;
 
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";

@@ -8,8 +8,7 @@ use super::DeviceFlags;
 use super::reading::ReadingFlags;
 use super::sample::{SamplerName, sharpen_of};
 use crate::error::{Error, Result};
-use crate::evaluate;
-use crate::evaluate::{EvaluateArgs, Metric, NllSettings};
+use crate::evaluate::{self, EvaluateArgs, Metric, NllSettings};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum MetricName {
@@ -115,8 +114,8 @@ impl EvaluateFlags {
             ("--nll-fit", self.nll_fit),
             ("--nll-samples", self.nll_samples),
             ("--nll-steps", self.nll_steps),
-            ("--nll-resample", self.nll_resample),
         ];
+        crate::commands::passes("--nll-resample", Some(self.nll_resample))?;
         let count = crate::commands::count_of(self.count)?;
         for (flag, value) in numbers {
             crate::commands::at_least_one(flag, Some(value))?;

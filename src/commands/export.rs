@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
-use crate::report::product;
-use crate::report::product::{Folder, Form};
+use crate::report::product::{self, Folder, Form};
 use crate::report::samples_file::check_finite;
 use crate::tensor::Shape;
 

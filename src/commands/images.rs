@@ -8,12 +8,10 @@ use super::reading::ReadingFlags;
 use super::sample::{LookFlags, SamplerName, only_ancestral, scale_of};
 use super::{DeviceFlags, at_least_one, count_of};
 use crate::error::Result;
-use crate::experiment::images::chain;
-use crate::experiment::images::chain::ChainArgs;
+use crate::experiment::images::asked::PictureFlags;
+use crate::experiment::images::chain::{self, ChainArgs};
 use crate::experiment::images::mask::MaskShape;
-use crate::experiment::images::reconstruct;
-use crate::experiment::images::reconstruct::ReconstructArgs;
-use crate::experiment::images::sample::PictureFlags;
+use crate::experiment::images::reconstruct::{self, ReconstructArgs};
 
 #[derive(Args, Debug)]
 pub(super) struct ReconstructFlags {

@@ -18,9 +18,13 @@ mod pipeline;
 mod plan;
 mod published;
 mod report;
+mod reproduction;
 mod toy;
+mod toy_findings;
 mod toy_report;
+mod training;
 mod verdicts;
+mod wording;
 
 pub(super) use pipeline::is_kept;
 
@@ -31,7 +35,7 @@ use crate::config::Stage;
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::experiment::images::dataset::ReadingFlags;
-use crate::experiment::train::TrainArgs;
+use crate::experiment::train_args::TrainArgs;
 
 /// An experiment of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +151,7 @@ impl ReproduceArgs {
     }
 
     /// `amounts` with what the user says of them.
-    fn amounts(&self, amounts: measure::Amounts) -> measure::Amounts {
+    pub(crate) fn amounts(&self, amounts: reproduction::Amounts) -> reproduction::Amounts {
         let samples = self.samples.unwrap_or(amounts.samples);
         let steps = self.steps_samples.unwrap_or(amounts.steps);
         let end_to_end = self.samples.unwrap_or(amounts.end_to_end);
@@ -157,7 +161,7 @@ impl ReproduceArgs {
             images.unwrap_or(nll.images),
             fillings.unwrap_or(nll.samples),
         );
-        measure::Amounts {
+        reproduction::Amounts {
             samples,
             end_to_end,
             steps,

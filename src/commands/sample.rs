@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
-use crate::experiment::images::sample::{ImageFlags, PictureFlags};
+use crate::experiment::drawing::{Drawing, SampleArgs};
+use crate::experiment::images::asked::{ImageFlags, PictureFlags};
 use crate::experiment::sample;
-use crate::experiment::sample::{Drawing, SampleArgs};
 use crate::models::pixelcnn::raster::Way;
 use crate::models::sampler::Sampler;
 

@@ -3,13 +3,15 @@
 
 mod flags;
 
+use serde::Serialize;
+
 use crate::bridge::{Bridge, ReverseVariance, Target};
 use crate::error::Result;
 use crate::experiment::terminal;
 use crate::report::console::print_document;
 use crate::report::table;
+
 pub(crate) use flags::ScheduleFlags;
-use serde::Serialize;
 
 /// Longer schedules are thinned out in [`text`].
 const MAX_ROWS: usize = 24;

@@ -4,16 +4,14 @@
 use crate::config::{Experiment, ImagesConfig, Source, Stage};
 use crate::error::Result;
 use crate::experiment::images::rehearsal;
-use crate::experiment::memory;
-use crate::experiment::memory::{Needs, mib};
+use crate::experiment::memory::{self, Needs, mib};
 use crate::experiment::session::Task;
 use crate::experiment::train::ToyTask;
 use crate::gpu::Gpu;
 use crate::nn::Module;
 use crate::number::thousands;
 use crate::report::console::print_document;
-use crate::report::table;
-use crate::report::table::Column;
+use crate::report::table::{self, Column};
 
 /// Prints the summary of the preset or TOML file `name`, with `sets` applied.
 ///

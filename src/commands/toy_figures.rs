@@ -9,9 +9,8 @@ use crate::experiment::run_dir;
 use crate::experiment::sample::{Trained, frames, pairs, sequences};
 use crate::models::dbvq::Toy;
 use crate::models::sampler::Sampler;
-use crate::philox::Stream;
-use crate::report::figures;
-use crate::report::figures::Frame;
+use crate::philox::{Draw, Stream};
+use crate::report::figures::{self, Frame};
 use crate::report::product::{Folder, Form};
 use crate::tensor::{Shape, Tensor};
 
@@ -110,14 +109,14 @@ fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
     let stream = Stream {
         seed,
         step: 0,
-        stream: 0x3000,
+        stream: Draw::FigureSequences.stream(),
         first: 0,
     };
     let codes = toy::sequences(stream, n);
     let points = toy::points(
         &codes,
         Stream {
-            stream: 0x3001,
+            stream: Draw::FigurePoints.stream(),
             ..stream
         },
     );
@@ -136,7 +135,7 @@ fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
         let stream = Stream {
             seed,
             step: t as u32,
-            stream: 0x3002,
+            stream: Draw::FigurePath.stream(),
             first: 0,
         };
         for (i, v) in z.iter_mut().enumerate() {

@@ -1,6 +1,5 @@
 //! `--dump DIR`: the numbers and the kernels of cases that failed, for whoever looks for the fault.
 
-use crate::report::file;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, Result};
 use crate::gpu::Launch;
 use crate::kernels_test::{Evidence, Mode};
+use crate::report::file;
 
 /// The variable by which the child process learns of the folder.
 pub const VARIABLE: &str = "DBVQ_CONFORMANCE_DUMP";

@@ -2,12 +2,11 @@
 //! documents every key.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{junit, markdown};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
@@ -15,8 +14,6 @@ use crate::kernels_test::{Fault, Outcome, Verdict};
 use crate::ops;
 use crate::report::console::REVISION;
 use crate::report::date;
-use crate::report::product;
-use crate::report::product::Form;
 
 /// Counts up when a key changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -202,67 +199,6 @@ impl Report {
             ))),
         }
     }
-
-    /// Whether [`Report::write`] can write `file`, found out before hours are spent on what goes
-    /// in.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder;
-    /// [`Error::Io`] if its folder is not there or nothing can be written in it.
-    pub fn writable(file: &Path) -> Result<()> {
-        let shown = file.display();
-        let ending = file
-            .extension()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase();
-        if matches!(ending.as_str(), "xml" | "md") {
-            let what = format!(
-                "--report {shown}: names the JSON, and .{ending} is written beside it; call it .json"
-            );
-            return Err(Error::Usage(what));
-        }
-        if file.is_dir() || file.file_name().is_none() {
-            return Err(Error::Usage(format!(
-                "--report {shown}: is a folder; it must be a file"
-            )));
-        }
-        for (file, form) in files(file) {
-            product::check(&file, form)?;
-        }
-        // Begins as `write` does and leaves off there.
-        let begun = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
-        begun.discard().map_err(Error::io(file))
-    }
-
-    /// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for
-    /// JUnit and for people.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn write(&self, file: &Path) -> Result<[PathBuf; 3]> {
-        let files = files(file);
-        let json = serde_json::to_string_pretty(self).expect("a report is plain data") + "\n";
-        let texts = [
-            json,
-            junit::text(self),
-            markdown::text(std::slice::from_ref(self)),
-        ];
-        for ((file, form), text) in files.iter().zip(texts) {
-            product::write(file, *form, text.as_bytes())?;
-        }
-        Ok(files.map(|(file, _)| file))
-    }
-}
-
-/// The files of a report whose JSON is `file`.
-fn files(file: &Path) -> [(PathBuf, Form); 3] {
-    let beside = |ending: &str| (file.with_extension(ending), Form::Page);
-    [
-        (file.to_path_buf(), Form::Json),
-        beside("xml"),
-        beside("md"),
-    ]
 }
 
 impl AdapterReport {
@@ -361,44 +297,5 @@ pub(super) mod tests {
             seconds: 12.5,
         });
         report
-    }
-
-    #[test]
-    fn a_report_can_be_read_back() {
-        let folder = std::env::temp_dir().join(format!("dbvq-report-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary directory");
-        let report = example();
-        let [json, xml, md] = report
-            .write(&folder.join("report.json"))
-            .expect("it can be written");
-        let back = Report::read(&json).expect("it can be read");
-        assert_eq!(
-            serde_json::to_value(&back).expect("data"),
-            serde_json::to_value(&report).expect("data")
-        );
-        assert!(
-            xml.ends_with("report.xml") && md.ends_with("report.md") && xml.exists() && md.exists()
-        );
-        assert!(
-            Report::writable(&json).is_ok() && Report::writable(&folder.join("no ending")).is_ok()
-        );
-        for (name, code) in [("a.md", 2), ("a.XML", 2), ("", 2), ("nowhere/a.json", 9)] {
-            let error = Report::writable(&folder.join(name)).expect_err("it cannot be written");
-            assert!(
-                error.exit_code() == code && error.to_string().contains(name),
-                "{error}"
-            );
-        }
-        assert_eq!(
-            std::fs::read_dir(&folder).expect("it is ours").count(),
-            3,
-            "looking leaves nothing behind"
-        );
-        let unfit = Report::read(&xml).expect_err("no JSON");
-        assert!(
-            unfit.exit_code() == 8 && unfit.to_string().contains("report.xml"),
-            "{unfit}"
-        );
-        std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

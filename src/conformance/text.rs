@@ -5,8 +5,7 @@ use super::report::{AdapterReport, CaseReport, Report};
 use super::summary::{OpSummary, share};
 use crate::kernels_test::Verdict;
 use crate::kernels_test::probes::Fact;
-use crate::report::table;
-use crate::report::table::{Column, wrapped};
+use crate::report::table::{self, Column, wrapped};
 
 /// Cases shown one by one; a driver that fails everything would fill the screen.
 const SHOWN: usize = 20;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::kernels_test::vectors::Header;
+use crate::kernels_test::vectors::{self, Header};
 
 /// What stands for the op of a file that cannot be read, or names none that is known.
 pub const UNREADABLE: &str = "unreadable";
@@ -55,5 +55,6 @@ fn all(place: &Path) -> Result<Vec<PathBuf>> {
 pub fn op(file: &Path) -> String {
     Header::read(file)
         .and_then(|header| header.op)
+        .filter(|op| vectors::ops().any(|known| known == op))
         .unwrap_or_else(|| UNREADABLE.into())
 }

@@ -17,10 +17,9 @@ use super::dump;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, Gpu};
 use crate::kernels_test::probes::{Fact, PROBES};
-use crate::kernels_test::vectors;
 use crate::kernels_test::{
     CHECKED, Case, Expectation, Fault, Mode, Outcome, PROBED, Verdict, cases, modes, modes_of_f32,
-    over_modes, spoil,
+    over_modes, spoil, vectors,
 };
 
 /// What a child is asked to do.

@@ -6,36 +6,23 @@
 //! Other files beside them are named and not read: a copy such as `data_batch_1 (1).bin` would put
 //! images into training twice, or into both halves of a hold-out.
 
-mod batches;
+pub(crate) mod batches;
+pub mod place;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::batches::Batches;
-pub(super) use self::batches::interleaved;
+use super::cifar10::place::{FOLDER, batches, folder, strangers};
 use super::decode::is_picture;
 use super::entries::{entries, name_of};
-use super::layout;
-use super::load::{Reader, Source};
+use super::load::Reader;
 use super::passed::shown;
-use super::{ImageSet, Kind, Reading, Splits};
+use super::source::Source;
+use super::{ImageSet, Kind, Reading, Splits, layout};
 use crate::error::{Error, Result};
 
-/// Pixels to a side.
-pub const SIDE: usize = 32;
-/// Bytes of a record.
-pub const RECORD: usize = 1 + PIXELS;
-const PIXELS: usize = 3 * SIDE * SIDE;
-/// The folder in the official archive, and its files with their MD5.
-pub const FOLDER: &str = "cifar-10-batches-bin";
-/// The official batches of 10,000 records with their MD5.
-pub const OFFICIAL: [(&str, &str); 6] = [
-    ("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
-    ("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
-    ("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
-    ("data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"),
-    ("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
-    ("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
-];
+pub use super::record::{RECORD, SIDE};
+
 /// Bytes of an official batch.
 pub const OFFICIAL_BYTES: u64 = 10_000 * RECORD as u64;
 /// The classes' names.
@@ -52,57 +39,6 @@ const CLASSES: [&str; 10] = [
     "ship",
     "truck",
 ];
-
-/// Where the batches lie: `dir`, or the folder of the archive inside it.
-pub fn folder(dir: &Path) -> Option<PathBuf> {
-    [dir.to_path_buf(), dir.join(FOLDER)]
-        .into_iter()
-        .find(|dir| is_one(dir))
-}
-
-/// Whether batches lie in `dir`.
-pub(super) fn is_one(dir: &Path) -> bool {
-    batches(dir).is_ok_and(|files| !files.is_empty())
-}
-
-/// The batches in `dir`, by name.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn batches(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(files(dir)?
-        .into_iter()
-        .filter(|path| is_official(path))
-        .collect())
-}
-
-/// Files in `dir` that look like batches and have no official name: copies, other languages'
-/// versions, batches of one's own.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn strangers(dir: &Path) -> Result<Vec<PathBuf>> {
-    let looks = |path: &PathBuf| {
-        let name = name_of(path).to_lowercase();
-        (name.contains("batch") && !name.starts_with("batches.meta")) || name.ends_with(".bin")
-    };
-    Ok(files(dir)?
-        .into_iter()
-        .filter(|path| !is_official(path) && looks(path))
-        .collect())
-}
-
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(entries(dir)?
-        .into_iter()
-        .filter(|entry| !entry.is_folder())
-        .map(|entry| entry.path)
-        .collect())
-}
-
-fn is_official(path: &Path) -> bool {
-    OFFICIAL.iter().any(|(name, _)| path.ends_with(name))
-}
 
 /// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. Where they are too many for
 /// memory, and no other size is asked for, images are read from the batches as they are needed.
@@ -200,7 +136,7 @@ fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option
         .filter_map(|(_, batches)| batches.as_ref())
         .map(Source::len)
         .sum();
-    let on_disk = total as u128 * PIXELS as u128 > u128::from(reading.memory);
+    let on_disk = total as u128 * (RECORD - 1) as u128 > u128::from(reading.memory);
     let mut done = 0;
     let mut read = |(name, batches): (&str, Option<Batches>)| -> Result<Option<ImageSet>> {
         let Some(batches) = batches else {
@@ -272,6 +208,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::data::Broken;
+    use crate::data::record::PIXELS;
 
     /// Records with those labels; byte i of picture n is n + i, planes told apart by a high bit.
     fn batch(labels: &[u8]) -> Vec<u8> {

@@ -2,24 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entries::{Entry, What, entries, is_folder, name_of};
-use super::image_folder::Tree;
-use super::lists::List;
-use super::{cifar10, lists};
+use super::cifar10::place;
+use super::entries::{Entry, What, entries, is_file, is_folder, name_of};
+use super::lists::{self, List};
+use super::split_names::{NAMES, SPLITS, split_of};
+use super::tree::Tree;
 use crate::error::{Error, Result};
 
-/// The splits, in the order in which all code has them.
-pub(super) const SPLITS: [&str; 3] = ["train", "val", "test"];
-/// What people call each of them, small letters.
-const NAMES: [&[&str]; 3] = [
-    &["train", "training", "trn"],
-    &["val", "valid", "validation", "dev"],
-    &["test", "testing", "tst", "eval"],
-];
-/// Words beside the name of a split that change nothing: `train_images`, `val2017`, `TestSet`.
-const FILLERS: [&str; 9] = [
-    "images", "image", "imgs", "img", "data", "dataset", "set", "split", "pictures",
-];
 /// Folders inside one another that are entered.
 const DEEPEST: usize = 8;
 
@@ -31,44 +20,6 @@ pub(super) enum Layout {
     Splits([Option<PathBuf>; 3]),
     /// A list for each split beside the images.
     Lists([Option<PathBuf>; 3]),
-}
-
-/// The split that a folder of that name holds, an index into [`SPLITS`].
-pub(super) fn split_of(name: &str) -> Option<usize> {
-    let words = words(name);
-    let mut left: Vec<&str> = words
-        .iter()
-        .map(String::as_str)
-        .filter(|word| !FILLERS.contains(word))
-        .collect();
-    left.dedup();
-    let [word] = left[..] else { return None };
-    let word = FILLERS
-        .iter()
-        .find_map(|filler| word.strip_suffix(filler).filter(|w| !w.is_empty()))
-        .unwrap_or(word);
-    NAMES.iter().position(|names| names.contains(&word))
-}
-
-/// The words of a name in small letters: parted by signs, by capitals after small letters, and by
-/// numbers, which are left out.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut small = false;
-    for letter in name.chars() {
-        if !letter.is_alphabetic() || (letter.is_uppercase() && small) {
-            words.push(String::new());
-        }
-        if letter.is_alphabetic() {
-            words
-                .last_mut()
-                .expect("it begins with one")
-                .extend(letter.to_lowercase());
-        }
-        small = letter.is_lowercase();
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 /// The folder in which the data set of `dir` lies: `dir`, or the only folder in it, if that holds
@@ -91,7 +42,7 @@ pub(super) fn enter(dir: &Path) -> Result<(PathBuf, Option<String>)> {
 
 /// The only folder in `root`, if it is the wrapping of a data set.
 fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
-    if cifar10::is_one(root) || has_lists(root)? {
+    if place::is_one(root) || has_lists(root)? {
         return Ok(None);
     }
     let all = entries(root)?;
@@ -112,7 +63,7 @@ fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
     }
     let below = entries(&inner.path)?;
     let wraps = below.iter().any(Entry::is_folder) && !has_image(&below);
-    Ok((wraps || cifar10::is_one(&inner.path)).then(|| inner.path.clone()))
+    Ok((wraps || place::is_one(&inner.path)).then(|| inner.path.clone()))
 }
 
 /// How the images of `root` are divided, with notes for the user.
@@ -212,6 +163,21 @@ pub(super) fn listed_images(root: &Path) -> Result<PathBuf> {
         }
     }
     Ok(root.to_path_buf())
+}
+
+/// A note for each list beside splits that are folders: these have the say.
+pub(super) fn unused_lists(dir: &Path) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for split in SPLITS {
+        let list = dir.join(format!("{split}.csv"));
+        if is_file(&list)? {
+            notes.push(format!(
+                "{} is not read: the folders say what is in which split",
+                list.display()
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 #[cfg(test)]

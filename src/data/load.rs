@@ -9,36 +9,13 @@ use rayon::prelude::*;
 
 use super::decode::{fitted, size_of};
 use super::pack::{self, Packer};
+use super::source::{Skipped, Source};
 use super::store::{Digest, Place, Store, digest};
 use super::{Broken, ImageSet, Reading};
 use crate::error::{Error, Result};
 
 /// Images decoded at a time.
 const CHUNK: usize = 256;
-
-/// Images that can be decoded one by one, from several threads.
-pub(super) trait Source: Sync {
-    /// What messages call the whole: its folder.
-    fn root(&self) -> &Path;
-
-    /// Number of images.
-    fn len(&self) -> usize;
-
-    /// The class of image `i`.
-    fn label(&self, i: usize) -> u32;
-
-    /// What messages call image `i`.
-    fn name(&self, i: usize) -> String;
-
-    /// Image `i` as the reading wants it, or what is wrong with it, without its name.
-    fn decode(&self, i: usize, reading: &Reading) -> Result<RgbImage, String>;
-
-    /// Adds to `hasher` what changes when an image does.
-    fn identify(&self, hasher: &mut blake3::Hasher);
-}
-
-/// Images that are left out, each as `name why`.
-pub(super) type Skipped = Vec<String>;
 
 /// Reads the sources of one data set, which share the size of the first image.
 pub(super) struct Reader<'a> {

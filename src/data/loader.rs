@@ -14,11 +14,8 @@ use rayon::prelude::*;
 use super::ImageSet;
 use super::image_set::float;
 use crate::error::{Error, Result};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 
-/// Philox streams: the order of an epoch, and the mirrors of a step.
-const ORDER: u32 = 0x4000;
-const MIRROR: u32 = 0x4001;
 /// Batches that wait to be taken, beside the one that is being made.
 const AHEAD: usize = 2;
 
@@ -178,7 +175,7 @@ impl Batches {
         let mirrors = Stream {
             seed,
             step: step as u32,
-            stream: MIRROR,
+            stream: Draw::Mirror.stream(),
             first: 0,
         };
         let mirrored: Vec<bool> = (0..batch as u32)
@@ -228,7 +225,7 @@ impl Batches {
             let stream = Stream {
                 seed: self.options.seed,
                 step: epoch as u32,
-                stream: ORDER,
+                stream: Draw::Order.stream(),
                 first: 0,
             };
             let n = self.set.len() as u32;

@@ -9,10 +9,11 @@
 use std::path::{Path, PathBuf};
 
 use super::entries::{is_file, is_folder, name_of};
-use super::image_folder::{Tree, read_splits, scan_splits};
-use super::layout::{self, SPLITS};
+use super::image_folder::{read_splits, scan_splits};
 use super::lists::List;
-use super::{Kind, Reading, Splits};
+use super::split_names::SPLITS;
+use super::tree::Tree;
+use super::{Kind, Reading, Splits, layout};
 use crate::error::{Error, Result};
 
 /// Whether `dir` has a training split and a list of it.
@@ -93,21 +94,6 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
                 "{here} of the {} pictures of {} are here",
                 listed.len(),
                 file(&name)
-            ));
-        }
-    }
-    Ok(notes)
-}
-
-/// A note for each list beside splits that are folders: these have the say.
-pub(super) fn unused(dir: &Path) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for split in SPLITS {
-        let list = dir.join(format!("{split}.csv"));
-        if is_file(&list)? {
-            notes.push(format!(
-                "{} is not read: the folders say what is in which split",
-                list.display()
             ));
         }
     }

@@ -18,10 +18,15 @@ pub mod loader;
 mod mini_imagenet;
 mod pack;
 mod passed;
+mod record;
+mod source;
+mod split_names;
 mod store;
+
 #[cfg(test)]
 mod tests;
 pub mod toy;
+mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -153,7 +158,7 @@ pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits>
 /// [`Error::Data`] and [`Error::Io`] if it cannot be looked at.
 pub fn find(dir: &Path) -> Result<Kind> {
     let (dir, _) = layout::enter(dir)?;
-    if cifar10::folder(&dir).is_some() {
+    if cifar10::place::folder(&dir).is_some() {
         return Ok(Kind::Cifar10);
     }
     Ok(if mini_imagenet::is_one(&dir)? {

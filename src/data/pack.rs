@@ -13,7 +13,7 @@ use atomic_write_file::AtomicWriteFile;
 use serde::{Deserialize, Serialize};
 
 use super::Reading;
-use super::load::{Skipped, Source};
+use super::source::{Skipped, Source};
 use super::store::{Digest, Place, Store};
 use crate::error::{Error, Result};
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::cifar10;
+use super::record::{RECORD, interleaved};
 use crate::error::{Error, Result};
 
 /// A checksum of one image: the first 16 bytes of its BLAKE3.
@@ -91,10 +91,10 @@ impl Store {
             }
             Place::Records(batches) => {
                 let batch = Batch::holding(batches, i);
-                let mut record = vec![0; cifar10::RECORD];
-                let offset = ((i - batch.first) * cifar10::RECORD) as u64;
+                let mut record = vec![0; RECORD];
+                let offset = ((i - batch.first) * RECORD) as u64;
                 read_at(&batch.file, &mut record, offset).map_err(Error::io(&batch.path))?;
-                (&batch.path, cifar10::interleaved(&record[1..]))
+                (&batch.path, interleaved(&record[1..]))
             }
         };
         if digest(&pixels) != self.digests[i] {

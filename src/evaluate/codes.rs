@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::{DataCodes, Draws};
 use crate::experiment::images::trained::Trained;
-use crate::experiment::images::vqvae::Usage;
+use crate::experiment::images::usage::Usage;
 use crate::metrics::histogram::{code_distance, pair_distance};
 
 /// Samples of a run beside the data, in codes.

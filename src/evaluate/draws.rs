@@ -9,15 +9,14 @@ use safetensors::{Dtype, SafeTensors};
 use super::EvaluateArgs;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
-use crate::experiment::images::sample;
-use crate::experiment::images::sample::ImageFlags;
+use crate::experiment::drawing::{Drawing, chunk_seed, sampler_name};
+use crate::experiment::images::asked::ImageFlags;
+use crate::experiment::images::setting::CHUNK;
 use crate::experiment::images::trained::{Prior, Trained};
-pub(crate) use crate::experiment::images::{CHUNK, Pictures};
+use crate::experiment::images::{Pictures, sample};
 use crate::experiment::run_dir;
-use crate::experiment::sample::{Drawing, chunk_seed, sampler_name};
 use crate::report::progress::Progress;
-use crate::report::samples_file;
-use crate::report::samples_file::Values;
+use crate::report::samples_file::{self, Values};
 
 /// Two draws of the data as codes, [count, h, w] each.
 pub(super) struct DataCodes {

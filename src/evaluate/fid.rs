@@ -5,15 +5,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluateArgs;
 use super::draws::Draws;
-use super::features as fid;
 use super::features::{FeatureNetwork, Features, Statistics, cache_folder, frechet_distance, kid};
+use super::{EvaluateArgs, features as fid};
 use crate::config::Stage;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
-use crate::experiment::images::CHUNK;
 use crate::experiment::images::reconstruct::reconstructed;
+use crate::experiment::images::setting::CHUNK;
 use crate::experiment::images::trained::Trained;
 use crate::gpu::Gpu;
 use crate::models::inception::FEATURES;

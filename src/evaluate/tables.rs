@@ -1,11 +1,9 @@
 //! The results as tables for people.
 
-use super::features as fid;
 use super::missing::{Missing, sentences};
 use super::nll::{Law, NllRow};
-use super::{Evaluation, RunFacts};
-use crate::report::table;
-use crate::report::table::{Column, fit, terminal_width};
+use super::{Evaluation, RunFacts, features as fid};
+use crate::report::table::{self, Column, fit, terminal_width};
 
 /// What stands for a value that is missing.
 const DASH: &str = "—";

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use super::run_dir;
-use super::run_dir::{CONFIG, LOCK, SAVED};
-use super::session::learning_rate;
+use super::learning_rate::learning_rate;
+use super::run_dir::{self, CONFIG, LOCK, SAVED};
 use crate::config::{Stored, TrainConfig, table};
 use crate::error::{Error, Result};
 use crate::nn::checkpoint;

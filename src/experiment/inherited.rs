@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::run_dir;
-use super::train::TrainArgs;
+use super::train_args::TrainArgs;
 use crate::config::{Experiment, ImagesConfig, Source, Stage, Stored, table};
 use crate::error::{Error, Result};
 

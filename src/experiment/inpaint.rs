@@ -1,81 +1,24 @@
 //! `dbvq-wgpu inpaint`: some codes of a sequence given, the rest sampled (appendix B). Here the
 //! toy; image runs are passed on.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::device::{Device, keep_caches};
+use super::device::keep_caches;
+use super::filling::{FILES, InpaintArgs};
 use super::images::inpaint as images;
-use super::images::mask::MaskShape;
-use super::images::sample::{ImageFlags, PictureFlags};
 use super::run_dir;
 use super::sample::{COUNT, Trained, frames, only_for_images, sequences, write_samples};
 use crate::data::toy::{self, CODES, DIM, LENGTH};
 use crate::error::{Error, Result};
 use crate::models::sampler::Known;
 use crate::report::figures;
-use crate::report::product;
-use crate::report::product::{Folder, Form};
+use crate::report::product::{self, Folder, Form};
 use crate::report::progress::Progress;
 use crate::report::samples_file::check_finite;
 use crate::tensor::Tensor;
 
-/// Arguments of `inpaint`.
-#[derive(Clone, Debug)]
-pub struct InpaintArgs {
-    /// A run directory.
-    pub run: PathBuf,
-    /// What is known: of the toy `POSITION=CODE,POSITION=CODE`, of an image run picture files.
-    pub known: Vec<OsString>,
-    /// The hole in pictures.
-    pub mask: Option<MaskShape>,
-    /// What an image run's prior must be.
-    pub prior: Option<PriorKind>,
-    /// Sequences, or fillings of each picture; `None`: as many as suits the run.
-    pub count: Option<usize>,
-    /// How they are drawn.
-    pub filling: Filling,
-    /// Whether pixels of what is known are the picture's own, not the decoder's.
-    pub paste: bool,
-    /// How pictures of image runs are drawn.
-    pub pictures: PictureFlags,
-    /// Where the files go.
-    pub out: PathBuf,
-    /// The adapter.
-    pub device: Device,
-}
-
-/// How what is missing is drawn.
-#[derive(Clone, Debug, Default)]
-pub struct Filling {
-    /// Passes over each level; `None`: what suits the run.
-    pub resample: Option<usize>,
-    /// Steps of an image run's diffusion prior; `None`: what suits it.
-    pub steps: Option<usize>,
-    /// What only image runs can be told.
-    pub images: ImageFlags,
-    /// Seed of the noise.
-    pub seed: u64,
-}
-
-/// A kind of prior on codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PriorKind {
-    /// The bridge on latents.
-    Diffusion,
-    /// The PixelCNN on codes.
-    PixelCnn,
-}
-
-/// What is written.
-pub(super) const FILES: [(&str, Form); 3] = [
-    ("samples.safetensors", Form::Tensors),
-    ("inpainting.png", Form::Picture),
-    ("summary.json", Form::Json),
-];
 /// Passes over each level, unless the user says otherwise.
 const RESAMPLE: usize = 10;
 

@@ -1,11 +1,10 @@
 //! The law of the levels t in training: fixed, or following the running cross-entropy of the codes.
 
-use super::session::{cumulated, cumulative, draw_levels};
 use crate::config::Levels;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::nn::checkpoint::{Checkpoint, Entry};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::Tensor;
 
 /// Steps between two looks at the cross-entropies.
@@ -234,9 +233,57 @@ fn rising(values: &[f64]) -> Vec<f64> {
     values.iter().map(so_far).collect()
 }
 
+/// Cumulative law of t on 1..T.
+pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
+    let mass = |t: usize| match levels {
+        // What follows the cross-entropy begins as the uniform law.
+        Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
+        Levels::Bump {
+            centre,
+            width,
+            floor,
+        } => (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor,
+    };
+    cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
+}
+
+/// The cumulative law of these masses.
+pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
+    let total: f64 = masses.iter().sum();
+    let mut sum = 0.0;
+    masses
+        .iter()
+        .map(|mass| {
+            sum += mass / total;
+            sum
+        })
+        .collect()
+}
+
+/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through
+/// its inverse. `stream.step` is the training step.
+pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
+    let u = f64::from(
+        Stream {
+            stream: Draw::Levels.stream(),
+            ..stream
+        }
+        .uniform(0),
+    );
+    let level = |i: usize| {
+        let at = (u + i as f64 / n as f64).fract();
+        cumulative
+            .partition_point(|&c| c <= at)
+            .min(cumulative.len() - 1) as u32
+            + 1
+    };
+    (0..n).map(level).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TrainConfig;
 
     fn running(entropy: impl Fn(f64) -> f64, bins: usize) -> Running {
         let sums = (0..bins)
@@ -280,5 +327,13 @@ mod tests {
         assert_eq!((running.bin(5, 10), running.bin(6, 10)), (0, 1));
         assert_eq!(filled(&[0.0, 3.0], &[0.0, 2.0]), [0.0, 1.5]);
         assert_eq!(rising(&[1.0, 0.5, 2.0]), [1.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn the_law_of_levels_is_a_law() {
+        for levels in [Levels::Uniform {}, TrainConfig::default().levels] {
+            let law = cumulative(levels, 50);
+            assert!((law[49] - 1.0).abs() < 1e-12 && law.is_sorted());
+        }
     }
 }

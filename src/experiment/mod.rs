@@ -4,13 +4,17 @@
 pub(crate) mod cache;
 pub(crate) mod claim;
 pub mod device;
+pub mod drawing;
+pub mod filling;
 pub mod images;
 mod inherited;
 pub mod inpaint;
-mod levels;
+mod learning_rate;
+pub mod levels;
 pub(crate) mod memory;
 pub mod run_dir;
 pub mod sample;
 pub mod session;
 pub mod terminal;
 pub mod train;
+pub mod train_args;

@@ -1,14 +1,15 @@
 //! `dbvq-wgpu sample`: Algorithm 2 from a trained run, to `samples.safetensors`, a picture and a
 //! short word on both. Here the toy; image runs are passed on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::device::{Device, keep_caches, print_profile};
+use super::drawing::{FILES, SampleArgs, chunk_seed, sampler_name};
+use super::images::asked::{ImageFlags, PictureFlags};
 use super::images::sample as images;
-use super::images::sample::{ImageFlags, PictureFlags};
 use super::run_dir;
 use crate::bridge::ReverseVariance;
 use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
@@ -18,53 +19,15 @@ use crate::models::dbvq::Toy;
 use crate::models::sampler::{Process, Sampler};
 use crate::ops;
 use crate::report::figures;
-use crate::report::product;
-use crate::report::product::{Folder, Form};
+use crate::report::product::{self, Folder, Form};
 use crate::report::progress::Progress;
-use crate::report::samples_file;
-use crate::report::samples_file::{Values, check_finite};
+use crate::report::samples_file::{self, Values, check_finite};
 use crate::tensor::{Shape, Tensor};
 
 /// Sequences, unless the user says otherwise.
 pub(super) const COUNT: usize = 1024;
-/// What is written.
-pub(super) const FILES: [(&str, Form); 3] = [
-    ("samples.safetensors", Form::Tensors),
-    ("samples.png", Form::Picture),
-    ("summary.json", Form::Json),
-];
 /// Most sequences sampled side by side.
 const CHUNK: usize = 16_384;
-
-/// Arguments of `sample`.
-#[derive(Clone, Debug)]
-pub struct SampleArgs {
-    /// A run directory.
-    pub run: PathBuf,
-    /// What is drawn.
-    pub drawing: Drawing,
-    /// How pictures of image runs are drawn.
-    pub pictures: PictureFlags,
-    /// Where the files go.
-    pub out: PathBuf,
-    /// The adapter.
-    pub device: Device,
-}
-
-/// How samples are drawn.
-#[derive(Clone, Debug, Default)]
-pub struct Drawing {
-    /// Samples; `None`: as many as suits the run.
-    pub count: Option<usize>,
-    /// The sampler; `None`: what suits the run.
-    pub sampler: Option<Sampler>,
-    /// Steps; `None`: all T, or what suits the run.
-    pub steps: Option<usize>,
-    /// What only image runs can be told.
-    pub images: ImageFlags,
-    /// Seed of the noise.
-    pub seed: u64,
-}
 
 /// A trained model, its averaged weights loaded.
 pub struct Trained {
@@ -256,11 +219,6 @@ pub(crate) fn draw(
     Ok((codes, z0))
 }
 
-/// The seed of a chunk of samples: its noise starts at index 0 again.
-pub(crate) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
-    seed ^ (chunk as u64) << 40
-}
-
 pub(crate) fn caption(name: &str, steps: usize, reached: &Reached) -> String {
     format!(
         "{name}, {steps} steps: {:.2} % of {} sequences are valid chains, total variation {:.3} among them, {} distinct sequences",
@@ -285,16 +243,6 @@ fn metadata(
         ("training_steps", trained.step.to_string()),
         ("version", env!("CARGO_PKG_VERSION").to_string()),
     ]
-}
-
-/// The name by which the command line knows a sampler.
-pub fn sampler_name(sampler: Sampler) -> &'static str {
-    match sampler {
-        Sampler::Ancestral => "ancestral",
-        Sampler::Ddim { .. } => "ddim",
-        Sampler::Dpmpp2m => "dpmpp2m",
-        Sampler::PaperLiteral => "paper-literal",
-    }
 }
 
 /// Share of each of the 128 chains among the valid sequences.

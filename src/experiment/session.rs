@@ -10,19 +10,15 @@ use serde_json::{Map, Value, json};
 
 use super::claim;
 use super::device::keep_answers;
-use super::run_dir;
-use super::run_dir::RunDir;
-use crate::config::{Levels, TrainConfig};
+use super::learning_rate::learning_rate;
+use super::run_dir::{self, RunDir};
+use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
 use crate::nn::Module;
 use crate::nn::checkpoint::{self, Checkpoint, Entry};
-use crate::philox::Stream;
 use crate::report::progress::Progress;
 use crate::tensor::Tensor;
-
-/// Philox stream of a step's levels.
-const LEVELS: u32 = 0x101;
 
 /// What a step has computed, still on the GPU.
 pub struct Report {
@@ -357,94 +353,5 @@ fn warn_of_warmup(t: &TrainConfig) {
             t.steps,
             t.lr
         );
-    }
-}
-
-/// ½(1 + cos πx), 0 from x = 1 on.
-pub fn half_cosine(x: f64) -> f64 {
-    0.5 * (1.0 + (std::f64::consts::PI * x.min(1.0)).cos())
-}
-
-/// Linear warm-up, then a cosine to 0.
-pub fn learning_rate(t: &TrainConfig, step: u64) -> f64 {
-    let warm = ((step + 1) as f64 / t.warmup.max(1) as f64).min(1.0);
-    t.lr * warm * half_cosine(step as f64 / t.steps as f64)
-}
-
-/// Cumulative law of t on 1..T.
-pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
-    let mass = |t: usize| match levels {
-        // What follows the cross-entropy begins as the uniform law.
-        Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
-        Levels::Bump {
-            centre,
-            width,
-            floor,
-        } => (-0.5 * ((t as f64 / steps as f64 - centre) / width).powi(2)).exp() + floor,
-    };
-    cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
-}
-
-/// The cumulative law of these masses.
-pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
-    let total: f64 = masses.iter().sum();
-    let mut sum = 0.0;
-    masses
-        .iter()
-        .map(|mass| {
-            sum += mass / total;
-            sum
-        })
-        .collect()
-}
-
-/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through
-/// its inverse. `stream.step` is the training step.
-pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
-    let u = f64::from(
-        Stream {
-            stream: LEVELS,
-            ..stream
-        }
-        .uniform(0),
-    );
-    let level = |i: usize| {
-        let at = (u + i as f64 / n as f64).fract();
-        cumulative
-            .partition_point(|&c| c <= at)
-            .min(cumulative.len() - 1) as u32
-            + 1
-    };
-    (0..n).map(level).collect()
-}
-
-/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to
-/// average.
-pub fn averaging(limit: f64, step: u64) -> f64 {
-    limit.min((1.0 + step as f64) / (10.0 + step as f64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_learning_rate_warms_up_and_falls_to_nothing() {
-        let t = TrainConfig {
-            lr: 1.0,
-            warmup: 10,
-            steps: 100,
-            ..TrainConfig::default()
-        };
-        assert!((learning_rate(&t, 0) - 0.1).abs() < 1e-9);
-        assert!(learning_rate(&t, 12) > 0.9 && learning_rate(&t, 99) < 1e-3);
-    }
-
-    #[test]
-    fn the_law_of_levels_is_a_law() {
-        for levels in [Levels::Uniform {}, TrainConfig::default().levels] {
-            let law = cumulative(levels, 50);
-            assert!((law[49] - 1.0).abs() < 1e-12 && law.is_sorted());
-        }
     }
 }

@@ -1,19 +1,16 @@
 //! `dbvq-wgpu train`: Algorithm 1, with checkpoints that survive anything.
 
-use super::terminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::claim;
-use super::claim::Start;
-use super::device::{Device, keep_caches};
-use super::images;
-use super::images::dataset::ReadingFlags;
+use super::claim::{self, Start};
+use super::device::keep_caches;
 use super::inherited::Inherited;
+use super::learning_rate::{averaging, half_cosine, learning_rate};
 use super::levels::LevelLaw;
-use super::run_dir;
-use super::run_dir::RunDir;
-use super::session;
-use super::session::{Report, Session, Task, averaging, half_cosine, learning_rate};
+use super::run_dir::{self, RunDir};
+use super::session::{self, Report, Session, Task};
+use super::train_args::{TrainArgs, quoted};
+use super::{images, terminal};
 use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
 use crate::data::toy;
 use crate::error::{Error, Result};
@@ -22,43 +19,9 @@ use crate::models::dbvq::Toy;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::optim::{Adam, AdamOptions, Group};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::report::product::PROGRAM;
 use crate::tensor::Codes;
-
-/// Arguments of `train`.
-#[derive(Clone, Debug)]
-pub struct TrainArgs {
-    /// A preset's name or a TOML file.
-    pub preset: String,
-    /// The run directory.
-    pub out: PathBuf,
-    /// Training steps instead of the preset's.
-    pub steps: Option<u64>,
-    /// `key.path=value`, over the preset.
-    pub sets: Vec<String>,
-    /// Go on where the run directory's checkpoint stands.
-    pub resume: bool,
-    /// Train on a schedule whose end is far from the prior.
-    pub allow_bad_terminal: bool,
-    /// What to train of the image models.
-    pub stage: Option<Stage>,
-    /// Folder of the images.
-    pub data: Option<PathBuf>,
-    /// How they are read.
-    pub reading: ReadingFlags,
-    /// Side of the images, instead of the preset's.
-    pub size: Option<u32>,
-    /// The run whose weights this stage starts from.
-    pub from: Option<PathBuf>,
-    /// Say at the end what the run is good for.
-    pub advise: bool,
-    /// The adapter.
-    pub device: Device,
-}
-
-/// Philox stream of a step's sequences; those on the GPU are in `models::dbvq`.
-const SEQUENCES: u32 = 0x100;
 
 /// Trains.
 ///
@@ -180,17 +143,6 @@ fn start_of_toy(run: &Path) -> Result<Checkpoint> {
     run_dir::newest(run)
 }
 
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
 /// Algorithm 1 on the toy.
 pub(crate) struct ToyTask {
     config: Config,
@@ -258,7 +210,7 @@ impl Task for ToyTask {
         };
         let q = toy::sequences(
             Stream {
-                stream: SEQUENCES,
+                stream: Draw::ToySequences.stream(),
                 ..stream
             },
             t.batch,

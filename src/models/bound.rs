@@ -9,16 +9,13 @@
 
 use crate::bridge::{Bridge, Prediction};
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
 /// Strata of t whose share of the sum a first look finds out.
 const STRATA: usize = 100;
 /// Share of the levels that are drawn alike from all strata.
 const EVEN: f64 = 0.2;
-/// Philox streams of the levels, and of the noise; the step of each counts calls.
-const LEVEL: u32 = 0x2300;
-const NOISE: u32 = 0x2301;
 /// The first call of the first look, and of L_0, both far from those of the sum.
 const LOOK: u32 = 1 << 30;
 const FIRST: u32 = 1 << 31;
@@ -71,7 +68,7 @@ impl Bound<'_> {
                     Stream {
                         seed: self.seed,
                         step: call,
-                        stream: LEVEL,
+                        stream: Draw::BoundLevel.stream(),
                         first: 0,
                     }
                     .uniform(0),
@@ -125,7 +122,7 @@ impl Bound<'_> {
         let noise = Stream {
             seed: self.seed,
             step: call,
-            stream: NOISE,
+            stream: Draw::BoundNoise.stream(),
             first: 0,
         };
         let noise = ops::affine(

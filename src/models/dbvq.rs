@@ -18,7 +18,7 @@ use crate::nn::Module;
 use crate::nn::codebook::relaxed;
 use crate::nn::init::Init;
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
 /// Coefficients of the preconditioned network at one level.
@@ -106,14 +106,6 @@ fn head(init: &mut Init, bridge: &Bridge, config: &Config) -> CodeHead {
     head
 }
 
-/// Philox streams of a training step; `step` is the training step.
-#[derive(Clone, Copy)]
-enum Draw {
-    Data = 1,
-    Epsilon = 2,
-    Gumbel = 3,
-}
-
 impl Toy {
     /// The model of `config` with random weights.
     ///
@@ -195,11 +187,11 @@ impl Toy {
         let gpu = q.gpu();
         let n = t.count();
         let draw = |what: Draw| Stream {
-            stream: what as u32,
+            stream: what.stream(),
             ..stream
         };
         let shape = [n, LENGTH, DIM];
-        let noise = ops::normal(gpu, shape, draw(Draw::Data));
+        let noise = ops::normal(gpu, shape, draw(Draw::ToyData));
         let ones = ops::gather(&self.tables.data_noise, &t.clone());
         let x = ops::marginal(
             &ops::gather(&self.truth, q),
@@ -207,7 +199,7 @@ impl Toy {
             &self.tables.zero,
             &ones,
         );
-        let eps = ops::normal(gpu, shape, draw(Draw::Epsilon));
+        let eps = ops::normal(gpu, shape, draw(Draw::ToyEpsilon));
         let Some(codes) = &self.learnt else {
             let (total, each) = self.diffusion(&x, &x, &eps, t, Some(q));
             return Losses {
@@ -222,7 +214,7 @@ impl Toy {
             f64::from(stream.step),
             codes.anneal_steps as f64,
         );
-        let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::Gumbel));
+        let gumbel = ops::gumbel(gpu, [n, LENGTH, CODES], draw(Draw::ToyGumbel));
         let zq = relaxed(
             &x,
             &self.codebook,

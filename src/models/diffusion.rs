@@ -9,11 +9,9 @@ use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// Philox stream of ε; its step is the training step.
-const EPSILON: u32 = 0x200;
 /// Channels of the mask that says which positions are known, all alike: kernels read four at a
 /// time.
 const MASK: usize = 4;
@@ -378,7 +376,7 @@ impl Diffusion {
             z0.gpu(),
             z0.shape(),
             Stream {
-                stream: EPSILON,
+                stream: Draw::Epsilon.stream(),
                 ..stream
             },
         );

@@ -7,7 +7,7 @@ use crate::bridge::{Bridge, Prediction, ReverseVariance, Step};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Shape, Tensor};
 
 /// How z_{t−1} comes from z_t.
@@ -49,12 +49,6 @@ pub struct Known<'a> {
     /// Passes over each level; 1 is plain replacement, more is RePaint (Lugmayr et al. 2022).
     pub resample: usize,
 }
-
-/// Philox streams of sampling; the step of each is the level.
-const INITIAL: u32 = 0x2000;
-const STEP: u32 = 0x2001;
-const KNOWN: u32 = 0x2002;
-const RENOISE: u32 = 0x2003;
 
 impl Process<'_> {
     /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every level from T to
@@ -119,7 +113,7 @@ impl Process<'_> {
                     let xi = Stream {
                         seed,
                         step: t as u32,
-                        stream: STEP,
+                        stream: Draw::Step.stream(),
                         first: 0,
                     };
                     z = ops::step(&z, &eps, self.target, self.step(sampler, t, s), xi);
@@ -139,7 +133,7 @@ impl Process<'_> {
             Stream {
                 seed,
                 step: 0,
-                stream: INITIAL,
+                stream: Draw::Initial.stream(),
                 first: 0,
             },
         );
@@ -179,18 +173,19 @@ impl Process<'_> {
                 let s = pair[1];
                 for pass in 0..known.resample {
                     // A stream of its own for each pass over the level.
-                    let draw = |what: u32| Stream {
+                    let draw = |what: Draw| Stream {
                         seed,
                         step: t as u32,
-                        stream: what | (pass as u32) << 16,
+                        stream: what.part(pass as u32),
                         first: 0,
                     };
                     let step = self.step(Sampler::Ancestral, t, s);
-                    let free = ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(STEP));
-                    let given = self.marginal(known.z0, s, draw(KNOWN));
+                    let free =
+                        ops::step(&z, &(self.eps)(&z, t), self.target, step, draw(Draw::Step));
+                    let given = self.marginal(known.z0, s, draw(Draw::Known));
                     z = ops::add(&ops::mul(&free, &hole), &ops::mul(&given, known.mask));
                     if pass + 1 < known.resample {
-                        z = self.forward_step(&z, [s, t], draw(RENOISE));
+                        z = self.forward_step(&z, [s, t], draw(Draw::Renoise));
                     }
                     self.gpu.submit();
                 }
@@ -208,7 +203,7 @@ impl Process<'_> {
             Stream {
                 seed,
                 step: t as u32,
-                stream: KNOWN,
+                stream: Draw::Known.stream(),
                 first: 0,
             },
         )

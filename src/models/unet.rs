@@ -8,11 +8,8 @@ use crate::nn::Module;
 use crate::nn::init::Init;
 use crate::nn::layers::{Conv2d, GroupNorm, Linear, visit_list, visit_part};
 use crate::ops::{self, Attention, Conv, Kept};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
-
-/// Philox stream of the first dropout; blocks count on from it.
-const DROPOUT: u32 = 0x3000;
 
 /// The network.
 pub struct UNet {
@@ -316,7 +313,7 @@ impl Block {
                 &h,
                 self.dropout,
                 Stream {
-                    stream: DROPOUT + self.number,
+                    stream: Draw::Dropout.stream() + self.number,
                     ..stream
                 },
             );

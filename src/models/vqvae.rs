@@ -16,11 +16,8 @@ use crate::nn::codebook::{Codebook, relaxed, unit};
 use crate::nn::init::Init;
 use crate::nn::layers::{Conv2d, ConvTranspose2d, visit_list, visit_part};
 use crate::ops::{self, Conv};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
-
-/// Philox stream of relaxed samples; its step is the training step.
-const GUMBEL: u32 = 0x202;
 
 /// Encoder, codebook and decoder.
 pub struct VqVae {
@@ -150,7 +147,7 @@ impl VqVae {
             latents.gpu(),
             dims,
             Stream {
-                stream: GUMBEL,
+                stream: Draw::Gumbel.stream(),
                 ..stream
             },
         );

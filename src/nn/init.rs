@@ -1,11 +1,8 @@
 //! Initial values, drawn on the host: the same on every adapter.
 
 use crate::gpu::Gpu;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::Tensor;
-
-/// Philox stream of initial weights; others are in `run`.
-const STREAM: u32 = 0x1000;
 
 /// Draws initial weights; each tensor takes a stream of its own, in order.
 pub struct Init<'a> {
@@ -22,7 +19,7 @@ impl<'a> Init<'a> {
             stream: Stream {
                 seed,
                 step: 0,
-                stream: STREAM,
+                stream: Draw::Init.stream(),
                 first: 0,
             },
             blank: gpu.rehearses(),

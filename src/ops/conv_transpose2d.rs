@@ -2,7 +2,8 @@
 
 use bytemuck::Zeroable;
 
-use super::conv2d::{Added, Fours, Params, as_rows, backward_input, backward_weight, few, forward};
+use super::conv2d::params::{Added, Params};
+use super::conv2d::{Fours, as_rows, backward_input, backward_weight, few, forward};
 use super::family::Gradient;
 use super::layout::fit;
 use super::matmul::{Trans, matmul};

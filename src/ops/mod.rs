@@ -87,7 +87,7 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &conv2d::SHADER,
         &conv2d::VEC4,
         &conv2d::LANES,
-        &conv2d::UNFOLD,
+        &conv2d::params::UNFOLD,
         &dropout::SHADER,
         &film::SHADER,
         &gated::SHADER,

@@ -2,7 +2,7 @@
 //! `unfold` and `fold`). With them a convolution of few channels is a product of matrices, whose
 //! kernels are faster than those for few channels.
 
-use super::conv2d::{Conv, Params, UNFOLD};
+use super::conv2d::params::{Conv, Params, UNFOLD};
 use super::grid;
 use crate::tensor::Tensor;
 

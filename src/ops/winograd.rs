@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::conv2d::{Added, Params as ConvParams};
+use super::conv2d::params::{Added, Params as ConvParams};
 use super::family::SMALL;
 use super::grid;
 use super::matmul::{Epilogue, Trans, uncounted};

@@ -17,8 +17,9 @@ pub use gallery::{Block, Row, gallery};
 pub use heat::heat_maps;
 pub use roofline::{Reached, roofline};
 
-use axes::Axes;
 use image::RgbImage;
+
+use axes::Axes;
 use marks::{
     Mark, along, color, color_bar, draw_centroids, draw_cloud, draw_paths, draw_sequence, legend,
     nearest, numbered, tuple,

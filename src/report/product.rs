@@ -1,13 +1,13 @@
 //! Files that commands write for their users. One that is there already is replaced only if this
 //! program wrote it; a folder that a command made is taken away again if nothing came of it.
 
-use super::file;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::file;
 use crate::error::{Error, Result};
 
 /// What a file is made of, and how it is known as ours.

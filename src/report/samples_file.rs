@@ -5,8 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::product;
-use super::product::Form;
+use super::product::{self, Form};
 use crate::error::{Error, Result};
 
 /// Numbers of one kind.

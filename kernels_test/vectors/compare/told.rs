@@ -1,11 +1,12 @@
 //! What is said of a vector whose numbers are wrong on a GPU.
 
-use super::super::super::check::{Evidence, tell};
+use super::super::super::check::tell;
 use super::super::super::slopes::{Slope, Traced};
 use super::super::super::wrong::{Wrong, bits, exact, place as in_place, times};
 use super::super::super::{Outcome, Verdict};
 use super::{Prepared, Sides, along, reals};
 use crate::gpu::Launch;
+use crate::kernels_test::outcome::Evidence;
 
 impl Prepared {
     pub(super) fn wrong_output(

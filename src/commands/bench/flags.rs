@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::BenchArgs;
-use crate::commands::DeviceFlags;
-use crate::commands::bench;
+use crate::commands::{DeviceFlags, bench};
 use crate::error::{Error, Result};
 
 #[derive(Args, Debug)]

@@ -4,8 +4,7 @@
 use serde::Serialize;
 
 use super::evaluated::Evaluated;
-use super::model;
-use super::model::{Model, OfRun};
+use super::model::{self, Model, OfRun};
 use super::report::{Report, spread};
 use crate::evaluate::KlRow;
 

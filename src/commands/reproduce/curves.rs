@@ -7,8 +7,7 @@ use image::RgbImage;
 use super::plan::RUNS;
 use crate::error::Result;
 use crate::experiment::run_dir;
-use crate::report::figures;
-use crate::report::figures::Block;
+use crate::report::figures::{self, Block};
 
 /// A curve: what it is called, the number of the log, and a factor for it.
 type Curve = (&'static str, &'static str, f64);

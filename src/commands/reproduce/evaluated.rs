@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::{sampled, sharpened};
-use super::model;
-use super::model::{Model, OfRun};
+use super::model::{self, Model, OfRun};
 use super::report::spread;
 use super::verdicts::{Kl, Point, Steps};
+use super::wording::{sampled, sharpened};
 use crate::evaluate::{
     CodesRow, Evaluation, FidRow, KlRow, Law, LikelihoodRow, Missing, NllRow, ReconstructionRow,
     TimeRow,

@@ -6,8 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ReproduceArgs, Which};
 use crate::commands::reading::ReadingFlags;
-use crate::commands::reproduce;
-use crate::commands::{DeviceFlags, at_least_one};
+use crate::commands::{DeviceFlags, at_least_one, reproduce};
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

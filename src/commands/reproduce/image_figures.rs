@@ -1,8 +1,8 @@
 //! The figures of the image experiments that need no evaluation.
 
 use super::Which;
-use super::images::Reproduction;
 use super::paper::Effort;
+use super::reproduction::Reproduction;
 use crate::error::Result;
 use crate::evaluate::holes;
 use crate::experiment::images::mask::MaskShape;

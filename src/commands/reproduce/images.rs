@@ -1,51 +1,31 @@
 //! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections
 //! 4.2 to 4.4 and appendix F.
 
-use crate::experiment::terminal;
 use std::path::Path;
 
 use image::RgbImage;
 use serde_json::json;
 
 use super::image_figures::FIGURES;
-use super::images_report;
-use super::images_report::Findings;
-use super::measure::Amounts;
+use super::images_report::{self, Findings};
 use super::paper::{Effort, Paper};
-use super::pipeline::{Pipeline, Training, Wanted};
-use super::plan;
-use super::plan::{Planned, RUNS, VQVAE};
+use super::pipeline::{Pipeline, Wanted};
+use super::plan::{self, Planned, RUNS, VQVAE};
 use super::report::duration;
+use super::reproduction::{Amounts, Reproduction};
+use super::training::Training;
 use super::{ReproduceArgs, at_quality, curves, evaluated, lines};
 use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::Result;
 use crate::evaluate::sentences;
 use crate::experiment::images::sources;
-use crate::experiment::run_dir;
+use crate::experiment::{run_dir, terminal};
 use crate::report::figures;
 
 /// Figures that need an evaluation, or the logs.
 const MAPS: &str = "figure-04-kl.png";
 const STEPS: &str = "steps.png";
 const TRAINING: &str = "training.png";
-
-/// The reproduction of an image experiment.
-pub struct Reproduction<'a> {
-    /// What was asked for.
-    pub args: &'a ReproduceArgs,
-    /// Folder of the pictures.
-    pub data: &'a Path,
-    /// The preset with its changes.
-    pub config: ImagesConfig,
-    /// How much work the figures may be.
-    pub effort: Effort,
-    /// And the evaluations.
-    pub amounts: Amounts,
-    /// The stages.
-    pub pipeline: Pipeline,
-    /// Models and pictures, once they were wanted.
-    pub paper: Option<Paper>,
-}
 
 /// Reproduces section 4.2.
 ///

@@ -1,17 +1,14 @@
 //! The report of an image experiment.
 
-use super::at_quality;
-use super::at_quality::Row;
-use super::compared;
-use super::compared::{Circumstances, Line};
+use super::at_quality::{self, Row};
+use super::compared::{self, Circumstances, Line};
 use super::image_figures::Caption;
 use super::model::Model;
-use super::pipeline::Training;
 use super::plan::VQVAE;
 use super::published::{PARAMETERS, Table};
 use super::report::Report;
-use super::verdicts;
-use super::verdicts::{Kl, Steps};
+use super::training::Training;
+use super::verdicts::{self, Kl, Steps};
 use super::{ReproduceArgs, Which};
 use crate::config::ImagesConfig;
 use crate::number::thousands;

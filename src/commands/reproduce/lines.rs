@@ -5,6 +5,7 @@ use super::evaluated::Evaluated;
 use super::model::{Model, OfRun, by_seed};
 use super::published::Metric;
 use super::report::spread;
+use super::wording::{sampled, sharpened};
 use crate::evaluate::{FidRow, KlRow, Law, NllRow, TimeRow};
 
 /// All values of `evaluated`; times are of the first seed.
@@ -22,22 +23,6 @@ pub fn of(evaluated: &Evaluated) -> Vec<Line> {
     lines
         .chain(evaluated.time.iter().filter_map(of_time))
         .collect()
-}
-
-/// A sampler and its steps as a sentence has them.
-pub fn sampled(sampler: &str) -> String {
-    match sampler.split_once(' ') {
-        Some((name, steps)) => format!("`{name}` in {steps} steps"),
-        None => "in raster order".into(),
-    }
-}
-
-/// What is said of the factor of the logits behind a sampler.
-pub fn sharpened(sharpen: Option<f64>) -> String {
-    match sharpen {
-        Some(factor) if factor != 1.0 => format!(", logits × {factor}"),
-        _ => String::new(),
-    }
 }
 
 /// The values of the seeds, and in brackets what else there is to say: how many seeds, and

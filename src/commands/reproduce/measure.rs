@@ -5,63 +5,17 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::evaluated::{Evaluated, point};
-use super::images::Reproduction;
 use super::model::Model;
+use super::reproduction::{Amounts, Reproduction};
 use super::verdicts::Steps;
 use crate::error::Result;
-use crate::evaluate::{EvaluateArgs, Evaluation, Metric, NllSettings, evaluate};
+use crate::evaluate::{EvaluateArgs, Evaluation, Metric, evaluate};
+use crate::experiment::drawing::sampler_name;
 use crate::experiment::run_dir;
-use crate::experiment::sample::sampler_name;
 use crate::models::sampler::Sampler;
 
 /// Steps of the samplers whose quality is weighed against them.
 const STEPS: [usize; 4] = [5, 10, 20, 50];
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Amounts {
-    /// Samples of each prior, and encodings of held-out pictures: M of section 4.3.
-    pub samples: usize,
-    /// The same of the model trained end to end.
-    pub end_to_end: usize,
-    /// Samples of each point of quality against steps.
-    pub steps: usize,
-    /// Likelihoods.
-    pub nll: NllSettings,
-    /// Seconds that the time of one sampler may take, about.
-    pub time: f64,
-}
-
-impl Amounts {
-    /// With a GPU.
-    pub const FULL: Amounts = Amounts {
-        samples: 1000,
-        end_to_end: 1000,
-        steps: 512,
-        nll: NllSettings {
-            images: 64,
-            fit: 16,
-            samples: 32,
-            steps: 50,
-            resample: 2,
-        },
-        time: 20.0,
-    };
-    /// Without.
-    pub const SMALL: Amounts = Amounts {
-        samples: 1000,
-        end_to_end: 256,
-        steps: 64,
-        nll: NllSettings {
-            images: 64,
-            fit: 8,
-            samples: 8,
-            steps: 25,
-            resample: 2,
-        },
-        time: 8.0,
-    };
-}
 
 /// An evaluation: of which runs, what, and of how many samples by which sampler in how many steps.
 struct Wanted {

@@ -9,18 +9,15 @@ use crate::config::ImagesConfig;
 use crate::data::{Fit, ImageSet};
 use crate::error::Result;
 use crate::experiment::device::Device;
-use crate::experiment::images::chain;
-use crate::experiment::images::chain::{Start, Walk};
+use crate::experiment::drawing::Drawing;
+use crate::experiment::filling::Filling;
+use crate::experiment::images::chain::{self, Start, Walk};
 use crate::experiment::images::dataset::{Pictures, ReadingFlags};
-use crate::experiment::images::inpaint;
-use crate::experiment::images::inpaint::Holed;
+use crate::experiment::images::inpaint::{self, Holed};
 use crate::experiment::images::mask::{Mask, MaskShape};
-use crate::experiment::images::pictures;
 use crate::experiment::images::reconstruct::reconstructed;
-use crate::experiment::images::sample;
 use crate::experiment::images::trained::{Prior, Trained};
-use crate::experiment::inpaint::Filling;
-use crate::experiment::sample::Drawing;
+use crate::experiment::images::{pictures, sample};
 use crate::report::figures::{Block, Row, gallery};
 
 /// Columns of samples.

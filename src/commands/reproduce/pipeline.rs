@@ -10,16 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::plan::Work;
 use super::report::FILES;
+use super::training::Training;
 use crate::config::Stored;
 use crate::error::{Error, Result};
-use crate::experiment::train;
-use crate::experiment::train::TrainArgs;
-use crate::experiment::{claim, run_dir, session};
+use crate::experiment::train_args::TrainArgs;
+use crate::experiment::{claim, run_dir, session, train};
 use crate::nn::checkpoint;
-use crate::report::product;
-use crate::report::product::{Folder, Form};
+use crate::report::product::{self, Folder, Form};
 
 /// Where kept results lie in the directory of a reproduction.
 const KEPT: &str = "kept";
@@ -31,20 +29,6 @@ const OTHER_FIGURES: [&str; 5] = [
     "training-joint.png",
     "end-to-end-samples.png",
 ];
-
-/// A trained run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Training {
-    /// Its name in `runs/`.
-    pub name: String,
-    /// Steps behind it.
-    pub steps: u64,
-    /// Wall seconds of all its parts, if its log says so.
-    pub seconds: Option<f64>,
-    /// What it costs, where that was found out.
-    #[serde(flatten)]
-    pub work: Option<Work>,
-}
 
 /// A training that must be there.
 pub struct Wanted {

@@ -1,16 +1,12 @@
 //! The runs of an image experiment, in the order of their training: of which preset and seed, for
 //! how many steps, at what cost.
 
-use serde::{Deserialize, Serialize};
-
 use super::ReproduceArgs;
 use super::model::Model;
 use super::report::{GIGA, TERA, scaled};
+use super::training::Work;
 use crate::config::{Experiment, ImagesConfig, Stage};
 use crate::error::{Error, Result};
-use crate::experiment::images::rehearsal;
-use crate::experiment::memory;
-use crate::gpu::Gpu;
 use crate::number::thousands;
 
 /// The run of the VQ-VAE on which all priors build.
@@ -19,37 +15,6 @@ pub const VQVAE: &str = "vqvae";
 pub const RUNS: [&str; 5] = [VQVAE, "prior", "prior-paper", "pixelcnn", "joint"];
 /// Most steps that a budget may come to.
 const MOST_STEPS: f64 = 1e12;
-
-/// What a training costs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Work {
-    /// Parameters that it trains.
-    pub parameters: usize,
-    /// Pictures a step.
-    pub batch: usize,
-    /// Floating-point operations of a step, forward and backward.
-    pub flop_a_step: f64,
-    /// Of all steps.
-    pub flop: f64,
-}
-
-impl Work {
-    /// Of `stage`, found out in a rehearsal.
-    fn of(config: &ImagesConfig, stage: Stage) -> Result<Work> {
-        let gpu = Gpu::rehearsal(None, u64::MAX)?;
-        let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;
-        let parameters = task.parameters();
-        let batch = config.stage(stage).batch;
-        let flop_a_step = needs.flops as f64;
-        let flop = flop_a_step * config.stage(stage).steps as f64;
-        Ok(Work {
-            parameters,
-            batch,
-            flop_a_step,
-            flop,
-        })
-    }
-}
 
 /// A run that must be there.
 pub struct Planned {

@@ -5,11 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::pipeline::Training;
+use super::training::Training;
 use crate::error::Result;
 use crate::number::thousands;
-use crate::report::product;
-use crate::report::product::Form;
+use crate::report::product::{self, Form};
 use crate::report::table;
 
 /// What a report is written to.
@@ -190,7 +189,7 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::reproduce::plan::Work;
+    use crate::commands::reproduce::training::Work;
 
     #[test]
     fn numbers_are_set_as_people_read_them() {

@@ -2,26 +2,23 @@
 //! 3, 11, 12 and Table 4.
 
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::pipeline::{Pipeline, Training, Wanted};
+use super::pipeline::{Pipeline, Wanted};
+use super::toy_findings::{FIGURES, FILLINGS, Filled, Measured, Row, SAMPLES, Sampled};
+use super::training::Training;
 use super::{ReproduceArgs, toy_report};
 use crate::commands::toy_figures;
 use crate::config::{Config, Stored};
 use crate::data::toy::{self, Reached};
 use crate::error::Result;
 use crate::experiment::device::keep_caches;
-use crate::experiment::sample;
-use crate::experiment::sample::Trained;
+use crate::experiment::drawing::sampler_name;
+use crate::experiment::sample::{self, Trained};
 use crate::experiment::{inpaint, run_dir};
 use crate::models::sampler::Sampler;
-use crate::report::figures;
-use crate::report::figures::Frame;
+use crate::report::figures::{self, Frame};
 
-/// Sequences of each sampler, and fillings, with their seeds.
-pub const SAMPLES: usize = 16_384;
-pub const FILLINGS: usize = 1024;
 const SAMPLE_SEED: u64 = 1;
 const FILL_SEED: u64 = 0;
 /// What figure 12 knows: q_0 = 0, q_4 = 4.
@@ -30,55 +27,6 @@ const KNOWN: [(usize, u32); 2] = [(0, 0), (4, 4)];
 const PASSES: [usize; 2] = [1, 10];
 /// Steps of the short samplers.
 const STEPS: usize = 10;
-
-/// A sampler and what it reached.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Sampled {
-    /// As on the command line.
-    pub sampler: String,
-    /// Its steps.
-    pub steps: usize,
-    /// See [`Reached`].
-    pub valid: f64,
-    /// See [`Reached`].
-    pub total_variation: f64,
-    /// See [`Reached`].
-    pub distinct: usize,
-    /// Sequences.
-    pub samples: usize,
-    /// Seconds of all of them.
-    pub seconds: f64,
-}
-
-/// Inpainting of q_0 = 0, q_4 = 4.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Filled {
-    /// Passes over each level.
-    pub resample: usize,
-    /// Share of valid fillings.
-    pub consistent: f64,
-    /// Share of each of the two.
-    pub paths: Vec<f64>,
-    /// Fillings.
-    pub samples: usize,
-}
-
-/// What a run reached.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Measured {
-    /// Samplers.
-    pub samplers: Vec<Sampled>,
-    /// Inpainting.
-    pub fillings: Vec<Filled>,
-    /// Learnt codes: true centroids with one code of their own near them, and the farthest distance
-    /// of a centroid to its nearest code.
-    pub codes: Option<(usize, f64)>,
-    /// Adapter and driver.
-    pub adapter: String,
-}
-
-/// A row of Table 4: the level, and the nearest centroids there.
-pub type Row = (usize, Vec<u32>);
 
 /// Reproduces section 4.1.
 ///
@@ -154,7 +102,7 @@ fn measure(trained: &Trained) -> Result<Measured> {
             distinct,
             samples,
         } = toy::reached(&toy::nearest(&z0, &toy::centroids()));
-        let sampler = sample::sampler_name(sampler).to_string();
+        let sampler = sampler_name(sampler).to_string();
         samplers.push(Sampled {
             sampler,
             steps,
@@ -216,32 +164,6 @@ fn farthest(book: &[[f32; toy::DIM]]) -> f64 {
     };
     toy::centroids().iter().map(nearest).fold(0.0, f64::max)
 }
-
-/// The figures, with their files.
-pub const FIGURES: [(&str, &str); 7] = [
-    (
-        "figure-02-data.png",
-        "Figure 2: the centroids and two samples of the data.",
-    ),
-    (
-        "figure-03-paths.png",
-        "Figure 3: one sample under noise, and one reverse path (ancestral).",
-    ),
-    (
-        "figure-11-codes.png",
-        "Figure 11: the codes of the joint training before and after.",
-    ),
-    (
-        "figure-12-inpainting.png",
-        "Figure 12: three fillings of q_0 = 0, q_4 = 4, by ten passes over each level.",
-    ),
-    (
-        "samples.png",
-        "All sampled points of the ancestral sampler, and the share of each valid chain.",
-    ),
-    ("training.png", "Losses of the training of seed 0."),
-    ("training-joint.png", "Losses of the joint training."),
-];
 
 /// Draws the figures from seed 0 and the joint run; gives Table 4.
 fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {

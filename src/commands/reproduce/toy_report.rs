@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::ReproduceArgs;
-use super::pipeline::{Pipeline, Training};
+use super::pipeline::Pipeline;
 use super::report::{Report, spread};
-use super::toy::{FIGURES, FILLINGS, Measured, Row, SAMPLES, Sampled};
+use super::toy_findings::{FIGURES, FILLINGS, Measured, Row, SAMPLES, Sampled};
+use super::training::Training;
 use crate::commands::toy_figures::RECOVERED;
 use crate::data::toy;
 use crate::error::Result;

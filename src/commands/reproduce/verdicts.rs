@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
-use super::pipeline::Training;
 use super::report::{TERA, duration, scaled, spread};
+use super::training::Training;
 
 /// KL of code histograms at each position, averaged, in nats; means over the seeds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -192,7 +192,7 @@ pub fn few_steps(steps: &Steps) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::reproduce::plan::Work;
+    use crate::commands::reproduce::training::Work;
 
     fn training(seconds: Option<f64>, flop: Option<f64>) -> Training {
         let work = flop.map(|flop| Work {

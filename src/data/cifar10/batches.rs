@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::{CLASSES, PIXELS, RECORD, SIDE};
+use super::CLASSES;
 use crate::data::entries::{Entry, What};
-use crate::data::load::{Source, broken, from_pixels};
+use crate::data::load::{broken, from_pixels};
+use crate::data::record::{PIXELS, RECORD, SIDE, interleaved};
+use crate::data::source::Source;
 use crate::data::store::{Batch, Place, Store, digest, read_at};
 use crate::data::{Broken, Reading, reserve};
 use crate::error::{Error, Result};
 
 /// The batches of a split.
-pub(super) struct Batches {
+pub(in crate::data) struct Batches {
     dir: PathBuf,
     files: Vec<Batch>,
     /// The label of each record.
@@ -189,19 +191,6 @@ fn label(batch: &Batch, i: usize) -> Result<u8> {
         batch.path.display(),
         label[0]
     )))
-}
-
-/// Pixels [32, 32, 3] of the planes [3, 32, 32] of a record.
-pub(in crate::data) fn interleaved(planes: &[u8]) -> Vec<u8> {
-    let mut pixels = vec![0; PIXELS];
-    for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
-        pixel.copy_from_slice(&[
-            planes[i],
-            planes[i + SIDE * SIDE],
-            planes[i + 2 * SIDE * SIDE],
-        ]);
-    }
-    pixels
 }
 
 /// The number of records of `file` by its size.

@@ -5,12 +5,12 @@
 //! depend on. A file begins with a checksum of the rest: one that was written only in part counts
 //! as missing.
 
-use crate::report::file;
 use std::path::{Path, PathBuf};
 
 use super::Statistics;
 use crate::error::Error;
 use crate::experiment::cache;
+use crate::report::file;
 
 /// Most bytes of all files; the oldest make room. A million images have 8 GB of features.
 const LIMIT: u64 = 4 << 30;

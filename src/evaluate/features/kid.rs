@@ -5,14 +5,12 @@ use faer::{Mat, MatRef};
 use super::Features;
 use super::statistics::add_gram;
 use crate::error::{Error, Result};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 
 /// Subsets, and images in each, of published values.
 const SUBSETS: usize = 100;
 /// See [`SUBSETS`].
 const SUBSET_SIZE: usize = 1000;
-/// Philox stream of the images of a subset: of the first set, then of the second.
-const DRAW: u32 = 0x5000;
 
 /// KID over subsets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,16 +56,19 @@ pub fn kid(
     }
     let mut values = Vec::with_capacity(subsets);
     for subset in 0..subsets {
-        let of = |features: &Features, stream| {
+        let of = |features: &Features, what: Draw| {
             let stream = Stream {
                 seed,
                 step: subset as u32,
-                stream,
+                stream: what.stream(),
                 first: 0,
             };
             rows(features, &draw(features.count(), size, stream))
         };
-        values.push(between(of(a, DRAW).as_ref(), of(b, DRAW + 1).as_ref())?);
+        values.push(between(
+            of(a, Draw::KidSubsets).as_ref(),
+            of(b, Draw::KidOthers).as_ref(),
+        )?);
         done(subset + 1);
     }
     let mean = values.iter().sum::<f64>() / subsets as f64;
@@ -195,7 +196,7 @@ mod tests {
         let stream = |step| Stream {
             seed: 3,
             step,
-            stream: DRAW,
+            stream: Draw::KidSubsets.stream(),
             first: 0,
         };
         let mut seen = [0; 7];

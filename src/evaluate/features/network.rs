@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::cache;
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::{Features, Statistics};
 use crate::error::{Error, Result, excerpt};
 use crate::gpu::Gpu;

@@ -4,7 +4,6 @@
 //! Foreign bytes: an array takes memory as it is unpacked, not as it claims to have, and no more
 //! than [`WIDEST`] features have.
 
-use crate::report::file;
 use std::fs::File;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -16,6 +15,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::Statistics;
 use crate::error::{Error, Result};
 use crate::models::inception::FEATURES;
+use crate::report::file;
 
 /// Most features that are read.
 const WIDEST: usize = FEATURES;

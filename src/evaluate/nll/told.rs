@@ -2,15 +2,12 @@
 
 use super::{GROUP, Hidden, Law, NllRow};
 use crate::error::Result;
-use crate::experiment::images::CHUNK;
+use crate::experiment::images::setting::CHUNK;
 use crate::metrics::likelihood::{joint_bits, single_bits};
 use crate::models::diffusion::{Ask, Diffusion, Told};
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
-
-/// Philox stream of the noise at t = T; its step counts calls.
-const NOISE: u32 = 0x2302;
 
 impl Hidden<'_> {
     /// Each code alone from one call of the network at t = T; all together by the chain rule in
@@ -137,7 +134,7 @@ impl Asked<'_> {
             let stream = Stream {
                 seed: self.hidden.args.seed,
                 step: self.call,
-                stream: NOISE | number << 16,
+                stream: Draw::ToldNoise.part(number),
                 first: 0,
             };
             let noise = ops::normal(&trained.gpu, told.z0.shape(), stream);

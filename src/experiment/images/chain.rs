@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
+use super::asked::{ImageFlags, PictureFlags};
 use super::dataset::keep_out_of_images;
 use super::inpaint::{Holed, RESAMPLE, STEPS};
+use super::known;
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, counted};
-use super::pictures::Page;
-use super::sample::{ImageFlags, PictureFlags};
+use super::pictures::{self, Page};
 use super::trained::{Prior, Trained};
-use super::{known, pictures};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::models::diffusion::Diffusion;

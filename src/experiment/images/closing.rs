@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::config::{ImagesConfig, LossWeight, Output, Stage};
-use crate::experiment::train::{TrainArgs, quoted};
+use crate::experiment::train_args::{TrainArgs, quoted};
 use crate::report::product::PROGRAM;
 
 /// What the last evaluation of a stage is about: its number in the log, what people call it, its

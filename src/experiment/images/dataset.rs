@@ -1,7 +1,6 @@
 //! The data set of a run: how it is read, what is held out, and what the run keeps of it so that it
 //! is read the same way again.
 
-use crate::report::file;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +8,7 @@ use crate::config::{DataConfig, ImagesConfig, Resize};
 use crate::data::{self, Broken, Fit, Held, ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
 use crate::experiment::cache;
+use crate::report::file;
 use crate::report::progress::Progress;
 
 /// Share of the images held out where a data set has no split of its own.

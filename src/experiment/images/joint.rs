@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 
 use super::keeper::Keeper;
 use super::learner::Learner;
+use super::pictures;
 use super::prior::{Start, draw, held_out_losses};
-use super::sources::{Sources, load_vqvae};
-use super::standard;
-use super::standard::measure;
-use super::vqvae::{reconstruct, restore_codebook};
-use super::{Setting, pictures};
+use super::setting::Setting;
+use super::sources::{Sources, load_vqvae, restore_codebook};
+use super::standard::{self, measure};
+use super::vqvae::reconstruct;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};

@@ -3,17 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Setting;
-use super::vqvae::Usage;
+use super::setting::Setting;
+use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::ops;
+use crate::philox::Draw;
 use crate::tensor::{Codes, Tensor};
 
-/// Philox stream: where dead code vectors go.
-const REVIVE: u32 = 0x111;
 /// What a checkpoint calls the hits of the epoch so far; number, perplexity and codes used of the
 /// last whole one; and what was revived since the last line of the log.
 const HITS: &str = "epoch.hits";
@@ -78,7 +77,7 @@ impl Keeper {
             if config.revive_every > 0 && (step + 1).is_multiple_of(config.revive_every) {
                 self.revived += model
                     .codebook
-                    .revive(&latents, setting.stream(step, REVIVE));
+                    .revive(&latents, setting.stream(step, Draw::ReviveCodes));
             }
         }
         self.last = codes;

@@ -11,8 +11,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::Setting;
-use super::learner::Part;
+use super::part::Part;
+use super::setting::Setting;
 use crate::config::Stage;
 use crate::data::Batch;
 use crate::experiment::cache;

@@ -3,13 +3,15 @@
 
 use std::rc::Rc;
 
-use super::Setting;
+use super::part::Part;
+use super::setting::Setting;
 use super::told::Masks;
 use crate::config::{Stage, TrainConfig};
-use crate::data::{Batch, Loader};
+use crate::data::Loader;
 use crate::error::Result;
+use crate::experiment::learning_rate::{averaging, learning_rate};
 use crate::experiment::levels::LevelLaw;
-use crate::experiment::session::{Report, averaging, learning_rate};
+use crate::experiment::session::Report;
 use crate::models::Losses;
 use crate::models::diffusion::Plan;
 use crate::nn::Module;
@@ -18,21 +20,6 @@ use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
-
-/// A part of a step's batch, as large as the memory takes.
-pub(super) struct Part {
-    /// Its pictures.
-    pub batch: Batch,
-    /// The step's random numbers, from those of the first picture on.
-    pub stream: Stream,
-}
-
-impl Part {
-    /// Of values of the whole batch, `each` a picture, those of this part.
-    fn own<'a, T>(&self, all: &'a [T], each: usize) -> &'a [T] {
-        &all[each * self.stream.first as usize..][..each * self.batch.len()]
-    }
-}
 
 /// A model that learns.
 pub(super) struct Learner<M> {
@@ -94,7 +81,7 @@ impl<M: Module> Learner<M> {
         let size = batch.len() / self.train().accumulate;
         let stream = |i: usize| Stream {
             first: (i * size) as u32,
-            ..self.setting.stream(step, 0)
+            ..self.setting.randomness(step)
         };
         Ok(batch
             .split(size)
@@ -159,7 +146,7 @@ impl<M: Module> Learner<M> {
     /// are smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
         // Steps that no training reaches: what is held out has noise of its own.
-        let stream = self.setting.stream(u64::from(u32::MAX) - chunk as u64, 0);
+        let stream = self.setting.randomness(u64::from(u32::MAX) - chunk as u64);
         (
             Plan::at(Codes::from_slice(
                 &self.setting.gpu,

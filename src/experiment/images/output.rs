@@ -12,10 +12,8 @@ use crate::error::{Error, Result};
 use crate::experiment::device::{keep_caches, print_profile};
 use crate::number::thousands;
 use crate::report::figures;
-use crate::report::product;
-use crate::report::product::Form;
-use crate::report::samples_file;
-use crate::report::samples_file::Values;
+use crate::report::product::{self, Form};
+use crate::report::samples_file::{self, Values};
 
 /// A directory for results, and the facts that go into each file.
 pub(crate) struct Output<'a> {

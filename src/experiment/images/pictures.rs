@@ -4,10 +4,9 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use super::sample::PictureFlags;
+use super::asked::PictureFlags;
 use crate::error::{Error, Result};
-use crate::report::figures;
-use crate::report::figures::{Block, Row, gallery};
+use crate::report::figures::{self, Block, Row, gallery};
 
 /// Pixels between images.
 const GAP: usize = 2;

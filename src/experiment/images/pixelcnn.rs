@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::latents::Latents;
 use super::learner::Learner;
-use super::vqvae::Usage;
-use super::{Setting, pictures};
+use super::pictures;
+use super::setting::Setting;
+use super::usage::Usage;
 use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};

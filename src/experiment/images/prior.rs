@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::latents::Latents;
 use super::learner::Learner;
-use super::standard;
-use super::standard::measure;
-use super::{Setting, pictures};
+use super::pictures;
+use super::setting::Setting;
+use super::standard::{self, measure};
 use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};

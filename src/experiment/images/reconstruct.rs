@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
+use super::asked::PictureFlags;
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
 use super::output::{Output, counted, nchw};
-use super::sample::PictureFlags;
+use super::setting::CHUNK;
 use super::trained::Trained;
-use super::vqvae::Usage;
-use super::{CHUNK, known, pictures};
+use super::usage::Usage;
+use super::{known, pictures};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::metrics::picture;

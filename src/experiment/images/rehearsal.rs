@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::dataset::Pictures;
+use super::setting::Setting;
 use super::sources::Sources;
-use super::{Setting, joint, pixelcnn, prior, vqvae};
+use super::{joint, pixelcnn, prior, vqvae};
 use crate::config::{ImagesConfig, Stage};
 use crate::data::ImageSet;
 use crate::error::Result;

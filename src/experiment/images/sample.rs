@@ -4,19 +4,20 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use super::asked::ImageFlags;
 use super::dataset::keep_out_of_images;
 use super::output::{Output, nchw};
+use super::pictures;
+use super::setting::CHUNK;
 use super::trained::{Prior, Trained};
-use super::vqvae::Usage;
-use super::{CHUNK, pictures};
-use crate::config::{Diffuse, Stage};
+use super::usage::Usage;
 use crate::error::{Error, Result};
-use crate::experiment::sample::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
-use crate::models::diffusion::{Ask, Diffusion, Guidance};
+use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
+use crate::models::diffusion::{Ask, Diffusion};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Raster, Way};
 use crate::models::sampler::{Sampler, draw_codes};
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::report::product::Folder;
 use crate::report::progress::Progress;
 use crate::report::samples_file::{Values, check_finite};
@@ -28,34 +29,6 @@ const SAMPLER: Sampler = Sampler::Dpmpp2m;
 const STEPS: usize = 20;
 /// Most images on the picture.
 const SHOWN: usize = 256;
-/// Philox stream of codes that are drawn from latents.
-const CODES: u32 = 0x2200;
-
-/// What only image runs can be told.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ImageFlags {
-    /// The class to sample.
-    pub class: Option<u32>,
-    /// Scale of classifier-free guidance; 0 is the unconditional model.
-    pub guidance: Option<f64>,
-    /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
-    pub temperature: Option<f64>,
-    /// Factor of the logits of a prior that predicts codes; `None`: that of the run's
-    /// configuration.
-    pub sharpen: Option<f64>,
-    /// How a PixelCNN computes.
-    pub way: Way,
-}
-
-/// How pictures of images are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PictureFlags {
-    /// Pixels to a side for each pixel of an image; `None`: what makes small images large enough to
-    /// look at.
-    pub scale: Option<usize>,
-    /// Each image in a file of its own too, `scale` times its size, its own without.
-    pub separate: bool,
-}
 
 /// Samples as they go to files.
 #[derive(Default)]
@@ -106,7 +79,7 @@ impl Drawn {
                 let stream = Stream {
                     seed,
                     step: 0,
-                    stream: CODES,
+                    stream: Draw::SampledCodes.stream(),
                     first: 0,
                 };
                 draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
@@ -376,100 +349,5 @@ fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
         _ => {
             Err(trained.unfit("--sharpen is for diffusion priors with unet.prediction = \"codes\""))
         }
-    }
-}
-
-impl ImageFlags {
-    /// `error` of samples that are not finite, which a large guidance makes.
-    fn explain(&self, error: Error) -> Error {
-        match self.guidance {
-            Some(scale) if scale > 1.0 => Error::Diverged(format!(
-                "--guidance {scale:e} drives the samples out of the finite numbers; nothing is written. Take less: 1 is the model \
-                 itself, 2 to 8 are usual"
-            )),
-            _ => error,
-        }
-    }
-
-    /// What the files say of classes.
-    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let class = self.class.map(|class| ("class", json!(class)));
-        class.into_iter().chain(
-            self.class
-                .map(|_| ("guidance", json!(self.guidance.unwrap_or(1.0)))),
-        )
-    }
-}
-
-impl Trained {
-    /// Whether the run can do what the flags say of classes.
-    pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
-        let known = self.config.classes;
-        match flags.class {
-            Some(_) if known == 0 => {
-                Err(self.unfit("--class needs a run that was trained with classes"))
-            }
-            Some(class) if class as usize >= known => Err(self.unfit(&format!(
-                "--class {class} is none of its classes 0 to {}",
-                known - 1
-            ))),
-            Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {
-                Err(self.unfit("--guidance is for diffusion priors"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How a diffusion prior is asked, but for classes and what is known.
-    pub fn ask(&self, flags: &ImageFlags) -> Ask<'static> {
-        Ask {
-            sharpen: self.sharpen(flags) as f32,
-            ..Ask::default()
-        }
-    }
-
-    /// The factor of the logits of a prior that predicts codes.
-    pub fn sharpen(&self, flags: &ImageFlags) -> f64 {
-        flags.sharpen.unwrap_or(self.config.prior.sharpen)
-    }
-
-    /// What the bridge of the prior starts from.
-    pub fn diffuse(&self) -> Diffuse {
-        if self.stage == Stage::Joint {
-            self.config.joint.diffuse
-        } else {
-            self.config.prior.diffuse
-        }
-    }
-
-    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their
-    /// codes.
-    pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
-        self.gpu.no_grad(|| match self.diffuse() {
-            Diffuse::Data => model.standardise(latents),
-            Diffuse::Codes => model.standardise(&self.vqvae.look_up(&self.vqvae.quantise(latents))),
-        })
-    }
-
-    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for
-    /// nothing, nothing.
-    pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
-        let scale = flags.guidance.unwrap_or(1.0) as f32;
-        flags.class.filter(|_| scale != 0.0).map(|class| Guidance {
-            class: Codes::from_slice(&self.gpu, &vec![class; n], [n]),
-            scale,
-        })
-    }
-
-    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked
-    /// for, or all in turn.
-    pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
-        let known = self.config.classes.max(1);
-        let class = |i: usize| flags.class.unwrap_or((i % known) as u32);
-        Codes::from_slice(
-            &self.gpu,
-            &(first..first + n).map(class).collect::<Vec<_>>(),
-            [n],
-        )
     }
 }

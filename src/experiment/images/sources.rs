@@ -1,16 +1,17 @@
 //! The trained models that a stage builds on: found, checked, copied, loaded.
 
-use crate::report::file;
 use std::path::Path;
 
-use super::{Setting, usage, vqvae};
+use super::setting::Setting;
 use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
-use crate::experiment::train::TrainArgs;
+use crate::experiment::train_args::{TrainArgs, usage};
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{self, Checkpoint};
+use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
+use crate::report::file;
 
 /// The frozen VQ-VAE in the directory of a run that builds on it.
 pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
@@ -160,7 +161,16 @@ pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
 pub(super) fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
     // A codebook that learns by gradient is among the weights, and averaged with them: these have
     // the last word.
-    vqvae::restore_codebook(&model.codebook, found)?;
+    restore_codebook(&model.codebook, found)?;
     let gpu = model.codebook.vectors.gpu().clone();
     found.weights(&gpu, model, prefix)
+}
+
+/// Puts back the codebook of a checkpoint.
+pub(crate) fn restore_codebook(codebook: &Codebook, found: &Checkpoint) -> Result<()> {
+    let [vectors, counts, sums] = codebook
+        .state()
+        .map(|(name, tensor)| found.tensor(name, tensor.shape()));
+    codebook.write(&vectors?, &counts?, &sums?);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //! where it predicts codes, their spread about the code vectors and how often each code occurs at
 //! each position.
 
-use super::{CHUNK, Setting, tensor};
+use super::setting::{CHUNK, Setting, tensor};
 use crate::config::{Diffuse, Output};
 use crate::error::Result;
 use crate::models::diffusion::Diffusion;

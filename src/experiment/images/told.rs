@@ -1,10 +1,8 @@
 //! Of which positions of its images training tells the network the codes.
 
 use crate::config::PriorConfig;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 
-/// Philox stream of the masks.
-const MASKS: u32 = 0x113;
 /// Random numbers of an image before those of its positions.
 const HEAD: u32 = 8;
 
@@ -27,7 +25,7 @@ impl Masks {
             return None;
         }
         let stream = Stream {
-            stream: MASKS,
+            stream: Draw::ToldMasks.stream(),
             first: 0,
             ..stream
         };

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use super::asked::ImageFlags;
 use super::sources::{Sources, VQVAE_FILE, load_vqvae};
 use super::standard;
-use crate::config::{ImagesConfig, Stage, Stored};
+use crate::config::{Diffuse, ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::experiment::run_dir;
 use crate::gpu::Gpu;
-use crate::models::diffusion::Diffusion;
+use crate::models::diffusion::{Ask, Diffusion, Guidance};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::sampler::Process;
 use crate::models::vqvae::VqVae;
@@ -129,7 +130,7 @@ impl Trained {
     /// [`Error::Diverged`] if they are not finite.
     pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
         let size = self.config.vqvae.size;
-        let row = crate::experiment::images::CHUNK * self.image();
+        let row = crate::experiment::images::setting::CHUNK * self.image();
         let encode = |chunk: &[f32]| {
             let images = Tensor::from_slice(
                 &self.gpu,
@@ -199,4 +200,77 @@ fn diffusion(
     found.weights(gpu, &mut model, prefix)?;
     standard::import(&mut model, found)?;
     Ok(model)
+}
+
+impl Trained {
+    /// Whether the run can do what the flags say of classes.
+    pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
+        let known = self.config.classes;
+        match flags.class {
+            Some(_) if known == 0 => {
+                Err(self.unfit("--class needs a run that was trained with classes"))
+            }
+            Some(class) if class as usize >= known => Err(self.unfit(&format!(
+                "--class {class} is none of its classes 0 to {}",
+                known - 1
+            ))),
+            Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {
+                Err(self.unfit("--guidance is for diffusion priors"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How a diffusion prior is asked, but for classes and what is known.
+    pub fn ask(&self, flags: &ImageFlags) -> Ask<'static> {
+        Ask {
+            sharpen: self.sharpen(flags) as f32,
+            ..Ask::default()
+        }
+    }
+
+    /// The factor of the logits of a prior that predicts codes.
+    pub fn sharpen(&self, flags: &ImageFlags) -> f64 {
+        flags.sharpen.unwrap_or(self.config.prior.sharpen)
+    }
+
+    /// What the bridge of the prior starts from.
+    pub fn diffuse(&self) -> Diffuse {
+        if self.stage == Stage::Joint {
+            self.config.joint.diffuse
+        } else {
+            self.config.prior.diffuse
+        }
+    }
+
+    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their
+    /// codes.
+    pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
+        self.gpu.no_grad(|| match self.diffuse() {
+            Diffuse::Data => model.standardise(latents),
+            Diffuse::Codes => model.standardise(&self.vqvae.look_up(&self.vqvae.quantise(latents))),
+        })
+    }
+
+    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for
+    /// nothing, nothing.
+    pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
+        let scale = flags.guidance.unwrap_or(1.0) as f32;
+        flags.class.filter(|_| scale != 0.0).map(|class| Guidance {
+            class: Codes::from_slice(&self.gpu, &vec![class; n], [n]),
+            scale,
+        })
+    }
+
+    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked
+    /// for, or all in turn.
+    pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
+        let known = self.config.classes.max(1);
+        let class = |i: usize| flags.class.unwrap_or((i % known) as u32);
+        Codes::from_slice(
+            &self.gpu,
+            &(first..first + n).map(class).collect::<Vec<_>>(),
+            [n],
+        )
+    }
 }

@@ -6,21 +6,22 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::keeper::{Keeper, rows};
-use super::learner::{Learner, Part};
-use super::sources::{Sources, load_vqvae, prefix_of};
-use super::{Setting, pictures};
+use super::learner::Learner;
+use super::part::Part;
+use super::pictures;
+use super::setting::Setting;
+use super::sources::{Sources, load_vqvae, prefix_of, restore_codebook};
+use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};
 use crate::models::vqvae::{Step, VqVae};
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
-use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
+use crate::philox::Draw;
 use crate::tensor::Tensor;
 
-/// Philox stream: where code vectors start.
-const PLACE: u32 = 0x110;
 /// Images of a picture of reconstructions.
 const SHOWN: usize = 32;
 
@@ -93,7 +94,9 @@ impl Task for VqVaeTask {
             let latents = rows(&latents);
             // With a gradient codebook the averaged vectors are others than those that learn.
             for model in [model, &self.learner.averaged] {
-                model.codebook.place(&latents, setting.stream(step, PLACE));
+                model
+                    .codebook
+                    .place(&latents, setting.stream(step, Draw::PlaceCodes));
             }
         }
         let mut seen = Vec::new();
@@ -184,44 +187,4 @@ pub(super) fn reconstruct(
         ("held_out_perplexity".to_string(), json!(usage.perplexity)),
         ("held_out_codes_used".to_string(), json!(usage.used)),
     ]))
-}
-
-/// Puts back the codebook of a checkpoint.
-pub(super) fn restore_codebook(codebook: &Codebook, found: &Checkpoint) -> Result<()> {
-    let [vectors, counts, sums] = codebook
-        .state()
-        .map(|(name, tensor)| found.tensor(name, tensor.shape()));
-    codebook.write(&vectors?, &counts?, &sums?);
-    Ok(())
-}
-
-/// How codes are used.
-pub(crate) struct Usage {
-    /// exp of the entropy of their frequencies.
-    pub perplexity: f64,
-    /// Codes that occur.
-    pub used: usize,
-}
-
-impl Usage {
-    /// Of `codes` below `k`.
-    pub fn of(codes: &[u32], k: usize) -> Usage {
-        let mut hits = vec![0.0; k];
-        codes.iter().for_each(|&code| hits[code as usize] += 1.0);
-        Usage::of_hits(&hits)
-    }
-
-    /// Of codes that occur so often.
-    pub fn of_hits(hits: &[f32]) -> Usage {
-        let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
-        let shares = hits
-            .iter()
-            .filter(|&&n| n > 0.0)
-            .map(|&n| f64::from(n) / total);
-        let entropy: f64 = shares.clone().map(|p| -p * p.ln()).sum();
-        Usage {
-            perplexity: entropy.exp(),
-            used: shares.count(),
-        }
-    }
 }

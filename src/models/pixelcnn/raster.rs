@@ -8,11 +8,8 @@
 use super::{Layer, PixelCnn};
 use crate::gpu::Gpu;
 use crate::ops;
-use crate::philox::Stream;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
-
-/// Philox stream of the draws; its step is the position.
-const DRAW: u32 = 0x2100;
 
 /// How the logits of a position are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +63,7 @@ impl Raster<'_> {
         let stream = Stream {
             seed: self.seed,
             step: at as u32,
-            stream: DRAW,
+            stream: Draw::Raster.stream(),
             first: 0,
         };
         let noisy = ops::add(logits, &ops::gumbel(logits.gpu(), logits.shape(), stream));

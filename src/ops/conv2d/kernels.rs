@@ -1,6 +1,7 @@
 //! The three directions of a convolution, each by one of several kernels.
 
-use super::{Added, LANES, Params, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
+use super::params::{Added, Params};
+use super::{LANES, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, Buffer, GROUPS, Gpu, Override, Shader};
 use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, fastest, noise};
 use crate::ops::matmul::MEASURED;

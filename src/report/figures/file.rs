@@ -1,13 +1,12 @@
 //! A picture, or an animation, and what made it, as one PNG file.
 
-use crate::report::file;
 use std::path::Path;
 
 use image::RgbImage;
 
 use crate::error::{Error, Result};
-use crate::report::product;
-use crate::report::product::{Form, PROGRAM};
+use crate::report::file;
+use crate::report::product::{self, Form, PROGRAM};
 
 /// Milliseconds of a frame of an animation, and of its last one.
 const FRAME: u16 = 400;

@@ -1,0 +1,130 @@
+//! What every stage of a training works with.
+
+use super::dataset::Pictures;
+use super::part::Part;
+use super::pictures;
+use crate::config::{ImagesConfig, Stage};
+use crate::data::{Batch, ImageSet, Loader, LoaderOptions};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::philox::{Draw, Stream};
+use crate::tensor::{Codes, Tensor};
+
+/// Images side by side through a network in evaluations.
+pub(crate) const CHUNK: usize = 32;
+
+/// What every stage is made from.
+pub(crate) struct Setting {
+    pub gpu: Gpu,
+    pub config: ImagesConfig,
+    pub pictures: Pictures,
+}
+
+impl Setting {
+    /// Batches of `stage` from `step` on.
+    pub(crate) fn loader(&self, stage: Stage, step: u64) -> Result<Loader> {
+        let batch = self.config.stage(stage).batch;
+        let seed = self.config.seed;
+        Loader::start(
+            self.pictures.train.clone(),
+            LoaderOptions {
+                batch,
+                seed,
+                flip: true,
+                first_step: step,
+            },
+        )
+    }
+
+    /// Held-out images that evaluations look at, in [−1, 1], in chunks.
+    pub(crate) fn held_out(&self) -> Result<Vec<Tensor>> {
+        let chunk = |indices: &[u32]| tensor(&self.gpu, &self.pictures.held_out, indices);
+        self.held_out_indices().chunks(CHUNK).map(chunk).collect()
+    }
+
+    /// Their classes, in the same chunks.
+    pub(crate) fn held_out_classes(&self) -> Vec<Option<Codes>> {
+        let labels = &self.pictures.held_out.labels;
+        let chunk =
+            |indices: &[u32]| self.classes(indices.iter().map(|&i| labels[i as usize]).collect());
+        self.held_out_indices().chunks(CHUNK).map(chunk).collect()
+    }
+
+    fn held_out_indices(&self) -> Vec<u32> {
+        (0..self
+            .config
+            .stages
+            .evaluate_images
+            .min(self.pictures.held_out.len()) as u32)
+            .collect()
+    }
+
+    /// Classes as a model is told them, `[n]`; `None` for models that know of none.
+    pub(crate) fn classes(&self, labels: Vec<u32>) -> Option<Codes> {
+        (self.config.classes > 0).then(|| Codes::from_slice(&self.gpu, &labels, [labels.len()]))
+    }
+
+    /// The classes of a part in the training of the U-Net: a share of them becomes the number of
+    /// classes, which is none.
+    pub(crate) fn dropped_classes(&self, part: &Part) -> Option<Codes> {
+        let stream = Stream {
+            stream: Draw::DropClass.stream(),
+            ..part.stream
+        };
+        let dropped =
+            |i: u32| f64::from(stream.uniform(stream.first + i)) < self.config.class_dropout;
+        let told = |(i, &label): (u32, &u32)| {
+            if dropped(i) {
+                self.config.classes as u32
+            } else {
+                label
+            }
+        };
+        self.classes((0..).zip(&part.batch.labels).map(told).collect())
+    }
+
+    /// Classes of `n` samples on a grid: each column has one.
+    pub(crate) fn shown_classes(&self, n: usize) -> Option<Codes> {
+        let column = |i: usize| (i % pictures::COLUMNS % self.config.classes.max(1)) as u32;
+        self.classes((0..n).map(column).collect())
+    }
+
+    /// The images of a batch on the GPU, [n, h, w, 3].
+    pub(crate) fn images(&self, batch: &Batch) -> Tensor {
+        let size = self.config.vqvae.size;
+        Tensor::from_slice(&self.gpu, &batch.images, [batch.len(), size, size, 3])
+    }
+
+    /// Whether `stage` looks at held-out images after `step` steps.
+    pub(crate) fn evaluates(&self, stage: Stage, step: u64) -> bool {
+        let every = self.config.stages.evaluate_every;
+        every > 0 && (step.is_multiple_of(every) || step == self.config.stage(stage).steps)
+    }
+
+    /// The random numbers of a step, not yet for anything.
+    pub(crate) fn randomness(&self, step: u64) -> Stream {
+        Stream {
+            seed: self.config.seed,
+            step: step as u32,
+            stream: 0,
+            first: 0,
+        }
+    }
+
+    /// The random numbers of a step for `draw`.
+    pub(crate) fn stream(&self, step: u64, draw: Draw) -> Stream {
+        Stream {
+            stream: draw.stream(),
+            ..self.randomness(step)
+        }
+    }
+}
+
+/// The pictures `indices` of a set on the GPU, [n, h, w, 3].
+pub(crate) fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Result<Tensor> {
+    Ok(Tensor::from_slice(
+        gpu,
+        &set.floats(indices)?,
+        [indices.len(), set.height, set.width, 3],
+    ))
+}

@@ -1,0 +1,32 @@
+//! How codes are used.
+
+/// How codes are used.
+pub(crate) struct Usage {
+    /// exp of the entropy of their frequencies.
+    pub perplexity: f64,
+    /// Codes that occur.
+    pub used: usize,
+}
+
+impl Usage {
+    /// Of `codes` below `k`.
+    pub fn of(codes: &[u32], k: usize) -> Usage {
+        let mut hits = vec![0.0; k];
+        codes.iter().for_each(|&code| hits[code as usize] += 1.0);
+        Usage::of_hits(&hits)
+    }
+
+    /// Of codes that occur so often.
+    pub fn of_hits(hits: &[f32]) -> Usage {
+        let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
+        let shares = hits
+            .iter()
+            .filter(|&&n| n > 0.0)
+            .map(|&n| f64::from(n) / total);
+        let entropy: f64 = shares.clone().map(|p| -p * p.ln()).sum();
+        Usage {
+            perplexity: entropy.exp(),
+            used: shares.count(),
+        }
+    }
+}
