@@ -21,6 +21,9 @@ var<immediate> p: Params;
 fn density(v: f32) -> f32 { return 0.3989422804 * exp(-0.5 * v * v); }
 fn distribution(v: f32) -> f32 { return 0.5 + 0.5 * accurate_erf(0.7071067812 * v); }
 
+// What a function without a case gives, so that no test passes.
+const UNKNOWN: f32 = 3.4e38;
+
 fn value(v: f32) -> f32 {
     switch OP {
         case 0u: { return p.scale * v + p.shift; }
@@ -32,7 +35,8 @@ fn value(v: f32) -> f32 {
         case 6u: { return max(v, 0.0); } // ReLU
         case 7u: { return select(exp(min(v, 0.0)) - 1.0, v, v > 0.0); } // ELU, α = 1
         case 8u: { return accurate_tanh(v); }
-        default: { return accurate_sigmoid(v); }
+        case 9u: { return accurate_sigmoid(v); }
+        default: { return UNKNOWN; }
     }
 }
 
@@ -51,7 +55,8 @@ fn derivative(v: f32) -> f32 {
             let e = exp(-2.0 * abs(v));
             return 4.0 * e / ((1.0 + e) * (1.0 + e));
         }
-        default: { return accurate_sigmoid(v) * accurate_sigmoid(-v); }
+        case 9u: { return accurate_sigmoid(v) * accurate_sigmoid(-v); }
+        default: { return UNKNOWN; }
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::sample::{ClassFlags, LookFlags, SamplerName, only_ancestral};
-use super::{DeviceFlags, at_least_one, count_of};
+use super::{DeviceFlags, count_of, passes};
 use crate::error::Result;
+use crate::experiment::filling::{Filling, InpaintArgs, PriorKind};
 use crate::experiment::images::mask::MaskShape;
 use crate::experiment::inpaint;
-use crate::experiment::inpaint::{Filling, InpaintArgs, PriorKind};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PriorName {
@@ -36,17 +36,19 @@ pub(super) struct InpaintFlags {
     /// Image runs: the kind of prior that the run must have.
     #[arg(long, value_enum)]
     prior: Option<PriorName>,
-    /// Toy and diffusion priors: passes over each level; 1 is plain replacement, more let both
-    /// parts agree. 10 on the toy, 5 on images.
+    /// Toy and diffusion priors: resample with this many passes over each level (RePaint); 1 is
+    /// plain replacement. By default 10 on the toy and 5 on images; a prior trained with
+    /// prior.known_share is told what is known instead.
     #[arg(long, allow_negative_numbers = true)]
     resample: Option<usize>,
-    /// Diffusion priors: steps; 100 by default.
+    /// Diffusion priors: steps; by default 100 where it resamples, 20 where the prior is told what
+    /// is known.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     /// Sequences of the toy (1024 by default), or fillings of each picture (6 by default).
     #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
-    /// Inpainting takes ancestral steps: said instead of clap's guess at another flag.
+    /// Refused with a word of its own, not with clap's guess at another flag.
     #[arg(long, value_enum, hide = true)]
     sampler: Option<SamplerName>,
     /// Image runs: keep the picture's own pixels outside the hole. Without, all of a filling comes
@@ -85,7 +87,7 @@ impl InpaintFlags {
             PriorName::Diffusion => PriorKind::Diffusion,
             PriorName::Pixelcnn => PriorKind::PixelCnn,
         });
-        let resample = at_least_one("--resample", resample)?;
+        let resample = passes("--resample", resample)?;
         let count = count_of(self.count)?;
         let images = self.class.check()?;
         let pictures = self.look.check()?;
