@@ -23,8 +23,8 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     let at = place(block, lid);
     let slot = at.column * at.groups + at.group;
     // The keys that each query sees, and those that any query of the block sees.
-    let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
-    let end = min(first_row(block) + 256u / p.across + p.reach, p.len_other);
+    let seen = min(vec4(at.row + p.causal_offset + 1u) + LANES, vec4(p.len_other));
+    let end = min(first_row(block) + 256u / p.across + p.causal_offset, p.len_other);
     var top = UNSEEN;
     var sum = vec4(0.0);
     var sums = Sums();

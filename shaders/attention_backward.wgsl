@@ -42,8 +42,8 @@ fn backward_query(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let rows = at.mine / p.vectors;
     let log_sum = vec4(lse[rows.x], lse[rows.y], lse[rows.z], lse[rows.w]);
     let dots = vec4(saved_delta[rows.x], saved_delta[rows.y], saved_delta[rows.z], saved_delta[rows.w]);
-    let seen = min(vec4(at.row + p.reach + 1u) + LANES, vec4(p.len_other));
-    let end = min(first_row(block) + 256u / p.across + p.reach, p.len_other);
+    let seen = min(vec4(at.row + p.causal_offset + 1u) + LANES, vec4(p.len_other));
+    let end = min(first_row(block) + 256u / p.across + p.causal_offset, p.len_other);
     var sums = Sums();
     for (var first = 0u; first < end; first += 4u * p.across) {
         let keys = tile_rows(at, first);
@@ -95,7 +95,7 @@ fn backward_key(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     let keys = vec4(at.row) + LANES;
     // Queries before the block's first key see none of it.
     let tile = 4u * p.across;
-    let begin = (max(first_row(block), p.reach) - p.reach) / tile * tile;
+    let begin = (max(first_row(block), p.causal_offset) - p.causal_offset) / tile * tile;
     var d_keys = Sums();
     var d_values = Sums();
     for (var first = begin; first < p.len_other; first += tile) {
@@ -103,7 +103,7 @@ fn backward_key(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
         let rows = other_rows(at, queries);
         let s = products(at.mine, p.vectors * rows);
         let dp = value_products(at.mine, p.vectors * rows);
-        let last_key = queries + p.reach;
+        let last_key = queries + p.causal_offset;
         let p0 = probability(s.r0, vec4(lse[rows.x]), keys <= vec4(last_key.x));
         let p1 = probability(s.r1, vec4(lse[rows.y]), keys <= vec4(last_key.y));
         let p2 = probability(s.r2, vec4(lse[rows.z]), keys <= vec4(last_key.z));

@@ -3,7 +3,7 @@
 //!   concat             y[m] = (a[m], b[m]) along the last dimension
 //!   window             y[m, i] = x[m, i + start], 0 outside of x: a part of the last dimension; and with start below zero
 //!                      its gradient, which puts the part back among zeros
-//!   turn               y[n, a, b, c] = x[n, b, a, c], 0 outside of x: all sizes but the first may differ
+//!   permute            y[n, a, b, c] = x[n, b, a, c], 0 outside of x: all sizes but the first may differ
 //! Grid: one invocation per 4 x 4 block of x in transpose_blocks, per element of y in the others, whose sizes count elements.
 #import grid
 #import block
@@ -17,10 +17,10 @@ var<immediate> p: Row;
 var<immediate> u: Turn;
 @group(0) @binding(0) var<storage, read> plain: array<f32>; // [n, rows, columns]
 @group(0) @binding(1) var<storage, read_write> transposed: array<f32>; // [n, columns, rows]
-@group(0) @binding(2) var<storage, read> x: array<Element>; // [rows, c]; [n, from_a, from_b, from_c] in turn
+@group(0) @binding(2) var<storage, read> x: array<Element>; // [rows, c]; [n, from_a, from_b, from_c] in permute
 @group(0) @binding(3) var<storage, read> a: array<Element>; // [rows, c]
 @group(0) @binding(4) var<storage, read> b: array<Element>; // [rows, out_c - c]
-@group(0) @binding(5) var<storage, read_write> y: array<Element>; // [rows, out_c]; [n, to_a, to_b, to_c] in turn
+@group(0) @binding(5) var<storage, read_write> y: array<Element>; // [rows, out_c]; [n, to_a, to_b, to_c] in permute
 
 fn load(at: u32, columns: vec4<u32>) -> vec4<f32> {
     return vec4(plain[at + columns.x], plain[at + columns.y], plain[at + columns.z], plain[at + columns.w]);
@@ -90,7 +90,7 @@ fn window(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
 }
 
 @compute @workgroup_size(64)
-fn turn(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn permute(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let i = linear_index(wid, grid, lid, 64u);
     let row = divide(i, u.to_c);
     let line = divide(row, u.to_b);

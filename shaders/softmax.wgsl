@@ -10,8 +10,8 @@
 
 override LOG: bool = false;
 
-// Of row r only the first min(seen, r % period + reach) entries count in forward; the others are minus infinity.
-struct Params { rows: u32, k: u32, scale: f32, seen: u32, period: u32, reach: u32 }
+// Of row r only the first min(valid_len, r % period + causal_offset) entries count in forward; the others are minus infinity.
+struct Params { rows: u32, k: u32, scale: f32, valid_len: u32, period: u32, causal_offset: u32 }
 var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, k]
 @group(0) @binding(1) var<storage, read> dy: array<f32>; // [rows]
@@ -43,7 +43,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid:
     }
     let width = p.k / PER_ELEMENT;
     let first = row * width;
-    let seen = min(p.seen, row - divide(row, p.period) * p.period + p.reach);
+    let seen = min(p.valid_len, row - divide(row, p.period) * p.period + p.causal_offset);
     let elements = (seen + PER_ELEMENT - 1u) / PER_ELEMENT;
     var tops = LEAST;
     for (var i = 0u; i < elements; i += 1u) {

@@ -2,7 +2,7 @@
 //! of the same types.
 //!
 //! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says
-//! `shader!("stem")`, `forms!` or `tiled!`.
+//! `shader!("stem")`, `variants!` or `tiled!`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -167,16 +167,19 @@ fn source_files() -> Vec<(String, String)> {
     let paths = folder("ops")
         .chain(folder("tensor"))
         .map(|entry| entry.expect("the source tree is readable").path());
-    // What an op has a folder for dispatches the shaders of its own file.
     paths
         .filter(|path| path.is_file())
-        .map(|p| {
-            (
-                p.display().to_string(),
-                std::fs::read_to_string(&p).expect("a source file is readable"),
-            )
-        })
+        .map(|path| (path.display().to_string(), with_folder(&path)))
         .collect()
+}
+
+/// The text of a file, and of those in the folder that it has.
+fn with_folder(path: &Path) -> String {
+    let text = |path: &Path| std::fs::read_to_string(path).expect("a source file is readable");
+    let inside = std::fs::read_dir(path.with_extension("")).into_iter();
+    let inside = inside.flatten().map(|entry| entry.expect("it is readable"));
+    let inside: String = inside.map(|entry| text(&entry.path())).collect();
+    text(path) + &inside
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn immediates_are_the_same_on_both_sides() {
     let mut seen = 0;
     for shader in ops::shaders() {
         let says =
-            ["shader", "forms", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));
+            ["shader", "variants", "tiled"].map(|with| format!("{with}!(\"{}\"", shader.stem()));
         let (path, text) = files
             .iter()
             .find(|(_, text)| says.iter().any(|s| text.contains(s)))

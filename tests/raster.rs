@@ -4,7 +4,7 @@
 use dbvq_wgpu::config::PixelCnnConfig;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
-use dbvq_wgpu::models::pixelcnn::raster::{Given, Raster, Way};
+use dbvq_wgpu::models::pixelcnn::raster::{Algorithm, Given, Raster};
 use dbvq_wgpu::nn::init::Init;
 use dbvq_wgpu::ops;
 use dbvq_wgpu::tensor::Codes;
@@ -40,7 +40,7 @@ fn kept_activations_give_the_same_codes() {
     ] {
         let model = model(&gpu, layers, channels, kernels);
         let cells = size[0] * size[1];
-        let draw = |n: usize, way: Way, known: &[bool], seed: u64| {
+        let draw = |n: usize, way: Algorithm, known: &[bool], seed: u64| {
             let codes: Vec<u32> = (0..n * cells).map(|i| (i * 5 % CODES) as u32).collect();
             let class = Codes::from_slice(&gpu, &[0, 1, 2][..n], [n]);
             let given = known.contains(&true).then_some(Given {
@@ -73,21 +73,21 @@ fn kept_activations_give_the_same_codes() {
             (0..cells).map(|at| at % 3 == 1).collect(),
             (0..cells).map(|at| at < 2).collect(),
         ] {
-            let cached = draw(3, Way::Cached, &known, 5);
+            let cached = draw(3, Algorithm::Cached, &known, 5);
             assert_eq!(
                 cached,
-                draw(3, Way::Naive, &known, 5),
+                draw(3, Algorithm::Naive, &known, 5),
                 "{kernels:?} on {size:?}, {channels} channels"
             );
             assert_eq!(
                 cached[..2 * cells],
-                draw(2, Way::Cached, &known, 5),
+                draw(2, Algorithm::Cached, &known, 5),
                 "the first ones do not depend on the number"
             );
         }
         assert_ne!(
-            draw(3, Way::Cached, &nothing, 5),
-            draw(3, Way::Cached, &nothing, 6)
+            draw(3, Algorithm::Cached, &nothing, 5),
+            draw(3, Algorithm::Cached, &nothing, 6)
         );
     }
 }
@@ -103,7 +103,7 @@ fn codes_follow_the_logits() {
         class: &class,
         given: None,
         seed: 2,
-        way: Way::Cached,
+        way: Algorithm::Cached,
     };
     let drawn = model.sample(&raster, &mut |_| {});
     // The first position sees nothing, so all samples share its law.

@@ -10,7 +10,7 @@ struct Params {
     vectors: u32, // vec4s a row
     across: u32, // lanes side by side over the columns; each has two vec4s of them, four if WIDE
     blocks: u32, // blocks of `own` a slab
-    reach: u32, // query i sees keys j <= i + reach
+    causal_offset: u32, // query i sees keys j <= i + causal_offset
     scale: f32,
 }
 var<immediate> p: Params;

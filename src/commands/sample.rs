@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::experiment::drawing::{Drawing, SampleArgs};
 use crate::experiment::images::asked::{ImageFlags, PictureFlags};
 use crate::experiment::sample;
-use crate::models::pixelcnn::raster::Way;
+use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
 
 /// `--sampler` of commands that always take ancestral steps.
@@ -167,8 +167,8 @@ impl ClassFlags {
             )));
         }
         let way = match self.pixelcnn_sampler {
-            Some(WayName::Naive) => Way::Naive,
-            Some(WayName::Cached) | None => Way::Cached,
+            Some(WayName::Naive) => Algorithm::Naive,
+            Some(WayName::Cached) | None => Algorithm::Cached,
         };
         Ok(ImageFlags {
             class: self.class,

@@ -11,7 +11,7 @@ use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::experiment::drawing::{Drawing, chunk_seed, sampler_name};
 use crate::experiment::images::asked::ImageFlags;
-use crate::experiment::images::setting::CHUNK;
+use crate::experiment::images::context::CHUNK;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::experiment::images::{Pictures, sample};
 use crate::experiment::run_dir;

@@ -9,7 +9,7 @@ use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::experiment::images::Pictures;
 use crate::experiment::images::asked::ImageFlags;
-use crate::experiment::images::setting::CHUNK;
+use crate::experiment::images::context::CHUNK;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::metrics::likelihood::mean_std;
 use crate::models::bound::{Bound, Nats};

@@ -13,9 +13,9 @@ use crate::experiment::drawing::chunk_seed;
 use crate::experiment::filling::Filling;
 use crate::experiment::images::Pictures;
 use crate::experiment::images::asked::ImageFlags;
-use crate::experiment::images::inpaint::{self, Holed};
+use crate::experiment::images::context::CHUNK;
+use crate::experiment::images::inpaint::{self, MaskedImages};
 use crate::experiment::images::mask::{Mask, MaskShape};
-use crate::experiment::images::setting::CHUNK;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::metrics::likelihood::{fit_temperature, joint_bits, log_softmax, mean_std, single_bits};
 use crate::models::pixelcnn::PixelCnn;
@@ -222,7 +222,7 @@ impl Hidden<'_> {
 
     /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid,
     /// grid].
-    fn holed(&self, first: usize, n: usize) -> Result<(Holed, Vec<u32>)> {
+    fn holed(&self, first: usize, n: usize) -> Result<(MaskedImages, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
         let mask = Mask {
             grid: self.mask.grid,
@@ -230,7 +230,7 @@ impl Hidden<'_> {
         };
         let originals = self.pictures.held_out.floats(&indices)?;
         let codes = codes_of(self.trained, &self.pictures.held_out, &indices)?;
-        Ok((Holed::of(self.trained, originals, mask)?, codes))
+        Ok((MaskedImages::of(self.trained, originals, mask)?, codes))
     }
 
     /// How the holes of group `group` are filled.

@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::experiment::device::Device;
 use crate::experiment::drawing::sampler_name;
 use crate::experiment::images::asked::ImageFlags;
+use crate::experiment::images::context::CHUNK;
 use crate::experiment::images::sample::Drawn;
-use crate::experiment::images::setting::CHUNK;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::models::diffusion::Diffusion;
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Given, Raster, Way};
+use crate::models::pixelcnn::raster::{Algorithm, Given, Raster};
 use crate::models::sampler::Sampler;
 use crate::tensor::{Shape, Tensor};
 
@@ -53,22 +53,22 @@ pub struct TimeRow {
 #[derive(Clone, Copy)]
 enum How {
     Diffuse(Sampler, usize),
-    Raster(Way),
+    Raster(Algorithm),
 }
 
 impl How {
     fn name(self) -> String {
         match self {
             How::Diffuse(sampler, _) => sampler_name(sampler).to_string(),
-            How::Raster(Way::Cached) => "raster, cached".to_string(),
-            How::Raster(Way::Naive) => "raster, naive".to_string(),
+            How::Raster(Algorithm::Cached) => "raster, cached".to_string(),
+            How::Raster(Algorithm::Naive) => "raster, naive".to_string(),
         }
     }
 
     /// Whether a part of the steps tells the time of all: kept activations are computed for codes
     /// that are given too.
     fn divisible(self) -> bool {
-        !matches!(self, How::Raster(Way::Cached))
+        !matches!(self, How::Raster(Algorithm::Cached))
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow
     let positions = trained.config.vqvae.grid().pow(2);
     let hows: Vec<(How, usize)> = match trained.prior {
         Prior::None => Vec::new(),
-        Prior::PixelCnn(_) => [Way::Cached, Way::Naive]
+        Prior::PixelCnn(_) => [Algorithm::Cached, Algorithm::Naive]
             .map(|way| (How::Raster(way), positions))
             .into(),
         Prior::Diffusion(_) => {
@@ -239,7 +239,13 @@ fn diffuse(
 }
 
 /// The first `steps` positions are drawn, the others are given.
-fn raster(trained: &Trained, model: &PixelCnn, way: Way, steps: usize, seed: u64) -> Vec<u32> {
+fn raster(
+    trained: &Trained,
+    model: &PixelCnn,
+    way: Algorithm,
+    steps: usize,
+    seed: u64,
+) -> Vec<u32> {
     let grid = trained.config.vqvae.grid();
     let codes = vec![0; CHUNK * grid * grid];
     let class = trained.classes(&ImageFlags::default(), 0, CHUNK);

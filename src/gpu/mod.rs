@@ -44,7 +44,7 @@ pub use memory::{ALIGN, Buffer};
 pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
 pub use record::GROUPS;
-pub use shader::{EntryFacts, Override, Parsed, Shader, forms, parse, shader};
+pub use shader::{EntryFacts, Override, Parsed, Shader, parse, shader, variants};
 pub use tuning::{Question, TUNING_SECONDS};
 
 pub(crate) use cache::verified;
@@ -219,22 +219,22 @@ impl Gpu {
         self.0.lanes
     }
 
-    /// Of a file's [`forms!`], the one in fours that suits the adapter.
-    pub fn form(&self, forms: &'static [Shader]) -> &'static Shader {
-        &forms[usize::from(self.has_lanes())]
+    /// Of a file's [`variants!`], the one in fours that suits the adapter.
+    pub fn form(&self, variants: &'static [Shader]) -> &'static Shader {
+        &variants[usize::from(self.has_lanes())]
     }
 
     /// The same where all `sizes` divide by four, else the one in ones; and the numbers of an
     /// element.
     pub fn form_of(
         &self,
-        forms: &'static [Shader; 3],
+        variants: &'static [Shader; 3],
         sizes: &[usize],
     ) -> (&'static Shader, usize) {
         if sizes.iter().all(|size| size.is_multiple_of(4)) {
-            (self.form(forms), 4)
+            (self.form(variants), 4)
         } else {
-            (&forms[2], 1)
+            (&variants[2], 1)
         }
     }
 

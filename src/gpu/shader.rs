@@ -47,11 +47,11 @@ macro_rules! shader {
 }
 pub use shader;
 
-/// `forms!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for
-/// adapters whose kernels are called lanes, with `quads`; `forms!("layout", "ones")` has a third
+/// `variants!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for
+/// adapters whose kernels are called lanes, with `quads`; `variants!("layout", "ones")` has a third
 /// with `ones`, for sizes that do not divide by four.
 #[macro_export]
-macro_rules! forms {
+macro_rules! variants {
     ($name:literal) => {
         [$crate::gpu::shader!($name), $crate::gpu::shader!($name, fours: "quads")]
     };
@@ -63,7 +63,7 @@ macro_rules! forms {
         ]
     };
 }
-pub use forms;
+pub use variants;
 
 /// The files of `shaders/shared/`, which `#import` appends.
 const SHARED: [(&str, &str); 25] = [

@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{grid, squared_norm};
-use crate::gpu::{Buffer, Gpu, Shader, forms};
+use crate::gpu::{Buffer, Gpu, Shader, variants};
 use crate::tensor::Tensor;
 
-pub(super) static FORMS: [Shader; 2] = forms!("adam");
+pub(super) static VARIANTS: [Shader; 2] = variants!("adam");
 
 /// Gradients that one `collect` dispatch copies: 8 storage buffers less the arena.
 const SOURCES: usize = 7;
@@ -45,7 +45,7 @@ pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
         buffers.resize(SOURCES, first);
         buffers.push(arena.buffer());
         gpu.dispatch(
-            &FORMS[0],
+            &VARIANTS[0],
             "collect",
             &[],
             &buffers,
@@ -79,7 +79,7 @@ pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
         limit,
     };
     gpu.dispatch(
-        &FORMS[0],
+        &VARIANTS[0],
         "clip",
         &[],
         &[squares.buffer(), result.buffer()],
@@ -165,7 +165,7 @@ pub fn adam(
     };
     let buffers = [grad, &clip.0, weight, first, second, average].map(Tensor::buffer);
     grad.gpu().dispatch(
-        grad.gpu().form(&FORMS),
+        grad.gpu().form(&VARIANTS),
         "adam",
         &[],
         &buffers,
@@ -193,7 +193,7 @@ pub fn ema(a: &Tensor, b: &Tensor, decay: f32) -> Tensor {
         decay,
     };
     a.gpu().dispatch(
-        &FORMS[0],
+        &VARIANTS[0],
         "ema",
         &[],
         &[a.buffer(), b.buffer(), y.buffer()],

@@ -4,9 +4,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::family::{Asked, fastest, noise};
-use super::layout::{fit, turn};
+use super::layout::{pad_last, permute};
 use super::matmul::Trans;
-use super::softmax::softmax_of_seen;
+use super::softmax::softmax_of_valid;
 use super::{LOOPS, grid};
 use crate::gpu::{GROUPS, Override, Shader, shader};
 use crate::tensor::Tensor;
@@ -42,7 +42,7 @@ struct Params {
     vectors: u32,
     across: u32,
     blocks: u32,
-    reach: u32,
+    causal_offset: u32,
     scale: f32,
 }
 
@@ -72,12 +72,12 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
     way(q, k, options.causal)(q, k, v, options.causal, scale)
 }
 
-/// [`by_tiles`] or [`by_products`].
-type Way = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
+/// [`by_tiles`] or [`unfused`].
+type Algorithm = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 
 /// The better way: products only where scores may be stored, and there on CPU adapters or where
 /// they were measured to be.
-fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
+fn way(q: &Tensor, k: &Tensor, causal: bool) -> Algorithm {
     let [n, len_q, heads, d] = q.dims();
     let [_, len_k, ..] = k.dims::<4>();
     let gpu = q.gpu();
@@ -99,20 +99,20 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
     let own = [
         &SHADER,
         &BACKWARD,
-        &super::softmax::FORMS[0],
-        &super::layout::FORMS[0],
+        &super::softmax::VARIANTS[0],
+        &super::layout::VARIANTS[0],
     ];
     let asked = Asked {
         op: "attention",
         shaders: &[&own, &super::matmul::MEASURED],
         sizes: &sizes,
     };
-    let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("products", by_products)] };
+    let ways = || -> Vec<(_, Algorithm)> { vec![("tiles", by_tiles), ("products", unfused)] };
     let found = fastest(gpu, asked, ways, || {
         let shapes = [q, k, k].map(|x| x.shape());
         let operands: [Tensor; 3] = std::array::from_fn(|i| noise(gpu, shapes[i], i as u32));
         let scale = 1.0 / (d as f32).sqrt();
-        move |way: Way| {
+        move |way: Algorithm| {
             let [q, k, v] = operands
                 .each_ref()
                 .map(|x| if gradients { x.leaf() } else { x.clone() });
@@ -128,35 +128,35 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Way {
                 .collect()
         }
     });
-    found.unwrap_or(if gpu.is_cpu() { by_products } else { by_tiles })
+    found.unwrap_or(if gpu.is_cpu() { unfused } else { by_tiles })
 }
 
 /// In tiles, of rows padded to whole vec4s.
 fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let [.., d] = q.dims::<4>();
     let width = d.next_multiple_of(4);
-    let [q, k, v] = [q, k, v].map(|x| fit(x, width));
-    fit(&whole_vectors(&q, &k, &v, causal, scale), d)
+    let [q, k, v] = [q, k, v].map(|x| pad_last(x, width));
+    pad_last(&whole_vectors(&q, &k, &v, causal, scale), d)
 }
 
 /// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the
 /// scores.
-fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
+fn unfused(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let [n, len_q, heads, d] = q.dims::<4>();
     let [_, len_k, ..] = k.dims::<4>();
     let width = d.next_multiple_of(4);
     let [q, k, v] = [q, k, v].map(|x| {
         let length = x.dims::<4>()[1].next_multiple_of(4);
-        turn(x, [heads, length, width]).reshape([n * heads, length, width])
+        permute(x, [heads, length, width]).reshape([n * heads, length, width])
     });
     let scores = super::matmul(&q, &k, Trans { a: false, b: true });
     let y = super::matmul(
-        &softmax_of_seen(&scores, scale, len_k, causal),
+        &softmax_of_valid(&scores, scale, len_k, causal),
         &v,
         Trans::default(),
     );
     let [_, length, _] = y.dims();
-    turn(&y.reshape([n, heads, length, width]), [len_q, heads, d])
+    permute(&y.reshape([n, heads, length, width]), [len_q, heads, d])
 }
 
 /// Attention of rows of whole vec4s.
@@ -273,7 +273,7 @@ impl Params {
             across: across as u32,
             blocks: len_own.div_ceil(256 / across) as u32,
             // Far beyond any key, but far from overflow.
-            reach: if causal { 0 } else { 1 << 30 },
+            causal_offset: if causal { 0 } else { 1 << 30 },
             scale,
         }
     }

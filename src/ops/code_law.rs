@@ -173,7 +173,7 @@ impl CodeLaw<'_> {
 
     /// The better way: by scores on CPU adapters, in tiles on others, or as measured; what has no
     /// choice by the one there is.
-    fn way(&self, target: Option<&Codes>) -> Way {
+    fn way(&self, target: Option<&Codes>) -> Algorithm {
         let Params { rows, d, k, .. } = self.params();
         if rounds(d as usize, k as usize) > LOOPS {
             return by_scores;
@@ -186,13 +186,13 @@ impl CodeLaw<'_> {
         let [n, positions, _] = self.z.dims::<3>().map(|size| size as u32);
         let flags = [self.logits.is_some(), target.is_some(), gradients].map(u32::from);
         let sizes = [&[n, positions, d, k][..], &flags].concat();
-        let own = [&SHADER, &TILES, &super::softmax::FORMS[0]];
+        let own = [&SHADER, &TILES, &super::softmax::VARIANTS[0]];
         let asked = Asked {
             op: "code_law",
             shaders: &[&own, &super::matmul::MEASURED],
             sizes: &sizes,
         };
-        let ways = || -> Vec<(_, Way)> { vec![("tiles", by_tiles), ("scores", by_scores)] };
+        let ways = || -> Vec<(_, Algorithm)> { vec![("tiles", by_tiles), ("scores", by_scores)] };
         let found = fastest(gpu, asked, ways, || self.rehearsed(target, gradients));
         found.unwrap_or(if gpu.is_cpu() { by_scores } else { by_tiles })
     }
@@ -202,7 +202,7 @@ impl CodeLaw<'_> {
         &self,
         target: Option<&Codes>,
         gradients: bool,
-    ) -> impl Fn(Way) -> Vec<Tensor> + use<> {
+    ) -> impl Fn(Algorithm) -> Vec<Tensor> + use<> {
         let gpu = self.gpu();
         let inputs = [
             self.z,
@@ -216,7 +216,7 @@ impl CodeLaw<'_> {
         operands[3] = super::square(&operands[3]);
         let target = target.cloned();
         let with_logits = self.logits.is_some();
-        move |way: Way| {
+        move |way: Algorithm| {
             let x = operands
                 .each_ref()
                 .map(|x| if gradients { x.leaf() } else { x.clone() });
@@ -343,7 +343,7 @@ impl CodeLaw<'_> {
 }
 
 /// [`by_tiles`] or [`by_scores`]: the cross-entropy where there are targets, else the mean.
-type Way = fn(&CodeLaw, Option<&Codes>) -> Tensor;
+type Algorithm = fn(&CodeLaw, Option<&Codes>) -> Tensor;
 
 /// Stores the scores.
 fn by_scores(law: &CodeLaw, target: Option<&Codes>) -> Tensor {

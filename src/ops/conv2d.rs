@@ -4,15 +4,15 @@ mod kernels;
 pub(super) mod params;
 
 use super::family::{Gradient, SMALL, Tiled, tiled};
-use super::layout::fit;
+use super::layout::pad_last;
 use super::matmul::{Trans, product_with_bias};
 use super::reduce::sum_middle;
 use super::unfold::unfold_rows;
-use super::winograd::Squares;
+use super::winograd::Transformed;
 use super::{add, narrow, pad};
 use crate::gpu::{Gpu, Prefer, Shader, shader};
 use crate::tensor::Tensor;
-use params::{Added, Params};
+use params::{ConvEpilogue, Params};
 
 pub use params::{Conv, Mask};
 
@@ -38,7 +38,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
     convolved(
         x,
         weight,
-        Added {
+        ConvEpilogue {
             bias,
             residual: None,
         },
@@ -61,7 +61,7 @@ pub fn conv2d_residual(
     convolved(
         x,
         weight,
-        Added {
+        ConvEpilogue {
             bias,
             residual: Some(residual),
         },
@@ -70,15 +70,15 @@ pub fn conv2d_residual(
 }
 
 #[track_caller]
-fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
+fn convolved(x: &Tensor, weight: &Tensor, added: ConvEpilogue, conv: Conv) -> Tensor {
     let params = params(x, weight, added, conv);
-    let Added { bias, residual } = added;
+    let ConvEpilogue { bias, residual } = added;
     let [c, o] = [params.c, params.o].map(|d| d as usize);
     let and_residual = |y: Tensor| match residual {
         Some(residual) => add(&y, residual),
         None => y,
     };
-    if conv.mask.is_none() && few(x.gpu(), c, o) {
+    if conv.mask.is_none() && prefers_unfold(x.gpu(), c, o) {
         let rows = unfold_rows(x, params);
         let matrix = as_rows(weight);
         let y = product_with_bias(
@@ -90,16 +90,16 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
         let y = y.reshape(params.shapes()[2]);
         return and_residual(y.noted(&[&[weight], bias.as_slice()].concat()));
     }
-    if let Some(Fours { weight, from, to }) = Fours::of(weight, c, o) {
-        let bias = bias.map(|bias| fit(bias, to));
+    if let Some(PaddedWeight { weight, from, to }) = PaddedWeight::of(weight, c, o) {
+        let bias = bias.map(|bias| pad_last(bias, to));
         return and_residual(narrow(
-            &conv2d(&fit(x, from), &weight, bias.as_ref(), conv),
+            &conv2d(&pad_last(x, from), &weight, bias.as_ref(), conv),
             0,
             o,
         ));
     }
     params.check_rounds("conv2d", if x.wants_grad() { c.max(o) } else { c });
-    let squares = Squares::default();
+    let squares = Transformed::default();
     let y = forward(x, weight, added, params, Gradient::Neither, &squares);
     let saved_x = x.detach();
     let saved_w = weight.detach();
@@ -129,10 +129,10 @@ fn convolved(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Tensor {
     y.noted(&[&[weight], bias.as_slice()].concat())
 }
 
-/// Whether a convolution from (to) `few` channels to (from) `many` is faster as a product with
+/// Whether a convolution from (to) `prefers_unfold` channels to (from) `many` is faster as a product with
 /// [`unfold`]ed rows.
-pub(super) fn few(gpu: &Gpu, few: usize, many: usize) -> bool {
-    gpu.prefers() != Prefer::Portable && few < SMALL && many >= SMALL
+pub(super) fn prefers_unfold(gpu: &Gpu, prefers_unfold: usize, many: usize) -> bool {
+    gpu.prefers() != Prefer::Portable && prefers_unfold < SMALL && many >= SMALL
 }
 
 /// A weight [kernel_h, kernel_w, a, b] as [1, kernel_h · kernel_w · a rounded up to a multiple of
@@ -150,7 +150,7 @@ pub(super) fn as_rows(weight: &Tensor) -> Tensor {
 }
 
 /// What makes a convolution one of whole vec4s of channels.
-pub(super) struct Fours {
+pub(super) struct PaddedWeight {
     /// The weight with zeros behind both kinds of channels.
     pub weight: Tensor,
     /// Channels of the weight's last dimension but one.
@@ -159,17 +159,17 @@ pub(super) struct Fours {
     pub to: usize,
 }
 
-impl Fours {
+impl PaddedWeight {
     /// For a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than
     /// kernels that go channel by channel; `None` if there is nothing to gain.
-    pub fn of(weight: &Tensor, c: usize, o: usize) -> Option<Fours> {
+    pub fn of(weight: &Tensor, c: usize, o: usize) -> Option<PaddedWeight> {
         let [from, to] = [c, o].map(|channels| channels.next_multiple_of(4));
         if !weight.gpu().is_cpu() || [from, to] == [c, o] || from.max(to) < SMALL {
             return None;
         }
         let [h, w, ..] = weight.dims::<4>();
-        let wide = fit(weight, to).reshape([h * w, 1, c, to]);
-        Some(Fours {
+        let wide = pad_last(weight, to).reshape([h * w, 1, c, to]);
+        Some(PaddedWeight {
             weight: pad(&wide, [0, 0, 0, from - c]).reshape([h, w, from, to]),
             from,
             to,
@@ -201,7 +201,7 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, padding: usize
 }
 
 #[track_caller]
-fn params(x: &Tensor, weight: &Tensor, added: Added, conv: Conv) -> Params {
+fn params(x: &Tensor, weight: &Tensor, added: ConvEpilogue, conv: Conv) -> Params {
     let [.., c] = x.dims::<4>();
     let [kernel_h, kernel_w, from, o] = weight.dims();
     assert_eq!(

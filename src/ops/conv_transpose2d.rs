@@ -2,14 +2,16 @@
 
 use bytemuck::Zeroable;
 
-use super::conv2d::params::{Added, Params};
-use super::conv2d::{Fours, as_rows, backward_input, backward_weight, few, forward};
+use super::conv2d::params::{ConvEpilogue, Params};
+use super::conv2d::{
+    PaddedWeight, as_rows, backward_input, backward_weight, forward, prefers_unfold,
+};
 use super::family::Gradient;
-use super::layout::fit;
+use super::layout::pad_last;
 use super::matmul::{Trans, matmul};
 use super::reduce::sum_middle;
 use super::unfold::fold_rows;
-use super::winograd::Squares;
+use super::winograd::Transformed;
 use super::{add, narrow};
 use crate::tensor::Tensor;
 
@@ -52,7 +54,7 @@ pub fn conv_transpose2d(
 ) -> Tensor {
     let params = params(x, weight, bias, conv);
     let [c, o] = [params.o, params.c].map(|d| d as usize);
-    if few(x.gpu(), o, c) {
+    if prefers_unfold(x.gpu(), o, c) {
         let y = by_rows(x, weight, params);
         return match bias {
             Some(bias) => add(&y, bias).noted(&[weight, bias]),
@@ -60,15 +62,15 @@ pub fn conv_transpose2d(
         };
     }
     // The weight is [kernel_h, kernel_w, o, c] here.
-    if let Some(Fours {
+    if let Some(PaddedWeight {
         weight,
         from: to,
         to: from,
-    }) = Fours::of(weight, o, c)
+    }) = PaddedWeight::of(weight, o, c)
     {
-        let bias = bias.map(|bias| fit(bias, to));
+        let bias = bias.map(|bias| pad_last(bias, to));
         return narrow(
-            &conv_transpose2d(&fit(x, from), &weight, bias.as_ref(), conv),
+            &conv_transpose2d(&pad_last(x, from), &weight, bias.as_ref(), conv),
             0,
             o,
         );
@@ -83,7 +85,7 @@ pub fn conv_transpose2d(
         bias,
         params,
         Gradient::Neither,
-        &Squares::default(),
+        &Transformed::default(),
     );
     let saved_x = x.detach();
     let saved_w = weight.detach();
@@ -93,10 +95,10 @@ pub fn conv_transpose2d(
                 forward(
                     dy,
                     &saved_w,
-                    Added::default(),
+                    ConvEpilogue::default(),
                     params,
                     Gradient::Left,
-                    &Squares::default(),
+                    &Transformed::default(),
                 )
             }),
             want_w.then(|| {
@@ -104,7 +106,7 @@ pub fn conv_transpose2d(
                     [dy, &saved_x],
                     params,
                     Gradient::Left,
-                    &Squares::default(),
+                    &Transformed::default(),
                     false,
                 )
                 .0

@@ -3,11 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{grid, sum_to};
-use crate::gpu::{Gpu, Shader, forms};
+use crate::gpu::{Gpu, Shader, variants};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static FORMS: [Shader; 2] = forms!("elementwise");
-pub(super) static ARITHMETIC: [Shader; 3] = forms!("arithmetic", "ones");
+pub(super) static VARIANTS: [Shader; 2] = variants!("elementwise");
+pub(super) static ARITHMETIC: [Shader; 3] = variants!("arithmetic", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -40,9 +40,9 @@ fn kernel(
     [fours, each]: [&'static str; 2],
 ) -> (&'static Shader, &'static str, [u32; 3]) {
     if count.is_multiple_of(4) {
-        (gpu.form(&FORMS), fours, grid(count / 4, 64))
+        (gpu.form(&VARIANTS), fours, grid(count / 4, 64))
     } else {
-        (&FORMS[0], each, grid(count, 64))
+        (&VARIANTS[0], each, grid(count, 64))
     }
 }
 

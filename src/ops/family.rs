@@ -22,7 +22,7 @@ const NEAR_F16: f32 = 2e-3;
 
 /// A kernel's kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Family {
+pub(super) enum KernelFamily {
     /// Channel by channel: runs on every adapter and shape.
     Scalar,
     /// By vec4: on every adapter, for shapes in multiples of four.
@@ -174,25 +174,25 @@ impl Tile {
     }
 }
 
-impl Family {
+impl KernelFamily {
     /// For so many rows and columns of outputs, `fours` if everything comes in whole vec4s.
-    pub fn by_rule(gpu: &Gpu, fours: bool, [rows, columns]: [usize; 2]) -> Family {
+    pub fn by_rule(gpu: &Gpu, fours: bool, [rows, columns]: [usize; 2]) -> KernelFamily {
         match (fours, gpu.prefers()) {
-            (false, _) => Family::Scalar,
-            (true, Prefer::Portable) => Family::Vec4,
-            (true, Prefer::Tiles(number)) => Family::Tiled(tiles(gpu)[number].1),
-            _ if rows.min(columns) < SMALL => Family::Vec4,
+            (false, _) => KernelFamily::Scalar,
+            (true, Prefer::Portable) => KernelFamily::Vec4,
+            (true, Prefer::Tiles(number)) => KernelFamily::Tiled(tiles(gpu)[number].1),
+            _ if rows.min(columns) < SMALL => KernelFamily::Vec4,
             _ if gpu.cooperative().is_some() => {
-                Family::Tiled(Tile::for_outputs(gpu, rows, columns))
+                KernelFamily::Tiled(Tile::for_outputs(gpu, rows, columns))
             }
-            _ if gpu.has_lanes() => Family::Lanes,
-            _ if gpu.is_cpu() => Family::Vec4,
-            _ => Family::Tiled(Tile::for_outputs(gpu, rows, columns)),
+            _ if gpu.has_lanes() => KernelFamily::Lanes,
+            _ if gpu.is_cpu() => KernelFamily::Vec4,
+            _ => KernelFamily::Tiled(Tile::for_outputs(gpu, rows, columns)),
         }
     }
 
     /// All that are for cooperative matrices.
-    pub fn on_matrices(gpu: &Gpu) -> Vec<Family> {
+    pub fn on_matrices(gpu: &Gpu) -> Vec<KernelFamily> {
         let tiles = if gpu.cooperative().is_some() {
             tiles(gpu)
         } else {
@@ -200,13 +200,13 @@ impl Family {
         };
         tiles
             .into_iter()
-            .map(|(_, tile)| Family::Tiled(tile))
+            .map(|(_, tile)| KernelFamily::Tiled(tile))
             .collect()
     }
 
     /// The entry point, called `own` in files of kernels that have one for each direction.
     pub fn entry(self, own: &'static str) -> &'static str {
-        if matches!(self, Family::Tiled(_)) {
+        if matches!(self, KernelFamily::Tiled(_)) {
             "tiled"
         } else {
             own
@@ -214,13 +214,13 @@ impl Family {
     }
 
     /// All that everything in whole vec4s may be made by, the portable one first.
-    pub fn all(gpu: &Gpu) -> Vec<(&'static str, Family)> {
-        let mut all = vec![("vec4", Family::Vec4)];
-        all.extend(gpu.has_lanes().then_some(("lanes", Family::Lanes)));
+    pub fn all(gpu: &Gpu) -> Vec<(&'static str, KernelFamily)> {
+        let mut all = vec![("vec4", KernelFamily::Vec4)];
+        all.extend(gpu.has_lanes().then_some(("lanes", KernelFamily::Lanes)));
         all.extend(
             tiles(gpu)
                 .into_iter()
-                .map(|(name, tile)| (name, Family::Tiled(tile))),
+                .map(|(name, tile)| (name, KernelFamily::Tiled(tile))),
         );
         all
     }

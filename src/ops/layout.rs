@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, forms};
+use crate::gpu::{Shader, variants};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static FORMS: [Shader; 3] = forms!("layout", "ones");
+pub(super) static VARIANTS: [Shader; 3] = variants!("layout", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -57,7 +57,7 @@ pub fn transpose(x: &Tensor) -> Tensor {
     };
     let groups = grid(batch * rows.div_ceil(4) * columns.div_ceil(4), 64);
     x.gpu().dispatch(
-        &FORMS[0],
+        &VARIANTS[0],
         "transpose_blocks",
         &[],
         &[x.buffer(), y.buffer()],
@@ -99,7 +99,7 @@ pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
     );
     let y = Tensor::uninit(a.gpu(), shape);
     let rows = a.count() / c1;
-    let (shader, each) = a.gpu().form_of(&FORMS, &[c1, c2]);
+    let (shader, each) = a.gpu().form_of(&VARIANTS, &[c1, c2]);
     let [c, out_c] = [c1, c1 + c2].map(|c| (c / each) as u32);
     let params = Row {
         rows: rows as u32,
@@ -141,7 +141,7 @@ pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
 }
 
 /// `x` [.., c] with another last dimension: cut, or with zeros behind → [.., to].
-pub(super) fn fit(x: &Tensor, to: usize) -> Tensor {
+pub(super) fn pad_last(x: &Tensor, to: usize) -> Tensor {
     let c = x.shape().last();
     if to == c {
         return x.clone();
@@ -154,7 +154,9 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();
     let y = Tensor::uninit(x.gpu(), with_last(x.shape(), length));
     let rows = x.count() / c;
-    let (shader, each) = x.gpu().form_of(&FORMS, &[c, length, start.unsigned_abs()]);
+    let (shader, each) = x
+        .gpu()
+        .form_of(&VARIANTS, &[c, length, start.unsigned_abs()]);
     let [c, out_c] = [c, length].map(|c| (c / each) as u32);
     let params = Row {
         rows: rows as u32,
@@ -175,15 +177,16 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
 
 /// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros
 /// behind.
-pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
+pub(super) fn permute(x: &Tensor, to: [usize; 3]) -> Tensor {
     let [n, a, b, c] = x.dims();
     let [to_a, to_b, to_c] = to;
     if to_c == c && ([a, to_b] == [1, 1] || [b, to_a] == [1, 1]) {
         // Nothing changes places.
-        return fit(&x.reshape([n, a * b * c]), to_a * to_b * to_c).reshape([n, to_a, to_b, to_c]);
+        return pad_last(&x.reshape([n, a * b * c]), to_a * to_b * to_c)
+            .reshape([n, to_a, to_b, to_c]);
     }
     let y = Tensor::uninit(x.gpu(), [n, to_a, to_b, to_c]);
-    let (shader, each) = x.gpu().form_of(&FORMS, &[c, to_c]);
+    let (shader, each) = x.gpu().form_of(&VARIANTS, &[c, to_c]);
     let [n, from_a, from_b, from_c] = [n, a, b, c / each].map(|size| size as u32);
     let [to_a, to_b, to_c] = [to_a, to_b, to_c / each].map(|size| size as u32);
     let params = Turn {
@@ -197,13 +200,13 @@ pub(super) fn turn(x: &Tensor, to: [usize; 3]) -> Tensor {
     };
     x.gpu().dispatch(
         shader,
-        "turn",
+        "permute",
         &[],
         &[x.buffer(), y.buffer()],
         &params,
         grid(y.count() / each, 64),
     );
-    y.with_vjp([x], move |dy, _| [Some(turn(dy, [a, b, c]))])
+    y.with_vjp([x], move |dy, _| [Some(permute(dy, [a, b, c]))])
 }
 
 /// `shape` with another last dimension.

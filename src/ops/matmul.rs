@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::family::{Asked, Family, Gradient, Tiled, fastest, noise, tiled};
-use super::reduce::{FORMS, sum_middle};
+use super::family::{Asked, Gradient, KernelFamily, Tiled, fastest, noise, tiled};
+use super::reduce::{VARIANTS, sum_middle};
 use crate::gpu::{GROUPS, Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
@@ -13,7 +13,7 @@ pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
 /// Those among which measuring chooses, and the sums of their parts.
 pub(super) static MEASURED: [&Shader; 6] =
-    [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &FORMS[0]];
+    [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &VARIANTS[0]];
 
 /// Rows and columns of an output block.
 const BLOCK: usize = 4;
@@ -43,7 +43,7 @@ pub fn matrices_are_right(gpu: &Gpu) -> bool {
     let [a, b] =
         [(&left, [1, m, k]), (&right, [1, k, n])].map(|(x, dims)| Tensor::from_slice(gpu, x, dims));
     let kinds = [Gradient::Neither, Gradient::Left, Gradient::Right];
-    let all = Family::on_matrices(gpu)
+    let all = KernelFamily::on_matrices(gpu)
         .into_iter()
         .flat_map(|family| kinds.map(|gradient| (family, gradient)));
     let product = |(family, gradient)| {
@@ -264,16 +264,16 @@ fn gradients(
     }
 }
 
-impl Family {
+impl KernelFamily {
     /// Workgroups for an output [m, n].
     fn groups(self, m: usize, n: usize) -> usize {
         match self {
-            Family::Scalar => (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
-            Family::Vec4 => (m.div_ceil(2 * BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
-            Family::Lanes => {
+            KernelFamily::Scalar => (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
+            KernelFamily::Vec4 => (m.div_ceil(2 * BLOCK) * n.div_ceil(BLOCK)).div_ceil(64),
+            KernelFamily::Lanes => {
                 m.div_ceil(32) * n.div_ceil(if n > NARROW { 2 * NARROW } else { NARROW })
             }
-            Family::Tiled(tile) => tile.count(m, n),
+            KernelFamily::Tiled(tile) => tile.count(m, n),
         }
     }
 
@@ -281,9 +281,9 @@ impl Family {
     fn parts(self, [batch, m, n, k]: [usize; 4]) -> usize {
         let least = k.div_ceil(PART).max(1);
         match self {
-            Family::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
+            KernelFamily::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
             // Sixteen terms a round.
-            Family::Tiled(_) => (128 / (batch * self.groups(m, n)))
+            KernelFamily::Tiled(_) => (128 / (batch * self.groups(m, n)))
                 .min(k / 256)
                 .max(k.div_ceil(16 * PART))
                 .max(1),
@@ -323,10 +323,10 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
     let vectors = k % 4 == 0 && (!trans.a || m % 4 == 0) && (trans.b || n % 4 == 0);
     if vectors && n % 4 != 0 {
         // Kernels that share loads write whole vec4s.
-        return product_by(Family::Vec4, sizes, a, b, epilogue, trans);
+        return product_by(KernelFamily::Vec4, sizes, a, b, epilogue, trans);
     }
-    let by_rule = Family::by_rule(gpu, vectors, [m, n]);
-    if by_rule == Family::Scalar {
+    let by_rule = KernelFamily::by_rule(gpu, vectors, [m, n]);
+    if by_rule == KernelFamily::Scalar {
         return product_by(by_rule, sizes, a, b, epilogue, trans);
     }
     let asked =
@@ -339,7 +339,7 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
     let found = fastest(
         gpu,
         asked,
-        || Family::all(gpu),
+        || KernelFamily::all(gpu),
         || {
             let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
             let epilogue = Epilogue {
@@ -370,7 +370,7 @@ fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
 
 /// The product by one of the kernels, of these [`sizes`].
 fn product_by(
-    family: Family,
+    family: KernelFamily,
     sizes: [usize; 4],
     a: &Tensor,
     b: &Tensor,
@@ -422,10 +422,10 @@ fn product_by(
         batch as u32 * params.fold,
     ];
     let (shader, entry, overrides) = match family {
-        Family::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
-        Family::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),
-        Family::Lanes => (&LANES, "lanes", flags.to_vec()),
-        Family::Tiled(tile) => (
+        KernelFamily::Scalar => (&SHADER, "direct", flags[..2].to_vec()),
+        KernelFamily::Vec4 => (&VEC4, "direct", flags[..4].to_vec()),
+        KernelFamily::Lanes => (&LANES, "lanes", flags.to_vec()),
+        KernelFamily::Tiled(tile) => (
             tile.shader(&TILED),
             "tiled",
             [&flags[..4], &tile.overrides(epilogue.gradient)].concat(),

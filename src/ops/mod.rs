@@ -108,15 +108,15 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
         &winograd::SHADER,
         &winograd::LANES,
     ];
-    let forms = [
-        &adam::FORMS[..],
+    let variants = [
+        &adam::VARIANTS[..],
         &group_norm::DIRECT,
-        &elementwise::FORMS,
+        &elementwise::VARIANTS,
         &elementwise::ARITHMETIC,
-        &layout::FORMS,
-        &reduce::FORMS,
-        &resample::FORMS,
-        &softmax::FORMS,
+        &layout::VARIANTS,
+        &reduce::VARIANTS,
+        &resample::VARIANTS,
+        &softmax::VARIANTS,
         &crate::tensor::ACCUMULATE,
     ];
     let tiled = [
@@ -127,6 +127,6 @@ pub fn shaders() -> Vec<&'static crate::gpu::Shader> {
     ]
     .map(|tiled| &tiled[..]);
     list.into_iter()
-        .chain(forms.into_iter().chain(tiled).flatten())
+        .chain(variants.into_iter().chain(tiled).flatten())
         .collect()
 }

@@ -56,7 +56,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     // Products of f16 would leave too many in doubt.
     let exact = z.gpu().cooperative().is_none();
     if whole && exact && z.gpu().prefers() != Prefer::Portable {
-        return by_products(&z.detach().reshape([rows, d]), &codebook.detach()).reshape(positions);
+        return unfused(&z.detach().reshape([rows, d]), &codebook.detach()).reshape(positions);
     }
     let columns = if d % 4 == 0 { d / 4 } else { d };
     z.gpu().count_flops(2 * rows * k * d);
@@ -79,7 +79,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
 
 /// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose
 /// distances must be summed.
-fn by_products(z: &Tensor, codebook: &Tensor) -> Codes {
+fn unfused(z: &Tensor, codebook: &Tensor) -> Codes {
     let [rows, d] = z.dims();
     let [k, _] = codebook.dims();
     let gpu = z.gpu();

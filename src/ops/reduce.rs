@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, forms};
+use crate::gpu::{Shader, variants};
 use crate::tensor::{Shape, Tensor};
 
-pub(super) static FORMS: [Shader; 2] = forms!("reduce");
+pub(super) static VARIANTS: [Shader; 2] = variants!("reduce");
 
 /// Most terms that one invocation sums: one driver silently ends all loops of an invocation after
 /// 65,535 rounds.
@@ -67,9 +67,9 @@ pub(super) fn sum_middle(
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (shader, entry, invocations) = if fours {
-            (x.gpu().form(&FORMS), "fours", outputs / 4)
+            (x.gpu().form(&VARIANTS), "fours", outputs / 4)
         } else {
-            (&FORMS[0], "serial", outputs)
+            (&VARIANTS[0], "serial", outputs)
         };
         x.gpu().dispatch(
             shader,
@@ -81,7 +81,7 @@ pub(super) fn sum_middle(
         );
     } else {
         x.gpu().dispatch(
-            &FORMS[0],
+            &VARIANTS[0],
             "tree",
             &overrides,
             &buffers,
@@ -181,7 +181,7 @@ fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: 
         scale,
     };
     dy.gpu().dispatch(
-        &FORMS[0],
+        &VARIANTS[0],
         "spread",
         &[],
         &[dy.buffer(), dx.buffer()],

@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, forms};
+use crate::gpu::{Shader, variants};
 use crate::tensor::Tensor;
 
-pub(super) static FORMS: [Shader; 3] = forms!("resample", "ones");
+pub(super) static VARIANTS: [Shader; 3] = variants!("resample", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -27,7 +27,7 @@ fn resampled(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]
     let n = params.batch as usize;
     let c = params.c as usize;
     let y = Tensor::uninit(x.gpu(), [n, h, w, c]);
-    let (shader, each) = x.gpu().form_of(&FORMS, &[c]);
+    let (shader, each) = x.gpu().form_of(&VARIANTS, &[c]);
     let params = Params {
         c: (c / each) as u32,
         ..params

@@ -3,10 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{LOOPS, add, grid};
-use crate::gpu::{Shader, forms};
+use crate::gpu::{Shader, variants};
 use crate::tensor::{Codes, Tensor};
 
-pub(super) static FORMS: [Shader; 3] = forms!("softmax", "ones");
+pub(super) static VARIANTS: [Shader; 3] = variants!("softmax", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -14,9 +14,9 @@ struct Params {
     rows: u32,
     k: u32,
     scale: f32,
-    seen: u32,
+    valid_len: u32,
     period: u32,
-    reach: u32,
+    causal_offset: u32,
 }
 
 impl Params {
@@ -35,9 +35,9 @@ impl Params {
             rows,
             k,
             scale,
-            seen: k,
+            valid_len: k,
             period: 1,
-            reach: k,
+            causal_offset: k,
         }
     }
 }
@@ -60,19 +60,19 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, Params::of(x, scale), true)
 }
 
-/// softmax(scale · x) of each row's first `seen` entries, zeros behind: `x` [n, rows, k]. If
+/// softmax(scale · x) of each row's first `valid_len` entries, zeros behind: `x` [n, rows, k]. If
 /// `causal` row i sees its first i + 1 entries at most.
 #[track_caller]
-pub(super) fn softmax_of_seen(x: &Tensor, scale: f32, seen: usize, causal: bool) -> Tensor {
+pub(super) fn softmax_of_valid(x: &Tensor, scale: f32, valid_len: usize, causal: bool) -> Tensor {
     let [_, rows, _] = x.dims();
     let all = Params::of(x, scale);
-    let (period, reach) = if causal { (rows as u32, 1) } else { (1, all.k) };
+    let (period, causal_offset) = if causal { (rows as u32, 1) } else { (1, all.k) };
     normalise(
         x,
         Params {
-            seen: seen as u32,
+            valid_len: valid_len as u32,
             period,
-            reach,
+            causal_offset,
             ..all
         },
         false,
@@ -83,7 +83,7 @@ fn normalise(x: &Tensor, params: Params, log: bool) -> Tensor {
     let y = Tensor::uninit(x.gpu(), x.shape());
     let overrides = [("LOG", u32::from(log))];
     let groups = grid(params.rows as usize, 64);
-    let (shader, _) = x.gpu().form_of(&FORMS, &[params.k as usize]);
+    let (shader, _) = x.gpu().form_of(&VARIANTS, &[params.k as usize]);
     x.gpu().dispatch(
         shader,
         "forward",
@@ -120,16 +120,21 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     let loss = Tensor::uninit(logits.gpu(), [n]);
     let groups = grid(n, 64);
     let buffers = [logits.buffer(), target.buffer(), loss.buffer()];
-    logits
-        .gpu()
-        .dispatch(&FORMS[0], "cross_entropy", &[], &buffers, &params, groups);
+    logits.gpu().dispatch(
+        &VARIANTS[0],
+        "cross_entropy",
+        &[],
+        &buffers,
+        &params,
+        groups,
+    );
     let saved = logits.detach();
     let target = target.clone();
     loss.with_vjp([logits], move |dy, _| {
         let dx = Tensor::uninit(dy.gpu(), saved.shape());
         let buffers = [saved.buffer(), dy.buffer(), target.buffer(), dx.buffer()];
         dy.gpu().dispatch(
-            &FORMS[0],
+            &VARIANTS[0],
             "cross_entropy_backward",
             &[],
             &buffers,

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::conv2d::params::{Added, Params as ConvParams};
+use super::conv2d::params::{ConvEpilogue, Params as ConvParams};
 use super::family::SMALL;
 use super::grid;
 use super::matmul::{Epilogue, Trans, uncounted};
@@ -73,7 +73,13 @@ impl Params {
     }
 
     /// Images [n, h, w, channels] of the products [36, rows, channels].
-    fn images(self, entry: &'static str, products: &Tensor, shape: Shape, added: Added) -> Tensor {
+    fn images(
+        self,
+        entry: &'static str,
+        products: &Tensor,
+        shape: Shape,
+        added: ConvEpilogue,
+    ) -> Tensor {
         let y = Tensor::uninit(products.gpu(), shape);
         let [has_bias, has_residual] = added.flags();
         let overrides = [("BIAS", has_bias), ("RESIDUAL", has_residual)];
@@ -91,26 +97,26 @@ impl Params {
 /// What the directions of one convolution have in common: squares of the weight [36, c, o] and of
 /// dy [36, tiles, o], with the tiles' sums [tiles, o]. Whoever keeps it keeps them.
 #[derive(Clone, Default)]
-pub(super) struct Squares {
+pub(super) struct Transformed {
     weight: OnceCell<Tensor>,
     dy: OnceCell<[Tensor; 2]>,
 }
 
-impl Squares {
+impl Transformed {
     /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on
     /// GPUs, where making them again takes little and keeping them four times the weight. By the
     /// adapter's facts, so that a rehearsal takes as much memory.
-    pub(super) fn for_backward(self, x: &Tensor) -> Squares {
+    pub(super) fn for_backward(self, x: &Tensor) -> Transformed {
         if x.gpu().facts().is_cpu() && x.wants_grad() {
             self
         } else {
-            Squares::default()
+            Transformed::default()
         }
     }
 
     /// Those of `dy`.
-    pub(super) fn of(dy: &Tensor, conv: ConvParams) -> Squares {
-        let squares = Squares::default();
+    pub(super) fn of(dy: &Tensor, conv: ConvParams) -> Transformed {
+        let squares = Transformed::default();
         squares.of_dy(dy, conv);
         squares
     }
@@ -201,9 +207,9 @@ impl ConvParams {
 pub(super) fn forward(
     x: &Tensor,
     weight: &Tensor,
-    added: Added,
+    added: ConvEpilogue,
     conv: ConvParams,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
     let seen = conv.tiles(conv.c).squares("image", x);
     let weight = squares.of_weight(weight);
@@ -218,7 +224,7 @@ pub(super) fn backward_input(
     weight: &Tensor,
     bias: Option<&Tensor>,
     conv: ConvParams,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
     let [gradient, _] = squares.of_dy(dy, conv);
     let weight = squares.of_weight(weight);
@@ -232,7 +238,7 @@ pub(super) fn backward_input(
         "inputs",
         &products,
         conv.shapes()[0],
-        Added {
+        ConvEpilogue {
             bias,
             residual: None,
         },
@@ -243,7 +249,7 @@ pub(super) fn backward_input(
 pub(super) fn backward_weight(
     [x, dy]: [&Tensor; 2],
     conv: ConvParams,
-    squares: &Squares,
+    squares: &Transformed,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
     let seen = conv.tiles(conv.c).squares("image", x);

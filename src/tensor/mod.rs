@@ -11,7 +11,7 @@ use std::rc::Rc;
 pub use shape::{MAX_RANK, Shape};
 pub use tape::Grads;
 use tape::Node;
-pub(crate) use tape::{FORMS as ACCUMULATE, grid, recompute};
+pub(crate) use tape::{VARIANTS as ACCUMULATE, grid, recompute};
 
 use crate::gpu::{Buffer, Gpu};
 

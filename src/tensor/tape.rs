@@ -12,9 +12,9 @@ use bytemuck::{Pod, Zeroable};
 use rustc_hash::FxHashMap;
 
 use super::Tensor;
-use crate::gpu::{GROUPS, Shader, forms};
+use crate::gpu::{GROUPS, Shader, variants};
 
-pub(crate) static FORMS: [Shader; 3] = forms!("accumulate", "ones");
+pub(crate) static VARIANTS: [Shader; 3] = variants!("accumulate", "ones");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -204,7 +204,7 @@ fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Ten
 /// `a + b`, in `a`'s memory if nobody else holds it (a rule may hand one tensor to two inputs).
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
-    let (shader, each) = a.gpu().form_of(&FORMS, &[a.count()]);
+    let (shader, each) = a.gpu().form_of(&VARIANTS, &[a.count()]);
     let params = Params {
         count: (a.count() / each) as u32,
     };

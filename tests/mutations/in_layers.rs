@@ -30,7 +30,7 @@ pub const IN_LAYERS: &[Faults] = &[
             ("vec4(keys.z) < seen", "vec4(keys.z) <= seen"),
             ("p.scale * s - log_sum", "s - log_sum"),
             ("= p.scale * out[4u * i + j];", "= out[4u * i + j];"),
-            ("+ 256u / p.across + p.reach", "+ p.reach"),
+            ("+ 256u / p.across + p.causal_offset", "+ p.causal_offset"),
             ("keys <= vec4(last_key.y)", "keys < vec4(last_key.y)"),
             ("p2 * (dp.r2 - saved_delta[rows.z])", "p2 * dp.r2"),
             ("vec4(lse[rows.w])", "vec4(lse[rows.z])"),

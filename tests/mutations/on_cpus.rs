@@ -51,8 +51,11 @@ pub const ON_LANES: &[Faults] = &[
         shader: "softmax quads",
         ops: &["attention"],
         faults: &[
-            ("* p.period + p.reach);", "* p.period + p.reach + 1u);"),
-            ("= min(p.seen, ", "= min(p.k, "),
+            (
+                "* p.period + p.causal_offset);",
+                "* p.period + p.causal_offset + 1u);",
+            ),
+            ("= min(p.valid_len, ", "= min(p.k, "),
             (
                 "law[first + i] = Element();",
                 "law[first + i] = element(vec4(0.001));",

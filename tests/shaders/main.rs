@@ -190,7 +190,7 @@ fn workgroup_bytes(module: &Module, info: &ModuleInfo, entry: usize) -> u32 {
 }
 
 /// Every combination of values that the overrides of `module` may have.
-fn forms(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
+fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     let mut all = vec![Vec::new()];
     for (_, constant) in module.overrides.iter() {
         // Those without a name are expressions of others, as sizes of arrays are.
@@ -244,7 +244,7 @@ fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<()
     let mut wrong = Vec::new();
     for (shader, parsed) in all() {
         for entry in parsed.entries.keys() {
-            for set in forms(&parsed.module, shader.name) {
+            for set in variants(&parsed.module, shader.name) {
                 let name = format!("shaders/{}.wgsl, {entry} {set:?}", shader.name);
                 let which = Some((ShaderStage::Compute, entry.as_str()));
                 let constants = set.into_iter().collect();

@@ -13,7 +13,7 @@ use crate::experiment::drawing::Drawing;
 use crate::experiment::filling::Filling;
 use crate::experiment::images::chain::{self, Start, Walk};
 use crate::experiment::images::dataset::{Pictures, ReadingFlags};
-use crate::experiment::images::inpaint::{self, Holed};
+use crate::experiment::images::inpaint::{self, MaskedImages};
 use crate::experiment::images::mask::{Mask, MaskShape};
 use crate::experiment::images::reconstruct::reconstructed;
 use crate::experiment::images::trained::{Prior, Trained};
@@ -205,7 +205,7 @@ impl Paper {
         shape: &MaskShape,
         count: usize,
     ) -> Result<Vec<RgbImage>> {
-        let holed = Holed::of(trained, originals.to_vec(), self.mask(shape)?)?;
+        let holed = MaskedImages::of(trained, originals.to_vec(), self.mask(shape)?)?;
         let (steps, resample) = match &trained.prior {
             Prior::PixelCnn(_) => (None, None),
             // A network that is told what is known needs neither.
@@ -383,7 +383,7 @@ impl Paper {
                 let originals = self
                     .held_out
                     .floats(&(0..count as u32).collect::<Vec<_>>())?;
-                Start::Holed(Holed::of(&self.prior, originals, self.mask(shape)?)?)
+                Start::MaskedImages(MaskedImages::of(&self.prior, originals, self.mask(shape)?)?)
             }
         };
         let steps = self.effort.steps;
@@ -397,7 +397,7 @@ impl Paper {
         let (levels, frames) = chain::walk(&self.prior, model, &start, &walk)?;
         let mut columns = vec![];
         let mut heads = vec![];
-        if let (Some(shape), Start::Holed(holed)) = (shape, &start) {
+        if let (Some(shape), Start::MaskedImages(holed)) = (shape, &start) {
             columns.push(self.whole_and_masked(&holed.originals, shape)?[1].clone());
             heads.push((1, "known".to_string()));
         }

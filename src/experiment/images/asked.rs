@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::models::pixelcnn::raster::Way;
+use crate::models::pixelcnn::raster::Algorithm;
 
 /// What only image runs can be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub struct ImageFlags {
     /// configuration.
     pub sharpen: Option<f64>,
     /// How a PixelCNN computes.
-    pub way: Way,
+    pub way: Algorithm,
 }
 
 /// How pictures of images are drawn.

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 
 use super::asked::{ImageFlags, PictureFlags};
 use super::dataset::keep_out_of_images;
-use super::inpaint::{Holed, RESAMPLE, STEPS};
+use super::inpaint::{MaskedImages, RESAMPLE, STEPS};
 use super::known;
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, counted};
@@ -206,7 +206,7 @@ pub(crate) enum Start {
     /// From the noised latents of pictures [m, size, size, 3].
     Pictures(Vec<f32>),
     /// From noise beside the known part of pictures.
-    Holed(Holed),
+    MaskedImages(MaskedImages),
 }
 
 impl Start {
@@ -215,7 +215,7 @@ impl Start {
         match self {
             Start::Noise(count) => *count,
             Start::Pictures(images) => images.len() / trained.image(),
-            Start::Holed(holed) => holed.originals.len() / trained.image(),
+            Start::MaskedImages(holed) => holed.originals.len() / trained.image(),
         }
     }
 }
@@ -224,7 +224,7 @@ impl Start {
 fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
     let config = &trained.config.vqvae;
     if let Some(shape) = &args.mask {
-        return Ok(Start::Holed(Holed::new(
+        return Ok(Start::MaskedImages(MaskedImages::new(
             trained,
             &args.known,
             Mask::new(shape, config.grid(), known::fit(&trained.config))?,
@@ -295,7 +295,7 @@ pub(crate) fn walk(
     let config = &trained.config.vqvae;
     let standardised = |latents: &[f32]| trained.start(model, &trained.latents(latents));
     match start {
-        Start::Holed(holed) => {
+        Start::MaskedImages(holed) => {
             let z0 = standardised(&holed.latents);
             let known = Known {
                 z0: &z0,

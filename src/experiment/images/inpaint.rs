@@ -6,11 +6,11 @@ use std::time::Instant;
 use image::RgbImage;
 use serde_json::{Map, json};
 
+use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, counted, nchw};
 use super::sample::{Drawn, Facts};
-use super::setting::CHUNK;
 use super::trained::{Prior, Trained};
 use super::{known, pictures};
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
 const TOLD_STEPS: usize = 20;
 
 /// Pictures with a hole, as the model sees them.
-pub(crate) struct Holed {
+pub(crate) struct MaskedImages {
     pub mask: Mask,
     /// [m, size, size, 3].
     pub originals: Vec<f32>,
@@ -45,11 +45,11 @@ pub(crate) struct Holed {
     pub latents: Vec<f32>,
 }
 
-impl Holed {
+impl MaskedImages {
     /// The pictures `files` of a run with the hole `mask`.
-    pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<Holed> {
+    pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<MaskedImages> {
         let set = known::pictures(files, &trained.config)?;
-        Holed::of(
+        MaskedImages::of(
             trained,
             set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?,
             mask,
@@ -60,14 +60,14 @@ impl Holed {
     ///
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
-    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<Holed> {
+    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
         let size = trained.config.vqvae.size;
         let filled: Vec<f32> = originals
             .chunks_exact(trained.image())
             .flat_map(|image| mask.filled(image, size))
             .collect();
         let latents = trained.encode(&filled)?;
-        Ok(Holed {
+        Ok(MaskedImages {
             mask,
             originals,
             latents,
@@ -126,7 +126,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let count = args.count.unwrap_or(COUNT);
     let look = &args.pictures;
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let holed = Holed::new(
+    let holed = MaskedImages::new(
         &trained,
         &files,
         Mask::new(shape, config.grid(), known::fit(&trained.config))?,
@@ -256,7 +256,7 @@ fn no_prior(trained: &Trained) -> Error {
 /// shows the first.
 fn picture(
     files: &[PathBuf],
-    holed: &Holed,
+    holed: &MaskedImages,
     images: &[f32],
     [size, zoom, count]: [usize; 3],
 ) -> RgbImage {
@@ -289,7 +289,7 @@ fn picture(
 pub(crate) fn fill(
     trained: &Trained,
     how: &Filling,
-    holed: &Holed,
+    holed: &MaskedImages,
     count: usize,
 ) -> Result<(Drawn, Facts)> {
     let pictures = holed.originals.len() / trained.image();
@@ -307,7 +307,7 @@ fn diffuse(
     trained: &Trained,
     model: &Diffusion,
     how: &Filling,
-    holed: &Holed,
+    holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
     let told = model.is_told() && how.resample.is_none();
@@ -388,7 +388,7 @@ fn raster(
     trained: &Trained,
     model: &PixelCnn,
     how: &Filling,
-    holed: &Holed,
+    holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
     let grid = holed.mask.grid;

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::keeper::Keeper;
+use super::codebook_tracker::CodebookTracker;
+use super::context::StageContext;
 use super::learner::Learner;
 use super::pictures;
 use super::prior::{Start, draw, held_out_losses};
-use super::setting::Setting;
 use super::sources::{Sources, load_vqvae, restore_codebook};
 use super::standard::{self, measure};
 use super::vqvae::reconstruct;
@@ -25,19 +25,19 @@ use crate::nn::init::Init;
 use crate::tensor::{Codes, Tensor};
 
 pub(super) struct JointTask {
-    setting: Rc<Setting>,
+    context: Rc<StageContext>,
     learner: Learner<Joint>,
     /// Whether the moments are those of a trained prior.
     has_moments: bool,
     held_out: Vec<Tensor>,
-    keeper: Keeper,
+    codebook_tracker: CodebookTracker,
 }
 
 impl JointTask {
     /// With the weights of `sources`: of a VQ-VAE, and of its prior if there is one.
-    pub fn new(setting: Rc<Setting>, sources: Sources) -> Result<JointTask> {
-        let gpu = &setting.gpu;
-        let config = &setting.config;
+    pub fn new(context: Rc<StageContext>, sources: Sources) -> Result<JointTask> {
+        let gpu = &context.gpu;
+        let config = &context.config;
         let mut model = Joint::new(&mut Init::new(gpu, config.seed), config)?;
         let mut averaged = Joint::new(&mut Init::blank(gpu), config)?;
         if let Some(found) = &sources.vqvae {
@@ -50,17 +50,17 @@ impl JointTask {
         }
         averaged.vqvae.codebook = model.vqvae.codebook.clone();
         let peaks = vec![config.stage(Stage::Joint).lr, config.joint.vqvae_lr];
-        let learner = Learner::new(&setting, Stage::Joint, [model, averaged], peaks, |path| {
+        let learner = Learner::new(&context, Stage::Joint, [model, averaged], peaks, |path| {
             usize::from(path.starts_with("vqvae."))
         });
-        let held_out = setting.held_out()?;
-        let keeper = Keeper::new(&setting, Stage::Joint);
+        let held_out = context.held_out()?;
+        let codebook_tracker = CodebookTracker::new(&context, Stage::Joint);
         Ok(JointTask {
             learner,
             has_moments: sources.prior.is_some(),
             held_out,
-            keeper,
-            setting,
+            codebook_tracker,
+            context,
         })
     }
 
@@ -78,7 +78,7 @@ impl Task for JointTask {
     }
 
     fn parameters(&mut self) -> usize {
-        let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
+        let follows = self.context.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
         model.parameters()
             + if follows {
@@ -90,19 +90,19 @@ impl Task for JointTask {
 
     fn start(&mut self) -> Result<()> {
         if !self.has_moments {
-            let diffuse = self.setting.config.joint.diffuse;
-            measure(&self.setting, &self.learner.model.vqvae, diffuse)?.tell(self.priors());
+            let diffuse = self.context.config.joint.diffuse;
+            measure(&self.context, &self.learner.model.vqvae, diffuse)?.tell(self.priors());
         }
         Ok(())
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let setting = &self.setting;
+        let context = &self.context;
         let mut seen = Vec::new();
         let report = self.learner.learn(step, &parts, |learner, part| {
-            let images = setting.images(&part.batch);
-            let class = setting.dropped_classes(part);
+            let images = context.images(&part.batch);
+            let class = context.dropped_classes(part);
             let Step {
                 losses,
                 latents,
@@ -113,15 +113,15 @@ impl Task for JointTask {
             seen.push((latents, codes));
             losses
         });
-        self.keeper
-            .tend(setting, &self.learner.model.vqvae, step, seen);
+        self.codebook_tracker
+            .tend(context, &self.learner.model.vqvae, step, seen);
         Ok(report)
     }
 
     fn export(&self) -> Vec<Entry> {
         let model = &self.learner.model;
         let mut entries = self.learner.export();
-        entries.extend(self.keeper.export(&model.vqvae));
+        entries.extend(self.codebook_tracker.export(&model.vqvae));
         entries.extend(standard::export(&model.prior));
         entries
     }
@@ -129,23 +129,23 @@ impl Task for JointTask {
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.learner.import(found)?;
         restore_codebook(&self.learner.model.vqvae.codebook, found)?;
-        self.keeper.import(found)?;
+        self.codebook_tracker.import(found)?;
         self.priors()
             .into_iter()
             .try_for_each(|prior| standard::import(prior, found))
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
-        self.keeper.metrics(line);
+        self.codebook_tracker.metrics(line);
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
-        if !self.setting.evaluates(Stage::Joint, step) {
+        if !self.context.evaluates(Stage::Joint, step) {
             return Ok(None);
         }
         let Joint { vqvae, prior, .. } = &self.learner.averaged;
-        let mut line = reconstruct(&self.setting, vqvae, &self.held_out, step, dir)?;
-        prior.speak(&self.setting.gpu.no_grad(|| vqvae.vectors()));
+        let mut line = reconstruct(&self.context, vqvae, &self.held_out, step, dir)?;
+        prior.speak(&self.context.gpu.no_grad(|| vqvae.vectors()));
         let start = |(images, class): (&Tensor, Option<Codes>)| {
             let latents = vqvae.encode(images);
             let codes = vqvae.quantise(&latents);
@@ -155,12 +155,12 @@ impl Task for JointTask {
                 class,
             }
         };
-        let images = self.held_out.iter().zip(self.setting.held_out_classes());
-        let z0: Vec<Start> = self.setting.gpu.no_grad(|| images.map(start).collect());
-        held_out_losses(&self.setting, &self.learner, prior, &z0, &mut line);
+        let images = self.held_out.iter().zip(self.context.held_out_classes());
+        let z0: Vec<Start> = self.context.gpu.no_grad(|| images.map(start).collect());
+        held_out_losses(&self.context, &self.learner, prior, &z0, &mut line);
         let picture = pictures::grid(
-            &draw(&self.setting, prior, vqvae)?,
-            self.setting.config.vqvae.size,
+            &draw(&self.context, prior, vqvae)?,
+            self.context.config.vqvae.size,
         );
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(line))

@@ -11,8 +11,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::context::StageContext;
 use super::part::Part;
-use super::setting::Setting;
 use crate::config::Stage;
 use crate::data::Batch;
 use crate::experiment::cache;
@@ -37,9 +37,9 @@ pub(super) struct Latents {
 
 impl Latents {
     /// The encoder of `vqvae`, for the batches of `stage`.
-    pub fn new(setting: &Setting, mut vqvae: VqVae, stage: Stage) -> Latents {
-        let cache = if setting.config.stages.latent_cache {
-            Cache::open(setting, &mut vqvae, stage)
+    pub fn new(context: &StageContext, mut vqvae: VqVae, stage: Stage) -> Latents {
+        let cache = if context.config.stages.latent_cache {
+            Cache::open(context, &mut vqvae, stage)
         } else {
             None
         };
@@ -55,18 +55,18 @@ impl Latents {
     }
 
     /// z_e of the images of a part, [n, h, w, d]. The encoder runs unless all of them are known.
-    pub fn of(&self, setting: &Setting, part: &Part) -> Tensor {
-        let config = &setting.config.vqvae;
+    pub fn of(&self, context: &StageContext, part: &Part) -> Tensor {
+        let config = &context.config.vqvae;
         let batch = &part.batch;
         let shape = [batch.len(), config.grid(), config.grid(), config.dim];
         let mut cache = self.cache.borrow_mut();
         let known = cache.as_mut().and_then(|cache| cache.all(batch));
         if let Some(values) = known {
-            return Tensor::from_slice(&setting.gpu, &values, shape);
+            return Tensor::from_slice(&context.gpu, &values, shape);
         }
-        let latents = setting
+        let latents = context
             .gpu
-            .no_grad(|| self.vqvae.encode(&setting.images(batch)));
+            .no_grad(|| self.vqvae.encode(&context.images(batch)));
         if let Some(file) = cache.as_mut()
             && let Err(error) = file.keep(batch, &latents.to_vec())
         {
@@ -90,14 +90,14 @@ struct Cache {
 }
 
 impl Cache {
-    fn open(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
+    fn open(context: &StageContext, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
         let folder = cache::folder()?.join("latents");
-        let config = &setting.config.vqvae;
-        let images = setting.pictures.train.len() as u64;
+        let config = &context.config.vqvae;
+        let images = context.pictures.train.len() as u64;
         let size = 4 * config.grid() * config.grid() * config.dim;
         let slot = (CHECKSUM + size) as u64;
         let slots = (2 * images).min(FILE_LIMIT / slot);
-        let path = folder.join(format!("latents-{}.bin", key(setting, vqvae, stage)));
+        let path = folder.join(format!("latents-{}.bin", key(context, vqvae, stage)));
         let open = || -> std::io::Result<File> {
             std::fs::create_dir_all(&folder)?;
             cache::make_room(&folder, &path, slots * slot, LIMIT)?;
@@ -199,10 +199,10 @@ fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
 }
 
 /// A name for all that the bits of a latent depend on.
-fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
-    let facts = setting.gpu.facts();
-    let set = &setting.pictures.train;
-    let train = setting.config.stage(stage);
+fn key(context: &StageContext, vqvae: &mut VqVae, stage: Stage) -> String {
+    let facts = context.gpu.facts();
+    let set = &context.pictures.train;
+    let train = context.config.stage(stage);
     let mut hasher = blake3::Hasher::new();
     let adapter = [&facts.name, &facts.driver, &facts.driver_info]
         .map(String::as_str)
@@ -213,11 +213,11 @@ fn key(setting: &Setting, vqvae: &mut VqVae, stage: Stage) -> String {
         "unchecked"
     };
     let call = train.batch / train.accumulate;
-    let matrices = setting.gpu.cooperative();
-    let prefers = setting.gpu.prefers();
+    let matrices = context.gpu.cooperative();
+    let prefers = context.gpu.prefers();
     let text = format!(
         "{adapter}\n{program}\n{matrices:?}\n{prefers:?}\n{call}\n{}",
-        setting.config.model_text(Stage::VqVae)
+        context.config.model_text(Stage::VqVae)
     );
     hasher.update(text.as_bytes());
     ops::shaders()

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
+use super::context::StageContext;
 use super::part::Part;
-use super::setting::Setting;
 use super::told::Masks;
 use crate::config::{Stage, TrainConfig};
 use crate::data::Loader;
@@ -27,7 +27,7 @@ pub(super) struct Learner<M> {
     pub model: M,
     /// The same with averaged weights.
     pub averaged: M,
-    setting: Rc<Setting>,
+    context: Rc<StageContext>,
     stage: Stage,
     adam: Adam,
     /// Peak learning rate of each group of parameters.
@@ -41,20 +41,20 @@ impl<M: Module> Learner<M> {
     /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path
     /// `group` numbers g have the peak learning rate `peaks[g]`.
     pub fn new(
-        setting: &Rc<Setting>,
+        context: &Rc<StageContext>,
         stage: Stage,
         [mut model, mut averaged]: [M; 2],
         peaks: Vec<f64>,
         group: impl Fn(&str) -> usize,
     ) -> Learner<M> {
-        let train = setting.config.stage(stage);
-        let adam = Adam::new(&setting.gpu, &mut model, AdamOptions::from(train), group);
+        let train = context.config.stage(stage);
+        let adam = Adam::new(&context.gpu, &mut model, AdamOptions::from(train), group);
         adam.averages(&mut averaged);
-        let levels = LevelLaw::new(train.levels, setting.config.bridge.steps);
+        let levels = LevelLaw::new(train.levels, context.config.bridge.steps);
         Learner {
             model,
             averaged,
-            setting: setting.clone(),
+            context: context.clone(),
             stage,
             adam,
             peaks,
@@ -64,7 +64,7 @@ impl<M: Module> Learner<M> {
     }
 
     fn train(&self) -> &TrainConfig {
-        self.setting.config.stage(self.stage)
+        self.context.config.stage(self.stage)
     }
 
     /// The batch of `step` in equal parts.
@@ -74,14 +74,14 @@ impl<M: Module> Learner<M> {
     pub fn parts(&mut self, step: u64) -> Result<Vec<Part>> {
         let loader = match self.loader.take() {
             Some(loader) => loader,
-            None => self.setting.loader(self.stage, step)?,
+            None => self.context.loader(self.stage, step)?,
         };
         let batch = self.loader.insert(loader).next()?;
         debug_assert_eq!(batch.step, step, "steps come one after another");
         let size = batch.len() / self.train().accumulate;
         let stream = |i: usize| Stream {
             first: (i * size) as u32,
-            ..self.setting.randomness(step)
+            ..self.context.randomness(step)
         };
         Ok(batch
             .split(size)
@@ -96,7 +96,7 @@ impl<M: Module> Learner<M> {
 
     /// What of the pictures of the whole batch the network is told, if it can be told.
     fn masks(&self, part: &Part) -> Option<Masks> {
-        let config = &self.setting.config;
+        let config = &self.context.config;
         Masks::draw(
             &config.prior,
             config.vqvae.grid(),
@@ -120,13 +120,13 @@ impl<M: Module> Learner<M> {
 
     /// Levels of a part, and what of it the network is told.
     pub fn plan(&self, part: &Part) -> Plan {
-        let gpu = &self.setting.gpu;
+        let gpu = &self.context.gpu;
         let n = part.batch.len();
-        let grid = self.setting.config.vqvae.grid();
+        let grid = self.context.config.vqvae.grid();
         let mut all = self.levels.draw(self.train().batch, part.stream);
         let masks = self.masks(part);
         if let Some(masks) = &masks {
-            masks.put_at_end(&mut all, self.setting.config.bridge.steps);
+            masks.put_at_end(&mut all, self.context.config.bridge.steps);
         }
         let told = masks.map(|masks| {
             let own = |all: &[f32]| part.own(all, grid * grid).to_vec();
@@ -146,10 +146,10 @@ impl<M: Module> Learner<M> {
     /// are smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
         // Steps that no training reaches: what is held out has noise of its own.
-        let stream = self.setting.randomness(u64::from(u32::MAX) - chunk as u64);
+        let stream = self.context.randomness(u64::from(u32::MAX) - chunk as u64);
         (
             Plan::at(Codes::from_slice(
-                &self.setting.gpu,
+                &self.context.gpu,
                 &self.levels.draw_fixed(n, stream),
                 [n],
             )),
@@ -164,7 +164,7 @@ impl<M: Module> Learner<M> {
         parts: &[Part],
         mut losses: impl FnMut(&Learner<M>, &Part) -> Losses,
     ) -> Report {
-        let gpu = &self.setting.gpu;
+        let gpu = &self.context.gpu;
         let mut grads = None;
         let mut of_parts = Vec::new();
         for part in parts {
@@ -217,7 +217,7 @@ impl<M: Module> Learner<M> {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if a tensor is missing.
     pub fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.adam.import(|name, shape| found.tensor(name, shape))?;
-        self.levels.import(&self.setting.gpu, found)
+        self.levels.import(&self.context.gpu, found)
     }
 }
 

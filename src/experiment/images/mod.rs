@@ -3,10 +3,11 @@
 pub mod asked;
 pub mod chain;
 mod closing;
+mod codebook_tracker;
+pub(crate) mod context;
 pub mod dataset;
 pub mod inpaint;
 mod joint;
-mod keeper;
 mod known;
 mod latents;
 mod learner;
@@ -19,7 +20,6 @@ mod prior;
 pub mod reconstruct;
 pub(crate) mod rehearsal;
 pub mod sample;
-pub(crate) mod setting;
 pub(crate) mod sources;
 mod standard;
 pub mod told;
@@ -31,7 +31,7 @@ use std::rc::Rc;
 
 use self::sources::{Sources, freeze};
 use super::device::keep_caches;
-use super::images::setting::Setting;
+use super::images::context::StageContext;
 use super::memory;
 use super::run_dir::RunDir;
 use super::session::{self, Session, Task};
@@ -72,7 +72,7 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()
     }
     dir.write_config(&Stored::Images(stage, Box::new(config.clone())))?;
     pictures.keep_facts(&args.out, folder)?;
-    let setting = Rc::new(Setting {
+    let context = Rc::new(StageContext {
         gpu,
         config: config.clone(),
         pictures,
@@ -80,50 +80,50 @@ pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()
     match stage {
         Stage::VqVae => go(
             args,
-            &setting,
+            &context,
             dir,
             stage,
-            vqvae::VqVaeTask::new(setting.clone(), &sources)?,
+            vqvae::VqVaeTask::new(context.clone(), &sources)?,
         ),
         Stage::Prior => {
-            let frozen = freeze(&setting, sources, &args.out)?;
+            let frozen = freeze(&context, sources, &args.out)?;
             go(
                 args,
-                &setting,
+                &context,
                 dir,
                 stage,
-                prior::PriorTask::new(setting.clone(), frozen)?,
+                prior::PriorTask::new(context.clone(), frozen)?,
             )
         }
         Stage::PixelCnn => {
-            let frozen = freeze(&setting, sources, &args.out)?;
+            let frozen = freeze(&context, sources, &args.out)?;
             go(
                 args,
-                &setting,
+                &context,
                 dir,
                 stage,
-                pixelcnn::PixelCnnTask::new(setting.clone(), frozen)?,
+                pixelcnn::PixelCnnTask::new(context.clone(), frozen)?,
             )
         }
         Stage::Joint => go(
             args,
-            &setting,
+            &context,
             dir,
             stage,
-            joint::JointTask::new(setting.clone(), sources)?,
+            joint::JointTask::new(context.clone(), sources)?,
         ),
     }
 }
 
 fn go<T: Task>(
     args: &TrainArgs,
-    setting: &Setting,
+    context: &StageContext,
     dir: RunDir,
     stage: Stage,
     task: T,
 ) -> Result<()> {
-    let gpu = setting.gpu.clone();
-    let config = &setting.config;
+    let gpu = context.gpu.clone();
+    let config = &context.config;
     let train = config.stage(stage).clone();
     let model = config.model_text(stage);
     let stop = session::stop_flag(&dir.path)?;
@@ -142,7 +142,7 @@ fn go<T: Task>(
         evaluation,
     };
     session.begin(args.resume)?;
-    let ended = memory::explain(&setting.gpu, config, stage, || session.run());
+    let ended = memory::explain(&context.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);
     ended?;
     closing::say(args, config, stage, session.evaluation.as_ref());

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::context::StageContext;
 use super::latents::Latents;
 use super::learner::Learner;
 use super::pictures;
-use super::setting::Setting;
 use super::usage::Usage;
 use crate::config::Stage;
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::experiment::session::{Report, Task};
 use crate::gpu::Gpu;
 use crate::models::Losses;
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Raster, Way};
+use crate::models::pixelcnn::raster::{Algorithm, Raster};
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
@@ -28,7 +28,7 @@ use crate::tensor::{Codes, Tensor};
 const SHOWN: usize = 16;
 
 pub(super) struct PixelCnnTask {
-    setting: Rc<Setting>,
+    context: Rc<StageContext>,
     latents: Latents,
     learner: Learner<PixelCnn>,
     /// Codes of held-out images, in chunks, with their classes.
@@ -36,9 +36,9 @@ pub(super) struct PixelCnnTask {
 }
 
 impl PixelCnnTask {
-    pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PixelCnnTask> {
-        let gpu = &setting.gpu;
-        let config = &setting.config;
+    pub fn new(context: Rc<StageContext>, vqvae: VqVae) -> Result<PixelCnnTask> {
+        let gpu = &context.gpu;
+        let config = &context.config;
         let build = |mut init: Init| {
             let mut model = PixelCnn::new(
                 &mut init,
@@ -51,40 +51,40 @@ impl PixelCnnTask {
         };
         let models = [build(Init::new(gpu, config.seed)), build(Init::blank(gpu))];
         let learner = Learner::new(
-            &setting,
+            &context,
             Stage::PixelCnn,
             models,
             vec![config.stage(Stage::PixelCnn).lr],
             |_| 0,
         );
         let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
-        let held_out = setting
+        let held_out = context
             .held_out()?
             .iter()
             .map(codes)
-            .zip(setting.held_out_classes())
+            .zip(context.held_out_classes())
             .collect();
-        let latents = Latents::new(&setting, vqvae, Stage::PixelCnn);
+        let latents = Latents::new(&context, vqvae, Stage::PixelCnn);
         Ok(PixelCnnTask {
             latents,
             learner,
             held_out,
-            setting,
+            context,
         })
     }
 
     /// A picture of samples, drawn code by code in raster order.
     fn samples(&self) -> Vec<f32> {
-        let gpu = &self.setting.gpu;
-        let config = &self.setting.config.vqvae;
+        let gpu = &self.context.gpu;
+        let config = &self.context.config.vqvae;
         let side = config.grid();
         let class = self
-            .setting
+            .context
             .shown_classes(SHOWN)
             .unwrap_or_else(|| one_class(gpu, SHOWN));
         let size = [side, side];
-        let seed = self.setting.config.seed;
-        let way = Way::Cached;
+        let seed = self.context.config.seed;
+        let way = Algorithm::Cached;
         let raster = Raster {
             size,
             class: &class,
@@ -122,11 +122,11 @@ impl Task for PixelCnnTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let setting = &self.setting;
+        let context = &self.context;
         let latents = &self.latents;
         Ok(self.learner.learn(step, &parts, |learner, part| {
-            let codes = latents.vqvae().quantise(&latents.of(setting, part));
-            let class = setting.classes(part.batch.labels.clone());
+            let codes = latents.vqvae().quantise(&latents.of(context, part));
+            let class = context.classes(part.batch.labels.clone());
             Losses {
                 total: loss(&learner.model, &codes, class),
                 parts: Vec::new(),
@@ -144,10 +144,10 @@ impl Task for PixelCnnTask {
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
-        if !self.setting.evaluates(Stage::PixelCnn, step) {
+        if !self.context.evaluates(Stage::PixelCnn, step) {
             return Ok(None);
         }
-        let gpu = &self.setting.gpu;
+        let gpu = &self.context.gpu;
         let nats = |(codes, class): &(Codes, Option<Codes>)| {
             f64::from(loss(&self.learner.averaged, codes, class.clone()).item())
                 * codes.count() as f64
@@ -158,10 +158,10 @@ impl Task for PixelCnnTask {
             .iter()
             .flat_map(|(codes, _)| codes.to_vec())
             .collect();
-        let unigram = Usage::of(&codes, self.setting.config.vqvae.codes)
+        let unigram = Usage::of(&codes, self.context.config.vqvae.codes)
             .perplexity
             .log2();
-        let picture = pictures::grid(&self.samples(), self.setting.config.vqvae.size);
+        let picture = pictures::grid(&self.samples(), self.context.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(Map::from_iter([
             (

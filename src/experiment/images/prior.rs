@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::context::StageContext;
 use super::latents::Latents;
 use super::learner::Learner;
 use super::pictures;
-use super::setting::Setting;
 use super::standard::{self, measure};
 use crate::config::{Diffuse, Stage};
 use crate::error::Result;
@@ -27,7 +27,7 @@ const SHOWN: usize = 16;
 const SAMPLING_STEPS: usize = 20;
 
 pub(super) struct PriorTask {
-    setting: Rc<Setting>,
+    context: Rc<StageContext>,
     latents: Latents,
     learner: Learner<Diffusion>,
     /// Of held-out images, in chunks.
@@ -65,27 +65,27 @@ impl Start {
 }
 
 impl PriorTask {
-    pub fn new(setting: Rc<Setting>, vqvae: VqVae) -> Result<PriorTask> {
-        let gpu = &setting.gpu;
-        let config = &setting.config;
+    pub fn new(context: Rc<StageContext>, vqvae: VqVae) -> Result<PriorTask> {
+        let gpu = &context.gpu;
+        let config = &context.config;
         let models = [
             Diffusion::new(&mut Init::new(gpu, config.seed), config)?,
             Diffusion::new(&mut Init::blank(gpu), config)?,
         ];
         let peaks = vec![config.stage(Stage::Prior).lr];
-        let learner = Learner::new(&setting, Stage::Prior, models, peaks, |_| 0);
-        let latents = Latents::new(&setting, vqvae, Stage::Prior);
+        let learner = Learner::new(&context, Stage::Prior, models, peaks, |_| 0);
+        let latents = Latents::new(&context, vqvae, Stage::Prior);
         Ok(PriorTask {
             latents,
             learner,
             held_out: Vec::new(),
-            setting,
+            context,
         })
     }
 
     /// Prepares what depends on moments.
     fn prepare(&mut self) -> Result<()> {
-        let setting = &self.setting;
+        let context = &self.context;
         let vqvae = self.latents.vqvae();
         let vectors = vqvae.vectors();
         let Learner {
@@ -101,15 +101,15 @@ impl PriorTask {
                     class,
                     vqvae,
                     model,
-                    setting.config.prior.diffuse,
+                    context.config.prior.diffuse,
                 )
             };
-            setting.gpu.no_grad(of)
+            context.gpu.no_grad(of)
         };
-        self.held_out = setting
+        self.held_out = context
             .held_out()?
             .iter()
-            .zip(setting.held_out_classes())
+            .zip(context.held_out_classes())
             .map(start)
             .collect();
         Ok(())
@@ -117,10 +117,10 @@ impl PriorTask {
 }
 
 /// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
-pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
-    let gpu = &setting.gpu;
-    let config = &setting.config;
-    let guidance = setting
+pub(super) fn draw(context: &StageContext, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
+    let gpu = &context.gpu;
+    let config = &context.config;
+    let guidance = context
         .shown_classes(SHOWN)
         .map(|class| Guidance { class, scale: 1.0 });
     let ask = Ask {
@@ -159,7 +159,7 @@ pub(super) fn draw(setting: &Setting, prior: &Diffusion, vqvae: &VqVae) -> Resul
 /// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is
 /// that of a network that ignores its input.
 pub(super) fn held_out_losses<M: Module>(
-    setting: &Setting,
+    context: &StageContext,
     learner: &Learner<M>,
     prior: &Diffusion,
     held_out: &[Start],
@@ -168,7 +168,7 @@ pub(super) fn held_out_losses<M: Module>(
     let mut total = 0.0;
     let mut of_eps = 0.0;
     let mut count = 0.0;
-    setting.gpu.no_grad(|| {
+    context.gpu.no_grad(|| {
         for (chunk, Start { z0, codes, class }) in held_out.iter().enumerate() {
             let n = z0.shape().dims()[0];
             let (plan, stream) = learner.held_out_levels(chunk, n);
@@ -198,9 +198,9 @@ impl Task for PriorTask {
             model, averaged, ..
         } = &mut self.learner;
         measure(
-            &self.setting,
+            &self.context,
             self.latents.vqvae(),
-            self.setting.config.prior.diffuse,
+            self.context.config.prior.diffuse,
         )?
         .tell([model, averaged]);
         self.prepare()
@@ -208,14 +208,14 @@ impl Task for PriorTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let setting = &self.setting;
+        let context = &self.context;
         let latents = &self.latents;
         Ok(self.learner.learn(step, &parts, |learner, part| {
             let model = &learner.model;
-            let diffuse = setting.config.prior.diffuse;
-            let class = setting.dropped_classes(part);
+            let diffuse = context.config.prior.diffuse;
+            let class = context.dropped_classes(part);
             let Start { z0, codes, class } = Start::new(
-                &latents.of(setting, part),
+                &latents.of(context, part),
                 class,
                 latents.vqvae(),
                 model,
@@ -256,19 +256,19 @@ impl Task for PriorTask {
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
-        if !self.setting.evaluates(Stage::Prior, step) {
+        if !self.context.evaluates(Stage::Prior, step) {
             return Ok(None);
         }
         let mut line = Map::new();
         held_out_losses(
-            &self.setting,
+            &self.context,
             &self.learner,
             &self.learner.averaged,
             &self.held_out,
             &mut line,
         );
-        let samples = draw(&self.setting, &self.learner.averaged, self.latents.vqvae())?;
-        let picture = pictures::grid(&samples, self.setting.config.vqvae.size);
+        let samples = draw(&self.context, &self.learner.averaged, self.latents.vqvae())?;
+        let picture = pictures::grid(&samples, self.context.config.vqvae.size);
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
         Ok(Some(line))
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 use super::asked::PictureFlags;
+use super::context::CHUNK;
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
 use super::output::{Output, counted, nchw};
-use super::setting::CHUNK;
 use super::trained::Trained;
 use super::usage::Usage;
 use super::{known, pictures};

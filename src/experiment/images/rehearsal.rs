@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::context::StageContext;
 use super::dataset::Pictures;
-use super::setting::Setting;
 use super::sources::Sources;
 use super::{joint, pixelcnn, prior, vqvae};
 use crate::config::{ImagesConfig, Stage};
@@ -60,17 +60,17 @@ fn make(
     let mut config = config.clone();
     // Latents of such pictures are worth no disk.
     config.stages.latent_cache = false;
-    let setting = Rc::new(Setting {
+    let context = Rc::new(StageContext {
         gpu: gpu.clone(),
         config,
         pictures,
     });
-    let mut frozen = || VqVae::new(&mut init, &setting.config.vqvae);
+    let mut frozen = || VqVae::new(&mut init, &context.config.vqvae);
     Ok(match stage {
-        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(setting, &Sources::default())?),
-        Stage::Prior => Box::new(prior::PriorTask::new(setting.clone(), frozen())?),
-        Stage::PixelCnn => Box::new(pixelcnn::PixelCnnTask::new(setting.clone(), frozen())?),
-        Stage::Joint => Box::new(joint::JointTask::new(setting, Sources::default())?),
+        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(context, &Sources::default())?),
+        Stage::Prior => Box::new(prior::PriorTask::new(context.clone(), frozen())?),
+        Stage::PixelCnn => Box::new(pixelcnn::PixelCnnTask::new(context.clone(), frozen())?),
+        Stage::Joint => Box::new(joint::JointTask::new(context, Sources::default())?),
     })
 }
 

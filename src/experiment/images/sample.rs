@@ -5,17 +5,17 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::asked::ImageFlags;
+use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
 use super::output::{Output, nchw};
 use super::pictures;
-use super::setting::CHUNK;
 use super::trained::{Prior, Trained};
 use super::usage::Usage;
 use crate::error::{Error, Result};
 use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
 use crate::models::diffusion::{Ask, Diffusion};
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Raster, Way};
+use crate::models::pixelcnn::raster::{Algorithm, Raster};
 use crate::models::sampler::{Sampler, draw_codes};
 use crate::philox::{Draw, Stream};
 use crate::report::product::Folder;
@@ -181,7 +181,7 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
             ));
         }
         Prior::Diffusion(model) => {
-            if how.images.way != Way::default() {
+            if how.images.way != Algorithm::default() {
                 return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
             }
             check_steps(model, how.sampler, how.steps)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::setting::Setting;
+use super::context::StageContext;
 use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
@@ -136,7 +136,7 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
 
 /// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape:
 /// nothing moves them.
-pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<VqVae> {
+pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<VqVae> {
     let found = sources
         .vqvae
         .expect("a stage that freezes a VQ-VAE has one");
@@ -145,7 +145,7 @@ pub(super) fn freeze(setting: &Setting, sources: Sources, out: &Path) -> Result<
         let bytes = std::fs::read(&found.path).map_err(Error::io(&found.path))?;
         file::write(&copy, &bytes)?;
     }
-    let mut model = VqVae::new(&mut Init::blank(&setting.gpu), &setting.config.vqvae);
+    let mut model = VqVae::new(&mut Init::blank(&context.gpu), &context.config.vqvae);
     load_vqvae(&mut model, &found, "ema.")?;
     Ok(model)
 }

@@ -2,7 +2,7 @@
 //! where it predicts codes, their spread about the code vectors and how often each code occurs at
 //! each position.
 
-use super::setting::{CHUNK, Setting, tensor};
+use super::context::{CHUNK, StageContext, tensor};
 use crate::config::{Diffuse, Output};
 use crate::error::Result;
 use crate::models::diffusion::Diffusion;
@@ -78,14 +78,14 @@ impl Sums {
 ///
 /// # Errors
 /// Trouble with the data.
-pub(super) fn measure(setting: &Setting, vqvae: &VqVae, diffuse: Diffuse) -> Result<Standard> {
-    let set = &setting.pictures.train;
-    let config = &setting.config.vqvae;
-    let gpu = &setting.gpu;
+pub(super) fn measure(context: &StageContext, vqvae: &VqVae, diffuse: Diffuse) -> Result<Standard> {
+    let set = &context.pictures.train;
+    let config = &context.config.vqvae;
+    let gpu = &context.gpu;
     let d = config.dim;
     let cells = config.grid().pow(2);
     let k = config.codes;
-    let predicts_codes = setting.config.unet.prediction == Output::Codes;
+    let predicts_codes = context.config.unet.prediction == Output::Codes;
     let vectors = vqvae.vectors().to_vec();
     let mut latents = Sums::new(d);
     let mut residues = Sums::new(d);

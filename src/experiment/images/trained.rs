@@ -130,7 +130,7 @@ impl Trained {
     /// [`Error::Diverged`] if they are not finite.
     pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
         let size = self.config.vqvae.size;
-        let row = crate::experiment::images::setting::CHUNK * self.image();
+        let row = crate::experiment::images::context::CHUNK * self.image();
         let encode = |chunk: &[f32]| {
             let images = Tensor::from_slice(
                 &self.gpu,

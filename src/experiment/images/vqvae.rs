@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
-use super::keeper::{Keeper, rows};
+use super::codebook_tracker::{CodebookTracker, rows};
+use super::context::StageContext;
 use super::learner::Learner;
 use super::part::Part;
 use super::pictures;
-use super::setting::Setting;
 use super::sources::{Sources, load_vqvae, prefix_of, restore_codebook};
 use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
@@ -26,19 +26,19 @@ use crate::tensor::Tensor;
 const SHOWN: usize = 32;
 
 pub(super) struct VqVaeTask {
-    setting: Rc<Setting>,
+    context: Rc<StageContext>,
     learner: Learner<VqVae>,
     held_out: Vec<Tensor>,
-    keeper: Keeper,
+    codebook_tracker: CodebookTracker,
     /// Whether the code vectors are those of a trained VQ-VAE.
     has_codes: bool,
 }
 
 impl VqVaeTask {
     /// With the weights of `sources`, if there are some.
-    pub fn new(setting: Rc<Setting>, sources: &Sources) -> Result<VqVaeTask> {
-        let gpu = &setting.gpu;
-        let config = &setting.config;
+    pub fn new(context: Rc<StageContext>, sources: &Sources) -> Result<VqVaeTask> {
+        let gpu = &context.gpu;
+        let config = &context.config;
         let mut model = VqVae::new(&mut Init::new(gpu, config.seed), &config.vqvae);
         if let Some(found) = &sources.vqvae {
             load_vqvae(&mut model, found, prefix_of(found))?;
@@ -46,19 +46,19 @@ impl VqVaeTask {
         let mut averaged = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
         averaged.codebook = model.codebook.clone();
         let learner = Learner::new(
-            &setting,
+            &context,
             Stage::VqVae,
             [model, averaged],
             vec![config.stage(Stage::VqVae).lr],
             |_| 0,
         );
-        let held_out = setting.held_out()?;
-        let keeper = Keeper::new(&setting, Stage::VqVae);
+        let held_out = context.held_out()?;
+        let codebook_tracker = CodebookTracker::new(&context, Stage::VqVae);
         Ok(VqVaeTask {
-            setting,
+            context,
             learner,
             held_out,
-            keeper,
+            codebook_tracker,
             has_codes: sources.vqvae.is_some(),
         })
     }
@@ -70,7 +70,7 @@ impl Task for VqVaeTask {
     }
 
     fn parameters(&mut self) -> usize {
-        let follows = self.setting.config.vqvae.codebook == CodebookRule::Ema;
+        let follows = self.context.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
         model.parameters()
             + if follows {
@@ -82,13 +82,13 @@ impl Task for VqVaeTask {
 
     fn step(&mut self, step: u64) -> Result<Report> {
         let parts = self.learner.parts(step)?;
-        let setting = &self.setting;
+        let context = &self.context;
         let model = &self.learner.model;
         if step == 0 && !self.has_codes {
             let latents = |part: &Part| {
-                setting
+                context
                     .gpu
-                    .no_grad(|| model.encode(&setting.images(&part.batch)))
+                    .no_grad(|| model.encode(&context.images(&part.batch)))
             };
             let latents: Vec<Tensor> = parts.iter().map(latents).collect();
             let latents = rows(&latents);
@@ -96,7 +96,7 @@ impl Task for VqVaeTask {
             for model in [model, &self.learner.averaged] {
                 model
                     .codebook
-                    .place(&latents, setting.stream(step, Draw::PlaceCodes));
+                    .place(&latents, context.stream(step, Draw::PlaceCodes));
             }
         }
         let mut seen = Vec::new();
@@ -107,36 +107,37 @@ impl Task for VqVaeTask {
                 codes,
             } = learner
                 .model
-                .step(&setting.images(&part.batch), part.stream);
+                .step(&context.images(&part.batch), part.stream);
             seen.push((latents, codes));
             losses
         });
-        self.keeper.tend(setting, &self.learner.model, step, seen);
+        self.codebook_tracker
+            .tend(context, &self.learner.model, step, seen);
         Ok(report)
     }
 
     fn export(&self) -> Vec<Entry> {
         let mut entries = self.learner.export();
-        entries.extend(self.keeper.export(&self.learner.model));
+        entries.extend(self.codebook_tracker.export(&self.learner.model));
         entries
     }
 
     fn import(&mut self, found: &Checkpoint) -> Result<()> {
         self.learner.import(found)?;
         restore_codebook(&self.learner.model.codebook, found)?;
-        self.keeper.import(found)
+        self.codebook_tracker.import(found)
     }
 
     fn metrics(&mut self, line: &mut Map<String, Value>) {
-        self.keeper.metrics(line);
+        self.codebook_tracker.metrics(line);
     }
 
     fn evaluate(&mut self, step: u64, dir: &Path) -> Result<Option<Map<String, Value>>> {
-        if !self.setting.evaluates(Stage::VqVae, step) {
+        if !self.context.evaluates(Stage::VqVae, step) {
             return Ok(None);
         }
         reconstruct(
-            &self.setting,
+            &self.context,
             &self.learner.averaged,
             &self.held_out,
             step,
@@ -148,7 +149,7 @@ impl Task for VqVaeTask {
 
 /// How `model` reconstructs held-out images, and a picture of it in `dir`.
 pub(super) fn reconstruct(
-    setting: &Setting,
+    context: &StageContext,
     model: &VqVae,
     held_out: &[Tensor],
     step: u64,
@@ -157,7 +158,7 @@ pub(super) fn reconstruct(
     let mut originals = Vec::new();
     let mut images = Vec::new();
     let mut codes = Vec::new();
-    setting.gpu.no_grad(|| {
+    context.gpu.no_grad(|| {
         for chunk in held_out {
             let of_chunk = model.quantise(&model.encode(chunk));
             images.extend(model.decode(&model.look_up(&of_chunk)).to_vec());
@@ -165,7 +166,7 @@ pub(super) fn reconstruct(
             originals.extend(chunk.to_vec());
         }
     });
-    let config = &setting.config.vqvae;
+    let config = &context.config.vqvae;
     let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
     pictures::save(
         &picture,

@@ -1,7 +1,7 @@
 //! Drawing codes from the PixelCNN one after another in raster order.
 //!
 //! A position depends on the codes before it alone, so what was computed for them stays:
-//! [`Way::Cached`] keeps the inputs of every convolution that later positions still see, computes
+//! [`Algorithm::Cached`] keeps the inputs of every convolution that later positions still see, computes
 //! the vertical stack row by row and the horizontal one position by position. Each output is the
 //! same sum in the same order as [`PixelCnn::forward`]'s.
 
@@ -13,7 +13,7 @@ use crate::tensor::{Codes, Tensor};
 
 /// How the logits of a position are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
+pub enum Algorithm {
     /// From kept activations.
     #[default]
     Cached,
@@ -40,7 +40,7 @@ pub struct Raster<'a> {
     /// Seed of the draws. The first samples are the same, however many there are.
     pub seed: u64,
     /// How.
-    pub way: Way,
+    pub way: Algorithm,
 }
 
 impl Raster<'_> {
@@ -76,8 +76,8 @@ impl PixelCnn {
     pub fn sample(&self, raster: &Raster, seen: &mut dyn FnMut(usize)) -> Vec<u32> {
         let gpu = raster.class.gpu();
         let columns = gpu.no_grad(|| match raster.way {
-            Way::Cached => self.sample_cached(raster, seen),
-            Way::Naive => self.sample_naive(raster, seen),
+            Algorithm::Cached => self.sample_cached(raster, seen),
+            Algorithm::Naive => self.sample_naive(raster, seen),
         });
         let n = raster.class.count();
         (0..n)

@@ -1,12 +1,12 @@
 //! The three directions of a convolution, each by one of several kernels.
 
-use super::params::{Added, Params};
+use super::params::{ConvEpilogue, Params};
 use super::{LANES, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, Buffer, GROUPS, Gpu, Override, Shader};
-use crate::ops::family::{Asked, Family, Gradient, SMALL, Tiled, fastest, noise};
+use crate::ops::family::{Asked, Gradient, KernelFamily, SMALL, Tiled, fastest, noise};
 use crate::ops::matmul::MEASURED;
 use crate::ops::reduce::sum_middle;
-use crate::ops::winograd::{self, Squares};
+use crate::ops::winograd::{self, Transformed};
 use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
 
@@ -23,16 +23,16 @@ const PARTIAL: usize = 1 << 24;
 
 /// How a direction is computed.
 #[derive(Clone, Copy)]
-enum Way {
+enum Algorithm {
     Winograd,
-    Direct(Family),
+    Direct(KernelFamily),
 }
 
-impl Family {
+impl KernelFamily {
     /// Kernels for lanes write all directions by one function, which names the residual, so their
     /// backward entry points bind it too, last; the others do not.
     fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
-        if self == Family::Lanes {
+        if self == KernelFamily::Lanes {
             all
         } else {
             &all[..all.len() - 1]
@@ -59,7 +59,7 @@ fn width(channels: usize) -> (Override, usize) {
 impl Params {
     /// How `family` writes `channels` of `pixels`, in each of `phases`, with these tiles.
     fn plan(
-        family: Family,
+        family: KernelFamily,
         tiled: &'static Tiled,
         phases: usize,
         pixels: usize,
@@ -74,13 +74,13 @@ impl Params {
             groups,
         };
         match family {
-            Family::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
-            Family::Vec4 => plan(&VEC4, Vec::new(), grid(blocks(8, 4), 64)),
-            Family::Lanes => {
+            KernelFamily::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
+            KernelFamily::Vec4 => plan(&VEC4, Vec::new(), grid(blocks(8, 4), 64)),
+            KernelFamily::Lanes => {
                 let (wide, columns) = width(channels);
                 plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
             }
-            Family::Tiled(tile) => plan(
+            KernelFamily::Tiled(tile) => plan(
                 tile.shader(tiled),
                 tile.overrides(gradient),
                 grid(phases * tile.count(pixels, channels), 1),
@@ -90,31 +90,31 @@ impl Params {
 
     /// The way for outputs of so many rows and columns: by rule, or the fastest on a device that
     /// measures. `make` prepares operands and returns what goes one of the ways on them.
-    fn way<F: Fn(Way) -> Tensor>(
+    fn way<F: Fn(Algorithm) -> Tensor>(
         &self,
         gpu: &Gpu,
         op: &'static str,
         tiled: &'static Tiled,
         outputs: [usize; 2],
         make: impl FnOnce() -> F,
-    ) -> Way {
-        let family = Family::by_rule(gpu, self.fours(), outputs);
+    ) -> Algorithm {
+        let family = KernelFamily::by_rule(gpu, self.fours(), outputs);
         let by_rule = if self.suits_winograd(gpu) {
-            Way::Winograd
+            Algorithm::Winograd
         } else {
-            Way::Direct(family)
+            Algorithm::Direct(family)
         };
-        if family == Family::Scalar {
+        if family == KernelFamily::Scalar {
             return by_rule;
         }
         let ways = || {
-            let direct = Family::all(gpu)
+            let direct = KernelFamily::all(gpu)
                 .into_iter()
-                .map(|(name, family)| (name, Way::Direct(family)));
+                .map(|(name, family)| (name, Algorithm::Direct(family)));
             direct
                 .chain(
                     self.allows_winograd(gpu)
-                        .then_some(("winograd", Way::Winograd)),
+                        .then_some(("winograd", Algorithm::Winograd)),
                 )
                 .collect()
         };
@@ -145,10 +145,10 @@ impl Params {
 pub(in crate::ops) fn forward(
     x: &Tensor,
     weight: &Tensor,
-    added: Added,
+    added: ConvEpilogue,
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
@@ -163,10 +163,10 @@ pub(in crate::ops) fn forward(
                 way,
                 &x,
                 &weight,
-                Added::default(),
+                ConvEpilogue::default(),
                 params,
                 gradient,
-                &Squares::default(),
+                &Transformed::default(),
             )
         }
     });
@@ -174,15 +174,15 @@ pub(in crate::ops) fn forward(
 }
 
 fn forward_by(
-    way: Way,
+    way: Algorithm,
     x: &Tensor,
     weight: &Tensor,
-    added: Added,
+    added: ConvEpilogue,
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
-    let Way::Direct(family) = way else {
+    let Algorithm::Direct(family) = way else {
         return winograd::forward(x, weight, added, params, squares);
     };
     let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
@@ -217,7 +217,7 @@ pub(in crate::ops) fn backward_input(
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
@@ -234,9 +234,9 @@ pub(in crate::ops) fn backward_input(
         let dy = noise(gpu, dy, 0);
         let weight = noise(gpu, weight, 1);
         let squares = if at_hand {
-            Squares::of(&dy, params)
+            Transformed::of(&dy, params)
         } else {
-            Squares::default()
+            Transformed::default()
         };
         // A copy a run: squares of the weight are made in each, as they are in training.
         move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &squares.clone())
@@ -245,15 +245,15 @@ pub(in crate::ops) fn backward_input(
 }
 
 fn backward_input_by(
-    way: Way,
+    way: Algorithm,
     dy: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
 ) -> Tensor {
-    let Way::Direct(family) = way else {
+    let Algorithm::Direct(family) = way else {
         return winograd::backward_input(dy, weight, bias, params, squares);
     };
     let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
@@ -302,7 +302,7 @@ pub(in crate::ops) fn backward_weight(
     [x, dy]: [&Tensor; 2],
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
     let gpu = x.gpu();
@@ -318,7 +318,15 @@ pub(in crate::ops) fn backward_weight(
             let x = noise(gpu, x, 0);
             let dy = noise(gpu, dy, 1);
             move |way| {
-                backward_weight_by(way, [&x, &dy], params, gradient, &Squares::default(), false).0
+                backward_weight_by(
+                    way,
+                    [&x, &dy],
+                    params,
+                    gradient,
+                    &Transformed::default(),
+                    false,
+                )
+                .0
             }
         },
     );
@@ -326,14 +334,14 @@ pub(in crate::ops) fn backward_weight(
 }
 
 fn backward_weight_by(
-    way: Way,
+    way: Algorithm,
     [x, dy]: [&Tensor; 2],
     params: Params,
     gradient: Gradient,
-    squares: &Squares,
+    squares: &Transformed,
     want_b: bool,
 ) -> (Tensor, Option<Tensor>) {
-    let Way::Direct(family) = way else {
+    let Algorithm::Direct(family) = way else {
         return winograd::backward_weight([x, dy], params, squares, want_b);
     };
     let pixels = params.out_pixels();
@@ -344,8 +352,8 @@ fn backward_weight_by(
     let (wide, columns) = width(o);
     // Workgroups of a part.
     let (shader, overrides, groups) = match family {
-        Family::Scalar | Family::Vec4 => {
-            let shader = if family == Family::Vec4 {
+        KernelFamily::Scalar | KernelFamily::Vec4 => {
+            let shader = if family == KernelFamily::Vec4 {
                 &VEC4
             } else {
                 &SHADER
@@ -356,19 +364,19 @@ fn backward_weight_by(
                 (taps * c.div_ceil(4) * o.div_ceil(4)).div_ceil(64),
             )
         }
-        Family::Lanes => (
+        KernelFamily::Lanes => (
             &LANES,
             vec![wide],
             taps * c.div_ceil(32) * o.div_ceil(columns),
         ),
-        Family::Tiled(tile) => (
+        KernelFamily::Tiled(tile) => (
             tile.shader(&TILED_WEIGHT),
             tile.overrides(gradient),
             tile.count(taps * c, o),
         ),
     };
     // How many of them, over all parts, keep the device busy.
-    let enough = if matches!(family, Family::Tiled(_)) {
+    let enough = if matches!(family, KernelFamily::Tiled(_)) {
         256
     } else {
         32
@@ -385,7 +393,7 @@ fn backward_weight_by(
     let parts = pixels.div_ceil(part);
     // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by
     // workgroups of its own.
-    let with_bias = want_b && family == Family::Lanes && count.is_multiple_of(ALIGN);
+    let with_bias = want_b && family == KernelFamily::Lanes && count.is_multiple_of(ALIGN);
     let groups = if with_bias {
         groups + o.div_ceil(columns)
     } else {

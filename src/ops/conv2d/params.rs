@@ -67,12 +67,12 @@ pub(crate) struct Params {
 
 /// What is added to a convolution in the same pass: a bias `[o]`, and a residual of y's shape.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Added<'a> {
+pub(crate) struct ConvEpilogue<'a> {
     pub bias: Option<&'a Tensor>,
     pub residual: Option<&'a Tensor>,
 }
 
-impl<'a> Added<'a> {
+impl<'a> ConvEpilogue<'a> {
     /// Both buffers, `other`'s where there is none.
     pub fn buffers(&self, other: &'a Tensor) -> [&'a Buffer; 2] {
         [self.bias, self.residual].map(|added| added.unwrap_or(other).buffer())

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::setting::Setting;
+use super::context::StageContext;
 use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
@@ -20,7 +20,7 @@ const LAST: &str = "epoch.last";
 const REVIVED: &str = "revived";
 
 /// What is known of the codes' use.
-pub(super) struct Keeper {
+pub(super) struct CodebookTracker {
     /// Images of an epoch, and of a step.
     images: [u64; 2],
     /// Codes of the last batch, in parts.
@@ -32,15 +32,15 @@ pub(super) struct Keeper {
     epoch: [f32; 3],
 }
 
-impl Keeper {
+impl CodebookTracker {
     /// Before the first step of `stage`.
-    pub fn new(setting: &Setting, stage: Stage) -> Keeper {
+    pub fn new(context: &StageContext, stage: Stage) -> CodebookTracker {
         let images = [
-            setting.pictures.train.len() as u64,
-            setting.config.stage(stage).batch as u64,
+            context.pictures.train.len() as u64,
+            context.config.stage(stage).batch as u64,
         ];
-        let hits = Tensor::zeros(&setting.gpu, [setting.config.vqvae.codes]);
-        Keeper {
+        let hits = Tensor::zeros(&context.gpu, [context.config.vqvae.codes]);
+        CodebookTracker {
             images,
             last: Vec::new(),
             revived: 0,
@@ -53,12 +53,12 @@ impl Keeper {
     /// (latents [n, h, w, d], codes [n, h, w]), and revives dead ones when it is time.
     pub fn tend(
         &mut self,
-        setting: &Setting,
+        context: &StageContext,
         model: &VqVae,
         step: u64,
         parts: Vec<(Tensor, Codes)>,
     ) {
-        let config = &setting.config.vqvae;
+        let config = &context.config.vqvae;
         let (latents, codes): (Vec<Tensor>, Vec<Codes>) = parts.into_iter().unzip();
         let mut place = step * self.images[1];
         for part in &codes {
@@ -77,7 +77,7 @@ impl Keeper {
             if config.revive_every > 0 && (step + 1).is_multiple_of(config.revive_every) {
                 self.revived += model
                     .codebook
-                    .revive(&latents, setting.stream(step, Draw::ReviveCodes));
+                    .revive(&latents, context.stream(step, Draw::ReviveCodes));
             }
         }
         self.last = codes;

@@ -14,13 +14,13 @@ use crate::tensor::{Codes, Tensor};
 pub(crate) const CHUNK: usize = 32;
 
 /// What every stage is made from.
-pub(crate) struct Setting {
+pub(crate) struct StageContext {
     pub gpu: Gpu,
     pub config: ImagesConfig,
     pub pictures: Pictures,
 }
 
-impl Setting {
+impl StageContext {
     /// Batches of `stage` from `step` on.
     pub(crate) fn loader(&self, stage: Stage, step: u64) -> Result<Loader> {
         let batch = self.config.stage(stage).batch;
