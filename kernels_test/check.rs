@@ -354,14 +354,13 @@ fn cotangent(i: u32, of_f16: bool) -> f32 {
     }
 }
 
-/// The number of 11 bits next to `x` (Veltkamp's splitting), or zero below f16's normal numbers.
+/// The f16 nearest to `x`, or zero below its normal numbers.
 fn to_f16(x: f32) -> f32 {
-    let more = 8193.0 * x;
-    let kept = more - (more - x);
-    if kept.abs() < 2.0f32.powi(-14) {
-        0.0
+    let rounded = half::f16::from_f32(x);
+    if rounded.is_normal() {
+        rounded.to_f32()
     } else {
-        kept
+        0.0
     }
 }
 

@@ -1,35 +1,40 @@
 //! A report for machines that read JUnit's XML: a suite for each adapter, a case for each case.
 
-use std::fmt::Write;
+use std::time::Duration;
+
+use chrono::DateTime;
+use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 
 use super::report::{AdapterReport, CaseReport, Report};
 use crate::kernels_test::Verdict;
 
 /// The XML file.
 pub fn text(report: &Report) -> String {
-    let suites: String = report
-        .adapters
-        .iter()
-        .map(|adapter| suite(report, adapter))
-        .collect();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"dbvq-wgpu conformance\">\n{suites}</testsuites>\n"
-    )
+    let mut file = quick_junit::Report::new("dbvq-wgpu conformance");
+    file.add_test_suites(report.adapters.iter().map(|adapter| suite(report, adapter)));
+    file.to_string().expect("a report fits in memory")
 }
 
-fn suite(report: &Report, adapter: &AdapterReport) -> String {
-    let count = |wanted: &dyn Fn(Verdict) -> bool| adapter.count(|case| wanted(case.verdict));
-    let errors = count(&is_error) + usize::from(adapter.error.is_some());
-    let mut out = format!(
-        "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{errors}\" skipped=\"{}\" time=\"{:.3}\" timestamp=\"{}\">\n",
-        escaped(&adapter.label()),
-        adapter.cases.len() + usize::from(adapter.error.is_some()),
-        count(&|v| v == Verdict::Fail),
-        count(&is_skipped),
-        adapter.seconds,
-        report.date.trim_end_matches('Z'),
-    );
-    out.push_str("<properties>\n");
+fn suite(report: &Report, adapter: &AdapterReport) -> TestSuite {
+    let mut suite = TestSuite::new(adapter.label());
+    suite.set_time(seconds(adapter.seconds));
+    if let Ok(date) = DateTime::parse_from_rfc3339(&report.date) {
+        suite.set_timestamp(date);
+    }
+    suite.add_properties(properties(report, adapter));
+    if let Some(what) = &adapter.error {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(line(what));
+        let mut opens = TestCase::new("opens", status);
+        opens.set_classname("adapter");
+        suite.add_test_case(opens);
+    }
+    suite.add_test_cases(adapter.cases.iter().map(test));
+    suite
+}
+
+/// What is known of the adapter, remarks on the report, and what the probes found.
+fn properties(report: &Report, adapter: &AdapterReport) -> Vec<Property> {
     let facts = &adapter.facts;
     let known = [
         ("adapter", facts.name.clone()),
@@ -55,51 +60,40 @@ fn suite(report: &Report, adapter: &AdapterReport) -> String {
         .probes
         .iter()
         .map(|fact| (fact.name.as_str(), fact.found.clone()));
-    for (name, value) in known.into_iter().chain(remarks).chain(probes) {
-        let _ = writeln!(
-            out,
-            "<property name=\"{}\" value=\"{}\"/>",
-            escaped(name),
-            escaped(&value)
-        );
-    }
-    out.push_str("</properties>\n");
-    if let Some(what) = &adapter.error {
-        let what = escaped(what);
-        let _ = writeln!(
-            out,
-            "<testcase classname=\"adapter\" name=\"opens\"><error message=\"{what}\"/></testcase>"
-        );
-    }
-    adapter
-        .cases
-        .iter()
-        .for_each(|case| out.push_str(&test(case)));
-    out + "</testsuite>\n"
+    known
+        .into_iter()
+        .chain(remarks)
+        .chain(probes)
+        .map(|(name, value)| Property::new(name, line(&value)))
+        .collect()
 }
 
-fn test(case: &CaseReport) -> String {
-    let head = format!(
-        "<testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
-        escaped(&case.op),
-        escaped(&case.case),
-        case.seconds
-    );
+fn test(case: &CaseReport) -> TestCase {
     let repeat = if case.repeat.is_empty() {
         String::new()
     } else {
         format!("; repeat with: {}", case.repeat)
     };
     let word = case.verdict.word();
-    let detail = escaped(&format!("{}{repeat}", case.detail));
-    let inside = match case.verdict {
-        Verdict::Pass => return format!("{head}/>\n"),
-        Verdict::QualityWarning => format!("<system-out>{word}: {detail}</system-out>"),
-        verdict if is_skipped(verdict) => format!("<skipped message=\"{word}: {detail}\"/>"),
-        verdict if is_error(verdict) => format!("<error type=\"{word}\" message=\"{detail}\"/>"),
-        _ => format!("<failure type=\"{word}\" message=\"{detail}\"/>"),
+    let detail = line(&format!("{}{repeat}", case.detail));
+    let mut status = match case.verdict {
+        Verdict::Pass | Verdict::QualityWarning => TestCaseStatus::success(),
+        verdict if is_skipped(verdict) => TestCaseStatus::skipped(),
+        verdict if is_error(verdict) => TestCaseStatus::non_success(NonSuccessKind::Error),
+        _ => TestCaseStatus::non_success(NonSuccessKind::Failure),
     };
-    format!("{head}>{inside}</testcase>\n")
+    if is_skipped(case.verdict) {
+        status.set_message(format!("{word}: {detail}"));
+    } else if !matches!(case.verdict, Verdict::Pass | Verdict::QualityWarning) {
+        status.set_type(word).set_message(detail.clone());
+    }
+    let mut test = TestCase::new(case.case.as_str(), status);
+    test.set_classname(case.op.as_str())
+        .set_time(seconds(case.seconds));
+    if case.verdict == Verdict::QualityWarning {
+        test.set_system_out(format!("{word}: {detail}"));
+    }
+    test
 }
 
 fn is_skipped(verdict: Verdict) -> bool {
@@ -114,22 +108,14 @@ fn is_error(verdict: Verdict) -> bool {
     )
 }
 
-/// Text for an attribute or between tags; characters that XML has no word for are left out.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(' '),
-            '\u{fffe}' | '\u{ffff}' => {}
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// What a driver says, in one line and without characters that XML has no word for.
+fn line(text: &str) -> String {
+    text.replace(['\n', '\t'], " ")
+        .replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
 #[cfg(test)]
@@ -137,55 +123,38 @@ mod tests {
     use super::*;
     use crate::conformance::report::tests::example;
 
-    #[test]
-    fn counts_are_those_of_junit() {
-        let mut report = example();
-        let xml = text(&report);
-        assert!(
-            xml.contains("tests=\"9\" failures=\"1\" errors=\"3\" skipped=\"2\""),
-            "{xml}"
-        );
-        assert_eq!(xml.matches("<testcase ").count(), 9);
-        assert!(
-            xml.contains("name=\"vulkan/llvmpipe\"")
-                && xml.contains("value=\"a != a is &lt;false&gt;\""),
-            "{xml}"
-        );
-        report.adapters[0].error = Some("does not open".into());
-        let xml = text(&report);
-        assert!(
-            xml.contains("tests=\"10\" failures=\"1\" errors=\"4\""),
-            "{xml}"
-        );
-        assert!(
-            xml.contains("repeat with: dbvq-wgpu conformance --adapter 1 --op matmul"),
-            "{xml}"
-        );
+    /// The suite of the only adapter, read back.
+    fn read(report: &Report) -> TestSuite {
+        let text = text(report);
+        let mut file = quick_junit::Report::deserialize_from_str(&text).expect("it is JUnit's XML");
+        file.test_suites.remove(0)
     }
 
     #[test]
-    fn tags_balance_whatever_the_driver_says() {
+    fn counts_are_those_of_junit() {
+        let mut report = example();
+        let suite = read(&report);
+        let counts = |suite: &TestSuite| [suite.tests, suite.failures, suite.errors, suite.skipped];
+        assert_eq!(counts(&suite), [9, 1, 3, 2]);
+        assert_eq!(suite.test_cases.len(), 9);
+        assert_eq!(suite.name.as_str(), "vulkan/llvmpipe");
+        let found = suite
+            .properties
+            .iter()
+            .any(|p| p.value.as_str() == "a != a is <false>");
+        assert!(found, "{:?}", suite.properties);
+        report.adapters[0].error = Some("does not open".into());
+        assert_eq!(counts(&read(&report)), [10, 1, 4, 2]);
+        let repeat = "repeat with: dbvq-wgpu conformance --adapter 1 --op matmul";
+        assert!(text(&report).contains(repeat), "{}", text(&report));
+    }
+
+    #[test]
+    fn it_is_xml_whatever_the_driver_says() {
         let mut report = example();
         report.adapters[0].cases[4].detail = "</testcase> & \u{1}\u{fffe}'\"\n".into();
-        let xml = text(&report);
-        assert!(!xml.contains('\u{1}') && !xml.contains('\u{fffe}'));
-        let mut open = Vec::new();
-        let mut rest = xml.split_once('\n').expect("a head").1;
-        while let Some(at) = rest.find('<') {
-            let (tag, after) = rest[at + 1..].split_once('>').expect("a tag ends");
-            rest = after;
-            let name = tag
-                .trim_start_matches('/')
-                .split([' ', '/'])
-                .next()
-                .unwrap_or_default();
-            assert!(tag.matches('"').count() % 2 == 0, "<{tag}>");
-            if tag.starts_with('/') {
-                assert_eq!(open.pop(), Some(name));
-            } else if !tag.ends_with('/') {
-                open.push(name);
-            }
-        }
-        assert!(open.is_empty(), "{open:?}");
+        let text = text(&report);
+        assert!(!text.contains('\u{1}') && !text.contains('\u{fffe}'));
+        assert_eq!(read(&report).test_cases.len(), 9);
     }
 }

@@ -12,8 +12,8 @@ use crate::gpu::{AdapterFacts, Shader, WGPU_VERSION};
 use crate::kernels_test::probes::{self, Fact};
 use crate::kernels_test::{Fault, Outcome, Verdict};
 use crate::ops;
+use crate::report::console;
 use crate::report::console::REVISION;
-use crate::report::date;
 
 /// Counts up when a key changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -174,7 +174,7 @@ impl Report {
             unused: Vec::new(),
             wgpu: WGPU_VERSION.into(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            date: date::now(),
+            date: console::now(),
             shaders: shaders
                 .map(|shader| (shader.name.to_string(), hash(shader)))
                 .collect(),

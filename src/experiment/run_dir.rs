@@ -15,7 +15,7 @@ use crate::nn::checkpoint::{self, Checkpoint};
 use crate::report::console::REVISION;
 use crate::report::product::Folder;
 use crate::report::tensorboard::Events;
-use crate::report::{date, file};
+use crate::report::{console, file};
 
 /// A run directory, locked while this lives.
 pub struct RunDir {
@@ -145,7 +145,7 @@ impl RunDir {
         let line = json!({
             "step": step,
             "steps": steps,
-            "date": date::now(),
+            "date": console::now(),
             "command": command,
             "program": format!("{} {REVISION}", env!("CARGO_PKG_VERSION")),
             "adapter": facts.name,

@@ -37,3 +37,8 @@ pub fn print_document(text: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// The date and time, as `2022-07-17T12:00:00Z`.
+pub fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

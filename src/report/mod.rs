@@ -2,7 +2,6 @@
 
 #[macro_use]
 pub mod console;
-pub(crate) mod date;
 pub mod figures;
 pub(crate) mod file;
 pub(crate) mod product;

@@ -30,7 +30,7 @@ pub const PROGRAM: &str = "dbvq-wgpu";
 /// What pages of ours say; those after the first are of pages from before they were marked.
 const MARKS: [&str; 4] = [
     "<!-- written by dbvq-wgpu",
-    "<testsuites name=\"dbvq-wgpu conformance\">",
+    "<testsuites name=\"dbvq-wgpu conformance\"",
     "A cell says how many cases pass, and the worst error as a share of its bound",
     "Wall time is that of the steps that count, as the log of the run has it",
 ];

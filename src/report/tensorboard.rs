@@ -2,15 +2,76 @@
 //! they come.
 //!
 //! A file is a row of TFRecords: length, its checksum, bytes, their checksum. Each holds an `Event`
-//! of TensorFlow's event.proto in protobuf's wire format, in which a field is its number and kind,
-//! then its content.
+//! of TensorFlow's `event.proto` (of which this is what the program writes).
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prost::Message;
+
 use crate::error::{Error, Result};
+
+/// TensorFlow's `Event`.
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+    #[prost(message, optional, tag = "7")]
+    session_log: Option<SessionLog>,
+}
+
+/// TensorFlow's `SessionLog`.
+#[derive(Clone, PartialEq, Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// `SessionLog.SessionStatus.START`.
+const START: i32 = 1;
+
+/// TensorFlow's `Summary`.
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+/// TensorFlow's `Summary.Value`.
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+    #[prost(message, optional, tag = "4")]
+    image: Option<Image>,
+}
+
+/// TensorFlow's `Summary.Image`.
+#[derive(Clone, PartialEq, Message)]
+struct Image {
+    #[prost(int32, tag = "1")]
+    height: i32,
+    #[prost(int32, tag = "2")]
+    width: i32,
+    #[prost(int32, tag = "3")]
+    colorspace: i32,
+    #[prost(bytes = "vec", tag = "4")]
+    encoded_image_string: Vec<u8>,
+}
+
+/// The colour space of RGB pictures.
+const RGB: i32 = 3;
 
 /// What TensorBoard knows its files by.
 const NAME: &str = "events.out.tfevents.";
@@ -35,9 +96,16 @@ impl Events {
         let path = path.expect("no run is resumed that often");
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut events = Events { path, file };
-        events.event(0, &bytes(3, b"brain.Event:2"))?;
-        // SessionLog with status START: TensorBoard drops the events from its step on.
-        events.event(step + 1, &bytes(7, &integer(1, 1)))?;
+        events.write(Event {
+            file_version: Some("brain.Event:2".into()),
+            ..Event::default()
+        })?;
+        // TensorBoard drops the events from the step of a start on.
+        events.write(Event {
+            step: step as i64 + 1,
+            session_log: Some(SessionLog { status: START }),
+            ..Event::default()
+        })?;
         Ok(events)
     }
 
@@ -50,14 +118,12 @@ impl Events {
         step: u64,
         values: impl Iterator<Item = (&'a str, f64)>,
     ) -> Result<()> {
-        let value = |(name, value): (&str, f64)| {
-            let simple = [&[2 << 3 | 5][..], &(value as f32).to_le_bytes()].concat();
-            bytes(1, &[bytes(1, name.as_bytes()), simple].concat())
+        let value = |(name, value): (&str, f64)| Value {
+            tag: name.into(),
+            simple_value: Some(value as f32),
+            image: None,
         };
-        self.event(
-            step,
-            &bytes(5, &values.flat_map(value).collect::<Vec<u8>>()),
-        )
+        self.summary(step, values.map(value).collect())
     }
 
     /// Writes an RGB picture.
@@ -71,87 +137,46 @@ impl Events {
         png: &[u8],
         [width, height]: [u32; 2],
     ) -> Result<()> {
-        let numbers = [
-            integer(1, height.into()),
-            integer(2, width.into()),
-            integer(3, 3),
-        ]
-        .concat();
-        let image = bytes(4, &[numbers, bytes(4, png)].concat());
-        self.event(
-            step,
-            &bytes(5, &bytes(1, &[bytes(1, name.as_bytes()), image].concat())),
-        )
+        let image = Image {
+            height: height as i32,
+            width: width as i32,
+            colorspace: RGB,
+            encoded_image_string: png.to_vec(),
+        };
+        let value = Value {
+            tag: name.into(),
+            simple_value: None,
+            image: Some(image),
+        };
+        self.summary(step, vec![value])
     }
 
-    /// An event with the field `what`, in one write so that only a kill can cut it.
-    fn event(&mut self, step: u64, what: &[u8]) -> Result<()> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |d| d.as_secs_f64());
-        let event = [
-            &[1 << 3 | 1],
-            &now.to_le_bytes()[..],
-            &integer(2, step),
-            what,
-        ]
-        .concat();
+    fn summary(&mut self, step: u64, value: Vec<Value>) -> Result<()> {
+        self.write(Event {
+            step: step as i64,
+            summary: Some(Summary { value }),
+            ..Event::default()
+        })
+    }
+
+    /// Appends `event`, dated now, in one write so that only a kill can cut it.
+    fn write(&mut self, event: Event) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let event = Event {
+            wall_time: now.map_or(0.0, |now| now.as_secs_f64()),
+            ..event
+        };
+        let event = event.encode_to_vec();
         let length = (event.len() as u64).to_le_bytes();
         let record = [&length[..], &checksum(&length), &event, &checksum(&event)].concat();
         self.file.write_all(&record).map_err(Error::io(&self.path))
     }
 }
 
-/// Field `number` with bytes.
-fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
-    [
-        &[number << 3 | 2][..],
-        &varint(content.len() as u64),
-        content,
-    ]
-    .concat()
-}
-
-/// Field `number` with an integer.
-fn integer(number: u8, value: u64) -> Vec<u8> {
-    [&[number << 3][..], &varint(value)].concat()
-}
-
-/// Seven bits a byte, the lowest first.
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
-}
-
-/// CRC-32C, turned and moved as TFRecords have it.
+/// The masked CRC-32C of TFRecords.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
-    crc32c(bytes)
+    crc32c::crc32c(bytes)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)
         .to_le_bytes()
-}
-
-/// CRC-32 with Castagnoli's polynomial.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let bit = |crc: u32, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-    !bytes
-        .iter()
-        .fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), bit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checksums_are_those_of_the_standard() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa, "RFC 3720, B.4");
-        assert_eq!(varint(300), [0xac, 2]);
-    }
 }
