@@ -10,6 +10,7 @@ mod kl;
 mod likelihood;
 mod missing;
 mod nll;
+mod obstacles;
 mod reconstruction;
 mod tables;
 mod time;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use self::draws::{DataCodes, Draws};
+use self::features::Features;
 use self::fid::Distances;
 use crate::config::Stage;
 use crate::error::{Error, Result};
@@ -44,6 +46,17 @@ use crate::report::product::{self, Folder, Form};
 
 /// What is written, beside samples.
 const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];
+
+/// The tables of the metrics, in the order in which they are printed.
+const TABLES: [tables::Table; 7] = [
+    reconstruction::table,
+    codes::table,
+    kl::table,
+    nll::table,
+    likelihood::table,
+    fid::table,
+    time::table,
+];
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +217,7 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     print_document(&if json {
         text
     } else {
-        tables::text(&evaluation)
+        tables::text(&evaluation, &TABLES)
     })?;
     let drawn = evaluation.kl.is_some_and(|rows| !rows.is_empty());
     note!(
@@ -221,6 +234,54 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
 /// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do
 /// what is asked, [`Error::Data`] for the pictures, [`Error::Io`] for the samples.
 pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
+    let runs = opened(args)?;
+    let first = &runs[0];
+    let distances = if args.metrics.contains(&Metric::Fid) {
+        Distances::open(&first.gpu, args)?
+    } else {
+        None
+    };
+    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
+    let count = count(args, pictures.held_out.len())?;
+    let missing = obstacles::of(&runs, args, count, pictures.held_out.len());
+    missing::sentences(missing.iter())
+        .iter()
+        .for_each(|sentence| note!("{sentence}"));
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    let mut codes: Vec<DataCodes> = Vec::new();
+    for trained in &runs {
+        codes.push(DataCodes::new(trained, &pictures, count)?);
+    }
+    let mut evaluation = Evaluation::new(args, &runs, &codes);
+    evaluation.missing = missing;
+    // Two images have a covariance.
+    let distances = match distances.filter(|_| count > 1) {
+        Some(distances) => {
+            let save = args.save_stats.as_deref();
+            let of_data = distances.pictures(&pictures.held_out, count, save)?;
+            Some((distances, of_data))
+        }
+        None => None,
+    };
+    let material = Material {
+        args,
+        pictures: &pictures,
+        count,
+        distances,
+    };
+    for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
+        if !codes[..i].iter().any(|before| before.first == data.first) {
+            evaluation.reconstruct(trained, &material)?;
+        }
+        if !matches!(trained.prior, Prior::None) {
+            evaluation.measure(trained, data, &material)?;
+        }
+    }
+    Ok(evaluation)
+}
+
+/// The runs, loaded and looked at: whether they can be compared, and do what is asked.
+fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     let mut runs = Vec::new();
     for run in &args.runs {
         runs.push(Trained::load(run, &args.device)?);
@@ -235,125 +296,117 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
             first.run.display()
         )));
     }
-    let wants = |metric: Metric| args.metrics.contains(&metric);
     for trained in &runs {
         if let Prior::Diffusion(model) = &trained.prior {
             sample::check_steps(model, args.sampler, args.steps)?;
         }
     }
-    let distances = if wants(Metric::Fid) {
-        Distances::open(&first.gpu, args)?
-    } else {
-        None
-    };
-    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
-    let count = count(args, pictures.held_out.len())?;
+    Ok(runs)
+}
+
+/// What all runs are measured with.
+struct Material<'a> {
+    args: &'a EvaluateArgs,
+    pictures: &'a Pictures,
+    count: usize,
+    /// With the statistics of the held-out pictures.
+    distances: Option<(Distances, Features)>,
+}
+
+impl Evaluation {
+    /// Of `runs`, nothing measured yet.
+    fn new(args: &EvaluateArgs, runs: &[Trained], codes: &[DataCodes]) -> Evaluation {
+        let wants = |metric: Metric| args.metrics.contains(&metric);
+        let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
+            path: trained.run.display().to_string(),
+            stage: trained.stage,
+            step: trained.step,
+            first_runs_codes: data.first == codes[0].first,
+        };
+        Evaluation {
+            adapter: runs[0].gpu.facts().name.clone(),
+            data: args.data.display().to_string(),
+            seed: args.seed,
+            second_draw: codes[0].second_name.to_string(),
+            runs: runs.iter().zip(codes).map(facts).collect(),
+            reconstruction: wants(Metric::Reconstruction).then(Vec::new),
+            codes: wants(Metric::Codes).then(Vec::new),
+            kl: wants(Metric::Kl).then(Vec::new),
+            nll: wants(Metric::Nll).then(Vec::new),
+            likelihood: wants(Metric::Likelihood).then(Vec::new),
+            fid: wants(Metric::Fid).then(Vec::new),
+            time: wants(Metric::Time).then(Vec::new),
+            missing: Vec::new(),
+        }
+    }
+
+    fn lacks(&self, trained: &Trained, metric: Metric) -> bool {
+        self.missing
+            .iter()
+            .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
+    }
+
+    /// Measures the VQ-VAE of `trained`, if that is wanted.
+    fn reconstruct(&mut self, trained: &Trained, material: &Material) -> Result<()> {
+        let Some(rows) = &mut self.reconstruction else {
+            return Ok(());
+        };
+        let row = reconstruction::row(trained, &material.pictures.held_out, material.count)?;
+        if row.psnr.is_none() {
+            self.missing.push(Missing::new(
+                trained,
+                &["psnr"],
+                "the reconstructions are the pictures, to the bit",
+            ));
+        }
+        rows.push(row);
+        Ok(())
+    }
+
+    /// Measures the prior of `trained`, whose VQ-VAE makes the codes `data` of the pictures.
+    fn measure(&mut self, trained: &Trained, data: &DataCodes, material: &Material) -> Result<()> {
+        let Material { args, pictures, .. } = material;
+        if self.codes.is_some() || self.kl.is_some() || material.distances.is_some() {
+            let drawn = Draws::of(trained, args, material.count)?;
+            if let (Some(rows), Some((distances, of_data))) = (&mut self.fid, &material.distances) {
+                let images = &pictures.held_out;
+                rows.push(distances.row(trained, images, of_data, &drawn, args.seed)?);
+            }
+            if let Some(rows) = &mut self.codes {
+                rows.push(codes::row(trained, data, &drawn));
+            }
+            if let Some(rows) = &mut self.kl {
+                rows.push(kl::row(trained, data, &drawn));
+            }
+        }
+        let has_nll = !self.lacks(trained, Metric::Nll);
+        let has_likelihood = !self.lacks(trained, Metric::Likelihood);
+        if let Some(rows) = self.nll.as_mut().filter(|_| has_nll) {
+            rows.extend(nll::rows(trained, pictures, args)?);
+        }
+        if let Some(rows) = self.likelihood.as_mut().filter(|_| has_likelihood) {
+            rows.push(likelihood::row(trained, pictures, args)?);
+        }
+        if let Some(rows) = &mut self.time {
+            rows.extend(time::rows(trained, args)?);
+        }
+        Ok(())
+    }
+}
+
+/// How many samples and pictures `args` ask for of so many held-out ones.
+fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
+    let count = wanted(args, held_out)?;
     if args.save_stats.is_some() && count < 2 {
         return Err(Error::Usage(
             "--save-stats: one picture has no covariance; there must be two held-out ones at least"
                 .into(),
         ));
     }
-    let mut missing = missing::obstacles(&runs, args, count, pictures.held_out.len());
-    missing::sentences(missing.iter())
-        .iter()
-        .for_each(|sentence| note!("{sentence}"));
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    let lacks = |missing: &[Missing], trained: &Trained, metric: Metric| {
-        missing
-            .iter()
-            .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
-    };
-    let mut codes: Vec<DataCodes> = Vec::new();
-    for trained in &runs {
-        codes.push(DataCodes::new(trained, &pictures, count)?);
-    }
-    let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
-        path: trained.run.display().to_string(),
-        stage: trained.stage,
-        step: trained.step,
-        first_runs_codes: data.first == codes[0].first,
-    };
-    let mut evaluation = Evaluation {
-        adapter: first.gpu.facts().name.clone(),
-        data: args.data.display().to_string(),
-        seed: args.seed,
-        second_draw: codes[0].second_name.to_string(),
-        runs: runs.iter().zip(&codes).map(facts).collect(),
-        reconstruction: wants(Metric::Reconstruction).then(Vec::new),
-        codes: wants(Metric::Codes).then(Vec::new),
-        kl: wants(Metric::Kl).then(Vec::new),
-        nll: wants(Metric::Nll).then(Vec::new),
-        likelihood: wants(Metric::Likelihood).then(Vec::new),
-        fid: wants(Metric::Fid).then(Vec::new),
-        time: wants(Metric::Time).then(Vec::new),
-        missing: Vec::new(),
-    };
-    // Two images have a covariance.
-    let distances = distances.filter(|_| count > 1);
-    let of_data = distances
-        .as_ref()
-        .map(|distances| distances.pictures(&pictures.held_out, count, args.save_stats.as_deref()));
-    let of_data = of_data.transpose()?;
-    for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
-        if let Some(rows) = evaluation
-            .reconstruction
-            .as_mut()
-            .filter(|_| !codes[..i].iter().any(|c| c.first == data.first))
-        {
-            let row = reconstruction::row(trained, &pictures.held_out, count)?;
-            if row.psnr.is_none() {
-                missing.push(Missing::new(
-                    trained,
-                    &["psnr"],
-                    "the reconstructions are the pictures, to the bit",
-                ));
-            }
-            rows.push(row);
-        }
-        if matches!(trained.prior, Prior::None) {
-            continue;
-        }
-        if evaluation.codes.is_some() || evaluation.kl.is_some() || distances.is_some() {
-            let drawn = Draws::of(trained, args, count)?;
-            if let (Some(rows), Some(distances), Some(data)) =
-                (&mut evaluation.fid, &distances, &of_data)
-            {
-                rows.push(distances.row(trained, &pictures.held_out, data, &drawn, args.seed)?);
-            }
-            evaluation
-                .codes
-                .iter_mut()
-                .for_each(|rows| rows.push(codes::row(trained, data, &drawn)));
-            evaluation
-                .kl
-                .iter_mut()
-                .for_each(|rows| rows.push(kl::row(trained, data, &drawn)));
-        }
-        if let Some(rows) = evaluation
-            .nll
-            .as_mut()
-            .filter(|_| !lacks(&missing, trained, Metric::Nll))
-        {
-            rows.extend(nll::rows(trained, &pictures, args)?);
-        }
-        if let Some(rows) = evaluation
-            .likelihood
-            .as_mut()
-            .filter(|_| !lacks(&missing, trained, Metric::Likelihood))
-        {
-            rows.push(likelihood::row(trained, &pictures, args)?);
-        }
-        if let Some(rows) = &mut evaluation.time {
-            rows.extend(time::rows(trained, args)?);
-        }
-    }
-    evaluation.missing = missing;
-    Ok(evaluation)
+    Ok(count)
 }
 
-/// How many samples and pictures `args` ask for of so many held-out ones.
-fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
+fn wanted(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
     match args.count {
         Some(count) if count > held_out => Err(Error::Usage(format!(
             "--count {count}: {} has {held_out} held-out pictures; take at most those",

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::draws::{DataCodes, Draws};
+use super::tables::{Rows, Section, floor, noted, sampler};
+use super::{Evaluation, Metric};
 use crate::experiment::images::trained::Trained;
 use crate::experiment::images::usage::Usage;
 use crate::metrics::histogram::{code_distance, pair_distance};
@@ -49,4 +51,32 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
         perplexity: [of_samples.perplexity, of_data.perplexity],
         used: [of_samples.used, of_data.used],
     }
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(evaluation, Metric::Codes, evaluation.codes.as_ref(), |r| {
+        &r.run
+    })?;
+    let beside = |value: f64, floor: f64| format!("{value:.3} ({floor:.3})");
+    let columns = vec![
+        rows.runs(),
+        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
+        rows.right("samples", 2, |r| r.count.to_string()),
+        rows.right("codes (floor)", 0, |r| beside(r.codes, r.codes_floor)),
+        rows.right("pairs (floor)", 0, |r| beside(r.pairs, r.pairs_floor)),
+        rows.right("perplexity (data)", 3, |r| {
+            format!("{:.1} ({:.1})", r.perplexity[0], r.perplexity[1])
+        }),
+        rows.right("used (data)", 4, |r| {
+            format!("{} ({})", r.used[0], r.used[1])
+        }),
+    ];
+    let title =
+        "Codes: total variation to the data, of single codes and of pairs of neighbours".into();
+    Some(Section {
+        title,
+        columns,
+        note: noted(evaluation, &["codes"], &floor(evaluation)),
+    })
 }

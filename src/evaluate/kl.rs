@@ -5,6 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::draws::{DataCodes, Draws};
+use super::tables::{Rows, Section, floor, noted, sampler};
+use super::{Evaluation, Metric};
 use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::images::trained::Trained;
@@ -98,4 +100,22 @@ pub fn draw(rows: &[KlRow], file: &Path, seed: u64) -> Result<()> {
         &picture,
         &[("count", count.to_string()), ("seed", seed.to_string())],
     )
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(evaluation, Metric::Kl, evaluation.kl.as_ref(), |r| &r.run)?;
+    let columns = vec![
+        rows.runs(),
+        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
+        rows.right("samples", 2, |r| r.count.to_string()),
+        rows.right("KL", 0, |r| format!("{:.3}", r.mean)),
+        rows.right("floor", 0, |r| format!("{:.3}", r.floor)),
+    ];
+    let title = "KL of the codes' laws at each position, averaged, nats".into();
+    Some(Section {
+        title,
+        columns,
+        note: noted(evaluation, &["kl"], &floor(evaluation)),
+    })
 }

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluateArgs;
 use super::draws::codes_of;
+use super::tables::{Rows, Section, noted, or_dash};
+use super::{EvaluateArgs, Evaluation, Metric};
 use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::experiment::images::Pictures;
@@ -151,4 +152,38 @@ fn bounded(
     }
     progress.finish();
     nats
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(
+        evaluation,
+        Metric::Likelihood,
+        evaluation.likelihood.as_ref(),
+        |r| &r.run,
+    )?;
+    let columns = vec![
+        rows.runs(),
+        rows.right("bits a code", 0, |r| {
+            format!(
+                "{}{:.3} ± {:.3}",
+                if r.exact { "" } else { "≤ " },
+                r.bits,
+                r.error
+            )
+        }),
+        rows.right("of it L_T", 1, |r| or_dash(r.last, 4)),
+        rows.right("and L_0", 1, |r| or_dash(r.first, 4)),
+        rows.right("pictures", 2, |r| r.images.to_string()),
+        rows.right("levels", 3, |r| {
+            r.levels.map_or_else(String::new, |n| n.to_string())
+        }),
+    ];
+    let note = "PixelCNN: exact, by the chain rule. Diffusion priors: a bound from above. ± is the standard error over pictures.";
+    let title = "Likelihood of the codes of whole held-out pictures".into();
+    Some(Section {
+        title,
+        columns,
+        note: noted(evaluation, &["likelihood"], note),
+    })
 }

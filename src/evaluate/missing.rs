@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::features::NO_WEIGHTS;
-use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
-use crate::experiment::images::trained::{Prior, Trained};
+use crate::experiment::images::trained::Trained;
 
 /// Metrics of a run that have a dash in the tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,57 +29,6 @@ impl Missing {
     pub fn has(&self, metric: &str) -> bool {
         self.metrics.iter().any(|name| name == metric)
     }
-}
-
-/// All that is known to be missing before anything is measured, with `count` samples and so many
-/// held-out pictures.
-pub(super) fn obstacles(
-    runs: &[Trained],
-    args: &EvaluateArgs,
-    count: usize,
-    held_out: usize,
-) -> Vec<Missing> {
-    let wants = |metric: Metric| args.metrics.contains(&metric);
-    let prior = |run: &&Trained| !matches!(run.prior, Prior::None);
-    let mut found = Vec::new();
-    let no_ssim = runs
-        .first()
-        .and_then(|run| reconstruction::no_ssim(run.config.vqvae.size));
-    if let Some(reason) = no_ssim.filter(|_| wants(Metric::Reconstruction)) {
-        found.extend(
-            runs.iter()
-                .map(|run| Missing::new(run, &["ssim"], reason.clone())),
-        );
-    }
-    let sampled: Vec<&str> = args
-        .metrics
-        .iter()
-        .filter(|m| **m != Metric::Reconstruction)
-        .map(|m| m.name())
-        .collect();
-    if !sampled.is_empty() && !runs.iter().any(|run| prior(&run)) {
-        let reason = "a run of stage vqvae has no prior to sample from; name runs of stage prior, pixelcnn or joint too";
-        found.extend(runs.iter().map(|run| Missing::new(run, &sampled, reason)));
-    }
-    for run in runs.iter().filter(prior) {
-        if let Some(reason) = nll::obstacle(run, held_out).filter(|_| wants(Metric::Nll)) {
-            found.push(Missing::new(run, &["nll"], reason));
-        }
-        if let Some(reason) = likelihood::obstacle(run).filter(|_| wants(Metric::Likelihood)) {
-            found.push(Missing::new(run, &["likelihood"], reason));
-        }
-        let no_fid = match (&args.inception, count) {
-            (None, _) => Some(NO_WEIGHTS),
-            (Some(_), 0..=1) => Some(
-                "FID and KID need two samples and two held-out pictures at least; there is one of each",
-            ),
-            _ => None,
-        };
-        if let Some(reason) = no_fid.filter(|_| wants(Metric::Fid)) {
-            found.push(Missing::new(run, &["fid"], reason));
-        }
-    }
-    found
 }
 
 /// Sentences for people, one for each reason: what is missing, and why.

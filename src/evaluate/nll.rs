@@ -4,8 +4,9 @@ mod told;
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluateArgs;
 use super::draws::codes_of;
+use super::tables::{Rows, Section, noted};
+use super::{EvaluateArgs, Evaluation, Metric};
 use crate::config::Stage;
 use crate::data::Fit;
 use crate::error::Result;
@@ -426,4 +427,39 @@ impl Hidden<'_> {
         }
         log_p
     }
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(evaluation, Metric::Nll, evaluation.nll.as_ref(), |r| &r.run)?;
+    let law = |law: Law| if law == Law::Joint { "joint" } else { "single" }.to_string();
+    let tau = |r: &NllRow| {
+        r.temperature.map_or_else(String::new, |tau| {
+            format!("{tau:.3}{}", if r.fitted { " fitted" } else { "" })
+        })
+    };
+    let columns = vec![
+        rows.runs(),
+        rows.left("hole", 0, |r| r.mask.clone()),
+        rows.left("law", 0, |r| law(r.law)),
+        rows.left("temperature", 0, tau),
+        // Of one picture there is no deviation.
+        rows.right("bits a code", 0, |r| match r.images {
+            1 => format!("{:.2}", r.mean),
+            _ => format!("{:.2} ± {:.2}", r.mean, r.std),
+        }),
+        rows.right("pictures", 2, |r| r.images.to_string()),
+        rows.right("fillings", 3, |r| {
+            r.samples.map_or_else(String::new, |n| n.to_string())
+        }),
+        rows.left("estimator", 4, |r| r.estimator.clone()),
+    ];
+    let note = "joint: of all hidden codes together; single: of each alone. ± is the deviation over pictures. The PixelCNN's joint \
+                value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
+    let title = "Negative log-likelihood of hidden codes".into();
+    Some(Section {
+        title,
+        columns,
+        note: noted(evaluation, &["nll"], note),
+    })
 }

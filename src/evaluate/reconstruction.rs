@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::{Rows, Section, noted, or_dash};
+use super::{Evaluation, Metric};
 use crate::data::ImageSet;
 use crate::error::Result;
 use crate::experiment::images::reconstruct::reconstructed;
@@ -53,5 +55,28 @@ pub(super) fn row(
         mse,
         psnr,
         ssim,
+    })
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(
+        evaluation,
+        Metric::Reconstruction,
+        evaluation.reconstruction.as_ref(),
+        |r| &r.run,
+    )?;
+    let columns = vec![
+        rows.runs(),
+        rows.right("pictures", 1, |r| r.count.to_string()),
+        rows.right("MSE", 2, |r| format!("{:.4}", r.mse)),
+        rows.right("PSNR, dB", 0, |r| or_dash(r.psnr, 2)),
+        rows.right("SSIM", 0, |r| or_dash(r.ssim, 3)),
+    ];
+    let note = noted(evaluation, &["reconstruction", "psnr", "ssim"], "");
+    Some(Section {
+        title: "Reconstruction of held-out pictures".into(),
+        columns,
+        note,
     })
 }

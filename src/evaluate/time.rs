@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluateArgs;
+use super::tables::{Rows, Section, noted};
+use super::{EvaluateArgs, Evaluation, Metric};
 use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::device::Device;
@@ -275,4 +276,35 @@ fn decode(trained: &Trained, walked: Walked) -> Result<()> {
         (Walked::Codes(codes), _) => drawn.take_codes(trained, codes),
         (Walked::Latents(_), _) => unreachable!("only a diffusion prior leaves latents"),
     }
+}
+
+/// The table of the results, if there are any.
+pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
+    let rows = Rows::of(evaluation, Metric::Time, evaluation.time.as_ref(), |r| {
+        &r.run
+    })?;
+    let columns = vec![
+        rows.runs(),
+        rows.left("sampler", 0, |r| r.sampler.clone()),
+        rows.right("steps", 0, |r| r.steps.to_string()),
+        rows.right("s/sample", 0, |r| format!("{:.4}", r.seconds)),
+        rows.right("in kernels", 1, |r| format!("{:.4}", r.gpu_seconds)),
+        rows.right("least to most", 2, |r| {
+            format!("{:.4} to {:.4}", r.spread[0], r.spread[1])
+        }),
+        rows.right("batches", 3, |r| r.repeats.to_string()),
+        rows.left("scaled from", 2, |r| {
+            r.extrapolated_from
+                .map_or_else(String::new, |n| format!("{n} steps"))
+        }),
+    ];
+    let title = format!(
+        "Time of a sample, in batches of 32, on {}",
+        evaluation.adapter
+    );
+    Some(Section {
+        title,
+        columns,
+        note: noted(evaluation, &["time"], ""),
+    })
 }
