@@ -1,5 +1,5 @@
 //! Rows of a table by index: embeddings, and codes to code vectors.
-//!   gather        y[m] = table[codes[m]]
+//!   gather        y[m] = table[codes[m]], 0 for a code that is no entry
 //!   link          chains of equal codes within CHAIN rows: `next_row` leads from a row to the next one with its code,
 //!                 `head` to the first; both one too high, 0 ends a chain
 //!   scatter_add   dtable[k] = Σ_{m: codes[m] = k} dy[m] along the chains: in the order of m, equal bits every time.
@@ -30,7 +30,9 @@ fn gather(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
         return;
     }
     let row = divide(at, p.d);
-    y[at] = table[min(codes[row], p.entries - 1u) * p.d + (at - row * p.d)];
+    let code = codes[row];
+    let entry = min(code, p.entries - 1u);
+    y[at] = select(0.0, table[entry * p.d + (at - row * p.d)], code < p.entries);
 }
 
 // One workgroup for the rows of a chain.

@@ -45,6 +45,14 @@ pub fn cases(list: &mut Vec<Case>) {
         let code = move |row: usize| if row % 5 == 3 { entries + row % 2 } else { 1 };
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
         let for_counts = codes.clone();
+        let for_gather = codes.clone();
+        list.push(Case::new(
+            "embedding",
+            format!("{rows} of [{entries}, {d}], some of none"),
+            vec![Input::normal(&[entries, d])],
+            move |gpu, x| ops::gather(&x[0], &Codes::from_slice(gpu, &for_gather, [rows])),
+            move |x| table_rows(&x[0], (0..rows).map(code), d),
+        ));
         list.push(Case::new(
             "scatter_add",
             format!("[{rows}, {d}] -> 1 of {entries}"),
@@ -67,14 +75,17 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Row by row the table's row of that code.
+/// Row by row the table's row of that code, zeros for a code that is no entry.
 pub(crate) fn table_rows(
     table: &[Real],
     codes: impl Iterator<Item = usize>,
     d: usize,
 ) -> Vec<Real> {
     codes
-        .flat_map(|code| table[code * d..(code + 1) * d].to_vec())
+        .flat_map(|code| match table.get(code * d..(code + 1) * d) {
+            Some(row) => row.to_vec(),
+            None => vec![Real::constant(0.0); d],
+        })
         .collect()
 }
 

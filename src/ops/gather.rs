@@ -23,8 +23,8 @@ struct Params {
     part: u32,
 }
 
-/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d]. A
-/// code ≥ k reads the last row.
+/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d].
+/// Zeros for a code ≥ k, which has no part in the gradient.
 #[track_caller]
 pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     let [entries, d] = table.dims();

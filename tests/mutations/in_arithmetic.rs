@@ -125,6 +125,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
                 "min(CHAIN, p.rows - wid.x * CHAIN);",
                 "min(CHAIN, p.rows - wid.x * CHAIN) - 1u;",
             ),
+            ("], code < p.entries);", "], true);"),
             ("if first && code < p.entries {", "if first {"),
             ("p.rows) + CHAIN - 1u) / CHAIN", "p.rows)) / CHAIN"),
             (
