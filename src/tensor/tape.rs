@@ -46,6 +46,32 @@ thread_local! {
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
+thread_local! {
+    /// What nodes held whose last owner is gone, while it is being dropped.
+    static DROPPED: RefCell<Vec<Op>> = const { RefCell::new(Vec::new()) };
+    static DROPPING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops what the node holds after the call, not within it: a graph that nobody differentiates would
+/// take a stack frame for each of its ops otherwise.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let op = std::mem::replace(self.op.get_mut(), Op::Done);
+        if matches!(op, Op::Leaf | Op::Done) {
+            return;
+        }
+        // At the end of a thread the list is gone before the last tensors may be.
+        let queued = DROPPED.try_with(|dropped| dropped.borrow_mut().push(op));
+        if queued.is_err() || DROPPING.replace(true) {
+            return;
+        }
+        while let Some(op) = DROPPED.with_borrow_mut(Vec::pop) {
+            drop(op);
+        }
+        DROPPING.set(false);
+    }
+}
+
 impl Node {
     fn new(op: Op) -> Rc<Node> {
         let id = NEXT.get();
@@ -238,4 +264,23 @@ pub(crate) fn grid(invocations: usize, size: usize) -> [u32; 3] {
     let groups = invocations.div_ceil(size) as u32;
     let rows = groups.div_ceil(GROUPS as u32).max(1);
     [groups.div_ceil(rows), rows, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deep_graph_is_dropped_without_a_deep_stack() {
+        let mut last = Node::leaf();
+        for _ in 0..1_000_000 {
+            let saved = last.clone();
+            last = Node::new(Op::Inner {
+                inputs: vec![Some(last)],
+                vjp: Box::new(move |_| vec![(saved.id > 0).then(|| unreachable!("not called"))]),
+            });
+        }
+        drop(last);
+        assert!(DROPPED.with_borrow(Vec::is_empty) && !DROPPING.get());
+    }
 }
