@@ -6,7 +6,7 @@ mod conformance;
 pub mod data;
 mod download;
 mod evaluate;
-pub mod export;
+mod export;
 mod images;
 mod inpaint;
 pub mod presets;
@@ -279,7 +279,7 @@ impl Cli {
             Command::Chain(flags) => flags.run(),
             Command::Reproduce(flags) => flags.run(),
             Command::Evaluate(flags) => flags.run(),
-            Command::Export(flags) => flags.run(),
+            Command::Export(flags) => export::run(&flags),
             Command::Figures(FigureFlags {
                 run,
                 out,

@@ -14,6 +14,7 @@ pub mod work;
 pub mod worker;
 
 pub(crate) use flags::BenchFlags;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

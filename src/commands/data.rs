@@ -4,6 +4,7 @@ mod contact_sheet;
 mod flags;
 
 pub(crate) use flags::DataFlags;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -1,10 +1,9 @@
 //! `dbvq-wgpu export`: a run's weights for PyTorch; docs/weights.md describes the file.
 
-mod flags;
-
-pub(crate) use flags::ExportFlags;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
@@ -13,15 +12,16 @@ use crate::report::product::{self, Folder, Form};
 use crate::report::samples_file::check_finite;
 use crate::tensor::Shape;
 
-/// Arguments of `export`.
-#[derive(Clone, Debug)]
-pub struct ExportArgs {
+#[derive(Args, Debug)]
+pub(crate) struct ExportFlags {
     /// A run directory.
-    pub run: PathBuf,
-    /// The safetensors file.
-    pub out: PathBuf,
+    run: PathBuf,
+    /// The safetensors file; the run's configuration goes beside it, as .toml.
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
     /// The weights of the last step instead of their running averages.
-    pub raw: bool,
+    #[arg(long)]
+    raw: bool,
 }
 
 /// What a model computes with beside its parameters: names in a checkpoint, and in PyTorch, where
@@ -39,7 +39,7 @@ const BESIDE: [(&str, &str); 4] = [
 /// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run
 /// or of the user, [`Error::Checkpoint`] if the run has none, [`Error::Diverged`] for weights that
 /// are not finite, [`Error::Io`] for files that cannot be written.
-pub fn run(args: &ExportArgs) -> Result<()> {
+pub(crate) fn run(args: &ExportFlags) -> Result<()> {
     let beside = args.out.with_extension("toml");
     if args.out.extension().is_none_or(|end| end != "safetensors") {
         return Err(Error::Usage(format!(

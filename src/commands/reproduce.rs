@@ -29,6 +29,7 @@ mod wording;
 pub(super) use pipeline::is_kept;
 
 pub(crate) use flags::ReproduceFlags;
+
 use std::path::PathBuf;
 
 use crate::config::Stage;
