@@ -180,10 +180,8 @@ fn walk(
         return None;
     }
     way.push(module.clone());
-    let next = uses.get(module).into_iter().flatten();
-    let found = next
-        .into_iter()
-        .find_map(|next| walk(next, uses, way, done));
+    let mut next = uses.get(module).into_iter().flatten();
+    let found = next.find_map(|next| walk(next, uses, way, done));
     way.pop();
     done.insert(module.clone());
     found

@@ -5,8 +5,7 @@ use super::missing::Missing;
 use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
 use crate::experiment::images::trained::{Prior, Trained};
 
-/// What is missing with `count` samples and so many
-/// held-out pictures.
+/// What is missing with `count` samples and so many held-out pictures.
 pub(super) fn of(
     runs: &[Trained],
     args: &EvaluateArgs,

@@ -148,6 +148,33 @@ pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
 }
 
 impl<T: Task> Session<T> {
+    /// A training that has not begun.
+    ///
+    /// # Errors
+    /// Those of [`stop_flag`].
+    pub fn new(
+        gpu: Gpu,
+        task: T,
+        train: TrainConfig,
+        dir: RunDir,
+        seed: u64,
+        model: String,
+    ) -> Result<Session<T>> {
+        let stop = stop_flag(&dir.path)?;
+        Ok(Session {
+            gpu,
+            task,
+            train,
+            dir,
+            seed,
+            model,
+            step: 0,
+            seconds: 0.0,
+            stop,
+            evaluation: None,
+        })
+    }
+
     /// Starts from the beginning, or with `resume` where the run directory's checkpoint stands.
     ///
     /// # Errors

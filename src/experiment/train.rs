@@ -8,7 +8,7 @@ use super::inherited::Inherited;
 use super::learning_rate::{averaging, half_cosine, learning_rate};
 use super::levels::LevelLaw;
 use super::run_dir::{self, RunDir};
-use super::session::{self, Report, Session, Task};
+use super::session::{Report, Session, Task};
 use super::train_args::{TrainArgs, quoted};
 use super::{images, terminal};
 use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
@@ -110,19 +110,7 @@ fn run_toy(args: &TrainArgs, config: Config) -> Result<()> {
     let seed = config.seed;
     let model = config.model_text();
     dir.write_config(&Stored::Toy(Box::new(config)))?;
-    let stop = session::stop_flag(&dir.path)?;
-    let mut session = Session {
-        gpu,
-        task,
-        train,
-        dir,
-        seed,
-        model,
-        step: 0,
-        seconds: 0.0,
-        stop,
-        evaluation: None,
-    };
+    let mut session = Session::new(gpu, task, train, dir, seed, model)?;
     session.begin(args.resume)?;
     let ended = gpu::catch(|| session.run());
     keep_caches(&session.gpu);

@@ -34,7 +34,7 @@ use super::device::keep_caches;
 use super::images::context::StageContext;
 use super::memory;
 use super::run_dir::RunDir;
-use super::session::{self, Session, Task};
+use super::session::{Session, Task};
 use super::train_args::{TrainArgs, usage};
 use crate::config::{ImagesConfig, Stage, Stored};
 use crate::error::{Error, Result};
@@ -122,25 +122,11 @@ fn go<T: Task>(
     stage: Stage,
     task: T,
 ) -> Result<()> {
-    let gpu = context.gpu.clone();
     let config = &context.config;
     let train = config.stage(stage).clone();
     let model = config.model_text(stage);
-    let stop = session::stop_flag(&dir.path)?;
-    let seed = config.seed;
-    let evaluation = None;
-    let mut session = Session {
-        gpu,
-        task,
-        train,
-        dir,
-        seed,
-        model,
-        step: 0,
-        seconds: 0.0,
-        stop,
-        evaluation,
-    };
+    let gpu = context.gpu.clone();
+    let mut session = Session::new(gpu, task, train, dir, config.seed, model)?;
     session.begin(args.resume)?;
     let ended = memory::explain(&context.gpu, config, stage, || session.run());
     keep_caches(&session.gpu);
