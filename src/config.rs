@@ -1,7 +1,8 @@
 //! Configurations: TOML files with every key optional, presets among them, `--set key.path=value`
 //! on top. An unknown key is an error that names the nearest right one.
 
-mod images;
+mod codebook;
+mod grid;
 mod joint;
 mod keys;
 mod load;
@@ -14,7 +15,8 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use images::{Activations, DataConfig, ImagesConfig, Resize};
+pub use codebook::CodebookConfig;
+pub use grid::{Activations, DataConfig, GridConfig, Resize};
 pub use joint::JointConfig;
 pub(crate) use keys::nearest;
 pub use load::Experiment;
@@ -32,7 +34,7 @@ use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
 
 /// Presets in the program: name, what it is, its TOML.
-pub const PRESETS: [(&str, &str, &str); 13] = [
+pub const PRESETS: [(&str, &str, &str); 15] = [
     (
         "toy",
         "the toy bridge of section 4.1, 12,000 steps",
@@ -97,6 +99,16 @@ pub const PRESETS: [(&str, &str, &str); 13] = [
         "images-small",
         "your own pictures, 32×32, at a size for two CPU cores",
         include_str!("../presets/images-small.toml"),
+    ),
+    (
+        "codes",
+        "your own sequences or grids of codes, or a text",
+        include_str!("../presets/codes.toml"),
+    ),
+    (
+        "codes-small",
+        "the same at a size for two CPU cores",
+        include_str!("../presets/codes-small.toml"),
     ),
 ];
 

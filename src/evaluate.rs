@@ -241,7 +241,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     } else {
         None
     };
-    let pictures = Pictures::read(&args.data, &first.config, &args.reading)?;
+    let pictures = first.examples(&args.data, &args.reading)?;
     let count = count(args, pictures.held_out.len())?;
     let missing = obstacles::of(&runs, args, count, pictures.held_out.len());
     missing::sentences(missing.iter())
@@ -255,7 +255,8 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     let mut evaluation = Evaluation::new(args, &runs, &codes);
     evaluation.missing = missing;
     // Two images have a covariance.
-    let distances = match distances.filter(|_| count > 1) {
+    let of_images = first.config.codebook.is_none();
+    let distances = match distances.filter(|_| count > 1 && of_images) {
         Some(distances) => {
             let save = args.save_stats.as_deref();
             let of_data = distances.pictures(&pictures.held_out, count, save)?;
@@ -289,10 +290,13 @@ fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     let Some(first) = runs.first() else {
         return Err(Error::Usage("name a run to evaluate".into()));
     };
-    let sizes = |trained: &Trained| (trained.config.vqvae.size, trained.config.classes);
-    if let Some(other) = runs.iter().find(|other| sizes(other) != sizes(first)) {
+    let data = |trained: &Trained| {
+        let config = &trained.config;
+        (config.codebook.clone(), config.picture(), config.classes)
+    };
+    if let Some(other) = runs.iter().find(|other| data(other) != data(first)) {
         return Err(other.unfit(&format!(
-            "its pictures and classes are not those of {}",
+            "its data and classes are not those of {}",
             first.run.display()
         )));
     }
@@ -348,6 +352,9 @@ impl Evaluation {
 
     /// Measures the VQ-VAE of `trained`, if that is wanted.
     fn reconstruct(&mut self, trained: &Trained, material: &Material) -> Result<()> {
+        if self.lacks(trained, Metric::Reconstruction) {
+            return Ok(());
+        }
         let Some(rows) = &mut self.reconstruction else {
             return Ok(());
         };

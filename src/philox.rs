@@ -101,6 +101,8 @@ draws! {
     Gumbel = 0x202,
     /// Initial weights.
     Init = 0x1000,
+    /// Vectors of codes that a data set gives none.
+    CodeVectors = 0x1001,
     /// Sampling: z_T.
     Initial = 0x2000,
     /// Sampling: the noise of a reverse step. Inpainting puts the pass into the upper half.

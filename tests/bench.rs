@@ -228,7 +228,7 @@ fn training_steps_create_nothing_in_steady_state() {
 fn sampling_steps_create_nothing_in_steady_state() {
     let gpu = gpu();
     let sets = ["unet.base=16".to_string()];
-    let Ok(Experiment::Images(config)) = Experiment::load("cifar10-small", &sets) else {
+    let Ok(Experiment::Grid(config)) = Experiment::load("cifar10-small", &sets) else {
         panic!("a preset of images")
     };
     let prior = Diffusion::new(&mut Init::new(&gpu, 0), &config).expect("a preset's prior");

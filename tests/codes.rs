@@ -2,7 +2,7 @@
 //! learns. Needs a GPU adapter.
 
 use dbvq_wgpu::bridge::{Spacing, Target};
-use dbvq_wgpu::config::{ImagesConfig, LossWeight, Output};
+use dbvq_wgpu::config::{GridConfig, LossWeight, Output};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::{Ask, Diffusion, Guidance, Lesson, Plan, Told};
 use dbvq_wgpu::models::sampler::{Process, Sampler};
@@ -33,8 +33,8 @@ fn gpu() -> Gpu {
 }
 
 /// A tiny prior; v is not 1 either.
-fn config() -> ImagesConfig {
-    let mut config = ImagesConfig::default();
+fn config() -> GridConfig {
+    let mut config = GridConfig::default();
     config.vqvae.size = 4 * GRID;
     config.vqvae.dim = DIM;
     config.vqvae.codes = CODES;
@@ -81,7 +81,7 @@ fn bias() -> Vec<f32> {
 }
 
 /// A prior that knows vectors, moments, bias and `spread`.
-fn prior(gpu: &Gpu, config: &ImagesConfig, spread: [f32; DIM]) -> Diffusion {
+fn prior(gpu: &Gpu, config: &GridConfig, spread: [f32; DIM]) -> Diffusion {
     let mut model = Diffusion::new(&mut Init::new(gpu, 1), config).expect("a valid configuration");
     model.moments = MOMENTS.map(|values| Tensor::from_slice(gpu, &values, [DIM]));
     model.spread_by(&spread);
@@ -486,7 +486,7 @@ fn squared_errors_of_the_estimate_can_be_minimised_too() {
     let codes = Codes::from_slice(&gpu, &stripes(n), [n, GRID, GRID]);
     let vectors = Tensor::from_slice(&gpu, &vectors(), [CODES, DIM]);
     let mut config = config();
-    let loss = |config: &ImagesConfig| {
+    let loss = |config: &GridConfig| {
         let model = prior(&gpu, config, [0.0; DIM]);
         let z0 = model.standardise(&ops::gather(&vectors, &codes));
         let plan = Plan::at(Codes::from_slice(&gpu, &vec![t as u32; n], [n]));

@@ -3,6 +3,7 @@
 
 use dbvq_wgpu::config::{PixelCnnConfig, UNetConfig, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
+use dbvq_wgpu::models::first_stage::FirstStage;
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
 use dbvq_wgpu::models::unet::{Ports, UNet};
 use dbvq_wgpu::models::vqvae::VqVae;
@@ -43,7 +44,7 @@ fn a_position_of_the_pixelcnn_sees_all_codes_before_it_and_none_after() {
         first_kernel: 5,
         kernel: 3,
     };
-    let model = PixelCnn::new(&mut Init::new(&gpu, 1), &config, k, 0);
+    let model = PixelCnn::new(&mut Init::new(&gpu, 1), &config, k, 2, 0);
     let logits = |codes: &[u32]| {
         let class = Codes::from_slice(&gpu, &[0], [1]);
         model
@@ -141,8 +142,14 @@ fn the_papers_sizes_have_the_papers_parameters() {
         );
     }
     // "95.8 M" in the paper.
-    let count =
-        PixelCnn::new(&mut Init::blank(&gpu), &PixelCnnConfig::default(), 256, 0).parameters();
+    let count = PixelCnn::new(
+        &mut Init::blank(&gpu),
+        &PixelCnnConfig::default(),
+        256,
+        2,
+        0,
+    )
+    .parameters();
     assert_eq!(count, 95_752_448, "PixelCNN");
 }
 

@@ -3,10 +3,11 @@
 
 use dbvq_wgpu::bridge::{ReverseVariance, Spacing, Target};
 use dbvq_wgpu::config::{
-    CodebookRule, Distance, GumbelConfig, ImagesConfig, LossWeight, Output, Quantiser, VqVaeConfig,
+    CodebookRule, Distance, GridConfig, GumbelConfig, LossWeight, Output, Quantiser, VqVaeConfig,
 };
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::{Diffusion, Guidance, Lesson, Plan};
+use dbvq_wgpu::models::first_stage::FirstStage;
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::Module;
@@ -44,10 +45,10 @@ fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
 }
 
 /// A tiny prior; z* is not 0 and v not 1, so that a forgotten one is seen.
-fn diffusion_config(prediction: Output, classes: usize) -> ImagesConfig {
-    let mut config = ImagesConfig {
+fn diffusion_config(prediction: Output, classes: usize) -> GridConfig {
+    let mut config = GridConfig {
         classes,
-        ..ImagesConfig::default()
+        ..GridConfig::default()
     };
     config.vqvae.dim = DIM;
     config.unet.base = 8;
@@ -64,7 +65,7 @@ fn diffusion_config(prediction: Output, classes: usize) -> ImagesConfig {
     config
 }
 
-fn diffusion(gpu: &Gpu, config: &ImagesConfig) -> Diffusion {
+fn diffusion(gpu: &Gpu, config: &GridConfig) -> Diffusion {
     Diffusion::new(&mut Init::new(gpu, 1), config).expect("a valid configuration")
 }
 

@@ -26,7 +26,7 @@ fn model(gpu: &Gpu, layers: usize, channels: usize, kernels: [usize; 2]) -> Pixe
         first_kernel,
         kernel,
     };
-    PixelCnn::new(&mut Init::new(gpu, 3), &config, CODES, 3)
+    PixelCnn::new(&mut Init::new(gpu, 3), &config, CODES, 2, 3)
 }
 
 #[test]

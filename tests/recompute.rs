@@ -28,7 +28,7 @@ fn trained(keep: Keep) -> (f32, Vec<Vec<f32>>, u64) {
         .expect("an adapter; `cargo xtask test` installs a software one");
     let mut init = Init::new(&gpu, 1);
     let mut convs: Vec<Conv2d> = (0..=BLOCKS)
-        .map(|_| Conv2d::same(&mut init, [16, 16], 3))
+        .map(|_| Conv2d::same(&mut init, [16, 16], [3, 3]))
         .collect();
     for conv in &mut convs {
         conv.visit(&mut |_, tensor| *tensor = tensor.leaf());
@@ -182,7 +182,7 @@ fn the_models_train_the_same_whatever_is_kept() {
             first_kernel: 5,
             kernel: 3,
         };
-        let mut model = PixelCnn::new(&mut Init::new(&gpu, 1), &config, 7, 0);
+        let mut model = PixelCnn::new(&mut Init::new(&gpu, 1), &config, 7, 2, 0);
         model.activations = activations;
         let codes = Codes::from_slice(&gpu, &[0, 3, 6, 1, 2, 2, 5, 0, 4, 1, 6, 3], [1, 4, 3]);
         let class = Codes::from_slice(&gpu, &[0], [1]);

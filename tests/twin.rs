@@ -10,13 +10,14 @@ use std::process::Command;
 
 use assert_cmd::assert::OutputAssertExt;
 use common::{checkpoint, program, training};
-use dbvq_wgpu::config::{Experiment, ImagesConfig};
+use dbvq_wgpu::config::{Experiment, GridConfig};
 use dbvq_wgpu::data::loader::Batches;
 use dbvq_wgpu::data::{self, LoaderOptions, Reading};
 use dbvq_wgpu::experiment::images::told::Masks;
 use dbvq_wgpu::experiment::levels::{cumulative, draw_levels};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::diffusion::Diffusion;
+use dbvq_wgpu::models::first_stage::FirstStage;
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::checkpoint::Entry;
@@ -146,11 +147,11 @@ impl Ground {
         run
     }
 
-    fn config(&self, sets: &[String]) -> ImagesConfig {
+    fn config(&self, sets: &[String]) -> GridConfig {
         match Experiment::load(&self.path("tiny.toml").display().to_string(), sets)
             .expect("a configuration")
         {
-            Experiment::Images(config) => *config,
+            Experiment::Grid(config) => *config,
             Experiment::Toy(_) => unreachable!("it has a [vqvae]"),
         }
     }
@@ -319,7 +320,7 @@ fn hand_over(
 }
 
 /// Levels t, ε, and of which positions the network is told, of every step.
-fn noise(config: &ImagesConfig) -> [Entry; 3] {
+fn noise(config: &GridConfig) -> [Entry; 3] {
     let side = config.vqvae.grid();
     let shape = [STEPS, BATCH, side, side, config.vqvae.dim];
     let count = shape.iter().product::<usize>() / STEPS;
@@ -331,7 +332,7 @@ fn noise(config: &ImagesConfig) -> [Entry; 3] {
     let mut known = Vec::new();
     for step in 0..STEPS {
         let mut of_step = draw_levels(&law, BATCH, stream(step, 0));
-        match Masks::draw(&config.prior, side, BATCH, stream(step, 0)) {
+        match Masks::draw(&config.prior, [side; 2], BATCH, stream(step, 0)) {
             None => known.extend(vec![0.0; BATCH * side * side]),
             Some(masks) => {
                 masks.put_at_end(&mut of_step, config.bridge.steps);
@@ -362,7 +363,7 @@ fn entry(name: &str, shape: &[usize], values: Vec<f32>) -> Entry {
 
 /// Inputs and outputs of a training's models with their averaged weights, as `in.NAME` and
 /// `out.NAME`.
-fn outputs(ground: &Ground, name: &str, stage: &str, config: &ImagesConfig) -> Vec<Entry> {
+fn outputs(ground: &Ground, name: &str, stage: &str, config: &GridConfig) -> Vec<Entry> {
     let gpu = Gpu::open(GpuOptions::default())
         .expect("this test needs a GPU adapter; Mesa's lavapipe will do");
     let (found, _) = file::newest(&ground.path(name)).expect("a checkpoint");
@@ -429,7 +430,7 @@ fn outputs(ground: &Ground, name: &str, stage: &str, config: &ImagesConfig) -> V
         ]);
     }
     if stage == "pixelcnn" {
-        let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.vqvae.codes, 0);
+        let mut model = PixelCnn::new(&mut init, &config.pixelcnn, config.codes(), 2, 0);
         load("pixelcnn", &mut model);
         let values =
             (0..2 * (side * side) as u32).map(|i| stream(0, 9).below(i, config.vqvae.codes as u32));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::download;
 use super::reproduce::is_kept;
-use crate::config::ImagesConfig;
+use crate::config::GridConfig;
 use crate::conformance;
 use crate::data::Fit;
 use crate::data::cifar10::place::OFFICIAL;
@@ -33,7 +33,7 @@ pub fn checkpoint(bytes: &[u8]) -> Result<u64> {
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Checkpoint`].
-pub fn run_configuration(run: &Path) -> Result<ImagesConfig> {
+pub fn run_configuration(run: &Path) -> Result<GridConfig> {
     images::configuration(run).map(|(_, config)| config)
 }
 
@@ -59,7 +59,7 @@ pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
 /// # Errors
 /// [`Error::Data`] for the file, [`Error::Usage`] if all of it is a hole, or nothing.
 pub fn mask(file: PathBuf) -> Result<usize> {
-    let mask = Mask::new(&MaskShape::File(file), 4, Fit::Crop)?;
+    let mask = Mask::new(&MaskShape::File(file), [4, 4], Fit::Crop)?;
     Ok(mask.hole.into_iter().filter(|&hole| hole).count())
 }
 

@@ -1,8 +1,8 @@
 //! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, arithmetic and GPU memory of
 //! every stage, all of it found out in a rehearsal of its training.
 
-use crate::config::{Experiment, ImagesConfig, Source, Stage};
-use crate::error::Result;
+use crate::config::{Experiment, GridConfig, Source, Stage};
+use crate::error::{Error, Result};
 use crate::experiment::images::rehearsal;
 use crate::experiment::memory::{self, Needs, mib};
 use crate::experiment::session::Task;
@@ -29,13 +29,17 @@ pub fn run(name: &str, sets: &[String]) -> Result<()> {
             let head = format!("{name}, batch {}", config.train.batch);
             print_document(&text(&head, task.as_mut(), &needs, width))
         }
-        Experiment::Images(config) => Stage::ALL
+        Experiment::Grid(config) if config.cells() * config.codes() == 0 => {
+            let what = "its sizes come from the data; name them: --set codebook.codes=K --set codebook.height=H --set codebook.width=W";
+            Err(Error::Config(format!("{name}: {what}")))
+        }
+        Experiment::Grid(config) => GridConfig::stages_of(config.kind())
             .iter()
             .try_for_each(|&stage| print_document(&of_stage(name, &config, stage, width)?)),
     }
 }
 
-fn of_stage(name: &str, config: &ImagesConfig, stage: Stage, width: usize) -> Result<String> {
+fn of_stage(name: &str, config: &GridConfig, stage: Stage, width: usize) -> Result<String> {
     let gpu = Gpu::rehearsal(None, u64::MAX)?;
     let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;
     let head = format!(
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_summary_fits_narrow_and_wide_terminals() {
-        let Ok(Experiment::Images(config)) = Experiment::load("cifar10-small", &[]) else {
+        let Ok(Experiment::Grid(config)) = Experiment::load("cifar10-small", &[]) else {
             panic!("a preset of images")
         };
         for (width, columns) in [(50, 3), (80, 4), (200, 4)] {

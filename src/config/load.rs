@@ -6,8 +6,8 @@ use toml::{Table, Value};
 use super::source::{Kind, Source};
 use super::table::{along, at, in_one_line, merge};
 use super::{
-    BridgeConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, ImagesConfig, Levels,
-    LossWeight, StagesConfig, TOTAL_TIME, TrainConfig, keys,
+    BridgeConfig, CodebookConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, GridConfig,
+    Levels, LossWeight, StagesConfig, TOTAL_TIME, TrainConfig, keys,
 };
 use crate::error::{Error, Result};
 
@@ -24,7 +24,7 @@ pub enum Experiment {
     /// The toy of section 4.1.
     Toy(Box<Config>),
     /// Images, section 4.2.
-    Images(Box<ImagesConfig>),
+    Grid(Box<GridConfig>),
 }
 
 impl Experiment {
@@ -40,17 +40,18 @@ impl Experiment {
     pub fn bridge(&self) -> &BridgeConfig {
         match self {
             Experiment::Toy(config) => &config.bridge,
-            Experiment::Images(config) => &config.bridge,
+            Experiment::Grid(config) => &config.bridge,
         }
     }
 
     /// Its values, all of them.
     pub fn table(&self) -> Table {
-        let table = match self {
-            Experiment::Toy(config) => Table::try_from(config),
-            Experiment::Images(config) => Table::try_from(config),
-        };
-        table.expect("a configuration is a TOML table")
+        match self {
+            Experiment::Toy(config) => {
+                Table::try_from(config).expect("a configuration is a TOML table")
+            }
+            Experiment::Grid(config) => config.table(),
+        }
     }
 
     /// As TOML that `train` takes, every value written out.
@@ -59,8 +60,8 @@ impl Experiment {
             Experiment::Toy(config) => {
                 format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml())
             }
-            Experiment::Images(config) => {
-                format!("kind = \"{}\"\n{}", Kind::Images.name(), config.to_toml())
+            Experiment::Grid(config) => {
+                format!("kind = \"{}\"\n{}", config.kind().name(), config.to_toml())
             }
         }
     }
@@ -75,7 +76,7 @@ impl Source {
     pub fn experiment(&self, sets: &[String], inherited: &Table) -> Result<Experiment> {
         Ok(match self.kind {
             Kind::Toy => Experiment::Toy(Box::new(self.toy(sets, inherited)?)),
-            Kind::Images => Experiment::Images(Box::new(self.images(sets, inherited)?)),
+            Kind::Images | Kind::Codes => Experiment::Grid(Box::new(self.grid(sets, inherited)?)),
         })
     }
 
@@ -95,7 +96,7 @@ impl Source {
         Ok(config)
     }
 
-    fn images(&self, sets: &[String], inherited: &Table) -> Result<ImagesConfig> {
+    fn grid(&self, sets: &[String], inherited: &Table) -> Result<GridConfig> {
         // With the law of levels that has the most keys.
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
         let stages = StagesConfig {
@@ -105,12 +106,14 @@ impl Source {
             joint,
             ..StagesConfig::default()
         };
-        let full = ImagesConfig {
+        let full = GridConfig {
             stages,
-            ..ImagesConfig::default()
+            codebook: (self.kind == Kind::Codes).then(CodebookConfig::default),
+            ..GridConfig::default()
         };
-        let config: ImagesConfig =
-            self.resolve(sets, inherited, &keys::known(&full), complete_images)?;
+        let mut config: GridConfig =
+            self.resolve(sets, inherited, &keys::known(&full.table()), complete_grid)?;
+        config.codebook = (self.kind == Kind::Codes).then(|| config.codebook.unwrap_or_default());
         if let Some(what) = config.wrong() {
             return Err(Error::Config(format!("{}: {what}", self.whose)));
         }
@@ -225,13 +228,13 @@ fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
     }
 }
 
-impl ImagesConfig {
+impl GridConfig {
     /// A configuration from TOML text; `whose` names it in messages.
     ///
     /// # Errors
     /// [`Error::Config`], as [`Experiment::load`].
-    pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<ImagesConfig> {
-        Source::parse(text, whose)?.images(sets, &Table::new())
+    pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<GridConfig> {
+        Source::parse(text, whose)?.grid(sets, &Table::new())
     }
 }
 
@@ -407,8 +410,8 @@ fn complete_toy(table: &mut Table) {
     }
 }
 
-/// Puts into the values of images what they leave out.
-fn complete_images(table: &mut Table) {
+/// Puts into the values of an experiment on grids what they leave out.
+fn complete_grid(table: &mut Table) {
     complete_bridge(table);
     complete_spacing(table);
     complete_stages(table);
@@ -442,7 +445,7 @@ fn complete_bridge(table: &mut Table) {
         return;
     };
     let default =
-        Table::try_from(ImagesConfig::default().bridge).expect("a configuration is a TOML table");
+        Table::try_from(GridConfig::default().bridge).expect("a configuration is a TOML table");
     let same = given
         .get("schedule")
         .is_none_or(|schedule| Some(schedule) == default.get("schedule"));

@@ -17,6 +17,8 @@ pub enum Kind {
     Toy,
     /// Images, section 4.2.
     Images,
+    /// Codes that the data set itself has.
+    Codes,
 }
 
 /// Keys that only configurations of images have, by which one without `kind` is known.
@@ -84,7 +86,7 @@ impl Source {
             &mut file,
             "kind",
             whose,
-            "names no kind; write toy or images",
+            "names no kind; write toy, images or codes",
         )?;
         let extends: Option<String> =
             take(&mut file, "preset", whose, "must be the name of a preset")?;
@@ -94,11 +96,15 @@ impl Source {
             .transpose()?;
         let is_of_images = stage.is_some() || OF_IMAGES.iter().any(|key| file.contains_key(*key));
         let of_preset = base.as_ref().map(|base| base.kind);
-        let kind = said.or(of_preset).unwrap_or(if is_of_images {
-            Kind::Images
-        } else {
-            Kind::Toy
-        });
+        let kind = said
+            .or(of_preset)
+            .unwrap_or(if file.contains_key("codebook") {
+                Kind::Codes
+            } else if is_of_images {
+                Kind::Images
+            } else {
+                Kind::Toy
+            });
         if let Some((name, _)) = extends
             .as_deref()
             .zip(of_preset)
@@ -112,7 +118,7 @@ impl Source {
         }
         if stage.is_some() && kind == Kind::Toy {
             return Err(Error::Config(format!(
-                "{whose}: a toy has no stage; leave it away, or write kind = \"images\""
+                "{whose}: a toy has no stage; leave it away, or write kind = \"images\" or \"codes\""
             )));
         }
         let note = if kind == Kind::Images && extends.is_none() {
@@ -137,6 +143,7 @@ impl Kind {
         match self {
             Kind::Toy => "toy",
             Kind::Images => "images",
+            Kind::Codes => "codes",
         }
     }
 }

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::source::{Kind, Source};
-use super::{Config, Experiment, ImagesConfig, Stage, TrainConfig};
+use super::{Config, Experiment, GridConfig, Stage, TrainConfig};
 use crate::error::{Error, Result};
 
 /// A run's `config.toml`.
@@ -12,7 +12,7 @@ pub enum Stored {
     /// Of the toy.
     Toy(Box<Config>),
     /// Of a stage of image models.
-    Images(Stage, Box<ImagesConfig>),
+    Grid(Stage, Box<GridConfig>),
 }
 
 /// Keys of a training that may differ when it is resumed: none of them reaches the weights. `steps`
@@ -29,8 +29,8 @@ impl Stored {
         let source = Source::parse(text, whose)?;
         match (source.experiment(&[], &Table::new())?, source.stage) {
             (Experiment::Toy(config), _) => Ok(Stored::Toy(config)),
-            (Experiment::Images(config), Some(stage)) => Ok(Stored::Images(stage, config)),
-            (Experiment::Images(_), None) => {
+            (Experiment::Grid(config), Some(stage)) => Ok(Stored::Grid(stage, config)),
+            (Experiment::Grid(_), None) => {
                 let what = "is not the configuration of a run: it names no stage; write one, as stage = \"vqvae\"";
                 Err(Error::Config(format!("{whose} {what}")))
             }
@@ -41,8 +41,8 @@ impl Stored {
     pub fn new(experiment: Experiment, stage: Option<Stage>) -> Option<Stored> {
         match (experiment, stage) {
             (Experiment::Toy(config), _) => Some(Stored::Toy(config)),
-            (Experiment::Images(config), Some(stage)) => Some(Stored::Images(stage, config)),
-            (Experiment::Images(_), None) => None,
+            (Experiment::Grid(config), Some(stage)) => Some(Stored::Grid(stage, config)),
+            (Experiment::Grid(_), None) => None,
         }
     }
 
@@ -50,10 +50,10 @@ impl Stored {
     pub fn to_toml(&self) -> String {
         match self {
             Stored::Toy(config) => format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml()),
-            Stored::Images(stage, config) => {
+            Stored::Grid(stage, config) => {
                 let head = format!(
                     "kind = \"{}\"\nstage = \"{}\"\n",
-                    Kind::Images.name(),
+                    config.kind().name(),
                     stage.name()
                 );
                 head + &config.to_toml()
@@ -65,7 +65,7 @@ impl Stored {
     pub fn train(&self) -> &TrainConfig {
         match self {
             Stored::Toy(config) => &config.train,
-            Stored::Images(stage, config) => config.stage(*stage),
+            Stored::Grid(stage, config) => config.stage(*stage),
         }
     }
 
@@ -73,7 +73,7 @@ impl Stored {
     pub fn model_text(&self) -> String {
         match self {
             Stored::Toy(config) => config.model_text(),
-            Stored::Images(stage, config) => config.model_text(*stage),
+            Stored::Grid(stage, config) => config.model_text(*stage),
         }
     }
 
@@ -81,7 +81,7 @@ impl Stored {
     pub fn section(&self) -> String {
         match self {
             Stored::Toy(_) => "train".into(),
-            Stored::Images(stage, _) => format!("stages.{}", stage.name()),
+            Stored::Grid(stage, _) => format!("stages.{}", stage.name()),
         }
     }
 
@@ -94,7 +94,7 @@ impl Stored {
                 table.insert("kind".into(), Kind::Toy.name().into());
                 table
             }
-            Stored::Images(stage, config) => of_stage(*stage, config),
+            Stored::Grid(stage, config) => of_stage(*stage, config),
         }
     }
 }
@@ -106,8 +106,8 @@ fn free(train: Option<&mut Value>) {
     }
 }
 
-fn of_stage(stage: Stage, config: &ImagesConfig) -> Table {
-    let mut table = Table::try_from(config).expect("a configuration is a TOML table");
+fn of_stage(stage: Stage, config: &GridConfig) -> Table {
+    let mut table = config.table();
     let models: &[&str] = match stage {
         Stage::VqVae => &[],
         Stage::Prior => &[
@@ -129,7 +129,8 @@ fn of_stage(stage: Stage, config: &ImagesConfig) -> Table {
             "joint",
         ],
     };
-    table.retain(|key, _| ["seed", "vqvae", "stages"].contains(&key) || models.contains(&key));
+    let always = ["seed", "vqvae", "codebook", "stages"];
+    table.retain(|key, _| always.contains(&key) || models.contains(&key));
     if let Some(Value::Table(prior)) = table.get_mut("prior") {
         // Samplers alone follow it.
         prior.remove("sharpen");
@@ -145,7 +146,7 @@ fn of_stage(stage: Stage, config: &ImagesConfig) -> Table {
     if config.classes == 0 {
         table.remove("class_dropout");
     }
-    table.insert("kind".into(), Kind::Images.name().into());
+    table.insert("kind".into(), config.kind().name().into());
     table.insert("stage".into(), stage.name().into());
     table
 }

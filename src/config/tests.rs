@@ -14,9 +14,9 @@ fn presets_parse_and_write_themselves() {
                     "{name}"
                 );
             }
-            Experiment::Images(config) => {
+            Experiment::Grid(config) => {
                 assert_eq!(
-                    ImagesConfig::parse(&config.to_toml(), name, &[]).expect(name),
+                    GridConfig::parse(&config.to_toml(), name, &[]).expect(name),
                     *config,
                     "{name}"
                 );
@@ -38,7 +38,7 @@ fn presets_of_the_papers_prior_differ_in_the_prior_alone() {
         "mini-imagenet-small",
     ] {
         let load = |name: &str| match Experiment::load(name, &[]).expect(name) {
-            Experiment::Images(config) => *config,
+            Experiment::Grid(config) => *config,
             Experiment::Toy(_) => panic!("{name} is a preset of images"),
         };
         let main = load(name);
@@ -114,7 +114,7 @@ fn an_image_preset_that_makes_no_sense_names_the_key() {
 #[test]
 fn a_key_left_out_of_a_stage_takes_the_stage_s_default() {
     let text = "[vqvae]\n[stages.prior]\nsteps = 3";
-    let config = ImagesConfig::parse(text, "t", &["stages.vqvae.batch=8".into()]).expect("valid");
+    let config = GridConfig::parse(text, "t", &["stages.vqvae.batch=8".into()]).expect("valid");
     let defaults = StagesConfig::default();
     assert_eq!(
         config.stages.prior,
@@ -137,11 +137,11 @@ fn a_key_left_out_of_a_stage_takes_the_stage_s_default() {
 fn a_key_left_out_of_an_image_bridge_takes_the_images_default() {
     let bridge = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
-        ImagesConfig::parse("[vqvae]\n", "t", &sets)
+        GridConfig::parse("[vqvae]\n", "t", &sets)
             .expect("valid")
             .bridge
     };
-    let default = ImagesConfig::default().bridge;
+    let default = GridConfig::default().bridge;
     assert_eq!(
         bridge(&["bridge.steps=500"]),
         BridgeConfig {
@@ -281,13 +281,13 @@ fn a_wrong_name_or_number_says_so() {
     );
 }
 
-fn images(text: &str, sets: &[&str]) -> ImagesConfig {
+fn images(text: &str, sets: &[&str]) -> GridConfig {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
     match Source::parse(text, "t")
         .and_then(|source| source.experiment(&sets, &toml::Table::new()))
         .expect(text)
     {
-        Experiment::Images(config) => *config,
+        Experiment::Grid(config) => *config,
         Experiment::Toy(_) => panic!("{text}: a toy"),
     }
 }
@@ -324,7 +324,7 @@ fn keys_that_end_alike_and_flags_are_named() {
 #[test]
 fn a_file_extends_a_preset() {
     let small = images("preset = 'images-small'", &[]);
-    let Ok(Experiment::Images(cifar)) = Experiment::load("cifar10-small", &[]) else {
+    let Ok(Experiment::Grid(cifar)) = Experiment::load("cifar10-small", &[]) else {
         panic!("a preset of images")
     };
     assert_eq!(small, *cifar);
@@ -405,7 +405,7 @@ fn a_shorter_training_warms_up_for_a_tenth() {
 fn a_run_s_kind_is_a_key_wherever_it_stands() {
     let config = images("preset = 'cifar10-small'", &["vqvae.codes=32"]);
     let stage = |text: &str| match Stored::parse(text, "run/config.toml") {
-        Ok(Stored::Images(stage, found)) => {
+        Ok(Stored::Grid(stage, found)) => {
             assert_eq!(*found, config);
             stage
         }
@@ -418,7 +418,7 @@ fn a_run_s_kind_is_a_key_wherever_it_stands() {
         format!("stage = \"prior\"\n{body}"),
         format!("# mine\n\nstage = 'prior'\n{body}"),
         format!("{keys}\nkind = \"images\"\n  stage   =  \"prior\" # the second\n[{sections}"),
-        Stored::Images(Stage::Prior, Box::new(config.clone())).to_toml(),
+        Stored::Grid(Stage::Prior, Box::new(config.clone())).to_toml(),
     ] {
         assert_eq!(stage(&text), Stage::Prior, "{text}");
     }
@@ -503,7 +503,7 @@ fn sections_of_another_run_stand_between_preset_and_user() {
         .experiment(sets, inherited)
         .expect("valid")
     {
-        Experiment::Images(config) => (config.vqvae.codes, config.vqvae.channels),
+        Experiment::Grid(config) => (config.vqvae.codes, config.vqvae.channels),
         Experiment::Toy(_) => panic!("a toy"),
     };
     assert_eq!(codes(&[], &vqvae(16)), (16, 64));

@@ -9,7 +9,44 @@ use rayon::prelude::*;
 use super::store::Store;
 use crate::error::{Error, Result};
 
-/// Images of one size with their classes: 8-bit RGB, `[n, height, width, 3]`, in memory or on disk.
+/// What an example of a set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An image of 8-bit RGB, `[height, width, 3]`.
+    Pixels,
+    /// A grid of codes, `[height, width]`, as little-endian `u32`.
+    Codes,
+}
+
+impl Format {
+    /// Numbers of each place of a grid.
+    pub fn channels(self) -> usize {
+        match self {
+            Format::Pixels => 3,
+            Format::Codes => 1,
+        }
+    }
+
+    /// Writes the numbers of an example's `bytes` to `to`: pixels in −1..1, or codes, which `f32`
+    /// holds exactly.
+    pub(super) fn put(self, bytes: &[u8], to: &mut [f32]) {
+        match self {
+            Format::Pixels => to
+                .iter_mut()
+                .zip(bytes)
+                .for_each(|(to, &value)| *to = float(value)),
+            Format::Codes => {
+                let codes = bytes.as_chunks::<4>().0;
+                to.iter_mut()
+                    .zip(codes)
+                    .for_each(|(to, &code)| *to = u32::from_le_bytes(code) as f32);
+            }
+        }
+    }
+}
+
+/// Images of one size with their classes: 8-bit RGB, `[n, height, width, 3]`, in memory or on disk;
+/// or grids of codes, `[n, height, width]`.
 ///
 /// A clone, a selection and the two halves of a [`hold_out`] share the pixels.
 #[derive(Clone, Debug)]
@@ -24,6 +61,8 @@ pub struct ImageSet {
     pub labels: Vec<u32>,
     /// The classes' names.
     pub classes: Vec<String>,
+    /// What they are.
+    pub format: Format,
     store: Arc<Store>,
     /// The place of each image in the store.
     places: Vec<u32>,
@@ -52,6 +91,23 @@ impl ImageSet {
         ImageSet::from_store(name.into(), [height, width], store, labels, classes)
     }
 
+    /// A set of the grids `codes` [n, height, width] in memory, all of one class.
+    pub fn from_codes(name: &str, [height, width]: [usize; 2], codes: &[u32]) -> ImageSet {
+        let bytes = codes.iter().flat_map(|code| code.to_le_bytes()).collect();
+        let store = Store::in_memory(bytes, 4 * height * width);
+        let labels = vec![0; codes.len() / (height * width)];
+        ImageSet {
+            format: Format::Codes,
+            ..ImageSet::from_store(
+                name.into(),
+                [height, width],
+                store,
+                labels,
+                vec!["codes".into()],
+            )
+        }
+    }
+
     /// The set of all images of `store`.
     pub(super) fn from_store(
         name: String,
@@ -67,6 +123,7 @@ impl ImageSet {
             width,
             labels,
             classes,
+            format: Format::Pixels,
             store: Arc::new(store),
             places,
         }
@@ -99,7 +156,13 @@ impl ImageSet {
         self.store.image(self.places[i] as usize)
     }
 
-    /// The images `indices` as a network takes them: `[indices.len(), height, width, 3]` in −1..1.
+    /// Numbers of an example.
+    pub fn numbers(&self) -> usize {
+        self.height * self.width * self.format.channels()
+    }
+
+    /// The images `indices` as a network takes them, `[indices.len(), height, width, 3]` in −1..1;
+    /// or codes, `[indices.len(), height, width]`.
     ///
     /// # Errors
     /// Those of [`ImageSet::image`].
@@ -107,9 +170,9 @@ impl ImageSet {
     /// # Panics
     /// If an index is none of the set.
     pub fn floats(&self, indices: &[u32]) -> Result<Vec<f32>> {
-        let mut floats = Vec::with_capacity(indices.len() * self.height * self.width * 3);
-        for &i in indices {
-            floats.extend(self.image(i as usize)?.iter().map(|&value| float(value)));
+        let mut floats = vec![0.0; indices.len() * self.numbers()];
+        for (to, &i) in floats.chunks_exact_mut(self.numbers()).zip(indices) {
+            self.format.put(&self.image(i as usize)?, to);
         }
         Ok(floats)
     }

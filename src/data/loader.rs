@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 
 use super::ImageSet;
-use super::image_set::float;
 use crate::error::{Error, Result};
 use crate::philox::{Draw, Stream};
 
@@ -41,7 +40,7 @@ pub struct Batch {
     pub indices: Vec<u32>,
     /// Whether each is mirrored left to right, `[batch]`.
     pub mirrored: Vec<bool>,
-    /// `[batch, height, width, 3]`, −1..1.
+    /// `[batch, height, width, 3]`, −1..1; of codes `[batch, height, width]`.
     pub images: Vec<f32>,
     /// Their classes, `[batch]`.
     pub labels: Vec<u32>,
@@ -181,7 +180,7 @@ impl Batches {
         let mirrored: Vec<bool> = (0..batch as u32)
             .map(|i| flip && mirrors.below(i, 2) == 1)
             .collect();
-        let pixels = self.set.height * self.set.width * 3;
+        let pixels = self.set.numbers();
         let mut images = vec![0.0; batch * pixels];
         let work = images
             .par_chunks_exact_mut(pixels)
@@ -202,19 +201,11 @@ impl Batches {
 
     /// Writes image `index` to `to`.
     fn put(&self, to: &mut [f32], index: u32, mirrored: bool) -> Result<()> {
-        let row = self.set.width * 3;
-        let image = self.set.image(index as usize)?;
-        for (to, from) in to.chunks_exact_mut(row).zip(image.chunks_exact(row)) {
-            if mirrored {
-                let values = from.chunks_exact(3).rev().flatten();
-                to.iter_mut()
-                    .zip(values)
-                    .for_each(|(to, &value)| *to = float(value));
-            } else {
-                to.iter_mut()
-                    .zip(from)
-                    .for_each(|(to, &value)| *to = float(value));
-            }
+        self.set.format.put(&self.set.image(index as usize)?, to);
+        if mirrored {
+            let channels = self.set.format.channels();
+            to.chunks_exact_mut(self.set.width * channels)
+                .for_each(|row| mirror(row, channels));
         }
         Ok(())
     }
@@ -238,6 +229,13 @@ impl Batches {
             self.epoch = Some(epoch);
         }
     }
+}
+
+/// Turns the pixels of a row around.
+fn mirror(row: &mut [f32], channels: usize) {
+    row.reverse();
+    row.chunks_exact_mut(channels)
+        .for_each(|pixel| pixel.reverse());
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! batches that depend on the seed and the step alone.
 
 pub mod cifar10;
+pub mod codes;
 mod decode;
 mod entries;
 pub mod image_folder;
@@ -16,6 +17,7 @@ mod lists;
 mod load;
 pub mod loader;
 mod mini_imagenet;
+pub mod npy;
 mod pack;
 mod passed;
 mod record;
@@ -33,7 +35,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 pub use decode::{Fit, picture, square};
-pub use image_set::{Held, ImageSet, hold_out};
+pub use image_set::{Format, Held, ImageSet, hold_out};
 pub use loader::{Batch, Loader, LoaderOptions};
 pub(crate) use pack::{count as count_packed, make_room};
 

@@ -36,8 +36,8 @@ pub struct CodesRow {
 }
 
 pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRow {
-    let k = trained.config.vqvae.codes;
-    let grid = trained.config.vqvae.grid();
+    let k = trained.config.codes();
+    let [h, w] = trained.config.grid();
     let [of_samples, of_data] = [&drawn.codes, &data.first].map(|codes| Usage::of(codes, k));
     CodesRow {
         run: trained.run.display().to_string(),
@@ -46,8 +46,8 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
         count: drawn.count,
         codes: code_distance(&data.first, &drawn.codes, k),
         codes_floor: code_distance(&data.first, &data.second, k),
-        pairs: pair_distance(&data.first, &drawn.codes, [grid, grid]),
-        pairs_floor: pair_distance(&data.first, &data.second, [grid, grid]),
+        pairs: pair_distance(&data.first, &drawn.codes, [h, w]),
+        pairs_floor: pair_distance(&data.first, &data.second, [h, w]),
         perplexity: [of_samples.perplexity, of_data.perplexity],
         used: [of_samples.used, of_data.used],
     }

@@ -70,7 +70,7 @@ pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Re
         codes.extend(
             trained
                 .gpu
-                .no_grad(|| trained.vqvae.quantise(&latents))
+                .no_grad(|| trained.first.quantise(&latents))
                 .to_vec(),
         );
         progress.at((i * CHUNK + chunk.len()) as u64, String::new);
@@ -118,9 +118,9 @@ impl Draws {
             &(name.clone() + &sharpen.map_or_else(String::new, |by| format!(" × {by}"))),
             args,
         )?;
-        let cells = trained.config.vqvae.grid().pow(2);
+        let cells = trained.config.cells();
         let (mut codes, mut seconds) =
-            stored(&file, cells, trained.config.vqvae.codes).unwrap_or_default();
+            stored(&file, cells, trained.config.codes()).unwrap_or_default();
         // A last chunk that was cut short is drawn again, whole.
         codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
         if codes.is_empty() {

@@ -113,17 +113,17 @@ impl Distances {
         drawn: &Draws,
         seed: u64,
     ) -> Result<FidRow> {
-        let grid = trained.config.vqvae.grid();
+        let [h, w] = trained.config.grid();
         let size = trained.config.vqvae.size;
         let count = drawn.count;
-        let cells = grid * grid;
+        let cells = h * w;
         let samples = features(&self.network, size, count, |range| {
             let codes = &drawn.codes[range.start * cells..range.end * cells];
             let decode = |codes: &[u32]| {
                 trained.decode(&Codes::from_slice(
                     &trained.gpu,
                     codes,
-                    [codes.len() / cells, grid, grid],
+                    [codes.len() / cells, h, w],
                 ))
             };
             let images: Result<Vec<Vec<f32>>> = codes.chunks(CHUNK * cells).map(decode).collect();

@@ -42,10 +42,10 @@ pub struct KlRow {
 }
 
 pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
-    let k = trained.config.vqvae.codes;
-    let grid = trained.config.vqvae.grid();
-    let map = kl_map(&data.first, &drawn.codes, grid * grid, k);
-    let floor_map = kl_map(&data.first, &data.second, grid * grid, k);
+    let k = trained.config.codes();
+    let [h, w] = trained.config.grid();
+    let map = kl_map(&data.first, &drawn.codes, h * w, k);
+    let floor_map = kl_map(&data.first, &data.second, h * w, k);
     let mean = |map: &[f64]| map.iter().sum::<f64>() / map.len() as f64;
     KlRow {
         run: trained.run.display().to_string(),
@@ -55,7 +55,7 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
         count: drawn.count,
         mean: mean(&map),
         floor: mean(&floor_map),
-        grid,
+        grid: w,
         map,
         floor_map,
         seconds: drawn.seconds,

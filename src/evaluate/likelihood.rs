@@ -73,7 +73,7 @@ pub(super) fn row(
         .min(pictures.held_out.len());
     let indices: Vec<u32> = (0..count as u32).collect();
     let codes = codes_of(trained, &pictures.held_out, &indices)?;
-    let cells = trained.config.vqvae.grid().pow(2);
+    let cells = trained.config.cells();
     let to_bits = 1.0 / (cells as f64 * std::f64::consts::LN_2);
     let (nats, of_bound) = match &trained.prior {
         Prior::Diffusion(model) => {
@@ -102,11 +102,11 @@ pub(super) fn row(
 
 /// −log p of each picture by the chain rule, nats.
 fn exact(trained: &Trained, model: &PixelCnn, codes: &[u32], cells: usize) -> Vec<f64> {
-    let grid = trained.config.vqvae.grid();
+    let [h, w] = trained.config.grid();
     let mut nats = Vec::new();
     for chunk in codes.chunks(CHUNK * cells) {
         let n = chunk.len() / cells;
-        let codes = Codes::from_slice(&trained.gpu, chunk, [n, grid, grid]);
+        let codes = Codes::from_slice(&trained.gpu, chunk, [n, h, w]);
         let each = trained.gpu.no_grad(|| {
             let logits = model.forward(&codes, &trained.classes(&ImageFlags::default(), 0, n));
             let rows = logits.reshape([n * cells, logits.shape().last()]);
@@ -129,7 +129,7 @@ fn bounded(
     seed: u64,
 ) -> Vec<Nats> {
     let gpu = &trained.gpu;
-    let grid = trained.config.vqvae.grid();
+    let [h, w] = trained.config.grid();
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let first = |z: &Tensor, codes: &Codes| model.first_nats(z, codes);
     let bound = Bound {
@@ -144,8 +144,8 @@ fn bounded(
     let mut levels = None;
     let mut nats = Vec::new();
     for (i, chunk) in chunks.enumerate() {
-        let codes = Codes::from_slice(gpu, chunk, [chunk.len() / cells, grid, grid]);
-        let z0 = gpu.no_grad(|| model.standardise(&trained.vqvae.look_up(&codes)));
+        let codes = Codes::from_slice(gpu, chunk, [chunk.len() / cells, h, w]);
+        let z0 = gpu.no_grad(|| model.standardise(&trained.first.look_up(&codes)));
         let levels = levels.get_or_insert_with(|| bound.levels(&z0));
         nats.extend(bound.of(&z0, &codes, levels, LEVELS, i));
         progress.at(i as u64 + 1, String::new);

@@ -101,9 +101,10 @@ pub struct NllRow {
 }
 
 /// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another
-/// size.
-pub(crate) fn holes(grid: usize) -> [MaskShape; 2] {
-    let side = ((9 * grid + 10) / 21).max(1);
+/// size; of sequences the same share.
+pub(crate) fn holes([h, w]: [usize; 2]) -> [MaskShape; 2] {
+    let shorter = if h == 1 { w } else { h.min(w) };
+    let side = ((9 * shorter + 10) / 21).max(1);
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
 }
 
@@ -126,7 +127,7 @@ pub(super) fn rows(
     pictures: &Pictures,
     args: &EvaluateArgs,
 ) -> Result<Vec<NllRow>> {
-    let grid = trained.config.vqvae.grid();
+    let grid = trained.config.grid();
     let mut rows = Vec::new();
     for shape in holes(grid) {
         let settings = fitting(
@@ -323,8 +324,8 @@ impl Hidden<'_> {
         let z0 = inpaint::fill(trained, &self.filling(group), &holed, samples)?
             .0
             .z0;
-        let d = trained.config.vqvae.dim;
-        let k = trained.config.vqvae.codes;
+        let d = trained.config.dim();
+        let k = trained.config.codes();
         let hole = self.mask.hole.iter().cycle();
         let inside: Vec<f32> = z0
             .chunks_exact(d)
@@ -334,7 +335,7 @@ impl Hidden<'_> {
             .copied()
             .collect();
         let rows = samples * self.cells();
-        let codebook = trained.gpu.no_grad(|| trained.vqvae.vectors());
+        let codebook = trained.gpu.no_grad(|| trained.first.vectors());
         let of_picture = |(z, truth): (&[f32], &[u32])| {
             let z = Tensor::from_slice(&trained.gpu, z, [rows, d]);
             let distances = trained
@@ -404,12 +405,12 @@ impl Hidden<'_> {
     /// of the hole beside the codes of `maps` [S, grid, grid]: [S, cells], nats.
     fn predicted(&self, model: &PixelCnn, maps: &[u32], truth: &[u32]) -> Vec<f64> {
         let gpu = &self.trained.gpu;
-        let grid = self.mask.grid;
+        let [h, w] = self.mask.grid;
         let mut log_p = Vec::new();
-        for chunk in maps.chunks(CHUNK * grid * grid) {
-            let n = chunk.len() / (grid * grid);
+        for chunk in maps.chunks(CHUNK * h * w) {
+            let n = chunk.len() / (h * w);
             let class = self.trained.classes(&ImageFlags::default(), 0, n);
-            let codes = Codes::from_slice(gpu, chunk, [n, grid, grid]);
+            let codes = Codes::from_slice(gpu, chunk, [n, h, w]);
             let logits = gpu
                 .no_grad(|| ops::affine(&model.forward(&codes, &class), -1.0, 0.0))
                 .to_vec();

@@ -15,8 +15,21 @@ pub(super) fn of(
     let wants = |metric: Metric| args.metrics.contains(&metric);
     let prior = |run: &&Trained| !matches!(run.prior, Prior::None);
     let mut found = Vec::new();
+    let has_codes = |run: &&Trained| run.config.codebook.is_some();
+    for run in runs.iter().filter(has_codes) {
+        let of_images: Vec<&str> = [Metric::Reconstruction, Metric::Fid]
+            .into_iter()
+            .filter(|metric| wants(*metric))
+            .map(Metric::name)
+            .collect();
+        if !of_images.is_empty() {
+            let reason = "its data are codes, not images";
+            found.push(Missing::new(run, &of_images, reason));
+        }
+    }
     let no_ssim = runs
         .first()
+        .filter(|run| !has_codes(run))
         .and_then(|run| reconstruction::no_ssim(run.config.vqvae.size));
     if let Some(reason) = no_ssim.filter(|_| wants(Metric::Reconstruction)) {
         found.extend(
@@ -48,7 +61,7 @@ pub(super) fn of(
             ),
             _ => None,
         };
-        if let Some(reason) = no_fid.filter(|_| wants(Metric::Fid)) {
+        if let Some(reason) = no_fid.filter(|_| wants(Metric::Fid) && !has_codes(&run)) {
             found.push(Missing::new(run, &["fid"], reason));
         }
     }

@@ -83,7 +83,7 @@ struct Batch {
 /// All samplers that the run's prior has.
 pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow>> {
     let all = trained.config.bridge.steps;
-    let positions = trained.config.vqvae.grid().pow(2);
+    let positions = trained.config.cells();
     let hows: Vec<(How, usize)> = match trained.prior {
         Prior::None => Vec::new(),
         Prior::PixelCnn(_) => [Algorithm::Cached, Algorithm::Naive]
@@ -222,14 +222,11 @@ fn diffuse(
     [steps, all]: [usize; 2],
     seed: u64,
 ) -> Result<Tensor> {
-    let config = &trained.config.vqvae;
+    let [h, w] = trained.config.grid();
     let ask = trained.ask(&ImageFlags::default());
     let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
     let process = trained.process(model, &eps);
-    let z = process.initial(
-        Shape::from([CHUNK, config.grid(), config.grid(), config.dim]),
-        seed,
-    );
+    let z = process.initial(Shape::from([CHUNK, h, w, trained.config.dim()]), seed);
     Ok(process.denoise(
         &z,
         &process.levels(all)?[..=steps],
@@ -247,17 +244,17 @@ fn raster(
     steps: usize,
     seed: u64,
 ) -> Vec<u32> {
-    let grid = trained.config.vqvae.grid();
-    let codes = vec![0; CHUNK * grid * grid];
+    let [h, w] = trained.config.grid();
+    let codes = vec![0; CHUNK * h * w];
     let class = trained.classes(&ImageFlags::default(), 0, CHUNK);
-    let known: Vec<bool> = (0..grid * grid).map(|at| at >= steps).collect();
-    let given = (steps < grid * grid).then_some(Given {
+    let known: Vec<bool> = (0..h * w).map(|at| at >= steps).collect();
+    let given = (steps < h * w).then_some(Given {
         codes: &codes,
         known: &known,
     });
     model.sample(
         &Raster {
-            size: [grid, grid],
+            size: [h, w],
             class: &class,
             given,
             seed,

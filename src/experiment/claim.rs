@@ -12,13 +12,14 @@ use crate::error::{Error, Result};
 use crate::nn::checkpoint;
 
 /// What a training writes, beside pictures and event files.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     CONFIG,
     "data.txt",
     "metrics.jsonl",
     "sessions.jsonl",
     "checkpoint.safetensors",
     "checkpoint.previous.safetensors",
+    "codebook.safetensors",
     "vqvae.safetensors",
     LOCK,
 ];

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::run_dir;
 use super::train_args::TrainArgs;
-use crate::config::{Experiment, ImagesConfig, Source, Stage, Stored, table};
+use crate::config::{Experiment, GridConfig, Source, Stage, Stored, table};
 use crate::error::{Error, Result};
 
 /// Keys of `[vqvae]` that weights do not depend on: they may differ from those of the run.
@@ -127,14 +127,14 @@ fn may_differ(path: &str, stage: Option<Stage>) -> bool {
 
 /// The sections of the run `stored` that `stage` takes over.
 fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
-    if let (Some(Stage::Joint), Stored::Images(of @ (Stage::Prior | Stage::Joint), config)) =
+    if let (Some(Stage::Joint), Stored::Grid(of @ (Stage::Prior | Stage::Joint), config)) =
         (stage, stored)
     {
         return of_prior(*of, config);
     }
     let (names, table): (&[&str], _) = match (stage, stored) {
         (None, Stored::Toy(config)) => (&["denoiser"], Table::try_from(config)),
-        (Some(_), Stored::Images(_, config)) => (&["vqvae", "data"], Table::try_from(config)),
+        (Some(_), Stored::Grid(_, config)) => (&["vqvae", "data"], Table::try_from(config)),
         // A toy for images, or the other way round, is refused by its checkpoint.
         _ => return Table::new(),
     };
@@ -143,7 +143,7 @@ fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
 
 /// The sections of a run of stage `of` that stage joint takes over, and what its diffusion loss
 /// was: another network could not minimise it.
-fn of_prior(of: Stage, config: &ImagesConfig) -> Table {
+fn of_prior(of: Stage, config: &GridConfig) -> Table {
     let names = ["vqvae", "unet", "prior", "bridge", "classes", "data"];
     let mut table = retained(
         Table::try_from(config).expect("a configuration is a TOML table"),

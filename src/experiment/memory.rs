@@ -3,7 +3,7 @@
 
 use super::images::rehearsal;
 use super::session::Task;
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{GridConfig, Stage};
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterFacts, Gpu};
 
@@ -59,7 +59,7 @@ pub fn rehearse(
 /// What `stage` needs, where `limit` bytes may be held on an adapter of these facts.
 fn needs(
     facts: Option<&AdapterFacts>,
-    config: &ImagesConfig,
+    config: &GridConfig,
     stage: Stage,
     limit: u64,
 ) -> Result<Needs> {
@@ -72,7 +72,7 @@ fn needs(
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] with the estimate and the batch that fits.
-pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
+pub fn check(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
     let needs = needs(Some(gpu.facts()), config, stage, limit)
         .map_err(|e| advise(gpu, config, stage, limit, e))?;
@@ -94,7 +94,7 @@ pub fn check(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<()> {
 /// Those of `f`.
 pub fn explain(
     gpu: &Gpu,
-    config: &ImagesConfig,
+    config: &GridConfig,
     stage: Stage,
     f: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -104,7 +104,7 @@ pub fn explain(
 }
 
 /// `error`, with the estimate and the batch that fits if memory is what it is about.
-fn advise(gpu: &Gpu, config: &ImagesConfig, stage: Stage, limit: u64, error: Error) -> Error {
+fn advise(gpu: &Gpu, config: &GridConfig, stage: Stage, limit: u64, error: Error) -> Error {
     let Error::OutOfMemory(why) = error else {
         return error;
     };

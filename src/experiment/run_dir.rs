@@ -242,7 +242,7 @@ pub const CONFIG: &str = "config.toml";
 pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
-        Stored::Images(..) => {
+        Stored::Grid(..) => {
             let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
             Err(Error::Usage(format!("{} {what}", path.display())))
         }
@@ -262,7 +262,7 @@ pub fn stored(path: &Path) -> Result<Stored> {
 /// # Errors
 /// Those of [`stored`].
 pub fn is_of_images(path: &Path) -> Result<bool> {
-    Ok(matches!(stored(path)?, Stored::Images(..)))
+    Ok(matches!(stored(path)?, Stored::Grid(..)))
 }
 
 /// The text of the configuration of the run at `path`.

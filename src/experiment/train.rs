@@ -31,16 +31,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let source = Source::open(&args.preset)?;
     let stage = match source.kind {
         Kind::Toy => None,
-        Kind::Images => Some(
-            args.stage
-                .or(source.stage)
-                .ok_or_else(|| images::no_stage(args))?,
-        ),
+        kind @ (Kind::Images | Kind::Codes) => Some(images::stage_of(args, kind, source.stage)?),
     };
     let wanted = wanted(args, &source, stage)?;
     let bridge = match &wanted {
         Stored::Toy(config) => &config.bridge,
-        Stored::Images(_, config) => &config.bridge,
+        Stored::Grid(_, config) => &config.bridge,
     };
     terminal::check_terminal(&bridge.build()?, args.allow_bad_terminal)?;
     if let Start::Complete(steps) = claim::claim(&args.out, &wanted, &args.preset, args.resume)? {
@@ -51,7 +47,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     source.note.iter().for_each(|note| note!("note: {note}"));
     match wanted {
         Stored::Toy(config) => run_toy(args, *config),
-        Stored::Images(stage, config) => images::train(args, &config, stage),
+        Stored::Grid(stage, config) => images::train(args, &config, stage),
     }
 }
 
@@ -63,7 +59,10 @@ fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Sto
     });
     let mut sets = args.sets.clone();
     sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
-    if stage.is_some() {
+    if source.kind == Kind::Codes {
+        sets.extend(images::sizes(args, source, &sets)?);
+    }
+    if source.kind == Kind::Images {
         sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
         // At another size images are squashed, unless they are to be cut.
         let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));

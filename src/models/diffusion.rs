@@ -4,7 +4,7 @@
 use super::code_head::{CodeHead, Law};
 use super::unet::{Ports, UNet};
 use crate::bridge::{Bridge, Prediction, ReverseVariance};
-use crate::config::{ImagesConfig, LossWeight};
+use crate::config::{GridConfig, LossWeight};
 use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::init::Init;
@@ -140,11 +140,11 @@ impl Diffusion {
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
-    pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Diffusion> {
+    pub fn new(init: &mut Init, config: &GridConfig) -> Result<Diffusion> {
         let gpu = &init.gpu().clone();
         let bridge = config.bridge.build()?;
-        let dim = config.vqvae.dim;
-        let grid = config.vqvae.grid();
+        let dim = config.dim();
+        let grid = config.grid();
         let target: Vec<f32> = bridge
             .target()
             .channels(dim)?
@@ -168,7 +168,7 @@ impl Diffusion {
             },
             None => Ports {
                 inputs: 2 * dim + if is_told { MASK } else { 0 },
-                outputs: config.vqvae.codes,
+                outputs: config.codes(),
                 grid,
             },
         };
@@ -181,7 +181,7 @@ impl Diffusion {
             }
             None => Output::Codes(table(1, &|t| vec![input_scale(&bridge, &target, t)])),
         };
-        let codes = CodeHead::new(init, &bridge, [grid * grid, config.vqvae.codes, dim]);
+        let codes = CodeHead::new(init, &bridge, [config.cells(), config.codes(), dim]);
         // ε − ε_θ = factor (output wanted − output), or of ẑ_0.
         let of_eps = |t: usize| match &output {
             Output::Affine(prediction, _) => bridge.predict_eps(t, *prediction).net.powi(2),

@@ -4,9 +4,10 @@
 //! learns nothing.
 
 use super::diffusion::{Diffusion, Lesson, Loss, Plan};
+use super::first_stage::FirstStage;
 use super::terms::{Regularising, passing};
 use super::vqvae::{Step, VqVae};
-use crate::config::{Diffuse, ImagesConfig, JointConfig, StagesConfig};
+use crate::config::{Diffuse, GridConfig, JointConfig, StagesConfig};
 use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::init::Init;
@@ -29,7 +30,7 @@ impl Joint {
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
-    pub fn new(init: &mut Init, config: &ImagesConfig) -> Result<Joint> {
+    pub fn new(init: &mut Init, config: &GridConfig) -> Result<Joint> {
         let vqvae = VqVae::new(init, &config.vqvae);
         // A prior whose loss is weighted as this stage's.
         let stages = StagesConfig {
@@ -38,7 +39,7 @@ impl Joint {
         };
         let prior = Diffusion::new(
             init,
-            &ImagesConfig {
+            &GridConfig {
                 stages,
                 ..config.clone()
             },

@@ -5,6 +5,7 @@ pub mod bound;
 pub mod code_head;
 pub mod dbvq;
 pub mod diffusion;
+pub mod first_stage;
 pub mod inception;
 pub mod joint;
 pub mod pixelcnn;

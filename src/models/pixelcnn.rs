@@ -1,6 +1,7 @@
 //! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows
 //! above, a horizontal one that sees the row's left part and the vertical stack. Together they see
-//! every code before a position in raster order.
+//! every code before a position in raster order. Sequences, which have one row, do without the
+//! vertical stack: what is left is a gated causal convolution (WaveNet's, van den Oord et al. 2016).
 
 pub mod raster;
 
@@ -22,9 +23,15 @@ pub struct PixelCnn {
 }
 
 impl PixelCnn {
-    /// A network with random weights for `codes` codes and `classes` classes; without classes all
-    /// are of class 0.
-    pub fn new(init: &mut Init, config: &PixelCnnConfig, codes: usize, classes: usize) -> PixelCnn {
+    /// A network with random weights for `codes` codes in `rows` rows and `classes` classes; without
+    /// classes all are of class 0.
+    pub fn new(
+        init: &mut Init,
+        config: &PixelCnnConfig,
+        codes: usize,
+        rows: usize,
+        classes: usize,
+    ) -> PixelCnn {
         let c = config.channels;
         let classes = classes.max(1);
         let layer = |init: &mut Init, i: usize| {
@@ -37,14 +44,14 @@ impl PixelCnn {
                     config.kernel
                 },
                 classes,
-                i == 0,
+                [i == 0, rows > 1],
             )
         };
         PixelCnn {
             embedding: init.normal(&[codes, c], 1.0),
             layers: (0..config.layers).map(|i| layer(init, i)).collect(),
-            hidden: Conv2d::same(init, [c, config.head], 1),
-            logits: Conv2d::same(init, [config.head, codes], 1),
+            hidden: Conv2d::same(init, [c, config.head], [1, 1]),
+            logits: Conv2d::same(init, [config.head, codes], [1, 1]),
             activations: Activations::Keep,
         }
     }
@@ -95,8 +102,9 @@ impl PixelCnn {
 /// the first layer, whose kernels do without their last row and column (mask A), rows < i.
 #[derive(Clone)]
 struct Layer {
-    vertical: Conv2d,
-    to_horizontal: Conv2d,
+    /// The vertical stack's convolution, and what it gives to the horizontal one; `None` for
+    /// sequences.
+    vertical: Option<[Conv2d; 2]>,
     horizontal: Conv2d,
     out: Conv2d,
     /// What a class adds to both stacks, [classes, 2 c].
@@ -106,13 +114,22 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(init: &mut Init, c: usize, kernel: usize, classes: usize, first: bool) -> Layer {
+    fn new(
+        init: &mut Init,
+        c: usize,
+        kernel: usize,
+        classes: usize,
+        [first, has_rows]: [bool; 2],
+    ) -> Layer {
         let reach = kernel / 2 + 1;
+        let vertical = has_rows.then(|| {
+            let vertical = Conv2d::new(init, [c, 2 * c], [reach, kernel], Conv::default());
+            [vertical, Conv2d::same(init, [2 * c, 2 * c], [1, 1])]
+        });
         Layer {
-            vertical: Conv2d::new(init, [c, 2 * c], [reach, kernel], Conv::default()),
-            to_horizontal: Conv2d::same(init, [2 * c, 2 * c], 1),
+            vertical,
             horizontal: Conv2d::new(init, [c, 2 * c], [1, reach], Conv::default()),
-            out: Conv2d::same(init, [c, c], 1),
+            out: Conv2d::same(init, [c, c], [1, 1]),
             class: init.normal(&[classes, 2 * c], 0.02),
             kernel,
             first,
@@ -135,11 +152,16 @@ impl Layer {
         let late = usize::from(self.first);
         let reach = self.reach();
         let class = self.class(class);
-        let above = ops::pad(&ops::crop(vertical, [0, late, 0, 0]), [half, 0, half, half]);
-        let above = self.vertical.forward_first(&above, [reach, self.kernel]);
+        let above = self.vertical.as_ref().map(|[convolution, _]| {
+            let above = ops::pad(&ops::crop(vertical, [0, late, 0, 0]), [half, 0, half, half]);
+            convolution.forward_first(&above, [reach, self.kernel])
+        });
         let left = ops::pad(&ops::crop(horizontal, [0, 0, 0, late]), [0, 0, half, 0]);
         let left = self.horizontal.forward_first(&left, [1, reach]);
-        let both = self.to_horizontal.forward_residual(&above, &left);
+        let both = match (&self.vertical, &above) {
+            (Some([_, to_horizontal]), Some(above)) => to_horizontal.forward_residual(above, &left),
+            _ => left,
+        };
         let gated = ops::gated(&ops::add(&both, &class));
         // The first layer's horizontal stack gets the code itself, which must not pass on.
         let horizontal = if self.first {
@@ -147,7 +169,11 @@ impl Layer {
         } else {
             self.out.forward_residual(&gated, horizontal)
         };
-        (ops::gated(&ops::add(&above, &class)), horizontal)
+        let vertical = match above {
+            Some(above) => ops::gated(&ops::add(&above, &class)),
+            None => vertical.clone(),
+        };
+        (vertical, horizontal)
     }
 }
 
@@ -162,8 +188,10 @@ impl Module for PixelCnn {
 
 impl Module for Layer {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
-        visit_part("vertical", &mut self.vertical, f);
-        visit_part("to_horizontal", &mut self.to_horizontal, f);
+        if let Some([vertical, to_horizontal]) = &mut self.vertical {
+            visit_part("vertical", vertical, f);
+            visit_part("to_horizontal", to_horizontal, f);
+        }
         visit_part("horizontal", &mut self.horizontal, f);
         visit_part("out", &mut self.out, f);
         f("class.weight", &mut self.class);

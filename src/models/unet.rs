@@ -36,8 +36,8 @@ pub struct Ports {
     pub inputs: usize,
     /// Channels of the output.
     pub outputs: usize,
-    /// Height and width of latents, for an embedding of positions.
-    pub grid: usize,
+    /// Rows and columns of latents. Where there is one row, convolutions have one too.
+    pub grid: [usize; 2],
 }
 
 impl Ports {
@@ -46,7 +46,7 @@ impl Ports {
         Ports {
             inputs: dim,
             outputs: dim,
-            grid: 1,
+            grid: [2, 2],
         }
     }
 }
@@ -73,7 +73,9 @@ impl UNet {
         let base = config.base;
         let widths = config.widths();
         let time = 2 * base;
-        let mut block = Block::maker(config, time);
+        let [h, w] = ports.grid;
+        let kernel = if h == 1 { [1, 3] } else { [3, 3] };
+        let mut block = Block::maker(config, time, kernel);
         let mut c = base;
         let mut skips = vec![base];
         let mut down = Vec::new();
@@ -97,10 +99,10 @@ impl UNet {
             if i + 1 < widths.len() {
                 let conv = Conv {
                     stride: 2,
-                    padding: [1, 1],
+                    padding: kernel.map(|side| side / 2),
                     ..Conv::default()
                 };
-                level.resize = Some(Conv2d::new(init, [c, c], [3, 3], conv));
+                level.resize = Some(Conv2d::new(init, [c, c], kernel, conv));
                 skips.push(c);
             }
             down.push(level);
@@ -130,7 +132,7 @@ impl UNet {
                         .then(|| SelfAttention::new(init, c, config.heads)),
                 );
             }
-            level.resize = (i > 0).then(|| Conv2d::same(init, [c, c], 3));
+            level.resize = (i > 0).then(|| Conv2d::same(init, [c, c], kernel));
             up.push(level);
         }
         UNet {
@@ -138,18 +140,16 @@ impl UNet {
                 Linear::new(init, [base, time]),
                 Linear::new(init, [time, time]),
             ],
-            conv_in: Conv2d::same(init, [ports.inputs, base], 3),
+            conv_in: Conv2d::same(init, [ports.inputs, base], kernel),
             down,
             middle,
             up,
             norm_out: GroupNorm::new(init, c),
-            conv_out: Conv2d::zero(init, [c, ports.outputs], 3),
+            conv_out: Conv2d::zero(init, [c, ports.outputs], kernel),
             sinusoids: sinusoids(init, steps, base),
             activations: Activations::Keep,
             class: (classes > 0).then(|| init.normal(&[classes + 1, time], 0.02)),
-            position: config
-                .position
-                .then(|| init.zeros(&[ports.grid * ports.grid, base])),
+            position: config.position.then(|| init.zeros(&[h * w, base])),
         }
     }
 
@@ -285,18 +285,22 @@ struct Block {
 
 impl Block {
     /// Makes blocks [in, out], each with a number of its own for its dropout.
-    fn maker(config: &UNetConfig, time: usize) -> impl FnMut(&mut Init, [usize; 2]) -> Block {
+    fn maker(
+        config: &UNetConfig,
+        time: usize,
+        kernel: [usize; 2],
+    ) -> impl FnMut(&mut Init, [usize; 2]) -> Block {
         let mut number = 0;
         let dropout = config.dropout as f32;
         move |init, [c, o]| {
             number += 1;
             Block {
                 norm1: GroupNorm::new(init, c),
-                conv1: Conv2d::same(init, [c, o], 3),
+                conv1: Conv2d::same(init, [c, o], kernel),
                 time: Linear::new(init, [time, o]),
                 norm2: GroupNorm::new(init, o),
-                conv2: Conv2d::zero(init, [o, o], 3),
-                shortcut: (c != o).then(|| Conv2d::same(init, [c, o], 1)),
+                conv2: Conv2d::zero(init, [o, o], kernel),
+                shortcut: (c != o).then(|| Conv2d::same(init, [c, o], [1, 1])),
                 dropout,
                 number,
             }
@@ -344,7 +348,7 @@ impl SelfAttention {
             query: Linear::new(init, [c, c]),
             key: Linear::new(init, [c, c]),
             value: Linear::new(init, [c, c]),
-            out: Conv2d::zero(init, [c, c], 1),
+            out: Conv2d::zero(init, [c, c], [1, 1]),
             heads,
         }
     }

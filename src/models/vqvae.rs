@@ -9,6 +9,7 @@
 //! [`VqVae::vectors`] scales them: a mean's direction is what spherical k-means moves to.
 
 use super::Losses;
+use super::first_stage::FirstStage;
 use super::terms::annealed;
 use crate::config::{CodebookRule, Distance, Quantiser, VqVaeConfig};
 use crate::nn::Module;
@@ -54,29 +55,11 @@ impl VqVae {
         self.to_sphere(&self.encoder.forward(images))
     }
 
-    /// The code vectors that latents are compared with and the decoder sees, [k, d]; of norm 1 with
-    /// cosine distance.
-    pub fn vectors(&self) -> Tensor {
-        self.to_sphere(&self.codebook.vectors)
-    }
-
     fn to_sphere(&self, rows: &Tensor) -> Tensor {
         match self.config.distance {
             Distance::Euclidean => rows.clone(),
             Distance::Cosine => unit(rows),
         }
-    }
-
-    /// The nearest code of every latent: `latents` [.., d] → [..]. Among vectors of norm 1 the
-    /// nearest one is that at the least angle whatever the latent's norm, so a prior's samples may
-    /// leave the sphere.
-    pub fn quantise(&self, latents: &Tensor) -> Codes {
-        ops::nearest(latents, &self.vectors())
-    }
-
-    /// The code vectors of `codes` [n, h, w] → [n, h, w, d].
-    pub fn look_up(&self, codes: &Codes) -> Tensor {
-        ops::gather(&self.vectors(), codes)
     }
 
     /// Images from quantised latents [n, h/4, w/4, d] → [n, h, w, 3].
@@ -168,6 +151,25 @@ impl VqVae {
     }
 }
 
+impl FirstStage for VqVae {
+    fn latents(&self, examples: &[f32]) -> Tensor {
+        let size = self.config.size;
+        let n = examples.len() / (size * size * 3);
+        let images = Tensor::from_slice(self.codebook.vectors.gpu(), examples, [n, size, size, 3]);
+        self.encode(&images)
+    }
+
+    /// Of norm 1 with cosine distance. Among vectors of norm 1 the nearest one is that at the least
+    /// angle whatever the latent's norm, so a prior's samples may leave the sphere.
+    fn vectors(&self) -> Tensor {
+        self.to_sphere(&self.codebook.vectors)
+    }
+
+    fn show(&self, codes: &Codes) -> Tensor {
+        self.decode(&self.look_up(codes))
+    }
+}
+
 struct Encoder {
     conv_in: Conv2d,
     conv_down: Conv2d,
@@ -189,7 +191,7 @@ impl Encoder {
             blocks: (0..config.blocks)
                 .map(|_| Residual::new(init, c, config.inner))
                 .collect(),
-            conv_out: Conv2d::same(init, [c, config.dim], 1),
+            conv_out: Conv2d::same(init, [c, config.dim], [1, 1]),
         }
     }
 
@@ -215,7 +217,7 @@ impl Decoder {
     fn new(init: &mut Init, config: &VqVaeConfig) -> Decoder {
         let c = config.channels;
         Decoder {
-            conv_in: Conv2d::same(init, [config.dim, c], 3),
+            conv_in: Conv2d::same(init, [config.dim, c], [3, 3]),
             blocks: (0..config.blocks)
                 .map(|_| Residual::new(init, c, config.inner))
                 .collect(),
@@ -243,8 +245,8 @@ struct Residual {
 impl Residual {
     fn new(init: &mut Init, c: usize, inner: usize) -> Residual {
         Residual {
-            conv1: Conv2d::same(init, [c, inner], 3),
-            conv2: Conv2d::same(init, [inner, c], 1),
+            conv1: Conv2d::same(init, [c, inner], [3, 3]),
+            conv2: Conv2d::same(init, [inner, c], [1, 1]),
         }
     }
 

@@ -53,23 +53,24 @@ impl Conv2d {
         Conv2d { weight, bias, conv }
     }
 
-    /// `kernel` × `kernel`, stride 1, output of the input's size; `kernel` is odd.
-    pub fn same(init: &mut Init, channels: [usize; 2], kernel: usize) -> Conv2d {
+    /// A `kernel` [height, width] of odd sides, stride 1, output of the input's size.
+    pub fn same(init: &mut Init, channels: [usize; 2], kernel: [usize; 2]) -> Conv2d {
         let conv = Conv {
-            padding: [kernel / 2; 2],
+            padding: kernel.map(|side| side / 2),
             ..Conv::default()
         };
-        Conv2d::new(init, channels, [kernel; 2], conv)
+        Conv2d::new(init, channels, kernel, conv)
     }
 
     /// [`Conv2d::same`] that starts as zero.
-    pub fn zero(init: &mut Init, [c, o]: [usize; 2], kernel: usize) -> Conv2d {
+    pub fn zero(init: &mut Init, [c, o]: [usize; 2], kernel: [usize; 2]) -> Conv2d {
         let conv = Conv {
-            padding: [kernel / 2; 2],
+            padding: kernel.map(|side| side / 2),
             ..Conv::default()
         };
+        let [h, w] = kernel;
         Conv2d {
-            weight: init.zeros(&[kernel, kernel, c, o]),
+            weight: init.zeros(&[h, w, c, o]),
             bias: init.zeros(&[o]),
             conv,
         }

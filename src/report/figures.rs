@@ -8,6 +8,7 @@ mod axes;
 mod file;
 mod gallery;
 mod heat;
+mod letters;
 mod marks;
 pub(crate) mod plot;
 mod roofline;
@@ -15,6 +16,7 @@ mod roofline;
 pub use file::{save, save_animation, save_of_run};
 pub use gallery::{Block, Row, gallery};
 pub use heat::heat_maps;
+pub use letters::{Letter, Line, letters, visible};
 pub use roofline::{Reached, roofline};
 
 use image::RgbImage;

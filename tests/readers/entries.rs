@@ -253,7 +253,7 @@ fn configuration(bytes: &[u8]) -> Result<()> {
     let file = alone("configuration/own.toml", bytes);
     let experiment = Experiment::load(&file.to_string_lossy(), &[])?;
     experiment.bridge().build()?;
-    if let Experiment::Images(config) = experiment {
+    if let Experiment::Grid(config) = experiment {
         assert!(!config.unet.widths().is_empty(), "a network has a level");
     }
     Ok(())

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use corpus::Seed;
 use dbvq_wgpu::commands::readers;
-use dbvq_wgpu::config::ImagesConfig;
+use dbvq_wgpu::config::GridConfig;
 use entries::{ALL, Reader, check};
 use mutate::{Random, mutated};
 
@@ -205,7 +205,7 @@ fn configurations_out_of_bounds_are_refused_by_name() {
             "2097152 bytes are too many for a configuration",
         ),
     ] {
-        let error = ImagesConfig::parse(&text, "own.toml", &[]).expect_err("refused");
+        let error = GridConfig::parse(&text, "own.toml", &[]).expect_err("refused");
         assert!(
             error.exit_code() == 3 && error.to_string().contains(words),
             "{words}: {error}"

@@ -24,7 +24,7 @@ pub fn step(gpu: &Gpu, work: &Work) -> Result<Box<dyn FnMut(u64) -> Result<()>>>
         Work::Train { preset, stage } => {
             let mut task: Box<dyn Task> = match (Experiment::load(preset, &[])?, stage) {
                 (Experiment::Toy(config), None) => Box::new(ToyTask::new(gpu, &config)?),
-                (Experiment::Images(config), Some(stage)) => {
+                (Experiment::Grid(config), Some(stage)) => {
                     rehearsal::on_noise(gpu, &config, (*stage).into())?
                 }
                 _ => return Err(Error::Usage(format!("{preset} has no such training step"))),

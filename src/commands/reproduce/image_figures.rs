@@ -71,7 +71,7 @@ impl Reproduction<'_> {
                 .map(String::from)
                 .collect::<Vec<_>>()
         };
-        let grid = self.config.vqvae.grid();
+        let grid = self.config.grid();
         let [centre, corner] = holes(grid);
         self.draw(
             "samples",

@@ -15,7 +15,7 @@ use super::report::duration;
 use super::reproduction::{Amounts, Reproduction};
 use super::training::Training;
 use super::{ReproduceArgs, at_quality, curves, evaluated, lines};
-use crate::config::{ImagesConfig, Stage, Stored};
+use crate::config::{GridConfig, Stage, Stored};
 use crate::error::Result;
 use crate::evaluate::sentences;
 use crate::experiment::images::sources;
@@ -122,7 +122,7 @@ impl Reproduction<'_> {
             } = planned;
             let from = from.map(|run| self.pipeline.run(run));
             let args = self.args.training(&preset, sets, Some(stage), from);
-            let config = Stored::Images(stage, Box::new(config));
+            let config = Stored::Grid(stage, Box::new(config));
             let training = self.pipeline.train(Wanted {
                 name: name.clone(),
                 args,
@@ -143,7 +143,7 @@ impl Reproduction<'_> {
     pub fn paper<'p>(
         paper: &'p mut Option<Paper>,
         args: &ReproduceArgs,
-        config: &ImagesConfig,
+        config: &GridConfig,
         data: &Path,
         effort: Effort,
     ) -> Result<&'p Paper> {

@@ -10,7 +10,7 @@ use super::report::Report;
 use super::training::Training;
 use super::verdicts::{self, Kl, Steps};
 use super::{ReproduceArgs, Which};
-use crate::config::ImagesConfig;
+use crate::config::GridConfig;
 use crate::number::thousands;
 
 /// What the report is made of.
@@ -18,7 +18,7 @@ pub struct Findings<'a> {
     /// What was asked for.
     pub args: &'a ReproduceArgs,
     /// The preset with its changes.
-    pub config: &'a ImagesConfig,
+    pub config: &'a GridConfig,
     /// Adapter and driver.
     pub adapter: String,
     /// Runs.
@@ -121,8 +121,8 @@ fn title(args: &ReproduceArgs) -> String {
 
 fn introduction(findings: &Findings) -> String {
     let Findings { args, config, .. } = findings;
-    let grid = config.vqvae.grid();
-    let codes = config.vqvae.codes;
+    let [grid, _] = config.grid();
+    let codes = config.codes();
     let size = if args.small {
         "Networks and trainings are cut down to what a machine without a GPU does in an hour or two: the kinds of comparison are the \
          paper's, the values are not."

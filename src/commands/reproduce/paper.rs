@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use crate::config::ImagesConfig;
+use crate::config::GridConfig;
 use crate::data::{Fit, ImageSet};
 use crate::error::Result;
 use crate::experiment::device::Device;
@@ -82,7 +82,7 @@ impl Paper {
     pub fn open(
         runs: &Path,
         (data, reading): (&Path, &ReadingFlags),
-        config: &ImagesConfig,
+        config: &GridConfig,
         effort: Effort,
         device: &Device,
     ) -> Result<Paper> {
@@ -108,8 +108,8 @@ impl Paper {
         })
     }
 
-    fn size(&self) -> usize {
-        self.prior.config.vqvae.size
+    fn size(&self) -> [usize; 2] {
+        self.prior.config.picture()
     }
 
     /// Each image for a figure.
@@ -194,7 +194,7 @@ impl Paper {
     }
 
     fn mask(&self, shape: &MaskShape) -> Result<Mask> {
-        Mask::new(shape, self.prior.config.vqvae.grid(), Fit::Crop)
+        Mask::new(shape, self.prior.config.grid(), Fit::Crop)
     }
 
     /// `count` fillings of the hole `shape` in `originals` by the prior of `trained`.

@@ -5,7 +5,7 @@ use super::ReproduceArgs;
 use super::model::Model;
 use super::report::{GIGA, TERA, scaled};
 use super::training::Work;
-use crate::config::{Experiment, ImagesConfig, Stage};
+use crate::config::{Experiment, GridConfig, Stage};
 use crate::error::{Error, Result};
 use crate::number::thousands;
 
@@ -27,7 +27,7 @@ pub struct Planned {
     /// `key.path=value`, over the preset.
     pub sets: Vec<String>,
     /// What comes of both.
-    pub config: ImagesConfig,
+    pub config: GridConfig,
     /// The run that it builds on.
     pub from: Option<&'static str>,
     /// What it costs.
@@ -62,9 +62,9 @@ pub fn announce(plan: &[Planned]) {
 ///
 /// # Errors
 /// [`Error::Config`].
-pub fn load(preset: &str, sets: &[String]) -> Result<ImagesConfig> {
+pub fn load(preset: &str, sets: &[String]) -> Result<GridConfig> {
     match Experiment::load(preset, sets)? {
-        Experiment::Images(config) => Ok(*config),
+        Experiment::Grid(config) => Ok(*config),
         Experiment::Toy(_) => Err(Error::Config(format!("{preset} is no preset of images"))),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ReproduceArgs;
 use super::paper::{Effort, Paper};
 use super::pipeline::Pipeline;
-use crate::config::ImagesConfig;
+use crate::config::GridConfig;
 use crate::evaluate::NllSettings;
 
 /// The reproduction of an image experiment.
@@ -15,7 +15,7 @@ pub struct Reproduction<'a> {
     /// Folder of the pictures.
     pub data: &'a Path,
     /// The preset with its changes.
-    pub config: ImagesConfig,
+    pub config: GridConfig,
     /// How much work the figures may be.
     pub effort: Effort,
     /// And the evaluations.

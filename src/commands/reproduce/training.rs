@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{GridConfig, Stage};
 use crate::error::Result;
 use crate::experiment::images::rehearsal;
 use crate::experiment::memory;
@@ -37,7 +37,7 @@ pub struct Work {
 
 impl Work {
     /// Of `stage`, found out in a rehearsal.
-    pub(crate) fn of(config: &ImagesConfig, stage: Stage) -> Result<Work> {
+    pub(crate) fn of(config: &GridConfig, stage: Stage) -> Result<Work> {
         let gpu = Gpu::rehearsal(None, u64::MAX)?;
         let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;
         let parameters = task.parameters();

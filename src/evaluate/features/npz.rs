@@ -1,28 +1,25 @@
 //! Statistics in pytorch-fid's files: a zip of NumPy arrays `mu` [d] and `sigma` [d, d], to which
 //! ours add `n`.
 //!
-//! Foreign bytes: an array takes memory as it is unpacked, not as it claims to have, and no more
-//! than [`WIDEST`] features have.
+//! Foreign bytes: an array takes no more memory than [`WIDEST`] features have.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
+use npyz::WriterBuilder;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::Statistics;
+use crate::data::npy::{self, Array};
 use crate::error::{Error, Result};
 use crate::models::inception::FEATURES;
 use crate::report::file;
 
 /// Most features that are read.
 const WIDEST: usize = FEATURES;
-/// Most letters of an array's head.
-const HEAD: usize = 1 << 16;
-/// How an array's file begins.
-const MAGIC: &[u8] = b"\x93NUMPY";
 /// Largest difference of a covariance from its transpose, as a share of its largest number.
 const ASYMMETRY: f64 = 1e-5;
 
@@ -44,10 +41,13 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
                 ZipError::FileNotFound => format!("it has no array `{name}`"),
                 other => format!("array `{name}`: {other}"),
             })?;
-        parse(entry, most).map_err(|e| format!("array `{name}`: {e}"))
+        let Array { shape, values, .. } =
+            npy::read(entry, most).map_err(|e| format!("array `{name}`: {e}"))?;
+        Ok((shape, values))
     };
     let (shape, mean) = array("mu", WIDEST).map_err(wrong)?;
     let d = mean.len();
+    // Fortran's order is that of the transpose, which of a covariance is the same.
     let (square, covariance) = array("sigma", d * d).map_err(wrong)?;
     if shape != [d] || square != [d, d] {
         return Err(wrong(format!(
@@ -97,9 +97,7 @@ pub fn write_npz(path: &Path, statistics: &Statistics) -> Result<()> {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         let mut add = |name: &str, shape: &[usize], values: &[f64]| {
             archive.start_file(format!("{name}.npy"), options)?;
-            archive.write_all(&header(shape))?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            archive.write_all(&bytes)
+            write_array(&mut archive, shape, values)
         };
         add("mu", &[d], &statistics.mean)?;
         add("sigma", &[d, d], &statistics.covariance)?;
@@ -111,162 +109,21 @@ pub fn write_npz(path: &Path, statistics: &Statistics) -> Result<()> {
     file::write(path, &pack().map_err(Error::io(path))?)
 }
 
-/// The head of an array's file, NumPy's format 1.0: magic, length, a Python dictionary, padded to a
-/// multiple of 64 bytes.
-fn header(shape: &[usize]) -> Vec<u8> {
-    let sides: String = shape.iter().map(|side| format!("{side},")).collect();
-    let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
-    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
-    let mut bytes = [
-        MAGIC,
-        &[1, 0],
-        &(length as u16).to_le_bytes(),
-        text.as_bytes(),
-    ]
-    .concat();
-    bytes.resize(10 + length - 1, b' ');
-    bytes.push(b'\n');
-    bytes
-}
-
-/// Shape and numbers of an array's file with at most `most` numbers.
-fn parse(mut file: impl Read, most: usize) -> Result<(Vec<usize>, Vec<f64>), String> {
-    let mut start = [0; 12];
-    let short = |e: std::io::Error| format!("it ends early ({e})");
-    file.read_exact(&mut start[..10]).map_err(short)?;
-    if &start[..6] != MAGIC {
-        return Err("it does not begin as NumPy's arrays do".into());
-    }
-    let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
-    if start[6] > 1 {
-        // Format 2 and 3 have two bytes more for the length.
-        file.read_exact(&mut start[10..]).map_err(short)?;
-        length |= usize::from(u16::from_le_bytes([start[10], start[11]])) << 16;
-    }
-    if length > HEAD {
-        return Err(format!(
-            "its head has {length} letters, over the limit of {HEAD}"
-        ));
-    }
-    let mut text = vec![0; length];
-    file.read_exact(&mut text).map_err(short)?;
-    let text = String::from_utf8_lossy(&text).replace(' ', "");
-    let number = type_of(field(&text, "descr").unwrap_or("missing"))?;
-    let shape = field(&text, "shape").and_then(|sides| {
-        let sides = sides
-            .strip_prefix('(')?
-            .split(',')
-            .filter(|side| !side.is_empty());
-        sides
-            .map(|side| side.parse().ok())
-            .collect::<Option<Vec<usize>>>()
-    });
-    let shape = shape.ok_or("its shape cannot be read")?;
-    let count = shape
-        .iter()
-        .try_fold(1, |count: usize, &side| count.checked_mul(side));
-    let count = count
-        .filter(|&n| n > 0 && n <= most)
-        .ok_or_else(|| format!("its shape {shape:?} is not that of at most {most} numbers"))?;
-    let mut data = Vec::new();
-    file.take((count * number.bytes) as u64)
-        .read_to_end(&mut data)
-        .map_err(short)?;
-    if data.len() < count * number.bytes {
-        return Err(format!(
-            "it ends early, after {} of {count} numbers",
-            data.len() / number.bytes
-        ));
-    }
-    // Fortran's order is that of the transpose, which of a covariance is the same.
-    Ok((
-        shape,
-        data.chunks_exact(number.bytes).map(number.read).collect(),
-    ))
-}
-
-/// How a number lies in an array's file.
-struct Number {
-    bytes: usize,
-    read: fn(&[u8]) -> f64,
-}
-
-/// That of NumPy's name for it.
-fn type_of(descr: &str) -> Result<Number, String> {
-    let of = |bytes: usize, read: fn(&[u8]) -> f64| Ok(Number { bytes, read });
-    match descr {
-        "'<f8'" => of(8, |b| f64::from_le_bytes(b.try_into().unwrap_or_default())),
-        "'>f8'" => of(8, |b| f64::from_be_bytes(b.try_into().unwrap_or_default())),
-        "'<f4'" => of(4, |b| {
-            f64::from(f32::from_le_bytes(b.try_into().unwrap_or_default()))
-        }),
-        "'>f4'" => of(4, |b| {
-            f64::from(f32::from_be_bytes(b.try_into().unwrap_or_default()))
-        }),
-        "'|O'" => {
-            Err("it holds Python objects, which are not read; save numbers of float64".into())
-        }
-        other => Err(format!("its numbers are {other}, not float64 or float32")),
-    }
-}
-
-/// The value of `key` in a dictionary without spaces; of a tuple all but its end.
-fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("'{key}':"))?;
-    rest.split(if rest.starts_with('(') { ')' } else { ',' })
-        .next()
+/// Writes an array's file.
+fn write_array(file: impl Write, shape: &[usize], values: &[f64]) -> std::io::Result<()> {
+    let sides: Vec<u64> = shape.iter().map(|&side| side as u64).collect();
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(&sides)
+        .writer(file)
+        .begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn heads_are_read_back_and_others_refused() {
-        for shape in [&[][..], &[3], &[2, 5]] {
-            let count = shape.iter().product::<usize>();
-            let numbers: Vec<f64> = (0..count).map(|i| 0.1 * i as f64).collect();
-            let data: Vec<u8> = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
-            let file = [header(shape), data].concat();
-            assert_eq!(header(shape).len() % 64, 0);
-            assert_eq!(parse(&file[..], 10), Ok((shape.to_vec(), numbers)));
-            assert!(parse(&file[..file.len() - 1], 10).is_err_and(|e| e.contains("ends early")));
-        }
-        let text =
-            |old: &str, new: &str| String::from_utf8_lossy(&header(&[3])[10..]).replace(old, new);
-        let with = |old: &str, new: &str| {
-            [&header(&[3])[..10], text(old, new).as_bytes(), &[0; 24]].concat()
-        };
-        assert_eq!(
-            parse(&with("<f8", "<f4")[..], 3),
-            Ok((vec![3], vec![0.0; 3]))
-        );
-        assert_eq!(
-            parse(&with("<f8", ">f8")[..], 3),
-            Ok((vec![3], vec![0.0; 3]))
-        );
-        assert_eq!(
-            parse(&with("False", "True ")[..], 3),
-            Ok((vec![3], vec![0.0; 3]))
-        );
-        assert!(parse(&with("<f8", "<i8")[..], 3).is_err_and(|e| e.contains("'<i8'")));
-        assert!(parse(&with("<f8", "|O")[..], 3).is_err_and(|e| e.contains("Python objects")));
-        assert!(parse(&with("(3,)", "(9,)")[..], 3).is_err_and(|e| e.contains("[9]")));
-        for shape in [
-            "(99999999999999999999,)",
-            "(-3,)",
-            "(3",
-            "(0,)",
-            "(4294967296,4294967296)",
-        ] {
-            assert!(parse(&with("(3,)", shape)[..], 3).is_err(), "{shape}");
-        }
-        assert!(parse(&b"PK"[..], 3).is_err());
-        // Format 2 says its length in four bytes; a gigantic head is refused before there is memory
-        // for it.
-        let long = [MAGIC, &[2, 0], &(1u32 << 30).to_le_bytes()].concat();
-        assert!(parse(&long[..], 3).is_err_and(|e| e.contains("over the limit")));
-    }
 
     /// A file with these arrays, unpacked.
     fn zipped(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
@@ -281,11 +138,9 @@ mod tests {
     }
 
     fn array(shape: &[usize], values: &[f64]) -> Vec<u8> {
-        [
-            header(shape),
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ]
-        .concat()
+        let mut bytes = Vec::new();
+        write_array(&mut bytes, shape, values).expect("memory");
+        bytes
     }
 
     fn read(bytes: &[u8]) -> Result<Statistics> {
@@ -330,14 +185,14 @@ mod tests {
                 "[3, 3] is not that of at most 4",
             ),
             (
-                vec![("mu", header(&[2048])), sigma([0.0; 4])],
-                "after 0 of 2048 numbers",
+                vec![
+                    ("mu", array(&[2], &[0.5, 1.0])[..136].to_vec()),
+                    sigma([0.0; 4]),
+                ],
+                "after 1 of 2 numbers",
             ),
             (vec![("mu", array(&[4096], &[0.0; 4096]))], "at most 2048"),
-            (
-                vec![("mu", b"mu = [1, 2]".to_vec())],
-                "does not begin as NumPy's",
-            ),
+            (vec![("mu", b"mu = [1, 2]".to_vec())], "ends early"),
         ] {
             let error = read(&zipped(&arrays)).expect_err(words);
             assert!(

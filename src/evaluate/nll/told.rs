@@ -26,7 +26,7 @@ impl Hidden<'_> {
             let seen = self
                 .trained
                 .gpu
-                .no_grad(|| self.trained.vqvae.quantise(&latents))
+                .no_grad(|| self.trained.first.quantise(&latents))
                 .to_vec();
             let all = seen.iter().zip(&truth).zip(self.mask.hole.iter().cycle());
             let codes: Vec<u32> = all
@@ -117,7 +117,7 @@ impl Asked<'_> {
     fn log_p(&self, hole: &[bool], number: u32) -> Vec<f64> {
         let trained = self.hidden.trained;
         let model = self.model;
-        let grid = self.hidden.mask.grid;
+        let [h, w] = self.hidden.mask.grid;
         let last = model.bridge.steps();
         let n = self.codes.len() / hole.len();
         let mask: Vec<f32> = hole
@@ -125,10 +125,10 @@ impl Asked<'_> {
             .map(|&hole| if hole { 0.0 } else { 1.0 })
             .collect();
         let nats = trained.gpu.no_grad(|| {
-            let codes = Codes::from_slice(&trained.gpu, self.codes, [n, grid, grid]);
-            let z0 = model.standardise(&trained.vqvae.look_up(&codes));
+            let codes = Codes::from_slice(&trained.gpu, self.codes, [n, h, w]);
+            let z0 = model.standardise(&trained.first.look_up(&codes));
             let told = Told {
-                mask: Tensor::from_slice(&trained.gpu, &mask, [1, grid, grid, 1]),
+                mask: Tensor::from_slice(&trained.gpu, &mask, [1, h, w, 1]),
                 z0,
             };
             let stream = Stream {

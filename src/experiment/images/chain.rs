@@ -96,7 +96,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let (steps, from) = levels_of(model, args)?;
     let begin = Instant::now();
     let start = start(&trained, args)?;
-    let size = trained.config.vqvae.size;
+    let size = trained.config.picture();
     let shown = args.pictures.fits(size, SHOWN, start.count(&trained))?;
     let (levels, frames) = walk(
         &trained,
@@ -153,7 +153,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     if shown < rows {
         note!("chain.png shows the first {shown}; chain.safetensors has all");
     }
-    let columns = pictures::columns(shown);
+    let columns = pictures::columns(shown, size);
     let still = |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
     output.animation(
         "chain-animated.png",
@@ -169,7 +169,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         ("levels", vec![levels.len()], Values::U32(&shown)),
         (
             "images",
-            vec![levels.len(), rows, 3, size, size],
+            vec![levels.len(), rows, 3, size[0], size[1]],
             Values::F32(&all),
         ),
     ];
@@ -203,7 +203,7 @@ fn levels_of(model: &Diffusion, args: &ChainArgs) -> Result<(usize, usize)> {
 pub(crate) enum Start {
     /// From noise, so many.
     Noise(usize),
-    /// From the noised latents of pictures [m, size, size, 3].
+    /// From the noised latents of examples, as their data set has them.
     Pictures(Vec<f32>),
     /// From noise beside the known part of pictures.
     MaskedImages(MaskedImages),
@@ -214,29 +214,26 @@ impl Start {
     fn count(&self, trained: &Trained) -> usize {
         match self {
             Start::Noise(count) => *count,
-            Start::Pictures(images) => images.len() / trained.image(),
-            Start::MaskedImages(holed) => holed.originals.len() / trained.image(),
+            Start::Pictures(images) => images.len() / trained.example(),
+            Start::MaskedImages(holed) => holed.count(trained),
         }
     }
 }
 
 /// What `args` say of it.
 fn start(trained: &Trained, args: &ChainArgs) -> Result<Start> {
-    let config = &trained.config.vqvae;
+    let config = &trained.config;
     if let Some(shape) = &args.mask {
         return Ok(Start::MaskedImages(MaskedImages::new(
             trained,
             &args.known,
-            Mask::new(shape, config.grid(), known::fit(&trained.config))?,
+            Mask::new(shape, config.grid(), known::fit(config))?,
         )?));
     }
     if args.known.is_empty() {
         return Ok(Start::Noise(args.count));
     }
-    let set = known::pictures(&args.known, &trained.config)?;
-    Ok(Start::Pictures(
-        set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?,
-    ))
+    Ok(Start::Pictures(known::examples(&args.known, trained)?))
 }
 
 /// How chains go on.
@@ -283,7 +280,7 @@ pub(crate) fn walk(
     let frame = |z: &Tensor| {
         let latents = model.restore(z);
         check_finite("latents of the chains", &latents.to_vec())?;
-        trained.decode(&trained.vqvae.quantise(&latents))
+        trained.decode(&trained.first.quantise(&latents))
     };
     let mut seen = |t: usize, z: &Tensor| {
         done += 1;
@@ -292,7 +289,7 @@ pub(crate) fn walk(
             frames.push(frame(z));
         }
     };
-    let config = &trained.config.vqvae;
+    let [h, w] = trained.config.grid();
     let standardised = |latents: &[f32]| trained.start(model, &trained.latents(latents));
     match start {
         Start::MaskedImages(holed) => {
@@ -305,10 +302,7 @@ pub(crate) fn walk(
             process.inpaint(&known, &levels, seed, &mut seen);
         }
         Start::Noise(count) => {
-            let z = process.initial(
-                Shape::from([*count, config.grid(), config.grid(), config.dim]),
-                seed,
-            );
+            let z = process.initial(Shape::from([*count, h, w, trained.config.dim()]), seed);
             process.denoise(&z, &levels, Sampler::Ancestral, seed, &mut seen);
         }
         Start::Pictures(images) => {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{ImagesConfig, LossWeight, Output, Stage};
+use crate::config::{GridConfig, LossWeight, Output, Stage};
 use crate::experiment::train_args::{TrainArgs, quoted};
 use crate::report::product::PROGRAM;
 
@@ -31,7 +31,7 @@ fn figure(stage: Stage) -> [&'static str; 4] {
 /// Says what the training of `stage` has come to, by its last `evaluation`.
 pub(super) fn say(
     args: &TrainArgs,
-    config: &ImagesConfig,
+    config: &GridConfig,
     stage: Stage,
     evaluation: Option<&Map<String, Value>>,
 ) {
@@ -45,7 +45,7 @@ pub(super) fn say(
 
 fn reached(
     args: &TrainArgs,
-    config: &ImagesConfig,
+    config: &GridConfig,
     stage: Stage,
     evaluation: &Map<String, Value>,
 ) -> Option<String> {

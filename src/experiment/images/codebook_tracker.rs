@@ -7,6 +7,7 @@ use super::context::StageContext;
 use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
+use crate::models::first_stage::FirstStage;
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::ops;

@@ -1,12 +1,15 @@
 //! What every stage of a training works with.
 
+use std::path::Path;
+
 use super::dataset::Pictures;
 use super::part::Part;
 use super::pictures;
-use crate::config::{ImagesConfig, Stage};
-use crate::data::{Batch, ImageSet, Loader, LoaderOptions};
+use crate::config::{GridConfig, Stage};
+use crate::data::{Batch, Format, ImageSet, Loader, LoaderOptions};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::models::first_stage::FirstStage;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
@@ -16,7 +19,7 @@ pub(crate) const CHUNK: usize = 32;
 /// What every stage is made from.
 pub(crate) struct StageContext {
     pub gpu: Gpu,
-    pub config: ImagesConfig,
+    pub config: GridConfig,
     pub pictures: Pictures,
 }
 
@@ -30,7 +33,7 @@ impl StageContext {
             LoaderOptions {
                 batch,
                 seed,
-                flip: true,
+                flip: self.pictures.train.format == Format::Pixels,
                 first_step: step,
             },
         )
@@ -39,6 +42,15 @@ impl StageContext {
     /// Held-out images that evaluations look at, in [−1, 1], in chunks.
     pub(crate) fn held_out(&self) -> Result<Vec<Tensor>> {
         let chunk = |indices: &[u32]| tensor(&self.gpu, &self.pictures.held_out, indices);
+        self.held_out_indices().chunks(CHUNK).map(chunk).collect()
+    }
+
+    /// The same as latents of the frozen `first` stage.
+    pub(crate) fn held_out_latents(&self, first: &dyn FirstStage) -> Result<Vec<Tensor>> {
+        let chunk = |indices: &[u32]| {
+            let examples = self.pictures.held_out.floats(indices)?;
+            Ok(self.gpu.no_grad(|| first.latents(&examples)))
+        };
         self.held_out_indices().chunks(CHUNK).map(chunk).collect()
     }
 
@@ -93,6 +105,19 @@ impl StageContext {
     pub(crate) fn images(&self, batch: &Batch) -> Tensor {
         let size = self.config.vqvae.size;
         Tensor::from_slice(&self.gpu, &batch.images, [batch.len(), size, size, 3])
+    }
+
+    /// Writes the picture of the samples `codes` [n, h, w] after `step` steps into `dir`.
+    pub(crate) fn save_samples(
+        &self,
+        first: &dyn FirstStage,
+        codes: &Codes,
+        step: u64,
+        dir: &Path,
+    ) -> Result<()> {
+        let images = self.gpu.no_grad(|| first.show(codes)).to_vec();
+        let picture = pictures::grid(&images, self.config.picture());
+        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))
     }
 
     /// Whether `stage` looks at held-out images after `step` steps.

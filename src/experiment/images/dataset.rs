@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::config::{DataConfig, ImagesConfig, Resize};
-use crate::data::{self, Broken, Fit, Held, ImageSet, Kind, Reading, Splits};
+use crate::config::{DataConfig, GridConfig, Resize};
+use crate::data::codes::CodeSet;
+use crate::data::{self, Broken, Fit, Format, Held, ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
 use crate::experiment::cache;
 use crate::report::file;
@@ -66,7 +67,7 @@ impl Pictures {
     ///
     /// # Errors
     /// [`Error::Data`] and [`Error::Io`], as [`data::open`].
-    pub fn read(folder: &Path, config: &ImagesConfig, flags: &ReadingFlags) -> Result<Pictures> {
+    pub fn read(folder: &Path, config: &GridConfig, flags: &ReadingFlags) -> Result<Pictures> {
         let how = flags.over(config.data);
         let splits = opened(folder, how, flags.memory, config.vqvae.size)?;
         fits(folder, &splits, config)?;
@@ -92,6 +93,20 @@ impl Pictures {
         Ok(pictures)
     }
 
+    /// The samples of `set`, which is called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are too few.
+    pub fn of_codes(set: &CodeSet, name: &str) -> Result<Pictures> {
+        let [train, held_out] = set.split(name)?;
+        let pictures = Pictures {
+            train: Arc::new(train),
+            held_out,
+        };
+        pictures.describe();
+        Ok(pictures)
+    }
+
     /// Says how many images there are, and how many of them are there more than once.
     fn describe(&self) {
         let train = &self.train;
@@ -101,8 +116,12 @@ impl Pictures {
         } else {
             ""
         };
+        let what = match train.format {
+            Format::Pixels => "images",
+            Format::Codes => "samples",
+        };
         note!(
-            "{} images to train on, {} held out{place}",
+            "{} {what} to train on, {} held out{place}",
             train.len(),
             held_out.len()
         );
@@ -110,13 +129,13 @@ impl Pictures {
         if shared > 0 {
             let of = held_out.len();
             note!(
-                "warning: {shared} of the {of} held-out images are also trained on, so figures of them say too much"
+                "warning: {shared} of the {of} held-out {what} are also trained on, so figures of them say too much"
             );
         }
         let repeats = train.repeats();
         if repeats > 0 {
             note!(
-                "note: {repeats} of the {} images to train on are copies of others",
+                "note: {repeats} of the {} {what} to train on are copies of others",
                 train.len()
             );
         }
@@ -309,7 +328,7 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
 }
 
 /// An error if the images of `splits` are not what the model takes.
-fn fits(folder: &Path, splits: &Splits, config: &ImagesConfig) -> Result<()> {
+fn fits(folder: &Path, splits: &Splits, config: &GridConfig) -> Result<()> {
     let folder = folder.display();
     let size = config.vqvae.size;
     let [height, width] = [splits.train.height, splits.train.width];

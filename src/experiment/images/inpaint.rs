@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use image::RgbImage;
 use serde_json::{Map, json};
 
 use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
+use super::known;
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, counted, nchw};
+use super::pictures::{Size, numbers};
 use super::sample::{Drawn, Facts};
+use super::subject::Filled;
 use super::trained::{Prior, Trained};
-use super::{known, pictures};
 use crate::error::{Error, Result};
 use crate::experiment::drawing::chunk_seed;
 use crate::experiment::filling::{FILES, Filling, InpaintArgs, PriorKind};
@@ -23,7 +24,7 @@ use crate::models::sampler::{Known, Sampler};
 use crate::report::product::Folder;
 use crate::report::progress::Progress;
 use crate::report::samples_file::Values;
-use crate::tensor::Tensor;
+use crate::tensor::{Codes, Tensor};
 
 /// Fillings of a picture, steps and passes over each level, unless the user says otherwise.
 const COUNT: usize = 6;
@@ -38,7 +39,7 @@ const TOLD_STEPS: usize = 20;
 /// Pictures with a hole, as the model sees them.
 pub(crate) struct MaskedImages {
     pub mask: Mask,
-    /// [m, size, size, 3].
+    /// As their data set has them: [m, size, size, 3], or codes [m, h, w].
     pub originals: Vec<f32>,
     /// The encoder's outputs of the pictures whose hole was filled before: of the known part only
     /// (E11), [m, h, w, d].
@@ -48,25 +49,23 @@ pub(crate) struct MaskedImages {
 impl MaskedImages {
     /// The pictures `files` of a run with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<MaskedImages> {
-        let set = known::pictures(files, &trained.config)?;
-        MaskedImages::of(
-            trained,
-            set.floats(&(0..set.len() as u32).collect::<Vec<_>>())?,
-            mask,
-        )
+        MaskedImages::of(trained, known::examples(files, trained)?, mask)
     }
 
-    /// `originals` [m, size, size, 3] with the hole `mask`.
+    /// `originals`, as their data set has them, with the hole `mask`.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
     pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
-        let size = trained.config.vqvae.size;
-        let filled: Vec<f32> = originals
-            .chunks_exact(trained.image())
-            .flat_map(|image| mask.filled(image, size))
-            .collect();
-        let latents = trained.encode(&filled)?;
+        let size = trained.config.picture();
+        let latents = if trained.config.codebook.is_some() {
+            // Codes do not see each other.
+            trained.encode(&originals)?
+        } else {
+            let images = originals.chunks_exact(trained.image());
+            let filled: Vec<f32> = images.flat_map(|image| mask.filled(image, size)).collect();
+            trained.encode(&filled)?
+        };
         Ok(MaskedImages {
             mask,
             originals,
@@ -74,14 +73,39 @@ impl MaskedImages {
         })
     }
 
-    /// Puts what is known of the pictures into `count` fillings of each, `images` [m · count, size,
-    /// size, 3].
-    fn paste(&self, images: &mut [f32], size: usize, count: usize) {
-        let image = size * size * 3;
+    /// How many there are.
+    pub fn count(&self, trained: &Trained) -> usize {
+        self.originals.len() / trained.example()
+    }
+
+    /// What they look like, [m, height, width, 3].
+    ///
+    /// # Errors
+    /// As [`Trained::decode`].
+    pub fn pictures(&self, trained: &Trained) -> Result<Vec<f32>> {
+        if trained.config.codebook.is_none() {
+            return Ok(self.originals.clone());
+        }
+        let [h, w] = trained.config.grid();
+        let shape = [self.count(trained), h, w];
+        let codes = Codes::from_slice(&trained.gpu, &self.codes(trained), shape);
+        trained.decode(&codes)
+    }
+
+    /// Their codes as the model sees them, [m, h, w].
+    pub fn codes(&self, trained: &Trained) -> Vec<u32> {
+        let latents = trained.latents(&self.latents);
+        let gpu = &trained.gpu;
+        gpu.no_grad(|| trained.first.quantise(&latents)).to_vec()
+    }
+
+    /// Puts what is known of the `originals` [m, height, width, 3] into `count` fillings of each, `images` [m · count,
+    /// height, width, 3].
+    fn paste(&self, originals: &[f32], images: &mut [f32], size: Size, count: usize) {
+        let image = numbers(size);
         let hole = self.mask.pixels(size);
         let fillings = images.chunks_exact_mut(image);
-        let originals = self
-            .originals
+        let originals = originals
             .chunks_exact(image)
             .flat_map(|original| std::iter::repeat_n(original, count));
         for (filling, original) in fillings.zip(originals) {
@@ -92,8 +116,8 @@ impl MaskedImages {
 
     /// 1 where known, [1, h, w, 1].
     pub fn known(&self, trained: &Trained) -> Tensor {
-        let grid = self.mask.grid;
-        Tensor::from_slice(&trained.gpu, &self.mask.known(), [1, grid, grid, 1])
+        let [h, w] = self.mask.grid;
+        Tensor::from_slice(&trained.gpu, &self.mask.known(), [1, h, w, 1])
     }
 }
 
@@ -121,22 +145,23 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     )?;
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, args)?;
-    let config = &trained.config.vqvae;
-    let size = config.size;
+    let config = &trained.config;
+    let size = config.picture();
     let count = args.count.unwrap_or(COUNT);
     let look = &args.pictures;
     let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
     let holed = MaskedImages::new(
         &trained,
         &files,
-        Mask::new(shape, config.grid(), known::fit(&trained.config))?,
+        Mask::new(shape, config.grid(), known::fit(config))?,
     )?;
     let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
     let begin = Instant::now();
     let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
     let seconds = begin.elapsed().as_secs_f64();
+    let pictures = holed.pictures(&trained)?;
     if args.paste {
-        holed.paste(&mut drawn.images, size, count);
+        holed.paste(&pictures, &mut drawn.images, size, count);
     }
     let more = [
         ("mask", json!(shape.to_string())),
@@ -145,11 +170,17 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     let mut output = Output::new(&args.out, &trained, facts.into_iter().chain(more).collect());
     output.picture(
         "inpainting.png",
-        &picture(
-            &files[..shown],
-            &holed,
-            &drawn.images,
-            [size, look.zoom(size), count],
+        &trained.subject.fillings(
+            &Filled {
+                names: &names(&files[..shown]),
+                mask: &holed.mask,
+                codes: &holed.codes(&trained),
+                pictures: &pictures,
+                drawn: &drawn,
+                count,
+                shown: count.min(SHOWN),
+            },
+            look,
         ),
     )?;
     if shown < files.len() {
@@ -163,20 +194,21 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
         output.each(
             "fillings",
             &drawn.images,
-            [size, look.scale.unwrap_or(1)],
+            size,
+            look.scale.unwrap_or(1),
             name,
         )?;
     }
     let n = files.len();
-    let grid = config.grid();
-    let more = [
-        (
-            "originals",
-            vec![n, 3, size, size],
-            Values::F32(&nchw(&holed.originals, size)),
-        ),
-        ("known", vec![grid, grid], Values::F32(&holed.mask.known())),
-    ];
+    let [h, w] = config.grid();
+    let [height, width] = size;
+    let originals = nchw(&pictures, size);
+    let known = holed.mask.known();
+    let mut more = vec![("known", vec![h, w], Values::F32(&known))];
+    if config.codebook.is_none() {
+        let shape = vec![n, 3, height, width];
+        more.push(("originals", shape, Values::F32(&originals)));
+    }
     drawn.write(&mut output, &trained, &more)?;
     let holes = holed.mask.hole.iter().filter(|&&hole| hole).count();
     let each = if n == 1 {
@@ -187,7 +219,7 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     say!(
         "{} of {holes} of {} cells{each}",
         counted(count, "filling"),
-        grid * grid
+        h * w
     );
     let known: Vec<_> = files
         .iter()
@@ -252,34 +284,15 @@ fn no_prior(trained: &Trained) -> Error {
     trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")
 }
 
-/// The pictures `files`, what is known of them, and their `count` fillings `images`, of which a row
-/// shows the first.
-fn picture(
-    files: &[PathBuf],
-    holed: &MaskedImages,
-    images: &[f32],
-    [size, zoom, count]: [usize; 3],
-) -> RgbImage {
-    let image = size * size * 3;
-    let shown = count.min(SHOWN);
+/// The names of `files`, without their folders.
+fn names(files: &[PathBuf]) -> Vec<String> {
     let name = |file: &PathBuf| {
         file.file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
     };
-    let names: Vec<String> = files.iter().map(name).collect();
-    let mut all = Vec::new();
-    let rows = holed
-        .originals
-        .chunks_exact(image)
-        .zip(images.chunks_exact(count * image));
-    for (original, fillings) in rows.take(files.len()) {
-        all.extend_from_slice(original);
-        all.extend(holed.mask.painted(original, size));
-        all.extend_from_slice(&fillings[..shown * image]);
-    }
-    pictures::fillings(&names, &pictures::each(&all, size, zoom), shown)
+    files.iter().map(name).collect()
 }
 
 /// `count` fillings of each of the pictures, one after another.
@@ -292,8 +305,7 @@ pub(crate) fn fill(
     holed: &MaskedImages,
     count: usize,
 ) -> Result<(Drawn, Facts)> {
-    let pictures = holed.originals.len() / trained.image();
-    let rows: Vec<usize> = (0..pictures)
+    let rows: Vec<usize> = (0..holed.count(trained))
         .flat_map(|i| std::iter::repeat_n(i, count))
         .collect();
     match &trained.prior {
@@ -391,23 +403,14 @@ fn raster(
     holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let grid = holed.mask.grid;
+    let [h, w] = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
-    let codes = trained.gpu.no_grad(|| {
-        trained
-            .vqvae
-            .quantise(&trained.latents(&holed.latents))
-            .to_vec()
-    });
-    let mut progress = Progress::new(
-        "inpaint",
-        0,
-        (rows.len().div_ceil(CHUNK) * grid * grid) as u64,
-    );
+    let codes = holed.codes(trained);
+    let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * h * w) as u64);
     let mut drawn = Drawn::default();
     let mut done = 0;
     for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        let cells = grid * grid;
+        let cells = h * w;
         let codes: Vec<u32> = chunk
             .iter()
             .flat_map(|&i| &codes[i * cells..][..cells])
@@ -420,7 +423,7 @@ fn raster(
         };
         let seed = chunk_seed(how.seed, i);
         let raster = Raster {
-            size: [grid, grid],
+            size: [h, w],
             class: &class,
             given: Some(given),
             seed,
@@ -428,7 +431,7 @@ fn raster(
         };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
-            progress.at(done, || format!("row {} of {grid}", at / grid + 1));
+            progress.at(done, || format!("code {} of {}", at + 1, h * w));
         });
         drawn.take_codes(trained, codes)?;
     }

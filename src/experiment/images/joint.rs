@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::codebook_tracker::CodebookTracker;
 use super::context::StageContext;
 use super::learner::Learner;
-use super::pictures;
 use super::prior::{Start, draw, held_out_losses};
 use super::sources::{Sources, load_vqvae, restore_codebook};
 use super::standard::{self, measure};
@@ -17,6 +16,7 @@ use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};
 use crate::models::diffusion::Diffusion;
+use crate::models::first_stage::FirstStage;
 use crate::models::joint::Joint;
 use crate::models::vqvae::Step;
 use crate::nn::Module;
@@ -158,11 +158,8 @@ impl Task for JointTask {
         let images = self.held_out.iter().zip(self.context.held_out_classes());
         let z0: Vec<Start> = self.context.gpu.no_grad(|| images.map(start).collect());
         held_out_losses(&self.context, &self.learner, prior, &z0, &mut line);
-        let picture = pictures::grid(
-            &draw(&self.context, prior, vqvae)?,
-            self.context.config.vqvae.size,
-        );
-        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        let samples = draw(&self.context, prior, vqvae)?;
+        self.context.save_samples(vqvae, &samples, step, dir)?;
         Ok(Some(line))
     }
 }

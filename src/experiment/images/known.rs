@@ -2,16 +2,36 @@
 
 use std::path::PathBuf;
 
-use crate::config::{ImagesConfig, Resize};
+use super::codebook;
+use super::trained::Trained;
+use crate::config::{GridConfig, Resize};
 use crate::data::{self, Fit, ImageSet};
 use crate::error::{Error, Result};
 
 /// How images that a user names get the size of the model: as those of the run's training did.
-pub(super) fn fit(config: &ImagesConfig) -> Fit {
+pub(super) fn fit(config: &GridConfig) -> Fit {
     match config.data.resize {
         Resize::Squash => Fit::Squash,
         Resize::Crop | Resize::Off => Fit::Crop,
     }
+}
+
+/// The examples that `files` hold, flat, as the data set of the run has them: images, or the first
+/// sample of each file of codes.
+///
+/// # Errors
+/// [`Error::Data`] naming the file that is none.
+pub(super) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>> {
+    let Some(codebook) = &trained.config.codebook else {
+        let set = pictures(files, &trained.config)?;
+        return set.floats(&(0..set.len() as u32).collect::<Vec<_>>());
+    };
+    let mut examples = Vec::new();
+    for file in files {
+        let codes = codebook::first_of(&trained.run, file, codebook)?;
+        examples.extend(codes.into_iter().map(|code| code as f32));
+    }
+    Ok(examples)
 }
 
 /// The images `files` at the size of the model, with a word for each that had another: squashed
@@ -19,7 +39,7 @@ pub(super) fn fit(config: &ImagesConfig) -> Fit {
 ///
 /// # Errors
 /// [`Error::Data`] naming the file that is no image.
-pub(super) fn pictures(files: &[PathBuf], config: &ImagesConfig) -> Result<ImageSet> {
+pub(super) fn pictures(files: &[PathBuf], config: &GridConfig) -> Result<ImageSet> {
     let size = config.vqvae.size;
     let fit = fit(config);
     let how = if fit == Fit::Squash {

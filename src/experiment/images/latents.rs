@@ -13,9 +13,11 @@ use std::time::SystemTime;
 
 use super::context::StageContext;
 use super::part::Part;
+use super::sources::Frozen;
 use crate::config::Stage;
 use crate::data::Batch;
 use crate::experiment::cache;
+use crate::models::first_stage::FirstStage;
 use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::ops;
@@ -28,45 +30,47 @@ const LIMIT: u64 = 10 << 30;
 /// Bytes of a slot's checksum.
 const CHECKSUM: usize = 16;
 
-/// The frozen encoder, and what it has said before.
+/// The frozen first stage, and what it has said before.
 pub(super) struct Latents {
-    vqvae: VqVae,
+    first: Box<dyn FirstStage>,
     /// `None` once a file gave trouble: the cache is no condition of the training.
     cache: RefCell<Option<Cache>>,
 }
 
 impl Latents {
-    /// The encoder of `vqvae`, for the batches of `stage`.
-    pub fn new(context: &StageContext, mut vqvae: VqVae, stage: Stage) -> Latents {
-        let cache = if context.config.stages.latent_cache {
-            Cache::open(context, &mut vqvae, stage)
-        } else {
-            None
+    /// Those of `frozen`, for the batches of `stage`.
+    pub fn new(context: &StageContext, frozen: Frozen, stage: Stage) -> Latents {
+        let (first, cache): (Box<dyn FirstStage>, _) = match frozen {
+            Frozen::VqVae(mut vqvae) if context.config.stages.latent_cache => {
+                let cache = Cache::open(context, &mut vqvae, stage);
+                (vqvae, cache)
+            }
+            Frozen::VqVae(vqvae) => (vqvae, None),
+            // To look a vector up costs less than to keep it.
+            Frozen::Codebook(codebook) => (Box::new(codebook), None),
         };
         Latents {
-            vqvae,
+            first,
             cache: RefCell::new(cache),
         }
     }
 
-    /// The frozen model.
-    pub fn vqvae(&self) -> &VqVae {
-        &self.vqvae
+    /// The first stage.
+    pub fn first(&self) -> &dyn FirstStage {
+        &*self.first
     }
 
-    /// z_e of the images of a part, [n, h, w, d]. The encoder runs unless all of them are known.
+    /// z_e of the examples of a part, [n, h, w, d]. The encoder runs unless all of them are known.
     pub fn of(&self, context: &StageContext, part: &Part) -> Tensor {
-        let config = &context.config.vqvae;
+        let [h, w] = context.config.grid();
         let batch = &part.batch;
-        let shape = [batch.len(), config.grid(), config.grid(), config.dim];
+        let shape = [batch.len(), h, w, context.config.dim()];
         let mut cache = self.cache.borrow_mut();
         let known = cache.as_mut().and_then(|cache| cache.all(batch));
         if let Some(values) = known {
             return Tensor::from_slice(&context.gpu, &values, shape);
         }
-        let latents = context
-            .gpu
-            .no_grad(|| self.vqvae.encode(&context.images(batch)));
+        let latents = context.gpu.no_grad(|| self.first.latents(&batch.images));
         if let Some(file) = cache.as_mut()
             && let Err(error) = file.keep(batch, &latents.to_vec())
         {
@@ -92,9 +96,8 @@ struct Cache {
 impl Cache {
     fn open(context: &StageContext, vqvae: &mut VqVae, stage: Stage) -> Option<Cache> {
         let folder = cache::folder()?.join("latents");
-        let config = &context.config.vqvae;
         let images = context.pictures.train.len() as u64;
-        let size = 4 * config.grid() * config.grid() * config.dim;
+        let size = 4 * context.config.cells() * context.config.dim();
         let slot = (CHECKSUM + size) as u64;
         let slots = (2 * images).min(FILE_LIMIT / slot);
         let path = folder.join(format!("latents-{}.bin", key(context, vqvae, stage)));

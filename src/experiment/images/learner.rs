@@ -99,7 +99,7 @@ impl<M: Module> Learner<M> {
         let config = &self.context.config;
         Masks::draw(
             &config.prior,
-            config.vqvae.grid(),
+            config.grid(),
             self.train().batch,
             part.stream,
         )
@@ -122,18 +122,18 @@ impl<M: Module> Learner<M> {
     pub fn plan(&self, part: &Part) -> Plan {
         let gpu = &self.context.gpu;
         let n = part.batch.len();
-        let grid = self.context.config.vqvae.grid();
+        let [h, w] = self.context.config.grid();
         let mut all = self.levels.draw(self.train().batch, part.stream);
         let masks = self.masks(part);
         if let Some(masks) = &masks {
             masks.put_at_end(&mut all, self.context.config.bridge.steps);
         }
         let told = masks.map(|masks| {
-            let own = |all: &[f32]| part.own(all, grid * grid).to_vec();
-            let mask = Tensor::from_slice(gpu, &own(&masks.known), [n, grid, grid, 1]);
+            let own = |all: &[f32]| part.own(all, h * w).to_vec();
+            let mask = Tensor::from_slice(gpu, &own(&masks.known), [n, h, w, 1]);
             [
                 mask,
-                Tensor::from_slice(gpu, &own(&masks.weights()), [n, grid * grid]),
+                Tensor::from_slice(gpu, &own(&masks.weights()), [n, h * w]),
             ]
         });
         Plan {

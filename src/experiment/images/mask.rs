@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::pictures::Size;
 use crate::data::Fit;
 use crate::error::{Error, Result};
 
@@ -55,9 +56,9 @@ impl FromStr for MaskShape {
 
 /// The hole.
 pub(crate) struct Mask {
-    /// Cells to a side.
-    pub grid: usize,
-    /// [grid, grid].
+    /// Rows and columns of cells.
+    pub grid: [usize; 2],
+    /// [h, w].
     pub hole: Vec<bool>,
 }
 
@@ -67,20 +68,22 @@ impl Mask {
     ///
     /// # Errors
     /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
-    pub fn new(shape: &MaskShape, grid: usize, fit: Fit) -> Result<Mask> {
-        let square = |n: usize, corner: usize| {
-            let inside = |v: usize| (corner..corner + n).contains(&v);
-            (0..grid * grid)
-                .map(|at| inside(at / grid) && inside(at % grid))
+    pub fn new(shape: &MaskShape, grid: [usize; 2], fit: Fit) -> Result<Mask> {
+        let [h, w] = grid;
+        // Of a sequence the one row.
+        let square = |n: usize, corner: &dyn Fn(usize) -> usize| {
+            let inside = |v: usize, side: usize| {
+                side == 1 || (corner(side)..corner(side).saturating_add(n)).contains(&v)
+            };
+            (0..h * w)
+                .map(|at| inside(at / w, h) && inside(at % w, w))
                 .collect::<Vec<_>>()
         };
         let hole = match shape {
-            MaskShape::Centre(n) => square(*n, grid.saturating_sub(*n) / 2),
-            MaskShape::TopLeft(n) => square(*n, 0),
-            MaskShape::Left => (0..grid * grid).map(|at| at % grid < grid / 2).collect(),
-            MaskShape::Right => (0..grid * grid)
-                .map(|at| at % grid >= grid.div_ceil(2))
-                .collect(),
+            MaskShape::Centre(n) => square(*n, &|side| side.saturating_sub(*n) / 2),
+            MaskShape::TopLeft(n) => square(*n, &|_| 0),
+            MaskShape::Left => (0..h * w).map(|at| at % w < w / 2).collect(),
+            MaskShape::Right => (0..h * w).map(|at| at % w >= w.div_ceil(2)).collect(),
             MaskShape::File(file) => file::cells(file, grid, fit)?,
         };
         if hole.iter().all(|&h| h == hole[0]) {
@@ -90,13 +93,13 @@ impl Mask {
                 "there is no hole"
             };
             return Err(Error::Usage(format!(
-                "--mask on a latent grid of {grid} x {grid} cells: {what}"
+                "--mask on a grid of {h} x {w} codes: {what}"
             )));
         }
         Ok(Mask { grid, hole })
     }
 
-    /// 1 where known, [grid, grid].
+    /// 1 where known, [h, w].
     pub fn known(&self) -> Vec<f32> {
         self.hole
             .iter()
@@ -104,16 +107,15 @@ impl Mask {
             .collect()
     }
 
-    /// Whether each pixel of a picture lies in the hole, [size, size].
-    pub fn pixels(&self, size: usize) -> Vec<bool> {
-        let cell = size / self.grid;
-        (0..size * size)
-            .map(|at| self.hole[at / size / cell * self.grid + at % size / cell])
-            .collect()
+    /// Whether each pixel of a picture lies in the hole, [height, width].
+    pub fn pixels(&self, [height, width]: Size) -> Vec<bool> {
+        let [h, w] = self.grid;
+        let cell = |at: usize| at / width / (height / h) * w + at % width / (width / w);
+        (0..height * width).map(|at| self.hole[cell(at)]).collect()
     }
 
-    /// `image` [size, size, 3] with the hole painted grey.
-    pub fn painted(&self, image: &[f32], size: usize) -> Vec<f32> {
+    /// `image` [height, width, 3] with the hole painted grey.
+    pub fn painted(&self, image: &[f32], size: Size) -> Vec<f32> {
         let hole = self.pixels(size);
         image
             .iter()
@@ -122,15 +124,15 @@ impl Mask {
             .collect()
     }
 
-    /// `image` [size, size, 3] with the hole filled from its rim inwards, each pixel with the mean
+    /// `image` [height, width, 3] with the hole filled from its rim inwards, each pixel with the mean
     /// of its neighbours: what the encoder then says of the known part beside the hole has not seen
     /// the hole.
-    pub fn filled(&self, image: &[f32], size: usize) -> Vec<f32> {
+    pub fn filled(&self, image: &[f32], size: Size) -> Vec<f32> {
         let mut image = image.to_vec();
         let mut hole = self.pixels(size);
         while hole.contains(&true) {
             let mut rim = Vec::new();
-            for at in (0..size * size).filter(|&at| hole[at]) {
+            for at in (0..hole.len()).filter(|&at| hole[at]) {
                 let near: Vec<usize> = neighbours(at, size).filter(|&p| !hole[p]).collect();
                 let mean = |c: usize| {
                     near.iter().map(|p| image[3 * p + c]).sum::<f32>() / near.len() as f32
@@ -148,13 +150,13 @@ impl Mask {
     }
 }
 
-/// The up to eight pixels around a pixel of a square image.
-fn neighbours(at: usize, size: usize) -> impl Iterator<Item = usize> {
-    let row = at / size;
-    let column = at % size;
-    let around = move |v: usize| v.saturating_sub(1)..(v + 2).min(size);
-    around(row)
-        .flat_map(move |y| around(column).map(move |x| y * size + x))
+/// The up to eight pixels around a pixel of an image.
+fn neighbours(at: usize, [height, width]: Size) -> impl Iterator<Item = usize> {
+    let row = at / width;
+    let column = at % width;
+    let around = |v: usize, side: usize| v.saturating_sub(1)..(v + 2).min(side);
+    around(row, height)
+        .flat_map(move |y| around(column, width).map(move |x| y * width + x))
         .filter(move |&p| p != at)
 }
 
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     fn cells(shape: &str, grid: usize) -> String {
-        let mask = Mask::new(&shape.parse().expect(shape), grid, Fit::Crop).expect(shape);
+        let mask = Mask::new(&shape.parse().expect(shape), [grid; 2], Fit::Crop).expect(shape);
         mask.hole
             .iter()
             .map(|&hole| if hole { '#' } else { '.' })
@@ -192,7 +194,7 @@ mod tests {
             ("centre:4", "everything"),
             ("topleft:9", "everything"),
         ] {
-            let error = Mask::new(&shape.parse().expect(shape), 4, Fit::Crop)
+            let error = Mask::new(&shape.parse().expect(shape), [4, 4], Fit::Crop)
                 .err()
                 .expect(shape);
             assert!(
@@ -204,22 +206,22 @@ mod tests {
 
     #[test]
     fn a_hole_is_filled_from_its_rim_and_nothing_else_changes() {
-        let mask = Mask::new(&MaskShape::Centre(2), 4, Fit::Crop).expect("a hole");
+        let mask = Mask::new(&MaskShape::Centre(2), [4, 4], Fit::Crop).expect("a hole");
         let image: Vec<f32> = (0..16 * 16 * 3)
             .map(|i| if i / 3 % 16 < 8 { -0.5 } else { 0.75 })
             .collect();
         let secret: Vec<f32> = image
             .iter()
-            .zip(mask.painted(&vec![1.0; image.len()], 16))
+            .zip(mask.painted(&vec![1.0; image.len()], [16, 16]))
             .map(|(a, b)| a * b)
             .collect();
-        let filled = mask.filled(&image, 16);
+        let filled = mask.filled(&image, [16, 16]);
         assert_eq!(
             filled,
-            mask.filled(&secret, 16),
+            mask.filled(&secret, [16, 16]),
             "the hole's own pixels play no role"
         );
-        let hole = mask.pixels(16);
+        let hole = mask.pixels([16, 16]);
         assert!((0..image.len()).all(|i| hole[i / 3] || filled[i] == image[i]));
         // The left rim is dark, the right one bright.
         assert_eq!(

@@ -3,6 +3,7 @@
 pub mod asked;
 pub mod chain;
 mod closing;
+mod codebook;
 mod codebook_tracker;
 pub(crate) mod context;
 pub mod dataset;
@@ -22,11 +23,13 @@ pub(crate) mod rehearsal;
 pub mod sample;
 pub(crate) mod sources;
 mod standard;
+pub(crate) mod subject;
 pub mod told;
 pub(crate) mod trained;
 pub(crate) mod usage;
 pub(crate) mod vqvae;
 
+use std::path::Path;
 use std::rc::Rc;
 
 use self::sources::{Sources, freeze};
@@ -36,42 +39,99 @@ use super::memory;
 use super::run_dir::RunDir;
 use super::session::{Session, Task};
 use super::train_args::{TrainArgs, usage};
-use crate::config::{ImagesConfig, Stage, Stored};
-use crate::error::{Error, Result};
+use crate::config::{Experiment, GridConfig, Kind, Source, Stage, Stored};
+use crate::error::Result;
 
 pub(crate) use self::dataset::Pictures;
 pub(crate) use self::latents::count_filled;
 pub(crate) use self::trained::configuration;
 
-/// The error of an image preset without --stage.
-pub(super) fn no_stage(args: &TrainArgs) -> Error {
-    usage(
-        args,
-        "choose what to train with --stage vqvae, prior, pixelcnn or joint",
-    )
+/// The stage that `args` name, or the configuration `stage`, if there is one for `kind`.
+///
+/// # Errors
+/// [`Error::Usage`] naming those that there are.
+pub(super) fn stage_of(args: &TrainArgs, kind: Kind, stage: Option<Stage>) -> Result<Stage> {
+    let stages = GridConfig::stages_of(kind);
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
+    let names = match &names[..] {
+        [all @ .., last] => format!("{} or {last}", all.join(", ")),
+        [] => String::new(),
+    };
+    match args.stage.or(stage) {
+        None => Err(usage(
+            args,
+            &format!("choose what to train with --stage {names}"),
+        )),
+        Some(stage) if !stages.contains(&stage) => Err(usage(
+            args,
+            &format!(
+                "its data have codes of their own, so there is no stage {}; choose --stage {names}",
+                stage.name()
+            ),
+        )),
+        Some(stage) => Ok(stage),
+    }
+}
+
+/// What the data set says of the sizes of a model on its own codes, as `--set` would: the data file
+/// decides them.
+///
+/// # Errors
+/// [`Error::Data`] and [`Error::Io`] for the file.
+pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Result<Vec<String>> {
+    if args.size.is_some() || args.reading.are_given() {
+        let what = "its data are codes; --size, --resize, --crop, --skip-broken and --memory are for images";
+        return Err(usage(args, what));
+    }
+    let file = data_of(args, Kind::Codes)?;
+    let experiment = source.experiment(sets, &toml::Table::new())?;
+    let Experiment::Grid(config) = experiment else {
+        return Ok(Vec::new());
+    };
+    let codebook = config.codebook.unwrap_or_default();
+    Ok(codebook::sets(file, &codebook)?.1)
+}
+
+/// The data that `args` name.
+fn data_of(args: &TrainArgs, kind: Kind) -> Result<&Path> {
+    let what = if kind == Kind::Codes {
+        "name the file of codes (.npz, .safetensors or a text) with --data"
+    } else {
+        "name the folder of the images with --data"
+    };
+    args.data.as_deref().ok_or_else(|| usage(args, what))
 }
 
 /// `dbvq-wgpu train` of `stage` of an image preset.
 ///
 /// # Errors
 /// Whatever the outside world does; see [`Error`].
-pub fn train(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<()> {
-    let folder = args
-        .data
-        .as_ref()
-        .ok_or_else(|| usage(args, "name the folder of the images with --data"))?;
+pub fn train(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<()> {
+    let folder = data_of(args, config.kind())?;
     let sources = Sources::find(args, config, stage)?;
     dataset::keep_apart(&args.out, folder)?;
     let mut dir = RunDir::open(&args.out)?;
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
     // Last, as it may take long.
-    let pictures = Pictures::read(folder, config, &args.reading)?;
+    let codes = match &config.codebook {
+        Some(codebook) => Some(codebook::open(folder, codebook, None)?),
+        None => None,
+    };
+    let pictures = match &codes {
+        Some(codes) => Pictures::of_codes(codes, &folder.display().to_string())?,
+        None => Pictures::read(folder, config, &args.reading)?,
+    };
     if args.resume {
         pictures.are_those_of(&args.out, folder)?;
     }
-    dir.write_config(&Stored::Images(stage, Box::new(config.clone())))?;
+    dir.write_config(&Stored::Grid(stage, Box::new(config.clone())))?;
     pictures.keep_facts(&args.out, folder)?;
+    if let (Some(codes), Some(codebook)) = (&codes, &config.codebook)
+        && !codebook::is_kept(&args.out)
+    {
+        codebook::keep(&args.out, codes, codebook, config.seed)?;
+    }
     let context = Rc::new(StageContext {
         gpu,
         config: config.clone(),

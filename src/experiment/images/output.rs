@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde_json::{Map, Value, json};
 
-use super::pictures;
+use super::pictures::{self, Size, numbers};
 use super::trained::Trained;
 use crate::error::{Error, Result};
 use crate::experiment::device::{keep_caches, print_profile};
@@ -61,20 +61,21 @@ impl<'a> Output<'a> {
             .collect()
     }
 
-    /// Writes each of `images` [n, size, size, 3] to a file of its own in `folder`, `zoom` × `zoom`
+    /// Writes each of `images` [n, height, width, 3] to a file of its own in `folder`, `zoom` × `zoom`
     /// pixels for each of its own, under the name that `name` gives its number.
     pub fn each(
         &mut self,
         folder: &'static str,
         images: &[f32],
-        [size, zoom]: [usize; 2],
+        size: Size,
+        zoom: usize,
         name: impl Fn(usize) -> String,
     ) -> Result<()> {
         let to = self.dir.join(folder);
         let texts = self.texts();
         std::fs::create_dir_all(&to).map_err(Error::io(&to))?;
         let mut count = 0;
-        for image in images.chunks_exact(size * size * 3) {
+        for image in images.chunks_exact(numbers(size)) {
             let file = to.join(format!("{}.png", name(count)));
             pictures::each(image, size, zoom)
                 .iter()
@@ -140,12 +141,12 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Channels first, as files have them: flat [n, size, size, 3] → [n, 3, size, size].
-pub(super) fn nchw(images: &[f32], size: usize) -> Vec<f32> {
+/// Channels first, as files have them: flat [n, height, width, 3] → [n, 3, height, width].
+pub(super) fn nchw(images: &[f32], size: Size) -> Vec<f32> {
     let channel =
         |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
     images
-        .chunks_exact(size * size * 3)
+        .chunks_exact(numbers(size))
         .flat_map(|image| (0..3).flat_map(|c| channel(image, c)))
         .collect()
 }

@@ -16,6 +16,9 @@ pub(super) const COLUMNS: usize = 8;
 const SIDE: usize = 64;
 /// The same of an image in a figure, and on the pictures of commands.
 const CELL: usize = 128;
+/// Width of a strip, and the least size of its pixels.
+const STRIP: usize = 768;
+const THIN: usize = 6;
 /// Most pixels of a picture that a command draws.
 const PIXELS: usize = 1 << 26;
 /// Fillings of a picture in a row.
@@ -23,49 +26,74 @@ const FILLINGS: usize = 8;
 /// Most letters of a row's name.
 const LETTERS: usize = 24;
 
-/// Images of `size` × `size`, flat [n, size, size, 3] in [−1, 1], in rows of eight.
-pub(super) fn grid(images: &[f32], size: usize) -> RgbImage {
-    table(images, size, COLUMNS.min(images.len() / (size * size * 3)))
+/// Height and width of images.
+pub(crate) type Size = [usize; 2];
+
+/// Numbers of an image.
+pub(crate) fn numbers([height, width]: Size) -> usize {
+    height * width * 3
 }
 
-/// The same in rows of `columns`.
-fn table(images: &[f32], size: usize, columns: usize) -> RgbImage {
-    sheet(images, size, columns, (SIDE / size).max(1))
+/// How large a pixel of an image is drawn where the image should have about `side` pixels to a
+/// side; a strip, which has one row, gets some more width.
+fn zoom_to([height, width]: Size, side: usize) -> usize {
+    if height == 1 {
+        return (STRIP / width).clamp(THIN, side.max(THIN));
+    }
+    let longer = height.max(width);
+    ((side + longer / 2) / longer).max(1)
 }
 
-/// The same with `zoom` × `zoom` pixels for each of an image.
-pub(super) fn sheet(images: &[f32], size: usize, columns: usize, zoom: usize) -> RgbImage {
-    let bytes = size * size * 3;
-    let count = images.len() / bytes;
-    let cell = size * zoom + GAP;
+/// Images of `size`, flat [n, height, width, 3] in [−1, 1], in rows of eight.
+pub(super) fn grid(images: &[f32], size: Size) -> RgbImage {
+    let columns = columns(COLUMNS.min(images.len() / numbers(size)), size);
+    sheet(images, size, columns, rough_zoom(size))
+}
+
+/// Pixels for each of an image's on the pictures of a training.
+fn rough_zoom(size: Size) -> usize {
+    if size[0] == 1 {
+        return zoom_to(size, SIDE);
+    }
+    (SIDE / size[0].max(size[1])).max(1)
+}
+
+/// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
+pub(super) fn sheet(images: &[f32], size: Size, columns: usize, zoom: usize) -> RgbImage {
+    let count = images.len() / numbers(size);
+    let [high, wide] = size.map(|side| side * zoom + GAP);
     let mut picture = RgbImage::from_pixel(
-        (columns * cell + GAP) as u32,
-        (count.div_ceil(columns) * cell + GAP) as u32,
+        (columns * wide + GAP) as u32,
+        (count.div_ceil(columns) * high + GAP) as u32,
         image::Rgb([255; 3]),
     );
-    for (i, image) in images.chunks_exact(bytes).enumerate() {
-        let [left, top] = [GAP + i % columns * cell, GAP + i / columns * cell].map(|v| v as i64);
-        image::imageops::replace(&mut picture, &magnified(image, size, zoom), left, top);
+    for (i, image) in images.chunks_exact(numbers(size)).enumerate() {
+        let left = GAP + i % columns * wide;
+        let top = GAP + i / columns * high;
+        let image = magnified(image, size, zoom);
+        image::imageops::replace(&mut picture, &image, left as i64, top as i64);
     }
     picture
 }
 
-/// Each image [size, size, 3] by itself, large enough for a figure of many.
-pub(crate) fn cells(images: &[f32], size: usize) -> Vec<RgbImage> {
-    each(images, size, ((CELL + size / 2) / size).max(1))
+/// Each image [height, width, 3] by itself, large enough for a figure of many.
+pub(crate) fn cells(images: &[f32], size: Size) -> Vec<RgbImage> {
+    each(images, size, zoom_to(size, CELL))
 }
 
 /// Each image by itself with `zoom` × `zoom` pixels for each of its own.
-pub(super) fn each(images: &[f32], size: usize, zoom: usize) -> Vec<RgbImage> {
+pub(super) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
     images
-        .chunks_exact(size * size * 3)
+        .chunks_exact(numbers(size))
         .map(|image| magnified(image, size, zoom))
         .collect()
 }
 
-/// Columns of a sheet of `count` images: eight, twice as many where there are many.
-pub(super) fn columns(count: usize) -> usize {
-    if count > COLUMNS * COLUMNS {
+/// Columns of a sheet of `count` images: eight, twice as many where there are many, one of strips.
+pub(super) fn columns(count: usize, size: Size) -> usize {
+    if size[0] == 1 {
+        1
+    } else if count > COLUMNS * COLUMNS {
         2 * COLUMNS
     } else {
         COLUMNS.min(count.max(1))
@@ -74,20 +102,21 @@ pub(super) fn columns(count: usize) -> usize {
 
 impl PictureFlags {
     /// Pixels for each of an image's on pictures that commands draw.
-    pub(super) fn zoom(&self, size: usize) -> usize {
-        self.scale.unwrap_or(((CELL + size / 2) / size).max(1))
+    pub(super) fn zoom(&self, size: Size) -> usize {
+        self.scale.unwrap_or(zoom_to(size, CELL))
     }
 
     /// How many of `count` things, each of so many `images`, fit on a picture.
     ///
     /// # Errors
     /// [`Error::Usage`] if --scale leaves room for none.
-    pub(super) fn fits(&self, size: usize, images: usize, count: usize) -> Result<usize> {
-        let side = size.saturating_mul(self.zoom(size)).saturating_add(GAP);
-        let most = PIXELS / side.saturating_mul(side).saturating_mul(images.max(1));
+    pub(super) fn fits(&self, size: Size, images: usize, count: usize) -> Result<usize> {
+        let zoom = self.zoom(size);
+        let [high, wide] = size.map(|side| side.saturating_mul(zoom).saturating_add(GAP));
+        let most = PIXELS / high.saturating_mul(wide).saturating_mul(images.max(1));
         match (most, self.scale) {
             (0, Some(scale)) => Err(Error::Usage(format!(
-                "--scale {scale}: a picture of {images} images of {side} x {side} pixels would have over {} million; take less",
+                "--scale {scale}: a picture of {images} images of {wide} x {high} pixels would have over {} million; take less",
                 PIXELS >> 20
             ))),
             _ => Ok(count.min(most.max(1))),
@@ -163,7 +192,8 @@ pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> Rg
     .draw()
 }
 
-fn shortened(name: &str) -> String {
+/// `name`, if it is short enough to stand left of a picture, else its beginning.
+pub(super) fn shortened(name: &str) -> String {
     if name.chars().count() > LETTERS {
         name.chars().take(LETTERS - 1).chain(['…']).collect()
     } else {
@@ -171,11 +201,11 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// `image` [size, size, 3] in [−1, 1] with `zoom` × `zoom` pixels for each of its own.
-fn magnified(image: &[f32], size: usize, zoom: usize) -> RgbImage {
-    let side = (size * zoom) as u32;
-    RgbImage::from_fn(side, side, |x, y| {
-        let pixel = (y as usize / zoom * size + x as usize / zoom) * 3;
+/// `image` [height, width, 3] in [−1, 1] with `zoom` × `zoom` pixels for each of its own.
+fn magnified(image: &[f32], [height, width]: Size, zoom: usize) -> RgbImage {
+    let [high, wide] = [height, width].map(|side| (side * zoom) as u32);
+    RgbImage::from_fn(wide, high, |x, y| {
+        let pixel = (y as usize / zoom * width + x as usize / zoom) * 3;
         image::Rgb(
             [0, 1, 2].map(|c| ((image[pixel + c].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8),
         )
@@ -186,28 +216,28 @@ fn magnified(image: &[f32], size: usize, zoom: usize) -> RgbImage {
 pub(super) fn pairs(
     originals: &[f32],
     reconstructions: &[f32],
-    size: usize,
+    size: Size,
     most: usize,
 ) -> RgbImage {
-    let columns = COLUMNS.min(most.min(originals.len() / (size * size * 3)));
+    let columns = COLUMNS.min(most.min(originals.len() / numbers(size)));
     sheet_of_pairs(
         [originals, reconstructions],
         size,
         most,
         columns,
-        (SIDE / size).max(1),
+        rough_zoom(size),
     )
 }
 
 /// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
 pub(super) fn sheet_of_pairs(
     [originals, reconstructions]: [&[f32]; 2],
-    size: usize,
+    size: Size,
     most: usize,
     columns: usize,
     zoom: usize,
 ) -> RgbImage {
-    let bytes = size * size * 3;
+    let bytes = numbers(size);
     let count = most.min(originals.len() / bytes);
     let row = |images: &[f32]| {
         // White where a row has no more images: pairs must not get out of step.

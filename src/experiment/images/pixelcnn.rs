@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::context::StageContext;
 use super::latents::Latents;
 use super::learner::Learner;
-use super::pictures;
+use super::sources::Frozen;
 use super::usage::Usage;
 use crate::config::Stage;
 use crate::error::Result;
@@ -17,7 +17,6 @@ use crate::gpu::Gpu;
 use crate::models::Losses;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Algorithm, Raster};
-use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
@@ -36,14 +35,15 @@ pub(super) struct PixelCnnTask {
 }
 
 impl PixelCnnTask {
-    pub fn new(context: Rc<StageContext>, vqvae: VqVae) -> Result<PixelCnnTask> {
+    pub fn new(context: Rc<StageContext>, frozen: Frozen) -> Result<PixelCnnTask> {
         let gpu = &context.gpu;
         let config = &context.config;
         let build = |mut init: Init| {
             let mut model = PixelCnn::new(
                 &mut init,
                 &config.pixelcnn,
-                config.vqvae.codes,
+                config.codes(),
+                config.grid()[0],
                 config.classes,
             );
             model.activations = config.activations;
@@ -57,14 +57,15 @@ impl PixelCnnTask {
             vec![config.stage(Stage::PixelCnn).lr],
             |_| 0,
         );
-        let codes = |images: &Tensor| gpu.no_grad(|| vqvae.quantise(&vqvae.encode(images)));
+        let latents = Latents::new(&context, frozen, Stage::PixelCnn);
+        let first = latents.first();
+        let codes = |latents: &Tensor| gpu.no_grad(|| first.quantise(latents));
         let held_out = context
-            .held_out()?
+            .held_out_latents(first)?
             .iter()
             .map(codes)
             .zip(context.held_out_classes())
             .collect();
-        let latents = Latents::new(&context, vqvae, Stage::PixelCnn);
         Ok(PixelCnnTask {
             latents,
             learner,
@@ -73,16 +74,14 @@ impl PixelCnnTask {
         })
     }
 
-    /// A picture of samples, drawn code by code in raster order.
-    fn samples(&self) -> Vec<f32> {
+    /// The codes [n, h, w] of a picture's worth of samples, drawn one by one in raster order.
+    fn samples(&self) -> Codes {
         let gpu = &self.context.gpu;
-        let config = &self.context.config.vqvae;
-        let side = config.grid();
+        let size = self.context.config.grid();
         let class = self
             .context
             .shown_classes(SHOWN)
             .unwrap_or_else(|| one_class(gpu, SHOWN));
-        let size = [side, side];
         let seed = self.context.config.seed;
         let way = Algorithm::Cached;
         let raster = Raster {
@@ -93,9 +92,7 @@ impl PixelCnnTask {
             way,
         };
         let codes = self.learner.averaged.sample(&raster, &mut |_| {});
-        let codes = Codes::from_slice(gpu, &codes, [SHOWN, side, side]);
-        let vqvae = self.latents.vqvae();
-        gpu.no_grad(|| vqvae.decode(&vqvae.look_up(&codes)).to_vec())
+        Codes::from_slice(gpu, &codes, [SHOWN, size[0], size[1]])
     }
 }
 
@@ -125,7 +122,7 @@ impl Task for PixelCnnTask {
         let context = &self.context;
         let latents = &self.latents;
         Ok(self.learner.learn(step, &parts, |learner, part| {
-            let codes = latents.vqvae().quantise(&latents.of(context, part));
+            let codes = latents.first().quantise(&latents.of(context, part));
             let class = context.classes(part.batch.labels.clone());
             Losses {
                 total: loss(&learner.model, &codes, class),
@@ -158,11 +155,12 @@ impl Task for PixelCnnTask {
             .iter()
             .flat_map(|(codes, _)| codes.to_vec())
             .collect();
-        let unigram = Usage::of(&codes, self.context.config.vqvae.codes)
+        let unigram = Usage::of(&codes, self.context.config.codes())
             .perplexity
             .log2();
-        let picture = pictures::grid(&self.samples(), self.context.config.vqvae.size);
-        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        let first = self.latents.first();
+        self.context
+            .save_samples(first, &self.samples(), step, dir)?;
         Ok(Some(Map::from_iter([
             (
                 "held_out_bits_per_code".to_string(),

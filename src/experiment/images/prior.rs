@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 use super::context::StageContext;
 use super::latents::Latents;
 use super::learner::Learner;
-use super::pictures;
+use super::sources::Frozen;
 use super::standard::{self, measure};
 use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};
 use crate::models::Losses;
 use crate::models::diffusion::{Ask, Diffusion, Guidance, Lesson, Loss};
+use crate::models::first_stage::FirstStage;
 use crate::models::sampler::{Process, Sampler};
-use crate::models::vqvae::VqVae;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
@@ -45,19 +45,19 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// From the latents z_e of a frozen `vqvae`, or the vectors of their codes, as `model` sees
+    /// From the latents z_e of a frozen `first` stage, or the vectors of their codes, as `model` sees
     /// them.
     pub fn new(
         latents: &Tensor,
         class: Option<Codes>,
-        vqvae: &VqVae,
+        first: &dyn FirstStage,
         model: &Diffusion,
         diffuse: Diffuse,
     ) -> Start {
         let wants_codes = diffuse == Diffuse::Codes || model.head().is_some();
-        let codes = wants_codes.then(|| vqvae.quantise(latents));
+        let codes = wants_codes.then(|| first.quantise(latents));
         let z0 = match &codes {
-            Some(codes) if diffuse == Diffuse::Codes => model.standardise(&vqvae.look_up(codes)),
+            Some(codes) if diffuse == Diffuse::Codes => model.standardise(&first.look_up(codes)),
             _ => model.standardise(latents),
         };
         Start { z0, codes, class }
@@ -65,7 +65,7 @@ impl Start {
 }
 
 impl PriorTask {
-    pub fn new(context: Rc<StageContext>, vqvae: VqVae) -> Result<PriorTask> {
+    pub fn new(context: Rc<StageContext>, frozen: Frozen) -> Result<PriorTask> {
         let gpu = &context.gpu;
         let config = &context.config;
         let models = [
@@ -74,7 +74,7 @@ impl PriorTask {
         ];
         let peaks = vec![config.stage(Stage::Prior).lr];
         let learner = Learner::new(&context, Stage::Prior, models, peaks, |_| 0);
-        let latents = Latents::new(&context, vqvae, Stage::Prior);
+        let latents = Latents::new(&context, frozen, Stage::Prior);
         Ok(PriorTask {
             latents,
             learner,
@@ -86,28 +86,21 @@ impl PriorTask {
     /// Prepares what depends on moments.
     fn prepare(&mut self) -> Result<()> {
         let context = &self.context;
-        let vqvae = self.latents.vqvae();
-        let vectors = vqvae.vectors();
+        let first = self.latents.first();
+        let vectors = first.vectors();
         let Learner {
             model, averaged, ..
         } = &self.learner;
         [model, averaged]
             .into_iter()
             .for_each(|model| model.speak(&vectors));
-        let start = |(images, class): (&Tensor, Option<Codes>)| {
-            let of = || {
-                Start::new(
-                    &vqvae.encode(images),
-                    class,
-                    vqvae,
-                    model,
-                    context.config.prior.diffuse,
-                )
-            };
+        let start = |(latents, class): (&Tensor, Option<Codes>)| {
+            let diffuse = context.config.prior.diffuse;
+            let of = || Start::new(latents, class, first, model, diffuse);
             context.gpu.no_grad(of)
         };
         self.held_out = context
-            .held_out()?
+            .held_out_latents(first)?
             .iter()
             .zip(context.held_out_classes())
             .map(start)
@@ -116,8 +109,12 @@ impl PriorTask {
     }
 }
 
-/// A picture's worth of samples of `prior`, decoded by `vqvae`, flat [n, h, w, 3].
-pub(super) fn draw(context: &StageContext, prior: &Diffusion, vqvae: &VqVae) -> Result<Vec<f32>> {
+/// The codes [n, h, w] of a picture's worth of samples of `prior` behind the `first` stage.
+pub(super) fn draw(
+    context: &StageContext,
+    prior: &Diffusion,
+    first: &dyn FirstStage,
+) -> Result<Codes> {
     let gpu = &context.gpu;
     let config = &context.config;
     let guidance = context
@@ -137,12 +134,8 @@ pub(super) fn draw(context: &StageContext, prior: &Diffusion, vqvae: &VqVae) -> 
         target: prior.target(),
         eps: &eps,
     };
-    let shape = Shape::from([
-        SHOWN,
-        config.vqvae.grid(),
-        config.vqvae.grid(),
-        config.vqvae.dim,
-    ]);
+    let [h, w] = config.grid();
+    let shape = Shape::from([SHOWN, h, w, config.dim()]);
     let z0 = process.sample(
         shape,
         Sampler::Dpmpp2m,
@@ -150,10 +143,7 @@ pub(super) fn draw(context: &StageContext, prior: &Diffusion, vqvae: &VqVae) -> 
         config.seed,
         &mut |_, _| {},
     )?;
-    Ok(gpu.no_grad(|| {
-        let codes = vqvae.quantise(&prior.restore(&z0));
-        vqvae.decode(&vqvae.look_up(&codes)).to_vec()
-    }))
+    Ok(gpu.no_grad(|| first.quantise(&prior.restore(&z0))))
 }
 
 /// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is
@@ -199,7 +189,7 @@ impl Task for PriorTask {
         } = &mut self.learner;
         measure(
             &self.context,
-            self.latents.vqvae(),
+            self.latents.first(),
             self.context.config.prior.diffuse,
         )?
         .tell([model, averaged]);
@@ -217,7 +207,7 @@ impl Task for PriorTask {
             let Start { z0, codes, class } = Start::new(
                 &latents.of(context, part),
                 class,
-                latents.vqvae(),
+                latents.first(),
                 model,
                 diffuse,
             );
@@ -267,9 +257,9 @@ impl Task for PriorTask {
             &self.held_out,
             &mut line,
         );
-        let samples = draw(&self.context, &self.learner.averaged, self.latents.vqvae())?;
-        let picture = pictures::grid(&samples, self.context.config.vqvae.size);
-        pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))?;
+        let first = self.latents.first();
+        let samples = draw(&self.context, &self.learner.averaged, first)?;
+        self.context.save_samples(first, &samples, step, dir)?;
         Ok(Some(line))
     }
 }

@@ -57,7 +57,13 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
     let _folder = Folder::open(&args.out, &FILES, args.images.iter().map(PathBuf::as_path))?;
     let trained = Trained::load(&args.run, &args.device)?;
+    if trained.config.codebook.is_some() {
+        return Err(
+            trained.unfit("the data set has codes of its own; there is nothing to reconstruct")
+        );
+    }
     let config = &trained.config.vqvae;
+    let size = [config.size; 2];
     let (set, count) = match &args.data {
         Some(folder) => (
             Pictures::read(folder, &trained.config, &args.reading)?.held_out,
@@ -68,7 +74,7 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
             args.images.len(),
         ),
     };
-    let shown = args.pictures.fits(config.size, 2, SHOWN.min(count))?;
+    let shown = args.pictures.fits(size, 2, SHOWN.min(count))?;
     let begin = Instant::now();
     let indices: Vec<u32> = (0..count.min(set.len()) as u32).collect();
     let originals = set.floats(&indices)?;
@@ -88,31 +94,32 @@ pub fn run(args: &ReconstructArgs) -> Result<()> {
         config.codes
     );
     let mut output = Output::new(&args.out, &trained, Vec::new());
-    let columns = pictures::columns(shown.min(indices.len()));
-    let zoom = args.pictures.zoom(config.size);
-    let picture =
-        pictures::sheet_of_pairs([&originals, &images], config.size, shown, columns, zoom);
+    let columns = pictures::columns(shown.min(indices.len()), size);
+    let zoom = args.pictures.zoom(size);
+    let picture = pictures::sheet_of_pairs([&originals, &images], size, shown, columns, zoom);
     output.picture("reconstructions.png", &picture)?;
     if shown < indices.len() {
         note!("reconstructions.png shows the first {shown}; reconstructions.safetensors has all");
     }
     if args.pictures.separate {
-        let look = [config.size, args.pictures.scale.unwrap_or(1)];
-        output.each("reconstructions", &images, look, |i| format!("{i:06}"))?;
+        let zoom = args.pictures.scale.unwrap_or(1);
+        output.each("reconstructions", &images, size, zoom, |i| {
+            format!("{i:06}")
+        })?;
     }
     let n = indices.len();
     let grid = config.grid();
-    let size = config.size;
+    let [height, width] = size;
     let tensors = [
         ("codes", vec![n, grid, grid], Values::U32(&codes)),
         (
             "originals",
-            vec![n, 3, size, size],
+            vec![n, 3, height, width],
             Values::F32(&nchw(&originals, size)),
         ),
         (
             "images",
-            vec![n, 3, size, size],
+            vec![n, 3, height, width],
             Values::F32(&nchw(&images, size)),
         ),
     ];
@@ -141,7 +148,7 @@ pub(crate) fn reconstructed(trained: &Trained, originals: &[f32]) -> Result<(Vec
     for chunk in trained.encode(originals)?.chunks(CHUNK * trained.latent()) {
         let of_chunk = trained
             .gpu
-            .no_grad(|| trained.vqvae.quantise(&trained.latents(chunk)));
+            .no_grad(|| trained.first.quantise(&trained.latents(chunk)));
         images.extend(
             trained
                 .decode(&of_chunk)?

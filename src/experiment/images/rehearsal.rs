@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::context::StageContext;
 use super::dataset::Pictures;
-use super::sources::Sources;
+use super::sources::{Frozen, Sources};
 use super::{joint, pixelcnn, prior, vqvae};
-use crate::config::{ImagesConfig, Stage};
+use crate::config::{GridConfig, Stage};
 use crate::data::ImageSet;
 use crate::error::Result;
 use crate::experiment::session::Task;
 use crate::gpu::Gpu;
+use crate::models::first_stage::{FixedCodebook, random_vectors};
 use crate::models::vqvae::VqVae;
 use crate::nn::init::Init;
 use crate::philox::Stream;
@@ -21,7 +22,7 @@ use crate::philox::Stream;
 ///
 /// # Errors
 /// Those of the configuration.
-pub fn task(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Task>> {
+pub fn task(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<Box<dyn Task>> {
     make(gpu, config, stage, &|_| 0, Init::blank(gpu))
 }
 
@@ -29,7 +30,7 @@ pub fn task(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Ta
 ///
 /// # Errors
 /// Those of the configuration.
-pub fn on_noise(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dyn Task>> {
+pub fn on_noise(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<Box<dyn Task>> {
     let noise = Stream {
         seed: config.seed,
         step: 0,
@@ -47,7 +48,7 @@ pub fn on_noise(gpu: &Gpu, config: &ImagesConfig, stage: Stage) -> Result<Box<dy
 
 fn make(
     gpu: &Gpu,
-    config: &ImagesConfig,
+    config: &GridConfig,
     stage: Stage,
     byte: &dyn Fn(u32) -> u8,
     mut init: Init,
@@ -65,7 +66,13 @@ fn make(
         config,
         pictures,
     });
-    let mut frozen = || VqVae::new(&mut init, &context.config.vqvae);
+    let mut frozen = || match &context.config.codebook {
+        Some(codebook) => {
+            let vectors = random_vectors(codebook, 0);
+            Frozen::Codebook(FixedCodebook::new(gpu, codebook, &vectors))
+        }
+        None => Frozen::VqVae(Box::new(VqVae::new(&mut init, &context.config.vqvae))),
+    };
     Ok(match stage {
         Stage::VqVae => Box::new(vqvae::VqVaeTask::new(context, &Sources::default())?),
         Stage::Prior => Box::new(prior::PriorTask::new(context.clone(), frozen())?),
@@ -75,7 +82,12 @@ fn make(
 }
 
 /// `count` pictures of those bytes.
-fn pictures(config: &ImagesConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
+fn pictures(config: &GridConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
+    if let Some(codebook) = &config.codebook {
+        let code = |at| u32::from(byte(at)) % codebook.codes as u32;
+        let codes: Vec<u32> = (0..(count * config.cells()) as u32).map(code).collect();
+        return ImageSet::from_codes("nothing", config.grid(), &codes);
+    }
     let size = config.vqvae.size;
     let images = (0..(count * size * size * 3) as u32).map(byte).collect();
     ImageSet::from_pixels(

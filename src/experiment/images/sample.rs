@@ -2,15 +2,13 @@
 
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::asked::ImageFlags;
 use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
 use super::output::{Output, nchw};
-use super::pictures;
 use super::trained::{Prior, Trained};
-use super::usage::Usage;
 use crate::error::{Error, Result};
 use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
 use crate::models::diffusion::{Ask, Diffusion};
@@ -37,7 +35,7 @@ pub(crate) struct Drawn {
     pub codes: Vec<u32>,
     /// What a diffusion prior gave, as the encoder scales it, [n, h, w, d]; empty from a PixelCNN.
     pub z0: Vec<f32>,
-    /// [n, size, size, 3].
+    /// [n, height, width, 3].
     pub images: Vec<f32>,
 }
 
@@ -47,12 +45,8 @@ impl Drawn {
     /// # Errors
     /// [`Error::Diverged`] if the images are not finite.
     pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) -> Result<()> {
-        let grid = trained.config.vqvae.grid();
-        let on_gpu = Codes::from_slice(
-            &trained.gpu,
-            &codes,
-            [codes.len() / (grid * grid), grid, grid],
-        );
+        let [h, w] = trained.config.grid();
+        let on_gpu = Codes::from_slice(&trained.gpu, &codes, [codes.len() / (h * w), h, w]);
         self.images.extend(trained.decode(&on_gpu)?);
         self.codes.extend(codes);
         Ok(())
@@ -74,7 +68,7 @@ impl Drawn {
         let values = latents.to_vec();
         check_finite("samples", &values).map_err(|error| flags.explain(error))?;
         let codes = trained.gpu.no_grad(|| match flags.temperature {
-            None => trained.vqvae.quantise(&latents),
+            None => trained.first.quantise(&latents),
             Some(temperature) => {
                 let stream = Stream {
                     seed,
@@ -82,7 +76,7 @@ impl Drawn {
                     stream: Draw::SampledCodes.stream(),
                     first: 0,
                 };
-                draw_codes(&latents, &trained.vqvae.vectors(), temperature, stream)
+                draw_codes(&latents, &trained.first.vectors(), temperature, stream)
             }
         });
         self.images.extend(trained.decode(&codes)?);
@@ -91,27 +85,29 @@ impl Drawn {
         Ok(())
     }
 
-    /// `codes`, `z0` if there are any, and `images` in [−1, 1], [n, 3, size, size].
+    /// `codes`, `z0` if there is one, and of image runs `images` in [−1, 1], [n, 3, size, size].
     pub fn write(
         &self,
         output: &mut Output,
         trained: &Trained,
         more: &[(&str, Vec<usize>, Values)],
     ) -> Result<()> {
-        let config = &trained.config.vqvae;
-        let grid = config.grid();
-        let size = config.size;
+        let config = &trained.config;
+        let [h, w] = config.grid();
+        let [height, width] = config.picture();
         let n = self.images.len() / trained.image();
-        let images = nchw(&self.images, size)
+        let images = nchw(&self.images, [height, width])
             .into_iter()
             .map(|v| v.clamp(-1.0, 1.0))
             .collect::<Vec<_>>();
-        let mut tensors = vec![
-            ("codes", vec![n, grid, grid], Values::U32(&self.codes)),
-            ("images", vec![n, 3, size, size], Values::F32(&images)),
-        ];
+        let mut tensors = vec![("codes", vec![n, h, w], Values::U32(&self.codes))];
+        if config.codebook.is_none() {
+            let shape = vec![n, 3, height, width];
+            tensors.push(("images", shape, Values::F32(&images)));
+        }
         if !self.z0.is_empty() {
-            tensors.push(("z0", vec![n, grid, grid, config.dim], Values::F32(&self.z0)));
+            let shape = vec![n, h, w, config.dim()];
+            tensors.push(("z0", shape, Values::F32(&self.z0)));
         }
         tensors.extend_from_slice(more);
         output.tensors("samples.safetensors", &tensors)
@@ -128,18 +124,14 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let _folder = Folder::open(&args.out, &FILES, None)?;
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, &args.drawing)?;
-    let size = trained.config.vqvae.size;
+    let size = trained.config.picture();
     let look = &args.pictures;
     let shown = look.fits(size, 1, SHOWN.min(args.drawing.count.unwrap_or(COUNT)))?;
     let begin = Instant::now();
     let (drawn, facts) = draw(&trained, &args.drawing)?;
     let seconds = begin.elapsed().as_secs_f64();
     let mut output = Output::new(&args.out, &trained, facts);
-    let images = &drawn.images[..shown * trained.image()];
-    output.picture(
-        "samples.png",
-        &pictures::sheet(images, size, pictures::columns(shown), look.zoom(size)),
-    )?;
+    output.picture("samples.png", &trained.subject.sheet(&drawn, shown, look))?;
     if shown < drawn.images.len() / trained.image() {
         note!(
             "samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file"
@@ -149,26 +141,15 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         output.each(
             "samples",
             &drawn.images,
-            [size, look.scale.unwrap_or(1)],
+            size,
+            look.scale.unwrap_or(1),
             |i| format!("{i:06}"),
         )?;
     }
     drawn.write(&mut output, &trained, &[])?;
-    let usage = Usage::of(&drawn.codes, trained.config.vqvae.codes);
-    say!(
-        "{} codes in use, perplexity {:.1}",
-        usage.used,
-        usage.perplexity
-    );
-    let numbers = [
-        ("codes_used", json!(usage.used)),
-        ("perplexity", json!(usage.perplexity)),
-    ];
-    output.finish(
-        &trained,
-        seconds,
-        Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
-    )
+    let found = trained.subject.found(&drawn);
+    found.lines.iter().for_each(|line| say!("{line}"));
+    output.finish(&trained, seconds, found.numbers)
 }
 
 /// An error if `how` does not fit the run.
@@ -262,13 +243,13 @@ pub(crate) fn sampler_of(
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
     let chunks = chunks(how.count.unwrap_or(COUNT));
     let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
-    let config = &trained.config.vqvae;
+    let [h, w] = trained.config.grid();
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
     let mut drawn = Drawn::default();
     let mut done = 0;
     for (i, &n) in chunks.iter().enumerate() {
         let seed = chunk_seed(how.seed, i);
-        let shape = Shape::from([n, config.grid(), config.grid(), config.dim]);
+        let shape = Shape::from([n, h, w, trained.config.dim()]);
         let guidance = trained.guidance(&how.images, n);
         let ask = Ask {
             guidance: guidance.as_ref(),
@@ -316,15 +297,15 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
     let chunks = chunks(how.count.unwrap_or(COUNT));
-    let grid = trained.config.vqvae.grid();
-    let mut progress = Progress::new("sample", 0, (chunks.len() * grid * grid) as u64);
+    let [h, w] = trained.config.grid();
+    let mut progress = Progress::new("sample", 0, (chunks.len() * h * w) as u64);
     let mut drawn = Drawn::default();
     let mut done = 0;
     for (i, &n) in chunks.iter().enumerate() {
         let class = trained.classes(&how.images, i * CHUNK, n);
         let seed = chunk_seed(how.seed, i);
         let raster = Raster {
-            size: [grid, grid],
+            size: [h, w],
             class: &class,
             given: None,
             seed,
@@ -332,7 +313,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
         };
         let codes = model.sample(&raster, &mut |at| {
             done += 1;
-            progress.at(done, || format!("row {} of {grid}", at / grid + 1));
+            progress.at(done, || format!("code {} of {}", at + 1, h * w));
         });
         drawn.take_codes(trained, codes)?;
     }

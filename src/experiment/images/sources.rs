@@ -2,16 +2,24 @@
 
 use std::path::Path;
 
+use super::codebook;
 use super::context::StageContext;
-use crate::config::{ImagesConfig, Stage, Stored};
+use crate::config::{GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
 use crate::experiment::train_args::{TrainArgs, usage};
+use crate::models::first_stage::FixedCodebook;
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{self, Checkpoint};
 use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
 use crate::report::file;
+
+/// What a stage builds on and does not move.
+pub(crate) enum Frozen {
+    VqVae(Box<VqVae>),
+    Codebook(FixedCodebook),
+}
 
 /// The frozen VQ-VAE in the directory of a run that builds on it.
 pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
@@ -28,9 +36,18 @@ pub(super) struct Sources {
 
 impl Sources {
     /// What `args` name for `stage`, checked before anything slow.
-    pub fn find(args: &TrainArgs, config: &ImagesConfig, stage: Stage) -> Result<Sources> {
+    pub fn find(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<Sources> {
         let resumes = args.resume && checkpoint::exists(&args.out);
         let kept = args.out.join(VQVAE_FILE);
+        if config.codebook.is_some() {
+            return match &args.from {
+                Some(_) => Err(usage(
+                    args,
+                    "it builds on the codes of the data set; leave --from away",
+                )),
+                None => Ok(Sources::default()),
+            };
+        }
         match (stage, &args.from) {
             // Its checkpoint has everything.
             (Stage::VqVae | Stage::Joint, _) if resumes => Ok(Sources::default()),
@@ -61,11 +78,11 @@ impl Sources {
     }
 
     /// A VQ-VAE alone.
-    pub fn frozen(file: &Path, config: &ImagesConfig) -> Result<Sources> {
+    pub fn frozen(file: &Path, config: &GridConfig) -> Result<Sources> {
         Sources::of_vqvae(checkpoint::load(file)?, config)
     }
 
-    fn of_vqvae(found: Checkpoint, config: &ImagesConfig) -> Result<Sources> {
+    fn of_vqvae(found: Checkpoint, config: &GridConfig) -> Result<Sources> {
         if found.model != config.model_text(Stage::VqVae) {
             let what =
                 "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
@@ -81,7 +98,7 @@ impl Sources {
     /// loaded.
     fn start(run: &Path) -> Result<Sources> {
         let found = match run_dir::stored(run) {
-            Ok(Stored::Images(Stage::Prior | Stage::PixelCnn, _)) => {
+            Ok(Stored::Grid(Stage::Prior | Stage::PixelCnn, _)) => {
                 checkpoint::load(&run.join(VQVAE_FILE))?
             }
             Ok(Stored::Toy(_)) => {
@@ -97,7 +114,7 @@ impl Sources {
     }
 
     /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
-    fn warm(run: &Path, config: &ImagesConfig) -> Result<Sources> {
+    fn warm(run: &Path, config: &GridConfig) -> Result<Sources> {
         let found = run_dir::newest(run)?;
         if found.model == config.model_text(Stage::Prior) {
             return Ok(Sources {
@@ -134,9 +151,13 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
     Err(Error::checkpoint(run, what))
 }
 
-/// The VQ-VAE of `sources`, a copy of which `out` gets. Its parameters are no leaves of the tape:
+/// What the stage builds on: the codes of the data set, or the VQ-VAE of `sources`, a copy of which
+/// `out` gets. Its parameters are no leaves of the tape:
 /// nothing moves them.
-pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<VqVae> {
+pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<Frozen> {
+    if let Some(config) = &context.config.codebook {
+        return Ok(Frozen::Codebook(codebook::load(&context.gpu, config, out)?));
+    }
     let found = sources
         .vqvae
         .expect("a stage that freezes a VQ-VAE has one");
@@ -147,7 +168,7 @@ pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Re
     }
     let mut model = VqVae::new(&mut Init::blank(&context.gpu), &context.config.vqvae);
     load_vqvae(&mut model, &found, "ema.")?;
-    Ok(model)
+    Ok(Frozen::VqVae(Box::new(model)))
 }
 
 /// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of

@@ -2,11 +2,11 @@
 //! where it predicts codes, their spread about the code vectors and how often each code occurs at
 //! each position.
 
-use super::context::{CHUNK, StageContext, tensor};
+use super::context::{CHUNK, StageContext};
 use crate::config::{Diffuse, Output};
 use crate::error::Result;
 use crate::models::diffusion::Diffusion;
-use crate::models::vqvae::VqVae;
+use crate::models::first_stage::FirstStage;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::tensor::Tensor;
 
@@ -78,25 +78,29 @@ impl Sums {
 ///
 /// # Errors
 /// Trouble with the data.
-pub(super) fn measure(context: &StageContext, vqvae: &VqVae, diffuse: Diffuse) -> Result<Standard> {
+pub(super) fn measure(
+    context: &StageContext,
+    first: &dyn FirstStage,
+    diffuse: Diffuse,
+) -> Result<Standard> {
     let set = &context.pictures.train;
-    let config = &context.config.vqvae;
+    let config = &context.config;
     let gpu = &context.gpu;
-    let d = config.dim;
-    let cells = config.grid().pow(2);
-    let k = config.codes;
+    let d = config.dim();
+    let cells = config.cells();
+    let k = config.codes();
     let predicts_codes = context.config.unet.prediction == Output::Codes;
-    let vectors = vqvae.vectors().to_vec();
+    let vectors = first.vectors().to_vec();
     let mut latents = Sums::new(d);
     let mut residues = Sums::new(d);
     let mut counts = vec![0.0; cells * k];
     let most = if predicts_codes { COUNTED } else { MEASURED };
     let indices: Vec<u32> = (0..most.min(set.len()) as u32).collect();
     for (chunk, indices) in indices.chunks(CHUNK).enumerate() {
-        let images = tensor(gpu, set, indices)?;
-        let z = gpu.no_grad(|| vqvae.encode(&images));
+        let examples = set.floats(indices)?;
+        let z = gpu.no_grad(|| first.latents(&examples));
         let codes = if predicts_codes || diffuse == Diffuse::Codes {
-            gpu.no_grad(|| vqvae.quantise(&z)).to_vec()
+            gpu.no_grad(|| first.quantise(&z)).to_vec()
         } else {
             Vec::new()
         };

@@ -8,7 +8,7 @@ const HEAD: u32 = 8;
 
 /// Masks of a batch.
 pub struct Masks {
-    /// 1 where the code is known, else 0, [n, grid, grid].
+    /// 1 where the code is known, else 0, [n, h, w].
     pub known: Vec<f32>,
     /// Whether the network is told something of the image.
     pub told: Vec<bool>,
@@ -17,10 +17,10 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// For a batch of `n` images of `grid` × `grid` positions; `None` where nothing is ever told.
+    /// For a batch of `n` images of `grid` [h, w] positions; `None` where nothing is ever told.
     /// Of an image that is told, half of the time random positions are known, as many as a random
     /// rate makes, else all outside a random rectangle.
-    pub fn draw(config: &PriorConfig, grid: usize, n: usize, stream: Stream) -> Option<Masks> {
+    pub fn draw(config: &PriorConfig, grid: [usize; 2], n: usize, stream: Stream) -> Option<Masks> {
         if config.known_share == 0.0 {
             return None;
         }
@@ -35,7 +35,7 @@ impl Masks {
             at_end: Vec::new(),
         };
         for image in 0..n as u32 {
-            let first = image * (HEAD + (grid * grid) as u32);
+            let first = image * (HEAD + (grid[0] * grid[1]) as u32);
             let number = |i: u32| f64::from(stream.uniform(first + i));
             let told = number(0) < config.known_share;
             masks.told.push(told);
@@ -57,7 +57,7 @@ impl Masks {
         }
     }
 
-    /// The weight of each position in the loss, [n, grid, grid]: the same for all unknown ones,
+    /// The weight of each position in the loss, [n, h, w]: the same for all unknown ones,
     /// with mean 1 over the batch.
     pub fn weights(&self) -> Vec<f32> {
         let unknown = self.known.iter().filter(|&&known| known == 0.0).count();
@@ -70,22 +70,24 @@ impl Masks {
 }
 
 /// Which positions of an image are known, by its random numbers.
-fn of_image(grid: usize, number: &impl Fn(u32) -> f64) -> Vec<bool> {
+fn of_image([h, w]: [usize; 2], number: &impl Fn(u32) -> f64) -> Vec<bool> {
     let below = |i: u32, n: usize| ((number(i) * n as f64) as usize).min(n - 1);
     if number(2) < 0.5 {
         let rate = number(3);
-        return (0..(grid * grid) as u32)
+        return (0..(h * w) as u32)
             .map(|at| number(HEAD + at) < rate)
             .collect();
     }
-    let [height, width] = [below(4, grid) + 1, below(5, grid) + 1];
-    let [top, left] = [below(6, grid - height + 1), below(7, grid - width + 1)];
+    let height = below(4, h) + 1;
+    let width = below(5, w) + 1;
+    let top = below(6, h - height + 1);
+    let left = below(7, w - width + 1);
     let hidden = |at: usize| {
-        let row = at / grid;
-        let column = at % grid;
+        let row = at / w;
+        let column = at % w;
         (top..top + height).contains(&row) && (left..left + width).contains(&column)
     };
-    (0..grid * grid).map(|at| !hidden(at)).collect()
+    (0..h * w).map(|at| !hidden(at)).collect()
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
             known_share: 0.4,
             ..PriorConfig::default()
         };
-        let masks = Masks::draw(&config, 8, 4000, STREAM).expect("something is told");
+        let masks = Masks::draw(&config, [8, 8], 4000, STREAM).expect("something is told");
         let share = |of: &[bool]| of.iter().filter(|&&told| told).count() as f64 / 4000.0;
         assert!(
             (share(&masks.told) - 0.4).abs() < 0.03 && (share(&masks.at_end) - 0.24).abs() < 0.03
@@ -139,8 +141,9 @@ mod tests {
             known_share: 1.0,
             ..PriorConfig::default()
         };
-        let [few, many] = [3, 9].map(|n| Masks::draw(&config, 5, n, STREAM).expect("told").known);
+        let [few, many] =
+            [3, 9].map(|n| Masks::draw(&config, [5, 5], n, STREAM).expect("told").known);
         assert_eq!(few, many[..3 * 25]);
-        assert!(Masks::draw(&PriorConfig::default(), 5, 3, STREAM).is_none());
+        assert!(Masks::draw(&PriorConfig::default(), [5, 5], 3, STREAM).is_none());
     }
 }

@@ -3,14 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use super::asked::ImageFlags;
+use super::codebook;
+use super::context::CHUNK;
+use super::dataset::{Pictures, ReadingFlags};
+use super::pictures::numbers;
 use super::sources::{Sources, VQVAE_FILE, load_vqvae};
 use super::standard;
-use crate::config::{Diffuse, ImagesConfig, Stage, Stored};
+use super::subject::{Coloured, Subject, Text};
+use crate::config::{Diffuse, GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::experiment::run_dir;
 use crate::gpu::Gpu;
 use crate::models::diffusion::{Ask, Diffusion, Guidance};
+use crate::models::first_stage::FirstStage;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::sampler::Process;
 use crate::models::vqvae::VqVae;
@@ -30,11 +36,12 @@ pub(crate) enum Prior {
 /// The models of a run, as they are used.
 pub(crate) struct Trained {
     pub gpu: Gpu,
-    pub config: ImagesConfig,
+    pub config: GridConfig,
     pub stage: Stage,
     /// Training steps behind it.
     pub step: u64,
-    pub vqvae: VqVae,
+    pub first: Box<dyn FirstStage>,
+    pub subject: Box<dyn Subject>,
     pub prior: Prior,
     /// The run directory.
     pub run: PathBuf,
@@ -56,18 +63,25 @@ impl Trained {
         }
         let frozen = match stage {
             Stage::VqVae | Stage::Joint => None,
+            _ if config.codebook.is_some() => None,
             Stage::Prior | Stage::PixelCnn => {
                 Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae
             }
         };
         let gpu = device.open()?;
-        let mut vqvae = VqVae::new(&mut Init::blank(&gpu), &config.vqvae);
-        let prefix = if stage == Stage::Joint {
-            "ema.vqvae."
-        } else {
-            "ema."
+        let first: Box<dyn FirstStage> = match &config.codebook {
+            Some(codes) => Box::new(codebook::load(&gpu, codes, run)?),
+            None => {
+                let mut vqvae = VqVae::new(&mut Init::blank(&gpu), &config.vqvae);
+                let prefix = if stage == Stage::Joint {
+                    "ema.vqvae."
+                } else {
+                    "ema."
+                };
+                load_vqvae(&mut vqvae, frozen.as_ref().unwrap_or(&found), prefix)?;
+                Box::new(vqvae)
+            }
         };
-        load_vqvae(&mut vqvae, frozen.as_ref().unwrap_or(&found), prefix)?;
         let prior = match stage {
             Stage::VqVae => Prior::None,
             Stage::Prior => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.")?)),
@@ -78,7 +92,8 @@ impl Trained {
                 let mut model = PixelCnn::new(
                     &mut Init::blank(&gpu),
                     &config.pixelcnn,
-                    config.vqvae.codes,
+                    config.codes(),
+                    config.grid()[0],
                     config.classes,
                 );
                 found.weights(&gpu, &mut model, "ema.")?;
@@ -86,17 +101,33 @@ impl Trained {
             }
         };
         if let Prior::Diffusion(model) = &prior {
-            model.speak(&vqvae.vectors());
+            model.speak(&first.vectors());
         }
+        let subject = subject(&config, run)?;
         Ok(Trained {
             gpu,
             config,
             stage,
             step: found.step,
-            vqvae,
+            subject,
+            first,
             prior,
             run: run.to_path_buf(),
         })
+    }
+
+    /// The data set in `data`, a folder of images or a file of codes, as the run sees it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] and [`Error::Io`] for the data.
+    pub fn examples(&self, data: &Path, flags: &ReadingFlags) -> Result<Pictures> {
+        match &self.config.codebook {
+            Some(codebook) => {
+                let set = codebook::open_for(&self.run, data, codebook)?;
+                Pictures::of_codes(&set, &data.display().to_string())
+            }
+            None => Pictures::read(data, &self.config, flags),
+        }
     }
 
     /// The sentence for a run that cannot do what was asked.
@@ -124,64 +155,59 @@ impl Trained {
         }
     }
 
-    /// The encoder's outputs of `images` [n, size, size, 3], flat, on the host.
+    /// The latents of examples as their data set has them, flat, on the host: images [n, size, size,
+    /// 3], or codes [n, h, w].
     ///
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
-    pub fn encode(&self, images: &[f32]) -> Result<Vec<f32>> {
-        let size = self.config.vqvae.size;
-        let row = crate::experiment::images::context::CHUNK * self.image();
-        let encode = |chunk: &[f32]| {
-            let images = Tensor::from_slice(
-                &self.gpu,
-                chunk,
-                [chunk.len() / self.image(), size, size, 3],
-            );
-            self.gpu.no_grad(|| self.vqvae.encode(&images).to_vec())
-        };
-        let latents: Vec<f32> = images.chunks(row).flat_map(encode).collect();
+    pub fn encode(&self, examples: &[f32]) -> Result<Vec<f32>> {
+        let encode = |chunk: &[f32]| self.gpu.no_grad(|| self.first.latents(chunk)).to_vec();
+        let chunks = examples.chunks(CHUNK * self.example());
+        let latents: Vec<f32> = chunks.flat_map(encode).collect();
         check_finite("latents of the pictures", &latents)?;
         Ok(latents)
     }
 
-    /// The images of `codes` [n, h, w], flat [n, size, size, 3], on the host.
+    /// The pictures of `codes` [n, h, w], flat [n, height, width, 3], on the host.
     ///
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
     pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
-        let images = self
-            .gpu
-            .no_grad(|| self.vqvae.decode(&self.vqvae.look_up(codes)).to_vec());
+        let images = self.gpu.no_grad(|| self.first.show(codes)).to_vec();
         check_finite("decoded images", &images)?;
         Ok(images)
     }
 
     /// Latents on the GPU, [n, h, w, d].
     pub fn latents(&self, values: &[f32]) -> Tensor {
-        let grid = self.config.vqvae.grid();
-        let d = self.config.vqvae.dim;
-        Tensor::from_slice(
-            &self.gpu,
-            values,
-            [values.len() / self.latent(), grid, grid, d],
-        )
+        let [h, w] = self.config.grid();
+        let n = values.len() / self.latent();
+        Tensor::from_slice(&self.gpu, values, [n, h, w, self.config.dim()])
     }
 
-    /// Numbers of an image.
+    /// Numbers of an example as its data set has it.
+    pub fn example(&self) -> usize {
+        match self.config.codebook {
+            Some(_) => self.config.cells(),
+            None => self.image(),
+        }
+    }
+
+    /// Numbers of a picture.
     pub fn image(&self) -> usize {
-        self.config.vqvae.size.pow(2) * 3
+        numbers(self.config.picture())
     }
 
-    /// Numbers of an image's latents.
+    /// Numbers of an example's latents.
     pub fn latent(&self) -> usize {
-        self.config.vqvae.grid().pow(2) * self.config.vqvae.dim
+        self.config.cells() * self.config.dim()
     }
 }
 
 /// The stage of a run and its configuration.
-pub(crate) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
+pub(crate) fn configuration(run: &Path) -> Result<(Stage, GridConfig)> {
     match run_dir::stored(run)? {
-        Stored::Images(stage, config) => Ok((stage, *config)),
+        Stored::Grid(stage, config) => Ok((stage, *config)),
         Stored::Toy(_) => Err(Error::Usage(format!(
             "{} is a run of the toy; this command serves image runs",
             run.display()
@@ -189,10 +215,28 @@ pub(crate) fn configuration(run: &Path) -> Result<(Stage, ImagesConfig)> {
     }
 }
 
+/// What the codes of the run at `run` stand for.
+fn subject(config: &GridConfig, run: &Path) -> Result<Box<dyn Subject>> {
+    let symbols = match config.codebook {
+        Some(_) => codebook::symbols(run)?,
+        None => None,
+    };
+    Ok(match symbols {
+        Some(symbols) => Box::new(Text {
+            symbols,
+            length: config.cells(),
+        }),
+        None => Box::new(Coloured {
+            size: config.picture(),
+            codes: config.codes(),
+        }),
+    })
+}
+
 /// The diffusion prior of a checkpoint, with the moments of its latents.
 fn diffusion(
     gpu: &Gpu,
-    config: &ImagesConfig,
+    config: &GridConfig,
     found: &Checkpoint,
     prefix: &str,
 ) -> Result<Diffusion> {
@@ -248,7 +292,7 @@ impl Trained {
     pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
         self.gpu.no_grad(|| match self.diffuse() {
             Diffuse::Data => model.standardise(latents),
-            Diffuse::Codes => model.standardise(&self.vqvae.look_up(&self.vqvae.quantise(latents))),
+            Diffuse::Codes => model.standardise(&self.first.look_up(&self.first.quantise(latents))),
         })
     }
 

@@ -15,6 +15,7 @@ use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};
+use crate::models::first_stage::FirstStage;
 use crate::models::vqvae::{Step, VqVae};
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
@@ -167,7 +168,7 @@ pub(super) fn reconstruct(
         }
     });
     let config = &context.config.vqvae;
-    let picture = pictures::pairs(&originals, &images, config.size, SHOWN);
+    let picture = pictures::pairs(&originals, &images, [config.size; 2], SHOWN);
     pictures::save(
         &picture,
         &dir.join(format!("reconstructions-{step:06}.png")),

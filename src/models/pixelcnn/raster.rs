@@ -149,13 +149,14 @@ impl PixelCnn {
         for (layer, kept) in self.layers.iter().zip(kept) {
             let [n, _, w, c] = vertical.dims();
             let half = layer.kernel / 2;
+            kept.columns.forget();
+            let Some([convolution, to_horizontal]) = &layer.vertical else {
+                continue;
+            };
             let rows = kept.rows.push(&vertical).reshape([n, layer.reach(), w, c]);
             let rows = ops::pad(&rows, [0, 0, half, half]);
-            let sums = layer
-                .vertical
-                .forward_first(&rows, [layer.reach(), layer.kernel]);
-            kept.to_horizontal = Some(layer.to_horizontal.forward(&sums));
-            kept.columns.forget();
+            let sums = convolution.forward_first(&rows, [layer.reach(), layer.kernel]);
+            kept.to_horizontal = Some(to_horizontal.forward(&sums));
             vertical = ops::gated(&ops::add(&sums, &kept.class));
         }
     }
@@ -171,9 +172,13 @@ impl PixelCnn {
                 .push(&horizontal)
                 .reshape([n, 1, layer.reach(), c]);
             let sums = layer.horizontal.forward_first(&columns, [1, layer.reach()]);
-            let row = kept.to_horizontal.as_ref().expect("the row has begun");
-            let [_, _, w, _] = row.dims();
-            let both = ops::add(&sums, &ops::crop(row, [0, 0, j, w - 1 - j]));
+            let both = match &kept.to_horizontal {
+                Some(row) => {
+                    let [_, _, w, _] = row.dims();
+                    ops::add(&sums, &ops::crop(row, [0, 0, j, w - 1 - j]))
+                }
+                None => sums,
+            };
             let out = layer
                 .out
                 .forward(&ops::gated(&ops::add(&both, &kept.class)));
@@ -200,7 +205,7 @@ struct Kept {
     rows: Window,
     /// Inputs of the horizontal convolution in the columns to the left.
     columns: Window,
-    /// What the vertical stack gives to the row, [n, 1, w, 2 c].
+    /// What the vertical stack gives to the row, [n, 1, w, 2 c]; `None` of sequences.
     to_horizontal: Option<Tensor>,
 }
 

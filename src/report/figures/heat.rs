@@ -10,24 +10,25 @@ const SIDE: f32 = 280.0;
 const GAP: f32 = 40.0;
 const TOP: f32 = 44.0;
 
-/// Square maps side by side on one scale from 0, each with its title: (title, cells to a side,
-/// [side, side] values); the scale's `name` stands over its colours. Dark is little.
+/// Square maps side by side on one scale from 0, each with its title: (title, columns, [rows,
+/// columns] values); the scale's `name` stands over its colours. Dark is little.
 pub fn heat_maps(maps: &[(String, usize, &[f64])], name: &str) -> RgbImage {
     let width = GAP + maps.len() as f32 * (SIDE + GAP) + 80.0;
     let mut canvas = Canvas::new(width as u32, (TOP + SIDE + 24.0) as u32);
     let values = maps.iter().flat_map(|(.., values)| values.iter().copied());
     let most = values.filter(|v| v.is_finite()).fold(1e-9, f64::max);
-    for (i, (title, side, values)) in maps.iter().enumerate() {
+    for (i, (title, columns, values)) in maps.iter().enumerate() {
         let left = GAP + i as f32 * (SIDE + GAP);
-        let cell = SIDE / *side as f32;
+        let wide = SIDE / *columns as f32;
+        let high = SIDE / (values.len() / columns) as f32;
         for (at, value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
             let corner = [
-                left + (at % side) as f32 * cell,
-                TOP + (at / side) as f32 * cell,
+                left + (at % columns) as f32 * wide,
+                TOP + (at / columns) as f32 * high,
             ];
             canvas.bar(
                 corner,
-                [cell + 0.5, cell + 0.5],
+                [wide + 0.5, high + 0.5],
                 Ink::viridis((value / most) as f32),
             );
         }

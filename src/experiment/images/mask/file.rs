@@ -44,13 +44,13 @@ struct Values {
     threshold: u32,
 }
 
-/// The cells of `grid` × `grid` that the picture `file` calls a hole: those with a pixel of it. It
+/// The cells of `grid` [h, w] that the picture `file` calls a hole: those with a pixel of it. It
 /// is squashed or cut to its middle square as images are.
 ///
 /// # Errors
 /// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if nothing is hole, or
 /// everything.
-pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
+pub(super) fn cells(file: &Path, grid: [usize; 2], fit: Fit) -> Result<Vec<bool>> {
     // Refuses what is damaged, cut off or gigantic.
     let damage = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
     let shown = data::picture(file, None).map_err(damage)?;
@@ -68,8 +68,9 @@ pub(super) fn cells(file: &Path, grid: usize, fit: Fit) -> Result<Vec<bool>> {
     };
     let count = hole.iter().filter(|&&h| h).count();
     let by = mask.rule();
+    let [h, w] = grid;
     note!(
-        "{}: {count} of {grid} x {grid} cells are hole{square}, by {by}",
+        "{}: {count} of {h} x {w} cells are hole{square}, by {by}",
         file.display()
     );
     Ok(hole)
@@ -157,17 +158,18 @@ fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
 impl Values {
     /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its
     /// pixel is one.
-    fn on_grid(&self, grid: usize) -> Vec<bool> {
-        let [rows, columns] = [self.height, self.width].map(|length| spans(length, grid));
+    fn on_grid(&self, [h, w]: [usize; 2]) -> Vec<bool> {
+        let rows = spans(self.height, h);
+        let columns = spans(self.width, w);
         let hole =
             |row: usize, column: usize| self.values[row * self.width + column] >= self.threshold;
         let cell = |at: usize| {
-            let rows = rows[at / grid].clone();
-            let columns = columns[at % grid].clone();
+            let rows = rows[at / w].clone();
+            let columns = columns[at % w].clone();
             rows.into_iter()
                 .any(|row| columns.clone().any(|column| hole(row, column)))
         };
-        (0..grid * grid).map(cell).collect()
+        (0..h * w).map(cell).collect()
     }
 
     /// What pixels of the hole have, for people.
@@ -184,7 +186,7 @@ impl Values {
     }
 
     /// What to say where nothing is hole, or `everything`.
-    fn refusal(&self, everything: bool, grid: usize) -> String {
+    fn refusal(&self, everything: bool, [h, w]: [usize; 2]) -> String {
         let (by, opposite) = if self.by == By::Opacity {
             ("opaque", "transparent")
         } else {
@@ -193,7 +195,7 @@ impl Values {
         if everything {
             let rule = self.rule();
             return format!(
-                "everything is hole: each of the {grid} x {grid} cells has a pixel of {rule}; leave {opposite} what is known, or \
+                "everything is hole: each of the {h} x {w} cells has a pixel of {rule}; leave {opposite} what is known, or \
                  sample instead"
             );
         }
@@ -236,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join(name);
         picture.into().save(&file).expect("a temporary file");
-        Ok(cells(&file, grid, Fit::Crop)?
+        Ok(cells(&file, [grid; 2], Fit::Crop)?
             .into_iter()
             .map(|hole| if hole { '#' } else { '.' })
             .collect())
@@ -308,7 +310,7 @@ mod tests {
             (Fit::Squash, "##..##..##..##.."),
             (Fit::Crop, "##..##..##..##.."),
         ] {
-            let found: String = cells(&file, 4, fit)
+            let found: String = cells(&file, [4, 4], fit)
                 .expect("a mask")
                 .iter()
                 .map(|&h| if h { '#' } else { '.' })
@@ -319,10 +321,10 @@ mod tests {
         GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }]))
             .save(&file)
             .expect("a picture");
-        let squashed = cells(&file, 4, Fit::Squash).expect("a mask");
+        let squashed = cells(&file, [4, 4], Fit::Squash).expect("a mask");
         assert_eq!(squashed.iter().filter(|&&hole| hole).count(), 4);
         assert!(
-            cells(&file, 4, Fit::Crop)
+            cells(&file, [4, 4], Fit::Crop)
                 .expect_err("nothing")
                 .to_string()
                 .contains("there is no hole")
@@ -356,7 +358,7 @@ mod tests {
                 .write_header()
                 .and_then(|mut w| w.write_image_data(&packed))
                 .expect("a picture");
-            let hole: String = cells(&file, 4, Fit::Crop)
+            let hole: String = cells(&file, [4, 4], Fit::Crop)
                 .expect("a mask")
                 .iter()
                 .map(|&h| if h { '#' } else { '.' })
@@ -456,7 +458,7 @@ mod tests {
         let file = folder.path().join("mask.png");
         std::fs::write(&file, b"GIMP").expect("a temporary file");
         assert_eq!(
-            cells(&file, 4, Fit::Crop)
+            cells(&file, [4, 4], Fit::Crop)
                 .expect_err("no picture")
                 .exit_code(),
             8

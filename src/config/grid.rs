@@ -1,18 +1,18 @@
-//! An experiment on images, section 4.2: its models, and how each stage is trained.
+//! An experiment on grids of codes: those of a VQ-VAE of images, section 4.2, or a data set's own.
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    BridgeConfig, Diffuse, JointConfig, Levels, LossWeight, Output, PixelCnnConfig, PriorConfig,
-    Stage, StagesConfig, TrainConfig, UNetConfig, VqVaeConfig,
+    BridgeConfig, CodebookConfig, Diffuse, JointConfig, Kind, Levels, LossWeight, Output,
+    PixelCnnConfig, PriorConfig, Stage, StagesConfig, TrainConfig, UNetConfig, VqVaeConfig,
 };
 use crate::bridge::Spacing;
 
-/// An experiment on images: everything its stages depend on.
+/// An experiment on grids of codes: everything its stages depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ImagesConfig {
+pub struct GridConfig {
     /// Seed of all randomness.
     pub seed: u64,
     /// What backward keeps of the U-Net's and the PixelCNN's activations.
@@ -28,6 +28,9 @@ pub struct ImagesConfig {
     pub bridge: BridgeConfig,
     /// Encoder, codebook, decoder.
     pub vqvae: VqVaeConfig,
+    /// A data set's own codes, in the place of `vqvae`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codebook: Option<CodebookConfig>,
     /// ε_θ.
     pub unet: UNetConfig,
     /// What the diffusion prior starts from, and what its network is told.
@@ -40,7 +43,7 @@ pub struct ImagesConfig {
     pub stages: StagesConfig,
 }
 
-impl Default for ImagesConfig {
+impl Default for GridConfig {
     fn default() -> Self {
         let spacing = Spacing::Linear {
             beta_start: 1e-4,
@@ -57,7 +60,7 @@ impl Default for ImagesConfig {
         let activations = Activations::Keep;
         let classes = 0;
         let class_dropout = 0.1;
-        ImagesConfig {
+        GridConfig {
             seed: 0,
             activations,
             classes,
@@ -65,6 +68,7 @@ impl Default for ImagesConfig {
             data,
             bridge,
             vqvae,
+            codebook: None,
             unet,
             prior,
             pixelcnn,
@@ -73,6 +77,9 @@ impl Default for ImagesConfig {
         }
     }
 }
+
+/// Sections that mean nothing where the data set has codes of its own.
+const OF_IMAGES: [&str; 5] = ["vqvae", "joint", "data", "classes", "class_dropout"];
 
 /// How a data set is read. The folder is no part of it: a set may move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +141,75 @@ fn is_left_out(key: &str, value: &Value) -> bool {
     value.as_str() == Some(off)
 }
 
-impl ImagesConfig {
+impl GridConfig {
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self.codebook {
+            Some(_) => Kind::Codes,
+            None => Kind::Images,
+        }
+    }
+
+    /// Rows and columns of the codes of a sample.
+    pub fn grid(&self) -> [usize; 2] {
+        match &self.codebook {
+            Some(codebook) => [codebook.height, codebook.width],
+            None => [self.vqvae.grid(); 2],
+        }
+    }
+
+    /// Codes of a sample.
+    pub fn cells(&self) -> usize {
+        self.grid().iter().product()
+    }
+
+    /// Codes, K.
+    pub fn codes(&self) -> usize {
+        match &self.codebook {
+            Some(codebook) => codebook.codes,
+            None => self.vqvae.codes,
+        }
+    }
+
+    /// Channels of a code vector, d.
+    pub fn dim(&self) -> usize {
+        match &self.codebook {
+            Some(codebook) => codebook.dim,
+            None => self.vqvae.dim,
+        }
+    }
+
+    /// Rows and columns of the picture of a sample: the image, or a pixel for each code.
+    pub fn picture(&self) -> [usize; 2] {
+        match self.codebook {
+            Some(_) => self.grid(),
+            None => [self.vqvae.size; 2],
+        }
+    }
+
+    /// The stages that can be trained.
+    pub fn stages_of(kind: Kind) -> &'static [Stage] {
+        match kind {
+            Kind::Codes => &[Stage::Prior, Stage::PixelCnn],
+            Kind::Images => &Stage::ALL,
+            Kind::Toy => &[],
+        }
+    }
+
+    /// Its values, without the sections that mean nothing for its kind.
+    pub fn table(&self) -> Table {
+        let mut table = Table::try_from(self).expect("a configuration is a TOML table");
+        if self.codebook.is_some() {
+            table.retain(|key, _| !OF_IMAGES.contains(&key));
+            if let Some(Value::Table(stages)) = table.get_mut("stages") {
+                ["vqvae", "joint", "latent_cache"]
+                    .iter()
+                    .for_each(|key| _ = stages.remove(*key));
+            }
+        }
+        table
+    }
+
     /// Optimisation of `stage`.
     pub fn stage(&self, stage: Stage) -> &TrainConfig {
         match stage {
@@ -146,7 +221,7 @@ impl ImagesConfig {
     }
 
     /// The same with another batch in `stage`.
-    pub fn with_batch(&self, stage: Stage, batch: usize) -> ImagesConfig {
+    pub fn with_batch(&self, stage: Stage, batch: usize) -> GridConfig {
         let mut config = self.clone();
         let stages = &mut config.stages;
         let train = match stage {
@@ -169,7 +244,10 @@ impl ImagesConfig {
             }
             table.insert(name.into(), value);
         };
-        put("vqvae", Value::try_from(&self.vqvae));
+        match &self.codebook {
+            Some(codebook) => put("codebook", Value::try_from(codebook)),
+            None => put("vqvae", Value::try_from(&self.vqvae)),
+        }
         if stage != Stage::VqVae && self.classes > 0 {
             put("classes", Value::try_from(self.classes));
         }
@@ -195,7 +273,11 @@ impl ImagesConfig {
 
     /// This configuration as TOML, every value written out.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration is a TOML table")
+        match self.codebook {
+            Some(_) => toml::to_string(&self.table()),
+            None => toml::to_string(self),
+        }
+        .expect("a configuration is a TOML table")
     }
 
     /// What makes no sense in loss and levels of a stage that trains the U-Net.
@@ -222,7 +304,11 @@ impl ImagesConfig {
 
     /// What makes no sense in it.
     pub(super) fn wrong(&self) -> Option<String> {
-        let models = [self.vqvae.wrong(), self.unet.wrong(), self.pixelcnn.wrong()];
+        let first = match &self.codebook {
+            Some(codebook) => codebook.wrong(),
+            None => self.vqvae.wrong(),
+        };
+        let models = [first, self.unet.wrong(), self.pixelcnn.wrong()];
         if let Some(what) = models.into_iter().flatten().next() {
             return Some(what);
         }

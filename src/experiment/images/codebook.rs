@@ -1,0 +1,169 @@
+//! The codes of a data set that has its own: read for training, kept in the run with their vectors
+//! and with the characters that they stand for.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+
+use crate::config::CodebookConfig;
+use crate::data::codes::{self, CodeSet, Text};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::models::first_stage::{FixedCodebook, random_vectors};
+use crate::report::samples_file::{self, Values};
+
+/// Vectors and characters of the codes in the directory of a run.
+const FILE: &str = "codebook.safetensors";
+const VECTORS: &str = "codebook";
+const SYMBOLS: &str = "symbols";
+
+/// What `--set` would say of the data set in `file`, of which `config` knows what the user wants.
+///
+/// # Errors
+/// [`Error::Data`] and [`Error::Io`], as [`codes::open`].
+pub fn sets(file: &Path, config: &CodebookConfig) -> Result<(CodeSet, Vec<String>)> {
+    let found = open(file, config, None)?;
+    let [height, width] = found.grid;
+    let mut sets = vec![
+        format!("codebook.codes={}", found.count),
+        format!("codebook.height={height}"),
+        format!("codebook.width={width}"),
+    ];
+    if let Some((_, dim)) = &found.codebook {
+        sets.push(format!("codebook.dim={dim}"));
+    }
+    Ok((found, sets))
+}
+
+/// The data set in `file`, whose characters, if it is a text, are `symbols` or those that occur.
+///
+/// # Errors
+/// As [`codes::open`].
+pub fn open(file: &Path, config: &CodebookConfig, symbols: Option<&[char]>) -> Result<CodeSet> {
+    let text = Text {
+        window: config.width.max(1),
+        symbols,
+    };
+    codes::open(file, text)
+}
+
+/// An error unless the codes of `set`, of the data set in `file`, are of the kind of `config`.
+fn check(file: &Path, set: &CodeSet, config: &CodebookConfig) -> Result<()> {
+    let [h, w] = [config.height, config.width];
+    let wrong = |what: String| Err(Error::Data(format!("{}: {what}", file.display())));
+    if set.grid != [h, w] {
+        return wrong(format!(
+            "its samples are {}x{} codes, those of the run {h}x{w}",
+            set.grid[0], set.grid[1]
+        ));
+    }
+    match set.codes.iter().max() {
+        Some(&code) if code as usize >= config.codes => wrong(format!(
+            "it has code {code}, the run's codes are 0 to {}",
+            config.codes - 1
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The data set in `file` for the run at `run`.
+///
+/// # Errors
+/// As [`codes::open`], and [`Error::Data`] if its codes are not of the run's kind.
+pub fn open_for(run: &Path, file: &Path, config: &CodebookConfig) -> Result<CodeSet> {
+    let set = open(file, config, symbols(run)?.as_deref())?;
+    check(file, &set, config)?;
+    Ok(set)
+}
+
+/// The first sample in `file` for the run at `run`, [h, w].
+///
+/// # Errors
+/// As [`codes::read`], and [`Error::Data`] if its codes are not of the run's kind.
+pub fn first_of(run: &Path, file: &Path, config: &CodebookConfig) -> Result<Vec<u32>> {
+    let symbols = symbols(run)?;
+    let text = Text {
+        window: config.width,
+        symbols: symbols.as_deref(),
+    };
+    let set = codes::read(file, text)?;
+    check(file, &set, config)?;
+    Ok(set.codes[..config.height * config.width].to_vec())
+}
+
+/// Writes the vectors of `set` into the run at `out`, random ones if it has none.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn keep(out: &Path, set: &CodeSet, config: &CodebookConfig, seed: u64) -> Result<()> {
+    let vectors = match &set.codebook {
+        Some((vectors, _)) => vectors.clone(),
+        None => random_vectors(config, seed),
+    };
+    let symbols: Vec<u32> = set
+        .symbols
+        .iter()
+        .flatten()
+        .map(|&c| u32::from(c))
+        .collect();
+    let mut tensors = vec![(
+        VECTORS,
+        vec![config.codes, config.dim],
+        Values::F32(&vectors),
+    )];
+    if !symbols.is_empty() {
+        tensors.push((SYMBOLS, vec![symbols.len()], Values::U32(&symbols)));
+    }
+    samples_file::write(&out.join(FILE), &tensors, &[])
+}
+
+/// Whether the run at `out` has the vectors of its codes.
+pub fn is_kept(out: &Path) -> bool {
+    out.join(FILE).is_file()
+}
+
+/// The codes of the run at `run`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if its file is missing or damaged.
+pub fn load(gpu: &Gpu, config: &CodebookConfig, run: &Path) -> Result<FixedCodebook> {
+    let vectors: Vec<f32> = tensor(run, VECTORS)?.unwrap_or_default();
+    if vectors.len() != config.codes * config.dim {
+        let what = format!(
+            "has {} numbers of code vectors, not {} x {}",
+            vectors.len(),
+            config.codes,
+            config.dim
+        );
+        return Err(Error::checkpoint(run.join(FILE), what));
+    }
+    Ok(FixedCodebook::new(gpu, config, &vectors))
+}
+
+/// The characters that the codes of the run at `run` stand for, if it was trained on a text.
+///
+/// # Errors
+/// As [`load`].
+pub fn symbols(run: &Path) -> Result<Option<Vec<char>>> {
+    let points: Option<Vec<u32>> = tensor(run, SYMBOLS)?;
+    Ok(points.map(|points| {
+        points
+            .into_iter()
+            .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
+    }))
+}
+
+/// The numbers of the tensor `name` in the run's file, if it has one.
+fn tensor<T: bytemuck::Pod>(run: &Path, name: &str) -> Result<Option<Vec<T>>> {
+    let file = run.join(FILE);
+    let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
+        Error::checkpoint(
+            &file,
+            format!("is damaged ({e}); train again into another --out"),
+        )
+    })?;
+    let found = tensors.tensor(name).ok();
+    Ok(found.map(|found| bytemuck::pod_collect_to_vec(found.data())))
+}

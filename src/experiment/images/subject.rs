@@ -1,0 +1,198 @@
+//! What the codes of a run stand for: how samples and fillings are shown, and what is said of them.
+
+use image::RgbImage;
+use serde_json::{Map, Value, json};
+
+use super::asked::PictureFlags;
+use super::mask::Mask;
+use super::pictures::{self, Size, numbers};
+use super::sample::Drawn;
+use super::usage::Usage;
+use crate::report::figures::{self, Letter, Line, visible};
+
+/// Texts that are said.
+const SAID: usize = 8;
+
+/// What codes stand for.
+pub(crate) trait Subject {
+    /// A picture of the first `shown` samples.
+    fn sheet(&self, drawn: &Drawn, shown: usize, look: &PictureFlags) -> RgbImage;
+
+    /// A picture of fillings.
+    fn fillings(&self, filled: &Filled, look: &PictureFlags) -> RgbImage;
+
+    /// What is said of samples, and their numbers for `summary.json`.
+    fn found(&self, drawn: &Drawn) -> Found;
+}
+
+/// What was filled.
+pub(crate) struct Filled<'a> {
+    /// The name of each original.
+    pub names: &'a [String],
+    /// What was hidden.
+    pub mask: &'a Mask,
+    /// The originals' codes, [m, h, w].
+    pub codes: &'a [u32],
+    /// What they look like, [m, height, width, 3].
+    pub pictures: &'a [f32],
+    /// The fillings of each, one after another.
+    pub drawn: &'a Drawn,
+    /// How many of each.
+    pub count: usize,
+    /// How many of each are shown.
+    pub shown: usize,
+}
+
+/// What is said of samples.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Lines of text.
+    pub lines: Vec<String>,
+    /// For `summary.json`.
+    pub numbers: Map<String, Value>,
+}
+
+/// How many of the codes are used.
+fn usage(codes: &[u32], k: usize) -> Found {
+    let usage = Usage::of(codes, k);
+    let numbers = [
+        ("codes_used", json!(usage.used)),
+        ("perplexity", json!(usage.perplexity)),
+    ];
+    Found {
+        lines: vec![format!(
+            "{} codes in use, perplexity {:.1}",
+            usage.used, usage.perplexity
+        )],
+        numbers: numbers
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value))
+            .collect(),
+    }
+}
+
+/// Images, or grids and sequences of codes as colours.
+pub(crate) struct Coloured {
+    /// Height and width of a picture.
+    pub size: Size,
+    /// Codes, K.
+    pub codes: usize,
+}
+
+impl Subject for Coloured {
+    fn sheet(&self, drawn: &Drawn, shown: usize, look: &PictureFlags) -> RgbImage {
+        let images = &drawn.images[..shown * numbers(self.size)];
+        let columns = pictures::columns(shown, self.size);
+        pictures::sheet(images, self.size, columns, look.zoom(self.size))
+    }
+
+    fn fillings(&self, filled: &Filled, look: &PictureFlags) -> RgbImage {
+        let image = numbers(self.size);
+        let mut all = Vec::new();
+        let rows = filled
+            .pictures
+            .chunks_exact(image)
+            .zip(filled.drawn.images.chunks_exact(filled.count * image));
+        for (original, fillings) in rows.take(filled.names.len()) {
+            all.extend_from_slice(original);
+            all.extend(filled.mask.painted(original, self.size));
+            all.extend_from_slice(&fillings[..filled.shown * image]);
+        }
+        let zoom = look.zoom(self.size);
+        if self.size[0] == 1 {
+            return pictures::sheet(&all, self.size, 1, zoom);
+        }
+        let cells = pictures::each(&all, self.size, zoom);
+        pictures::fillings(filled.names, &cells, filled.shown)
+    }
+
+    fn found(&self, drawn: &Drawn) -> Found {
+        usage(&drawn.codes, self.codes)
+    }
+}
+
+/// Texts.
+pub(crate) struct Text {
+    /// The character of each code.
+    pub symbols: Vec<char>,
+    /// Characters of a sample.
+    pub length: usize,
+}
+
+impl Text {
+    fn letter(&self, code: u32) -> char {
+        let known = self.symbols.get(code as usize);
+        known.copied().unwrap_or(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn line(&self, name: String, codes: &[u32], letter: impl Fn(usize, char) -> Letter) -> Line {
+        let letters = codes
+            .iter()
+            .enumerate()
+            .map(|(at, &code)| letter(at, self.letter(code)));
+        Line {
+            name,
+            letters: letters.collect(),
+        }
+    }
+
+    /// The texts of `codes` [n, length].
+    fn texts<'a>(&'a self, codes: &'a [u32]) -> impl Iterator<Item = String> + 'a {
+        codes
+            .chunks_exact(self.length)
+            .map(|sample| sample.iter().map(|&code| self.letter(code)).collect())
+    }
+}
+
+impl Subject for Text {
+    fn sheet(&self, drawn: &Drawn, shown: usize, _look: &PictureFlags) -> RgbImage {
+        let samples = drawn.codes.chunks_exact(self.length).take(shown);
+        let line = |sample| self.line(String::new(), sample, |_, c| Letter::Plain(c));
+        figures::letters(&samples.map(line).collect::<Vec<_>>())
+    }
+
+    fn fillings(&self, filled: &Filled, _look: &PictureFlags) -> RgbImage {
+        let hole = &filled.mask.hole;
+        let originals = filled.codes.chunks_exact(self.length);
+        let fillings = filled.drawn.codes.chunks_exact(filled.count * self.length);
+        let mut lines = Vec::new();
+        for ((name, original), fillings) in filled.names.iter().zip(originals).zip(fillings) {
+            let name = pictures::shortened(name);
+            lines.push(self.line(name, original, |_, c| Letter::Plain(c)));
+            lines.push(self.line("known".into(), original, |at, c| {
+                if hole[at] {
+                    Letter::Hidden
+                } else {
+                    Letter::Plain(c)
+                }
+            }));
+            for (i, filling) in fillings
+                .chunks_exact(self.length)
+                .take(filled.shown)
+                .enumerate()
+            {
+                let name = if i == 0 { "filled" } else { "" };
+                lines.push(self.line(name.into(), filling, |at, c| {
+                    if hole[at] {
+                        Letter::Marked(c)
+                    } else {
+                        Letter::Plain(c)
+                    }
+                }));
+            }
+        }
+        figures::letters(&lines)
+    }
+
+    fn found(&self, drawn: &Drawn) -> Found {
+        let mut found = usage(&drawn.codes, self.symbols.len());
+        let texts: Vec<String> = self.texts(&drawn.codes).collect();
+        let shown = texts.iter().take(SAID);
+        found.lines.extend(shown.map(|text| {
+            let line: String = text.chars().map(visible).collect();
+            format!("  {line}")
+        }));
+        found.numbers.insert("texts".into(), json!(texts));
+        found
+    }
+}
