@@ -288,6 +288,24 @@ impl Default for CodesConfig {
     }
 }
 
+impl CodesConfig {
+    /// How Algorithm 1 joins their losses and the bridge's.
+    pub fn joint(&self) -> JointConfig {
+        JointConfig {
+            vqvae_lr: self.lr,
+            diffuse: self.diffuse,
+            diffusion_gradient: self.diffusion_gradient,
+            gradient_scale: self.gradient_scale,
+            regulariser: self.regulariser,
+            regulariser_weight: self.regulariser_weight,
+            scale: self.scale,
+            reg_tau: self.reg_tau,
+            reg_tau_first: self.reg_tau_first,
+            reg_tau_last: self.reg_tau_last,
+        }
+    }
+}
+
 /// L_reg of equation (5), minimised. The printed signs change between sections of the paper: `kl`
 /// is the ELBO's own term, `gamma` the short form in the sign that pulls z_t and its code together
 /// where τ_t > τ, which is opposite to the leading term of `kl`.

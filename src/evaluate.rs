@@ -38,7 +38,6 @@ use crate::config::Stage;
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::experiment::images::dataset::{Pictures, ReadingFlags, keep_out_of_images};
-use crate::experiment::images::sample;
 use crate::experiment::images::trained::{Prior, Trained};
 use crate::models::sampler::Sampler;
 use crate::report::console::print_document;
@@ -285,7 +284,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
 fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     let mut runs = Vec::new();
     for run in &args.runs {
-        runs.push(Trained::load(run, &args.device)?);
+        runs.push(Trained::load_grid(run, &args.device)?);
     }
     let Some(first) = runs.first() else {
         return Err(Error::Usage("name a run to evaluate".into()));
@@ -302,7 +301,7 @@ fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     }
     for trained in &runs {
         if let Prior::Diffusion(model) = &trained.prior {
-            sample::check_steps(model, args.sampler, args.steps)?;
+            trained.sampler(model, args.sampler, args.steps)?;
         }
     }
     Ok(runs)

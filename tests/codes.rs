@@ -83,7 +83,7 @@ fn bias() -> Vec<f32> {
 /// A prior that knows vectors, moments, bias and `spread`.
 fn prior(gpu: &Gpu, config: &GridConfig, spread: [f32; DIM]) -> Diffusion {
     let mut model = Diffusion::new(&mut Init::new(gpu, 1), config).expect("a valid configuration");
-    model.moments = MOMENTS.map(|values| Tensor::from_slice(gpu, &values, [DIM]));
+    model.moments = Some(MOMENTS.map(|values| Tensor::from_slice(gpu, &values, [DIM])));
     model.spread_by(&spread);
     model.speak(&Tensor::from_slice(gpu, &vectors(), [CODES, DIM]));
     model.head().expect("it predicts codes").start_at(&bias());

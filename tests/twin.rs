@@ -443,10 +443,11 @@ fn outputs(ground: &Ground, name: &str, stage: &str, config: &GridConfig) -> Vec
 
 /// Tells a prior that predicts codes moments, spread and code vectors.
 fn know(gpu: &Gpu, ground: &Ground, found: &file::Checkpoint, model: &mut Diffusion) {
-    let shape = model.moments[0].shape();
+    let shape = model.target().shape();
     let values = |name: &str| found.tensor(name, shape).expect(name);
-    model.moments =
-        ["latents.mean", "latents.std"].map(|name| Tensor::from_slice(gpu, &values(name), shape));
+    model.moments = Some(
+        ["latents.mean", "latents.std"].map(|name| Tensor::from_slice(gpu, &values(name), shape)),
+    );
     model.spread_by(&values("codes.spread"));
     let (vqvae, _) = file::newest(&ground.path("vqvae")).expect("a checkpoint");
     let (_, dims, vectors) = vqvae

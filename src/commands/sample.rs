@@ -8,7 +8,7 @@ use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
 use crate::experiment::drawing::{Drawing, SampleArgs};
 use crate::experiment::images::asked::{ImageFlags, PictureFlags};
-use crate::experiment::sample;
+use crate::experiment::images::sample;
 use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
 

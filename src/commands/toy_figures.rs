@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Config;
 use crate::data::toy::{self, DIM, LENGTH};
 use crate::error::Result;
 use crate::experiment::device::Device;
+use crate::experiment::images::points::{self, frames, pairs, sequences};
+use crate::experiment::images::trained::Trained;
 use crate::experiment::run_dir;
-use crate::experiment::sample::{Trained, frames, pairs, sequences};
-use crate::models::dbvq::Toy;
+use crate::models::diffusion::Diffusion;
 use crate::models::sampler::Sampler;
+use crate::models::toy::Toy;
 use crate::philox::{Draw, Stream};
 use crate::report::figures::{self, Frame};
 use crate::report::product::{Folder, Form};
@@ -39,7 +42,8 @@ pub fn run(args: &FigureArgs) -> Result<()> {
         "training.png",
     ];
     let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
-    let trained = Trained::load(&args.run, &args.device)?;
+    let config = run_dir::config(&args.run)?;
+    let trained = points::load(&args.run, &config, &args.device)?;
     let facts = facts(&args.run, &trained, args.seed);
     let save = |name: &str, picture: &image::RgbImage| {
         let file = args.out.join(name);
@@ -50,9 +54,9 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     save("figure-2-data.png", &samples_of_data(args.seed))?;
     let (paths, reverse) = paths(&trained, args.seed)?;
     save("figure-3-paths.png", &paths)?;
-    if trained.config.codes.is_some() {
-        save("figure-11-codes.png", &codes(&trained, args.seed)?)?;
-        let found = recovered(&trained.codebook());
+    if config.codes.is_some() {
+        save("figure-11-codes.png", &codes(&trained, &config, args.seed)?)?;
+        let found = recovered(&codebook(&trained));
         say!(
             "{found} of {} centroids have one code of their own within {RECOVERED}",
             toy::CODES
@@ -84,8 +88,9 @@ pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
 
 /// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
 pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
-    let forward = forward_path(trained, seed);
-    let reverse = reverse_path(trained, seed)?;
+    let model = trained.diffusion().expect("a run of the toy has a bridge");
+    let forward = forward_path(model, seed);
+    let reverse = reverse_path(trained, model, seed)?;
     Ok((
         figures::paths(&toy::centroids(), &forward, &reverse),
         reverse,
@@ -93,15 +98,20 @@ pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Ve
 }
 
 /// Figure 11: the codes of a joint training, before and after.
-pub(super) fn codes(trained: &Trained, seed: u64) -> Result<image::RgbImage> {
-    let before = pairs(&Toy::new(&trained.gpu, &trained.config)?.codebook().to_vec());
+pub(super) fn codes(trained: &Trained, config: &Config, seed: u64) -> Result<image::RgbImage> {
+    let before = pairs(&Toy::new(&trained.gpu, config)?.codebook().to_vec());
     let (_, cloud) = data(seed, 300);
     Ok(figures::codes_before_after(
         &toy::centroids(),
         &before,
-        &trained.codebook(),
+        &codebook(trained),
         &pairs(&cloud),
     ))
+}
+
+/// The code vectors of a run.
+pub(super) fn codebook(trained: &Trained) -> Vec<[f32; DIM]> {
+    pairs(&trained.first.vectors().to_vec())
 }
 
 /// Codes [n, 5] and points [n, 5, 2] of the data.
@@ -124,9 +134,9 @@ fn data(seed: u64, n: usize) -> (Vec<u32>, Vec<f32>) {
 }
 
 /// One path of the forward process, t = 0..T.
-fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
-    let bridge = &trained.model.bridge;
-    let target = trained.model.target().to_vec();
+fn forward_path(model: &Diffusion, seed: u64) -> Vec<Frame> {
+    let bridge = &model.bridge;
+    let target = model.target().to_vec();
     let (_, mut z) = data(seed, 1);
     let mut path = frames(&z);
     for t in 1..=bridge.steps() {
@@ -148,13 +158,13 @@ fn forward_path(trained: &Trained, seed: u64) -> Vec<Frame> {
 }
 
 /// One ancestral path of the trained model, t = T..0.
-fn reverse_path(trained: &Trained, seed: u64) -> Result<Vec<Frame>> {
-    let eps = |z: &Tensor, t: usize| trained.model.eps(z, t);
+fn reverse_path(trained: &Trained, model: &Diffusion, seed: u64) -> Result<Vec<Frame>> {
+    let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
     let mut path = Vec::new();
-    let shape = Shape::from([1, LENGTH, DIM]);
-    let steps = trained.model.bridge.steps();
+    let shape = Shape::from([1, 1, LENGTH, DIM]);
+    let steps = model.bridge.steps();
     trained
-        .process(&eps)
+        .process(model, &eps)
         .sample(shape, Sampler::Ancestral, steps, seed, &mut |_, z| {
             path.extend(frames(&z.to_vec()))
         })?;

@@ -104,10 +104,9 @@ impl Draws {
             Prior::Diffusion(_) => (args.sampler, args.steps),
             _ => (None, None),
         };
-        let name = match trained.prior {
-            Prior::Diffusion(_) => {
-                let (sampler, steps) =
-                    sample::sampler_of(sampler, steps, trained.config.bridge.steps);
+        let name = match &trained.prior {
+            Prior::Diffusion(model) => {
+                let (sampler, steps) = trained.sampler(model, sampler, steps)?;
                 format!("{} {steps}", sampler_name(sampler))
             }
             _ => "raster".to_string(),

@@ -257,14 +257,6 @@ pub fn stored(path: &Path) -> Result<Stored> {
     Stored::parse(&text(path)?, &path.join(CONFIG).display().to_string())
 }
 
-/// Whether the run at `path` is of image models.
-///
-/// # Errors
-/// Those of [`stored`].
-pub fn is_of_images(path: &Path) -> Result<bool> {
-    Ok(matches!(stored(path)?, Stored::Grid(..)))
-}
-
 /// The text of the configuration of the run at `path`.
 ///
 /// # Errors
@@ -308,6 +300,19 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
         note!("warning: {note}");
     }
     Ok(found)
+}
+
+/// The same, of a model that `model` describes.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if it is of another one.
+pub fn newest_of(run: &Path, model: &str) -> Result<Checkpoint> {
+    let found = newest(run)?;
+    if found.model == model {
+        return Ok(found);
+    }
+    let what = "is of another configuration than the config.toml beside it";
+    Err(Error::checkpoint(&found.path, what))
 }
 
 /// The number `name` of the log's lines that have it, each with its step.

@@ -15,7 +15,7 @@ use crate::config::{Config, Kind, Resize, Source, Stage, Stored};
 use crate::data::toy;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
-use crate::models::dbvq::Toy;
+use crate::models::toy::Toy;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::optim::{Adam, AdamOptions, Group};
@@ -152,7 +152,7 @@ impl ToyTask {
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| {
             usize::from(path == "codebook")
         });
-        let levels = LevelLaw::new(config.train.levels, model.bridge.steps());
+        let levels = LevelLaw::new(config.train.levels, model.prior.bridge.steps());
         Ok(ToyTask {
             config: config.clone(),
             gpu: gpu.clone(),
@@ -202,7 +202,7 @@ impl Task for ToyTask {
             },
             t.batch,
         );
-        let q = Codes::from_slice(&self.gpu, &q, [t.batch, toy::LENGTH]);
+        let q = Codes::from_slice(&self.gpu, &q, [t.batch, 1, toy::LENGTH]);
         let drawn = self.levels.draw(t.batch, stream);
         let levels = Codes::from_slice(&self.gpu, &drawn, [t.batch]);
         let losses = self.model.losses(&q, &levels, stream);

@@ -1,10 +1,11 @@
-//! The diffusion prior on standardised latents: the bridge with the U-Net as ε_θ (Algorithms 1 and
-//! 2).
+//! The diffusion prior: the bridge with a network as ε_θ (Algorithms 1 and 2), whatever the network
+//! predicts.
 
 use super::code_head::{CodeHead, Law};
+use super::preconditioned::{Level, level};
 use super::unet::{Ports, UNet};
 use crate::bridge::{Bridge, Prediction, ReverseVariance};
-use crate::config::{GridConfig, LossWeight};
+use crate::config::{self, GridConfig, LossWeight};
 use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::init::Init;
@@ -103,23 +104,41 @@ pub struct Loss {
     pub each: Option<Tensor>,
 }
 
+/// A network that a bridge trains.
+pub trait Denoiser: Module {
+    /// The network's output [n, h, w, outputs] for `z` [n, h, w, inputs] at levels `t` `[n]`, told
+    /// the classes `class` `[n]` if it knows of any. With `dropout`, whose step numbers the noise, it
+    /// trains.
+    fn forward(
+        &self,
+        z: &Tensor,
+        t: &Codes,
+        class: Option<&Codes>,
+        dropout: Option<Stream>,
+    ) -> Tensor;
+}
+
 /// ε_θ, the bridge, and how latents are standardised.
 pub struct Diffusion {
     /// The bridge.
     pub bridge: Bridge,
-    unet: UNet,
+    network: Box<dyn Denoiser>,
     /// z* of every channel, `[d]`.
     target: Tensor,
-    /// Mean and standard deviation of the latents' channels, `[d]`.
-    pub moments: [Tensor; 2],
+    /// Mean and standard deviation of the latents' channels, `[d]`; `None` where latents are taken
+    /// as they are.
+    pub moments: Option<[Tensor; 2]>,
     /// √ᾱ_t and √(v (1 − ᾱ_t)), [T + 1, 2].
     forward: Tensor,
     output: Output,
     /// The law of the codes; of a network that predicts none, by their likelihood alone.
     codes: CodeHead,
-    loss: LossWeight,
+    /// Whether −log p of the codes is minimised, not a squared error.
+    is_cross_entropy: bool,
     /// Whether the network can be told what is known.
     is_told: bool,
+    /// What ε of training is drawn for.
+    epsilon: Draw,
     /// Weight of the network's squared error at level t in training, [T + 1, 1]; where it gives
     /// logits, of that of ẑ_0.
     weight: Tensor,
@@ -129,91 +148,205 @@ pub struct Diffusion {
 
 /// What the network's output means.
 enum Output {
-    /// ε, or V = a (z_0 − z*) + b ε: a and b, [T + 1, 2].
-    Affine(Prediction, Tensor),
+    /// ε.
+    Noise,
+    /// V = a (z_0 − z*) + b ε: a and b, [T + 1, 2].
+    Velocity(Tensor),
+    /// F of [`super::preconditioned`].
+    Preconditioned(Preconditioned),
     /// Logits; and the factor that gives the input unit variance, [T + 1, 1].
     Codes(Tensor),
 }
 
+/// Coefficients of a preconditioned network.
+struct Preconditioned {
+    /// Those of t = 1..T.
+    levels: Vec<Level>,
+    /// The input c_in (z_t − z*) from z_0 − z* and ε, [T + 1, 2].
+    input: Tensor,
+    /// What F should be, from the same, [T + 1, 2].
+    goal: Tensor,
+    /// c_in, [T + 1, 1].
+    scale: Tensor,
+}
+
+/// What a network of a prior predicts.
+#[derive(Clone, Copy, Debug)]
+pub enum Predicts {
+    /// ε.
+    Noise,
+    /// V, see [`Prediction::Velocity`].
+    Velocity,
+    /// F, for data with `moment` = E (z_0 − z*)² per dimension.
+    Preconditioned {
+        /// That moment.
+        moment: f64,
+    },
+    /// Logits of the codes, for data with that moment.
+    Codes {
+        /// That moment.
+        moment: f64,
+    },
+}
+
+/// What a prior is made from, beside its network.
+pub struct Setup {
+    /// The bridge.
+    pub bridge: Bridge,
+    /// Channels of a latent, d.
+    pub dim: usize,
+    /// Positions, and codes.
+    pub codes: [usize; 2],
+    /// What the network predicts.
+    pub predicts: Predicts,
+    /// How its error is weighted.
+    pub loss: LossWeight,
+    /// σ_t², for `weighted`.
+    pub variance: ReverseVariance,
+    /// Whether the network can be told what is known.
+    pub is_told: bool,
+    /// Whether latents are standardised by moments, which are to come.
+    pub standardises: bool,
+    /// What ε of training is drawn for.
+    pub epsilon: Draw,
+}
+
 impl Diffusion {
-    /// A prior with random weights; latents are taken as they are until `moments` says otherwise.
+    /// The prior of `config` with random weights; latents are taken as they are until `moments` says
+    /// otherwise.
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
     pub fn new(init: &mut Init, config: &GridConfig) -> Result<Diffusion> {
-        let gpu = &init.gpu().clone();
         let bridge = config.bridge.build()?;
         let dim = config.dim();
-        let grid = config.grid();
-        let target: Vec<f32> = bridge
-            .target()
-            .channels(dim)?
-            .iter()
-            .map(|&z| z as f32)
-            .collect();
-        let levels = bridge.steps() + 1;
-        let table = |width: usize, f: &dyn Fn(usize) -> Vec<f64>| {
-            let values: Vec<f32> = (0..levels).flat_map(f).map(|v| v as f32).collect();
-            Tensor::from_slice(gpu, &values, [levels, width])
-        };
-        let forward = table(2, &|t| {
-            vec![bridge.forward(t).signal, bridge.forward(t).noise]
-        });
+        let shift = shift(&bridge, dim)?;
         let is_told = config.prior.known_share > 0.0;
-        let ports = match config.unet.prediction.affine() {
-            Some(_) => Ports {
-                inputs: dim,
-                outputs: dim,
-                grid,
+        let predicts = match config.unet.prediction {
+            config::Output::Noise => Predicts::Noise,
+            config::Output::Velocity => Predicts::Velocity,
+            config::Output::Codes => Predicts::Codes {
+                moment: 1.0 + shift,
             },
-            None => Ports {
+        };
+        let grid = config.grid();
+        let ports = match predicts {
+            Predicts::Codes { .. } => Ports {
                 inputs: 2 * dim + if is_told { MASK } else { 0 },
                 outputs: config.codes(),
+                grid,
+            },
+            _ => Ports {
+                inputs: dim,
+                outputs: dim,
                 grid,
             },
         };
         let mut unet = UNet::new(init, &config.unet, ports, bridge.steps(), config.classes);
         unet.activations = config.activations;
-        let output = match config.unet.prediction.affine() {
-            Some(prediction) => {
-                let velocity = table(2, &|t| vec![bridge.velocity(t).z0, bridge.velocity(t).eps]);
-                Output::Affine(prediction, velocity)
-            }
-            None => Output::Codes(table(1, &|t| vec![input_scale(&bridge, &target, t)])),
+        let setup = Setup {
+            bridge,
+            dim,
+            codes: [config.cells(), config.codes()],
+            predicts,
+            loss: config.stages.prior.loss,
+            variance: config.bridge.reverse_variance,
+            is_told,
+            standardises: true,
+            epsilon: Draw::Epsilon,
         };
-        let codes = CodeHead::new(init, &bridge, [config.cells(), config.codes(), dim]);
+        Diffusion::of(init, Box::new(unet), setup)
+    }
+
+    /// The prior of a `network`.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::error::Error::Config) if z* has other channels than latents.
+    pub fn of(init: &mut Init, network: Box<dyn Denoiser>, setup: Setup) -> Result<Diffusion> {
+        let gpu = &init.gpu().clone();
+        let Setup { bridge, dim, .. } = setup;
+        let target = bridge.target().channels(dim)?;
+        let target: Vec<f32> = target.iter().map(|&z| z as f32).collect();
+        let steps = bridge.steps();
+        let table = |width: usize, f: &dyn Fn(usize) -> Vec<f64>| {
+            let values: Vec<f32> = (0..=steps).flat_map(f).map(|v| v as f32).collect();
+            Tensor::from_slice(gpu, &values, [steps + 1, width])
+        };
+        let forward = table(2, &|t| {
+            vec![bridge.forward(t).signal, bridge.forward(t).noise]
+        });
+        let output = match setup.predicts {
+            Predicts::Noise => Output::Noise,
+            Predicts::Velocity => Output::Velocity(table(2, &|t| {
+                vec![bridge.velocity(t).z0, bridge.velocity(t).eps]
+            })),
+            Predicts::Preconditioned { moment } => {
+                let levels: Vec<Level> = (1..=steps).map(|t| level(&bridge, moment, t)).collect();
+                // Row 0 is never gathered: training draws t from 1..T.
+                let of_level = |t: usize, f: &dyn Fn(&Level) -> Vec<f64>, width: usize| {
+                    if t == 0 {
+                        vec![0.0; width]
+                    } else {
+                        f(&levels[t - 1])
+                    }
+                };
+                let input = table(2, &|t| {
+                    let marginal = bridge.forward(t);
+                    of_level(
+                        t,
+                        &|l| vec![l.input * marginal.signal, l.input * marginal.noise],
+                        2,
+                    )
+                });
+                let goal = table(2, &|t| of_level(t, &|l| vec![l.goal_z0, l.goal_eps], 2));
+                let scale = table(1, &|t| of_level(t, &|l| vec![l.input], 1));
+                Output::Preconditioned(Preconditioned {
+                    levels,
+                    input,
+                    goal,
+                    scale,
+                })
+            }
+            Predicts::Codes { moment } => {
+                Output::Codes(table(1, &|t| vec![input_scale(&bridge, moment, t)]))
+            }
+        };
+        let [positions, count] = setup.codes;
+        let codes = CodeHead::new(init, &bridge, [positions, count, dim]);
         // ε − ε_θ = factor (output wanted − output), or of ẑ_0.
         let of_eps = |t: usize| match &output {
-            Output::Affine(prediction, _) => bridge.predict_eps(t, *prediction).net.powi(2),
-            Output::Codes(_) if t == 0 => 0.0,
+            Output::Noise => 1.0,
+            Output::Velocity(_) => bridge.predict_eps(t, Prediction::Velocity).net.powi(2),
+            Output::Preconditioned(_) | Output::Codes(_) if t == 0 => 0.0,
+            Output::Preconditioned(of) => of.levels[t - 1].eps.net.powi(2),
             Output::Codes(_) => (bridge.forward(t).signal / bridge.forward(t).noise).powi(2),
         };
-        let weight = |t: usize| match (config.stages.prior.loss, &output) {
-            // Row 0 is never gathered: training draws t from 1..T.
+        let weight = |t: usize| match (setup.loss, &output) {
             (LossWeight::Weighted, _) if t > 0 => {
-                of_eps(t) * finite_weight(&bridge, t, config.bridge.reverse_variance)
+                of_eps(t) * finite_weight(&bridge, t, setup.variance)
             }
-            (_, Output::Codes(_)) => of_eps(t),
-            // The toy's preconditioned loss is refused with the configuration.
+            (LossWeight::Simple, Output::Preconditioned(_)) | (_, Output::Codes(_)) => of_eps(t),
             _ => 1.0,
         };
         let weight = table(1, &|t| vec![weight(t)]);
         let of_eps = table(1, &|t| vec![of_eps(t)]);
-        let moments = [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim]));
-        let target = Tensor::from_slice(gpu, &target, [dim]);
-        let loss = config.stages.prior.loss;
+        let moments = setup
+            .standardises
+            .then(|| [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim])));
         Ok(Diffusion {
-            bridge,
-            unet,
-            target,
+            network,
+            target: Tensor::from_slice(gpu, &target, [dim]),
             moments,
             forward,
+            is_cross_entropy: setup.loss == LossWeight::CrossEntropy
+                && matches!(output, Output::Codes(_)),
             output,
             codes,
-            loss,
-            is_told,
+            is_told: setup.is_told,
+            epsilon: setup.epsilon,
             weight,
             of_eps,
+            bridge,
         })
     }
 
@@ -231,7 +364,7 @@ impl Diffusion {
     pub fn head(&self) -> Option<&CodeHead> {
         match &self.output {
             Output::Codes(_) => Some(&self.codes),
-            Output::Affine(..) => None,
+            _ => None,
         }
     }
 
@@ -249,14 +382,18 @@ impl Diffusion {
 
     /// Encoder outputs [n, h, w, d] as the bridge sees them.
     pub fn standardise(&self, latents: &Tensor) -> Tensor {
-        let [mean, std] = &self.moments;
-        ops::div(&ops::sub(latents, mean), std)
+        match &self.moments {
+            Some([mean, std]) => ops::div(&ops::sub(latents, mean), std),
+            None => latents.clone(),
+        }
     }
 
     /// The inverse of [`Diffusion::standardise`].
     pub fn restore(&self, z0: &Tensor) -> Tensor {
-        let [mean, std] = &self.moments;
-        ops::add(&ops::mul(z0, std), mean)
+        match &self.moments {
+            Some([mean, std]) => ops::add(&ops::mul(z0, std), mean),
+            None => z0.clone(),
+        }
     }
 
     /// ε_θ(z_t, t) for one level, whatever the network predicts: `z` [n, h, w, d], with `guidance`
@@ -277,20 +414,19 @@ impl Diffusion {
         let centred = ops::sub(z, &self.target);
         let levels = self.levels(z, t);
         let net = self.net(&centred, &levels, ask);
-        match &self.output {
-            Output::Affine(Prediction::Noise, _) => net,
-            Output::Affine(prediction, _) => {
-                let eps = self.bridge.predict_eps(t, *prediction);
-                ops::add(
-                    &ops::affine(&centred, eps.z as f32, 0.0),
-                    &ops::affine(&net, eps.net as f32, 0.0),
-                )
+        let eps = match &self.output {
+            Output::Noise => return net,
+            Output::Codes(_) => {
+                let law = self.codes.law(&centred, &levels, Some(&net));
+                return law.eps(self.bridge.forward(t));
             }
-            Output::Codes(_) => self
-                .codes
-                .law(&centred, &levels, Some(&net))
-                .eps(self.bridge.forward(t)),
-        }
+            Output::Velocity(_) => self.bridge.predict_eps(t, Prediction::Velocity),
+            Output::Preconditioned(of) => of.levels[t - 1].eps,
+        };
+        ops::add(
+            &ops::affine(&centred, eps.z as f32, 0.0),
+            &ops::affine(&net, eps.net as f32, 0.0),
+        )
     }
 
     /// What `read` makes of the law of the codes at z_t = `z` [n, h, w, d]; `None` where the
@@ -329,7 +465,7 @@ impl Diffusion {
     /// The network's output at z_t − z* = `centred`, guided and sharpened.
     fn net(&self, centred: &Tensor, t: &Codes, ask: &Ask) -> Tensor {
         let input = self.input(centred, t, ask.told);
-        let of = |class: Option<&Codes>| self.unet.forward(&input, t, class, None);
+        let of = |class: Option<&Codes>| self.network.forward(&input, t, class, None);
         let net = match ask.guidance {
             None => of(None),
             Some(Guidance { class, scale: 1.0 }) => of(Some(class)),
@@ -346,14 +482,17 @@ impl Diffusion {
     }
 
     /// What the network sees of z_t − z* = `centred`: that itself where it predicts ε or V. Else
-    /// that with unit variance, beside it the mean of the codes by their likelihood alone; where
+    /// that with unit variance, and where it predicts codes beside it the mean of the codes by their likelihood alone; where
     /// z_0 is known, z_0 in the place of both, and a mask.
     fn input(&self, centred: &Tensor, t: &Codes, told: Option<&Told>) -> Tensor {
-        let Output::Codes(scale) = &self.output else {
-            return centred.clone();
-        };
         let n = t.count();
-        let scaled = ops::mul(centred, &ops::gather(scale, t).reshape([n, 1, 1, 1]));
+        let scaled =
+            |scale: &Tensor| ops::mul(centred, &ops::gather(scale, t).reshape([n, 1, 1, 1]));
+        let scaled = match &self.output {
+            Output::Noise | Output::Velocity(_) => return centred.clone(),
+            Output::Preconditioned(of) => return scaled(&of.scale),
+            Output::Codes(scale) => scaled(scale),
+        };
         let seen = ops::concat(&scaled, &self.codes.law(centred, t, None).mean());
         if !self.is_told {
             return seen;
@@ -372,30 +511,32 @@ impl Diffusion {
     /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d].
     /// `stream.step` numbers ε.
     pub fn noised(&self, z0: &Tensor, t: &Codes, stream: Stream) -> (Tensor, Tensor) {
-        let eps = ops::normal(
-            z0.gpu(),
-            z0.shape(),
-            Stream {
-                stream: Draw::Epsilon.stream(),
-                ..stream
-            },
-        );
+        let eps = self.epsilon(z0, stream);
         (
             ops::marginal(z0, &eps, &self.target, &ops::gather(&self.forward, t)),
             eps,
         )
     }
 
+    /// ε for `z0`, of a training step.
+    fn epsilon(&self, z0: &Tensor, stream: Stream) -> Tensor {
+        let stream = Stream {
+            stream: self.epsilon.stream(),
+            ..stream
+        };
+        ops::normal(z0.gpu(), z0.shape(), stream)
+    }
+
     /// L_t of a `lesson`: the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network
     /// predicts V; weighted as equation (4) weights the error of ε, if configured; or −log p of the
     /// codes, nats a code. With `trains` activations are dropped.
     pub fn loss(&self, lesson: &Lesson, trains: bool) -> Loss {
-        match (&self.output, self.loss) {
-            (Output::Codes(_), LossWeight::CrossEntropy) => self.cross_entropy(lesson, trains),
-            _ => Loss {
-                total: self.squared_error(lesson, trains, &self.weight),
-                each: None,
-            },
+        if self.is_cross_entropy {
+            return self.cross_entropy(lesson, trains);
+        }
+        Loss {
+            total: self.squared_error(lesson, trains, &self.weight),
+            each: None,
         }
     }
 
@@ -413,7 +554,7 @@ impl Diffusion {
             mask: mask.clone(),
         });
         let input = self.input(centred, t, told.as_ref());
-        self.unet
+        self.network
             .forward(&input, t, lesson.class, trains.then_some(lesson.stream))
     }
 
@@ -436,46 +577,59 @@ impl Diffusion {
     }
 
     fn squared_error(&self, lesson: &Lesson, trains: bool, weight: &Tensor) -> Tensor {
-        let z0 = lesson.z0;
         let t = &lesson.plan.t;
-        let (zt, eps) = self.noised(z0, t, lesson.stream);
+        let weight = ops::gather(weight, t).reshape([t.count()]);
+        if let Output::Preconditioned(of) = &self.output {
+            let eps = self.epsilon(lesson.z0, lesson.stream);
+            let dropout = trains.then_some(lesson.stream);
+            let input = self.mixed(lesson, &eps, &of.input);
+            let found = self.network.forward(&input, t, lesson.class, dropout);
+            return ops::weighted_mse(&found, &self.mixed(lesson, &eps, &of.goal), &weight);
+        }
+        let (zt, eps) = self.noised(lesson.z0, t, lesson.stream);
         let centred = ops::sub(&zt, &self.target);
         let net = self.learning(&centred, lesson, trains);
         let (found, goal) = match &self.output {
-            Output::Affine(Prediction::Noise, _) => (net, eps),
-            Output::Affine(Prediction::Velocity, velocity) => {
-                let origin = Tensor::zeros(z0.gpu(), [1]);
-                (
-                    net,
-                    ops::marginal(
-                        &ops::sub(z0, &self.target),
-                        &eps,
-                        &origin,
-                        &ops::gather(velocity, t),
-                    ),
-                )
-            }
+            Output::Velocity(velocity) => (net, self.mixed(lesson, &eps, velocity)),
             Output::Codes(_) => (
                 self.codes.law(&centred, t, Some(&net)).z0(),
-                ops::sub(z0, &self.target),
+                ops::sub(lesson.z0, &self.target),
             ),
+            Output::Noise | Output::Preconditioned(_) => (net, eps),
         };
-        ops::weighted_mse(&found, &goal, &ops::gather(weight, t).reshape([t.count()]))
+        ops::weighted_mse(&found, &goal, &weight)
+    }
+
+    /// a (z_0 − z*) + b ε of a lesson, with a and b from the `table` [T + 1, 2].
+    fn mixed(&self, lesson: &Lesson, eps: &Tensor, table: &Tensor) -> Tensor {
+        let origin = Tensor::zeros(eps.gpu(), [1]);
+        let factors = ops::gather(table, &lesson.plan.t);
+        ops::marginal(&ops::sub(lesson.z0, &self.target), eps, &origin, &factors)
     }
 }
 
-/// The factor that gives z_t − z* unit variance at level t, for standardised z_0.
-fn input_scale(bridge: &Bridge, target: &[f32], t: usize) -> f64 {
-    let shift = target.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / target.len() as f64;
+/// The mean square of z*'s channels.
+fn shift(bridge: &Bridge, dim: usize) -> Result<f64> {
+    let target = bridge.target().channels(dim)?;
+    Ok(target
+        .iter()
+        .map(|z| (*z as f32) as f64)
+        .map(|z| z * z)
+        .sum::<f64>()
+        / dim as f64)
+}
+
+/// The factor that gives z_t − z* unit variance at level t, for data with that `moment`.
+fn input_scale(bridge: &Bridge, moment: f64, t: usize) -> f64 {
     let marginal = bridge.forward(t);
-    (marginal.signal.powi(2) * (1.0 + shift) + marginal.noise.powi(2))
+    (marginal.signal.powi(2) * moment + marginal.noise.powi(2))
         .sqrt()
         .recip()
 }
 
 /// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. t = 1 is L_0, whose own σ_1² = v β_1
 /// gives the forward variance's weight where the bridge's is infinite.
-pub(super) fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
+fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
     let weight = bridge.weight(t, variance);
     if weight.is_finite() {
         weight
@@ -486,7 +640,7 @@ pub(super) fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance
 
 impl Module for Diffusion {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
-        self.unet.visit(f);
+        self.network.visit(f);
         if let Output::Codes(_) = &self.output {
             f("codes.bias", &mut self.codes.bias);
         }

@@ -3,9 +3,9 @@
 //! The decoder reconstructs from the encoder's output, not from the denoiser's ẑ_0: the latter
 //! learns nothing.
 
-use super::diffusion::{Diffusion, Lesson, Loss, Plan};
+use super::algorithm1::{self, Encoded};
+use super::diffusion::{Diffusion, Plan};
 use super::first_stage::FirstStage;
-use super::terms::{Regularising, passing};
 use super::vqvae::{Step, VqVae};
 use crate::config::{Diffuse, GridConfig, JointConfig, StagesConfig};
 use crate::error::Result;
@@ -66,11 +66,6 @@ impl Joint {
     /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the
     /// prior is told, at the levels of `plan`: those of the VQ-VAE, L_t and L_reg. `stream.step` is
     /// the training step.
-    ///
-    /// Of a prior that predicts codes, the diffusion loss reaches the encoder through z_t (and
-    /// through the known z_0), and code vectors that learn by gradient through the likelihood and
-    /// ẑ_0, both as much as `diffusion_gradient` says. The codes that it asks for are the nearest
-    /// ones, through which nothing passes.
     pub fn step(
         &self,
         images: &Tensor,
@@ -79,47 +74,20 @@ impl Joint {
         stream: Stream,
     ) -> Step {
         let Step {
-            mut losses,
+            losses,
             latents,
             codes,
         } = self.vqvae.step(images, stream);
-        let c = &self.config;
-        let t = &plan.t;
-        let passing = |x: &Tensor| passing(x, c.diffusion_gradient, c.gradient_scale);
-        let z0 = passing(&self.start(&latents, &codes));
-        self.prior.speak(&passing(&self.vqvae.vectors()));
-        let Loss {
-            total: diffusion,
-            each,
-        } = self.prior.loss(
-            &Lesson {
-                z0: &z0,
-                codes: Some(&codes),
-                plan,
-                class,
-                stream,
-            },
-            true,
-        );
-        losses.each = each;
-        losses.total = ops::add(&losses.total, &diffusion);
-        losses.parts.push(("diffusion", diffusion));
-        // L_reg is there to move encoder and codes: its gradient passes whole.
-        let zt = || {
-            self.prior
-                .noised(&self.start(&latents, &codes), t, stream)
-                .0
-        };
-        let codebook = self.prior.standardise(&self.vqvae.vectors());
-        if let Some(regulariser) =
-            Regularising::from(c).loss(zt, &codebook, t, self.prior.bridge.steps())
-        {
-            let weighted = ops::affine(&regulariser, c.regulariser_weight as f32, 0.0);
-            losses.total = ops::add(&losses.total, &weighted);
-            losses.parts.push(("regulariser", regulariser));
-        }
-        Step {
+        let start = self.start(&latents, &codes);
+        let encoded = Encoded {
             losses,
+            start: &start,
+            regularised: &start,
+            codes: &codes,
+            vectors: &self.vqvae.vectors(),
+        };
+        Step {
+            losses: algorithm1::losses(&self.prior, &self.config, encoded, plan, class, stream),
             latents,
             codes,
         }

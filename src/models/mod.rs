@@ -1,14 +1,16 @@
 //! The paper's models: plain Rust on ops, no index arithmetic and no kernel names.
 
 mod activations;
+mod algorithm1;
 pub mod bound;
 pub mod code_head;
-pub mod dbvq;
+mod conv_net;
 pub mod diffusion;
 pub mod first_stage;
 pub mod inception;
 pub mod joint;
 pub mod pixelcnn;
+mod preconditioned;
 pub mod sampler;
 mod terms;
 pub mod toy;

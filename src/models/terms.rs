@@ -1,7 +1,7 @@
 //! Terms of Algorithm 1 that the toy and the images share: how much of the diffusion loss reaches
 //! z_0, and L_reg.
 
-use crate::config::{CodesConfig, DiffusionGradient, JointConfig, Regulariser};
+use crate::config::{DiffusionGradient, JointConfig, Regulariser};
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
@@ -36,21 +36,6 @@ pub(super) struct Regularising {
     tau_last: f64,
 }
 
-impl From<&CodesConfig> for Regularising {
-    fn from(c: &CodesConfig) -> Regularising {
-        let tau = c.reg_tau;
-        let tau_first = c.reg_tau_first;
-        let tau_last = c.reg_tau_last;
-        Regularising {
-            kind: c.regulariser,
-            scale: c.scale,
-            tau,
-            tau_first,
-            tau_last,
-        }
-    }
-}
-
 impl From<&JointConfig> for Regularising {
     fn from(c: &JointConfig) -> Regularising {
         let tau = c.reg_tau;
@@ -73,13 +58,14 @@ impl Regularising {
     pub fn loss(
         &self,
         zt: impl FnOnce() -> Tensor,
-        codebook: &Tensor,
+        codebook: impl FnOnce() -> Tensor,
         t: &Codes,
         steps: usize,
     ) -> Option<Tensor> {
         if self.kind == Regulariser::Off {
             return None;
         }
+        let codebook = &codebook();
         let [_, d] = codebook.dims();
         let n = t.count();
         let zt = zt();

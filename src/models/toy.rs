@@ -1,90 +1,190 @@
-//! The toy's network: a residual Conv1d stack modulated by the time step, with a linear skip in
-//! closed form.
+//! The toy's model: points about eight code vectors, fixed or learnt with Gumbel-softmax beside the
+//! bridge.
 
-use crate::config::{DenoiserConfig, DenoiserOutput};
-use crate::data::toy::{CODES, DIM, LENGTH};
+use super::Losses;
+use super::algorithm1::{self, Encoded};
+use super::conv_net::ConvNet;
+use super::diffusion::{Diffusion, Lesson, Loss, Plan, Predicts, Setup};
+use super::terms::annealed;
+use crate::config::{CodesConfig, Config, DenoiserOutput, Diffuse};
+use crate::data::toy::{self, CODES, DIM, LENGTH, NOISE_STD};
+use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::nn::Module;
+use crate::nn::codebook::relaxed;
 use crate::nn::init::Init;
 use crate::ops;
+use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// F_θ(x, t): h = x W + positions; then blocks h += silu(conv(h) s_t + b_t) W; F = h W, logits
-/// where codes are predicted.
-pub struct Denoiser {
-    input: Tensor,
-    position: Tensor,
-    blocks: Vec<Block>,
-    output: Tensor,
-    /// cos(π k t/T), [T + 1, features]; not trained.
-    features: Tensor,
+/// The bridge with its network, and the codes.
+pub struct Toy {
+    /// The bridge and ε_θ, on grids [n, 1, 5, 2].
+    pub prior: Diffusion,
+    codebook: Tensor,
+    learnt: Option<CodesConfig>,
+    truth: Tensor,
+    /// 1 and the data's noise for every level, [T + 1, 2].
+    data_noise: Tensor,
+    zero: Tensor,
 }
 
-struct Block {
-    conv: Tensor,
-    film: Tensor,
-    out: Tensor,
-}
+/// What the parameters of the network are called.
+const NETWORK: &str = "denoiser.";
+/// The bias of the codes, which is the prior's own.
+const BIAS: &str = "codes.bias";
 
-impl Denoiser {
-    /// A network with random weights for a bridge of `steps` steps. It starts as F = 0: the linear
-    /// skip alone.
-    pub fn new(init: &mut Init, config: &DenoiserConfig, steps: usize) -> Denoiser {
-        // Beside the point stands the mean of the codes by their likelihood, where codes are
-        // predicted.
-        let [inputs, outputs] = match config.prediction {
-            DenoiserOutput::Preconditioned => [DIM, DIM],
-            DenoiserOutput::Codes => [2 * DIM, CODES],
-        };
-        let c = config.channels;
-        let k = config.kernel;
-        let features = config.features;
-        let block = |init: &mut Init| Block {
-            conv: init.normal(&[k, c, c], ((k * c) as f64).powf(-0.5)),
-            // The constant feature starts as scale 1, everything else as 0.
-            film: init.from(&[2 * c, features], |i| {
-                f32::from(u8::from(
-                    (i as usize).is_multiple_of(features) && i as usize / features < c,
-                ))
-            }),
-            out: init.normal(&[c, c], 0.3 * (c as f64).powf(-0.5)),
-        };
-        let angle = |i: u32| {
-            std::f64::consts::PI * f64::from(i % features as u32) * f64::from(i / features as u32)
-                / steps as f64
-        };
-        Denoiser {
-            input: init.normal(&[c, inputs], (inputs as f64).powf(-0.5)),
-            position: init.zeros(&[LENGTH, c]),
-            blocks: (0..config.blocks).map(|_| block(init)).collect(),
-            output: init.zeros(&[outputs, c]),
-            features: init.from(&[steps + 1, features], |i| angle(i).cos() as f32),
+impl Toy {
+    /// The model of `config` with random weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
+    pub fn new(gpu: &Gpu, config: &Config) -> Result<Toy> {
+        let mut init = Init::new(gpu, config.seed);
+        let mut prior = prior(&mut init, config)?;
+        let relaxed = config
+            .codes
+            .as_ref()
+            .is_some_and(|codes| codes.diffuse == Diffuse::Codes);
+        if prior.head().is_some() && !relaxed {
+            // The data lie about their centroids with noise; relaxed codes lie on them.
+            prior.spread_by(&[NOISE_STD * NOISE_STD; DIM]);
         }
+        let truth = Tensor::from_slice(gpu, toy::centroids().as_flattened(), [CODES, DIM]);
+        let codebook = match &config.codes {
+            Some(codes) => init.normal(&[CODES, DIM], codes.init_std),
+            None => truth.clone(),
+        };
+        let steps = prior.bridge.steps();
+        let data_noise = [1.0, NOISE_STD].repeat(steps + 1);
+        prior.speak(&codebook.detach());
+        Ok(Toy {
+            prior,
+            codebook,
+            learnt: config.codes.clone(),
+            truth,
+            data_noise: Tensor::from_slice(gpu, &data_noise, [steps + 1, 2]),
+            zero: Tensor::zeros(gpu, [1]),
+        })
     }
 
-    /// F_θ: `x` [n, 5, inputs], levels `t` `[n]` → [n, 5, outputs]; 2 and 2, or 4 and 8 where codes
-    /// are predicted.
-    pub fn forward(&self, x: &Tensor, t: &Codes) -> Tensor {
-        let features = ops::gather(&self.features, t);
-        let mut h = ops::add(&ops::linear(x, &self.input, None), &self.position);
-        for block in &self.blocks {
-            let modulation = ops::linear(&features, &block.film, None);
-            let [kernel, ..] = block.conv.dims::<3>();
-            let u = ops::film_silu(&ops::conv1d(&h, &block.conv, None, kernel / 2), &modulation);
-            h = ops::linear_residual(&u, &block.out, &h);
-        }
-        ops::linear(&h, &self.output, None)
+    /// The code vectors e_k, [8, 2].
+    pub fn codebook(&self) -> &Tensor {
+        &self.codebook
+    }
+
+    /// The losses of Algorithm 1 for sequences `q` [n, 1, 5] at levels `t` `[n]`; `stream.step` is
+    /// the training step.
+    pub fn losses(&self, q: &Codes, t: &Codes, stream: Stream) -> Losses {
+        let x = self.data(q, t, stream);
+        let plan = Plan::at(t.clone());
+        let Some(codes) = &self.learnt else {
+            let lesson = Lesson {
+                z0: &x,
+                codes: Some(q),
+                plan: &plan,
+                class: None,
+                stream,
+            };
+            let Loss { total, each } = self.prior.loss(&lesson, true);
+            return Losses {
+                parts: vec![("diffusion", total.clone())],
+                total,
+                each,
+            };
+        };
+        let zq = self.relaxed(&x, codes, stream);
+        let reconstruction = ops::mse(&zq, &x);
+        let start = match codes.diffuse {
+            Diffuse::Data => &x,
+            Diffuse::Codes => &zq,
+        };
+        let nearest = match self.prior.head() {
+            Some(_) => ops::nearest(&x, &self.codebook),
+            None => q.clone(),
+        };
+        let encoded = Encoded {
+            losses: Losses {
+                total: reconstruction.clone(),
+                parts: vec![("reconstruction", reconstruction)],
+                each: None,
+            },
+            start,
+            regularised: &x,
+            codes: &nearest,
+            vectors: &self.codebook,
+        };
+        algorithm1::losses(&self.prior, &codes.joint(), encoded, &plan, None, stream)
+    }
+
+    /// Points [n, 1, 5, 2] about the true vectors of `q`.
+    fn data(&self, q: &Codes, t: &Codes, stream: Stream) -> Tensor {
+        let stream = Stream {
+            stream: Draw::ToyData.stream(),
+            ..stream
+        };
+        let centres = ops::gather(&self.truth, q);
+        let noise = ops::normal(q.gpu(), centres.shape(), stream);
+        let factors = ops::gather(&self.data_noise, t);
+        ops::marginal(&centres, &noise, &self.zero, &factors)
+    }
+
+    /// Gumbel-softmax samples of the code vectors for the points `x`.
+    fn relaxed(&self, x: &Tensor, codes: &CodesConfig, stream: Stream) -> Tensor {
+        let tau = annealed(
+            codes.tau_start,
+            codes.tau_end,
+            f64::from(stream.step),
+            codes.anneal_steps as f64,
+        );
+        let [n, h, w, _] = x.dims();
+        let stream = Stream {
+            stream: Draw::ToyGumbel.stream(),
+            ..stream
+        };
+        let gumbel = ops::gumbel(x.gpu(), [n, h, w, CODES], stream);
+        relaxed(x, &self.codebook, &gumbel, [codes.scale as f32, tau as f32])
     }
 }
 
-impl Module for Denoiser {
+/// The bridge and its network.
+fn prior(init: &mut Init, config: &Config) -> Result<Diffusion> {
+    let bridge = config.bridge.build()?;
+    // Points on the unit circle: variance 1/2 a coordinate and mean 0, plus the noise.
+    let target = bridge.target().channels(DIM)?;
+    let shift = target.iter().map(|z| z * z).sum::<f64>() / DIM as f64;
+    let moment = 0.5 + f64::from(NOISE_STD).powi(2) + shift;
+    let (predicts, ports) = match config.denoiser.prediction {
+        DenoiserOutput::Preconditioned => (Predicts::Preconditioned { moment }, [DIM, DIM]),
+        // Beside the point stands the mean of the codes by their likelihood.
+        DenoiserOutput::Codes => (Predicts::Codes { moment }, [2 * DIM, CODES]),
+    };
+    let network = ConvNet::new(init, &config.denoiser, LENGTH, ports, bridge.steps());
+    let setup = Setup {
+        bridge,
+        dim: DIM,
+        codes: [LENGTH, CODES],
+        predicts,
+        loss: config.train.loss,
+        variance: config.bridge.reverse_variance,
+        is_told: false,
+        standardises: false,
+        epsilon: Draw::ToyEpsilon,
+    };
+    Diffusion::of(init, Box::new(network), setup)
+}
+
+impl Module for Toy {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
-        f("input.weight", &mut self.input);
-        f("position", &mut self.position);
-        for (i, block) in self.blocks.iter_mut().enumerate() {
-            f(&format!("blocks.{i}.conv.weight"), &mut block.conv);
-            f(&format!("blocks.{i}.film.weight"), &mut block.film);
-            f(&format!("blocks.{i}.out.weight"), &mut block.out);
+        self.prior.visit(&mut |path, tensor| {
+            if path == BIAS {
+                f(path, tensor);
+            } else {
+                f(&format!("{NETWORK}{path}"), tensor);
+            }
+        });
+        if self.learnt.is_some() {
+            f("codebook", &mut self.codebook);
         }
-        f("output.weight", &mut self.output);
     }
 }

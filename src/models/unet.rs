@@ -3,6 +3,7 @@
 //! sizes are cropped on the way up. Told of a class, it adds that class's embedding to the one of
 //! t.
 
+use super::diffusion::Denoiser;
 use crate::config::{Activations, UNetConfig};
 use crate::nn::Module;
 use crate::nn::init::Init;
@@ -152,11 +153,11 @@ impl UNet {
             position: config.position.then(|| init.zeros(&[h * w, base])),
         }
     }
+}
 
-    /// The network's output for `z` [n, h, w, d] at levels `t` `[n]`, told the classes `class`
-    /// `[n]`, from 0; the number of classes itself, or `None`, stands for no class. With `dropout`,
-    /// its step numbers the noise.
-    pub fn forward(
+impl Denoiser for UNet {
+    /// Classes are numbered from 0; the number of classes itself, or `None`, stands for no class.
+    fn forward(
         &self,
         z: &Tensor,
         t: &Codes,
@@ -218,7 +219,9 @@ impl UNet {
         self.conv_out
             .forward(&self.norm_out.forward_silu(x.value()))
     }
+}
 
+impl UNet {
     /// The embedding of level and class, [n, 2 base].
     fn embed(&self, t: &Codes, class: Option<&Codes>) -> Tensor {
         let time = self.time[0].forward(&ops::gather(&self.sinusoids, t));

@@ -7,6 +7,7 @@ use crate::experiment::images::rehearsal;
 use crate::experiment::session::Task;
 use crate::experiment::train::ToyTask;
 use crate::gpu::Gpu;
+use crate::models::diffusion::Denoiser;
 use crate::models::unet::{Ports, UNet};
 use crate::nn::init::Init;
 use crate::nn::optim::{Adam, AdamOptions, Group};

@@ -13,9 +13,13 @@ use crate::config::{Config, Stored};
 use crate::data::toy::{self, Reached};
 use crate::error::Result;
 use crate::experiment::device::keep_caches;
+use crate::experiment::drawing::Drawing;
 use crate::experiment::drawing::sampler_name;
-use crate::experiment::sample::{self, Trained};
-use crate::experiment::{inpaint, run_dir};
+use crate::experiment::filling::Filling;
+use crate::experiment::images::inpaint::{self, MaskedImages};
+use crate::experiment::images::trained::Trained;
+use crate::experiment::images::{points, sample};
+use crate::experiment::run_dir;
 use crate::models::sampler::Sampler;
 use crate::report::figures::{self, Frame};
 
@@ -46,7 +50,10 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
         let name = format!("{} measured", training.name);
         let what = format!("{SAMPLES} samples of each sampler, {FILLINGS} fillings");
         measured.push(pipeline.keep(&name, &what, &from, &[], || {
-            measure(&Trained::load(&run, &args.device)?)
+            measure(
+                &Trained::load(&run, &args.device)?,
+                run_dir::config(&run)?.codes.is_some(),
+            )
         })?);
     }
     let table4 = draw(args, &mut pipeline, &trainings)?;
@@ -83,8 +90,8 @@ fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>>
 }
 
 /// All samplers and inpainting of one run.
-fn measure(trained: &Trained) -> Result<Measured> {
-    let all = trained.model.bridge.steps();
+fn measure(trained: &Trained, learns_codes: bool) -> Result<Measured> {
+    let all = trained.config.bridge.steps;
     let few = STEPS.min(all);
     let mut samplers = Vec::new();
     for (sampler, steps) in [
@@ -94,14 +101,14 @@ fn measure(trained: &Trained) -> Result<Measured> {
         (Sampler::PaperLiteral, all),
     ] {
         let begin = std::time::Instant::now();
-        let (_, z0) = sample::draw(trained, SAMPLE_SEED, SAMPLES, sampler, steps)?;
+        let z0 = drawn(trained, sampler, steps)?;
         let seconds = begin.elapsed().as_secs_f64();
         let Reached {
             valid,
             total_variation,
             distinct,
             samples,
-        } = toy::reached(&toy::nearest(&z0, &toy::centroids()));
+        } = toy::reached(&points::truth(&z0));
         let sampler = sampler_name(sampler).to_string();
         samplers.push(Sampled {
             sampler,
@@ -115,7 +122,7 @@ fn measure(trained: &Trained) -> Result<Measured> {
     }
     let mut fillings = Vec::new();
     for resample in PASSES {
-        let (_, codes, _) = fill(trained, resample)?;
+        let codes = points::truth(&fill(trained, resample)?);
         let paths = toy::shares(&codes, &toy::fillings(&KNOWN));
         fillings.push(Filled {
             resample,
@@ -124,12 +131,8 @@ fn measure(trained: &Trained) -> Result<Measured> {
             samples: FILLINGS,
         });
     }
-    let book = trained.codebook();
-    let codes = trained
-        .config
-        .codes
-        .is_some()
-        .then(|| (toy_figures::recovered(&book), farthest(&book)));
+    let book = toy_figures::codebook(trained);
+    let codes = learns_codes.then(|| (toy_figures::recovered(&book), farthest(&book)));
     let facts = trained.gpu.facts();
     let adapter = format!("{}, {} {}", facts.name, facts.driver, facts.driver_info);
     keep_caches(&trained.gpu);
@@ -141,16 +144,27 @@ fn measure(trained: &Trained) -> Result<Measured> {
     })
 }
 
-/// What was asked for, the nearest centroids and z_0.
-fn fill(trained: &Trained, resample: usize) -> Result<(inpaint::Wanted, Vec<u32>, Vec<f32>)> {
-    let wanted = inpaint::Wanted {
-        known: KNOWN.to_vec(),
-        resample,
-        count: FILLINGS,
-        seed: FILL_SEED,
+/// z_0 of samples.
+fn drawn(trained: &Trained, sampler: Sampler, steps: usize) -> Result<Vec<f32>> {
+    let drawing = Drawing {
+        count: Some(SAMPLES),
+        sampler: Some(sampler),
+        steps: Some(steps),
+        seed: SAMPLE_SEED,
+        ..Drawing::default()
     };
-    let z0 = inpaint::fill(trained, &wanted)?;
-    Ok((wanted, toy::nearest(&z0, &toy::centroids()), z0))
+    Ok(sample::draw(trained, &drawing)?.0.z0)
+}
+
+/// z_0 of fillings.
+fn fill(trained: &Trained, resample: usize) -> Result<Vec<f32>> {
+    let holed = MaskedImages::of_known(trained, &KNOWN)?;
+    let filling = Filling {
+        resample: Some(resample),
+        seed: FILL_SEED,
+        ..Filling::default()
+    };
+    Ok(inpaint::fill(trained, &filling, &holed, FILLINGS)?.0.z0)
 }
 
 /// The distance of the true centroid that is farthest from every code.
@@ -181,12 +195,13 @@ fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -
             let of_joint = Trained::load(&joint, &args.device)?;
             let seed = trained.config.seed;
             let (paths, reverse): (RgbImage, Vec<Frame>) = toy_figures::paths(&trained, seed)?;
-            let (wanted, codes, z0) = fill(&trained, PASSES[1])?;
+            let filled = fill(&trained, PASSES[1])?;
+            let config = run_dir::config(&joint)?;
             let pictures = [
                 toy_figures::samples_of_data(seed),
                 paths,
-                toy_figures::codes(&of_joint, of_joint.config.seed)?,
-                inpaint::picture(&wanted, &codes, &z0),
+                toy_figures::codes(&of_joint, &config, config.seed)?,
+                points::filled(&KNOWN, &filled),
                 overview(&trained)?,
                 toy_figures::curves(&run)?,
                 toy_figures::curves(&joint)?,
@@ -210,15 +225,7 @@ fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -
 
 /// The ancestral sampler's points and chains.
 fn overview(trained: &Trained) -> Result<RgbImage> {
-    let steps = trained.model.bridge.steps();
-    let (_, z0) = sample::draw(trained, SAMPLE_SEED, SAMPLES, Sampler::Ancestral, steps)?;
-    let codes = toy::nearest(&z0, &toy::centroids());
-    let caption = sample::caption("ancestral", steps, &toy::reached(&codes));
-    let points = sample::pairs(&z0);
-    Ok(figures::samples_overview(
-        &toy::centroids(),
-        &points,
-        &caption,
-        &sample::histogram(&codes),
-    ))
+    let steps = trained.config.bridge.steps;
+    let z0 = drawn(trained, Sampler::Ancestral, steps)?;
+    Ok(points::overview(&z0, &format!("ancestral, {steps} steps")))
 }

@@ -89,7 +89,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
         &FILES,
         args.known.iter().map(PathBuf::as_path).chain(mask),
     )?;
-    let trained = Trained::load(&args.run, &args.device)?;
+    let trained = Trained::load_grid(&args.run, &args.device)?;
     let Prior::Diffusion(model) = &trained.prior else {
         return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
     };
@@ -215,7 +215,7 @@ impl Start {
         match self {
             Start::Noise(count) => *count,
             Start::Pictures(images) => images.len() / trained.example(),
-            Start::MaskedImages(holed) => holed.count(trained),
+            Start::MaskedImages(holed) => holed.count(),
         }
     }
 }

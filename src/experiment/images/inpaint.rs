@@ -1,22 +1,24 @@
-//! `dbvq-wgpu inpaint` of an image run: a hole in pictures filled by the prior (appendix B).
+//! `dbvq-wgpu inpaint`: what is not known of samples filled in by the prior (appendix B).
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
 use super::known;
 use super::mask::{Mask, MaskShape};
-use super::output::{Output, counted, nchw};
+use super::output::{Output, nchw};
 use super::pictures::{Size, numbers};
 use super::sample::{Drawn, Facts};
-use super::subject::Filled;
+use super::subject::{Defaults, Filled};
 use super::trained::{Prior, Trained};
+use crate::config::Stored;
 use crate::error::{Error, Result};
 use crate::experiment::drawing::chunk_seed;
 use crate::experiment::filling::{FILES, Filling, InpaintArgs, PriorKind};
+use crate::experiment::run_dir;
 use crate::models::diffusion::{Ask, Diffusion, Told};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Given, Raster};
@@ -26,56 +28,92 @@ use crate::report::progress::Progress;
 use crate::report::samples_file::Values;
 use crate::tensor::{Codes, Tensor};
 
-/// Fillings of a picture, steps and passes over each level, unless the user says otherwise.
-const COUNT: usize = 6;
 /// Most fillings of a picture that are drawn.
 const SHOWN: usize = 64;
+/// Steps and passes over each level, unless the user says otherwise.
 pub(crate) const STEPS: usize = 100;
 pub(crate) const RESAMPLE: usize = 5;
 /// Sampler and steps of a network that is told what is known.
 const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
 const TOLD_STEPS: usize = 20;
 
-/// Pictures with a hole, as the model sees them.
+/// Samples with a hole, as the model sees them.
 pub(crate) struct MaskedImages {
     pub mask: Mask,
-    /// As their data set has them: [m, size, size, 3], or codes [m, h, w].
+    /// Images [m, size, size, 3]; empty of codes.
     pub originals: Vec<f32>,
-    /// The encoder's outputs of the pictures whose hole was filled before: of the known part only
-    /// (E11), [m, h, w, d].
+    /// The latents of the known part, [m, h, w, d]: the encoder's outputs of the images whose hole
+    /// was filled before (E11).
     pub latents: Vec<f32>,
+    /// The nearest codes of `latents`, [m, h, w].
+    pub codes: Vec<u32>,
 }
 
 impl MaskedImages {
-    /// The pictures `files` of a run with the hole `mask`.
+    /// What the `files` of a run hold, with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<MaskedImages> {
         MaskedImages::of(trained, known::examples(files, trained)?, mask)
     }
 
-    /// `originals`, as their data set has them, with the hole `mask`.
+    /// `examples`, as their data set has them, with the hole `mask`.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
-    pub fn of(trained: &Trained, originals: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
-        let size = trained.config.picture();
-        let latents = if trained.config.codebook.is_some() {
+    pub fn of(trained: &Trained, examples: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
+        if trained.config.codebook.is_some() {
             // Codes do not see each other.
-            trained.encode(&originals)?
-        } else {
-            let images = originals.chunks_exact(trained.image());
-            let filled: Vec<f32> = images.flat_map(|image| mask.filled(image, size)).collect();
-            trained.encode(&filled)?
+            let latents = trained.encode(&examples)?;
+            return Ok(MaskedImages::of_latents(trained, Vec::new(), latents, mask));
+        }
+        let size = trained.config.picture();
+        let images = examples.chunks_exact(trained.image());
+        let filled: Vec<f32> = images.flat_map(|image| mask.filled(image, size)).collect();
+        let latents = trained.encode(&filled)?;
+        Ok(MaskedImages::of_latents(trained, examples, latents, mask))
+    }
+
+    /// One sample of which the codes at some positions are known: (position, code).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if all are.
+    pub fn of_known(trained: &Trained, known: &[(usize, u32)]) -> Result<MaskedImages> {
+        let d = trained.config.dim();
+        let anchors = trained.subject.anchors();
+        let vectors = anchors.unwrap_or_else(|| trained.first.vectors().to_vec());
+        let mut latents = vec![0.0; trained.latent()];
+        let mut hole = vec![true; trained.config.cells()];
+        for &(position, code) in known {
+            let vector = &vectors[code as usize * d..][..d];
+            latents[position * d..][..d].copy_from_slice(vector);
+            hole[position] = false;
+        }
+        let mask = Mask {
+            grid: trained.config.grid(),
+            hole,
         };
-        Ok(MaskedImages {
+        Ok(MaskedImages::of_latents(trained, Vec::new(), latents, mask))
+    }
+
+    fn of_latents(
+        trained: &Trained,
+        originals: Vec<f32>,
+        latents: Vec<f32>,
+        mask: Mask,
+    ) -> MaskedImages {
+        let on_gpu = trained.latents(&latents);
+        let gpu = &trained.gpu;
+        let codes = gpu.no_grad(|| trained.first.quantise(&on_gpu)).to_vec();
+        MaskedImages {
             mask,
             originals,
             latents,
-        })
+            codes,
+        }
     }
 
     /// How many there are.
-    pub fn count(&self, trained: &Trained) -> usize {
-        self.originals.len() / trained.example()
+    pub fn count(&self) -> usize {
+        self.codes.len() / self.mask.hole.len()
     }
 
     /// What they look like, [m, height, width, 3].
@@ -87,16 +125,8 @@ impl MaskedImages {
             return Ok(self.originals.clone());
         }
         let [h, w] = trained.config.grid();
-        let shape = [self.count(trained), h, w];
-        let codes = Codes::from_slice(&trained.gpu, &self.codes(trained), shape);
-        trained.decode(&codes)
-    }
-
-    /// Their codes as the model sees them, [m, h, w].
-    pub fn codes(&self, trained: &Trained) -> Vec<u32> {
-        let latents = trained.latents(&self.latents);
-        let gpu = &trained.gpu;
-        gpu.no_grad(|| trained.first.quantise(&latents)).to_vec()
+        let shape = [self.count(), h, w];
+        trained.decode(&Codes::from_slice(&trained.gpu, &self.codes, shape))
     }
 
     /// Puts what is known of the `originals` [m, height, width, 3] into `count` fillings of each, `images` [m · count,
@@ -121,19 +151,33 @@ impl MaskedImages {
     }
 }
 
+/// What `args` give of samples, and how messages and files call it.
+fn given(trained: &Trained, args: &InpaintArgs) -> Result<(MaskedImages, Vec<String>)> {
+    let config = &trained.config;
+    let Some(shape) = &args.mask else {
+        let [known] = &args.known[..] else {
+            let what = "name one list POSITION=CODE,POSITION=CODE, or files and a --mask";
+            return Err(Error::Usage(format!("--known: {what}")));
+        };
+        let text = known.to_string_lossy().into_owned();
+        let known = known::parse(&text, [config.cells(), config.codes()])?;
+        return Ok((MaskedImages::of_known(trained, &known)?, vec![text]));
+    };
+    let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
+    let mask = Mask::new(shape, config.grid(), known::fit(config))?;
+    let names = files.iter().map(|file| file.display().to_string());
+    Ok((MaskedImages::new(trained, &files, mask)?, names.collect()))
+}
+
 /// Inpaints.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
 /// the run, [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
 pub fn run(args: &InpaintArgs) -> Result<()> {
-    let Some(shape) = &args.mask else {
-        let what =
-            "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
-        return Err(Error::Usage(format!("{}: {what}", args.run.display())));
-    };
+    check_known(args)?;
     keep_out_of_images(&args.out, &args.run)?;
-    let mask = if let MaskShape::File(file) = shape {
+    let mask = if let Some(MaskShape::File(file)) = &args.mask {
         Some(file.as_path())
     } else {
         None
@@ -145,16 +189,10 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     )?;
     let trained = Trained::load(&args.run, &args.device)?;
     check(&trained, args)?;
-    let config = &trained.config;
-    let size = config.picture();
-    let count = args.count.unwrap_or(COUNT);
+    let size = trained.config.picture();
+    let count = args.count.unwrap_or(trained.subject.defaults().fillings);
     let look = &args.pictures;
-    let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let holed = MaskedImages::new(
-        &trained,
-        &files,
-        Mask::new(shape, config.grid(), known::fit(config))?,
-    )?;
+    let (holed, files) = given(&trained, args)?;
     let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
     let begin = Instant::now();
     let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
@@ -163,26 +201,25 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
     if args.paste {
         holed.paste(&pictures, &mut drawn.images, size, count);
     }
-    let more = [
-        ("mask", json!(shape.to_string())),
-        ("paste", json!(args.paste)),
-    ];
-    let mut output = Output::new(&args.out, &trained, facts.into_iter().chain(more).collect());
-    output.picture(
-        "inpainting.png",
-        &trained.subject.fillings(
-            &Filled {
-                names: &names(&files[..shown]),
-                mask: &holed.mask,
-                codes: &holed.codes(&trained),
-                pictures: &pictures,
-                drawn: &drawn,
-                count,
-                shown: count.min(SHOWN),
-            },
-            look,
-        ),
-    )?;
+    let mask = args.mask.as_ref().map(|shape| {
+        [
+            ("mask", json!(shape.to_string())),
+            ("paste", json!(args.paste)),
+        ]
+    });
+    let facts = facts.into_iter().chain(mask.into_iter().flatten());
+    let mut output = Output::new(&args.out, &trained, facts.collect());
+    let filled = Filled {
+        files: &files,
+        names: &names(&files[..shown]),
+        mask: &holed.mask,
+        codes: &holed.codes,
+        pictures: &pictures,
+        drawn: &drawn,
+        count,
+        shown: count.min(SHOWN),
+    };
+    output.picture("inpainting.png", &trained.subject.fillings(&filled, look))?;
     if shown < files.len() {
         note!(
             "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
@@ -199,42 +236,50 @@ pub fn run(args: &InpaintArgs) -> Result<()> {
             name,
         )?;
     }
-    let n = files.len();
+    write(&mut output, &trained, &holed, &pictures, &drawn)?;
+    let found = trained.subject.found_of_fillings(&filled);
+    found.lines.iter().for_each(|line| say!("{line}"));
+    output.finish(&trained, seconds, found.numbers)
+}
+
+/// Writes the fillings with what was given.
+fn write(
+    output: &mut Output,
+    trained: &Trained,
+    holed: &MaskedImages,
+    pictures: &[f32],
+    drawn: &Drawn,
+) -> Result<()> {
+    let config = &trained.config;
     let [h, w] = config.grid();
-    let [height, width] = size;
-    let originals = nchw(&pictures, size);
+    let [height, width] = config.picture();
     let known = holed.mask.known();
     let mut more = vec![("known", vec![h, w], Values::F32(&known))];
+    let originals = nchw(pictures, [height, width]);
     if config.codebook.is_none() {
-        let shape = vec![n, 3, height, width];
+        let shape = vec![holed.count(), 3, height, width];
         more.push(("originals", shape, Values::F32(&originals)));
     }
-    drawn.write(&mut output, &trained, &more)?;
-    let holes = holed.mask.hole.iter().filter(|&&hole| hole).count();
-    let each = if n == 1 {
-        String::new()
-    } else {
-        format!(" for each of {}", counted(n, "picture"))
-    };
-    say!(
-        "{} of {holes} of {} cells{each}",
-        counted(count, "filling"),
-        h * w
-    );
-    let known: Vec<_> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    let numbers = [
-        ("known", json!(known)),
-        ("count", json!(count)),
-        ("hole_cells", json!(holes)),
-    ];
-    output.finish(
-        &trained,
-        seconds,
-        Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
-    )
+    drawn.write(output, trained, &more)
+}
+
+/// An error if image runs are not given a mask, or the toy is given one, before anything is opened.
+fn check_known(args: &InpaintArgs) -> Result<()> {
+    let run = args.run.display();
+    match (run_dir::stored(&args.run)?, &args.mask) {
+        (Stored::Grid(_, config), None) if config.codebook.is_none() => {
+            let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
+            Err(Error::Usage(format!("{run}: {what}")))
+        }
+        (Stored::Toy(_), Some(_)) => {
+            let what = "is a run of the toy; --mask is for runs on images and codes";
+            Err(Error::Usage(format!("{run} {what}")))
+        }
+        (Stored::Grid(_, config), _) if args.paste && config.codebook.is_some() => {
+            Err(Error::Usage(format!("{run}: --paste is for image runs")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An error if what was asked for does not fit the run.
@@ -265,7 +310,7 @@ fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
         (Prior::Diffusion(model), _) => {
             model
                 .bridge
-                .timesteps(steps_of(model, &args.filling))
+                .timesteps(steps_of(trained, model, &args.filling))
                 .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
             trained.check_class(images)
         }
@@ -274,10 +319,16 @@ fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
 }
 
 /// Steps of a filling: few where the network is told what is known.
-fn steps_of(model: &Diffusion, how: &Filling) -> usize {
+fn steps_of(trained: &Trained, model: &Diffusion, how: &Filling) -> usize {
+    let all = model.bridge.steps();
     let told = model.is_told() && how.resample.is_none();
+    let usual = if told {
+        Some(TOLD_STEPS)
+    } else {
+        trained.subject.defaults().fill_steps
+    };
     how.steps
-        .unwrap_or(if told { TOLD_STEPS } else { STEPS }.min(model.bridge.steps()))
+        .unwrap_or(usual.map_or(all, |steps| steps.min(all)))
 }
 
 fn no_prior(trained: &Trained) -> Error {
@@ -285,12 +336,10 @@ fn no_prior(trained: &Trained) -> Error {
 }
 
 /// The names of `files`, without their folders.
-fn names(files: &[PathBuf]) -> Vec<String> {
-    let name = |file: &PathBuf| {
-        file.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+fn names(files: &[String]) -> Vec<String> {
+    let name = |file: &String| match Path::new(file).file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => file.clone(),
     };
     files.iter().map(name).collect()
 }
@@ -305,7 +354,7 @@ pub(crate) fn fill(
     holed: &MaskedImages,
     count: usize,
 ) -> Result<(Drawn, Facts)> {
-    let rows: Vec<usize> = (0..holed.count(trained))
+    let rows: Vec<usize> = (0..holed.count())
         .flat_map(|i| std::iter::repeat_n(i, count))
         .collect();
     match &trained.prior {
@@ -323,18 +372,21 @@ fn diffuse(
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
     let told = model.is_told() && how.resample.is_none();
-    let steps = steps_of(model, how);
-    let resample = how.resample.unwrap_or(RESAMPLE);
+    let steps = steps_of(trained, model, how);
+    let Defaults {
+        resample, chunk, ..
+    } = trained.subject.defaults();
+    let resample = how.resample.unwrap_or(resample);
     let mask = holed.known(trained);
     let latent = trained.latent();
     let mut progress = Progress::new(
         "inpaint",
         0,
-        (rows.len().div_ceil(CHUNK) * (steps + 1)) as u64,
+        (rows.len().div_ceil(chunk) * (steps + 1)) as u64,
     );
     let mut drawn = Drawn::default();
     let mut done = 0;
-    for (i, chunk) in rows.chunks(CHUNK).enumerate() {
+    for (i, chunk) in rows.chunks(chunk).enumerate() {
         let latents: Vec<f32> = chunk
             .iter()
             .flat_map(|&i| &holed.latents[i * latent..][..latent])
@@ -405,7 +457,7 @@ fn raster(
 ) -> Result<(Drawn, Facts)> {
     let [h, w] = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
-    let codes = holed.codes(trained);
+    let codes = &holed.codes;
     let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * h * w) as u64);
     let mut drawn = Drawn::default();
     let mut done = 0;

@@ -8,6 +8,39 @@ use crate::config::{GridConfig, Resize};
 use crate::data::{self, Fit, ImageSet};
 use crate::error::{Error, Result};
 
+/// Reads `0=0,4=4`: codes at positions in raster order, of `cells` positions and `codes` codes.
+///
+/// # Errors
+/// [`Error::Usage`] saying what a position and a code may be.
+pub fn parse(text: &str, [cells, codes]: [usize; 2]) -> Result<Vec<(usize, u32)>> {
+    let wrong = |part: &str| {
+        Error::Usage(format!(
+            "--known {text}: `{part}` is not POSITION=CODE with a position of 0 to {} and a code of 0 to {}",
+            cells - 1,
+            codes - 1
+        ))
+    };
+    let mut known = Vec::new();
+    for part in text.split(',') {
+        let (position, code) = part.split_once('=').ok_or_else(|| wrong(part))?;
+        let (Ok(position), Ok(code)) =
+            (position.trim().parse::<usize>(), code.trim().parse::<u32>())
+        else {
+            return Err(wrong(part));
+        };
+        if position >= cells || code as usize >= codes {
+            return Err(wrong(part));
+        }
+        if known.iter().any(|&(p, _)| p == position) {
+            return Err(Error::Usage(format!(
+                "--known {text}: position {position} is given twice"
+            )));
+        }
+        known.push((position, code));
+    }
+    Ok(known)
+}
+
 /// How images that a user names get the size of the model: as those of the run's training did.
 pub(super) fn fit(config: &GridConfig) -> Fit {
     match config.data.resize {
@@ -67,4 +100,18 @@ pub(super) fn pictures(files: &[PathBuf], config: &GridConfig) -> Result<ImageSe
         labels,
         vec!["image".into()],
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_codes_are_read_or_refused() {
+        let parse = |text: &str| parse(text, [5, 8]);
+        assert_eq!(parse("0=0,4=4").ok(), Some(vec![(0, 0), (4, 4)]));
+        for wrong in ["", "0", "5=0", "0=8", "0=0,0=1", "a=b"] {
+            assert_eq!(parse(wrong).expect_err(wrong).exit_code(), 2, "{wrong}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod output;
 pub(crate) mod part;
 pub(crate) mod pictures;
 mod pixelcnn;
+pub(crate) mod points;
 mod prior;
 pub mod reconstruct;
 pub(crate) mod rehearsal;

@@ -56,7 +56,7 @@ pub struct ReconstructArgs {
 pub fn run(args: &ReconstructArgs) -> Result<()> {
     keep_out_of_images(&args.out, &args.run)?;
     let _folder = Folder::open(&args.out, &FILES, args.images.iter().map(PathBuf::as_path))?;
-    let trained = Trained::load(&args.run, &args.device)?;
+    let trained = Trained::load_grid(&args.run, &args.device)?;
     if trained.config.codebook.is_some() {
         return Err(
             trained.unfit("the data set has codes of its own; there is nothing to reconstruct")

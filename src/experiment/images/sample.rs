@@ -1,4 +1,4 @@
-//! `dbvq-wgpu sample` of an image run.
+//! `dbvq-wgpu sample`: samples of a trained run, as tensors, a picture and a few numbers.
 
 use std::time::Instant;
 
@@ -8,8 +8,9 @@ use super::asked::ImageFlags;
 use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
 use super::output::{Output, nchw};
+use super::subject::Defaults;
 use super::trained::{Prior, Trained};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
 use crate::models::diffusion::{Ask, Diffusion};
 use crate::models::pixelcnn::PixelCnn;
@@ -21,10 +22,6 @@ use crate::report::progress::Progress;
 use crate::report::samples_file::{Values, check_finite};
 use crate::tensor::{Codes, Shape, Tensor};
 
-/// Images, sampler and its steps, unless the user says otherwise.
-const COUNT: usize = 32;
-const SAMPLER: Sampler = Sampler::Dpmpp2m;
-const STEPS: usize = 20;
 /// Most images on the picture.
 const SHOWN: usize = 256;
 
@@ -37,6 +34,8 @@ pub(crate) struct Drawn {
     pub z0: Vec<f32>,
     /// [n, height, width, 3].
     pub images: Vec<f32>,
+    /// By which sampler, in how many steps.
+    pub how: String,
 }
 
 impl Drawn {
@@ -100,13 +99,19 @@ impl Drawn {
             .into_iter()
             .map(|v| v.clamp(-1.0, 1.0))
             .collect::<Vec<_>>();
-        let mut tensors = vec![("codes", vec![n, h, w], Values::U32(&self.codes))];
+        // Sequences have no row.
+        let grid = if config.codebook.is_some() && h == 1 {
+            vec![n, w]
+        } else {
+            vec![n, h, w]
+        };
+        let mut tensors = vec![("codes", grid.clone(), Values::U32(&self.codes))];
         if config.codebook.is_none() {
             let shape = vec![n, 3, height, width];
             tensors.push(("images", shape, Values::F32(&images)));
         }
         if !self.z0.is_empty() {
-            let shape = vec![n, h, w, config.dim()];
+            let shape = [&grid[..], &[config.dim()]].concat();
             tensors.push(("z0", shape, Values::F32(&self.z0)));
         }
         tensors.extend_from_slice(more);
@@ -126,7 +131,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     check(&trained, &args.drawing)?;
     let size = trained.config.picture();
     let look = &args.pictures;
-    let shown = look.fits(size, 1, SHOWN.min(args.drawing.count.unwrap_or(COUNT)))?;
+    let count = args
+        .drawing
+        .count
+        .unwrap_or(trained.subject.defaults().count);
+    let shown = look.fits(size, 1, SHOWN.min(count))?;
     let begin = Instant::now();
     let (drawn, facts) = draw(&trained, &args.drawing)?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -165,7 +174,7 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
             if how.images.way != Algorithm::default() {
                 return Err(trained.unfit("--pixelcnn-sampler is for runs of pixelcnn"));
             }
-            check_steps(model, how.sampler, how.steps)?;
+            trained.sampler(model, how.sampler, how.steps)?;
         }
         Prior::PixelCnn(_)
             if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() =>
@@ -176,26 +185,6 @@ fn check(trained: &Trained, how: &Drawing) -> Result<()> {
         Prior::PixelCnn(_) => {}
     }
     trained.check_class(&how.images)
-}
-
-/// An error if the sampler does not take so many steps, or the bridge has fewer.
-pub(crate) fn check_steps(
-    model: &Diffusion,
-    sampler: Option<Sampler>,
-    steps: Option<usize>,
-) -> Result<()> {
-    let all = model.bridge.steps();
-    let (sampler, steps) = sampler_of(sampler, steps, all);
-    model
-        .bridge
-        .timesteps(steps)
-        .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
-    if sampler == Sampler::PaperLiteral && steps != all {
-        return Err(Error::Usage(format!(
-            "--sampler paper-literal takes all {all} steps"
-        )));
-    }
-    Ok(())
 }
 
 /// Draws, and says how.
@@ -212,40 +201,28 @@ pub(crate) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
     }
 }
 
-/// The sizes of the chunks that make `count`.
-fn chunks(count: usize) -> Vec<usize> {
+/// The sizes of the chunks that make what `how` asks for.
+fn chunks(trained: &Trained, how: &Drawing) -> Vec<usize> {
+    let Defaults { count, chunk, .. } = trained.subject.defaults();
+    let count = how.count.unwrap_or(count);
     (0..count)
-        .step_by(CHUNK)
-        .map(|first| CHUNK.min(count - first))
+        .step_by(chunk)
+        .map(|first| chunk.min(count - first))
         .collect()
 }
 
 /// What files say of how samples were made.
 pub(super) type Facts = Vec<(&'static str, Value)>;
 
-/// The sampler and its steps where some of both are not given; `all` is T.
-pub(crate) fn sampler_of(
-    sampler: Option<Sampler>,
-    steps: Option<usize>,
-    all: usize,
-) -> (Sampler, usize) {
-    let sampler = sampler.unwrap_or(SAMPLER);
-    (
-        sampler,
-        steps.unwrap_or(if sampler == SAMPLER {
-            STEPS.min(all)
-        } else {
-            all
-        }),
-    )
-}
-
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
-    let chunks = chunks(how.count.unwrap_or(COUNT));
-    let (sampler, steps) = sampler_of(how.sampler, how.steps, model.bridge.steps());
+    let chunks = chunks(trained, how);
+    let (sampler, steps) = trained.sampler(model, how.sampler, how.steps)?;
     let [h, w] = trained.config.grid();
     let mut progress = Progress::new("sample", 0, (chunks.len() * (steps + 1)) as u64);
-    let mut drawn = Drawn::default();
+    let mut drawn = Drawn {
+        how: format!("{}, {steps} steps", sampler_name(sampler)),
+        ..Drawn::default()
+    };
     let mut done = 0;
     for (i, &n) in chunks.iter().enumerate() {
         let seed = chunk_seed(how.seed, i);
@@ -296,7 +273,7 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
 }
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
-    let chunks = chunks(how.count.unwrap_or(COUNT));
+    let chunks = chunks(trained, how);
     let [h, w] = trained.config.grid();
     let mut progress = Progress::new("sample", 0, (chunks.len() * h * w) as u64);
     let mut drawn = Drawn::default();

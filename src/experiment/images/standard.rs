@@ -183,7 +183,7 @@ impl Standard {
             let gpu = model.target().gpu().clone();
             let [mean, std] = &self.moments;
             model.moments =
-                [mean, std].map(|values| Tensor::from_slice(&gpu, values, [values.len()]));
+                Some([mean, std].map(|values| Tensor::from_slice(&gpu, values, [values.len()])));
             let Some(OfCodes { spread, bias }) = &self.codes else {
                 continue;
             };
@@ -203,7 +203,8 @@ const SPREAD: &str = "codes.spread";
 /// Moments and spread of `model` for a checkpoint.
 pub(super) fn export(model: &Diffusion) -> impl Iterator<Item = Entry> {
     let spread = model.head().map(|head| (SPREAD, head.spread()));
-    let all = MOMENTS.into_iter().zip(&model.moments).chain(spread);
+    let moments = model.moments.iter().flatten();
+    let all = MOMENTS.into_iter().zip(moments).chain(spread);
     all.map(|(name, tensor)| (name.to_string(), tensor.shape(), tensor.to_vec()))
 }
 
@@ -212,7 +213,7 @@ pub(super) fn export(model: &Diffusion) -> impl Iterator<Item = Entry> {
 /// # Errors
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there are none.
 pub(super) fn import(model: &mut Diffusion, found: &Checkpoint) -> Result<()> {
-    for (name, tensor) in MOMENTS.into_iter().zip(&mut model.moments) {
+    for (name, tensor) in MOMENTS.into_iter().zip(model.moments.iter_mut().flatten()) {
         *tensor = Tensor::from_slice(
             tensor.gpu(),
             &found.tensor(name, tensor.shape())?,

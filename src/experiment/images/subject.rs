@@ -4,10 +4,14 @@ use image::RgbImage;
 use serde_json::{Map, Value, json};
 
 use super::asked::PictureFlags;
+use super::context::CHUNK;
+use super::inpaint::{RESAMPLE, STEPS};
 use super::mask::Mask;
+use super::output::counted;
 use super::pictures::{self, Size, numbers};
 use super::sample::Drawn;
 use super::usage::Usage;
+use crate::models::sampler::Sampler;
 use crate::report::figures::{self, Letter, Line, visible};
 
 /// Texts that are said.
@@ -15,6 +19,19 @@ const SAID: usize = 8;
 
 /// What codes stand for.
 pub(crate) trait Subject {
+    /// What commands do unless the user says otherwise.
+    fn defaults(&self) -> Defaults {
+        Defaults {
+            count: 32,
+            fillings: 6,
+            sampler: Sampler::Dpmpp2m,
+            steps: Some(20),
+            fill_steps: Some(STEPS),
+            resample: RESAMPLE,
+            chunk: CHUNK,
+        }
+    }
+
     /// A picture of the first `shown` samples.
     fn sheet(&self, drawn: &Drawn, shown: usize, look: &PictureFlags) -> RgbImage;
 
@@ -23,11 +40,41 @@ pub(crate) trait Subject {
 
     /// What is said of samples, and their numbers for `summary.json`.
     fn found(&self, drawn: &Drawn) -> Found;
+
+    /// The same of fillings.
+    fn found_of_fillings(&self, filled: &Filled) -> Found {
+        filled.found()
+    }
+
+    /// The vectors [k, d] that users mean by codes, where these are not the model's own.
+    fn anchors(&self) -> Option<Vec<f32>> {
+        None
+    }
+}
+
+/// What commands do unless the user says otherwise.
+pub(crate) struct Defaults {
+    /// Samples.
+    pub count: usize,
+    /// Fillings of what is given.
+    pub fillings: usize,
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Its steps; `None`: all T.
+    pub steps: Option<usize>,
+    /// Steps of fillings; `None`: all T.
+    pub fill_steps: Option<usize>,
+    /// Passes over each level of fillings.
+    pub resample: usize,
+    /// Samples side by side.
+    pub chunk: usize,
 }
 
 /// What was filled.
 pub(crate) struct Filled<'a> {
-    /// The name of each original.
+    /// The file of each original, or the codes that are given.
+    pub files: &'a [String],
+    /// The name of each original that is shown.
     pub names: &'a [String],
     /// What was hidden.
     pub mask: &'a Mask,
@@ -41,6 +88,43 @@ pub(crate) struct Filled<'a> {
     pub count: usize,
     /// How many of each are shown.
     pub shown: usize,
+}
+
+impl Filled<'_> {
+    /// The positions that are known in all originals, with the codes of the first.
+    pub fn known(&self) -> Vec<(usize, u32)> {
+        let cells = self.mask.hole.iter().zip(self.codes).enumerate();
+        cells
+            .filter(|(_, (hole, _))| !**hole)
+            .map(|(at, (_, &code))| (at, code))
+            .collect()
+    }
+
+    fn found(&self) -> Found {
+        let cells = self.mask.hole.len();
+        let holes = self.mask.hole.iter().filter(|&&hole| hole).count();
+        let originals = self.codes.len() / cells;
+        let each = if originals == 1 {
+            String::new()
+        } else {
+            format!(" for each of {}", counted(originals, "picture"))
+        };
+        let numbers = [
+            ("known", json!(self.files)),
+            ("count", json!(self.count)),
+            ("hole_cells", json!(holes)),
+        ];
+        Found {
+            lines: vec![format!(
+                "{} of {holes} of {cells} cells{each}",
+                counted(self.count, "filling")
+            )],
+            numbers: numbers
+                .into_iter()
+                .map(|(name, value)| (name.to_string(), value))
+                .collect(),
+        }
+    }
 }
 
 /// What is said of samples.

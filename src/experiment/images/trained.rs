@@ -7,6 +7,7 @@ use super::codebook;
 use super::context::CHUNK;
 use super::dataset::{Pictures, ReadingFlags};
 use super::pictures::numbers;
+use super::points;
 use super::sources::{Sources, VQVAE_FILE, load_vqvae};
 use super::standard;
 use super::subject::{Coloured, Subject, Text};
@@ -18,7 +19,7 @@ use crate::gpu::Gpu;
 use crate::models::diffusion::{Ask, Diffusion, Guidance};
 use crate::models::first_stage::FirstStage;
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::sampler::Process;
+use crate::models::sampler::{Process, Sampler};
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::init::Init;
@@ -53,14 +54,23 @@ impl Trained {
     /// # Errors
     /// [`Error::Checkpoint`] if there is none that fits.
     pub fn load(run: &Path, device: &Device) -> Result<Trained> {
-        let (stage, config) = configuration(run)?;
-        let found = run_dir::newest(run)?;
-        if found.model != config.model_text(stage) {
-            return Err(Error::checkpoint(
-                &found.path,
-                "is of another configuration than the config.toml beside it",
-            ));
+        match run_dir::stored(run)? {
+            Stored::Toy(config) => points::load(run, &config, device),
+            Stored::Grid(stage, config) => Trained::of_grid(run, stage, *config, device),
         }
+    }
+
+    /// The same of a run on images or codes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is one of the toy.
+    pub fn load_grid(run: &Path, device: &Device) -> Result<Trained> {
+        let (stage, config) = configuration(run)?;
+        Trained::of_grid(run, stage, config, device)
+    }
+
+    fn of_grid(run: &Path, stage: Stage, config: GridConfig, device: &Device) -> Result<Trained> {
+        let found = run_dir::newest_of(run, &config.model_text(stage))?;
         let frozen = match stage {
             Stage::VqVae | Stage::Joint => None,
             _ if config.codebook.is_some() => None,
@@ -139,6 +149,44 @@ impl Trained {
         ))
     }
 
+    /// Its diffusion prior, if that is what it has.
+    pub fn diffusion(&self) -> Option<&Diffusion> {
+        match &self.prior {
+            Prior::Diffusion(model) => Some(model),
+            _ => None,
+        }
+    }
+
+    /// The sampler of `model` and its steps, where some of both are not given.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the sampler does not take so many steps, or the bridge has fewer.
+    pub fn sampler(
+        &self,
+        model: &Diffusion,
+        sampler: Option<Sampler>,
+        steps: Option<usize>,
+    ) -> Result<(Sampler, usize)> {
+        let all = model.bridge.steps();
+        let defaults = self.subject.defaults();
+        let sampler = sampler.unwrap_or(defaults.sampler);
+        let usual = match defaults.steps {
+            Some(steps) if sampler == defaults.sampler => steps.min(all),
+            _ => all,
+        };
+        let steps = steps.unwrap_or(usual);
+        model
+            .bridge
+            .timesteps(steps)
+            .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+        if sampler == Sampler::PaperLiteral && steps != all {
+            return Err(Error::Usage(format!(
+                "--sampler paper-literal takes all {all} steps"
+            )));
+        }
+        Ok((sampler, steps))
+    }
+
     /// What samplers of the diffusion prior work with.
     pub fn process<'a>(
         &'a self,
@@ -209,7 +257,7 @@ pub(crate) fn configuration(run: &Path) -> Result<(Stage, GridConfig)> {
     match run_dir::stored(run)? {
         Stored::Grid(stage, config) => Ok((stage, *config)),
         Stored::Toy(_) => Err(Error::Usage(format!(
-            "{} is a run of the toy; this command serves image runs",
+            "{} is a run of the toy; this command serves runs on images and codes",
             run.display()
         ))),
     }

@@ -1,0 +1,218 @@
+//! The toy's points of the plane, five to a sequence, about eight codes on a circle.
+
+use std::path::Path;
+
+use image::RgbImage;
+use serde_json::{Map, json};
+
+use super::asked::PictureFlags;
+use super::sample::Drawn;
+use super::subject::{Defaults, Filled, Found, Subject};
+use super::trained::{Prior, Trained};
+use crate::config::{CodebookConfig, Config, Diffuse, GridConfig, PriorConfig, Stage};
+use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
+use crate::error::Result;
+use crate::experiment::device::Device;
+use crate::experiment::run_dir;
+use crate::models::first_stage::FixedCodebook;
+use crate::models::sampler::Sampler;
+use crate::models::toy::Toy;
+use crate::report::figures;
+
+/// Sequences, unless the user says otherwise.
+const COUNT: usize = 1024;
+/// Most sequences sampled side by side.
+const CHUNK: usize = 16_384;
+/// Passes over each level of inpainting, unless the user says otherwise.
+const RESAMPLE: usize = 10;
+/// Fillings that are drawn.
+const SHOWN: usize = 3;
+
+/// Points about codes.
+pub(crate) struct Points;
+
+/// Loads the newest checkpoint of the toy's run `run` of the configuration `config`.
+///
+/// # Errors
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there is none that fits.
+pub(crate) fn load(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
+    let found = run_dir::newest_of(run, &config.model_text())?;
+    let gpu = device.open()?;
+    let mut model = Toy::new(&gpu, config)?;
+    found.weights(&gpu, &mut model, "ema.")?;
+    let vectors = model.codebook().detach();
+    let prior = model.prior;
+    prior.speak(&vectors);
+    let grid = grid(config);
+    let codebook = grid.codebook.clone().unwrap_or_default();
+    Ok(Trained {
+        first: Box::new(FixedCodebook::new(&gpu, &codebook, &vectors.to_vec())),
+        subject: Box::new(Points),
+        prior: Prior::Diffusion(Box::new(prior)),
+        stage: stage(config),
+        step: found.step,
+        run: run.to_path_buf(),
+        config: grid,
+        gpu,
+    })
+}
+
+fn stage(config: &Config) -> Stage {
+    if config.codes.is_some() {
+        Stage::Joint
+    } else {
+        Stage::Prior
+    }
+}
+
+/// The toy as an experiment on a grid of one row.
+fn grid(config: &Config) -> GridConfig {
+    let diffuse = config
+        .codes
+        .as_ref()
+        .map_or(Diffuse::Data, |codes| codes.diffuse);
+    let codebook = CodebookConfig {
+        codes: CODES,
+        height: 1,
+        width: LENGTH,
+        dim: DIM,
+    };
+    GridConfig {
+        seed: config.seed,
+        bridge: config.bridge.clone(),
+        codebook: Some(codebook),
+        prior: PriorConfig {
+            diffuse,
+            ..PriorConfig::default()
+        },
+        ..GridConfig::default()
+    }
+}
+
+/// Points of the plane from their flat coordinates.
+pub(crate) fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
+    flat.chunks_exact(DIM).map(|p| [p[0], p[1]]).collect()
+}
+
+/// Sequences of five points from their flat coordinates.
+pub(crate) fn frames(flat: &[f32]) -> Vec<figures::Frame> {
+    pairs(flat)
+        .chunks_exact(LENGTH)
+        .map(|f| std::array::from_fn(|i| f[i]))
+        .collect()
+}
+
+/// Sequences of five codes from the flat codes.
+pub(crate) fn sequences(flat: &[u32]) -> Vec<[u32; LENGTH]> {
+    flat.chunks_exact(LENGTH)
+        .map(|c| std::array::from_fn(|i| c[i]))
+        .collect()
+}
+
+/// The nearest true centroids of `z0`: learnt codes come in an order of their own.
+pub(crate) fn truth(z0: &[f32]) -> Vec<u32> {
+    toy::nearest(z0, &toy::centroids())
+}
+
+/// What is said of the samples `z0`.
+pub(crate) fn caption(how: &str, reached: &Reached) -> String {
+    format!(
+        "{how}: {:.2} % of {} sequences are valid chains, total variation {:.3} among them, {} distinct sequences",
+        100.0 * reached.valid,
+        reached.samples,
+        reached.total_variation,
+        reached.distinct
+    )
+}
+
+/// The samples `z0` about the centroids, and how often each chain occurs.
+pub(crate) fn overview(z0: &[f32], how: &str) -> RgbImage {
+    let codes = truth(z0);
+    let caption = caption(how, &toy::reached(&codes));
+    let shares = histogram(&codes);
+    figures::samples_overview(&toy::centroids(), &pairs(z0), &caption, &shares)
+}
+
+/// Share of each of the 128 chains among the valid sequences.
+fn histogram(codes: &[u32]) -> Vec<f64> {
+    let mut counts = vec![0.0; toy::CHAINS];
+    codes
+        .chunks_exact(LENGTH)
+        .filter_map(toy::chain_index)
+        .for_each(|i| counts[i] += 1.0);
+    let total: f64 = counts.iter().sum::<f64>().max(1.0);
+    counts.into_iter().map(|c| c / total).collect()
+}
+
+/// Figure 12: the first fillings `z0`, and all of them as sequences, beside what is known.
+pub(crate) fn filled(known: &[(usize, u32)], z0: &[f32]) -> RgbImage {
+    let frames = frames(&z0[..z0.len().min(SHOWN * LENGTH * DIM)]);
+    figures::inpainting(&toy::centroids(), known, &frames, &sequences(&truth(z0)))
+}
+
+impl Subject for Points {
+    fn defaults(&self) -> Defaults {
+        Defaults {
+            count: COUNT,
+            fillings: COUNT,
+            sampler: Sampler::Ancestral,
+            steps: None,
+            fill_steps: None,
+            resample: RESAMPLE,
+            chunk: CHUNK,
+        }
+    }
+
+    fn sheet(&self, drawn: &Drawn, _shown: usize, _look: &PictureFlags) -> RgbImage {
+        overview(&drawn.z0, &drawn.how)
+    }
+
+    fn fillings(&self, fillings: &Filled, _look: &PictureFlags) -> RgbImage {
+        filled(&fillings.known(), &fillings.drawn.z0)
+    }
+
+    fn found(&self, drawn: &Drawn) -> Found {
+        let reached = toy::reached(&truth(&drawn.z0));
+        let numbers = [
+            ("samples", json!(reached.samples)),
+            ("valid", json!(reached.valid)),
+            ("total_variation", json!(reached.total_variation)),
+            ("distinct", json!(reached.distinct)),
+        ];
+        Found {
+            lines: vec![caption(&drawn.how, &reached)],
+            numbers: Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
+        }
+    }
+
+    fn found_of_fillings(&self, filled: &Filled) -> Found {
+        let known = filled.known();
+        let fillings = toy::fillings(&known);
+        let shares = toy::shares(&truth(&filled.drawn.z0), &fillings);
+        let consistent: f64 = shares.iter().sum();
+        let samples = filled.drawn.z0.len() / (LENGTH * DIM);
+        let mut lines = vec![format!(
+            "{:.2} % of {samples} fillings are valid chains",
+            100.0 * consistent
+        )];
+        let share = |(filling, share): (&[u32; LENGTH], &f64)| {
+            format!("  {filling:?}  {:.2} %", 100.0 * share)
+        };
+        lines.extend(fillings.iter().zip(&shares).map(share));
+        let numbers = [
+            ("known", json!(known)),
+            ("samples", json!(samples)),
+            ("consistent", json!(consistent)),
+            ("paths", json!(shares)),
+            ("fillings", json!(fillings)),
+        ];
+        Found {
+            lines,
+            numbers: Map::from_iter(numbers.map(|(name, value)| (name.to_string(), value))),
+        }
+    }
+
+    fn anchors(&self) -> Option<Vec<f32>> {
+        Some(toy::centroids().as_flattened().to_vec())
+    }
+}
