@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::experiment::images::rehearsal;
 use crate::experiment::memory::{self, Needs, mib};
 use crate::experiment::session::Task;
-use crate::experiment::train::ToyTask;
+use crate::experiment::toy::ToyTask;
 use crate::gpu::Gpu;
 use crate::nn::Module;
 use crate::number::thousands;

@@ -69,6 +69,14 @@ impl Stored {
         }
     }
 
+    /// Its seed.
+    pub fn seed(&self) -> u64 {
+        match self {
+            Stored::Toy(config) => config.seed,
+            Stored::Grid(_, config) => config.seed,
+        }
+    }
+
     /// What must agree for a checkpoint to be this run's.
     pub fn model_text(&self) -> String {
         match self {

@@ -3,7 +3,7 @@
 
 use super::images::rehearsal;
 use super::session::Task;
-use crate::config::{GridConfig, Stage};
+use crate::config::{GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterFacts, Gpu};
 
@@ -92,15 +92,13 @@ pub fn check(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<()> {
 ///
 /// # Errors
 /// Those of `f`.
-pub fn explain(
-    gpu: &Gpu,
-    config: &GridConfig,
-    stage: Stage,
-    f: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+pub fn explain(gpu: &Gpu, config: &Stored, f: impl FnOnce() -> Result<()>) -> Result<()> {
     // Where only the driver knows its limit, it lies by what was held when it refused.
     let limit = || gpu.memory_limit().unwrap_or(gpu.counters().peak_bytes);
-    gpu::catch(f).map_err(|error| advise(gpu, config, stage, limit(), error))
+    gpu::catch(f).map_err(|error| match config {
+        Stored::Toy(_) => error,
+        Stored::Grid(stage, config) => advise(gpu, config, *stage, limit(), error),
+    })
 }
 
 /// `error`, with the estimate and the batch that fits if memory is what it is about.

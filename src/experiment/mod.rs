@@ -14,5 +14,6 @@ pub(crate) mod memory;
 pub mod run_dir;
 pub mod session;
 pub mod terminal;
+pub(crate) mod toy;
 pub mod train;
 pub mod train_args;

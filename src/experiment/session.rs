@@ -12,7 +12,7 @@ use super::claim;
 use super::device::keep_answers;
 use super::learning_rate::learning_rate;
 use super::run_dir::{self, RunDir};
-use crate::config::TrainConfig;
+use crate::config::{Stored, TrainConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{Counters, Gpu};
 use crate::nn::Module;
@@ -76,11 +76,11 @@ pub trait Task {
 }
 
 /// A training and where it stands.
-pub struct Session<T: Task> {
+pub struct Session {
     /// The device.
     pub gpu: Gpu,
     /// What is trained.
-    pub task: T,
+    pub task: Box<dyn Task>,
     /// Optimisation.
     pub train: TrainConfig,
     /// The run directory.
@@ -147,27 +147,20 @@ pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
     Ok(flag)
 }
 
-impl<T: Task> Session<T> {
+impl Session {
     /// A training that has not begun.
     ///
     /// # Errors
     /// Those of [`stop_flag`].
-    pub fn new(
-        gpu: Gpu,
-        task: T,
-        train: TrainConfig,
-        dir: RunDir,
-        seed: u64,
-        model: String,
-    ) -> Result<Session<T>> {
+    pub fn new(gpu: Gpu, task: Box<dyn Task>, config: &Stored, dir: RunDir) -> Result<Session> {
         let stop = stop_flag(&dir.path)?;
         Ok(Session {
             gpu,
             task,
-            train,
+            train: config.train().clone(),
             dir,
-            seed,
-            model,
+            seed: config.seed(),
+            model: config.model_text(),
             step: 0,
             seconds: 0.0,
             stop,

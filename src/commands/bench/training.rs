@@ -5,7 +5,7 @@ use crate::config::{Experiment, UNetConfig};
 use crate::error::{Error, Result};
 use crate::experiment::images::rehearsal;
 use crate::experiment::session::Task;
-use crate::experiment::train::ToyTask;
+use crate::experiment::toy::ToyTask;
 use crate::gpu::Gpu;
 use crate::models::diffusion::Denoiser;
 use crate::models::unet::{Ports, UNet};

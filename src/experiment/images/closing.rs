@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{GridConfig, LossWeight, Output, Stage};
+use crate::config::{GridConfig, LossWeight, Output, Stage, Stored};
 use crate::experiment::train_args::{TrainArgs, quoted};
 use crate::report::product::PROGRAM;
 
@@ -28,16 +28,16 @@ fn figure(stage: Stage) -> [&'static str; 4] {
     }
 }
 
-/// Says what the training of `stage` has come to, by its last `evaluation`.
-pub(super) fn say(
-    args: &TrainArgs,
-    config: &GridConfig,
-    stage: Stage,
-    evaluation: Option<&Map<String, Value>>,
-) {
-    if let Some(line) = evaluation.and_then(|evaluation| reached(args, config, stage, evaluation)) {
-        note!("{line}");
-    }
+/// Says what the training of `config` has come to, by its last `evaluation`.
+pub(crate) fn say(args: &TrainArgs, config: &Stored, evaluation: Option<&Map<String, Value>>) {
+    let stage = match config {
+        Stored::Toy(_) => None,
+        Stored::Grid(stage, config) => {
+            let line = evaluation.and_then(|line| reached(args, config, *stage, line));
+            line.iter().for_each(|line| note!("{line}"));
+            Some(*stage)
+        }
+    };
     if args.advise {
         note!("next: {}", next(args, stage));
     }
@@ -72,9 +72,9 @@ fn reached(
 }
 
 /// The command that makes use of the run.
-fn next(args: &TrainArgs, stage: Stage) -> String {
+fn next(args: &TrainArgs, stage: Option<Stage>) -> String {
     let run = quoted(&args.out);
-    if stage != Stage::VqVae {
+    if stage != Some(Stage::VqVae) {
         return format!(
             "{PROGRAM} sample {run} --out {}",
             quoted(&args.out.join("samples"))

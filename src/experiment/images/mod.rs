@@ -2,7 +2,7 @@
 
 pub mod asked;
 pub mod chain;
-mod closing;
+pub(crate) mod closing;
 mod codebook;
 mod codebook_tracker;
 pub(crate) mod context;
@@ -34,14 +34,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use self::sources::{Sources, freeze};
-use super::device::keep_caches;
 use super::images::context::StageContext;
 use super::memory;
 use super::run_dir::RunDir;
-use super::session::{Session, Task};
+use super::session::Task;
 use super::train_args::{TrainArgs, usage};
 use crate::config::{Experiment, GridConfig, Kind, Source, Stage, Stored};
 use crate::error::Result;
+use crate::gpu::Gpu;
 
 pub(crate) use self::dataset::Pictures;
 pub(crate) use self::latents::count_filled;
@@ -103,11 +103,16 @@ fn data_of(args: &TrainArgs, kind: Kind) -> Result<&Path> {
     args.data.as_deref().ok_or_else(|| usage(args, what))
 }
 
-/// `dbvq-wgpu train` of `stage` of an image preset.
+/// The task of `stage` for a run directory, which gets its configuration and what it keeps of its
+/// data.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`].
-pub fn train(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<()> {
+/// Whatever the outside world does; see [`Error`](crate::error::Error).
+pub(super) fn prepare(
+    args: &TrainArgs,
+    config: &GridConfig,
+    stage: Stage,
+) -> Result<(Gpu, Box<dyn Task>, RunDir)> {
     let folder = data_of(args, config.kind())?;
     let sources = Sources::find(args, config, stage)?;
     dataset::keep_apart(&args.out, folder)?;
@@ -134,64 +139,21 @@ pub fn train(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<()> 
         codebook::keep(&args.out, codes, codebook, config.seed)?;
     }
     let context = Rc::new(StageContext {
-        gpu,
+        gpu: gpu.clone(),
         config: config.clone(),
         pictures,
     });
-    match stage {
-        Stage::VqVae => go(
-            args,
-            &context,
-            dir,
-            stage,
-            vqvae::VqVaeTask::new(context.clone(), &sources)?,
-        ),
+    let task: Box<dyn Task> = match stage {
+        Stage::VqVae => Box::new(vqvae::VqVaeTask::new(context, &sources)?),
         Stage::Prior => {
             let frozen = freeze(&context, sources, &args.out)?;
-            go(
-                args,
-                &context,
-                dir,
-                stage,
-                prior::PriorTask::new(context.clone(), frozen)?,
-            )
+            Box::new(prior::PriorTask::new(context, frozen)?)
         }
         Stage::PixelCnn => {
             let frozen = freeze(&context, sources, &args.out)?;
-            go(
-                args,
-                &context,
-                dir,
-                stage,
-                pixelcnn::PixelCnnTask::new(context.clone(), frozen)?,
-            )
+            Box::new(pixelcnn::PixelCnnTask::new(context, frozen)?)
         }
-        Stage::Joint => go(
-            args,
-            &context,
-            dir,
-            stage,
-            joint::JointTask::new(context.clone(), sources)?,
-        ),
-    }
-}
-
-fn go<T: Task>(
-    args: &TrainArgs,
-    context: &StageContext,
-    dir: RunDir,
-    stage: Stage,
-    task: T,
-) -> Result<()> {
-    let config = &context.config;
-    let train = config.stage(stage).clone();
-    let model = config.model_text(stage);
-    let gpu = context.gpu.clone();
-    let mut session = Session::new(gpu, task, train, dir, config.seed, model)?;
-    session.begin(args.resume)?;
-    let ended = memory::explain(&context.gpu, config, stage, || session.run());
-    keep_caches(&session.gpu);
-    ended?;
-    closing::say(args, config, stage, session.evaluation.as_ref());
-    Ok(())
+        Stage::Joint => Box::new(joint::JointTask::new(context, sources)?),
+    };
+    Ok((gpu, task, dir))
 }
