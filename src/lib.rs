@@ -40,7 +40,7 @@
 //! * No invocation loops more than about 60,000 times: one driver silently stops there.
 //!
 //! # Where to start
-//! Follow one training step: [`experiment::train`] → [`models::dbvq`] → [`ops`] → [`tensor`] →
+//! Follow one training step: [`experiment::train`] → [`models::toy`] → [`ops`] → [`tensor`] →
 //! [`gpu`]. To add a kernel, write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`,
 //! and name it in the two `mod.rs` files.
 

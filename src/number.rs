@@ -13,6 +13,15 @@ pub fn thousands(n: usize) -> String {
     out
 }
 
+/// `count` and the `name` of what is counted, in the plural unless it is one.
+pub(crate) fn counted(count: usize, name: &str) -> String {
+    format!(
+        "{} {name}{}",
+        thousands(count),
+        if count == 1 { "" } else { "s" }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -228,7 +228,7 @@ fn every_module_has_a_place() {
 #[test]
 fn planted_violations_are_caught() {
     for (file, code) in [
-        ("ops/matmul.rs", "use crate::models::dbvq::Toy;"),
+        ("ops/matmul.rs", "use crate::models::toy::Toy;"),
         ("tensor/mod.rs", "fn f() { crate::ops::add(a, b) }"),
         ("gpu/memory.rs", "use crate::philox::Stream;"),
         ("bridge.rs", "use super::gpu::Gpu;"),

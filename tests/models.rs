@@ -3,7 +3,7 @@
 
 use dbvq_wgpu::config::{PixelCnnConfig, UNetConfig, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
-use dbvq_wgpu::models::diffusion::Denoiser;
+use dbvq_wgpu::models::denoiser::Denoiser;
 use dbvq_wgpu::models::first_stage::FirstStage;
 use dbvq_wgpu::models::pixelcnn::PixelCnn;
 use dbvq_wgpu::models::unet::{Ports, UNet};

@@ -13,7 +13,7 @@ use super::download::{self, md5};
 use crate::data::cifar10::{self, place};
 use crate::data::{Broken, Fit, ImageSet, Kind, Reading, Splits};
 use crate::error::{Error, Result};
-use crate::experiment::images::dataset::{keep_apart, open_showing, pack_folder};
+use crate::experiment::dataset::{keep_apart, open_showing, pack_folder};
 use crate::number::thousands;
 use crate::report::console::print_document;
 use crate::report::figures;

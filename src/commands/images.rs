@@ -8,10 +8,12 @@ use super::reading::ReadingFlags;
 use super::sample::{LookFlags, SamplerName, only_ancestral, scale_of};
 use super::{DeviceFlags, at_least_one, count_of};
 use crate::error::Result;
-use crate::experiment::images::asked::PictureFlags;
-use crate::experiment::images::chain::{self, ChainArgs};
-use crate::experiment::images::mask::MaskShape;
-use crate::experiment::images::reconstruct::{self, ReconstructArgs};
+use crate::experiment::asked::PictureFlags;
+use crate::experiment::chain;
+use crate::experiment::chain::ChainArgs;
+use crate::experiment::mask::MaskShape;
+use crate::experiment::reconstruct;
+use crate::experiment::reconstruct::ReconstructArgs;
 
 #[derive(Args, Debug)]
 pub(super) struct ReconstructFlags {

@@ -9,8 +9,8 @@ use super::sample::{ClassFlags, LookFlags, SamplerName, only_ancestral};
 use super::{DeviceFlags, count_of, passes};
 use crate::error::Result;
 use crate::experiment::filling::{Filling, InpaintArgs, PriorKind};
-use crate::experiment::images::inpaint;
-use crate::experiment::images::mask::MaskShape;
+use crate::experiment::inpaint;
+use crate::experiment::mask::MaskShape;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PriorName {

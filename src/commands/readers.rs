@@ -15,8 +15,10 @@ use crate::data::Fit;
 use crate::data::cifar10::place::OFFICIAL;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, features as fid, parse_draws};
-use crate::experiment::images::mask::{Mask, MaskShape};
-use crate::experiment::{images, run_dir};
+use crate::experiment::mask::{Mask, MaskShape};
+use crate::experiment::run_dir;
+use crate::experiment::stages::latents::count_filled;
+use crate::experiment::trained::configuration;
 use crate::gpu;
 use crate::nn;
 use crate::report::figures;
@@ -34,7 +36,7 @@ pub fn checkpoint(bytes: &[u8]) -> Result<u64> {
 /// # Errors
 /// [`Error::Config`], [`Error::Checkpoint`].
 pub fn run_configuration(run: &Path) -> Result<GridConfig> {
-    images::configuration(run).map(|(_, config)| config)
+    configuration(run).map(|(_, config)| config)
 }
 
 /// Numbers of those layers of Inception-v3, (name, dimensions), in `bytes` of a file of weights.
@@ -107,7 +109,7 @@ pub fn pipelines(bytes: &[u8]) -> usize {
 /// [`Error::Io`] if it cannot be opened.
 pub fn latents(file: &Path) -> Result<usize> {
     let opened = File::open(file).map_err(Error::io(file))?;
-    Ok(images::count_filled(opened, 64, 16))
+    Ok(count_filled(opened, 64, 16))
 }
 
 /// Numbers in `bytes` of a file of features or of statistics of four features.

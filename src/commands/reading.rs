@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::config::Resize;
 use crate::data::MEMORY;
-use crate::experiment::images::dataset::ReadingFlags as Reading;
+use crate::experiment::dataset::ReadingFlags as Reading;
 
 #[derive(Args, Debug)]
 pub(super) struct ReadingFlags {

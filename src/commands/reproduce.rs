@@ -34,8 +34,8 @@ use std::path::PathBuf;
 
 use crate::config::Stage;
 use crate::error::{Error, Result};
+use crate::experiment::dataset::ReadingFlags;
 use crate::experiment::device::Device;
-use crate::experiment::images::dataset::ReadingFlags;
 use crate::experiment::train_args::TrainArgs;
 
 /// An experiment of the paper.

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
+use crate::experiment::asked::{ImageFlags, PictureFlags};
 use crate::experiment::drawing::{Drawing, SampleArgs};
-use crate::experiment::images::asked::{ImageFlags, PictureFlags};
-use crate::experiment::images::sample;
+use crate::experiment::sample;
 use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
 

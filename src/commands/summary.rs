@@ -3,10 +3,10 @@
 
 use crate::config::{Experiment, GridConfig, Source, Stage};
 use crate::error::{Error, Result};
-use crate::experiment::images::rehearsal;
 use crate::experiment::memory::{self, Needs, mib};
 use crate::experiment::session::Task;
-use crate::experiment::toy::ToyTask;
+use crate::experiment::stages::rehearsal;
+use crate::experiment::stages::toy::ToyTask;
 use crate::gpu::Gpu;
 use crate::nn::Module;
 use crate::number::thousands;

@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::data::toy::{self, DIM, LENGTH};
 use crate::error::Result;
 use crate::experiment::device::Device;
-use crate::experiment::images::points::{self, frames, pairs, sequences};
-use crate::experiment::images::trained::Trained;
 use crate::experiment::run_dir;
+use crate::experiment::subject::points::{frames, pairs, sequences};
+use crate::experiment::trained::Trained;
 use crate::models::diffusion::Diffusion;
 use crate::models::sampler::Sampler;
 use crate::models::toy::Toy;
@@ -43,7 +43,7 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     ];
     let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
     let config = run_dir::config(&args.run)?;
-    let trained = points::load(&args.run, &config, &args.device)?;
+    let trained = Trained::load(&args.run, &args.device)?;
     let facts = facts(&args.run, &trained, args.seed);
     let save = |name: &str, picture: &image::RgbImage| {
         let file = args.out.join(name);

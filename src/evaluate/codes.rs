@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::draws::{DataCodes, Draws};
 use super::tables::{Rows, Section, floor, noted, sampler};
 use super::{Evaluation, Metric};
-use crate::experiment::images::trained::Trained;
-use crate::experiment::images::usage::Usage;
+use crate::experiment::trained::Trained;
+use crate::experiment::usage::Usage;
 use crate::metrics::histogram::{code_distance, pair_distance};
 
 /// Samples of a run beside the data, in codes.

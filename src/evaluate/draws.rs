@@ -9,12 +9,13 @@ use safetensors::{Dtype, SafeTensors};
 use super::EvaluateArgs;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
+use crate::experiment::asked::ImageFlags;
+use crate::experiment::dataset::Pictures;
 use crate::experiment::drawing::{Drawing, chunk_seed, sampler_name};
-use crate::experiment::images::asked::ImageFlags;
-use crate::experiment::images::context::CHUNK;
-use crate::experiment::images::trained::{Prior, Trained};
-use crate::experiment::images::{Pictures, sample};
 use crate::experiment::run_dir;
+use crate::experiment::sample;
+use crate::experiment::stages::context::CHUNK;
+use crate::experiment::trained::{Prior, Trained};
 use crate::report::progress::Progress;
 use crate::report::samples_file::{self, Values};
 

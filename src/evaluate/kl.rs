@@ -9,7 +9,7 @@ use super::tables::{Rows, Section, floor, noted, sampler};
 use super::{Evaluation, Metric};
 use crate::config::Stage;
 use crate::error::Result;
-use crate::experiment::images::trained::Trained;
+use crate::experiment::trained::Trained;
 use crate::metrics::histogram::kl_map;
 use crate::report::figures;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::images::trained::Trained;
+use crate::experiment::trained::Trained;
 
 /// Metrics of a run that have a dash in the tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::features::NO_WEIGHTS;
 use super::missing::Missing;
 use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
-use crate::experiment::images::trained::{Prior, Trained};
+use crate::experiment::trained::{Prior, Trained};
 
 /// What is missing with `count` samples and so many held-out pictures.
 pub(super) fn of(

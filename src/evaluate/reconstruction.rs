@@ -6,8 +6,8 @@ use super::tables::{Rows, Section, noted, or_dash};
 use super::{Evaluation, Metric};
 use crate::data::ImageSet;
 use crate::error::Result;
-use crate::experiment::images::reconstruct::reconstructed;
-use crate::experiment::images::trained::Trained;
+use crate::experiment::reconstruct::reconstructed;
+use crate::experiment::trained::Trained;
 use crate::metrics::picture;
 
 /// Of one VQ-VAE.

@@ -8,12 +8,11 @@ use super::tables::{Rows, Section, noted};
 use super::{EvaluateArgs, Evaluation, Metric};
 use crate::config::Stage;
 use crate::error::Result;
+use crate::experiment::asked::ImageFlags;
 use crate::experiment::device::Device;
 use crate::experiment::drawing::sampler_name;
-use crate::experiment::images::asked::ImageFlags;
-use crate::experiment::images::context::CHUNK;
-use crate::experiment::images::sample::Drawn;
-use crate::experiment::images::trained::{Prior, Trained};
+use crate::experiment::stages::context::CHUNK;
+use crate::experiment::trained::{Prior, Trained};
 use crate::models::diffusion::Diffusion;
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Algorithm, Given, Raster};
@@ -265,14 +264,14 @@ fn raster(
 }
 
 fn decode(trained: &Trained, walked: Walked) -> Result<()> {
-    let mut drawn = Drawn::default();
     match (walked, &trained.prior) {
         (Walked::Latents(z), Prior::Diffusion(model)) => {
-            drawn.take_latents(trained, model, &z, &ImageFlags::default(), 0)
+            trained.of_latents(model, &z, &ImageFlags::default(), 0)?
         }
-        (Walked::Codes(codes), _) => drawn.take_codes(trained, codes),
+        (Walked::Codes(codes), _) => trained.of_codes(codes)?,
         (Walked::Latents(_), _) => unreachable!("only a diffusion prior leaves latents"),
-    }
+    };
+    Ok(())
 }
 
 /// The table of the results, if there are any.

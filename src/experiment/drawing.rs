@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::asked::{ImageFlags, PictureFlags};
 use super::device::Device;
-use super::images::asked::{ImageFlags, PictureFlags};
 use crate::models::sampler::Sampler;
 use crate::report::product::Form;
 

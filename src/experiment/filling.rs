@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::asked::{ImageFlags, PictureFlags};
 use super::device::Device;
-use super::images::asked::{ImageFlags, PictureFlags};
-use super::images::mask::MaskShape;
+use super::mask::MaskShape;
 use crate::report::product::Form;
 
 /// Arguments of `inpaint`.

@@ -1,8 +1,8 @@
 //! How much GPU memory a training takes, found out in a rehearsal, and what to say where there is
 //! not enough of it.
 
-use super::images::rehearsal;
 use super::session::Task;
+use super::stages::rehearsal;
 use crate::config::{GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterFacts, Gpu};

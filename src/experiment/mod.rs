@@ -1,19 +1,33 @@
 //! A run: its directory, the training loop and the stages, and what is drawn from it once it is
 //! trained.
 
+pub mod asked;
 pub(crate) mod cache;
+pub mod chain;
 pub(crate) mod claim;
+mod codebook;
+pub mod dataset;
 pub mod device;
 pub mod drawing;
+pub(crate) mod drawn;
 pub mod filling;
-pub mod images;
 mod inherited;
+pub mod inpaint;
+mod known;
 mod learning_rate;
 pub mod levels;
+pub mod mask;
 pub(crate) mod memory;
+mod output;
+pub(crate) mod pictures;
+pub mod reconstruct;
 pub mod run_dir;
+pub mod sample;
 pub mod session;
+pub mod stages;
+pub(crate) mod subject;
 pub mod terminal;
-pub(crate) mod toy;
 pub mod train;
 pub mod train_args;
+pub(crate) mod trained;
+pub(crate) mod usage;

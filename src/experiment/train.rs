@@ -2,11 +2,12 @@
 
 use super::claim::{self, Start};
 use super::device::keep_caches;
-use super::images::closing;
 use super::inherited::Inherited;
 use super::session::Session;
+use super::stages::closing;
+use super::stages::toy;
 use super::train_args::TrainArgs;
-use super::{images, memory, run_dir, terminal, toy};
+use super::{memory, run_dir, stages as images, terminal};
 use crate::config::{Kind, Resize, Source, Stage, Stored};
 use crate::error::Result;
 

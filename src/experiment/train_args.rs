@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::dataset::ReadingFlags;
 use super::device::Device;
-use super::images::dataset::ReadingFlags;
 use crate::config::Stage;
 use crate::error::Error;
 

@@ -1,6 +1,6 @@
 //! A residual Conv1d stack modulated by the level t: the toy's network.
 
-use super::diffusion::Denoiser;
+use super::denoiser::Denoiser;
 use crate::config::DenoiserConfig;
 use crate::nn::Module;
 use crate::nn::init::Init;

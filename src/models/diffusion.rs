@@ -2,6 +2,7 @@
 //! predicts.
 
 use super::code_head::{CodeHead, Law};
+use super::denoiser::Denoiser;
 use super::preconditioned::{Level, level};
 use super::unet::{Ports, UNet};
 use crate::bridge::{Bridge, Prediction, ReverseVariance};
@@ -102,20 +103,6 @@ pub struct Loss {
     /// −log p of the codes of each picture, `[n]`, nats a code; `None` unless that is what is
     /// minimised.
     pub each: Option<Tensor>,
-}
-
-/// A network that a bridge trains.
-pub trait Denoiser: Module {
-    /// The network's output [n, h, w, outputs] for `z` [n, h, w, inputs] at levels `t` `[n]`, told
-    /// the classes `class` `[n]` if it knows of any. With `dropout`, whose step numbers the noise, it
-    /// trains.
-    fn forward(
-        &self,
-        z: &Tensor,
-        t: &Codes,
-        class: Option<&Codes>,
-        dropout: Option<Stream>,
-    ) -> Tensor;
 }
 
 /// ε_θ, the bridge, and how latents are standardised.

@@ -5,6 +5,7 @@ mod algorithm1;
 pub mod bound;
 pub mod code_head;
 mod conv_net;
+pub mod denoiser;
 pub mod diffusion;
 pub mod first_stage;
 pub mod inception;

@@ -3,7 +3,7 @@
 //! sizes are cropped on the way up. Told of a class, it adds that class's embedding to the one of
 //! t.
 
-use super::diffusion::Denoiser;
+use super::denoiser::Denoiser;
 use crate::config::{Activations, UNetConfig};
 use crate::nn::Module;
 use crate::nn::init::Init;

@@ -3,11 +3,11 @@
 use super::work::Work;
 use crate::config::{Experiment, UNetConfig};
 use crate::error::{Error, Result};
-use crate::experiment::images::rehearsal;
 use crate::experiment::session::Task;
-use crate::experiment::toy::ToyTask;
+use crate::experiment::stages::rehearsal;
+use crate::experiment::stages::toy::ToyTask;
 use crate::gpu::Gpu;
-use crate::models::diffusion::Denoiser;
+use crate::models::denoiser::Denoiser;
 use crate::models::unet::{Ports, UNet};
 use crate::nn::init::Init;
 use crate::nn::optim::{Adam, AdamOptions, Group};

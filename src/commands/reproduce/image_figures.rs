@@ -5,7 +5,7 @@ use super::paper::Effort;
 use super::reproduction::Reproduction;
 use crate::error::Result;
 use crate::evaluate::holes;
-use crate::experiment::images::mask::MaskShape;
+use crate::experiment::mask::MaskShape;
 
 /// Stages in which they are drawn.
 pub const FIGURES: usize = 4;

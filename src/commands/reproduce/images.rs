@@ -18,7 +18,7 @@ use super::{ReproduceArgs, at_quality, curves, evaluated, lines};
 use crate::config::{GridConfig, Stage, Stored};
 use crate::error::Result;
 use crate::evaluate::sentences;
-use crate::experiment::images::sources;
+use crate::experiment::stages::sources;
 use crate::experiment::{run_dir, terminal};
 use crate::report::figures;
 

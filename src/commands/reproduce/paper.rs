@@ -8,16 +8,19 @@ use image::RgbImage;
 use crate::config::GridConfig;
 use crate::data::{Fit, ImageSet};
 use crate::error::Result;
+use crate::experiment::chain;
+use crate::experiment::chain::{Start, Walk};
+use crate::experiment::dataset::{Pictures, ReadingFlags};
 use crate::experiment::device::Device;
 use crate::experiment::drawing::Drawing;
 use crate::experiment::filling::Filling;
-use crate::experiment::images::chain::{self, Start, Walk};
-use crate::experiment::images::dataset::{Pictures, ReadingFlags};
-use crate::experiment::images::inpaint::{self, MaskedImages};
-use crate::experiment::images::mask::{Mask, MaskShape};
-use crate::experiment::images::reconstruct::reconstructed;
-use crate::experiment::images::trained::{Prior, Trained};
-use crate::experiment::images::{pictures, sample};
+use crate::experiment::inpaint;
+use crate::experiment::inpaint::MaskedImages;
+use crate::experiment::mask::{Mask, MaskShape};
+use crate::experiment::reconstruct::reconstructed;
+use crate::experiment::subject::{RESAMPLE, STEPS};
+use crate::experiment::trained::{Prior, Trained};
+use crate::experiment::{pictures, sample};
 use crate::report::figures::{Block, Row, gallery};
 
 /// Columns of samples.
@@ -49,8 +52,8 @@ impl Effort {
     pub const FULL: Effort = Effort {
         samples: 64,
         fillings: 6,
-        steps: inpaint::STEPS,
-        resample: inpaint::RESAMPLE,
+        steps: STEPS,
+        resample: RESAMPLE,
     };
     /// For machines without a GPU.
     pub const SMALL: Effort = Effort {

@@ -16,10 +16,12 @@ use crate::experiment::device::keep_caches;
 use crate::experiment::drawing::Drawing;
 use crate::experiment::drawing::sampler_name;
 use crate::experiment::filling::Filling;
-use crate::experiment::images::inpaint::{self, MaskedImages};
-use crate::experiment::images::trained::Trained;
-use crate::experiment::images::{points, sample};
+use crate::experiment::inpaint;
+use crate::experiment::inpaint::MaskedImages;
 use crate::experiment::run_dir;
+use crate::experiment::sample;
+use crate::experiment::subject::points;
+use crate::experiment::trained::Trained;
 use crate::models::sampler::Sampler;
 use crate::report::figures::{self, Frame};
 

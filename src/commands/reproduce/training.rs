@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{GridConfig, Stage};
 use crate::error::Result;
-use crate::experiment::images::rehearsal;
 use crate::experiment::memory;
+use crate::experiment::stages::rehearsal;
 use crate::gpu::Gpu;
 
 /// A trained run.

@@ -2,7 +2,7 @@
 
 use super::{GROUP, Hidden, Law, NllRow};
 use crate::error::Result;
-use crate::experiment::images::context::CHUNK;
+use crate::experiment::stages::context::CHUNK;
 use crate::metrics::likelihood::{joint_bits, single_bits};
 use crate::models::diffusion::{Ask, Diffusion, Told};
 use crate::ops;

@@ -1,22 +1,13 @@
 //! The toy's points of the plane, five to a sequence, about eight codes on a circle.
 
-use std::path::Path;
-
 use image::RgbImage;
 use serde_json::{Map, json};
 
-use super::asked::PictureFlags;
-use super::sample::Drawn;
-use super::subject::{Defaults, Filled, Found, Subject};
-use super::trained::{Prior, Trained};
-use crate::config::{CodebookConfig, Config, Diffuse, GridConfig, PriorConfig, Stage};
-use crate::data::toy::{self, CODES, DIM, LENGTH, Reached};
-use crate::error::Result;
-use crate::experiment::device::Device;
-use crate::experiment::run_dir;
-use crate::models::first_stage::FixedCodebook;
+use super::{Defaults, Filled, Found, Subject};
+use crate::data::toy::{self, DIM, LENGTH, Reached};
+use crate::experiment::asked::PictureFlags;
+use crate::experiment::drawn::Drawn;
 use crate::models::sampler::Sampler;
-use crate::models::toy::Toy;
 use crate::report::figures;
 
 /// Sequences, unless the user says otherwise.
@@ -30,64 +21,6 @@ const SHOWN: usize = 3;
 
 /// Points about codes.
 pub(crate) struct Points;
-
-/// Loads the newest checkpoint of the toy's run `run` of the configuration `config`.
-///
-/// # Errors
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there is none that fits.
-pub(crate) fn load(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
-    let found = run_dir::newest_of(run, &config.model_text())?;
-    let gpu = device.open()?;
-    let mut model = Toy::new(&gpu, config)?;
-    found.weights(&gpu, &mut model, "ema.")?;
-    let vectors = model.codebook().detach();
-    let prior = model.prior;
-    prior.speak(&vectors);
-    let grid = grid(config);
-    let codebook = grid.codebook.clone().unwrap_or_default();
-    Ok(Trained {
-        first: Box::new(FixedCodebook::new(&gpu, &codebook, &vectors.to_vec())),
-        subject: Box::new(Points),
-        prior: Prior::Diffusion(Box::new(prior)),
-        stage: stage(config),
-        step: found.step,
-        run: run.to_path_buf(),
-        config: grid,
-        gpu,
-    })
-}
-
-fn stage(config: &Config) -> Stage {
-    if config.codes.is_some() {
-        Stage::Joint
-    } else {
-        Stage::Prior
-    }
-}
-
-/// The toy as an experiment on a grid of one row.
-fn grid(config: &Config) -> GridConfig {
-    let diffuse = config
-        .codes
-        .as_ref()
-        .map_or(Diffuse::Data, |codes| codes.diffuse);
-    let codebook = CodebookConfig {
-        codes: CODES,
-        height: 1,
-        width: LENGTH,
-        dim: DIM,
-    };
-    GridConfig {
-        seed: config.seed,
-        bridge: config.bridge.clone(),
-        codebook: Some(codebook),
-        prior: PriorConfig {
-            diffuse,
-            ..PriorConfig::default()
-        },
-        ..GridConfig::default()
-    }
-}
 
 /// Points of the plane from their flat coordinates.
 pub(crate) fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {

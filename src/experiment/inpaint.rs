@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
+use super::drawn::Drawn;
 use super::known;
 use super::mask::{Mask, MaskShape};
 use super::output::{Output, nchw};
 use super::pictures::{Size, numbers};
-use super::sample::{Drawn, Facts};
+use super::sample::Facts;
+use super::stages::context::CHUNK;
 use super::subject::{Defaults, Filled};
 use super::trained::{Prior, Trained};
 use crate::config::Stored;
@@ -30,9 +31,6 @@ use crate::tensor::{Codes, Tensor};
 
 /// Most fillings of a picture that are drawn.
 const SHOWN: usize = 64;
-/// Steps and passes over each level, unless the user says otherwise.
-pub(crate) const STEPS: usize = 100;
-pub(crate) const RESAMPLE: usize = 5;
 /// Sampler and steps of a network that is told what is known.
 const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
 const TOLD_STEPS: usize = 20;
@@ -260,7 +258,7 @@ fn write(
         let shape = vec![holed.count(), 3, height, width];
         more.push(("originals", shape, Values::F32(&originals)));
     }
-    drawn.write(output, trained, &more)
+    output.samples(trained, drawn, &more)
 }
 
 /// An error if image runs are not given a mask, or the toy is given one, before anything is opened.
@@ -432,7 +430,7 @@ fn diffuse(
                 &mut seen,
             )
         };
-        drawn.take_latents(trained, model, &z, &how.images, seed)?;
+        drawn.append(trained.of_latents(model, &z, &how.images, seed)?);
     }
     progress.finish();
     let name = if told { "dpmpp2m" } else { "ancestral" };
@@ -485,7 +483,7 @@ fn raster(
             done += 1;
             progress.at(done, || format!("code {} of {}", at + 1, h * w));
         });
-        drawn.take_codes(trained, codes)?;
+        drawn.append(trained.of_codes(codes)?);
     }
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];

@@ -1,21 +1,27 @@
 //! What the codes of a run stand for: how samples and fillings are shown, and what is said of them.
 
+pub(crate) mod points;
+
 use image::RgbImage;
 use serde_json::{Map, Value, json};
 
 use super::asked::PictureFlags;
-use super::context::CHUNK;
-use super::inpaint::{RESAMPLE, STEPS};
+use super::drawn::Drawn;
 use super::mask::Mask;
-use super::output::counted;
-use super::pictures::{self, Size, numbers};
-use super::sample::Drawn;
+use super::pictures;
+use super::pictures::{Size, numbers};
+use super::stages::context::CHUNK;
 use super::usage::Usage;
 use crate::models::sampler::Sampler;
+use crate::number::counted;
 use crate::report::figures::{self, Letter, Line, visible};
 
 /// Texts that are said.
 const SAID: usize = 8;
+
+/// Steps of fillings and chains, and passes over each level, unless the user says otherwise.
+pub(crate) const STEPS: usize = 100;
+pub(crate) const RESAMPLE: usize = 5;
 
 /// What codes stand for.
 pub(crate) trait Subject {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::codebook;
 use super::context::StageContext;
 use crate::config::{GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
+use crate::experiment::codebook;
 use crate::experiment::run_dir;
 use crate::experiment::train_args::{TrainArgs, usage};
 use crate::models::first_stage::FixedCodebook;
@@ -22,14 +22,14 @@ pub(crate) enum Frozen {
 }
 
 /// The frozen VQ-VAE in the directory of a run that builds on it.
-pub(super) const VQVAE_FILE: &str = "vqvae.safetensors";
+pub(in crate::experiment) const VQVAE_FILE: &str = "vqvae.safetensors";
 
 /// What the names of the VQ-VAE's averaged weights begin with in a run of joint training.
 const JOINT: &str = "ema.vqvae.";
 
 /// The trained models that a stage builds on.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(in crate::experiment) struct Sources {
     pub vqvae: Option<Checkpoint>,
     pub prior: Option<Checkpoint>,
 }
@@ -173,13 +173,17 @@ pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Re
 
 /// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of
 /// more.
-pub(super) fn prefix_of(found: &Checkpoint) -> &'static str {
+pub(in crate::experiment) fn prefix_of(found: &Checkpoint) -> &'static str {
     let joint = found.tensors().any(|(name, ..)| name.starts_with(JOINT));
     if joint { JOINT } else { "ema." }
 }
 
 /// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
-pub(super) fn load_vqvae(model: &mut VqVae, found: &Checkpoint, prefix: &str) -> Result<()> {
+pub(in crate::experiment) fn load_vqvae(
+    model: &mut VqVae,
+    found: &Checkpoint,
+    prefix: &str,
+) -> Result<()> {
     // A codebook that learns by gradient is among the weights, and averaged with them: these have
     // the last word.
     restore_codebook(&model.codebook, found)?;

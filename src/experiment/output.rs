@@ -6,11 +6,13 @@ use std::path::Path;
 use image::RgbImage;
 use serde_json::{Map, Value, json};
 
-use super::pictures::{self, Size, numbers};
+use super::drawn::Drawn;
+use super::pictures;
+use super::pictures::{Size, numbers};
 use super::trained::Trained;
 use crate::error::{Error, Result};
 use crate::experiment::device::{keep_caches, print_profile};
-use crate::number::thousands;
+use crate::number::counted;
 use crate::report::figures;
 use crate::report::product::{self, Form};
 use crate::report::samples_file::{self, Values};
@@ -20,15 +22,6 @@ pub(crate) struct Output<'a> {
     dir: &'a Path,
     facts: Vec<(&'static str, Value)>,
     written: Vec<String>,
-}
-
-/// `count` and the `name` of what is counted, in the plural unless it is one.
-pub(super) fn counted(count: usize, name: &str) -> String {
-    format!(
-        "{} {name}{}",
-        thousands(count),
-        if count == 1 { "" } else { "s" }
-    )
 }
 
 impl<'a> Output<'a> {
@@ -107,6 +100,41 @@ impl<'a> Output<'a> {
     ) -> Result<()> {
         self.written.push(name.into());
         samples_file::write(&self.dir.join(name), tensors, &self.texts())
+    }
+
+    /// Writes `codes`, `z0` if there is one, of image runs `images` in [−1, 1], [n, 3, size, size],
+    /// and `more` to `samples.safetensors`.
+    pub fn samples(
+        &mut self,
+        trained: &Trained,
+        drawn: &Drawn,
+        more: &[(&str, Vec<usize>, Values)],
+    ) -> Result<()> {
+        let config = &trained.config;
+        let [h, w] = config.grid();
+        let [height, width] = config.picture();
+        let n = drawn.codes.len() / config.cells();
+        // Sequences have no row.
+        let grid = if config.codebook.is_some() && h == 1 {
+            vec![n, w]
+        } else {
+            vec![n, h, w]
+        };
+        let mut tensors = vec![("codes", grid.clone(), Values::U32(&drawn.codes))];
+        let images: Vec<f32> = nchw(&drawn.images, [height, width])
+            .into_iter()
+            .map(|v| v.clamp(-1.0, 1.0))
+            .collect();
+        if config.codebook.is_none() {
+            let shape = vec![n, 3, height, width];
+            tensors.push(("images", shape, Values::F32(&images)));
+        }
+        if !drawn.z0.is_empty() {
+            let shape = [&grid[..], &[config.dim()]].concat();
+            tensors.push(("z0", shape, Values::F32(&drawn.z0)));
+        }
+        tensors.extend_from_slice(more);
+        self.tensors("samples.safetensors", &tensors)
     }
 
     /// Writes `summary.json` with `numbers`, and says what was written.

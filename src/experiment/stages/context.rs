@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::dataset::Pictures;
 use super::part::Part;
-use super::pictures;
 use crate::config::{GridConfig, Stage};
 use crate::data::{Batch, Format, ImageSet, Loader, LoaderOptions};
 use crate::error::Result;
+use crate::experiment::dataset::Pictures;
+use crate::experiment::pictures;
 use crate::gpu::Gpu;
 use crate::models::first_stage::FirstStage;
 use crate::philox::{Draw, Stream};

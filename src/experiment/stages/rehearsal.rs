@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::context::StageContext;
-use super::dataset::Pictures;
 use super::sources::{Frozen, Sources};
 use super::{joint, pixelcnn, prior, vqvae};
 use crate::config::{GridConfig, Stage};
 use crate::data::ImageSet;
 use crate::error::Result;
+use crate::experiment::dataset::Pictures;
 use crate::experiment::session::Task;
 use crate::gpu::Gpu;
 use crate::models::first_stage::{FixedCodebook, random_vectors};

@@ -212,7 +212,7 @@ pub(super) fn export(model: &Diffusion) -> impl Iterator<Item = Entry> {
 ///
 /// # Errors
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there are none.
-pub(super) fn import(model: &mut Diffusion, found: &Checkpoint) -> Result<()> {
+pub(in crate::experiment) fn import(model: &mut Diffusion, found: &Checkpoint) -> Result<()> {
     for (name, tensor) in MOMENTS.into_iter().zip(model.moments.iter_mut().flatten()) {
         *tensor = Tensor::from_slice(
             tensor.gpu(),

@@ -1,40 +1,29 @@
-//! The image models of section 4.2: trained stage by stage, and what a trained run is good for.
+//! The stages of a training: what each learns from its batches, and what a run directory needs for
+//! it.
 
-pub mod asked;
-pub mod chain;
 pub(crate) mod closing;
-mod codebook;
 mod codebook_tracker;
 pub(crate) mod context;
-pub mod dataset;
-pub mod inpaint;
 mod joint;
-mod known;
-mod latents;
+pub(crate) mod latents;
 mod learner;
-pub mod mask;
-mod output;
 pub(crate) mod part;
-pub(crate) mod pictures;
 mod pixelcnn;
-pub(crate) mod points;
 mod prior;
-pub mod reconstruct;
 pub(crate) mod rehearsal;
-pub mod sample;
 pub(crate) mod sources;
-mod standard;
-pub(crate) mod subject;
+pub(crate) mod standard;
 pub mod told;
-pub(crate) mod trained;
-pub(crate) mod usage;
+pub(crate) mod toy;
 pub(crate) mod vqvae;
 
 use std::path::Path;
 use std::rc::Rc;
 
+use self::context::StageContext;
 use self::sources::{Sources, freeze};
-use super::images::context::StageContext;
+use super::codebook;
+use super::dataset::{self, Pictures};
 use super::memory;
 use super::run_dir::RunDir;
 use super::session::Task;
@@ -42,10 +31,6 @@ use super::train_args::{TrainArgs, usage};
 use crate::config::{Experiment, GridConfig, Kind, Source, Stage, Stored};
 use crate::error::Result;
 use crate::gpu::Gpu;
-
-pub(crate) use self::dataset::Pictures;
-pub(crate) use self::latents::count_filled;
-pub(crate) use self::trained::configuration;
 
 /// The stage that `args` name, or the configuration `stage`, if there is one for `kind`.
 ///

@@ -6,15 +6,16 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 use super::asked::PictureFlags;
-use super::context::CHUNK;
 use super::dataset::{Pictures, ReadingFlags, keep_out_of_images};
-use super::output::{Output, counted, nchw};
+use super::output::{Output, nchw};
+use super::stages::context::CHUNK;
 use super::trained::Trained;
 use super::usage::Usage;
 use super::{known, pictures};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::metrics::picture;
+use crate::number::counted;
 use crate::report::product::{Folder, Form};
 use crate::report::samples_file::Values;
 

@@ -8,16 +8,19 @@ use serde_json::{Map, json};
 
 use super::asked::{ImageFlags, PictureFlags};
 use super::dataset::keep_out_of_images;
-use super::inpaint::{MaskedImages, RESAMPLE, STEPS};
+use super::inpaint::MaskedImages;
 use super::known;
 use super::mask::{Mask, MaskShape};
-use super::output::{Output, counted};
-use super::pictures::{self, Page};
+use super::output::Output;
+use super::pictures;
+use super::pictures::Page;
+use super::subject::{RESAMPLE, STEPS};
 use super::trained::{Prior, Trained};
 use crate::error::{Error, Result};
 use crate::experiment::device::Device;
 use crate::models::diffusion::Diffusion;
 use crate::models::sampler::{Known, Process, Sampler};
+use crate::number::counted;
 use crate::report::figures::Row;
 use crate::report::product::{Folder, Form};
 use crate::report::progress::Progress;
@@ -162,7 +165,7 @@ pub fn run(args: &ChainArgs) -> Result<()> {
     let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
     let all: Vec<f32> = frames
         .iter()
-        .flat_map(|frame| crate::experiment::images::output::nchw(frame, size))
+        .flat_map(|frame| crate::experiment::output::nchw(frame, size))
         .map(|v| v.clamp(-1.0, 1.0))
         .collect();
     let tensors = [

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::context::StageContext;
-use super::usage::Usage;
 use crate::config::{CodebookRule, Stage};
 use crate::error::Result;
+use crate::experiment::usage::Usage;
 use crate::models::first_stage::FirstStage;
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::{Checkpoint, Entry};

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::asked::ImageFlags;
-use super::context::CHUNK;
 use super::dataset::keep_out_of_images;
-use super::output::{Output, nchw};
+use super::drawn::Drawn;
+use super::output::Output;
+use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
 use crate::error::Result;
@@ -15,109 +15,13 @@ use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler
 use crate::models::diffusion::{Ask, Diffusion};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Algorithm, Raster};
-use crate::models::sampler::{Sampler, draw_codes};
-use crate::philox::{Draw, Stream};
+use crate::models::sampler::Sampler;
 use crate::report::product::Folder;
 use crate::report::progress::Progress;
-use crate::report::samples_file::{Values, check_finite};
-use crate::tensor::{Codes, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// Most images on the picture.
 const SHOWN: usize = 256;
-
-/// Samples as they go to files.
-#[derive(Default)]
-pub(crate) struct Drawn {
-    /// [n, h, w].
-    pub codes: Vec<u32>,
-    /// What a diffusion prior gave, as the encoder scales it, [n, h, w, d]; empty from a PixelCNN.
-    pub z0: Vec<f32>,
-    /// [n, height, width, 3].
-    pub images: Vec<f32>,
-    /// By which sampler, in how many steps.
-    pub how: String,
-}
-
-impl Drawn {
-    /// Takes in what a PixelCNN drew.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] if the images are not finite.
-    pub fn take_codes(&mut self, trained: &Trained, codes: Vec<u32>) -> Result<()> {
-        let [h, w] = trained.config.grid();
-        let on_gpu = Codes::from_slice(&trained.gpu, &codes, [codes.len() / (h * w), h, w]);
-        self.images.extend(trained.decode(&on_gpu)?);
-        self.codes.extend(codes);
-        Ok(())
-    }
-
-    /// Takes in what a diffusion prior drew: `z` standardised.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] if the latents or the images are not finite.
-    pub fn take_latents(
-        &mut self,
-        trained: &Trained,
-        model: &Diffusion,
-        z: &Tensor,
-        flags: &ImageFlags,
-        seed: u64,
-    ) -> Result<()> {
-        let latents = trained.gpu.no_grad(|| model.restore(z));
-        let values = latents.to_vec();
-        check_finite("samples", &values).map_err(|error| flags.explain(error))?;
-        let codes = trained.gpu.no_grad(|| match flags.temperature {
-            None => trained.first.quantise(&latents),
-            Some(temperature) => {
-                let stream = Stream {
-                    seed,
-                    step: 0,
-                    stream: Draw::SampledCodes.stream(),
-                    first: 0,
-                };
-                draw_codes(&latents, &trained.first.vectors(), temperature, stream)
-            }
-        });
-        self.images.extend(trained.decode(&codes)?);
-        self.codes.extend(codes.to_vec());
-        self.z0.extend(values);
-        Ok(())
-    }
-
-    /// `codes`, `z0` if there is one, and of image runs `images` in [−1, 1], [n, 3, size, size].
-    pub fn write(
-        &self,
-        output: &mut Output,
-        trained: &Trained,
-        more: &[(&str, Vec<usize>, Values)],
-    ) -> Result<()> {
-        let config = &trained.config;
-        let [h, w] = config.grid();
-        let [height, width] = config.picture();
-        let n = self.images.len() / trained.image();
-        let images = nchw(&self.images, [height, width])
-            .into_iter()
-            .map(|v| v.clamp(-1.0, 1.0))
-            .collect::<Vec<_>>();
-        // Sequences have no row.
-        let grid = if config.codebook.is_some() && h == 1 {
-            vec![n, w]
-        } else {
-            vec![n, h, w]
-        };
-        let mut tensors = vec![("codes", grid.clone(), Values::U32(&self.codes))];
-        if config.codebook.is_none() {
-            let shape = vec![n, 3, height, width];
-            tensors.push(("images", shape, Values::F32(&images)));
-        }
-        if !self.z0.is_empty() {
-            let shape = [&grid[..], &[config.dim()]].concat();
-            tensors.push(("z0", shape, Values::F32(&self.z0)));
-        }
-        tensors.extend_from_slice(more);
-        output.tensors("samples.safetensors", &tensors)
-    }
-}
 
 /// Samples.
 ///
@@ -155,7 +59,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
             |i| format!("{i:06}"),
         )?;
     }
-    drawn.write(&mut output, &trained, &[])?;
+    output.samples(&trained, &drawn, &[])?;
     let found = trained.subject.found(&drawn);
     found.lines.iter().for_each(|line| say!("{line}"));
     output.finish(&trained, seconds, found.numbers)
@@ -239,7 +143,7 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
                 done += 1;
                 progress.at(done, || format!("t = {t}"));
             })?;
-        drawn.take_latents(trained, model, &z, &how.images, seed)?;
+        drawn.append(trained.of_latents(model, &z, &how.images, seed)?);
     }
     progress.finish();
     let codes = how.images.temperature.map_or_else(
@@ -292,7 +196,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
             done += 1;
             progress.at(done, || format!("code {} of {}", at + 1, h * w));
         });
-        drawn.take_codes(trained, codes)?;
+        drawn.append(trained.of_codes(codes)?);
     }
     progress.finish();
     let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];

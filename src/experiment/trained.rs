@@ -1,15 +1,17 @@
 //! A trained run of image models, its averaged weights loaded.
 
+pub(crate) mod toy;
+
 use std::path::{Path, PathBuf};
 
 use super::asked::ImageFlags;
 use super::codebook;
-use super::context::CHUNK;
 use super::dataset::{Pictures, ReadingFlags};
+use super::drawn::Drawn;
 use super::pictures::numbers;
-use super::points;
-use super::sources::{Sources, VQVAE_FILE, load_vqvae};
-use super::standard;
+use super::stages::context::CHUNK;
+use super::stages::sources::{Sources, VQVAE_FILE, load_vqvae};
+use super::stages::standard;
 use super::subject::{Coloured, Subject, Text};
 use crate::config::{Diffuse, GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
@@ -19,10 +21,11 @@ use crate::gpu::Gpu;
 use crate::models::diffusion::{Ask, Diffusion, Guidance};
 use crate::models::first_stage::FirstStage;
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::sampler::{Process, Sampler};
+use crate::models::sampler::{Process, Sampler, draw_codes};
 use crate::models::vqvae::VqVae;
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::init::Init;
+use crate::philox::{Draw, Stream};
 use crate::report::samples_file::check_finite;
 use crate::tensor::{Codes, Tensor};
 
@@ -55,7 +58,7 @@ impl Trained {
     /// [`Error::Checkpoint`] if there is none that fits.
     pub fn load(run: &Path, device: &Device) -> Result<Trained> {
         match run_dir::stored(run)? {
-            Stored::Toy(config) => points::load(run, &config, device),
+            Stored::Toy(config) => toy::load(run, &config, device),
             Stored::Grid(stage, config) => Trained::of_grid(run, stage, *config, device),
         }
     }
@@ -224,6 +227,54 @@ impl Trained {
         let images = self.gpu.no_grad(|| self.first.show(codes)).to_vec();
         check_finite("decoded images", &images)?;
         Ok(images)
+    }
+
+    /// The samples with `codes` [n, h, w], as a PixelCNN draws them.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the images are not finite.
+    pub fn of_codes(&self, codes: Vec<u32>) -> Result<Drawn> {
+        let [h, w] = self.config.grid();
+        let on_gpu = Codes::from_slice(&self.gpu, &codes, [codes.len() / (h * w), h, w]);
+        Ok(Drawn {
+            images: self.decode(&on_gpu)?,
+            codes,
+            ..Drawn::default()
+        })
+    }
+
+    /// The samples `z` [n, h, w, d] of the diffusion prior `model`, standardised.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the latents or the images are not finite.
+    pub fn of_latents(
+        &self,
+        model: &Diffusion,
+        z: &Tensor,
+        flags: &ImageFlags,
+        seed: u64,
+    ) -> Result<Drawn> {
+        let latents = self.gpu.no_grad(|| model.restore(z));
+        let z0 = latents.to_vec();
+        check_finite("samples", &z0).map_err(|error| flags.explain(error))?;
+        let codes = self.gpu.no_grad(|| match flags.temperature {
+            None => self.first.quantise(&latents),
+            Some(temperature) => {
+                let stream = Stream {
+                    seed,
+                    step: 0,
+                    stream: Draw::SampledCodes.stream(),
+                    first: 0,
+                };
+                draw_codes(&latents, &self.first.vectors(), temperature, stream)
+            }
+        });
+        Ok(Drawn {
+            images: self.decode(&codes)?,
+            codes: codes.to_vec(),
+            z0,
+            ..Drawn::default()
+        })
     }
 
     /// Latents on the GPU, [n, h, w, d].

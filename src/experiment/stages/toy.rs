@@ -1,13 +1,14 @@
 //! The toy's training: points drawn anew for every step.
 
-use super::learning_rate::{averaging, half_cosine, learning_rate};
-use super::levels::LevelLaw;
-use super::run_dir::{self, RunDir};
-use super::session::{Report, Task};
-use super::train_args::TrainArgs;
 use crate::config::{Config, Stored};
 use crate::data::toy;
 use crate::error::{Error, Result};
+use crate::experiment::learning_rate::{averaging, half_cosine, learning_rate};
+use crate::experiment::levels::LevelLaw;
+use crate::experiment::run_dir;
+use crate::experiment::run_dir::RunDir;
+use crate::experiment::session::{Report, Task};
+use crate::experiment::train_args::TrainArgs;
 use crate::gpu::Gpu;
 use crate::models::toy::Toy;
 use crate::nn::Module;
@@ -20,7 +21,10 @@ use crate::tensor::Codes;
 ///
 /// # Errors
 /// [`Error::Usage`] for flags of images, and those of the run that it starts from.
-pub(super) fn prepare(args: &TrainArgs, config: &Config) -> Result<(Gpu, Box<dyn Task>, RunDir)> {
+pub(in crate::experiment) fn prepare(
+    args: &TrainArgs,
+    config: &Config,
+) -> Result<(Gpu, Box<dyn Task>, RunDir)> {
     if args.stage.is_some()
         || args.data.is_some()
         || args.size.is_some()
