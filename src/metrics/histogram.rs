@@ -52,16 +52,10 @@ pub fn code_distance(a: &[u32], b: &[u32], k: usize) -> f64 {
 }
 
 /// Total variation between the laws of ordered pairs of neighbours, a code and the one right of it
-/// or below it (each direction by itself, the mean of both), on maps of `h` × `w`. Takes memory for
-/// the pairs that occur, not for all.
-///
-/// # Panics
-/// If the maps have no neighbours in one of the directions.
+/// or below it (each direction by itself, the mean of both), on maps of `h` × `w`; of sequences the
+/// one direction there is, and 0 of single codes. Takes memory for the pairs that occur, not for
+/// all.
 pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2]) -> f64 {
-    assert!(
-        h > 1 && w > 1,
-        "pair_distance: codes of maps of {h} x {w} have no neighbours"
-    );
     let of = |step: [usize; 2]| {
         // How often a pair occurs in each set.
         let mut counts = BTreeMap::<[u32; 2], [f64; 2]>::new();
@@ -78,7 +72,12 @@ pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2]) -> f64 {
             [0, 1].map(|set| counts.values().map(|pair| pair[set]).collect::<Vec<_>>());
         total_variation(&of_a, &of_b)
     };
-    [[0, 1], [1, 0]].map(of).iter().sum::<f64>() / 2.0
+    let directions: Vec<f64> = [(w, [0, 1]), (h, [1, 0])]
+        .into_iter()
+        .filter(|(side, _)| *side > 1)
+        .map(|(_, step)| of(step))
+        .collect();
+    directions.iter().sum::<f64>() / directions.len().max(1) as f64
 }
 
 #[cfg(test)]
