@@ -2,17 +2,18 @@
 
 pub mod adapters;
 pub mod bench;
+mod chain;
 mod conformance;
 pub mod data;
 mod download;
 mod evaluate;
 mod export;
-mod images;
 mod inpaint;
 pub mod presets;
 #[doc(hidden)]
 pub mod readers;
 mod reading;
+mod reconstruct;
 pub mod reproduce;
 mod sample;
 pub mod schedule;
@@ -79,11 +80,11 @@ enum Command {
     /// Sample from a trained run: the toy, a diffusion prior or a PixelCNN.
     Sample(sample::SampleFlags),
     /// Show pictures above what a run's VQ-VAE makes of them.
-    Reconstruct(images::ReconstructFlags),
-    /// Sample what is missing: the rest of the toy's sequences, a hole in pictures.
+    Reconstruct(reconstruct::ReconstructFlags),
+    /// Sample what is missing: a hole in images, the rest of sequences.
     Inpaint(inpaint::InpaintFlags),
     /// Show how a diffusion prior comes from noise to pictures.
-    Chain(images::ChainFlags),
+    Chain(chain::ChainFlags),
     /// The paper's tables and figures: train what is missing, evaluate, write a report.
     Reproduce(reproduce::ReproduceFlags),
     /// Measure how near samples of image runs are to the data, and how fast they come.
@@ -119,7 +120,7 @@ enum Command {
     },
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 struct DeviceFlags {
     /// The GPU: index, part of its name, or backend (see `adapters`).
     #[arg(long, env = "DBVQ_ADAPTER")]
@@ -179,14 +180,15 @@ impl From<DeviceFlags> for Device {
 struct TrainFlags {
     /// A preset (see `presets`) or a TOML file, the config.toml of a run too.
     preset: String,
-    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, data.txt of image runs,
-    /// event files for TensorBoard.
+    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, event files for
+    /// TensorBoard; data.txt and codebook.safetensors of runs on images and codes.
     #[arg(long)]
     out: PathBuf,
-    /// Image presets: what to train.
+    /// What to train: one of these of images, prior or pixelcnn of codes.
     #[arg(long, value_enum)]
     stage: Option<StageName>,
-    /// Image presets: a folder of images, CIFAR-10 or mini-ImageNet; the kind is recognised.
+    /// A folder of images, CIFAR-10 or mini-ImageNet; the kind is recognised. For codes a file:
+    /// .npz, .safetensors or a text.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Image presets: train on images of N×N; every image is squashed to that, or cut with --crop.
@@ -199,7 +201,7 @@ struct TrainFlags {
     /// run.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
-    /// Training steps, short for --set train.steps=N (stages.STAGE.steps of an image preset).
+    /// Training steps, short for --set stages.STAGE.steps=N (train.steps of the toy).
     #[arg(long, allow_negative_numbers = true)]
     steps: Option<u64>,
     /// Seed, short for --set seed=N.

@@ -33,8 +33,8 @@ pub(super) struct EvaluateFlags {
     /// Run directories of images.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Folder of the data set.
-    #[arg(long, value_name = "DIR")]
+    /// The data set: a folder of images, or a file of codes.
+    #[arg(long, value_name = "DATA")]
     data: PathBuf,
     #[command(flatten)]
     reading: ReadingFlags,

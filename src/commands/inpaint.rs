@@ -1,16 +1,36 @@
-//! Flags of `inpaint`.
+//! `dbvq-wgpu inpaint`: what is not known of samples filled in by the prior (appendix B).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use super::sample::{ClassFlags, LookFlags, SamplerName, only_ancestral};
 use super::{DeviceFlags, count_of, passes};
-use crate::error::Result;
-use crate::experiment::filling::{Filling, InpaintArgs, PriorKind};
-use crate::experiment::inpaint;
-use crate::experiment::mask::MaskShape;
+use crate::config::Stored;
+use crate::error::{Error, Result};
+use crate::experiment::dataset::keep_out_of_images;
+use crate::experiment::drawn::Drawn;
+use crate::experiment::filling::{Filling, PriorKind};
+use crate::experiment::inpaint::{self, MaskedImages};
+use crate::experiment::mask::{Mask, MaskShape};
+use crate::experiment::output::{Output, nchw};
+use crate::experiment::subject::Filled;
+use crate::experiment::trained::Trained;
+use crate::experiment::{known, run_dir};
+use crate::report::product::{Folder, Form};
+use crate::report::samples_file::Values;
+
+/// What is written.
+const FILES: [(&str, Form); 3] = [
+    ("samples.safetensors", Form::Tensors),
+    ("inpainting.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
+/// Most fillings of a picture that are drawn.
+const SHOWN: usize = 64;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PriorName {
@@ -24,16 +44,16 @@ enum PriorName {
 pub(super) struct InpaintFlags {
     /// A run directory.
     run: PathBuf,
-    /// What is known: of the toy POSITION=CODE,POSITION=CODE, of image runs picture files.
+    /// What is known: image files with --mask; of runs on codes POSITION=CODE,POSITION=CODE, or
+    /// files of codes with --mask, whose first sample is taken; of the toy POSITION=CODE,….
     #[arg(long, required = true, num_args = 1.., value_name = "KNOWN")]
     known: Vec<OsString>,
-    /// Image runs: the hole, in cells of the latent grid (4 × 4 pixels of the model's picture
-    /// each): centre:N, topleft:N, left, right, or a picture (PNG, JPEG or WebP) of any size, white
+    /// The hole, in codes of the grid (4 × 4 pixels of the model's picture each): centre:N, topleft:N, left, right, or a picture (PNG, JPEG or WebP) of any size, white
     /// where the hole is on black, or opaque on transparent; its middle square is laid on the
     /// model's, and a cell with a pixel of the hole is hole.
     #[arg(long, value_name = "SHAPE")]
     mask: Option<MaskShape>,
-    /// Image runs: the kind of prior that the run must have.
+    /// The kind of prior that the run must have.
     #[arg(long, value_enum)]
     prior: Option<PriorName>,
     /// Toy and diffusion priors: resample with this many passes over each level (RePaint); 1 is
@@ -71,44 +91,157 @@ pub(super) struct InpaintFlags {
 
 impl InpaintFlags {
     pub(super) fn run(self) -> Result<()> {
-        let InpaintFlags {
-            run,
-            known,
-            mask,
-            resample,
-            sampling_steps: steps,
-            paste,
-            seed,
-            out,
-            ..
-        } = self;
         only_ancestral("inpaint", self.sampler)?;
-        let prior = self.prior.map(|name| match name {
-            PriorName::Diffusion => PriorKind::Diffusion,
-            PriorName::Pixelcnn => PriorKind::PixelCnn,
-        });
-        let resample = passes("--resample", resample)?;
+        let filling = self.filling()?;
         let count = count_of(self.count)?;
-        let images = self.class.check()?;
-        let pictures = self.look.check()?;
-        let device = self.device.into();
-        let filling = Filling {
-            resample,
-            steps,
-            images,
-            seed,
+        let look = self.look.check()?;
+        check_known(&self)?;
+        keep_out_of_images(&self.out, &self.run)?;
+        let mask = if let Some(MaskShape::File(file)) = &self.mask {
+            Some(file.as_path())
+        } else {
+            None
         };
-        inpaint::run(&InpaintArgs {
-            run,
-            known,
-            mask,
-            prior,
+        let inputs = self.known.iter().map(Path::new).chain(mask);
+        let _folder = Folder::open(&self.out, &FILES, inputs)?;
+        let trained = Trained::load(&self.run, &self.device.clone().into())?;
+        inpaint::check(&trained, &filling, self.prior.map(PriorKind::from))?;
+        trained.check_look(&look)?;
+        let size = trained.config.picture();
+        let count = count.unwrap_or(trained.subject.defaults().fillings);
+        let (holed, files) = given(&trained, &self)?;
+        let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
+        let begin = Instant::now();
+        let (mut drawn, facts) = inpaint::fill(&trained, &filling, &holed, count)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let pictures = holed.pictures(&trained)?;
+        if self.paste {
+            holed.paste(&pictures, &mut drawn.images, size, count);
+        }
+        let facts = facts.into_iter().chain(self.facts());
+        let mut output = Output::new(&self.out, &trained, facts.collect());
+        let filled = Filled {
+            files: &files,
+            names: &names(&files[..shown]),
+            mask: &holed.mask,
+            codes: &holed.codes,
+            pictures: &pictures,
+            drawn: &drawn,
             count,
-            filling,
-            paste,
-            pictures,
-            out,
-            device,
+            shown: count.min(SHOWN),
+        };
+        output.picture("inpainting.png", &trained.subject.fillings(&filled, &look))?;
+        if shown < files.len() {
+            note!(
+                "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
+                files.len()
+            );
+        }
+        if look.separate {
+            let name = |i: usize| format!("{:04}-{:04}", i / count, i % count);
+            let zoom = look.scale.unwrap_or(1);
+            output.each("fillings", &drawn.images, size, zoom, name)?;
+        }
+        write(&mut output, &trained, &holed, &pictures, &drawn)?;
+        let found = trained.subject.found_of_fillings(&filled);
+        found.lines.iter().for_each(|line| say!("{line}"));
+        output.finish(&trained, seconds, found.numbers)
+    }
+
+    fn filling(&self) -> Result<Filling> {
+        Ok(Filling {
+            resample: passes("--resample", self.resample)?,
+            steps: self.sampling_steps,
+            images: self.class.check()?,
+            seed: self.seed,
         })
     }
+
+    /// What files say of the mask.
+    fn facts(&self) -> Vec<(&'static str, Value)> {
+        match &self.mask {
+            Some(shape) => vec![
+                ("mask", json!(shape.to_string())),
+                ("paste", json!(self.paste)),
+            ],
+            None => Vec::new(),
+        }
+    }
+}
+
+impl From<PriorName> for PriorKind {
+    fn from(name: PriorName) -> PriorKind {
+        match name {
+            PriorName::Diffusion => PriorKind::Diffusion,
+            PriorName::Pixelcnn => PriorKind::PixelCnn,
+        }
+    }
+}
+
+/// What `args` give of samples, and how messages and files call it.
+fn given(trained: &Trained, args: &InpaintFlags) -> Result<(MaskedImages, Vec<String>)> {
+    let config = &trained.config;
+    let Some(shape) = &args.mask else {
+        let [known] = &args.known[..] else {
+            let what = "name one list POSITION=CODE,POSITION=CODE, or files and a --mask";
+            return Err(Error::Usage(format!("--known: {what}")));
+        };
+        let text = known.to_string_lossy().into_owned();
+        let known = known::parse(&text, [config.cells(), config.codes()])?;
+        return Ok((MaskedImages::of_known(trained, &known)?, vec![text]));
+    };
+    let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
+    let mask = Mask::new(shape, config.grid(), known::fit(config))?;
+    let names = files.iter().map(|file| file.display().to_string());
+    Ok((MaskedImages::new(trained, &files, mask)?, names.collect()))
+}
+
+/// Writes the fillings with what was given.
+fn write(
+    output: &mut Output,
+    trained: &Trained,
+    holed: &MaskedImages,
+    pictures: &[f32],
+    drawn: &Drawn,
+) -> Result<()> {
+    let config = &trained.config;
+    let [h, w] = config.grid();
+    let [height, width] = config.picture();
+    let known = holed.mask.known();
+    let mut more = vec![("known", vec![h, w], Values::F32(&known))];
+    let originals = nchw(pictures, [height, width]);
+    if config.codebook.is_none() {
+        let shape = vec![holed.count(), 3, height, width];
+        more.push(("originals", shape, Values::F32(&originals)));
+    }
+    output.samples(trained, drawn, &more)
+}
+
+/// An error if image runs are not given a mask, or the toy is given one, before anything is opened.
+fn check_known(args: &InpaintFlags) -> Result<()> {
+    let run = args.run.display();
+    match (run_dir::stored(&args.run)?, &args.mask) {
+        (Stored::Grid(_, config), None) if config.codebook.is_none() => {
+            let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
+            Err(Error::Usage(format!("{run}: {what}")))
+        }
+        (Stored::Toy(_), Some(_)) => {
+            let what = "is a run of the toy; --mask is for runs on images and codes";
+            Err(Error::Usage(format!("{run} {what}")))
+        }
+        (Stored::Grid(_, config), _) if config.codebook.is_none() => Ok(()),
+        _ if args.paste => Err(Error::Usage(format!(
+            "{run} is no run on images; --paste keeps pixels of images"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The names of `files`, without their folders.
+fn names(files: &[String]) -> Vec<String> {
+    let name = |file: &String| match Path::new(file).file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => file.clone(),
+    };
+    files.iter().map(name).collect()
 }

@@ -6,7 +6,7 @@ use crate::config::Resize;
 use crate::data::MEMORY;
 use crate::experiment::dataset::ReadingFlags as Reading;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub(super) struct ReadingFlags {
     /// Leave out images that cannot be read, and list them, instead of stopping at the first.
     #[arg(long)]

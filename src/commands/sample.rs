@@ -1,16 +1,31 @@
-//! Flags of `sample`, and those that it shares with `inpaint`.
+//! `dbvq-wgpu sample`: samples of a trained run, as tensors, a picture and a few numbers; and the
+//! flags that it shares with `inpaint`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
 use super::{DeviceFlags, count_of};
 use crate::error::{Error, Result};
 use crate::experiment::asked::{ImageFlags, PictureFlags};
-use crate::experiment::drawing::{Drawing, SampleArgs};
+use crate::experiment::dataset::keep_out_of_images;
+use crate::experiment::drawing::Drawing;
+use crate::experiment::output::Output;
 use crate::experiment::sample;
+use crate::experiment::trained::Trained;
 use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
+use crate::report::product::{Folder, Form};
+
+/// What is written.
+const FILES: [(&str, Form); 3] = [
+    ("samples.safetensors", Form::Tensors),
+    ("samples.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
+/// Most images on the picture.
+const SHOWN: usize = 256;
 
 /// `--sampler` of commands that always take ancestral steps.
 pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Result<()> {
@@ -113,7 +128,7 @@ pub(super) struct LookFlags {
 const MOST_SCALE: usize = 128;
 
 impl LookFlags {
-    pub(super) fn check(self) -> Result<PictureFlags> {
+    pub(super) fn check(&self) -> Result<PictureFlags> {
         scale_of(self.scale).map(|scale| PictureFlags {
             scale,
             separate: self.separate,
@@ -142,7 +157,7 @@ pub(super) fn sharpen_of(value: Option<f64>) -> Result<Option<f64>> {
 }
 
 impl ClassFlags {
-    pub(super) fn check(self) -> Result<ImageFlags> {
+    pub(super) fn check(&self) -> Result<ImageFlags> {
         let temperature = match (self.codes, self.temperature) {
             (Some(CodesName::Softmax), tau) => Some(tau.unwrap_or(1.0)),
             (_, None) => None,
@@ -184,7 +199,7 @@ impl ClassFlags {
 pub(super) struct SampleFlags {
     /// A run directory.
     run: PathBuf,
-    /// Samples; 1024 sequences of the toy, 32 images.
+    /// Samples; 32 by default, 1024 sequences of the toy.
     #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
     /// The sampler of the toy (ancestral by default) and of diffusion priors (dpmpp2m by default).
@@ -193,7 +208,7 @@ pub(super) struct SampleFlags {
     /// Toy and diffusion priors, --sampler ddim: share of the bridge's noise, 0..1; 0 by default.
     #[arg(long, allow_negative_numbers = true)]
     kappa: Option<f64>,
-    /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m on images.
+    /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m but on the toy.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     #[command(flatten)]
@@ -212,10 +227,37 @@ pub(super) struct SampleFlags {
 
 impl SampleFlags {
     pub(super) fn run(self) -> Result<()> {
-        sample::run(&self.check()?)
+        let drawing = self.drawing()?;
+        let look = self.look.check()?;
+        keep_out_of_images(&self.out, &self.run)?;
+        let _folder = Folder::open(&self.out, &FILES, None)?;
+        let trained = Trained::load(&self.run, &self.device.into())?;
+        sample::check(&trained, &drawing)?;
+        trained.check_look(&look)?;
+        let size = trained.config.picture();
+        let count = drawing.count.unwrap_or(trained.subject.defaults().count);
+        let shown = look.fits(size, 1, SHOWN.min(count))?;
+        let begin = Instant::now();
+        let (drawn, facts) = sample::draw(&trained, &drawing)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let mut output = Output::new(&self.out, &trained, facts);
+        output.picture("samples.png", &trained.subject.sheet(&drawn, shown, &look))?;
+        if shown < drawn.images.len() / trained.image() {
+            note!(
+                "samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file"
+            );
+        }
+        if look.separate {
+            let zoom = look.scale.unwrap_or(1);
+            output.each("samples", &drawn.images, size, zoom, |i| format!("{i:06}"))?;
+        }
+        output.samples(&trained, &drawn, &[])?;
+        let found = trained.subject.found(&drawn);
+        found.lines.iter().for_each(|line| say!("{line}"));
+        output.finish(&trained, seconds, found.numbers)
     }
 
-    fn check(self) -> Result<SampleArgs> {
+    fn drawing(&self) -> Result<Drawing> {
         let kappa = self.kappa.unwrap_or(0.0);
         if !(0.0..=1.0).contains(&kappa) {
             return Err(Error::Usage(format!("--kappa {kappa} must be in 0..1")));
@@ -223,34 +265,12 @@ impl SampleFlags {
         if self.kappa.is_some() && self.sampler != Some(SamplerName::Ddim) {
             return Err(Error::Usage("--kappa goes with --sampler ddim".into()));
         }
-        let sampler = self.sampler.map(|name| name.sampler(kappa));
-        let SampleFlags {
-            run,
-            count,
-            sampling_steps: steps,
-            class,
-            look,
-            seed,
-            out,
-            device,
-            ..
-        } = self;
-        let count = count_of(count)?;
-        let images = class.check()?;
-        let pictures = look.check()?;
-        let drawing = Drawing {
-            count,
-            sampler,
-            steps,
-            images,
-            seed,
-        };
-        Ok(SampleArgs {
-            run,
-            drawing,
-            pictures,
-            out,
-            device: device.into(),
+        Ok(Drawing {
+            count: count_of(self.count)?,
+            sampler: self.sampler.map(|name| name.sampler(kappa)),
+            steps: self.sampling_steps,
+            images: self.class.check()?,
+            seed: self.seed,
         })
     }
 }

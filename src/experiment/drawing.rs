@@ -1,33 +1,7 @@
-//! What sampling is asked for, and the files that it writes.
+//! What sampling is asked for.
 
-use std::path::PathBuf;
-
-use super::asked::{ImageFlags, PictureFlags};
-use super::device::Device;
+use super::asked::ImageFlags;
 use crate::models::sampler::Sampler;
-use crate::report::product::Form;
-
-/// What is written.
-pub(super) const FILES: [(&str, Form); 3] = [
-    ("samples.safetensors", Form::Tensors),
-    ("samples.png", Form::Picture),
-    ("summary.json", Form::Json),
-];
-
-/// Arguments of `sample`.
-#[derive(Clone, Debug)]
-pub struct SampleArgs {
-    /// A run directory.
-    pub run: PathBuf,
-    /// What is drawn.
-    pub drawing: Drawing,
-    /// How pictures of image runs are drawn.
-    pub pictures: PictureFlags,
-    /// Where the files go.
-    pub out: PathBuf,
-    /// The adapter.
-    pub device: Device,
-}
 
 /// How samples are drawn.
 #[derive(Clone, Debug, Default)]

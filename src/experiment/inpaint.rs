@@ -1,36 +1,27 @@
-//! `dbvq-wgpu inpaint`: what is not known of samples filled in by the prior (appendix B).
+//! What is not known of samples, filled in by the prior (appendix B).
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::dataset::keep_out_of_images;
 use super::drawn::Drawn;
 use super::known;
-use super::mask::{Mask, MaskShape};
-use super::output::{Output, nchw};
+use super::mask::Mask;
 use super::pictures::{Size, numbers};
 use super::sample::Facts;
 use super::stages::context::CHUNK;
-use super::subject::{Defaults, Filled};
+use super::subject::Defaults;
 use super::trained::{Prior, Trained};
-use crate::config::Stored;
 use crate::error::{Error, Result};
 use crate::experiment::drawing::chunk_seed;
-use crate::experiment::filling::{FILES, Filling, InpaintArgs, PriorKind};
-use crate::experiment::run_dir;
+use crate::experiment::filling::{Filling, PriorKind};
 use crate::models::diffusion::{Ask, Diffusion, Told};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Given, Raster};
 use crate::models::sampler::{Known, Sampler};
-use crate::report::product::Folder;
 use crate::report::progress::Progress;
-use crate::report::samples_file::Values;
 use crate::tensor::{Codes, Tensor};
 
-/// Most fillings of a picture that are drawn.
-const SHOWN: usize = 64;
 /// Sampler and steps of a network that is told what is known.
 const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
 const TOLD_STEPS: usize = 20;
@@ -129,7 +120,7 @@ impl MaskedImages {
 
     /// Puts what is known of the `originals` [m, height, width, 3] into `count` fillings of each, `images` [m · count,
     /// height, width, 3].
-    fn paste(&self, originals: &[f32], images: &mut [f32], size: Size, count: usize) {
+    pub fn paste(&self, originals: &[f32], images: &mut [f32], size: Size, count: usize) {
         let image = numbers(size);
         let hole = self.mask.pixels(size);
         let fillings = images.chunks_exact_mut(image);
@@ -149,146 +140,18 @@ impl MaskedImages {
     }
 }
 
-/// What `args` give of samples, and how messages and files call it.
-fn given(trained: &Trained, args: &InpaintArgs) -> Result<(MaskedImages, Vec<String>)> {
-    let config = &trained.config;
-    let Some(shape) = &args.mask else {
-        let [known] = &args.known[..] else {
-            let what = "name one list POSITION=CODE,POSITION=CODE, or files and a --mask";
-            return Err(Error::Usage(format!("--known: {what}")));
-        };
-        let text = known.to_string_lossy().into_owned();
-        let known = known::parse(&text, [config.cells(), config.codes()])?;
-        return Ok((MaskedImages::of_known(trained, &known)?, vec![text]));
-    };
-    let files: Vec<PathBuf> = args.known.iter().map(PathBuf::from).collect();
-    let mask = Mask::new(shape, config.grid(), known::fit(config))?;
-    let names = files.iter().map(|file| file.display().to_string());
-    Ok((MaskedImages::new(trained, &files, mask)?, names.collect()))
-}
-
-/// Inpaints.
+/// An error if what was asked for does not fit the run.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
-/// the run, [`Error::Data`] for the pictures, and [`Error::Io`] for the files.
-pub fn run(args: &InpaintArgs) -> Result<()> {
-    check_known(args)?;
-    keep_out_of_images(&args.out, &args.run)?;
-    let mask = if let Some(MaskShape::File(file)) = &args.mask {
-        Some(file.as_path())
-    } else {
-        None
-    };
-    let _folder = Folder::open(
-        &args.out,
-        &FILES,
-        args.known.iter().map(Path::new).chain(mask),
-    )?;
-    let trained = Trained::load(&args.run, &args.device)?;
-    check(&trained, args)?;
-    let size = trained.config.picture();
-    let count = args.count.unwrap_or(trained.subject.defaults().fillings);
-    let look = &args.pictures;
-    let (holed, files) = given(&trained, args)?;
-    let shown = look.fits(size, 2 + count.min(SHOWN), files.len())?;
-    let begin = Instant::now();
-    let (mut drawn, facts) = fill(&trained, &args.filling, &holed, count)?;
-    let seconds = begin.elapsed().as_secs_f64();
-    let pictures = holed.pictures(&trained)?;
-    if args.paste {
-        holed.paste(&pictures, &mut drawn.images, size, count);
-    }
-    let mask = args.mask.as_ref().map(|shape| {
-        [
-            ("mask", json!(shape.to_string())),
-            ("paste", json!(args.paste)),
-        ]
-    });
-    let facts = facts.into_iter().chain(mask.into_iter().flatten());
-    let mut output = Output::new(&args.out, &trained, facts.collect());
-    let filled = Filled {
-        files: &files,
-        names: &names(&files[..shown]),
-        mask: &holed.mask,
-        codes: &holed.codes,
-        pictures: &pictures,
-        drawn: &drawn,
-        count,
-        shown: count.min(SHOWN),
-    };
-    output.picture("inpainting.png", &trained.subject.fillings(&filled, look))?;
-    if shown < files.len() {
-        note!(
-            "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
-            files.len()
-        );
-    }
-    if look.separate {
-        let name = |i: usize| format!("{:04}-{:04}", i / count, i % count);
-        output.each(
-            "fillings",
-            &drawn.images,
-            size,
-            look.scale.unwrap_or(1),
-            name,
-        )?;
-    }
-    write(&mut output, &trained, &holed, &pictures, &drawn)?;
-    let found = trained.subject.found_of_fillings(&filled);
-    found.lines.iter().for_each(|line| say!("{line}"));
-    output.finish(&trained, seconds, found.numbers)
-}
-
-/// Writes the fillings with what was given.
-fn write(
-    output: &mut Output,
-    trained: &Trained,
-    holed: &MaskedImages,
-    pictures: &[f32],
-    drawn: &Drawn,
-) -> Result<()> {
-    let config = &trained.config;
-    let [h, w] = config.grid();
-    let [height, width] = config.picture();
-    let known = holed.mask.known();
-    let mut more = vec![("known", vec![h, w], Values::F32(&known))];
-    let originals = nchw(pictures, [height, width]);
-    if config.codebook.is_none() {
-        let shape = vec![holed.count(), 3, height, width];
-        more.push(("originals", shape, Values::F32(&originals)));
-    }
-    output.samples(trained, drawn, &more)
-}
-
-/// An error if image runs are not given a mask, or the toy is given one, before anything is opened.
-fn check_known(args: &InpaintArgs) -> Result<()> {
-    let run = args.run.display();
-    match (run_dir::stored(&args.run)?, &args.mask) {
-        (Stored::Grid(_, config), None) if config.codebook.is_none() => {
-            let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
-            Err(Error::Usage(format!("{run}: {what}")))
-        }
-        (Stored::Toy(_), Some(_)) => {
-            let what = "is a run of the toy; --mask is for runs on images and codes";
-            Err(Error::Usage(format!("{run} {what}")))
-        }
-        (Stored::Grid(_, config), _) if args.paste && config.codebook.is_some() => {
-            Err(Error::Usage(format!("{run}: --paste is for image runs")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// An error if what was asked for does not fit the run.
-fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
+/// [`Error::Usage`].
+pub(crate) fn check(trained: &Trained, how: &Filling, prior: Option<PriorKind>) -> Result<()> {
     let Filling {
         resample,
         steps,
         images,
         ..
-    } = &args.filling;
-    match (&trained.prior, args.prior) {
+    } = how;
+    match (&trained.prior, prior) {
         (Prior::None, _) => Err(no_prior(trained)),
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => {
             Err(trained.unfit("not --prior pixelcnn"))
@@ -308,7 +171,7 @@ fn check(trained: &Trained, args: &InpaintArgs) -> Result<()> {
         (Prior::Diffusion(model), _) => {
             model
                 .bridge
-                .timesteps(steps_of(trained, model, &args.filling))
+                .timesteps(steps_of(trained, model, how))
                 .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
             trained.check_class(images)
         }
@@ -331,15 +194,6 @@ fn steps_of(trained: &Trained, model: &Diffusion, how: &Filling) -> usize {
 
 fn no_prior(trained: &Trained) -> Error {
     trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")
-}
-
-/// The names of `files`, without their folders.
-fn names(files: &[String]) -> Vec<String> {
-    let name = |file: &String| match Path::new(file).file_name() {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => file.clone(),
-    };
-    files.iter().map(name).collect()
 }
 
 /// `count` fillings of each of the pictures, one after another.

@@ -42,7 +42,7 @@ pub fn parse(text: &str, [cells, codes]: [usize; 2]) -> Result<Vec<(usize, u32)>
 }
 
 /// How images that a user names get the size of the model: as those of the run's training did.
-pub(super) fn fit(config: &GridConfig) -> Fit {
+pub(crate) fn fit(config: &GridConfig) -> Fit {
     match config.data.resize {
         Resize::Squash => Fit::Squash,
         Resize::Crop | Resize::Off => Fit::Crop,
@@ -54,7 +54,7 @@ pub(super) fn fit(config: &GridConfig) -> Fit {
 ///
 /// # Errors
 /// [`Error::Data`] naming the file that is none.
-pub(super) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>> {
+pub(crate) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>> {
     let Some(codebook) = &trained.config.codebook else {
         let set = pictures(files, &trained.config)?;
         return set.floats(&(0..set.len() as u32).collect::<Vec<_>>());
@@ -72,7 +72,7 @@ pub(super) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>>
 ///
 /// # Errors
 /// [`Error::Data`] naming the file that is no image.
-pub(super) fn pictures(files: &[PathBuf], config: &GridConfig) -> Result<ImageSet> {
+pub(crate) fn pictures(files: &[PathBuf], config: &GridConfig) -> Result<ImageSet> {
     let size = config.vqvae.size;
     let fit = fit(config);
     let how = if fit == Fit::Squash {

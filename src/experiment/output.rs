@@ -170,7 +170,7 @@ impl<'a> Output<'a> {
 }
 
 /// Channels first, as files have them: flat [n, height, width, 3] → [n, 3, height, width].
-pub(super) fn nchw(images: &[f32], size: Size) -> Vec<f32> {
+pub(crate) fn nchw(images: &[f32], size: Size) -> Vec<f32> {
     let channel =
         |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();
     images

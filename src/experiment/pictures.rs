@@ -11,7 +11,7 @@ use crate::report::figures::{self, Block, Row, gallery};
 /// Pixels between images.
 const GAP: usize = 2;
 /// Images in a row.
-pub(super) const COLUMNS: usize = 8;
+pub(crate) const COLUMNS: usize = 8;
 /// Smallest side of an image on the picture: small ones are drawn larger, in whole multiples.
 const SIDE: usize = 64;
 /// The same of an image in a figure, and on the pictures of commands.
@@ -45,7 +45,7 @@ fn zoom_to([height, width]: Size, side: usize) -> usize {
 }
 
 /// Images of `size`, flat [n, height, width, 3] in [−1, 1], in rows of eight.
-pub(super) fn grid(images: &[f32], size: Size) -> RgbImage {
+pub(crate) fn grid(images: &[f32], size: Size) -> RgbImage {
     let columns = columns(COLUMNS.min(images.len() / numbers(size)), size);
     sheet(images, size, columns, rough_zoom(size))
 }
@@ -59,7 +59,7 @@ fn rough_zoom(size: Size) -> usize {
 }
 
 /// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
-pub(super) fn sheet(images: &[f32], size: Size, columns: usize, zoom: usize) -> RgbImage {
+pub(crate) fn sheet(images: &[f32], size: Size, columns: usize, zoom: usize) -> RgbImage {
     let count = images.len() / numbers(size);
     let [high, wide] = size.map(|side| side * zoom + GAP);
     let mut picture = RgbImage::from_pixel(
@@ -82,7 +82,7 @@ pub(crate) fn cells(images: &[f32], size: Size) -> Vec<RgbImage> {
 }
 
 /// Each image by itself with `zoom` × `zoom` pixels for each of its own.
-pub(super) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
+pub(crate) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
     images
         .chunks_exact(numbers(size))
         .map(|image| magnified(image, size, zoom))
@@ -90,7 +90,7 @@ pub(super) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
 }
 
 /// Columns of a sheet of `count` images: eight, twice as many where there are many, one of strips.
-pub(super) fn columns(count: usize, size: Size) -> usize {
+pub(crate) fn columns(count: usize, size: Size) -> usize {
     if size[0] == 1 {
         1
     } else if count > COLUMNS * COLUMNS {
@@ -102,7 +102,7 @@ pub(super) fn columns(count: usize, size: Size) -> usize {
 
 impl PictureFlags {
     /// Pixels for each of an image's on pictures that commands draw.
-    pub(super) fn zoom(&self, size: Size) -> usize {
+    pub(crate) fn zoom(&self, size: Size) -> usize {
         self.scale.unwrap_or(zoom_to(size, CELL))
     }
 
@@ -110,7 +110,7 @@ impl PictureFlags {
     ///
     /// # Errors
     /// [`Error::Usage`] if --scale leaves room for none.
-    pub(super) fn fits(&self, size: Size, images: usize, count: usize) -> Result<usize> {
+    pub(crate) fn fits(&self, size: Size, images: usize, count: usize) -> Result<usize> {
         let zoom = self.zoom(size);
         let [high, wide] = size.map(|side| side.saturating_mul(zoom).saturating_add(GAP));
         let most = PIXELS / high.saturating_mul(wide).saturating_mul(images.max(1));
@@ -125,7 +125,7 @@ impl PictureFlags {
 }
 
 /// A page of rows of images, under the names of their columns: (columns, name).
-pub(super) struct Page {
+pub(crate) struct Page {
     pub heads: Vec<(usize, String)>,
     pub rows: Vec<Row>,
 }
@@ -155,7 +155,7 @@ impl Page {
 
 /// What was inpainted: for each name the original, what is known of it, and its `count` fillings,
 /// eight in a row; flat images.
-pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> RgbImage {
+pub(crate) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> RgbImage {
     let width = count.min(FILLINGS);
     let mut rows = Vec::new();
     for (name, cells) in names.iter().zip(cells.chunks_exact(2 + count)) {
@@ -193,7 +193,7 @@ pub(super) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> Rg
 }
 
 /// `name`, if it is short enough to stand left of a picture, else its beginning.
-pub(super) fn shortened(name: &str) -> String {
+pub(crate) fn shortened(name: &str) -> String {
     if name.chars().count() > LETTERS {
         name.chars().take(LETTERS - 1).chain(['…']).collect()
     } else {
@@ -213,7 +213,7 @@ fn magnified(image: &[f32], [height, width]: Size, zoom: usize) -> RgbImage {
 }
 
 /// The first `most` originals, each row above the row of their reconstructions.
-pub(super) fn pairs(
+pub(crate) fn pairs(
     originals: &[f32],
     reconstructions: &[f32],
     size: Size,
@@ -230,7 +230,7 @@ pub(super) fn pairs(
 }
 
 /// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
-pub(super) fn sheet_of_pairs(
+pub(crate) fn sheet_of_pairs(
     [originals, reconstructions]: [&[f32]; 2],
     size: Size,
     most: usize,
@@ -259,6 +259,6 @@ pub(super) fn sheet_of_pairs(
 }
 
 /// Writes a PNG of a training, whole or not at all.
-pub(super) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
+pub(crate) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
     figures::save_of_run(file, picture)
 }

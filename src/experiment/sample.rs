@@ -1,72 +1,25 @@
-//! `dbvq-wgpu sample`: samples of a trained run, as tensors, a picture and a few numbers.
-
-use std::time::Instant;
+//! Samples drawn from a trained run.
 
 use serde_json::{Value, json};
 
-use super::dataset::keep_out_of_images;
 use super::drawn::Drawn;
-use super::output::Output;
 use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
 use crate::error::Result;
-use crate::experiment::drawing::{Drawing, FILES, SampleArgs, chunk_seed, sampler_name};
+use crate::experiment::drawing::{Drawing, chunk_seed, sampler_name};
 use crate::models::diffusion::{Ask, Diffusion};
 use crate::models::pixelcnn::PixelCnn;
 use crate::models::pixelcnn::raster::{Algorithm, Raster};
 use crate::models::sampler::Sampler;
-use crate::report::product::Folder;
 use crate::report::progress::Progress;
 use crate::tensor::{Shape, Tensor};
 
-/// Most images on the picture.
-const SHOWN: usize = 256;
-
-/// Samples.
+/// An error if `how` does not fit the run.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if the run has none that fits, [`Error::Usage`] for flags that do not fit
-/// the run, and [`Error::Io`] for the files.
-pub fn run(args: &SampleArgs) -> Result<()> {
-    keep_out_of_images(&args.out, &args.run)?;
-    let _folder = Folder::open(&args.out, &FILES, None)?;
-    let trained = Trained::load(&args.run, &args.device)?;
-    check(&trained, &args.drawing)?;
-    let size = trained.config.picture();
-    let look = &args.pictures;
-    let count = args
-        .drawing
-        .count
-        .unwrap_or(trained.subject.defaults().count);
-    let shown = look.fits(size, 1, SHOWN.min(count))?;
-    let begin = Instant::now();
-    let (drawn, facts) = draw(&trained, &args.drawing)?;
-    let seconds = begin.elapsed().as_secs_f64();
-    let mut output = Output::new(&args.out, &trained, facts);
-    output.picture("samples.png", &trained.subject.sheet(&drawn, shown, look))?;
-    if shown < drawn.images.len() / trained.image() {
-        note!(
-            "samples.png shows the first {shown}; samples.safetensors has all, --separate writes each to a file"
-        );
-    }
-    if look.separate {
-        output.each(
-            "samples",
-            &drawn.images,
-            size,
-            look.scale.unwrap_or(1),
-            |i| format!("{i:06}"),
-        )?;
-    }
-    output.samples(&trained, &drawn, &[])?;
-    let found = trained.subject.found(&drawn);
-    found.lines.iter().for_each(|line| say!("{line}"));
-    output.finish(&trained, seconds, found.numbers)
-}
-
-/// An error if `how` does not fit the run.
-fn check(trained: &Trained, how: &Drawing) -> Result<()> {
+/// [`Error::Usage`](crate::error::Error::Usage).
+pub(crate) fn check(trained: &Trained, how: &Drawing) -> Result<()> {
     check_sharpen(trained, how.images.sharpen)?;
     match &trained.prior {
         Prior::None => {

@@ -38,6 +38,11 @@ pub(crate) trait Subject {
         }
     }
 
+    /// Whether its pictures are of pixels, which can be magnified and set apart.
+    fn has_pixels(&self) -> bool {
+        false
+    }
+
     /// A picture of the first `shown` samples.
     fn sheet(&self, drawn: &Drawn, shown: usize, look: &PictureFlags) -> RgbImage;
 
@@ -170,6 +175,10 @@ pub(crate) struct Coloured {
 }
 
 impl Subject for Coloured {
+    fn has_pixels(&self) -> bool {
+        true
+    }
+
     fn sheet(&self, drawn: &Drawn, shown: usize, look: &PictureFlags) -> RgbImage {
         let images = &drawn.images[..shown * numbers(self.size)];
         let columns = pictures::columns(shown, self.size);

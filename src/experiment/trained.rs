@@ -4,7 +4,7 @@ pub(crate) mod toy;
 
 use std::path::{Path, PathBuf};
 
-use super::asked::ImageFlags;
+use super::asked::{ImageFlags, PictureFlags};
 use super::codebook;
 use super::dataset::{Pictures, ReadingFlags};
 use super::drawn::Drawn;
@@ -346,6 +346,14 @@ fn diffusion(
 }
 
 impl Trained {
+    /// Whether the run can do what the flags say of pictures.
+    pub fn check_look(&self, look: &PictureFlags) -> Result<()> {
+        if self.subject.has_pixels() || *look == PictureFlags::default() {
+            return Ok(());
+        }
+        Err(self.unfit("--scale and --separate are for pictures of images and of grids of codes"))
+    }
+
     /// Whether the run can do what the flags say of classes.
     pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
         let known = self.config.classes;

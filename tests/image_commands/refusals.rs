@@ -202,25 +202,25 @@ fn the_toy_refuses_what_only_image_runs_have() {
         call
     };
     fails(
-        call("sample", &["--codes", "softmax"]),
+        call("sample", &["--class", "0"]),
         2,
-        "are for image runs",
+        "needs a run that was trained with classes",
     );
     fails(
         call("inpaint", &["--known", "0=0", "--mask", "left"]),
         2,
-        "are for image runs",
+        "--mask is for runs on images and codes",
     );
     fails(
         call("inpaint", &["--known", "0=0", "--paste"]),
         2,
-        "are for image runs",
+        "keeps pixels of images",
     );
-    fails(call("sample", &["--scale", "2"]), 2, "are for image runs");
+    fails(call("sample", &["--scale", "2"]), 2, "pictures of images");
     fails(call("inpaint", &["--known", "0=0", "4=4"]), 2, "one list");
     fails(
         call("reconstruct", &["--images", "a.png"]),
         2,
-        "serves image runs",
+        "serves runs on images and codes",
     );
 }

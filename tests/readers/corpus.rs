@@ -52,6 +52,13 @@ pub fn of(name: &str) -> Vec<Seed> {
             .chain([plain(SMALL)])
             .collect(),
         "draws" => vec![plain(draws())],
+        "codes" => vec![
+            plain(tensors(&[
+                ("codes", Dtype::U32, &[4, 3]),
+                ("symbols", Dtype::U32, &[5]),
+            ])),
+            plain("to be or not to be\n"),
+        ],
         "features" => vec![Seed {
             bytes: features(),
             wrap: behind_checksum,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dbvq_wgpu::commands::readers;
 use dbvq_wgpu::config::Experiment;
+use dbvq_wgpu::data::codes::Text;
 use dbvq_wgpu::data::{self, Fit, Kind, Reading};
 use dbvq_wgpu::error::{Error, Result};
 use dbvq_wgpu::evaluate::features::read_npz;
@@ -62,7 +63,7 @@ const PICTURE: Memory = Memory {
 };
 
 /// All readers.
-pub const ALL: [Reader; 21] = [
+pub const ALL: [Reader; 22] = [
     Reader {
         name: "archive",
         read: archive,
@@ -82,6 +83,11 @@ pub const ALL: [Reader; 21] = [
         name: "cifar_names",
         read: cifar_names,
         memory: BINARY,
+    },
+    Reader {
+        name: "codes",
+        read: codes,
+        memory: ARCHIVE,
     },
     Reader {
         name: "configuration",
@@ -315,6 +321,26 @@ fn log(bytes: &[u8]) -> Result<()> {
 
 fn mask(bytes: &[u8]) -> Result<()> {
     readers::mask(alone("mask/mask.png", bytes)).map(drop)
+}
+
+/// A data set of codes, by what its first bytes look like.
+fn codes(bytes: &[u8]) -> Result<()> {
+    let name = match bytes {
+        [b'P', b'K', ..] => "codes/set.npz",
+        [_, _, _, _, _, _, _, _, b'{', ..] => "codes/set.safetensors",
+        _ => "codes/set.txt",
+    };
+    let text = Text {
+        window: 3,
+        symbols: None,
+    };
+    let set = data::codes::open(&alone(name, bytes), text)?;
+    assert!(
+        set.codes.iter().all(|&code| (code as usize) < set.count),
+        "codes below K"
+    );
+    assert!(set.len() >= 2, "two samples");
+    Ok(())
 }
 
 fn npz(bytes: &[u8]) -> Result<()> {

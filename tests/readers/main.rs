@@ -128,6 +128,7 @@ tests!(
     checkpoint,
     cifar,
     cifar_names,
+    codes,
     configuration,
     draws,
     features,

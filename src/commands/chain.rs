@@ -1,0 +1,222 @@
+//! `dbvq-wgpu chain`: what the decoder makes of z_t on the way from noise to a picture; the paper's
+//! figures 6 and 7.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Map, json};
+
+use super::sample::{SamplerName, only_ancestral, scale_of};
+use super::{DeviceFlags, count_of};
+use crate::error::{Error, Result};
+use crate::experiment::asked::PictureFlags;
+use crate::experiment::chain::{SHOWN, Start, Walk, first_level, walk};
+use crate::experiment::dataset::keep_out_of_images;
+use crate::experiment::inpaint::MaskedImages;
+use crate::experiment::known;
+use crate::experiment::mask::{Mask, MaskShape};
+use crate::experiment::output::{Output, nchw};
+use crate::experiment::pictures::{self, Page};
+use crate::experiment::subject::{RESAMPLE, STEPS};
+use crate::experiment::trained::{Prior, Trained};
+use crate::models::diffusion::Diffusion;
+use crate::number::counted;
+use crate::report::figures::Row;
+use crate::report::product::{Folder, Form};
+use crate::report::samples_file::Values;
+
+/// What is written.
+const FILES: [(&str, Form); 4] = [
+    ("chain.safetensors", Form::Tensors),
+    ("chain.png", Form::Picture),
+    ("chain-animated.png", Form::Picture),
+    ("summary.json", Form::Json),
+];
+#[derive(Args, Debug)]
+pub(super) struct ChainFlags {
+    /// A run directory of a diffusion prior.
+    run: PathBuf,
+    /// The level t where the pictures begin; 500 by default, T/2 if that is less.
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    from_step: Option<usize>,
+    /// Pictures: with --mask what surrounds the hole, without the chains start from their noised
+    /// latents.
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    known: Vec<PathBuf>,
+    /// The hole, as in `inpaint`.
+    #[arg(long, value_name = "SHAPE")]
+    mask: Option<MaskShape>,
+    /// Steps from T to 0; 100 by default.
+    #[arg(long, allow_negative_numbers = true)]
+    sampling_steps: Option<usize>,
+    /// Chains take ancestral steps: said instead of clap's guess at another flag.
+    #[arg(long, value_enum, hide = true)]
+    sampler: Option<SamplerName>,
+    /// Draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    scale: Option<usize>,
+    /// Chains, without --known; 4 by default.
+    #[arg(long, conflicts_with = "known", allow_negative_numbers = true)]
+    count: Option<usize>,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    /// Directory for chain.png, chain-animated.png, chain.safetensors, summary.json.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceFlags,
+}
+
+impl ChainFlags {
+    pub(super) fn run(self) -> Result<()> {
+        only_ancestral("chain", self.sampler)?;
+        let count = count_of(self.count)?.unwrap_or(4);
+        let look = PictureFlags {
+            scale: scale_of(self.scale)?,
+            separate: false,
+        };
+        if self.mask.is_some() && self.known.is_empty() {
+            return Err(Error::Usage(
+                "--mask cuts a hole into a picture; name it with --known".into(),
+            ));
+        }
+        keep_out_of_images(&self.out, &self.run)?;
+        let mask = if let Some(MaskShape::File(file)) = &self.mask {
+            Some(file.as_path())
+        } else {
+            None
+        };
+        let _folder = Folder::open(
+            &self.out,
+            &FILES,
+            self.known.iter().map(PathBuf::as_path).chain(mask),
+        )?;
+        let trained = Trained::load_grid(&self.run, &self.device.clone().into())?;
+        let Prior::Diffusion(model) = &trained.prior else {
+            return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
+        };
+        let (steps, from) = self.levels(model)?;
+        let begin = Instant::now();
+        let start = self.start(&trained, count)?;
+        let size = trained.config.picture();
+        let shown = look.fits(size, SHOWN, start.count(&trained))?;
+        let (levels, frames) = walk(
+            &trained,
+            model,
+            &start,
+            &Walk {
+                steps,
+                resample: RESAMPLE,
+                from,
+                seed: self.seed,
+            },
+        )?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let facts = [
+            ("seed", json!(self.seed)),
+            ("sampler", json!("ancestral")),
+            ("steps", json!(steps)),
+        ];
+        let kind = match (&self.mask, self.known.is_empty()) {
+            (Some(_), _) => "conditional",
+            (None, true) => "unconditional",
+            (None, false) => "from data",
+        };
+        let facts = facts
+            .into_iter()
+            .chain([("from_step", json!(from)), ("chain", json!(kind))]);
+        let facts = facts.chain(
+            self.mask
+                .as_ref()
+                .map(|shape| ("mask", json!(shape.to_string()))),
+        );
+        let mut output = Output::new(&self.out, &trained, facts.collect());
+        let image = trained.image();
+        let zoom = look.zoom(size);
+        let rows = frames[0].len() / image;
+        let row = |row: usize| {
+            let cells = frames
+                .iter()
+                .flat_map(|frame| pictures::each(&frame[row * image..][..image], size, zoom));
+            Row {
+                cells: cells.collect(),
+                ..Row::default()
+            }
+        };
+        let heads = levels.iter().map(|t| (1, format!("t = {t}"))).collect();
+        output.picture(
+            "chain.png",
+            &Page {
+                heads,
+                rows: (0..shown).map(row).collect(),
+            }
+            .draw(),
+        )?;
+        if shown < rows {
+            note!("chain.png shows the first {shown}; chain.safetensors has all");
+        }
+        let columns = pictures::columns(shown, size);
+        let still =
+            |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
+        output.animation(
+            "chain-animated.png",
+            &frames.iter().map(still).collect::<Vec<_>>(),
+        )?;
+        let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
+        let all: Vec<f32> = frames
+            .iter()
+            .flat_map(|frame| nchw(frame, size))
+            .map(|v| v.clamp(-1.0, 1.0))
+            .collect();
+        let tensors = [
+            ("levels", vec![levels.len()], Values::U32(&shown)),
+            (
+                "images",
+                vec![levels.len(), rows, 3, size[0], size[1]],
+                Values::F32(&all),
+            ),
+        ];
+        output.tensors("chain.safetensors", &tensors)?;
+        say!("{}, {kind}, at t = {levels:?}", counted(rows, "chain"));
+        output.finish(
+            &trained,
+            seconds,
+            Map::from_iter([("levels".to_string(), json!(levels))]),
+        )
+    }
+
+    /// Steps of the walk, and the level where the pictures begin.
+    fn levels(&self, model: &Diffusion) -> Result<(usize, usize)> {
+        let all = model.bridge.steps();
+        let from = self.from_step.unwrap_or(first_level(all));
+        if !(1..=all).contains(&from) {
+            return Err(Error::Usage(format!(
+                "--from-step {from}: the run's levels are 1 to {all}"
+            )));
+        }
+        let steps = self.sampling_steps.unwrap_or(STEPS.min(all));
+        model
+            .bridge
+            .timesteps(steps)
+            .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))?;
+        Ok((steps, from))
+    }
+
+    /// Where the chains begin.
+    fn start(&self, trained: &Trained, count: usize) -> Result<Start> {
+        let config = &trained.config;
+        if let Some(shape) = &self.mask {
+            return Ok(Start::MaskedImages(MaskedImages::new(
+                trained,
+                &self.known,
+                Mask::new(shape, config.grid(), known::fit(config))?,
+            )?));
+        }
+        if self.known.is_empty() {
+            return Ok(Start::Noise(count));
+        }
+        Ok(Start::Pictures(known::examples(&self.known, trained)?))
+    }
+}
