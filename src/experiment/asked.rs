@@ -1,11 +1,11 @@
-//! What users can ask of image runs.
+//! Options for image runs.
 
 use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::models::pixelcnn::raster::Algorithm;
 
-/// What only image runs can be told.
+/// Options that only image runs take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ImageFlags {
     /// The class to sample.
@@ -14,25 +14,24 @@ pub struct ImageFlags {
     pub guidance: Option<f64>,
     /// Codes ~ softmax(−‖z − e‖²/τ) at this τ; `None`: the nearest.
     pub temperature: Option<f64>,
-    /// Factor of the logits of a prior that predicts codes; `None`: that of the run's
+    /// Factor on the logits of a prior that predicts codes; `None`: the one in the run's
     /// configuration.
     pub sharpen: Option<f64>,
-    /// How a PixelCNN computes.
+    /// The algorithm with which a PixelCNN samples.
     pub way: Algorithm,
 }
 
 /// How pictures of images are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureFlags {
-    /// Pixels to a side for each pixel of an image; `None`: what makes small images large enough to
-    /// look at.
+    /// Side in pixels of each drawn image pixel; `None`: large enough for small images to be seen.
     pub scale: Option<usize>,
-    /// Each image in a file of its own too, `scale` times its size, its own without.
+    /// Also write each image to its own file, magnified by `scale` if that is given.
     pub separate: bool,
 }
 
 impl ImageFlags {
-    /// `error` of samples that are not finite, which a large guidance makes.
+    /// Replaces `error`, of samples that are not finite, by one that blames a guidance above 1.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match self.guidance {
             Some(scale) if scale > 1.0 => Error::Diverged(format!(
@@ -43,7 +42,7 @@ impl ImageFlags {
         }
     }
 
-    /// What the files say of classes.
+    /// Class and guidance as metadata for output files.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let class = self.class.map(|class| ("class", json!(class)));
         class.into_iter().chain(

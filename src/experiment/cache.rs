@@ -1,10 +1,10 @@
-//! What commands keep in the user's cache directory.
+//! The program's folder in the user's cache directory.
 
 use std::path::PathBuf;
 
 pub(crate) use crate::data::make_room;
 
-/// The folder of this program there.
+/// The cache folder; `None` if the user's cache directory cannot be determined.
 pub(crate) fn folder() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     etcetera::choose_base_strategy()

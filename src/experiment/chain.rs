@@ -1,5 +1,4 @@
-//! Chains: what the decoder makes of z_t on the way from noise to a picture; the paper's
-//! figures 6 and 7.
+//! Chains: decoded z_t on the way from noise to an image; figures 6 and 7 of the paper.
 
 use super::asked::ImageFlags;
 use super::inpaint::MaskedImages;
@@ -11,29 +10,28 @@ use crate::report::progress::Progress;
 use crate::report::samples_file::check_finite;
 use crate::tensor::{Shape, Tensor};
 
-/// Pictures of a chain.
+/// Images shown per chain.
 pub(crate) const SHOWN: usize = 9;
-/// The level where the pictures begin; noisier ones show nothing.
+/// The first level shown; noisier ones decode to nothing recognisable.
 const FROM: usize = 500;
 
-/// The level where the pictures of a chain through `steps` levels begin, unless the user says
-/// otherwise.
+/// The default first level shown of a chain with `steps` levels.
 pub(crate) fn first_level(steps: usize) -> usize {
     FROM.min(steps.div_ceil(2))
 }
 
 /// Where chains begin.
 pub(crate) enum Start {
-    /// From noise, so many.
+    /// From noise: the number of chains.
     Noise(usize),
-    /// From the noised latents of examples, as their data set has them.
+    /// From the noised latents of examples, given in the format of their data set.
     Pictures(Vec<f32>),
-    /// From noise beside the known part of pictures.
+    /// From noise, with part of each image known.
     MaskedImages(MaskedImages),
 }
 
 impl Start {
-    /// Chains.
+    /// Number of chains.
     pub fn count(&self, trained: &Trained) -> usize {
         match self {
             Start::Noise(count) => *count,
@@ -43,20 +41,19 @@ impl Start {
     }
 }
 
-/// How chains go on.
+/// How chains are walked.
 pub(crate) struct Walk {
     /// Steps from T to 0.
     pub steps: usize,
-    /// Passes over each level beside a known part.
+    /// Passes over each level when part is known.
     pub resample: usize,
-    /// The level where the pictures begin.
+    /// The first level shown.
     pub from: usize,
-    /// Of the noise.
+    /// Seed of the noise.
     pub seed: u64,
 }
 
-/// The levels shown, and what the decoder makes of the nearest codes there: [n, size, size, 3]
-/// each.
+/// The levels shown, and for each the decoded nearest codes, [n, height, width, 3].
 ///
 /// # Errors
 /// [`Error::Usage`] for steps that do not fit, [`Error::Diverged`] if latents or images are not
@@ -121,7 +118,7 @@ pub(crate) fn walk(
     Ok((shown, frames.into_iter().collect::<Result<_>>()?))
 }
 
-/// The levels of `steps` steps, and `from` among them.
+/// The levels of `steps` steps, with `from` inserted if it is missing.
 fn with_level(process: &Process, steps: usize, from: usize) -> Result<Vec<usize>> {
     let mut levels = process.levels(steps)?;
     if !levels.contains(&from) {

@@ -1,5 +1,5 @@
-//! Whether a training may write into a directory, and whether a run there may go on: found out
-//! before anything slow, and before anything is written.
+//! Decides whether a training may write into a directory, and whether a run there may be resumed,
+//! before anything slow or any write.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::config::{Stored, TrainConfig, table};
 use crate::error::{Error, Result};
 use crate::nn::checkpoint;
 
-/// What a training writes, beside pictures and event files.
+/// Files that a training writes, beside pictures and event files.
 const FILES: [&str; 9] = [
     CONFIG,
     "data.txt",
@@ -23,21 +23,21 @@ const FILES: [&str; 9] = [
     "vqvae.safetensors",
     LOCK,
 ];
-/// What its pictures `NAME-STEP.png` begin with.
+/// Prefixes of its pictures `NAME-STEP.png`.
 const PICTURES: [&str; 2] = ["reconstructions-", "samples-"];
 
-/// What is said of a checkpoint that is not the run's.
+/// Error text for a checkpoint of another configuration.
 pub const OTHER: &str = "is of another configuration; give the same preset and --set";
 
-/// What is in a directory.
+/// Contents of a directory.
 enum Found {
     /// Nothing that a training would replace.
     Nothing,
-    /// A file that it would replace and that is of no run.
+    /// A file that it would replace and that belongs to no run.
     Foreign(PathBuf),
-    /// A run that has saved nothing yet.
+    /// A run that has not saved a checkpoint yet.
     Begun,
-    /// A run with the log of so many steps, whose checkpoint is gone.
+    /// A run whose checkpoint is gone, and the last step of its log.
     Lost(u64),
     /// A run with a checkpoint.
     Saved,
@@ -53,7 +53,7 @@ fn look(out: &Path) -> Result<Found> {
     let logged = last_logged(out);
     let train = run_dir::stored(out)?.train().clone();
     let saved = std::fs::read(out.join(LOCK)).is_ok_and(|text| text == SAVED);
-    // Of runs from before the lock said so: the log goes on only when a checkpoint is saved.
+    // Older lock files do not say so, but a log past the first checkpoint step implies it.
     let lost = saved || logged > train.checkpoint_every.min(train.steps);
     Ok(if lost {
         Found::Lost(logged)
@@ -62,11 +62,11 @@ fn look(out: &Path) -> Result<Found> {
     })
 }
 
-/// Whether `out` is the directory of a run: it has a checkpoint, or a lock and a configuration,
-/// which must be a run's.
+/// Whether `out` is a run directory: it has a checkpoint, or a lock and a configuration. A
+/// configuration must be that of a run.
 ///
 /// # Errors
-/// Those of the configuration.
+/// Errors of the configuration.
 fn is_run(out: &Path) -> Result<bool> {
     if !out.join(CONFIG).is_file() {
         return Ok(checkpoint::step(out).is_some());
@@ -77,7 +77,7 @@ fn is_run(out: &Path) -> Result<bool> {
     run_dir::stored(out).map(|_| true)
 }
 
-/// A file in `out`, which is no run's, that a training would replace. What is empty is nobody's.
+/// A file in `out`, no run directory, that a training would replace. Empty files do not count.
 fn foreign(out: &Path) -> Result<Option<PathBuf>> {
     let entries = match std::fs::read_dir(out) {
         Ok(entries) => entries,
@@ -101,7 +101,7 @@ fn foreign(out: &Path) -> Result<Option<PathBuf>> {
     Ok(found.into_iter().next())
 }
 
-/// Whether `name` is that of a training's picture.
+/// Whether `name` is the name of a training's picture.
 fn is_picture(name: &str) -> bool {
     let step = PICTURES
         .iter()
@@ -119,24 +119,24 @@ fn last_logged(out: &Path) -> u64 {
         .unwrap_or(0)
 }
 
-/// How a training begins.
+/// Where a training starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At step 0.
     New,
-    /// Where the checkpoint stands.
+    /// At the step of the checkpoint.
     Checkpoint,
-    /// It has done all its steps already: so many.
+    /// Nowhere: all its steps are done, as many as given.
     Complete(u64),
 }
 
-/// Whether the training `wanted`, whose configuration was read from `input`, may write into `out`,
-/// and where it begins; `resume` goes on with a run that is there.
+/// Checks that the training `wanted`, whose configuration was read from `input`, may write into
+/// `out`, and returns where it starts. `resume` continues an existing run.
 ///
 /// # Errors
-/// [`Error::Usage`] if a run is there already, or files that are of none; with `resume`
-/// [`Error::Checkpoint`] if there is no run or its checkpoint is gone, and [`Error::Config`] if it
-/// is another run than wanted.
+/// [`Error::Usage`] if `out` already holds a run or files of another origin; with `resume`
+/// [`Error::Checkpoint`] if `out` is no directory or the run's checkpoint is gone, and
+/// [`Error::Config`] if the run is not the wanted one or has done more steps.
 pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<Start> {
     let shown = out.display();
     if resume && !out.is_dir() {
@@ -177,7 +177,7 @@ pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<S
     }
 }
 
-/// The sentence on a file that is of no run.
+/// The error text for a file that belongs to no run.
 fn of_others(file: &Path, input: &str) -> String {
     let shown = file.display();
     if is_same(file, input) {
@@ -191,16 +191,16 @@ fn of_others(file: &Path, input: &str) -> String {
     }
 }
 
-/// Whether `file` is the one that was given as configuration.
+/// Whether `file` is the configuration file `input`.
 fn is_same(file: &Path, input: &str) -> bool {
     file.canonicalize()
         .ok()
         .is_some_and(|file| Path::new(input).canonicalize().ok() == Some(file))
 }
 
-/// A run that goes on must be the same run, of at least as many steps as it has done.
+/// Checks a run to resume: it must be the same run, with no fewer steps than it has done.
 fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
-    // Without a configuration the checkpoint says what it is of.
+    // Without a configuration, the checkpoint itself identifies its model.
     let stored = if out.join(CONFIG).is_file() {
         run_dir::stored(out)?
     } else {
@@ -211,7 +211,7 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
         return Ok(Start::Checkpoint);
     };
     if done >= steps {
-        // The head of a damaged checkpoint may boast.
+        // The header of a damaged checkpoint may overstate the step.
         let found = run_dir::newest(out)?;
         if found.model != wanted.model_text() {
             return Err(Error::checkpoint(&found.path, OTHER));
@@ -236,7 +236,7 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
     Ok(Start::Checkpoint)
 }
 
-/// What becomes of the learning rate of a training that had `before` steps to do and has `done`
+/// A note on the learning rate of a training whose number of steps was `before` and that has `done`
 /// some.
 fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> String {
     let steps = train.steps;
@@ -254,7 +254,7 @@ fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> Stri
     )
 }
 
-/// A resumed run must be the same run.
+/// Checks that a resumed run is the same run.
 fn agree(stored: &Stored, wanted: &Stored) -> Result<()> {
     let Some((has, wants)) = difference(&stored.decisive(), &wanted.decisive()) else {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The codes of a data set that has its own: read for training, kept in the run with their vectors
-//! and with the characters that they stand for.
+//! The codes of a data set that comes as codes: read for training, stored in the run with their
+//! vectors and the characters that they stand for.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use crate::gpu::Gpu;
 use crate::models::first_stage::{FixedCodebook, random_vectors};
 use crate::report::samples_file::{self, Values};
 
-/// Vectors and characters of the codes in the directory of a run.
+/// The file in a run directory that holds the code vectors and characters.
 const FILE: &str = "codebook.safetensors";
 const VECTORS: &str = "codebook";
 const SYMBOLS: &str = "symbols";
 
-/// What `--set` would say of the data set in `file`, of which `config` knows what the user wants.
+/// Reads the data set in `file`; returns it and its sizes as `--set` overrides of `config`.
 ///
 /// # Errors
 /// [`Error::Data`] and [`Error::Io`], as [`codes::open`].
@@ -35,7 +35,7 @@ pub fn sets(file: &Path, config: &CodebookConfig) -> Result<(CodeSet, Vec<String
     Ok((found, sets))
 }
 
-/// The data set in `file`, whose characters, if it is a text, are `symbols` or those that occur.
+/// Opens the data set in `file`. A text's characters are `symbols`, or by default those that occur.
 ///
 /// # Errors
 /// As [`codes::open`].
@@ -47,7 +47,7 @@ pub fn open(file: &Path, config: &CodebookConfig, symbols: Option<&[char]>) -> R
     codes::open(file, text)
 }
 
-/// An error unless the codes of `set`, of the data set in `file`, are of the kind of `config`.
+/// Checks that `set`, read from `file`, has the grid of `config` and only its codes.
 fn check(file: &Path, set: &CodeSet, config: &CodebookConfig) -> Result<()> {
     let [h, w] = [config.height, config.width];
     let wrong = |what: String| Err(Error::Data(format!("{}: {what}", file.display())));
@@ -69,7 +69,7 @@ fn check(file: &Path, set: &CodeSet, config: &CodebookConfig) -> Result<()> {
 /// The data set in `file` for the run at `run`.
 ///
 /// # Errors
-/// As [`codes::open`], and [`Error::Data`] if its codes are not of the run's kind.
+/// As [`codes::open`], and [`Error::Data`] if the grid or the codes do not fit the run.
 pub fn open_for(run: &Path, file: &Path, config: &CodebookConfig) -> Result<CodeSet> {
     let set = open(file, config, symbols(run)?.as_deref())?;
     check(file, &set, config)?;
@@ -79,7 +79,7 @@ pub fn open_for(run: &Path, file: &Path, config: &CodebookConfig) -> Result<Code
 /// The first sample in `file` for the run at `run`, [h, w].
 ///
 /// # Errors
-/// As [`codes::read`], and [`Error::Data`] if its codes are not of the run's kind.
+/// As [`codes::read`], and [`Error::Data`] if the grid or the codes do not fit the run.
 pub fn first_of(run: &Path, file: &Path, config: &CodebookConfig) -> Result<Vec<u32>> {
     let symbols = symbols(run)?;
     let text = Text {
@@ -91,7 +91,7 @@ pub fn first_of(run: &Path, file: &Path, config: &CodebookConfig) -> Result<Vec<
     Ok(set.codes[..config.height * config.width].to_vec())
 }
 
-/// Writes the vectors of `set` into the run at `out`, random ones if it has none.
+/// Writes the vectors of `set`, random ones if it has none, and its characters into the run `out`.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -117,12 +117,12 @@ pub fn keep(out: &Path, set: &CodeSet, config: &CodebookConfig, seed: u64) -> Re
     samples_file::write(&out.join(FILE), &tensors, &[])
 }
 
-/// Whether the run at `out` has the vectors of its codes.
+/// Whether the run at `out` has stored its code vectors.
 pub fn is_kept(out: &Path) -> bool {
     out.join(FILE).is_file()
 }
 
-/// The codes of the run at `run`.
+/// Loads the codebook of the run at `run`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if its file is missing or damaged.
@@ -154,7 +154,7 @@ pub fn symbols(run: &Path) -> Result<Option<Vec<char>>> {
     }))
 }
 
-/// The numbers of the tensor `name` in the run's file, if it has one.
+/// The values of the tensor `name` in the run's file, if it has one.
 fn tensor<T: bytemuck::Pod>(run: &Path, name: &str) -> Result<Option<Vec<T>>> {
     let file = run.join(FILE);
     let bytes = std::fs::read(&file).map_err(Error::io(&file))?;

@@ -1,5 +1,5 @@
-//! The data set of a run: how it is read, what is held out, and what the run keeps of it so that it
-//! is read the same way again.
+//! The data set of a run: how it is read, what is held out, and what the run records of it to
+//! recognise it on resume.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,19 +12,17 @@ use crate::experiment::cache;
 use crate::report::file;
 use crate::report::progress::Progress;
 
-/// Share of the images held out where a data set has no split of its own.
+/// Share of the images held out if a data set has no split of its own.
 const HELD_OUT: f64 = 0.1;
-/// What the run directory keeps of the images: their folder, how many there are, and their
-/// checksums.
+/// The file in the run directory with the images' folder, counts and checksums.
 const DATA_FILE: &str = "data.txt";
-/// What its lines begin with.
+/// Prefixes of its lines.
 const FOLDER: &str = "folder: ";
 const SETS: [&str; 2] = ["train: ", "held out: "];
-/// Images that were left out of which the names are shown.
+/// Maximum number of skipped images listed by name.
 const LISTED: usize = 20;
 
-/// How a command is told to read a data set; what is not given is as the run's configuration has
-/// it.
+/// Flags for reading a data set; those not given default to the run's configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadingFlags {
     /// `--skip-broken`.
@@ -36,12 +34,12 @@ pub struct ReadingFlags {
 }
 
 impl ReadingFlags {
-    /// Whether a flag is given that says how images are read.
+    /// Whether any flag is given.
     pub fn are_given(&self) -> bool {
         self.skip_broken || self.resize.is_some() || self.memory.is_some()
     }
 
-    /// `config` with what is given on top.
+    /// `config`, overridden by the given flags.
     pub fn over(&self, config: DataConfig) -> DataConfig {
         DataConfig {
             skip_broken: self.skip_broken || config.skip_broken,
@@ -55,15 +53,15 @@ pub fn pack_folder() -> Option<PathBuf> {
     Some(cache::folder()?.join("images"))
 }
 
-/// Images to train on and to look at.
+/// Training and held-out images.
 pub(crate) struct Pictures {
     pub train: Arc<ImageSet>,
     pub held_out: ImageSet,
 }
 
 impl Pictures {
-    /// Reads the data set in `folder` as `config` says, with `flags` on top; its images must have
-    /// the model's size.
+    /// Reads the data set in `folder` as configured by `config`, overridden by `flags`. Its images
+    /// must have the model's size.
     ///
     /// # Errors
     /// [`Error::Data`] and [`Error::Io`], as [`data::open`].
@@ -71,8 +69,8 @@ impl Pictures {
         let how = flags.over(config.data);
         let splits = opened(folder, how, flags.memory, config.vqvae.size)?;
         fits(folder, &splits, config)?;
-        // A model that is told classes knows only those it has learnt: mini-ImageNet's splits have
-        // others.
+        // A class-conditional model knows only the classes it was trained on; mini-ImageNet's
+        // splits have different ones.
         let classes = config.classes;
         let known = |set: &ImageSet| classes == 0 || set.classes == splits.train.classes;
         let split = [splits.test, splits.val].into_iter().flatten().find(known);
@@ -93,7 +91,7 @@ impl Pictures {
         Ok(pictures)
     }
 
-    /// The samples of `set`, which is called `name`.
+    /// Splits the samples of `set`, which is called `name`.
     ///
     /// # Errors
     /// [`Error::Data`] if there are too few.
@@ -107,7 +105,7 @@ impl Pictures {
         Ok(pictures)
     }
 
-    /// Says how many images there are, and how many of them are there more than once.
+    /// Prints the number of images, and how many of them are duplicates.
     fn describe(&self) {
         let train = &self.train;
         let held_out = &self.held_out;
@@ -141,7 +139,7 @@ impl Pictures {
         }
     }
 
-    /// The lines of [`DATA_FILE`] that tell one data set from another.
+    /// The lines of [`DATA_FILE`] that identify a data set.
     fn facts(&self) -> [String; 2] {
         let line = |what: &str, set: &ImageSet| {
             format!(
@@ -155,7 +153,7 @@ impl Pictures {
         [line(SETS[0], &self.train), line(SETS[1], &self.held_out)]
     }
 
-    /// The same as versions up to 0.1.0 wrote them, with a checksum of all pixels.
+    /// The same lines as written by versions up to 0.1.0, with a checksum of all pixels.
     fn former_facts(&self) -> Result<[String; 2]> {
         let line = |what: &str, set: &ImageSet| -> Result<String> {
             let checksum = set.checksum_of_pixels()?;
@@ -169,7 +167,7 @@ impl Pictures {
         Ok([line(SETS[0], &self.train)?, line(SETS[1], &self.held_out)?])
     }
 
-    /// Writes what the run at `out` keeps of its images.
+    /// Writes [`DATA_FILE`] into the run at `out`.
     pub fn keep_facts(&self, out: &Path, folder: &Path) -> Result<()> {
         let place = folder
             .canonicalize()
@@ -179,7 +177,7 @@ impl Pictures {
         file::write(&out.join(DATA_FILE), text.as_bytes())
     }
 
-    /// An error if the run at `out` was begun on other images than these of `folder`.
+    /// Returns an error if the run at `out` was started on other images than these of `folder`.
     pub fn are_those_of(&self, out: &Path, folder: &Path) -> Result<()> {
         let file = out.join(DATA_FILE);
         let Some(before) = kept(out)? else {
@@ -206,7 +204,7 @@ impl Pictures {
     }
 }
 
-/// The text of the data file of the run at `out`; runs from before there was the file have none.
+/// The text of the data file of the run at `out`; `None` for older runs without one.
 fn kept(out: &Path) -> Result<Option<String>> {
     let file = out.join(DATA_FILE);
     match std::fs::read_to_string(&file) {
@@ -216,7 +214,7 @@ fn kept(out: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The folder of the images that the run at `run` was trained on, if it kept that.
+/// The folder of the images that the run at `run` was trained on, if it is recorded.
 fn folder_of(run: &Path) -> Option<PathBuf> {
     let text = kept(run).ok()??;
     text.lines()
@@ -224,7 +222,7 @@ fn folder_of(run: &Path) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// An error if `out` lies in the images that the run at `run` was trained on.
+/// Returns an error if `out` lies in the image folder that the run at `run` was trained on.
 pub(crate) fn keep_out_of_images(out: &Path, run: &Path) -> Result<()> {
     match folder_of(run) {
         Some(folder) => keep_apart(out, &folder),
@@ -232,11 +230,11 @@ pub(crate) fn keep_out_of_images(out: &Path, run: &Path) -> Result<()> {
     }
 }
 
-/// An error if `out` lies in a folder of images, which would take what is written there for its
-/// own.
+/// Returns an error if `out` lies in an image folder, which would read files written there as
+/// images.
 pub(crate) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
-    // Of what is not there yet, the nearest folder that is; `ancestors` of `run` ends with the
-    // empty path.
+    // `out` may not exist yet, so take its nearest existing ancestor. `ancestors` of a relative
+    // path ends with the empty path.
     let there = |path: &Path| {
         if path == Path::new("") {
             Path::new(".")
@@ -327,7 +325,7 @@ fn opened(folder: &Path, how: DataConfig, memory: Option<u64>, size: usize) -> R
     Ok(splits)
 }
 
-/// An error if the images of `splits` are not what the model takes.
+/// Returns an error if the size or the number of classes of `splits` does not fit the model.
 fn fits(folder: &Path, splits: &Splits, config: &GridConfig) -> Result<()> {
     let folder = folder.display();
     let size = config.vqvae.size;

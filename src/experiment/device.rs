@@ -1,11 +1,11 @@
-//! The adapter of a command, opened, and what is kept of it for the next.
+//! Opens the adapter for a command, and saves its caches for the next.
 
 use super::cache;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions, Precision, Prefer, TUNING_SECONDS};
 use crate::ops;
 
-/// What every command that computes needs to know.
+/// Device options shared by all commands that compute.
 #[derive(Clone, Debug, Default)]
 pub struct Device {
     /// `--adapter`.
@@ -16,12 +16,12 @@ pub struct Device {
     pub profile: bool,
     /// How kernels are chosen.
     pub prefer: Prefer,
-    /// What products and convolutions are made of.
+    /// Precision of matrix products and convolutions.
     pub precision: Precision,
 }
 
 impl Device {
-    /// Opens the adapter; compiled pipelines are kept in the user's cache directory.
+    /// Opens the adapter, with compiled pipelines cached in the user's cache directory.
     ///
     /// # Errors
     /// [`Error::Adapter`].
@@ -29,7 +29,7 @@ impl Device {
         self.open_with(self.profile || std::env::var_os("DBVQ_PROFILE").is_some_and(|v| v != "0"))
     }
 
-    /// As [`Device::open`], with every kernel timed if the adapter has timestamps for that.
+    /// As [`Device::open`], with every kernel timed if the adapter has timestamps in passes.
     ///
     /// # Errors
     /// [`Error::Adapter`].
@@ -64,16 +64,15 @@ impl Device {
     }
 }
 
-/// Keeps which kernels this run has measured to be the fastest; a cache that cannot be written is
-/// no failure of the command.
+/// Saves which kernels this run has measured to be the fastest. Write errors only print a note.
 pub fn keep_answers(gpu: &Gpu) {
     if let Err(error) = gpu.save_answers() {
         note!("note: which kernels are the fastest is not kept for the next run ({error})");
     }
 }
 
-/// Keeps what this run has compiled and measured; a cache that cannot be written is no failure of
-/// the command.
+/// Saves what this run has compiled and measured, and prints what was measured. Write errors only
+/// print a note.
 pub fn keep_caches(gpu: &Gpu) {
     if let Err(error) = gpu.save_caches() {
         note!("note: compiled kernels are not kept for the next run ({error})");

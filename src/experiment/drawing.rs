@@ -1,4 +1,4 @@
-//! What sampling is asked for.
+//! Sampling options.
 
 use super::asked::ImageFlags;
 use crate::models::sampler::Sampler;
@@ -6,24 +6,24 @@ use crate::models::sampler::Sampler;
 /// How samples are drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Drawing {
-    /// Samples; `None`: as many as suits the run.
+    /// Number of samples; `None`: the run's default.
     pub count: Option<usize>,
-    /// The sampler; `None`: what suits the run.
+    /// The sampler; `None`: the run's default.
     pub sampler: Option<Sampler>,
-    /// Steps; `None`: all T, or what suits the run.
+    /// Sampling steps; `None`: all T, or the run's default.
     pub steps: Option<usize>,
-    /// What only image runs can be told.
+    /// Options of image runs only.
     pub images: ImageFlags,
     /// Seed of the noise.
     pub seed: u64,
 }
 
-/// The seed of a chunk of samples: its noise starts at index 0 again.
+/// The seed of a chunk of samples; the noise of each chunk starts at index 0.
 pub(crate) fn chunk_seed(seed: u64, chunk: usize) -> u64 {
     seed ^ (chunk as u64) << 40
 }
 
-/// The name by which the command line knows a sampler.
+/// The command-line name of a sampler.
 pub fn sampler_name(sampler: Sampler) -> &'static str {
     match sampler {
         Sampler::Ancestral => "ancestral",

@@ -1,15 +1,15 @@
-//! What inpainting is asked for.
+//! Inpainting options.
 
 use super::asked::ImageFlags;
 
-/// How what is missing is drawn.
+/// How the missing part is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Filling {
-    /// Passes over each level; `None`: what suits the run.
+    /// Passes over each level; `None`: the run's default.
     pub resample: Option<usize>,
-    /// Steps of an image run's diffusion prior; `None`: what suits it.
+    /// Sampling steps of the diffusion prior; `None`: the run's default.
     pub steps: Option<usize>,
-    /// What only image runs can be told.
+    /// Options of image runs only.
     pub images: ImageFlags,
     /// Seed of the noise.
     pub seed: u64,

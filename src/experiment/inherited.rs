@@ -1,5 +1,5 @@
-//! What a training takes over from the run that it starts from, or that it is: a VQ-VAE is what it
-//! was trained as, whatever preset is named for the stage that builds on it.
+//! Configuration that a training inherits from the run it starts from or resumes: a VQ-VAE keeps
+//! the settings it was trained with, whatever preset the stage built on it names.
 
 use toml::{Table, Value};
 
@@ -8,25 +8,25 @@ use super::train_args::TrainArgs;
 use crate::config::{Experiment, GridConfig, Source, Stage, Stored, table};
 use crate::error::{Error, Result};
 
-/// Keys of `[vqvae]` that weights do not depend on: they may differ from those of the run.
+/// Keys of `[vqvae]` that weights do not depend on and that may differ from the run's.
 const OF_TRAINING: [&str; 2] = ["quantiser", "gumbel"];
-/// Keys of `[vqvae]` that weights to start from must have in common with the model.
+/// Keys of `[vqvae]` that must match when a VQ-VAE starts from another's weights.
 const OF_WEIGHTS: [&str; 7] = [
     "channels", "blocks", "inner", "dim", "codes", "distance", "codebook",
 ];
-/// Most values that a note names.
+/// Maximum number of values that a note lists.
 const NAMED: usize = 6;
 
-/// Sections of the configuration of a run.
+/// Configuration sections inherited from a run.
 #[derive(Default)]
 pub(super) struct Inherited {
     values: Table,
-    /// The run, if it is the one of --from, and what trains on it.
+    /// The run of --from, if there is one, and the stage that trains on it.
     from: Option<(String, Option<Stage>)>,
 }
 
 impl Inherited {
-    /// Of the run that goes on, whose configuration is `before`, or that of --from.
+    /// From the resumed run, whose configuration is `before`, or else the run of --from.
     pub fn of(args: &TrainArgs, before: Option<Stored>, stage: Option<Stage>) -> Result<Inherited> {
         if let Some(before) = before {
             return Ok(Inherited {
@@ -38,7 +38,7 @@ impl Inherited {
             return Ok(Inherited::default());
         };
         if !run.join(run_dir::CONFIG).is_file() {
-            // What there is instead is said when its checkpoint is looked for.
+            // The error is reported later, when its checkpoint is looked up.
             return Ok(Inherited::default());
         }
         let stored = run_dir::stored(run)?;
@@ -49,13 +49,13 @@ impl Inherited {
         })
     }
 
-    /// Sections to lay over those of a preset.
+    /// Sections that override those of a preset.
     pub fn values(&self) -> &Table {
         &self.values
     }
 
-    /// Names what the user says otherwise than the run of --from has it, and tells what that run
-    /// has otherwise than the preset.
+    /// Refuses user settings that contradict the run of --from, and prints where that run differs
+    /// from the preset.
     ///
     /// # Errors
     /// [`Error::Config`].
@@ -99,7 +99,7 @@ impl Inherited {
     }
 }
 
-/// Whether what the user says at `path` may differ from the run that `stage` starts from.
+/// Whether the setting at `path` may differ from the run that `stage` starts from.
 fn may_differ(path: &str, stage: Option<Stage>) -> bool {
     if [
         "data.",
@@ -125,7 +125,7 @@ fn may_differ(path: &str, stage: Option<Stage>) -> bool {
     }
 }
 
-/// The sections of the run `stored` that `stage` takes over.
+/// The sections of the run `stored` that `stage` inherits.
 fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
     if let (Some(Stage::Joint), Stored::Grid(of @ (Stage::Prior | Stage::Joint), config)) =
         (stage, stored)
@@ -135,14 +135,14 @@ fn sections(stored: &Stored, stage: Option<Stage>) -> Table {
     let (names, table): (&[&str], _) = match (stage, stored) {
         (None, Stored::Toy(config)) => (&["denoiser"], Table::try_from(config)),
         (Some(_), Stored::Grid(_, config)) => (&["vqvae", "data"], Table::try_from(config)),
-        // A toy for images, or the other way round, is refused by its checkpoint.
+        // The checkpoint check refuses a toy run for images and vice versa.
         _ => return Table::new(),
     };
     retained(table.expect("a configuration is a TOML table"), names)
 }
 
-/// The sections of a run of stage `of` that stage joint takes over, and what its diffusion loss
-/// was: another network could not minimise it.
+/// The sections of a run of stage `of` that stage joint inherits, and the settings of its diffusion
+/// loss, since the trained network fits no other.
 fn of_prior(of: Stage, config: &GridConfig) -> Table {
     let names = ["vqvae", "unet", "prior", "bridge", "classes", "data"];
     let mut table = retained(

@@ -1,4 +1,4 @@
-//! What is not known of samples, filled in by the prior (appendix B).
+//! Inpainting: the prior fills in the unknown part of samples (appendix B).
 
 use std::path::PathBuf;
 
@@ -22,35 +22,35 @@ use crate::models::sampler::{Known, Sampler};
 use crate::report::progress::Progress;
 use crate::tensor::{Codes, Tensor};
 
-/// Sampler and steps of a network that is told what is known.
+/// Sampler and steps for a network that is told the known part.
 const TOLD_SAMPLER: Sampler = Sampler::Dpmpp2m;
 const TOLD_STEPS: usize = 20;
 
-/// Samples with a hole, as the model sees them.
+/// Samples with a hole, as input for the model.
 pub(crate) struct MaskedImages {
     pub mask: Mask,
-    /// Images [m, size, size, 3]; empty of codes.
+    /// Images [m, size, size, 3]; empty for runs on codes.
     pub originals: Vec<f32>,
-    /// The latents of the known part, [m, h, w, d]: the encoder's outputs of the images whose hole
-    /// was filled before (E11).
+    /// The latents of the known part, [m, h, w, d]: encoder outputs of the images with their hole
+    /// filled first (E11).
     pub latents: Vec<f32>,
     /// The nearest codes of `latents`, [m, h, w].
     pub codes: Vec<u32>,
 }
 
 impl MaskedImages {
-    /// What the `files` of a run hold, with the hole `mask`.
+    /// The examples in `files`, with the hole `mask`.
     pub fn new(trained: &Trained, files: &[PathBuf], mask: Mask) -> Result<MaskedImages> {
         MaskedImages::of(trained, known::examples(files, trained)?, mask)
     }
 
-    /// `examples`, as their data set has them, with the hole `mask`.
+    /// `examples`, in the format of their data set, with the hole `mask`.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
     pub fn of(trained: &Trained, examples: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
         if trained.config.codebook.is_some() {
-            // Codes do not see each other.
+            // Codes are embedded independently, so the hole need not be filled.
             let latents = trained.encode(&examples)?;
             return Ok(MaskedImages::of_latents(trained, Vec::new(), latents, mask));
         }
@@ -61,7 +61,7 @@ impl MaskedImages {
         Ok(MaskedImages::of_latents(trained, examples, latents, mask))
     }
 
-    /// One sample of which the codes at some positions are known: (position, code).
+    /// One sample with known codes at some positions: (position, code).
     ///
     /// # Errors
     /// [`Error::Usage`] if all are.
@@ -100,12 +100,12 @@ impl MaskedImages {
         }
     }
 
-    /// How many there are.
+    /// Number of samples.
     pub fn count(&self) -> usize {
         self.codes.len() / self.mask.hole.len()
     }
 
-    /// What they look like, [m, height, width, 3].
+    /// The samples as images, [m, height, width, 3].
     ///
     /// # Errors
     /// As [`Trained::decode`].
@@ -118,8 +118,8 @@ impl MaskedImages {
         trained.decode(&Codes::from_slice(&trained.gpu, &self.codes, shape))
     }
 
-    /// Puts what is known of the `originals` [m, height, width, 3] into `count` fillings of each, `images` [m · count,
-    /// height, width, 3].
+    /// Pastes the known part of the `originals` [m, height, width, 3] into their `count` fillings
+    /// each, `images` [m · count, height, width, 3].
     pub fn paste(&self, originals: &[f32], images: &mut [f32], size: Size, count: usize) {
         let image = numbers(size);
         let hole = self.mask.pixels(size);
@@ -140,7 +140,7 @@ impl MaskedImages {
     }
 }
 
-/// An error if what was asked for does not fit the run.
+/// Checks that the options fit the run.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -179,7 +179,7 @@ pub(crate) fn check(trained: &Trained, how: &Filling, prior: Option<PriorKind>) 
     }
 }
 
-/// Steps of a filling: few where the network is told what is known.
+/// Sampling steps of a filling: fewer by default if the network is told the known part.
 fn steps_of(trained: &Trained, model: &Diffusion, how: &Filling) -> usize {
     let all = model.bridge.steps();
     let told = model.is_told() && how.resample.is_none();
@@ -196,7 +196,7 @@ fn no_prior(trained: &Trained) -> Error {
     trained.unfit("it has no prior to fill with; name a run of stage prior, pixelcnn or joint")
 }
 
-/// `count` fillings of each of the pictures, one after another.
+/// Draws `count` fillings of each sample; those of one sample are adjacent.
 ///
 /// # Errors
 /// [`Error::Usage`] for flags that do not fit the run.

@@ -1,4 +1,4 @@
-//! Images that a user names, at the size of the model.
+//! Images named by the user, at the size of the model, and the codes of `--known`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::config::{GridConfig, Resize};
 use crate::data::{self, Fit, ImageSet};
 use crate::error::{Error, Result};
 
-/// Reads `0=0,4=4`: codes at positions in raster order, of `cells` positions and `codes` codes.
+/// Parses `0=0,4=4`: POSITION=CODE pairs, with `cells` positions in raster order and `codes` codes.
 ///
 /// # Errors
 /// [`Error::Usage`] saying what a position and a code may be.
@@ -41,7 +41,7 @@ pub fn parse(text: &str, [cells, codes]: [usize; 2]) -> Result<Vec<(usize, u32)>
     Ok(known)
 }
 
-/// How images that a user names get the size of the model: as those of the run's training did.
+/// How user-named images are fitted to the size of the model: as in the run's training.
 pub(crate) fn fit(config: &GridConfig) -> Fit {
     match config.data.resize {
         Resize::Squash => Fit::Squash,
@@ -49,11 +49,11 @@ pub(crate) fn fit(config: &GridConfig) -> Fit {
     }
 }
 
-/// The examples that `files` hold, flat, as the data set of the run has them: images, or the first
-/// sample of each file of codes.
+/// The examples in `files`, flat, in the format of the run's data set: images, or the first sample
+/// of each file of codes.
 ///
 /// # Errors
-/// [`Error::Data`] naming the file that is none.
+/// [`Error::Data`] naming the file that cannot be read as one.
 pub(crate) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>> {
     let Some(codebook) = &trained.config.codebook else {
         let set = pictures(files, &trained.config)?;
@@ -67,8 +67,8 @@ pub(crate) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>>
     Ok(examples)
 }
 
-/// The images `files` at the size of the model, with a word for each that had another: squashed
-/// where the run's training squashed its images, else their middle squares.
+/// The images `files` at the size of the model: squashed if the run's training squashed its images,
+/// else the middle square scaled. Prints a note for each image of another size.
 ///
 /// # Errors
 /// [`Error::Data`] naming the file that is no image.

@@ -1,4 +1,4 @@
-//! How the learning rate and the weights' running average go over a training.
+//! Schedules of the learning rate and of the decay of the weights' moving average.
 
 use crate::config::TrainConfig;
 
@@ -13,8 +13,8 @@ pub fn learning_rate(t: &TrainConfig, step: u64) -> f64 {
     t.lr * warm * half_cosine(step as f64 / t.steps as f64)
 }
 
-/// Decay of the weights' running average: `limit`, less in the first steps, when there is little to
-/// average.
+/// Decay of the exponential moving average of the weights: `limit`, less in the first steps, when
+/// there is little to average.
 pub fn averaging(limit: f64, step: u64) -> f64 {
     limit.min((1.0 + step as f64) / (10.0 + step as f64))
 }

@@ -1,4 +1,4 @@
-//! The law of the levels t in training: fixed, or following the running cross-entropy of the codes.
+//! Distribution of the training levels t: fixed, or following the codes' running cross-entropy.
 
 use crate::config::Levels;
 use crate::error::Result;
@@ -7,15 +7,15 @@ use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::philox::{Draw, Stream};
 use crate::tensor::Tensor;
 
-/// Steps between two looks at the cross-entropies.
+/// Steps between two updates from the cross-entropies.
 const EVERY: u64 = 20;
-/// Steps before the first one that changes the law.
+/// Steps before the first update that changes the distribution.
 const FIRST: u64 = 100;
-/// What an old cross-entropy counts beside one that is a look younger.
+/// Decay of the running cross-entropies per update.
 const DECAY: f32 = 0.9;
 
-/// The names of the state in a checkpoint: Σ of the cross-entropies in each bin, their number;
-/// levels and cross-entropies of steps after the last look.
+/// The names of the state in a checkpoint: sum and count of the cross-entropies in each bin; levels
+/// and cross-entropies of the steps since the last update.
 const STATE: [&str; 4] = [
     "levels.sums",
     "levels.counts",
@@ -23,11 +23,11 @@ const STATE: [&str; 4] = [
     "levels.noted.nats",
 ];
 
-/// A law on 1..T.
+/// A distribution on 1..T.
 pub struct LevelLaw {
-    /// What held-out data take, whatever training does.
+    /// Cumulative distribution for held-out data, unaffected by training.
     fixed: Vec<f64>,
-    /// What training takes.
+    /// Cumulative distribution for training.
     cumulative: Vec<f64>,
     running: Option<Running>,
 }
@@ -37,14 +37,12 @@ struct Running {
     uniform: f64,
     sums: Vec<f32>,
     counts: Vec<f32>,
-    /// Levels of the steps since the last look, 0 for those that do not count, and their
-    /// cross-entropies.
+    /// Levels of the steps since the last update, 0 for those to ignore, and their cross-entropies.
     noted: Vec<(Vec<u32>, Tensor)>,
 }
 
 impl LevelLaw {
-    /// The law `levels` on 1..`steps`; one that follows the cross-entropy begins as the uniform
-    /// one.
+    /// The distribution `levels` on 1..`steps`; one that follows the cross-entropy starts uniform.
     pub fn new(levels: Levels, steps: usize) -> LevelLaw {
         let fixed = cumulative(levels, steps);
         let running = match levels {
@@ -66,24 +64,24 @@ impl LevelLaw {
         }
     }
 
-    /// `n` levels for a step of training.
+    /// Draws `n` levels for a training step.
     pub fn draw(&self, n: usize, stream: Stream) -> Vec<u32> {
         draw_levels(&self.cumulative, n, stream)
     }
 
-    /// `n` levels of a law that stays.
+    /// Draws `n` levels from the fixed distribution.
     pub fn draw_fixed(&self, n: usize, stream: Stream) -> Vec<u32> {
         draw_levels(&self.fixed, n, stream)
     }
 
-    /// Notes the cross-entropies `nats` `[n]` at the levels `t`; those at level 0 do not count.
+    /// Records the cross-entropies `nats` `[n]` at the levels `t`; those at level 0 are ignored.
     pub fn note(&mut self, t: Vec<u32>, nats: Tensor) {
         if let Some(running) = &mut self.running {
             running.noted.push((t, nats));
         }
     }
 
-    /// After `done` steps: looks at what was noted, if it is time. Waits for the GPU then.
+    /// Updates the distribution after `done` steps, if due. An update waits for the GPU.
     pub fn follow(&mut self, done: u64) {
         let steps = self.cumulative.len();
         let Some(running) = &mut self.running else {
@@ -124,7 +122,7 @@ impl LevelLaw {
         STATE.into_iter().zip(values).map(entry).collect()
     }
 
-    /// Puts back what [`LevelLaw::export`] gave.
+    /// Restores the state from [`LevelLaw::export`].
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if something is missing.
@@ -151,7 +149,7 @@ impl LevelLaw {
     }
 }
 
-/// A 0 before `values`: no tensor is empty.
+/// Prepends a 0 to `values`, since tensors must not be empty.
 fn with_one(mut values: Vec<f32>) -> Vec<f32> {
     values.insert(0, 0.0);
     values
@@ -162,7 +160,7 @@ impl Running {
         (t as usize - 1) * self.sums.len() / steps
     }
 
-    /// Takes in what was noted.
+    /// Decays the bins and adds the recorded values.
     fn look(&mut self, steps: usize) {
         self.sums
             .iter_mut()
@@ -181,12 +179,12 @@ impl Running {
         }
     }
 
-    /// The cumulative law ∝ dH/dt, mixed with the uniform one. H is smoothed and made to rise:
-    /// noise hides codes.
+    /// The cumulative distribution ∝ dH/dt, mixed with the uniform one. H is smoothed and made
+    /// monotone, since more noise hides more of the codes.
     fn law(&self, steps: usize) -> Vec<f64> {
         let entropy = rising(&smooth(&filled(&self.sums, &self.counts)));
         let bins = entropy.len();
-        // At the edges between bins; no noise, no doubt.
+        // H at the edges between bins; without noise it is 0.
         let mut edges = vec![0.0];
         edges.extend(entropy.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0));
         edges.push(entropy[bins - 1]);
@@ -202,7 +200,7 @@ impl Running {
     }
 }
 
-/// Means of the bins; an empty one has that of the bin before it.
+/// Means of the bins; an empty bin takes the mean of the bin before it.
 fn filled(sums: &[f32], counts: &[f32]) -> Vec<f64> {
     let mut last = 0.0;
     let mean = |(&sum, &count): (&f32, &f32)| {
@@ -214,7 +212,7 @@ fn filled(sums: &[f32], counts: &[f32]) -> Vec<f64> {
     sums.iter().zip(counts).map(mean).collect()
 }
 
-/// Weighted with 1/4, 1/2, 1/4; the ends are their own neighbours.
+/// Smooths with weights 1/4, 1/2, 1/4; the ends are their own neighbours.
 fn smooth(values: &[f64]) -> Vec<f64> {
     let last = values.len() - 1;
     let at = |i: usize| {
@@ -223,7 +221,7 @@ fn smooth(values: &[f64]) -> Vec<f64> {
     (0..values.len()).map(at).collect()
 }
 
-/// The largest so far.
+/// Running maximum.
 fn rising(values: &[f64]) -> Vec<f64> {
     let mut most: f64 = 0.0;
     let so_far = |&value: &f64| {
@@ -233,10 +231,10 @@ fn rising(values: &[f64]) -> Vec<f64> {
     values.iter().map(so_far).collect()
 }
 
-/// Cumulative law of t on 1..T.
+/// The cumulative distribution of t on 1..T.
 pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
     let mass = |t: usize| match levels {
-        // What follows the cross-entropy begins as the uniform law.
+        // A distribution that follows the cross-entropy starts uniform.
         Levels::Uniform {} | Levels::Entropy { .. } => 1.0,
         Levels::Bump {
             centre,
@@ -247,7 +245,7 @@ pub fn cumulative(levels: Levels, steps: usize) -> Vec<f64> {
     cumulated(&(1..=steps).map(mass).collect::<Vec<f64>>())
 }
 
-/// The cumulative law of these masses.
+/// The cumulative distribution of unnormalised `masses`.
 pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
     let total: f64 = masses.iter().sum();
     let mut sum = 0.0;
@@ -260,8 +258,8 @@ pub(super) fn cumulated(masses: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// `n` levels t of the law whose `cumulative` is given, stratified: u_i = (u + i/n) mod 1 through
-/// its inverse. `stream.step` is the training step.
+/// Draws `n` levels t from the distribution `cumulative`, stratified: the inverse of `cumulative`
+/// at u_i = (u + i/n) mod 1. `stream.step` is the training step.
 pub fn draw_levels(cumulative: &[f64], n: usize, stream: Stream) -> Vec<u32> {
     let u = f64::from(
         Stream {
@@ -299,7 +297,7 @@ mod tests {
 
     #[test]
     fn levels_go_where_codes_are_decided() {
-        // All is decided between .4 and .6.
+        // All codes are decided between .4 and .6.
         let law = running(|x| ((x - 0.4) / 0.2).clamp(0.0, 1.0), 50).law(1000);
         assert!(law.is_sorted() && (law[999] - 1.0).abs() < 1e-12);
         let share = |from: usize, to: usize| law[to - 1] - law[from - 1];

@@ -1,4 +1,4 @@
-//! What is to be inpainted: cells of the latent grid.
+//! The hole to inpaint: cells of the latent grid.
 
 mod file;
 
@@ -10,7 +10,7 @@ use super::pictures::Size;
 use crate::data::Fit;
 use crate::error::{Error, Result};
 
-/// What `--mask` may say.
+/// Values of `--mask`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaskShape {
     /// `centre:N`: N × N cells in the middle.
@@ -21,7 +21,7 @@ pub enum MaskShape {
     Left,
     /// `right`: the right half.
     Right,
-    /// A picture of any size, white or opaque where the hole is.
+    /// An image of any size, white or opaque in the hole.
     File(PathBuf),
 }
 
@@ -63,14 +63,13 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// The cells that `shape` means on a latent grid; a file is brought to its square as `fit`
-    /// says.
+    /// The cells of `shape` on a latent grid; an image file is made square as `fit` says.
     ///
     /// # Errors
-    /// [`Error::Usage`] if nothing is hole, or everything; [`Error::Data`] for the file.
+    /// [`Error::Usage`] if the hole is empty or covers everything; [`Error::Data`] for the file.
     pub fn new(shape: &MaskShape, grid: [usize; 2], fit: Fit) -> Result<Mask> {
         let [h, w] = grid;
-        // Of a sequence the one row.
+        // A sequence has one row, which is always inside.
         let square = |n: usize, corner: &dyn Fn(usize) -> usize| {
             let inside = |v: usize, side: usize| {
                 side == 1 || (corner(side)..corner(side).saturating_add(n)).contains(&v)
@@ -107,7 +106,7 @@ impl Mask {
             .collect()
     }
 
-    /// Whether each pixel of a picture lies in the hole, [height, width].
+    /// Whether each pixel of an image lies in the hole, [height, width].
     pub fn pixels(&self, [height, width]: Size) -> Vec<bool> {
         let [h, w] = self.grid;
         let cell = |at: usize| at / width / (height / h) * w + at % width / (width / w);
@@ -124,9 +123,9 @@ impl Mask {
             .collect()
     }
 
-    /// `image` [height, width, 3] with the hole filled from its rim inwards, each pixel with the mean
-    /// of its neighbours: what the encoder then says of the known part beside the hole has not seen
-    /// the hole.
+    /// `image` [height, width, 3] with the hole filled from its rim inwards, each pixel with the
+    /// mean of its known or filled neighbours. The latents of the known part then do not depend on
+    /// the hole's content.
     pub fn filled(&self, image: &[f32], size: Size) -> Vec<f32> {
         let mut image = image.to_vec();
         let mut hole = self.pixels(size);
@@ -150,7 +149,7 @@ impl Mask {
     }
 }
 
-/// The up to eight pixels around a pixel of an image.
+/// The up to eight neighbours of a pixel.
 fn neighbours(at: usize, [height, width]: Size) -> impl Iterator<Item = usize> {
     let row = at / width;
     let column = at % width;

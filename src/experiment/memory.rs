@@ -1,5 +1,5 @@
-//! How much GPU memory a training takes, found out in a rehearsal, and what to say where there is
-//! not enough of it.
+//! Estimates how much GPU memory a training takes, by a rehearsal, and what to advise if there is
+//! not enough.
 
 use super::session::Task;
 use super::stages::rehearsal;
@@ -7,27 +7,27 @@ use crate::config::{GridConfig, Stage, Stored};
 use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterFacts, Gpu};
 
-/// Steps of a rehearsal: from the second on all are alike.
+/// Steps of a rehearsal: from the second on, all are alike.
 const STEPS: u64 = 2;
 
-/// What a rehearsal found out.
+/// Requirements found by a rehearsal.
 pub struct Needs {
-    /// Bytes that lie in tensors between steps.
+    /// Bytes held by tensors between steps, measured before the first one.
     pub held: u64,
-    /// Bytes held at most.
+    /// Peak bytes held.
     pub peak: u64,
-    /// Bytes of all tensors that a step makes: they follow each other in the same memory.
+    /// Bytes of all tensors that a step creates; many reuse the same memory in turn.
     pub made: u64,
-    /// Multiplications and additions of a step's products, convolutions, attention and distances to
-    /// codes.
+    /// Multiplications and additions per step in matrix products, convolutions, attention and
+    /// distances to codes.
     pub flops: u64,
 }
 
-/// Rehearses the task that `make` makes.
+/// Rehearses the task that `make` creates.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] if the rehearsal's adapter or limit would not bear it, and those of
-/// `make`.
+/// [`Error::OutOfMemory`] if it exceeds the limits of the rehearsal's adapter or its memory limit,
+/// and those of `make`.
 pub fn rehearse(
     gpu: &Gpu,
     make: impl FnOnce() -> Result<Box<dyn Task>>,
@@ -56,7 +56,7 @@ pub fn rehearse(
     })
 }
 
-/// What `stage` needs, where `limit` bytes may be held on an adapter of these facts.
+/// What `stage` needs on an adapter with these `facts`, where at most `limit` bytes may be held.
 fn needs(
     facts: Option<&AdapterFacts>,
     config: &GridConfig,
@@ -67,11 +67,11 @@ fn needs(
     Ok(rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?.1)
 }
 
-/// Refuses a training that does not fit into the memory of `gpu`, before it begins; else says what
-/// it takes.
+/// Refuses a training that does not fit into the memory of `gpu` before it begins; otherwise prints
+/// the estimate.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] with the estimate and the batch that fits.
+/// [`Error::OutOfMemory`] with the estimate and the largest batch that fits.
 pub fn check(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<()> {
     let limit = gpu.memory_limit().unwrap_or(u64::MAX);
     let needs = needs(Some(gpu.facts()), config, stage, limit)
@@ -87,13 +87,13 @@ pub fn check(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<()> {
     Ok(())
 }
 
-/// Trains with `f`; where memory runs out all the same, the error says the estimate and the batch
+/// Trains with `f`. If memory still runs out, the error gives the estimate and the largest batch
 /// that fits.
 ///
 /// # Errors
 /// Those of `f`.
 pub fn explain(gpu: &Gpu, config: &Stored, f: impl FnOnce() -> Result<()>) -> Result<()> {
-    // Where only the driver knows its limit, it lies by what was held when it refused.
+    // If only the driver knows its limit, take the peak held so far as an approximation.
     let limit = || gpu.memory_limit().unwrap_or(gpu.counters().peak_bytes);
     gpu::catch(f).map_err(|error| match config {
         Stored::Toy(_) => error,
@@ -101,7 +101,7 @@ pub fn explain(gpu: &Gpu, config: &Stored, f: impl FnOnce() -> Result<()>) -> Re
     })
 }
 
-/// `error`, with the estimate and the batch that fits if memory is what it is about.
+/// `error`, with the estimate and the largest batch that fits if it is about memory.
 fn advise(gpu: &Gpu, config: &GridConfig, stage: Stage, limit: u64, error: Error) -> Error {
     let Error::OutOfMemory(why) = error else {
         return error;
@@ -112,7 +112,7 @@ fn advise(gpu: &Gpu, config: &GridConfig, stage: Stage, limit: u64, error: Error
     };
     let name = stage.name();
     let batch = config.stage(stage).batch;
-    // Batches are of whole parts.
+    // A batch is a multiple of its number of parts.
     let parts = config.stage(stage).accumulate;
     let fits = |each: usize| {
         needs(

@@ -1,5 +1,4 @@
-//! A run: its directory, the training loop and the stages, and what is drawn from it once it is
-//! trained.
+//! A run: its directory, the training loop, the stages, and sampling from the trained models.
 
 pub mod asked;
 pub(crate) mod cache;

@@ -1,5 +1,5 @@
-//! What the commands on a trained image run write: pictures, tensors, `summary.json`, each with
-//! what made it.
+//! Output files of the commands on a trained image run: pictures, tensors and `summary.json`, each
+//! recording how it was made.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::report::figures;
 use crate::report::product::{self, Form};
 use crate::report::samples_file::{self, Values};
 
-/// A directory for results, and the facts that go into each file.
+/// An output directory, and the metadata written into each file.
 pub(crate) struct Output<'a> {
     dir: &'a Path,
     facts: Vec<(&'static str, Value)>,
@@ -25,7 +25,7 @@ pub(crate) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// For `dir`, which exists; `more` stands beside run, stage, training steps and version.
+    /// For the existing `dir`; `more` is metadata beside run, stage, training steps and version.
     pub fn new(dir: &'a Path, trained: &Trained, more: Vec<(&'static str, Value)>) -> Output<'a> {
         let mut facts = vec![
             ("run", json!(trained.run.display().to_string())),
@@ -41,7 +41,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The facts as files keep them beside pictures and tensors.
+    /// The metadata as text entries for pictures and tensor files.
     fn texts(&self) -> Vec<(&'static str, String)> {
         let text = |value: &Value| {
             value
@@ -54,8 +54,8 @@ impl<'a> Output<'a> {
             .collect()
     }
 
-    /// Writes each of `images` [n, height, width, 3] to a file of its own in `folder`, `zoom` × `zoom`
-    /// pixels for each of its own, under the name that `name` gives its number.
+    /// Writes each of `images` [n, height, width, 3] to its own file in `folder`, named by `name`
+    /// from its index; each image pixel becomes `zoom` × `zoom` pixels.
     pub fn each(
         &mut self,
         folder: &'static str,
@@ -102,8 +102,8 @@ impl<'a> Output<'a> {
         samples_file::write(&self.dir.join(name), tensors, &self.texts())
     }
 
-    /// Writes `codes`, `z0` if there is one, of image runs `images` in [−1, 1], [n, 3, size, size],
-    /// and `more` to `samples.safetensors`.
+    /// Writes `samples.safetensors`: `codes`, `z0` if present, for image runs `images` [n, 3,
+    /// height, width] in [−1, 1], and `more`.
     pub fn samples(
         &mut self,
         trained: &Trained,
@@ -114,7 +114,7 @@ impl<'a> Output<'a> {
         let [h, w] = config.grid();
         let [height, width] = config.picture();
         let n = drawn.codes.len() / config.cells();
-        // Sequences have no row.
+        // Sequences have no row dimension.
         let grid = if config.codebook.is_some() && h == 1 {
             vec![n, w]
         } else {
@@ -137,7 +137,7 @@ impl<'a> Output<'a> {
         self.tensors("samples.safetensors", &tensors)
     }
 
-    /// Writes `summary.json` with `numbers`, and says what was written.
+    /// Writes `summary.json` with `numbers`, and prints what was written.
     pub fn finish(
         mut self,
         trained: &Trained,
@@ -169,7 +169,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Channels first, as files have them: flat [n, height, width, 3] → [n, 3, height, width].
+/// Channels first, the file layout: flat [n, height, width, 3] → [n, 3, height, width].
 pub(crate) fn nchw(images: &[f32], size: Size) -> Vec<f32> {
     let channel =
         |image: &[f32], c: usize| image.iter().skip(c).step_by(3).copied().collect::<Vec<_>>();

@@ -8,34 +8,34 @@ use super::asked::PictureFlags;
 use crate::error::{Error, Result};
 use crate::report::figures::{self, Block, Row, gallery};
 
-/// Pixels between images.
+/// Gap between images, in pixels.
 const GAP: usize = 2;
-/// Images in a row.
+/// Images per row.
 pub(crate) const COLUMNS: usize = 8;
-/// Smallest side of an image on the picture: small ones are drawn larger, in whole multiples.
+/// Side in pixels up to which training pictures magnify small images, by whole factors.
 const SIDE: usize = 64;
-/// The same of an image in a figure, and on the pictures of commands.
+/// Approximate side of an image in figures and in the pictures of commands.
 const CELL: usize = 128;
-/// Width of a strip, and the least size of its pixels.
+/// Width of a strip in pixels, and the smallest size at which its image pixels are drawn.
 const STRIP: usize = 768;
 const THIN: usize = 6;
-/// Most pixels of a picture that a command draws.
+/// Maximum number of pixels in a picture that a command draws.
 const PIXELS: usize = 1 << 26;
-/// Fillings of a picture in a row.
+/// Fillings per row.
 const FILLINGS: usize = 8;
-/// Most letters of a row's name.
+/// Maximum number of characters of a row's name.
 const LETTERS: usize = 24;
 
 /// Height and width of images.
 pub(crate) type Size = [usize; 2];
 
-/// Numbers of an image.
+/// Number of values of an image.
 pub(crate) fn numbers([height, width]: Size) -> usize {
     height * width * 3
 }
 
-/// How large a pixel of an image is drawn where the image should have about `side` pixels to a
-/// side; a strip, which has one row, gets some more width.
+/// Magnification that brings the longer side of an image to about `side` pixels. A strip, an image
+/// with one row, gets more width.
 fn zoom_to([height, width]: Size, side: usize) -> usize {
     if height == 1 {
         return (STRIP / width).clamp(THIN, side.max(THIN));
@@ -50,7 +50,7 @@ pub(crate) fn grid(images: &[f32], size: Size) -> RgbImage {
     sheet(images, size, columns, rough_zoom(size))
 }
 
-/// Pixels for each of an image's on the pictures of a training.
+/// Magnification of images in the pictures of a training.
 fn rough_zoom(size: Size) -> usize {
     if size[0] == 1 {
         return zoom_to(size, SIDE);
@@ -58,7 +58,7 @@ fn rough_zoom(size: Size) -> usize {
     (SIDE / size[0].max(size[1])).max(1)
 }
 
-/// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
+/// The same in rows of `columns`, each image pixel drawn as `zoom` × `zoom` pixels.
 pub(crate) fn sheet(images: &[f32], size: Size, columns: usize, zoom: usize) -> RgbImage {
     let count = images.len() / numbers(size);
     let [high, wide] = size.map(|side| side * zoom + GAP);
@@ -76,12 +76,12 @@ pub(crate) fn sheet(images: &[f32], size: Size, columns: usize, zoom: usize) -> 
     picture
 }
 
-/// Each image [height, width, 3] by itself, large enough for a figure of many.
+/// Each image [height, width, 3] as its own picture, magnified for a figure of many.
 pub(crate) fn cells(images: &[f32], size: Size) -> Vec<RgbImage> {
     each(images, size, zoom_to(size, CELL))
 }
 
-/// Each image by itself with `zoom` × `zoom` pixels for each of its own.
+/// Each image as its own picture, each image pixel drawn as `zoom` × `zoom` pixels.
 pub(crate) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
     images
         .chunks_exact(numbers(size))
@@ -89,7 +89,7 @@ pub(crate) fn each(images: &[f32], size: Size, zoom: usize) -> Vec<RgbImage> {
         .collect()
 }
 
-/// Columns of a sheet of `count` images: eight, twice as many where there are many, one of strips.
+/// Columns of a sheet of `count` images: up to 8, 16 for more than 64 images, 1 for strips.
 pub(crate) fn columns(count: usize, size: Size) -> usize {
     if size[0] == 1 {
         1
@@ -101,12 +101,12 @@ pub(crate) fn columns(count: usize, size: Size) -> usize {
 }
 
 impl PictureFlags {
-    /// Pixels for each of an image's on pictures that commands draw.
+    /// Magnification of images in pictures that commands draw.
     pub(crate) fn zoom(&self, size: Size) -> usize {
         self.scale.unwrap_or(zoom_to(size, CELL))
     }
 
-    /// How many of `count` things, each of so many `images`, fit on a picture.
+    /// How many of `count` groups of `images` images each fit on a picture.
     ///
     /// # Errors
     /// [`Error::Usage`] if --scale leaves room for none.
@@ -124,14 +124,14 @@ impl PictureFlags {
     }
 }
 
-/// A page of rows of images, under the names of their columns: (columns, name).
+/// A page of rows of images under column heads: (columns, name).
 pub(crate) struct Page {
     pub heads: Vec<(usize, String)>,
     pub rows: Vec<Row>,
 }
 
 impl Page {
-    /// The page, its rows in as many blocks side by side as make it about as wide as high.
+    /// Draws the page, its rows split into blocks side by side so that it is about square.
     pub fn draw(self) -> RgbImage {
         let columns = self
             .heads
@@ -153,8 +153,8 @@ impl Page {
     }
 }
 
-/// What was inpainted: for each name the original, what is known of it, and its `count` fillings,
-/// eight in a row; flat images.
+/// Figure of inpainting: for each name the original, its known part, and its `count` fillings,
+/// eight per row. `cells` holds these images one after another.
 pub(crate) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> RgbImage {
     let width = count.min(FILLINGS);
     let mut rows = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) fn fillings(names: &[String], cells: &[RgbImage], count: usize) -> Rg
     .draw()
 }
 
-/// `name`, if it is short enough to stand left of a picture, else its beginning.
+/// `name`, truncated to fit left of a picture.
 pub(crate) fn shortened(name: &str) -> String {
     if name.chars().count() > LETTERS {
         name.chars().take(LETTERS - 1).chain(['…']).collect()
@@ -201,7 +201,7 @@ pub(crate) fn shortened(name: &str) -> String {
     }
 }
 
-/// `image` [height, width, 3] in [−1, 1] with `zoom` × `zoom` pixels for each of its own.
+/// Draws each pixel of `image` [height, width, 3] in [−1, 1] as `zoom` × `zoom` pixels.
 fn magnified(image: &[f32], [height, width]: Size, zoom: usize) -> RgbImage {
     let [high, wide] = [height, width].map(|side| (side * zoom) as u32);
     RgbImage::from_fn(wide, high, |x, y| {
@@ -212,7 +212,7 @@ fn magnified(image: &[f32], [height, width]: Size, zoom: usize) -> RgbImage {
     })
 }
 
-/// The first `most` originals, each row above the row of their reconstructions.
+/// Sheet of the first `most` originals, each row above the row of their reconstructions.
 pub(crate) fn pairs(
     originals: &[f32],
     reconstructions: &[f32],
@@ -229,7 +229,7 @@ pub(crate) fn pairs(
     )
 }
 
-/// The same in rows of `columns`, with `zoom` × `zoom` pixels for each of an image.
+/// The same in rows of `columns`, each image pixel drawn as `zoom` × `zoom` pixels.
 pub(crate) fn sheet_of_pairs(
     [originals, reconstructions]: [&[f32]; 2],
     size: Size,
@@ -240,7 +240,7 @@ pub(crate) fn sheet_of_pairs(
     let bytes = numbers(size);
     let count = most.min(originals.len() / bytes);
     let row = |images: &[f32]| {
-        // White where a row has no more images: pairs must not get out of step.
+        // Pad an incomplete row with white, so that pairs stay aligned.
         let mut row = images.to_vec();
         row.resize(columns * bytes, 1.0);
         row
@@ -258,7 +258,7 @@ pub(crate) fn sheet_of_pairs(
     sheet(&both.flatten().collect::<Vec<_>>(), size, columns, zoom)
 }
 
-/// Writes a PNG of a training, whole or not at all.
+/// Atomically writes a PNG of a training.
 pub(crate) fn save(picture: &RgbImage, file: &Path) -> Result<()> {
     figures::save_of_run(file, picture)
 }

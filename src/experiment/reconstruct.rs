@@ -4,8 +4,8 @@ use super::stages::context::CHUNK;
 use super::trained::Trained;
 use crate::error::Result;
 
-/// The codes [n, h, w] of `originals` [n, size, size, 3], and what the decoder makes of them, in
-/// [−1, 1].
+/// The codes [n, h, w] of `originals` [n, size, size, 3], and the decoded images, clamped to [−1,
+/// 1].
 ///
 /// # Errors
 /// [`Error::Diverged`] if latents or images are not finite.

@@ -1,6 +1,6 @@
-//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`, of
-//! image runs `data.txt`, TensorBoard's event files, and a lock that keeps two runs apart. What may
-//! be trained into is told by `run::claim`.
+//! A run directory: `config.toml`, `checkpoint.safetensors`, `metrics.jsonl`, `sessions.jsonl`,
+//! `data.txt` for image runs, TensorBoard event files, and a lock that keeps two runs apart.
+//! `experiment::claim` decides which directories may be trained into.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
@@ -17,30 +17,30 @@ use crate::report::product::Folder;
 use crate::report::tensorboard::Events;
 use crate::report::{console, file};
 
-/// A run directory, locked while this lives.
+/// A run directory, locked until dropped.
 pub struct RunDir {
     /// Its path.
     pub path: PathBuf,
     metrics: File,
-    /// From [`RunDir::rewind`] on.
+    /// `None` until [`RunDir::rewind`].
     events: Option<Events>,
     lock: File,
-    /// What this has made, while nothing is in it.
+    /// What [`RunDir::open`] created, to be removed if no configuration is written.
     empty: Option<Empty>,
 }
 
-/// Files and folders that opening a run has made.
+/// Files and folders created by opening a run; removed on drop.
 struct Empty {
     files: Vec<PathBuf>,
     _folder: Folder,
 }
 
-/// The lock's file.
+/// The lock file.
 pub const LOCK: &str = "run.lock";
-/// What it says once a checkpoint was saved: a log without checkpoint has then lost it.
+/// Its content once a checkpoint was saved: a run without a checkpoint has then lost it.
 pub const SAVED: &[u8] = b"saved\n";
 
-/// A text that tells the checkpoints of `runs`, `settings` and this version from others.
+/// Hash of the checkpoints of `runs`, of `settings` and of this program's version.
 ///
 /// # Errors
 /// [`Error::Io`] if a checkpoint cannot be read.
@@ -65,11 +65,11 @@ impl Drop for Empty {
 }
 
 impl RunDir {
-    /// Creates or opens `path` and locks it. What was made goes away again unless a configuration
-    /// is written.
+    /// Creates or opens `path` and locks it. What it created is removed on drop unless a
+    /// configuration is written.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another process has it, [`Error::Io`] if it cannot be written.
+    /// [`Error::Locked`] if another process holds the lock, [`Error::Io`] if it cannot be written.
     pub fn open(path: &Path) -> Result<RunDir> {
         let folder = Folder::make(path)?;
         let missing = |name: &str| Some(path.join(name)).filter(|file| !file.exists());
@@ -110,7 +110,7 @@ impl RunDir {
         })
     }
 
-    /// Writes the resolved configuration, as TOML, unless the run has it already.
+    /// Writes the resolved configuration as TOML, unless it is there already.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -123,7 +123,7 @@ impl RunDir {
         Ok(())
     }
 
-    /// Notes that a checkpoint was saved. Only a help: where it cannot be written, nothing is lost.
+    /// Records in the lock file that a checkpoint was saved. Only a hint: write errors are ignored.
     pub fn note_saved(&mut self) {
         let _ = self
             .lock
@@ -131,8 +131,8 @@ impl RunDir {
             .and_then(|_| self.lock.write_all(SAVED));
     }
 
-    /// Appends a line to `sessions.jsonl`: what trains from `step` on to `steps`, on which adapter,
-    /// by which command. A training begun anew adds to it too.
+    /// Appends a line to `sessions.jsonl`: program, command, adapter and precision of the training
+    /// from `step` to `steps`. A training started over appends too.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -162,7 +162,7 @@ impl RunDir {
             .map_err(Error::io(&file))
     }
 
-    /// Appends one line to `metrics.jsonl`, and its numbers to the event file.
+    /// Appends a line to `metrics.jsonl`, and its numbers to the event file.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -179,8 +179,8 @@ impl RunDir {
             .map_err(Error::io(self.path.join("metrics.jsonl")))
     }
 
-    /// Copies the pictures `NAME-STEP.png` that an evaluation after `step` steps has drawn into the
-    /// event file.
+    /// Copies the pictures `NAME-STEP.png` of the evaluation after `step` steps into the event
+    /// file.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -205,8 +205,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// Drops the lines of `metrics.jsonl` after `step`, and begins an event file that voids its
-    /// elders' events after it: those steps are done again.
+    /// Drops the lines of `metrics.jsonl` after `step`, and starts an event file that invalidates
+    /// later events in older files, since those steps are repeated.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -237,8 +237,8 @@ pub const CONFIG: &str = "config.toml";
 /// The configuration of the toy's run at `path`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is one of images, else
-/// as [`Stored::parse`].
+/// [`Error::Checkpoint`] if this is no run directory, [`Error::Usage`] if it is a run on images or
+/// codes, else as [`Stored::parse`].
 pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
@@ -273,7 +273,7 @@ pub fn text(path: &Path) -> Result<String> {
     }
 }
 
-/// The whole lines of `metrics.jsonl`; one cut off by a kill, or damaged, is left out.
+/// The intact lines of `metrics.jsonl` in the run `path`; truncated or damaged ones are skipped.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -282,7 +282,7 @@ pub fn metrics(path: &Path) -> Result<Vec<Map<String, Value>>> {
     Ok(lines(&std::fs::read(&file).map_err(Error::io(&file))?))
 }
 
-/// The whole lines of a log's `bytes`.
+/// The intact lines of a log's `bytes`.
 pub(crate) fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
     bytes
         .split(|&byte| byte == b'\n')
@@ -290,7 +290,7 @@ pub(crate) fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
         .collect()
 }
 
-/// The newest checkpoint of `run` that is whole.
+/// The newest intact checkpoint of `run`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if there is none.
@@ -302,10 +302,10 @@ pub fn newest(run: &Path) -> Result<Checkpoint> {
     Ok(found)
 }
 
-/// The same, of a model that `model` describes.
+/// As [`newest`], for a checkpoint of the model described by `model`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if it is of another one.
+/// [`Error::Checkpoint`] if there is none, or if it is of another model.
 pub fn newest_of(run: &Path, model: &str) -> Result<Checkpoint> {
     let found = newest(run)?;
     if found.model == model {
@@ -315,17 +315,17 @@ pub fn newest_of(run: &Path, model: &str) -> Result<Checkpoint> {
     Err(Error::checkpoint(&found.path, what))
 }
 
-/// The number `name` of the log's lines that have it, each with its step.
+/// The series of (step, value) of the metric `name`, from the log lines that have it.
 pub fn series(lines: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
     let point = |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(name)?.as_f64()?));
     lines.iter().filter_map(point).collect()
 }
 
-/// Wall seconds of the training that wrote `lines`: data read ahead, evaluations and checkpoints
-/// included, of a resumed one all parts. `None` if nothing was logged.
+/// Wall-clock seconds of the training that wrote `lines`, over all parts of a resumed one,
+/// including data loading, evaluations and checkpoints. `None` if nothing was logged.
 ///
-/// Lines from before there was `seconds` have the rate since their part began; a part begins where
-/// the rate says that less time has passed than a line before.
+/// Older lines lack `seconds` and have only the rate since their part began. A new part is
+/// recognised where the elapsed time by the rate is less than at the line before.
 pub fn wall_seconds(lines: &[Map<String, Value>]) -> Option<f64> {
     let number = |line: &Map<String, Value>, name: &str| line.get(name).and_then(Value::as_f64);
     let mut before = 0.0;
@@ -368,7 +368,7 @@ mod tests {
             wall_seconds(&[line(10, "seconds", 4.0), line(20, "seconds", 9.0)]),
             Some(9.0)
         );
-        // 10 steps in 5 s, 20 in 10 s; then a part of its own, 5 steps in 1 s.
+        // 10 steps in 5 s, 20 in 10 s; then a new part with 5 steps in 1 s.
         let rates = [
             line(10, "steps_per_second", 2.0),
             line(20, "steps_per_second", 2.0),

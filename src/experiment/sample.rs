@@ -15,7 +15,7 @@ use crate::models::sampler::Sampler;
 use crate::report::progress::Progress;
 use crate::tensor::{Shape, Tensor};
 
-/// An error if `how` does not fit the run.
+/// Checks that `how` fits the run.
 ///
 /// # Errors
 /// [`Error::Usage`](crate::error::Error::Usage).
@@ -44,7 +44,7 @@ pub(crate) fn check(trained: &Trained, how: &Drawing) -> Result<()> {
     trained.check_class(&how.images)
 }
 
-/// Draws, and says how.
+/// Draws samples, and returns them with metadata on how they were drawn.
 ///
 /// # Errors
 /// [`Error::Usage`] for flags that do not fit the run, [`Error::Diverged`] for samples that are not
@@ -58,7 +58,7 @@ pub(crate) fn draw(trained: &Trained, how: &Drawing) -> Result<(Drawn, Facts)> {
     }
 }
 
-/// The sizes of the chunks that make what `how` asks for.
+/// The sizes of the chunks that make up the number of samples in `how`.
 fn chunks(trained: &Trained, how: &Drawing) -> Vec<usize> {
     let Defaults { count, chunk, .. } = trained.subject.defaults();
     let count = how.count.unwrap_or(count);
@@ -68,7 +68,7 @@ fn chunks(trained: &Trained, how: &Drawing) -> Vec<usize> {
         .collect()
 }
 
-/// What files say of how samples were made.
+/// Metadata for files on how samples were drawn.
 pub(super) type Facts = Vec<(&'static str, Value)>;
 
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
@@ -156,7 +156,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
     Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
 }
 
-/// An error if the prior of `trained` gives no logits to sharpen.
+/// Returns an error if `sharpen` is given and the prior of `trained` has no logits to sharpen.
 fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
     match &trained.prior {
         Prior::Diffusion(model) if model.head().is_some() => Ok(()),

@@ -1,5 +1,4 @@
-//! The loop around every kind of training: steps, log, checkpoints that survive anything, stopping,
-//! resuming.
+//! The training loop shared by all tasks: steps, log, crash-safe checkpoints, stopping, resuming.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,19 +19,19 @@ use crate::nn::checkpoint::{self, Checkpoint, Entry};
 use crate::report::progress::Progress;
 use crate::tensor::Tensor;
 
-/// What a step has computed, still on the GPU.
+/// Results of a step, still on the GPU.
 pub struct Report {
-    /// What is minimised.
+    /// The loss that is minimised.
     pub total: Tensor,
-    /// Its parts, by the names of `metrics.jsonl`.
+    /// Its parts, by their names in `metrics.jsonl`.
     pub parts: Vec<(&'static str, Tensor)>,
-    /// The gradient's norm before clipping, first of its elements.
+    /// The gradient norm before clipping is its first element.
     pub norm: Tensor,
 }
 
-/// What one kind of training brings to the loop.
+/// One kind of training, run by the loop.
 pub trait Task {
-    /// What is trained.
+    /// The model being trained.
     fn model(&mut self) -> &mut dyn Module;
 
     /// Number of trained parameters.
@@ -40,7 +39,7 @@ pub trait Task {
         self.model().parameters()
     }
 
-    /// Prepares what a new training needs and a resumed one finds in its checkpoint.
+    /// Prepares what a new training needs and a resumed one restores from its checkpoint.
     ///
     /// # Errors
     /// Trouble with the data.
@@ -48,7 +47,7 @@ pub trait Task {
         Ok(())
     }
 
-    /// Step number `step`, from 0: recorded, not waited for.
+    /// Runs step number `step`, from 0, without waiting for the GPU.
     ///
     /// # Errors
     /// Trouble with the data.
@@ -57,16 +56,16 @@ pub trait Task {
     /// Everything a checkpoint needs. Waits for the GPU.
     fn export(&self) -> Vec<Entry>;
 
-    /// Puts back what [`Task::export`] gave; training goes on after `found.step` steps.
+    /// Restores the state from [`Task::export`]; training continues after `found.step` steps.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if a tensor is missing.
     fn import(&mut self, found: &Checkpoint) -> Result<()>;
 
-    /// More for a line of `metrics.jsonl`.
+    /// Adds further metrics to a line of `metrics.jsonl`.
     fn metrics(&mut self, _line: &mut Map<String, Value>) {}
 
-    /// Looks at held-out data after `step` steps, if it is time; pictures go to `dir`.
+    /// Evaluates on held-out data after `step` steps, if due; pictures go to `dir`.
     ///
     /// # Errors
     /// [`Error::Io`] for the pictures.
@@ -75,27 +74,27 @@ pub trait Task {
     }
 }
 
-/// A training and where it stands.
+/// A training and its progress.
 pub struct Session {
     /// The device.
     pub gpu: Gpu,
-    /// What is trained.
+    /// The task.
     pub task: Box<dyn Task>,
-    /// Optimisation.
+    /// Optimisation settings.
     pub train: TrainConfig,
     /// The run directory.
     pub dir: RunDir,
     /// The run's seed.
     pub seed: u64,
-    /// What must agree for a checkpoint to fit.
+    /// Description of the model, which a checkpoint must match.
     pub model: String,
     /// Steps done.
     pub step: u64,
-    /// Wall seconds that earlier parts of a resumed run took.
+    /// Wall-clock seconds of the earlier parts of a resumed run.
     pub seconds: f64,
-    /// Set by signals to the exit code.
+    /// Set to the exit code by signals; 0 until then.
     pub stop: Arc<AtomicUsize>,
-    /// What the last look at held-out data found.
+    /// Metrics of the last evaluation on held-out data.
     pub evaluation: Option<Map<String, Value>>,
 }
 
@@ -114,7 +113,7 @@ pub fn signals() -> Vec<(i32, usize)> {
     .collect()
 }
 
-/// Whether SIGHUP is ignored, as `nohup` has it.
+/// Whether SIGHUP is ignored, as under `nohup`.
 #[cfg(unix)]
 #[expect(
     unsafe_code,
@@ -130,8 +129,7 @@ fn hangup_is_ignored() -> bool {
     }
 }
 
-/// The one flag of this process that SIGINT, SIGTERM and SIGHUP set to the exit code. `dir` is
-/// named in errors.
+/// The process-wide flag that SIGINT, SIGTERM and SIGHUP set to the exit code. Errors name `dir`.
 ///
 /// # Errors
 /// [`Error::Io`] if the handlers cannot be installed.
@@ -148,10 +146,10 @@ pub fn stop_flag(dir: &Path) -> Result<Arc<AtomicUsize>> {
 }
 
 impl Session {
-    /// A training that has not begun.
+    /// Creates a training that has not begun.
     ///
     /// # Errors
-    /// Those of [`stop_flag`].
+    /// Errors of [`stop_flag`].
     pub fn new(gpu: Gpu, task: Box<dyn Task>, config: &Stored, dir: RunDir) -> Result<Session> {
         let stop = stop_flag(&dir.path)?;
         Ok(Session {
@@ -168,10 +166,10 @@ impl Session {
         })
     }
 
-    /// Starts from the beginning, or with `resume` where the run directory's checkpoint stands.
+    /// Starts from step 0, or with `resume` from the checkpoint in the run directory, if any.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it does not fit.
+    /// [`Error::Checkpoint`] if the checkpoint does not fit.
     pub fn begin(&mut self, resume: bool) -> Result<()> {
         if resume && checkpoint::exists(&self.dir.path) {
             self.restore()?;
@@ -197,7 +195,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless the update left the finite numbers: the last good one must stay.
+    /// Writes a checkpoint unless it would hold NaN or infinity: the last good one must stay.
     fn save(&mut self) -> Result<()> {
         let entries = self.task.export();
         if let Some((name, ..)) = entries
@@ -206,7 +204,7 @@ impl Session {
         {
             return Err(self.diverged(&format!("{name} is not finite")));
         }
-        // Before the checkpoint: who goes on from it after a kill takes the same kernels.
+        // Before the checkpoint, so that a run resumed from it after a kill uses the same kernels.
         keep_answers(&self.gpu);
         checkpoint::save(&self.dir.path, self.step, self.seed, &self.model, &entries)?;
         self.dir.note_saved();
@@ -216,7 +214,7 @@ impl Session {
     /// Trains to the last step.
     ///
     /// # Errors
-    /// Whatever the outside world does; see [`Error`].
+    /// [`Error::Diverged`], [`Error::Interrupted`] on a signal, or errors of the data and files.
     pub fn run(&mut self) -> Result<()> {
         let steps = self.train.steps;
         let first = self.step;
@@ -246,7 +244,7 @@ impl Session {
                 let loss = self.report(&report, log, first, begin)?;
                 progress.at(self.step, || format!("loss {loss:.4}"));
             }
-            // Before the checkpoint: a kill in between has the evaluation done again, not left out.
+            // Before the checkpoint: a kill in between repeats the evaluation, not skips it.
             if let Some(mut line) = self.task.evaluate(self.step, &self.dir.path)? {
                 line.insert("step".into(), json!(self.step));
                 self.evaluation = Some(line.clone());
@@ -263,7 +261,7 @@ impl Session {
                     what,
                 });
             }
-            // Two log intervals in, every kind of step has been met once.
+            // After two log intervals, every kind of step has occurred once.
             if steady.is_none() && self.step >= first + 2 * self.train.log_every {
                 self.gpu.reset_profile();
                 steady = Some((self.step, self.gpu.counters(), Instant::now()));
@@ -280,7 +278,7 @@ impl Session {
         Ok(())
     }
 
-    /// The end of a run that left the finite numbers.
+    /// The error for a run with NaN or infinite values.
     fn diverged(&self, what: &str) -> Error {
         let step = self.step;
         let every = self.train.log_every;
@@ -296,7 +294,7 @@ impl Session {
         ))
     }
 
-    /// Reads the losses back, logs them if `log`, and stops a run that left the finite numbers.
+    /// Reads back the losses, logs them if `log`, and fails if loss or gradient norm is not finite.
     fn report(&mut self, report: &Report, log: bool, first: u64, begin: Instant) -> Result<f32> {
         let total = report.total.item();
         let norm = report.norm.to_vec()[0];
@@ -330,7 +328,7 @@ impl Session {
         Ok(total)
     }
 
-    /// What a step costs once everything has been met before; under `DBVQ_PROFILE=1`.
+    /// Prints the steady-state cost of a step, if profiling is on (`DBVQ_PROFILE=1`).
     fn print_steady(&self, steady: Option<(u64, Counters, Instant)>) {
         let (Some(kernels), Some((from, before, begin))) = (self.gpu.profile(), steady) else {
             return;

@@ -1,4 +1,4 @@
-//! What the codes of a run stand for: how samples and fillings are shown, and what is said of them.
+//! What the codes of a run represent: how samples and fillings are shown and summarised.
 
 pub(crate) mod points;
 
@@ -16,14 +16,14 @@ use crate::models::sampler::Sampler;
 use crate::number::counted;
 use crate::report::figures::{self, Letter, Line, visible};
 
-/// Texts that are said.
+/// Maximum number of texts printed.
 const SAID: usize = 8;
 
-/// Steps of fillings and chains, and passes over each level, unless the user says otherwise.
+/// Default steps of fillings and chains, and default passes over each level.
 pub(crate) const STEPS: usize = 100;
 pub(crate) const RESAMPLE: usize = 5;
 
-/// What codes stand for.
+/// What codes represent.
 pub(crate) trait Subject {
     /// What commands do unless the user says otherwise.
     fn defaults(&self) -> Defaults {
@@ -38,7 +38,7 @@ pub(crate) trait Subject {
         }
     }
 
-    /// Whether its pictures are of pixels, which can be magnified and set apart.
+    /// Whether its pictures are made of pixels, so that they can be magnified and saved separately.
     fn has_pixels(&self) -> bool {
         false
     }
@@ -49,15 +49,15 @@ pub(crate) trait Subject {
     /// A picture of fillings.
     fn fillings(&self, filled: &Filled, look: &PictureFlags) -> RgbImage;
 
-    /// What is said of samples, and their numbers for `summary.json`.
+    /// Summary of samples: lines to print, and numbers for `summary.json`.
     fn found(&self, drawn: &Drawn) -> Found;
 
-    /// The same of fillings.
+    /// Summary of fillings.
     fn found_of_fillings(&self, filled: &Filled) -> Found {
         filled.found()
     }
 
-    /// The vectors [k, d] that users mean by codes, where these are not the model's own.
+    /// The vectors [k, d] that user-given codes refer to, if these are not the model's own.
     fn anchors(&self) -> Option<Vec<f32>> {
         None
     }
@@ -65,39 +65,39 @@ pub(crate) trait Subject {
 
 /// What commands do unless the user says otherwise.
 pub(crate) struct Defaults {
-    /// Samples.
+    /// Number of samples.
     pub count: usize,
-    /// Fillings of what is given.
+    /// Number of fillings per original.
     pub fillings: usize,
     /// The sampler.
     pub sampler: Sampler,
-    /// Its steps; `None`: all T.
+    /// Sampling steps; `None`: all T.
     pub steps: Option<usize>,
     /// Steps of fillings; `None`: all T.
     pub fill_steps: Option<usize>,
-    /// Passes over each level of fillings.
+    /// Passes over each level in filling.
     pub resample: usize,
-    /// Samples side by side.
+    /// Samples per batch.
     pub chunk: usize,
 }
 
-/// What was filled.
+/// Fillings and their originals.
 pub(crate) struct Filled<'a> {
-    /// The file of each original, or the codes that are given.
+    /// The file of each original, or the given codes.
     pub files: &'a [String],
     /// The name of each original that is shown.
     pub names: &'a [String],
-    /// What was hidden.
+    /// The hole.
     pub mask: &'a Mask,
     /// The originals' codes, [m, h, w].
     pub codes: &'a [u32],
-    /// What they look like, [m, height, width, 3].
+    /// The originals as images, [m, height, width, 3].
     pub pictures: &'a [f32],
-    /// The fillings of each, one after another.
+    /// The fillings; those of one original are adjacent.
     pub drawn: &'a Drawn,
-    /// How many of each.
+    /// Fillings per original.
     pub count: usize,
-    /// How many of each are shown.
+    /// Fillings shown per original.
     pub shown: usize,
 }
 
@@ -138,16 +138,16 @@ impl Filled<'_> {
     }
 }
 
-/// What is said of samples.
+/// Summary of samples.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Lines of text.
+    /// Lines to print.
     pub lines: Vec<String>,
     /// For `summary.json`.
     pub numbers: Map<String, Value>,
 }
 
-/// How many of the codes are used.
+/// Summary of code usage: codes in use and perplexity.
 fn usage(codes: &[u32], k: usize) -> Found {
     let usage = Usage::of(codes, k);
     let numbers = [
@@ -166,11 +166,11 @@ fn usage(codes: &[u32], k: usize) -> Found {
     }
 }
 
-/// Images, or grids and sequences of codes as colours.
+/// Images, or grids and sequences of codes shown as colours.
 pub(crate) struct Coloured {
     /// Height and width of a picture.
     pub size: Size,
-    /// Codes, K.
+    /// Number of codes, K.
     pub codes: usize,
 }
 

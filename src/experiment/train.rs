@@ -1,4 +1,4 @@
-//! `dbvq-wgpu train`: Algorithm 1, with checkpoints that survive anything.
+//! `dbvq-wgpu train`: Algorithm 1, with crash-safe checkpoints.
 
 use super::claim::{self, Start};
 use super::device::keep_caches;
@@ -11,10 +11,10 @@ use super::{memory, run_dir, stages as images, terminal};
 use crate::config::{Kind, Resize, Source, Stage, Stored};
 use crate::error::Result;
 
-/// Trains.
+/// Runs a training.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`].
+/// Usage, configuration, data, file and GPU errors; see [`Error`].
 pub fn run(args: &TrainArgs) -> Result<()> {
     let source = Source::open(&args.preset)?;
     let stage = match source.kind {
@@ -46,8 +46,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// The configuration of the training: that of `source`, with what the run that it starts from has,
-/// and the user's changes.
+/// The resolved configuration: that of `source`, overridden by the run that it starts from and by
+/// the user's settings.
 fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
     let section = stage.map_or("train".to_string(), |stage| {
         format!("stages.{}", stage.name())
@@ -59,7 +59,7 @@ fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Sto
     }
     if source.kind == Kind::Images {
         sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
-        // At another size images are squashed, unless they are to be cut.
+        // With --size, images are squashed by default.
         let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
         sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
         sets.extend(
@@ -73,7 +73,7 @@ fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Sto
     } else {
         None
     };
-    // A training that was made shorter, or goes on longer, keeps the warm-up that it began with.
+    // A resumed training keeps its original warm-up, even if its number of steps changes.
     let warmup = format!("{section}.warmup");
     if let Some(before) = before
         .as_ref()

@@ -1,4 +1,4 @@
-//! What a training is asked for.
+//! Training options.
 
 use std::path::{Path, PathBuf};
 
@@ -14,31 +14,31 @@ pub struct TrainArgs {
     pub preset: String,
     /// The run directory.
     pub out: PathBuf,
-    /// Training steps instead of the preset's.
+    /// Training steps, overriding the preset's.
     pub steps: Option<u64>,
-    /// `key.path=value`, over the preset.
+    /// `key.path=value` settings, overriding the preset.
     pub sets: Vec<String>,
-    /// Go on where the run directory's checkpoint stands.
+    /// Continue from the checkpoint in the run directory.
     pub resume: bool,
-    /// Train on a schedule whose end is far from the prior.
+    /// Accept a schedule that ends far from the prior.
     pub allow_bad_terminal: bool,
-    /// What to train of the image models.
+    /// The stage to train; image and code runs only.
     pub stage: Option<Stage>,
-    /// Folder of the images.
+    /// Folder of the images, or file of the codes.
     pub data: Option<PathBuf>,
-    /// How they are read.
+    /// How the images are read.
     pub reading: ReadingFlags,
-    /// Side of the images, instead of the preset's.
+    /// Side of the images, overriding the preset's.
     pub size: Option<u32>,
     /// The run whose weights this stage starts from.
     pub from: Option<PathBuf>,
-    /// Say at the end what the run is good for.
+    /// Suggest the next command at the end.
     pub advise: bool,
     /// The adapter.
     pub device: Device,
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell if necessary.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);

@@ -1,4 +1,4 @@
-//! A trained run of image models, its averaged weights loaded.
+//! A trained run, with its averaged weights loaded.
 
 pub(crate) mod toy;
 
@@ -29,20 +29,20 @@ use crate::philox::{Draw, Stream};
 use crate::report::samples_file::check_finite;
 use crate::tensor::{Codes, Tensor};
 
-/// What codes are sampled from.
+/// The prior that codes are sampled from.
 pub(crate) enum Prior {
-    /// Nothing: the run is of stage vqvae.
+    /// No prior: the run is of stage vqvae.
     None,
     Diffusion(Box<Diffusion>),
     PixelCnn(PixelCnn),
 }
 
-/// The models of a run, as they are used.
+/// The trained models of a run.
 pub(crate) struct Trained {
     pub gpu: Gpu,
     pub config: GridConfig,
     pub stage: Stage,
-    /// Training steps behind it.
+    /// Training steps done.
     pub step: u64,
     pub first: Box<dyn FirstStage>,
     pub subject: Box<dyn Subject>,
@@ -52,10 +52,10 @@ pub(crate) struct Trained {
 }
 
 impl Trained {
-    /// Loads the newest checkpoint of `run`, and the VQ-VAE on which it builds.
+    /// Loads the newest checkpoint of `run`, and the VQ-VAE that it builds on.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if there is none that fits.
+    /// [`Error::Checkpoint`] if no checkpoint fits.
     pub fn load(run: &Path, device: &Device) -> Result<Trained> {
         match run_dir::stored(run)? {
             Stored::Toy(config) => toy::load(run, &config, device),
@@ -63,10 +63,10 @@ impl Trained {
         }
     }
 
-    /// The same of a run on images or codes.
+    /// As [`Trained::load`], for a run on images or codes.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it is one of the toy.
+    /// [`Error::Usage`] if it is a run of the toy.
     pub fn load_grid(run: &Path, device: &Device) -> Result<Trained> {
         let (stage, config) = configuration(run)?;
         Trained::of_grid(run, stage, config, device)
@@ -129,7 +129,7 @@ impl Trained {
         })
     }
 
-    /// The data set in `data`, a folder of images or a file of codes, as the run sees it.
+    /// Reads the data set in `data`, a folder of images or a file of codes, as the run did.
     ///
     /// # Errors
     /// [`Error::Data`] and [`Error::Io`] for the data.
@@ -143,7 +143,7 @@ impl Trained {
         }
     }
 
-    /// The sentence for a run that cannot do what was asked.
+    /// The error for a run that cannot do what was asked.
     pub fn unfit(&self, what: &str) -> Error {
         Error::Usage(format!(
             "{} is a run of stage {}: {what}",
@@ -152,7 +152,7 @@ impl Trained {
         ))
     }
 
-    /// Its diffusion prior, if that is what it has.
+    /// The diffusion prior, if the run has one.
     pub fn diffusion(&self) -> Option<&Diffusion> {
         match &self.prior {
             Prior::Diffusion(model) => Some(model),
@@ -160,10 +160,10 @@ impl Trained {
         }
     }
 
-    /// The sampler of `model` and its steps, where some of both are not given.
+    /// The sampler for `model` and its number of steps, with defaults for what is `None`.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the sampler does not take so many steps, or the bridge has fewer.
+    /// [`Error::Usage`] if the sampler or the bridge does not allow that number of steps.
     pub fn sampler(
         &self,
         model: &Diffusion,
@@ -190,7 +190,7 @@ impl Trained {
         Ok((sampler, steps))
     }
 
-    /// What samplers of the diffusion prior work with.
+    /// The sampling process of the diffusion prior.
     pub fn process<'a>(
         &'a self,
         model: &'a Diffusion,
@@ -206,8 +206,8 @@ impl Trained {
         }
     }
 
-    /// The latents of examples as their data set has them, flat, on the host: images [n, size, size,
-    /// 3], or codes [n, h, w].
+    /// The latents of examples, flat, on the host. The examples are in the format of their data
+    /// set: images [n, size, size, 3], or codes [n, h, w].
     ///
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
@@ -219,7 +219,7 @@ impl Trained {
         Ok(latents)
     }
 
-    /// The pictures of `codes` [n, h, w], flat [n, height, width, 3], on the host.
+    /// The images of `codes` [n, h, w], flat [n, height, width, 3], on the host.
     ///
     /// # Errors
     /// [`Error::Diverged`] if they are not finite.
@@ -229,7 +229,7 @@ impl Trained {
         Ok(images)
     }
 
-    /// The samples with `codes` [n, h, w], as a PixelCNN draws them.
+    /// The samples with `codes` [n, h, w], from a PixelCNN.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the images are not finite.
@@ -243,7 +243,7 @@ impl Trained {
         })
     }
 
-    /// The samples `z` [n, h, w, d] of the diffusion prior `model`, standardised.
+    /// The samples of the diffusion prior `model` from standardised latents `z` [n, h, w, d].
     ///
     /// # Errors
     /// [`Error::Diverged`] if the latents or the images are not finite.
@@ -277,14 +277,14 @@ impl Trained {
         })
     }
 
-    /// Latents on the GPU, [n, h, w, d].
+    /// Uploads latents to the GPU, [n, h, w, d].
     pub fn latents(&self, values: &[f32]) -> Tensor {
         let [h, w] = self.config.grid();
         let n = values.len() / self.latent();
         Tensor::from_slice(&self.gpu, values, [n, h, w, self.config.dim()])
     }
 
-    /// Numbers of an example as its data set has it.
+    /// Number of values of an example in the format of its data set.
     pub fn example(&self) -> usize {
         match self.config.codebook {
             Some(_) => self.config.cells(),
@@ -292,12 +292,12 @@ impl Trained {
         }
     }
 
-    /// Numbers of a picture.
+    /// Number of values of an image.
     pub fn image(&self) -> usize {
         numbers(self.config.picture())
     }
 
-    /// Numbers of an example's latents.
+    /// Number of values of an example's latents.
     pub fn latent(&self) -> usize {
         self.config.cells() * self.config.dim()
     }
@@ -314,7 +314,7 @@ pub(crate) fn configuration(run: &Path) -> Result<(Stage, GridConfig)> {
     }
 }
 
-/// What the codes of the run at `run` stand for.
+/// The subject that the codes of the run at `run` stand for.
 fn subject(config: &GridConfig, run: &Path) -> Result<Box<dyn Subject>> {
     let symbols = match config.codebook {
         Some(_) => codebook::symbols(run)?,
@@ -332,7 +332,7 @@ fn subject(config: &GridConfig, run: &Path) -> Result<Box<dyn Subject>> {
     })
 }
 
-/// The diffusion prior of a checkpoint, with the moments of its latents.
+/// Loads the diffusion prior of a checkpoint, with the moments of its latents.
 fn diffusion(
     gpu: &Gpu,
     config: &GridConfig,
@@ -346,7 +346,7 @@ fn diffusion(
 }
 
 impl Trained {
-    /// Whether the run can do what the flags say of pictures.
+    /// Checks that the picture flags fit the run.
     pub fn check_look(&self, look: &PictureFlags) -> Result<()> {
         if self.subject.has_pixels() || *look == PictureFlags::default() {
             return Ok(());
@@ -354,7 +354,7 @@ impl Trained {
         Err(self.unfit("--scale and --separate are for pictures of images and of grids of codes"))
     }
 
-    /// Whether the run can do what the flags say of classes.
+    /// Checks that the class flags fit the run.
     pub fn check_class(&self, flags: &ImageFlags) -> Result<()> {
         let known = self.config.classes;
         match flags.class {
@@ -372,7 +372,7 @@ impl Trained {
         }
     }
 
-    /// How a diffusion prior is asked, but for classes and what is known.
+    /// Options for querying a diffusion prior, without guidance and known part.
     pub fn ask(&self, flags: &ImageFlags) -> Ask<'static> {
         Ask {
             sharpen: self.sharpen(flags) as f32,
@@ -380,12 +380,12 @@ impl Trained {
         }
     }
 
-    /// The factor of the logits of a prior that predicts codes.
+    /// The factor on the logits of a prior that predicts codes.
     pub fn sharpen(&self, flags: &ImageFlags) -> f64 {
         flags.sharpen.unwrap_or(self.config.prior.sharpen)
     }
 
-    /// What the bridge of the prior starts from.
+    /// What the prior diffuses: latents or code vectors.
     pub fn diffuse(&self) -> Diffuse {
         if self.stage == Stage::Joint {
             self.config.joint.diffuse
@@ -394,8 +394,7 @@ impl Trained {
         }
     }
 
-    /// Where the bridge of `model` starts, standardised: `latents` z_e, or the vectors of their
-    /// codes.
+    /// z_0 of the bridge of `model`, standardised: `latents` z_e, or the vectors of their codes.
     pub fn start(&self, model: &Diffusion, latents: &Tensor) -> Tensor {
         self.gpu.no_grad(|| match self.diffuse() {
             Diffuse::Data => model.standardise(latents),
@@ -403,8 +402,7 @@ impl Trained {
         })
     }
 
-    /// What a diffusion prior is told for `n` samples; without a class, or where it counts for
-    /// nothing, nothing.
+    /// Classifier-free guidance for `n` samples; `None` without a class or at scale 0.
     pub fn guidance(&self, flags: &ImageFlags, n: usize) -> Option<Guidance> {
         let scale = flags.guidance.unwrap_or(1.0) as f32;
         flags.class.filter(|_| scale != 0.0).map(|class| Guidance {
@@ -413,8 +411,8 @@ impl Trained {
         })
     }
 
-    /// What a PixelCNN is told for the `n` samples from number `first` on, `[n]`: the class asked
-    /// for, or all in turn.
+    /// Classes for a PixelCNN for the `n` samples from index `first` on, `[n]`: the class in
+    /// `flags`, or all classes in turn.
     pub fn classes(&self, flags: &ImageFlags, first: usize, n: usize) -> Codes {
         let known = self.config.classes.max(1);
         let class = |i: usize| flags.class.unwrap_or((i % known) as u32);

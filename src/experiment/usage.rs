@@ -2,21 +2,21 @@
 
 /// How codes are used.
 pub(crate) struct Usage {
-    /// exp of the entropy of their frequencies.
+    /// exp of the entropy (nats) of the code frequencies.
     pub perplexity: f64,
     /// Codes that occur.
     pub used: usize,
 }
 
 impl Usage {
-    /// Of `codes` below `k`.
+    /// Usage of `codes`, each below `k`.
     pub fn of(codes: &[u32], k: usize) -> Usage {
         let mut hits = vec![0.0; k];
         codes.iter().for_each(|&code| hits[code as usize] += 1.0);
         Usage::of_hits(&hits)
     }
 
-    /// Of codes that occur so often.
+    /// Usage from the number of hits of each code.
     pub fn of_hits(hits: &[f32]) -> Usage {
         let total: f64 = hits.iter().map(|&n| f64::from(n)).sum();
         let shares = hits

@@ -1,9 +1,9 @@
-//! Why no adapter was found, and what to do: a variable hides them, or a loader or a driver is
-//! missing.
+//! Explains why no adapter was found and what to do: a variable hides the adapters, or the Vulkan
+//! loader or a driver is missing.
 
 use std::env;
 
-/// Variables that tell the Vulkan loader to leave drivers or devices out.
+/// Variables that make the Vulkan loader skip drivers or devices.
 const OF_VULKAN: [&str; 7] = [
     "VK_DRIVER_FILES",
     "VK_ICD_FILENAMES",
@@ -13,34 +13,34 @@ const OF_VULKAN: [&str; 7] = [
     "VK_LOADER_VENDOR_ID_FILTER",
     "VK_LOADER_DRIVER_ID_FILTER",
 ];
-/// The variable that tells wgpu which interfaces to ask.
+/// The variable that selects wgpu's backends.
 pub(super) const BACKEND: &str = "WGPU_BACKEND";
 
-/// Vulkan's loader.
+/// State of the Vulkan loader.
 enum Loader {
-    /// This system does not have one, or needs none.
+    /// This system has none and needs none.
     #[cfg_attr(
         any(windows, target_os = "linux", target_os = "android"),
         allow(dead_code, reason = "these systems reach GPUs through it")
     )]
     Needless,
-    /// It is there.
+    /// It loads.
     Present,
-    /// It is not, as the system says in its words.
+    /// It does not load; the system's error message.
     Missing(String),
 }
 
-/// What is known where no adapter was found.
+/// What is known when no adapter was found.
 struct Absence {
     /// Variables that may hide adapters, with their values.
     variables: Vec<(&'static str, String)>,
-    /// Adapters that there are without [`BACKEND`].
+    /// Adapters found when [`BACKEND`] is ignored.
     hidden: Vec<String>,
     loader: Loader,
 }
 
-/// The sentence for a machine without adapters; `hidden` are those that there are without
-/// [`BACKEND`].
+/// The message for a machine without adapters; `hidden` are those found when [`BACKEND`] is
+/// ignored.
 pub(super) fn sentence(hidden: Vec<String>) -> String {
     Absence {
         variables: variables(),
@@ -50,8 +50,8 @@ pub(super) fn sentence(hidden: Vec<String>) -> String {
     .sentence()
 }
 
-/// That those of the variables which are set may hide adapters, as the tail of a sentence; empty if
-/// none is.
+/// Warns, as the tail of a sentence, that the variables that are set may hide adapters; empty if
+/// none is set.
 pub(super) fn hint() -> String {
     hint_of(&variables())
 }
@@ -87,7 +87,7 @@ fn listed(variables: &[(&'static str, String)]) -> String {
 #[cfg(any(windows, target_os = "linux", target_os = "android"))]
 #[expect(unsafe_code, reason = "loading a library runs its initialisation")]
 fn loader() -> Loader {
-    // SAFETY: it is the system's own loader, which wgpu has tried to load the same way.
+    // SAFETY: this is the system's own loader, which wgpu has already tried to load the same way.
     match unsafe { ash::Entry::load() } {
         Ok(_) => Loader::Present,
         Err(error) => Loader::Missing(

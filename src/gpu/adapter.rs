@@ -1,10 +1,10 @@
-//! Which adapters there are, which one is taken, and opening it.
+//! Lists adapters, selects one and opens it.
 
 use super::absence;
 use super::facts::{AdapterFacts, COOPERATIVE_BYTES, IMMEDIATE_BYTES, facts};
 use crate::error::{Error, Result};
 
-/// What to do where there is no adapter: which variable hides them, or what is missing.
+/// Explains what to do when there is no adapter: which variable hides them, or what is missing.
 pub fn none_found() -> String {
     let backends = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
     let hidden = match std::env::var_os(absence::BACKEND) {
@@ -22,13 +22,13 @@ pub fn none_found() -> String {
     )
 }
 
-/// Which variables may hide adapters beside those that are found, if any is set.
+/// Names the variables that may hide further adapters, if any is set.
 pub fn hiding() -> Option<String> {
     let hint = absence::hint();
     (!hint.is_empty()).then(|| hint.trim_start_matches("; ").to_string())
 }
 
-/// How instances are made, but for what the environment says.
+/// The settings of an instance, before environment variables are applied.
 fn descriptor(backends: wgpu::Backends) -> wgpu::InstanceDescriptor {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
@@ -40,9 +40,9 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor(backends).with_env())
 }
 
-/// The adapters and their facts, in the driver's order. OpenGL is asked only where there is nothing
-/// else, or it was named, or an index stands behind the others: it lists the same devices a second
-/// time, with less in them, and its loader is chatty.
+/// The adapters and their facts, in the driver's order. OpenGL is queried only if there is no other
+/// adapter, or if it is named, or if an index lies beyond the others: it lists the same devices
+/// again, with fewer features, and its loader is chatty.
 pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<AdapterFacts>) {
     let list = |backends| pollster::block_on(instance(backends).enumerate_adapters(backends));
     let mut adapters = list(wgpu::Backends::PRIMARY);
@@ -67,28 +67,28 @@ pub(super) fn enumerate(wanted: Option<&str>) -> (Vec<wgpu::Adapter>, Vec<Adapte
     (adapters, facts)
 }
 
-/// All adapters of this machine; those of OpenGL only where there is no other (`--adapter gl` opens
-/// them all the same).
+/// All adapters of this machine; OpenGL's only if there is no other (`--adapter gl` opens them in
+/// any case).
 pub fn adapters() -> Vec<AdapterFacts> {
     enumerate(None).1
 }
 
-/// All adapters of this machine, those of OpenGL behind the others.
+/// All adapters of this machine, with OpenGL's last.
 pub fn every_adapter() -> Vec<AdapterFacts> {
     enumerate(Some("gl")).1
 }
 
-/// Facts of the adapter that [`Gpu::open`](super::Gpu::open) takes for `wanted`.
+/// Facts of the adapter that [`Gpu::open`](super::Gpu::open) would select for `wanted`.
 ///
 /// # Errors
-/// [`Error::Adapter`] if there is none, or none of that name.
+/// [`Error::Adapter`] if there is none, or none matches.
 pub fn find_adapter(wanted: Option<&str>) -> Result<AdapterFacts> {
     let facts = enumerate(wanted).1;
     choose(&facts, wanted).map(|index| facts[index].clone())
 }
 
-/// Larger is faster: the kind of device first, then a native backend before GL, then lavapipe
-/// before other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
+/// Sort key; larger is faster: the kind of device first, then a native backend before GL, then
+/// lavapipe before other CPU drivers (SwiftShader is 10–20 times slower), then the first listed.
 fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
     let kind = ["other", "cpu", "virtual", "integrated", "discrete"]
         .iter()
@@ -102,7 +102,7 @@ fn rank(facts: &AdapterFacts) -> (u32, bool, bool, std::cmp::Reverse<usize>) {
     )
 }
 
-/// The adapter that `wanted` names: an index, a part of a name, or a backend; the default one for
+/// The adapter that `wanted` names by index, part of its name or backend; the default one for
 /// `None`.
 pub(super) fn select(wanted: Option<&str>) -> Result<(wgpu::Adapter, AdapterFacts)> {
     let (mut adapters, facts) = enumerate(wanted);
@@ -160,7 +160,7 @@ fn named(facts: &[AdapterFacts], text: &str) -> Option<usize> {
         .map(|f| f.index)
 }
 
-/// An adapter that computes nothing and refuses nothing.
+/// wgpu's no-op adapter, which computes nothing and refuses nothing.
 pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::NOOP;
@@ -173,8 +173,8 @@ pub(super) fn nothing() -> Result<(wgpu::Adapter, AdapterFacts)> {
     Ok((adapter, facts))
 }
 
-/// What a device is to have: WebGPU's default limits, except sizes of buffers, which are the
-/// adapter's own, and with cooperative matrices what these need.
+/// The device to request: WebGPU's default limits, except buffer sizes, which are the adapter's
+/// own, and what cooperative matrices need if they are used.
 #[expect(
     unsafe_code,
     reason = "wgpu marks features that are not finished as unsafe"
@@ -200,9 +200,9 @@ fn wanted(adapter: &wgpu::Adapter, cooperative: bool) -> wgpu::DeviceDescriptor<
     if cooperative {
         wanted |= wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         limits.max_compute_workgroup_storage_size = COOPERATIVE_BYTES;
-        // SAFETY: what may go wrong is undefined behaviour in the driver; such a device is one that
-        // the user asked for, and commands compare its matrices with sums that are known before
-        // anything else runs on them.
+        // SAFETY: a fault here is undefined behaviour in the driver. The user asked for such a
+        // device, and commands check its matrices against known sums before they run anything else
+        // on them.
         experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     }
     wgpu::DeviceDescriptor {
@@ -215,7 +215,7 @@ fn wanted(adapter: &wgpu::Adapter, cooperative: bool) -> wgpu::DeviceDescriptor<
     }
 }
 
-/// Opens a device, one whose driver checks the bounds of buffers if `checked`.
+/// Opens a device; with `checked` its driver checks buffer bounds.
 pub(super) fn open(
     adapter: &wgpu::Adapter,
     cooperative: bool,
@@ -338,8 +338,8 @@ mod tests {
         assert!(choose(&machine(), Some("7")).is_err());
     }
 
-    /// wgpu's Vulkan is asked for the device piece by piece, which another version may do
-    /// otherwise.
+    /// `vulkan::open` requests the device from wgpu's Vulkan backend piece by piece, which may
+    /// break with another version of wgpu.
     #[cfg(any(windows, target_os = "linux", target_os = "android"))]
     #[test]
     fn vulkan_opens_without_bounds_checks() {

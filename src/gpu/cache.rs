@@ -1,6 +1,6 @@
-//! Compiled pipelines kept between runs, where the adapter can give them out (`PIPELINE_CACHE`).
+//! Compiled pipelines kept between runs, on adapters that can export them (`PIPELINE_CACHE`).
 //!
-//! The file begins with a checksum of the rest: a driver should never see bytes that it did not
+//! The file begins with a checksum of the rest, so that a driver never sees bytes that it did not
 //! write.
 
 use std::io::Write;
@@ -9,10 +9,10 @@ use std::path::Path;
 use super::{AdapterFacts, Gpu};
 use crate::error::{Error, Result};
 
-/// Bytes of the checksum at the head of the file.
+/// Length of the checksum at the start of the file, bytes.
 const CHECKSUM: usize = blake3::OUT_LEN;
 
-/// Names the adapter and its driver.
+/// Identifies the adapter and its driver: a hash of 16 hexadecimal digits.
 pub(super) fn digest(facts: &AdapterFacts) -> String {
     let text = format!(
         "{} {} {} {} {}",
@@ -21,12 +21,12 @@ pub(super) fn digest(facts: &AdapterFacts) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
 }
 
-/// The file of an adapter's pipelines: the driver hashes their WGSL itself.
+/// The file name for an adapter's pipelines. It needs no hash of the WGSL: the driver adds its own.
 pub(super) fn name(facts: &AdapterFacts) -> String {
     format!("pipelines-{}.bin", digest(facts))
 }
 
-/// Writes `parts` to `file`, whole or not at all, in a folder that need not exist yet.
+/// Writes `parts` to `file` atomically; creates the directory if needed.
 pub(super) fn write(file: &Path, parts: &[&[u8]]) -> Result<()> {
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
@@ -36,7 +36,7 @@ pub(super) fn write(file: &Path, parts: &[&[u8]]) -> Result<()> {
     written.and_then(|()| out.commit()).map_err(Error::io(file))
 }
 
-/// What follows the checksum in a file's `bytes`, if it is what the checksum is of.
+/// The data after the checksum, if the checksum matches.
 pub(crate) fn verified(bytes: &[u8]) -> Option<&[u8]> {
     let (sum, data) = bytes.split_at_checked(CHECKSUM)?;
     (!data.is_empty() && blake3::hash(data).as_bytes()[..] == *sum).then_some(data)
@@ -55,14 +55,14 @@ pub(super) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
         data,
         fallback: true,
     };
-    // SAFETY: only `save_caches` writes such a file, whole, and wgpu checks its header against the
-    // adapter.
+    // SAFETY: only `save_caches` writes such a file, atomically, and wgpu checks its header against
+    // the adapter.
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
 impl Gpu {
-    /// Writes compiled pipelines, where the adapter can give them out, and which kernels were found
-    /// to be the fastest to the cache directory, if one was given.
+    /// Writes to the cache directory, if one was given, the compiled pipelines (where the adapter
+    /// can export them) and which kernels were measured to be the fastest.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.

@@ -1,8 +1,8 @@
-//! What the engine counts.
+//! Counters of the engine's work.
 
 use super::Gpu;
 
-/// What the engine did so far; differences over a step show whether it is in steady state.
+/// Work of the engine so far. Differences over a step show whether it has reached a steady state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Kernels dispatched.
@@ -15,22 +15,22 @@ pub struct Counters {
     pub buffers: u64,
     /// Bind groups created.
     pub bind_groups: u64,
-    /// Pipelines compiled or about to be.
+    /// Pipelines compiled or being compiled.
     pub pipelines: u64,
-    /// Multiplications and additions of products, convolutions, attention and distances to codes.
+    /// Floating-point operations of products, convolutions, attention and distances to codes.
     pub flops: u64,
-    /// Bytes of GPU memory held now.
+    /// Bytes of GPU memory allocated now.
     pub bytes: u64,
-    /// Those of them that a tensor lies in.
+    /// Bytes of them in use by tensors.
     pub live_bytes: u64,
-    /// Bytes of GPU memory held at most.
+    /// Most bytes of GPU memory ever allocated.
     pub peak_bytes: u64,
-    /// Bytes of all tensors ever made: what they would take without recycling.
+    /// Bytes of all tensors ever made: the memory needed without recycling.
     pub taken_bytes: u64,
 }
 
 impl Gpu {
-    /// What the engine did so far.
+    /// Work of the engine so far.
     pub fn counters(&self) -> Counters {
         let pool = self.0.pool.borrow();
         let pipelines = u64::from(self.0.kernels.borrow().compiled);
@@ -51,7 +51,7 @@ impl Gpu {
         self.0.counters.set(counters);
     }
 
-    /// Counts multiplications and additions that an op has recorded.
+    /// Adds the floating-point operations of an op that was recorded.
     pub fn count_flops(&self, flops: usize) {
         self.count(|c| c.flops += flops as u64);
     }

@@ -1,18 +1,17 @@
-//! What there is to know of an adapter: names, limits, features, and which kernels that lets it
-//! run.
+//! Facts about an adapter: names, limits, features, and which kernels they allow it to run.
 
 use serde::{Deserialize, Serialize};
 
 /// Bytes of immediates (push constants) that every kernel may use.
 pub const IMMEDIATE_BYTES: u32 = 128;
 
-/// Bytes of workgroup memory that kernels on cooperative matrices may use.
+/// Bytes of workgroup memory that kernels for cooperative matrices may use.
 pub const COOPERATIVE_BYTES: u32 = 32 << 10;
 
 /// Facts about one adapter, as `dbvq-wgpu adapters` lists them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdapterFacts {
-    /// Position in the list; what `--adapter 0` names.
+    /// Position in the list, which `--adapter 0` refers to.
     pub index: usize,
     /// The driver's name of the device, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`.
     pub name: String,
@@ -24,25 +23,25 @@ pub struct AdapterFacts {
     pub driver: String,
     /// The driver's version text, e.g. `Mesa 22.3.6 (LLVM 15.0.6)`.
     pub driver_info: String,
-    /// PCI vendor; as JSON in hexadecimal, as vendors' own papers have it: `"0x10de"`.
+    /// PCI vendor; hexadecimal in JSON, as in vendors' documents: `"0x10de"`.
     #[serde(with = "hexadecimal")]
     pub vendor: u32,
-    /// PCI device, in the same way.
+    /// PCI device, in the same format.
     #[serde(with = "hexadecimal")]
     pub device: u32,
-    /// Smallest and largest subgroup, lanes.
+    /// Smallest and largest subgroup size, in lanes.
     pub subgroup: [u32; 2],
-    /// Limits that kernels meet.
+    /// Limits that matter to kernels.
     pub limits: LimitFacts,
-    /// Optional features that kernels can use, present or not.
+    /// Optional features that kernels can use, and whether each is present.
     pub features: FeatureFacts,
-    /// Whether this adapter can run the kernels; if not, why.
+    /// Whether this adapter can run the kernels; if not, the reason.
     pub usable: Result<(), String>,
-    /// Whether it is taken when `--adapter` is not given.
+    /// Whether it is selected when `--adapter` is not given.
     pub default: bool,
 }
 
-/// Numbers as `"0x10de"`. Plain numbers are read too, as reports of earlier programs have them.
+/// Writes numbers as `"0x10de"`. Also reads plain numbers, which earlier versions wrote.
 mod hexadecimal {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -71,7 +70,7 @@ mod hexadecimal {
     }
 }
 
-/// Limits of an adapter that kernels meet.
+/// Limits of an adapter that matter to kernels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LimitFacts {
     /// Largest storage binding, bytes: no tensor can be larger.
@@ -80,7 +79,7 @@ pub struct LimitFacts {
     pub max_buffer_size: u64,
     /// Storage buffers an entry point can bind.
     pub max_storage_buffers_per_shader_stage: u32,
-    /// Invocations of one workgroup.
+    /// Most invocations of one workgroup.
     pub max_compute_invocations_per_workgroup: u32,
     /// Workgroup memory, bytes.
     pub max_compute_workgroup_storage_size: u32,
@@ -103,13 +102,13 @@ pub struct FeatureFacts {
     pub pipeline_cache: bool,
     /// Cooperative matrices.
     pub cooperative_matrix: bool,
-    /// Rows and columns of those whose products of f16 are summed in f32, the largest that kernels
-    /// can use: 16 or 8.
+    /// Rows and columns of the square ones that multiply f16 and sum in f32; the largest size that
+    /// kernels can use, 16 or 8.
     #[serde(default)]
     pub cooperative_f16: Option<u32>,
 }
 
-/// What kernels on cooperative matrices (tensor cores) need to know.
+/// What kernels for cooperative matrices (tensor cores) need to know.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cooperative {
     /// Rows and columns of a matrix.
@@ -119,10 +118,10 @@ pub struct Cooperative {
 }
 
 impl Cooperative {
-    /// Subgroups that a workgroup may have, down and across, most first.
+    /// Numbers of subgroups that a workgroup may have, [down, across], largest first.
     pub const SUBGROUPS: [[u32; 2]; 3] = [[4, 2], [2, 2], [2, 1]];
 
-    /// How many of the last of [`Cooperative::SUBGROUPS`] fit into a workgroup.
+    /// How many of the last [`Cooperative::SUBGROUPS`] fit into a workgroup of 256 invocations.
     pub fn tiles(self) -> usize {
         Self::SUBGROUPS
             .iter()
@@ -139,15 +138,14 @@ impl AdapterFacts {
             .into()
     }
 
-    /// Whether a CPU plays the GPU: barriers are dear there, and few invocations keep it busy.
+    /// Whether the adapter is a CPU: barriers are slow there, and few invocations keep it busy.
     pub fn is_cpu(&self) -> bool {
         self.kind == "cpu"
     }
 
-    /// Whether kernels called `lanes` run here and are the faster ones: on a CPU that runs
-    /// subgroups of eight lanes, no more and no fewer, as one vector (Mesa's lavapipe). They are
-    /// right on any adapter with subgroups of that size and integers of 64 bits, by which they load
-    /// two numbers at once.
+    /// Whether the `lanes` kernels run here and are the faster ones: on a CPU that runs subgroups
+    /// of exactly eight lanes as one vector (Mesa's lavapipe). They are correct on any adapter with
+    /// subgroups of that size and 64-bit integers, with which they load two numbers at once.
     pub fn has_lanes(&self) -> bool {
         self.is_cpu()
             && self.features.subgroup
@@ -160,12 +158,12 @@ impl AdapterFacts {
     pub fn cooperative(&self) -> Option<Cooperative> {
         let edge = self.features.cooperative_f16?;
         let subgroup = self.subgroup[1];
-        // Smaller subgroups would have more to load than four blocks an invocation.
+        // With a smaller subgroup each invocation would have to load more than four blocks.
         (8 * subgroup >= edge * edge).then_some(Cooperative { edge, subgroup })
     }
 }
 
-/// Asks the driver.
+/// Queries the driver.
 pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     let info = adapter.get_info();
     let limits = adapter.limits();
@@ -215,8 +213,8 @@ pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     }
 }
 
-/// See [`FeatureFacts::cooperative_f16`]. Under Vulkan alone: Metal's matrices take pointers to
-/// scalars only.
+/// See [`FeatureFacts::cooperative_f16`]. Vulkan only: Metal's matrices accept only pointers to
+/// scalars.
 fn cooperative_f16(adapter: &wgpu::Adapter) -> Option<u32> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let features = wgpu::Features::SHADER_F16

@@ -1,4 +1,4 @@
-//! From WGSL files to pipelines, made once per (entry point, overrides), several at a time.
+//! Compiles WGSL files to pipelines, one per (entry point, overrides), several in parallel.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -14,7 +14,7 @@ use super::facts::IMMEDIATE_BYTES;
 use super::{EntryFacts, GpuOptions, Override, Shader, parse};
 use crate::error::panic_text;
 
-/// An entry point with its overrides, compiled or about to be.
+/// An entry point with its overrides, compiled or being compiled.
 pub(super) struct Pipeline {
     pub id: u32,
     /// `file/entry`, for the profile.
@@ -22,14 +22,14 @@ pub(super) struct Pipeline {
     pub facts: EntryFacts,
     pub layout: wgpu::BindGroupLayout,
     compiled: OnceCell<Compiled>,
-    /// Of the thread that compiles.
+    /// Receives the pipeline from the thread that compiles it.
     compiler: Receiver<Compiled>,
     overrides: Vec<Override>,
     shader: &'static str,
     entry: &'static str,
 }
 
-/// A pipeline, or why a compiler panicked.
+/// A pipeline, or the message of a compiler that panicked.
 type Compiled = Result<wgpu::ComputePipeline, String>;
 
 impl Pipeline {
@@ -57,7 +57,7 @@ impl Pipeline {
     }
 }
 
-/// Threads that compile, with stacks like the main thread's: drivers' compilers recurse.
+/// Compiler threads, with stacks as large as the main thread's: drivers' compilers recurse.
 static COMPILERS: LazyLock<rayon::ThreadPool> = LazyLock::new(|| {
     let threads = rayon::ThreadPoolBuilder::new()
         .thread_name(|i| format!("compiler {i}"))
@@ -76,23 +76,23 @@ pub(super) struct Kernels {
     pipelines: FxHashMap<u64, Vec<Rc<Pipeline>>>,
     pub cache: Option<wgpu::PipelineCache>,
     pub compiled: u32,
-    /// Bounds checks, loop bounding and zeroed workgroup memory, as WebGPU has them.
+    /// Bounds checks, loop bounding and zeroed workgroup memory, as WebGPU requires.
     pub checked: bool,
     stand_ins: Vec<Shader>,
-    /// Whether threads compile.
+    /// Whether pipelines are compiled on other threads.
     threads: bool,
 }
 
 impl Drop for Kernels {
     fn drop(&mut self) {
-        // A program must not end while its driver compiles.
+        // The program must not exit while its driver compiles.
         self.wait();
     }
 }
 
 impl Kernels {
-    /// None yet. On OpenGL, whose one context would be locked too long, pipelines are compiled one
-    /// by one where they are asked for.
+    /// Starts empty. OpenGL has a single context, which compiling would lock for too long: there
+    /// pipelines are compiled one by one when they are requested.
     pub fn new(cache: Option<wgpu::PipelineCache>, options: &GpuOptions, backend: &str) -> Kernels {
         Kernels {
             modules: FxHashMap::default(),
@@ -112,7 +112,7 @@ impl Kernels {
         }
     }
 
-    /// The pipeline of `entry` with `overrides`, which begins to be compiled at its first use.
+    /// The pipeline of `entry` with `overrides`; its first use starts the compilation.
     pub fn pipeline(
         &mut self,
         device: &wgpu::Device,
@@ -187,8 +187,8 @@ impl Kernels {
             }
         };
         let job = move || {
-            // What it holds of the device is gone before the pipeline is handed over: who has that
-            // may close the device.
+            // `compile` is dropped, with its handles on the device, before the pipeline is sent:
+            // its receiver may close the device.
             let made = catch_unwind(AssertUnwindSafe(compile))
                 .map_err(|panic| panic_text(&*panic).to_string());
             let _ = sender.send(made);
@@ -214,7 +214,7 @@ impl Kernels {
         }
     }
 
-    /// What a test put in the place of `shader`, or the shader itself.
+    /// The shader that a test put in place of `shader`, or `shader` itself.
     pub fn standing_for(&self, shader: &Shader) -> Shader {
         self.stand_ins
             .iter()
@@ -238,8 +238,8 @@ impl Kernels {
     }
 }
 
-/// With checks as WebGPU prescribes them, or without: the conformance suite runs every kernel both
-/// ways, and shows that none reaches outside its bindings or loops without end.
+/// Creates the module with or without WebGPU's run-time checks. The conformance suite runs every
+/// kernel both ways and shows that none leaves its bindings or loops forever.
 #[expect(
     unsafe_code,
     reason = "wgpu marks leaving out run-time checks as unsafe; the kernels are ours and tested with them"
@@ -258,8 +258,8 @@ fn create_module(
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: kernels index only inside the sizes their Params give; proven per kernel by the
-    // conformance suite.
+    // SAFETY: kernels index only within the sizes in their Params, which the conformance suite
+    // tests for every kernel.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

@@ -1,11 +1,11 @@
-//! Which kernels ran: for those who look for a fault of a driver in one of them.
+//! Records which kernels ran, to track down a driver's fault in one of them.
 
 use super::{Gpu, Override, Shader, parse};
 
-/// A kernel as it was dispatched.
+/// A dispatched kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
-    /// Its file, with what a test put in its place.
+    /// The shader; if a test replaced it, the replacement.
     pub shader: Shader,
     /// Its entry point.
     pub entry: &'static str,
@@ -36,13 +36,13 @@ impl Launch {
         format!("{}/{}{constants}", self.shader.name, self.entry)
     }
 
-    /// Its WGSL, imports resolved.
+    /// Its WGSL with imports resolved.
     pub fn wgsl(&self) -> String {
         self.shader.text()
     }
 
-    /// Its SPIR-V, as naga writes it for Vulkan 1.1 with these constants; none on systems without
-    /// Vulkan.
+    /// Its SPIR-V, as naga generates it for Vulkan 1.1 with these constants; `None` on systems
+    /// without Vulkan.
     ///
     /// # Errors
     /// naga's message.
@@ -89,10 +89,10 @@ impl Launch {
         Ok(Some(words.into_iter().flat_map(u32::to_le_bytes).collect()))
     }
 
-    /// Its SPIR-V: none on systems without Vulkan.
+    /// `None`: this system has no Vulkan.
     ///
     /// # Errors
-    /// None here.
+    /// naga's message if the WGSL is invalid.
     #[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
     pub fn spirv(&self, _checked: bool) -> Result<Option<Vec<u8>>, String> {
         parse(&self.shader).map(|_| None)
@@ -100,7 +100,7 @@ impl Launch {
 }
 
 impl Gpu {
-    /// Runs `f`, and says which kernels it dispatched, each once, in the order of their first
+    /// Runs `f` and returns the kernels it dispatched, each once, in the order of their first
     /// dispatch.
     pub fn launches<R>(&self, f: impl FnOnce() -> R) -> (R, Vec<Launch>) {
         let before = self.0.launches.replace(Some(Vec::new()));
@@ -108,7 +108,7 @@ impl Gpu {
         (result, self.0.launches.replace(before).unwrap_or_default())
     }
 
-    /// Notes a dispatch, if somebody asks.
+    /// Notes a dispatch if [`Gpu::launches`] is listening.
     pub(super) fn note_launch(
         &self,
         shader: &'static Shader,

@@ -1,10 +1,10 @@
 //! Buffers and the pool that recycles them.
 //!
-//! A freed buffer goes back to its size class and the lowest free number is handed out first, so a
-//! training step that repeats the same list of dispatches meets the same buffers every time: no
-//! buffer and no bind group is created twice. Reuse needs no waiting, since dispatches run in the
-//! order they are recorded; only host writes overtake recorded work, hence the `fresh` buffers of
-//! uploads.
+//! A freed buffer returns to its size class, and the free buffer with the lowest number is handed
+//! out first. A training step that repeats the same dispatches thus gets the same buffers every
+//! time: no buffer and no bind group is created twice. Reuse needs no waiting, since dispatches run
+//! in the order they are recorded. Only host writes overtake recorded work, so uploads take `fresh`
+//! buffers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,22 +13,22 @@ use std::rc::Rc;
 
 use super::Gpu;
 
-/// The word that fills memory nobody has written yet when the pool poisons: a quiet NaN of the
-/// buffer's own, since a NaN that a kernel reads behind one tensor and writes behind another would
+/// The word that fills unwritten memory when the pool poisons: a quiet NaN, different for each
+/// buffer, since a kernel might read a NaN past one tensor and write it past another, which would
 /// look untouched.
 fn poison(buffer: u32) -> u32 {
     0x7fc0_0001 | (buffer & 0xffff) << 1
 }
 
-/// Bytes behind the binding that no kernel can legally reach; watched when the pool poisons.
+/// Bytes past the binding, which no kernel can legally reach; watched when the pool poisons.
 pub(super) const GUARD: u64 = 256;
-/// Elements to which a tensor inside another's memory is aligned: 256 bytes, WebGPU's binding
+/// Alignment, in elements, of a tensor within another's memory: 256 bytes, WebGPU's binding
 /// alignment.
 pub const ALIGN: usize = 64;
-/// Bytes inside the binding behind the tensor's last element; watched when the pool poisons.
+/// Bytes inside the binding past the tensor's last element; watched when the pool poisons.
 const TAIL: u64 = 64;
 
-/// A stretch of GPU memory, given back to the pool when the last clone goes.
+/// A range of GPU memory, returned to the pool when its last clone is dropped.
 #[derive(Clone)]
 pub struct Buffer {
     alloc: Rc<Alloc>,
@@ -66,7 +66,7 @@ impl Buffer {
         self.size
     }
 
-    /// Where this stretch begins in its allocation, bytes.
+    /// Offset of this range in its allocation, bytes.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -76,8 +76,8 @@ impl Buffer {
         Rc::strong_count(&self.alloc) == 1
     }
 
-    /// Bytes `[offset, offset + size)` of this buffer as a buffer of its own, e.g. one parameter of
-    /// an arena.
+    /// Bytes `[offset, offset + size)` of this buffer as a buffer that shares the memory, e.g. one
+    /// parameter of an arena.
     ///
     /// # Panics
     /// If the range is not inside the buffer or `offset` is not a multiple of 256 (WebGPU's binding
@@ -104,12 +104,12 @@ impl Buffer {
         &self.alloc.raw
     }
 
-    /// What identifies the binding of this stretch: number, offset, size.
+    /// Identifies the binding of this range: number, offset, size.
     pub(super) fn key(&self) -> (u32, u64, u64) {
         (self.alloc.id, self.offset, self.size)
     }
 
-    /// The binding: the stretch rounded up to whole vec4.
+    /// The binding: the range rounded up to whole vec4s.
     pub(super) fn binding(&self, poison: bool) -> wgpu::BufferBinding<'_> {
         let tail = if poison && self.offset == 0 { TAIL } else { 0 };
         let size = wgpu::BufferSize::new(self.size.next_multiple_of(16) + tail);
@@ -124,9 +124,9 @@ impl Buffer {
 struct Slot {
     raw: wgpu::Buffer,
     class: u64,
-    /// Bytes asked for by the present or last holder.
+    /// Bytes requested by the present or last holder.
     size: u64,
-    /// Submission during whose recording the slot was last given back.
+    /// Submission that was being recorded when the slot was last freed.
     freed_in: u64,
 }
 
@@ -139,15 +139,15 @@ pub(super) struct Pool {
     next: u32,
     /// Number of the submission that is being recorded.
     pub recording: u64,
-    /// Nothing is recycled and all memory starts as [`poison`] with watched surroundings.
+    /// Recycle nothing, fill all memory with [`poison`] and watch what surrounds tensors.
     pub poison: bool,
-    /// Bytes allocated from the driver, those of them in use, and the most ever allocated.
+    /// Bytes allocated from the driver, bytes of them in use, and most bytes ever allocated.
     pub bytes: u64,
     pub live_bytes: u64,
     pub peak_bytes: u64,
     /// Buffers ever created.
     pub created: u64,
-    /// Bytes of all requests, those that were met by recycling too.
+    /// Bytes of all requests, including those met by recycling.
     pub taken_bytes: u64,
 }
 
@@ -162,7 +162,7 @@ impl Pool {
         }
     }
 
-    /// Size class of a request: a multiple of 256 bytes within 25 % of it.
+    /// Size class of a request: a multiple of 256 bytes, from 1 KiB on at most 25 % larger.
     fn class(&self, size: u64) -> u64 {
         if self.poison {
             return size.next_multiple_of(16) + TAIL + GUARD;
@@ -172,8 +172,8 @@ impl Pool {
         size.next_multiple_of(step)
     }
 
-    /// A free buffer that holds `size` bytes, if there is one. `fresh`: only one that no recorded,
-    /// unsubmitted dispatch can still touch.
+    /// A free buffer of this size class, if there is one. `fresh`: only one that no recorded,
+    /// unsubmitted dispatch can still access.
     fn recycle(&mut self, class: u64, fresh: bool) -> Option<u32> {
         let slots = &self.slots;
         let recording = self.recording;
@@ -199,7 +199,7 @@ impl Pool {
         }
     }
 
-    /// Drops all free buffers and says which; for when memory runs short.
+    /// Drops all free buffers, for when memory runs short; returns how many.
     pub fn trim(&mut self) -> usize {
         let ids: Vec<u32> = std::mem::take(&mut self.free)
             .into_values()
@@ -213,8 +213,8 @@ impl Pool {
         ids.len()
     }
 
-    /// Takes the poisoned pool's used buffers (number, raw buffer, bytes that belong to the tensor)
-    /// for checking, live ones too.
+    /// Lists the poisoned pool's buffers, live ones too, for checking: number, raw buffer, bytes
+    /// that belong to the tensor.
     pub fn watched(&mut self) -> Vec<(u32, wgpu::Buffer, u64)> {
         let all = self
             .slots
@@ -230,8 +230,8 @@ impl Pool {
     }
 }
 
-/// A buffer of `size` bytes: recycled if possible, else made by `create(bytes)`.
-/// `fresh` asks for one that no recorded, unsubmitted dispatch touches (see the module's head).
+/// A buffer of `size` bytes: recycled if possible, else made by `create(bytes)`. `fresh` asks for
+/// one that no recorded, unsubmitted dispatch accesses (see the module docs).
 pub(super) fn take<E>(
     pool: &Rc<RefCell<Pool>>,
     size: u64,
@@ -300,11 +300,11 @@ impl Gpu {
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(&scratch, 0, &raw, 0, size));
     }
 
-    /// Checks that no kernel wrote beside its tensors, inside or outside the binding. Only with
+    /// Checks that no kernel wrote past its tensors, inside or outside the binding. Only with
     /// `poison`.
     ///
     /// # Errors
-    /// Says where the first stray write fell.
+    /// Says where the first stray write is.
     pub fn check_guards(&self) -> Result<(), String> {
         let watched = self.0.pool.borrow_mut().watched();
         for (id, raw, size) in watched {

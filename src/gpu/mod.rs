@@ -1,13 +1,13 @@
-//! The only code that says `wgpu`: opening an adapter, recording dispatches, submitting, reading
+//! The only code that uses `wgpu`: opening an adapter, recording dispatches, submitting, reading
 //! back.
 //!
-//! Dispatches are encoded as they come, or as soon as their pipelines are compiled, into one
-//! compute pass, which [`Gpu::submit`] hands to the driver: one submit a training step. Nothing
-//! waits for the GPU except [`Gpu::read`], profiler and tuner, and a submit that would be the third
-//! in flight.
+//! Dispatches are encoded at once, or as soon as their pipelines are compiled, into one compute
+//! pass, which [`Gpu::submit`] hands to the driver: one submit per training step. Nothing waits for
+//! the GPU except [`Gpu::read`], the profiler, the tuner, and a submit that would be the third in
+//! flight.
 //!
-//! Trouble that only the driver can cause (memory exhausted, device lost) leaves these functions by
-//! unwinding with an [`Error`] as its payload; `main` catches it. So ops need no `Result`.
+//! Faults that only the driver can cause (out of memory, device lost) unwind from these functions
+//! with an [`Error`] as payload, which `main` catches. So ops need no `Result`.
 
 mod absence;
 mod adapter;
@@ -66,7 +66,7 @@ pub const WGPU_VERSION: &str = "30.0.1";
 pub struct Gpu(Rc<Inner>);
 
 struct Inner {
-    // `recorder` is dropped before `device`, as it holds an open pass.
+    // `recorder` must be dropped before `device`: it holds an open pass.
     recorder: RefCell<Recorder>,
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -91,8 +91,8 @@ struct Inner {
     cooperative: Option<Cooperative>,
 }
 
-/// Runs `f`, and turns an [`Error`] by which the engine left (see the module's head) into an `Err`.
-/// Panics pass on.
+/// Runs `f`, and turns an [`Error`] that the engine unwound with (see the module docs) into an
+/// `Err`. Other panics pass through.
 ///
 /// # Errors
 /// That error, or `f`'s own.
@@ -104,8 +104,7 @@ pub fn catch<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
-/// Runs `f` while `flag` is `value`; also where `f` leaves by unwinding, `flag` then is what it
-/// was.
+/// Runs `f` with `flag` set to `value`, and restores it afterwards, also if `f` unwinds.
 fn during<R>(flag: &Cell<bool>, value: bool, f: impl FnOnce() -> R) -> R {
     struct Before<'a>(&'a Cell<bool>, bool);
     impl Drop for Before<'_> {
@@ -117,7 +116,7 @@ fn during<R>(flag: &Cell<bool>, value: bool, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Leaves by unwinding; see the module's head.
+/// Unwinds with `error`; see the module docs.
 fn raise(error: Error) -> ! {
     std::panic::resume_unwind(Box::new(error))
 }
@@ -132,7 +131,7 @@ impl Gpu {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::Adapter`] if there is none, none of that name, it has no matrices for
+    /// [`Error::Adapter`] if there is none, none matches, it lacks the matrices for
     /// [`Precision::F16`], or it does not open.
     pub fn open(options: GpuOptions) -> Result<Gpu> {
         let (adapter, facts) = adapter::select(options.adapter.as_deref())?;
@@ -192,7 +191,7 @@ impl Gpu {
             prefer,
             tuning: RefCell::new(tuning),
             lanes: facts.has_lanes() && by_kind,
-            // A rehearsal stands for any adapter.
+            // A rehearsal represents any adapter.
             cpu: facts.is_cpu() && by_kind && rehearsal.is_none(),
             cooperative: facts
                 .cooperative()
@@ -209,23 +208,23 @@ impl Gpu {
         &self.0.facts
     }
 
-    /// Which kernels ops take where they have several; never [`Prefer::MeasuredOnGpus`].
+    /// Which kernels ops use where they have several; never [`Prefer::MeasuredOnGpus`].
     pub fn prefers(&self) -> Prefer {
         self.0.prefer
     }
 
-    /// Whether ops with kernels for subgroups of eight lanes take them.
+    /// Whether ops use their kernels for subgroups of eight lanes.
     pub fn has_lanes(&self) -> bool {
         self.0.lanes
     }
 
-    /// Of a file's [`variants!`], the one in fours that suits the adapter.
+    /// Picks the four-number one of a file's [`variants!`] that suits the adapter.
     pub fn form(&self, variants: &'static [Shader]) -> &'static Shader {
         &variants[usize::from(self.has_lanes())]
     }
 
-    /// The same where all `sizes` divide by four, else the one in ones; and the numbers of an
-    /// element.
+    /// [`Gpu::form`] if all `sizes` are multiples of four, else the variant in ones; also returns
+    /// the numbers per element, 4 or 1.
     pub fn form_of(
         &self,
         variants: &'static [Shader; 3],
@@ -238,7 +237,7 @@ impl Gpu {
         }
     }
 
-    /// Whether ops with kernels for CPU drivers take them.
+    /// Whether ops use their kernels for CPU drivers.
     pub fn is_cpu(&self) -> bool {
         self.0.cpu
     }
@@ -248,17 +247,17 @@ impl Gpu {
         self.0.kernels.borrow().checked
     }
 
-    /// The matrices on which products and convolutions are made, under [`Precision::F16`].
+    /// The matrices that products and convolutions use under [`Precision::F16`].
     pub fn cooperative(&self) -> Option<Cooperative> {
         self.0.cooperative
     }
 
-    /// Most bytes of GPU memory that may be held; `None` where nothing but the driver knows.
+    /// Most bytes of GPU memory that may be held; `None` where only the driver sets a limit.
     pub fn memory_limit(&self) -> Option<u64> {
         Some(self.0.memory_limit).filter(|&limit| limit < u64::MAX)
     }
 
-    /// Most bytes of a tensor: what can be bound, of what kernels can count in u32.
+    /// Largest tensor in bytes: what can be bound, and what kernels can index in u32.
     pub fn largest_tensor(&self) -> u64 {
         let limits = &self.0.facts.limits;
         limits
@@ -267,7 +266,7 @@ impl Gpu {
             .min(4 << 32)
     }
 
-    /// Whether ops record how to differentiate themselves; see [`Gpu::no_grad`].
+    /// Whether ops record their gradients; see [`Gpu::no_grad`].
     pub fn records_gradients(&self) -> bool {
         self.0.recording_gradients.get()
     }
@@ -277,7 +276,7 @@ impl Gpu {
         during(&self.0.recording_gradients, false, f)
     }
 
-    /// Memory for `elements` words of 4 bytes, its content undefined.
+    /// Allocates `elements` words of 4 bytes; their content is undefined.
     ///
     /// # Panics
     /// Unwinds with [`Error::OutOfMemory`] if the adapter has no room for it.
@@ -289,7 +288,7 @@ impl Gpu {
         buffer
     }
 
-    /// Memory holding `data`.
+    /// A new buffer with a copy of `data`.
     pub fn upload<T: bytemuck::NoUninit>(&self, data: &[T]) -> Buffer {
         const { assert!(size_of::<T>() == 4, "kernels see words of 4 bytes") };
         let buffer = self.take(data.len(), true);
@@ -376,7 +375,7 @@ impl Gpu {
         }
     }
 
-    /// Gives free buffers back to the driver.
+    /// Returns free buffers to the driver.
     fn trim(&self) {
         self.submit();
         if self.0.pool.borrow_mut().trim() > 0 {
@@ -384,7 +383,7 @@ impl Gpu {
         }
     }
 
-    /// Loses the device on purpose, so that tests see what a user would.
+    /// Loses the device on purpose, so that tests can see what a user would.
     #[doc(hidden)]
     pub fn destroy(&self) {
         self.0.device.destroy();
@@ -392,7 +391,7 @@ impl Gpu {
     }
 }
 
-/// Stores what the driver reports outside of any call.
+/// Stores errors that the driver reports outside of any call.
 fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
     let failure = Arc::new(Mutex::new(None));
     let lost = failure.clone();
@@ -412,8 +411,7 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
                     "GPU memory of {name} is exhausted; use a smaller batch or model"
                 )));
             }
-            // A lost device makes every later call invalid: the loss is the news, not the
-            // consequences.
+            // After a lost device every call is invalid: keep the loss, not its consequences.
             other if failure.is_none() => {
                 *failure = Some(Error::DeviceLost(format!("{name} reports: {other}")))
             }
@@ -423,7 +421,7 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
     failure
 }
 
-/// A GPU says itself when it is full; a CPU adapter would take the machine down first.
+/// A GPU reports when it is full; a CPU adapter would exhaust the machine first.
 fn default_memory_limit(facts: &AdapterFacts) -> u64 {
     if facts.kind != "cpu" {
         return u64::MAX;

@@ -1,33 +1,33 @@
-//! How a device is opened.
+//! Options for opening a device.
 
 use std::path::PathBuf;
 
 use super::{AdapterFacts, Shader};
 
-/// How a [`Gpu`](super::Gpu) is opened.
+/// Options for opening a [`Gpu`](super::Gpu).
 #[derive(Clone, Debug)]
 pub struct GpuOptions {
-    /// Index, part of the name, or backend; `None` takes the fastest kind present.
+    /// Index, part of the name, or backend; `None` selects the fastest kind present.
     pub adapter: Option<String>,
-    /// WebGPU's run-time checks in kernels; by default those of the build profile.
+    /// WebGPU's run-time checks in kernels; by default on in debug builds.
     pub checked: bool,
-    /// The driver's bounds checks in kernels that run unchecked too: for what reaches outside on
-    /// purpose.
+    /// Keep the driver's bounds checks even if kernels run unchecked: for kernels that access out
+    /// of bounds on purpose.
     pub driver_checks: bool,
-    /// Which kernels ops take where they have several.
+    /// Which kernels ops use where they have several.
     pub prefer: Prefer,
-    /// What products and convolutions are made of.
+    /// Precision of products and convolutions.
     pub precision: Precision,
-    /// Poisoned memory with watched surroundings, for the conformance suite.
+    /// Poison memory and watch what surrounds tensors, for the conformance suite.
     pub poison: bool,
-    /// Time every kernel. Costs speed.
+    /// Time every kernel, at the cost of speed.
     pub profile: bool,
-    /// Most bytes of GPU memory to use; `None`: what the adapter gives (CPU adapters: 80 % of the
-    /// machine's memory).
+    /// Most bytes of GPU memory to use; `None`: what the adapter provides (CPU adapters: 80 % of
+    /// the machine's memory).
     pub memory_limit: Option<u64>,
-    /// Where compiled pipelines and measured answers are kept between runs; `None`: nowhere.
+    /// Where compiled pipelines and measurements are kept between runs; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
-    /// Shaders that stand in for those of the same name: how tests show that broken kernels are
+    /// Shaders that replace those of the same name, with which tests show that broken kernels are
     /// caught.
     pub stand_ins: Vec<Shader>,
 }
@@ -49,42 +49,42 @@ impl Default for GpuOptions {
     }
 }
 
-/// Which kernels ops take where they have several.
+/// Which kernels ops use where they have several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Prefer {
-    /// [`Prefer::Measured`] on GPUs, [`Prefer::Rule`] on CPU adapters, where rules choose well and
-    /// measuring takes longer.
+    /// [`Prefer::Measured`] on GPUs; [`Prefer::Rule`] on CPU adapters, where the rules choose well
+    /// and measuring takes longer.
     #[default]
     MeasuredOnGpus,
-    /// Those that are the fastest on adapters of this kind, by rules.
+    /// The fastest on adapters of this kind, by fixed rules.
     Rule,
-    /// Those that are the fastest on this adapter, as measured now or in an earlier run. Sums may
-    /// then differ in their last bits between runs with other measurements.
+    /// The fastest on this adapter, as measured now or in an earlier run. Sums may then differ in
+    /// their last bits between runs whose measurements differ.
     Measured,
-    /// Only those that run everywhere.
+    /// Only kernels that run everywhere.
     Portable,
-    /// Those for GPUs, with tiles of this number (see `ops`), wherever a shape allows.
+    /// Tiled kernels for GPUs, with the tile of this index (see `ops`), wherever the shape allows.
     Tiles(usize),
-    /// By rule, but Winograd's algorithm for every convolution that allows it.
+    /// By rule, but Winograd's algorithm for every convolution it can compute.
     Winograd,
-    /// The same by kernels for GPUs.
+    /// As [`Prefer::Winograd`], with the kernels for GPUs.
     WinogradOnGpus,
 }
 
-/// What products and convolutions are made of. Everything else, and all that is kept in memory, is
+/// Precision of products and convolutions. All other arithmetic, and everything kept in memory, is
 /// f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32 throughout.
     #[default]
     F32,
-    /// Both factors rounded to f16, gradients among them scaled so that they keep their bits, and
-    /// sums in f32, on cooperative matrices (tensor cores); see `shaders/shared/cooperative.wgsl`.
+    /// Factors rounded to f16 (gradients scaled first, so that they keep their bits) and summed in
+    /// f32, on cooperative matrices (tensor cores); see `shaders/shared/cooperative.wgsl`.
     F16,
 }
 
 impl Prefer {
-    /// What it means on an adapter.
+    /// Resolves the choice for an adapter.
     pub(super) fn on(self, facts: &AdapterFacts) -> Prefer {
         match self {
             Prefer::MeasuredOnGpus if facts.is_cpu() => Prefer::Rule,

@@ -1,5 +1,5 @@
 //! GPU time per kernel, under `DBVQ_PROFILE=1`: timestamps around every dispatch where the adapter
-//! has them, else the wall clock around a submit of its own.
+//! has them, else wall-clock time of a separate submit per dispatch.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,12 +11,12 @@ use super::kernel::Pipeline;
 /// Dispatches between two resolves of the query set.
 pub(super) const DISPATCHES: u32 = 2048;
 
-/// Time and number of the dispatches of one kernel.
+/// Number of dispatches of one kernel and their time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KernelTime {
     /// Dispatches.
     pub count: u64,
-    /// Their time in sum.
+    /// Their total time.
     pub time: Duration,
 }
 
@@ -24,7 +24,7 @@ pub struct KernelTime {
 pub(super) struct Timestamps {
     pub set: wgpu::QuerySet,
     pub resolved: wgpu::Buffer,
-    /// Nanoseconds of one tick.
+    /// Nanoseconds per tick.
     pub period: f32,
 }
 
@@ -61,14 +61,14 @@ impl Profile {
         }
     }
 
-    /// Books `time` on `kernel`.
+    /// Adds `time` to `kernel`.
     pub fn add(&mut self, kernel: String, time: Duration) {
         let entry = self.kernels.entry(kernel).or_default();
         entry.count += 1;
         entry.time += time;
     }
 
-    /// Books the pending dispatches, whose begin and end ticks stand in `ticks`.
+    /// Adds the pending dispatches, whose start and end ticks are in `ticks`.
     pub fn resolve(&mut self, ticks: &[u64]) {
         let period = self
             .timestamps
@@ -83,7 +83,7 @@ impl Profile {
 }
 
 impl Gpu {
-    /// Books the dispatch just recorded, under `DBVQ_PROFILE=1`.
+    /// Times the dispatch just recorded, under `DBVQ_PROFILE=1`.
     pub(super) fn time(&self, pipeline: &Pipeline) {
         let Some(profile) = &self.0.profile else {
             return;
@@ -104,13 +104,13 @@ impl Gpu {
         }
     }
 
-    /// GPU time per kernel so far; `None` unless opened with `profile`.
+    /// GPU time per kernel so far; `None` unless the device was opened with `profile`.
     pub fn profile(&self) -> Option<BTreeMap<String, KernelTime>> {
         self.wait();
         self.0.profile.as_ref().map(|p| p.borrow().kernels.clone())
     }
 
-    /// Forgets the times collected so far.
+    /// Discards the times collected so far.
     pub fn reset_profile(&self) {
         self.wait();
         if let Some(profile) = &self.0.profile {
@@ -144,7 +144,7 @@ impl Gpu {
             };
             (timestamps.resolved.clone(), profile.pending.len())
         };
-        // The names leave `pending` first: the read-back below submits again.
+        // Take the names out of `pending` first: the read-back below submits again.
         let names = std::mem::take(&mut profile.borrow_mut().pending);
         let bytes = self.read_raw(&resolved, 0, 16 * count as u64);
         let mut profile = profile.borrow_mut();

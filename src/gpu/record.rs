@@ -1,4 +1,4 @@
-//! Recording dispatches, submitting them, waiting, reading back.
+//! Records dispatches, submits them, waits, and reads back.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,13 +7,12 @@ use super::kernel::Pipeline;
 use super::{Buffer, Gpu, Override, Shader, during, raise};
 use crate::error::Error;
 
-/// Workgroups that a grid may have in each direction: WebGPU's smallest limit.
+/// Most workgroups of a dispatch in each dimension: WebGPU's lowest limit.
 pub const GROUPS: usize = 65_535;
 
-/// Submits that may be unfinished at once: enough to keep the GPU busy, few enough that a stop is
-/// quick.
+/// Most unfinished submits: enough to keep the GPU busy, few enough to stop quickly.
 const IN_FLIGHT: usize = 2;
-/// Bind groups kept; far above what one model needs, a bound for programs that never repeat
+/// Most bind groups kept: far more than one model needs, a bound for programs that never repeat
 /// themselves.
 const BIND_GROUPS: usize = 1 << 16;
 
@@ -26,7 +25,7 @@ pub(super) struct Recorder {
     pub encoder: Option<wgpu::CommandEncoder>,
     pub pipeline: u32,
     pub in_flight: VecDeque<wgpu::SubmissionIndex>,
-    /// Dispatches that wait for a pipeline, their own or that of one before them.
+    /// Dispatches that wait for their own pipeline, or for that of an earlier dispatch.
     waiting: Vec<Dispatch>,
 }
 
@@ -39,18 +38,18 @@ struct Dispatch {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // A pass must end before its encoder goes.
+        // A pass must end before its encoder is dropped.
         self.pass = None;
     }
 }
 
 impl Gpu {
-    /// Records one dispatch of `groups` workgroups; `buffers` in ascending order of the bindings
-    /// that `entry` uses.
+    /// Records one dispatch of `groups` workgroups; `buffers` are in ascending order of the
+    /// bindings that `entry` uses.
     ///
     /// # Panics
-    /// If number of buffers or size of `params` are not those of the WGSL, or one buffer is bound
-    /// for reading and writing.
+    /// If the number of buffers or the size of `params` differs from the WGSL's, or one buffer is
+    /// bound for both reading and writing.
     pub fn dispatch<P: bytemuck::NoUninit>(
         &self,
         shader: &'static Shader,
@@ -97,7 +96,7 @@ impl Gpu {
         self.time(&pipeline);
     }
 
-    /// Begins to compile what `f` dispatches, which is not run: its results are undefined.
+    /// Starts compiling what `f` dispatches, without running it: its results are undefined.
     pub fn prepare(&self, f: impl FnOnce()) {
         during(&self.0.preparing, true, f);
     }
@@ -133,8 +132,8 @@ impl Gpu {
         f(groups.entry(key).or_insert(group));
     }
 
-    /// Encodes the dispatch, or keeps it until its pipeline is there: meanwhile others can be asked
-    /// for.
+    /// Encodes the dispatch, or keeps it until its pipeline is compiled: meanwhile other pipelines
+    /// can be requested.
     fn encode(
         &self,
         pipeline: &Rc<Pipeline>,
@@ -143,7 +142,7 @@ impl Gpu {
         groups: [u32; 3],
     ) {
         let mut recorder = self.0.recorder.borrow_mut();
-        // The profiler's timestamps are numbered as they are encoded.
+        // The profiler numbers its timestamps in the order of encoding.
         if self.0.profile.is_some() || (recorder.waiting.is_empty() && pipeline.is_compiled()) {
             return self.encode_now(&mut recorder, pipeline, group, params, groups);
         }
@@ -158,7 +157,7 @@ impl Gpu {
         });
     }
 
-    /// Encodes what waits for pipelines.
+    /// Encodes the dispatches that wait for pipelines.
     fn encode_waiting(&self, recorder: &mut Recorder) {
         for Dispatch {
             pipeline,
@@ -220,7 +219,7 @@ impl Gpu {
         });
     }
 
-    /// Copies `from` to byte `at` of `to` after everything recorded so far.
+    /// Copies `from` to byte offset `at` of `to` after everything recorded so far.
     ///
     /// # Panics
     /// If it does not fit there.
@@ -247,7 +246,7 @@ impl Gpu {
         });
     }
 
-    /// Ends the open pass so that `f` can record something else than a dispatch.
+    /// Ends the open pass so that `f` can record something other than a dispatch.
     pub(super) fn with_encoder<R>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> R) -> R {
         let mut recorder = self.0.recorder.borrow_mut();
         self.encode_waiting(&mut recorder);
@@ -311,7 +310,7 @@ impl Gpu {
         self.check();
     }
 
-    /// Raises what the driver reported meanwhile.
+    /// Raises an error that the driver has reported meanwhile.
     pub(super) fn check(&self) {
         let failure = self
             .0
@@ -324,7 +323,7 @@ impl Gpu {
         }
     }
 
-    /// The words of `buffer`, after waiting for everything recorded so far.
+    /// The content of `buffer`, after waiting for everything recorded so far.
     pub fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
         let bytes = self.read_raw(buffer.raw(), buffer.offset(), buffer.size());
         bytemuck::pod_collect_to_vec(&bytes)
@@ -344,7 +343,7 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         };
-        // Out of the map while in use: under the profiler the submit below reads back itself.
+        // Take it out of the map while in use: under the profiler the submit below reads back too.
         let kept = self.0.staging.borrow_mut().entry(class).or_default().pop();
         let staging = kept.unwrap_or_else(create);
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(raw, offset, &staging, 0, size));

@@ -1,6 +1,6 @@
-//! A device that computes nothing, to find out what a program would take: tensors have shapes but
-//! no memory, dispatches and bytes are counted, what is read back is zero. Memory is held, recycled
-//! and refused as on a real device.
+//! A device that computes nothing, to find out what a program would need: tensors have shapes but
+//! no memory, dispatches and bytes are counted, and everything read back is zero. Memory is held,
+//! recycled and refused as on a real device.
 
 use std::cell::RefCell;
 
@@ -9,17 +9,17 @@ use rustc_hash::FxHashMap;
 use super::{AdapterFacts, Buffer, Gpu, GpuOptions, adapter};
 use crate::error::Result;
 
-/// What a rehearsal keeps.
+/// State of a rehearsal.
 pub(super) struct Rehearsal {
     /// Stands in for all memory.
     pub memory: wgpu::Buffer,
-    /// Dimensions of what came out of layers, by the memory of their parameters.
+    /// Output dimensions of layers, keyed by the memory of their parameters.
     outputs: RefCell<FxHashMap<(u32, u64, u64), Vec<usize>>>,
 }
 
 impl Gpu {
-    /// Opens a rehearsal. It refuses what an adapter of these `facts` would (`None`: nothing), and
-    /// more than `memory_limit` bytes.
+    /// Opens a rehearsal. It refuses what an adapter with these `facts` would refuse (`None`:
+    /// nothing), and more than `memory_limit` bytes.
     ///
     /// # Errors
     /// [`Error::Adapter`](crate::error::Error::Adapter) if wgpu has no such device.
@@ -54,8 +54,7 @@ impl Gpu {
         self.0.rehearsal.is_some()
     }
 
-    /// Notes in a rehearsal that a tensor of these `dims` comes out of the layer with this
-    /// `parameter`.
+    /// In a rehearsal, notes that the layer with this `parameter` outputs a tensor of these `dims`.
     pub fn note(&self, parameter: &Buffer, dims: &[usize]) {
         if let Some(rehearsal) = &self.0.rehearsal {
             rehearsal
@@ -65,7 +64,7 @@ impl Gpu {
         }
     }
 
-    /// What [`Gpu::note`] was last told of `parameter`.
+    /// The dimensions last passed to [`Gpu::note`] for `parameter`.
     pub fn noted(&self, parameter: &Buffer) -> Option<Vec<usize>> {
         self.0
             .rehearsal

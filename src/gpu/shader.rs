@@ -1,23 +1,23 @@
-//! A WGSL file: `#import` resolved by appending, bindings and parameters found by reflection.
+//! WGSL files: resolves `#import` by appending, and finds bindings and parameters by reflection.
 
 use std::collections::BTreeMap;
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
-/// One WGSL file of `shaders/`, compiled into the program; made by [`shader!`](crate::gpu::shader).
+/// One WGSL file of `shaders/`, embedded in the program; made by [`shader!`](crate::gpu::shader).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shader {
-    /// The file's stem; behind it what stands in for one of its imports.
+    /// The file's stem, followed by the replacement for one of its imports, if any.
     pub name: &'static str,
     /// The file's text.
     pub source: &'static str,
-    /// A file of `shaders/shared/` that it imports, and which takes its place.
+    /// An imported file of `shaders/shared/`, and the file to use instead.
     pub instead: Option<(&'static str, &'static str)>,
 }
 
-/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`;
-/// `shader!("matmul_tiled", tile: "cooperative16")` that of a file which imports `tile`, with
-/// `shaders/shared/cooperative16.wgsl` instead.
+/// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", tile:
+/// "cooperative16")` that of a file which imports `tile`, with `shaders/shared/cooperative16.wgsl`
+/// in its place.
 #[macro_export]
 macro_rules! shader {
     ($name:literal) => {
@@ -47,9 +47,9 @@ macro_rules! shader {
 }
 pub use shader;
 
-/// `variants!("adam")` are those of `shaders/adam.wgsl`, which imports `fours`: as it is and, for
-/// adapters whose kernels are called lanes, with `quads`; `variants!("layout", "ones")` has a third
-/// with `ones`, for sizes that do not divide by four.
+/// `variants!("adam")` are the variants of `shaders/adam.wgsl`, which imports `fours`: one as
+/// written and one with `quads`, for adapters that use the `lanes` kernels. `variants!("layout",
+/// "ones")` adds a third with `ones`, for sizes that are not multiples of four.
 #[macro_export]
 macro_rules! variants {
     ($name:literal) => {
@@ -65,7 +65,7 @@ macro_rules! variants {
 }
 pub use variants;
 
-/// The files of `shaders/shared/`, which `#import` appends.
+/// The files of `shaders/shared/`, which `#import` can append.
 const SHARED: [(&str, &str); 25] = [
     (
         "attention",
@@ -250,13 +250,12 @@ impl Shader {
         self.name.split(' ').next().unwrap_or(self.name)
     }
 
-    /// The text with its `#import NAME` lines turned into comments and the named files (and theirs)
-    /// appended once each, so that line numbers stay those of the file. What they `enable` goes to
-    /// the front, where WGSL wants it.
+    /// The text, with `#import NAME` lines turned into comments and the named files (and their
+    /// imports) appended once each, so that line numbers stay those of the file. Their `enable`
+    /// directives move to the front, where WGSL requires them.
     ///
     /// # Panics
-    /// On an import of a file that `shaders/shared` does not have, or if nothing is imported for
-    /// which another stands in.
+    /// If an imported file is not in `shaders/shared`, or the import to be replaced does not occur.
     pub fn text(&self) -> String {
         let mut text = self.source.to_string();
         let mut done = Vec::new();
@@ -301,10 +300,10 @@ impl Shader {
     }
 }
 
-/// What reflection finds in one entry point.
+/// What reflection finds out about an entry point.
 #[derive(Clone, Debug)]
 pub struct EntryFacts {
-    /// Bindings it uses in ascending order: number, name, and whether it writes.
+    /// Bindings it uses, in ascending order: number, name, and whether it writes to it.
     pub bindings: Vec<(u32, String, bool)>,
     /// Bytes of its immediates; 0 if it uses none.
     pub immediates: u32,
@@ -320,7 +319,7 @@ pub struct Parsed {
     pub entries: BTreeMap<String, EntryFacts>,
 }
 
-/// Parses and validates `shader`, imports resolved. Needs no device.
+/// Parses and validates `shader` with its imports resolved. Needs no device.
 ///
 /// # Errors
 /// naga's message with file, line and column.
@@ -329,8 +328,8 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let path = format!("shaders/{}.wgsl", shader.stem());
     let module = naga::front::wgsl::parse_str(&text)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
-    // Packed f16 is a probe's alone: no kernel needs it. The others are in kernels that only some
-    // adapters run.
+    // Only a probe uses packed f16; no kernel needs it. The other capabilities are those of kernels
+    // that only some adapters run.
     let only_some = Capabilities::SUBGROUP
         | Capabilities::SHADER_INT64
         | Capabilities::SHADER_FLOAT16

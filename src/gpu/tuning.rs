@@ -1,5 +1,5 @@
-//! Which of several kernels is the fastest for a shape, as measured on this adapter, kept between
-//! runs in one JSON file an adapter.
+//! Measures which of several kernels is the fastest for a shape on this adapter, and keeps the
+//! answers between runs in one JSON file per adapter.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::{AdapterFacts, Gpu, WGPU_VERSION};
 use crate::error::Result;
 
-/// Seconds of measuring after which a program begins no more.
+/// Seconds of measuring after which a program starts no further measurement.
 pub const TUNING_SECONDS: u64 = 30;
-/// Time of one measurement, over which it repeats what is shorter, and of all of them together.
+/// Seconds of one measurement (shorter work is repeated), and of all of them together.
 const ONE: f64 = 2e-3;
 const ALL: f64 = 50e-3;
-/// Measurements at most; the median counts.
+/// Most measurements; their median counts.
 const ROUNDS: usize = 5;
 
 /// What a kernel is chosen for.
@@ -25,13 +25,13 @@ const ROUNDS: usize = 5;
 pub struct Question {
     /// The op, and which part of it.
     pub op: &'static str,
-    /// The op and its kernels' texts in a number: other kernels, other answers.
+    /// Hash of the op and its kernels' sources, so that changed kernels are measured anew.
     pub digest: u64,
     /// The shape in the op's own numbers.
     pub sizes: [u32; 16],
 }
 
-/// What tells one question from another.
+/// Identifies a question.
 type Key = (u64, [u32; 16]);
 
 impl Question {
@@ -40,7 +40,7 @@ impl Question {
     }
 }
 
-/// The answer to a [`Question`], as the file keeps it.
+/// The answer to a [`Question`], as stored in the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Answer {
     op: String,
@@ -48,9 +48,9 @@ struct Answer {
     sizes: [u32; 16],
     /// The fastest of the kernels that agree with the portable one.
     choice: String,
-    /// Milliseconds by kernel.
+    /// Milliseconds per kernel.
     ms: BTreeMap<String, f64>,
-    /// Kernels that gave other numbers: the adapter's driver or the kernel is broken.
+    /// Kernels whose numbers differed: the adapter's driver or the kernel is broken.
     wrong: Vec<String>,
 }
 
@@ -67,16 +67,16 @@ struct File {
 pub(super) struct Tuning {
     file: Option<PathBuf>,
     answers: FxHashMap<Key, Answer>,
-    /// Questions that there was no memory for.
+    /// Questions that could not be measured for lack of memory.
     given_up: FxHashSet<Key>,
-    /// How many were found in this run, how many of these the file has, and in what time.
+    /// How many answers were found in this run, how many of these are saved, and the time spent.
     found: usize,
     kept: Cell<usize>,
     spent: Duration,
 }
 
 impl Tuning {
-    /// With the answers of earlier runs of this adapter, driver and wgpu; a damaged file has none.
+    /// Loads earlier answers of this adapter, driver and wgpu; none if the file is damaged.
     pub fn load(facts: &AdapterFacts, dir: Option<&Path>) -> Tuning {
         let Some(dir) = dir else {
             return Tuning::default();
@@ -95,7 +95,7 @@ fn read(file: &Path) -> FxHashMap<Key, Answer> {
     parse(&std::fs::read(file).unwrap_or_default())
 }
 
-/// The answers in a file's bytes, of this version of wgpu.
+/// The answers in a file's bytes; none if another version of wgpu measured them.
 fn parse(bytes: &[u8]) -> FxHashMap<Key, Answer> {
     let known = serde_json::from_slice(bytes)
         .ok()
@@ -107,13 +107,13 @@ fn parse(bytes: &[u8]) -> FxHashMap<Key, Answer> {
         .collect()
 }
 
-/// How many answers the file of answers with these bytes has.
+/// How many answers there are in a file's bytes.
 pub(crate) fn count_answers(bytes: &[u8]) -> usize {
     parse(bytes).len()
 }
 
 impl Gpu {
-    /// The kernel that was found to be the fastest for `question`.
+    /// The kernel that was measured to be the fastest for `question`.
     pub fn answer(&self, question: &Question) -> Option<String> {
         self.0
             .tuning
@@ -123,12 +123,12 @@ impl Gpu {
             .map(|answer| answer.choice.clone())
     }
 
-    /// Whether nothing was ever measured on this adapter.
+    /// Whether there are no measurements for this adapter.
     pub fn is_unmeasured(&self) -> bool {
         self.0.tuning.borrow().answers.is_empty()
     }
 
-    /// Whether `question`, which has no answer yet, is to be answered by measuring.
+    /// Whether to measure for `question`, which has no answer yet.
     pub fn may_measure(&self, question: &Question) -> bool {
         let tuning = self.0.tuning.borrow();
         !self.0.preparing.get()
@@ -136,12 +136,12 @@ impl Gpu {
             && !tuning.given_up.contains(&question.key())
     }
 
-    /// Never measures for `question` again.
+    /// Never measures for `question` again in this run.
     pub fn give_up(&self, question: &Question) {
         self.0.tuning.borrow_mut().given_up.insert(question.key());
     }
 
-    /// Answers `question` by the fastest of the `candidates` that are `right` (`None`: there is no
+    /// Answers `question` with the fastest of the `candidates` that are `right` (`None`: not enough
     /// memory to try it); `run` records one of them.
     pub fn measure(
         &self,
@@ -150,13 +150,13 @@ impl Gpu {
         right: &dyn Fn(&str) -> Option<bool>,
         run: &dyn Fn(&str),
     ) {
-        // What candidates measure for themselves lies within.
+        // This time includes that of measurements nested in the candidates.
         let start = Instant::now();
         let before = self.0.tuning.borrow().spent;
         let (mut ms, mut wrong): (BTreeMap<String, f64>, Vec<String>) = Default::default();
         let mut best: Option<(f64, &str)> = None;
         for &candidate in candidates {
-            // New memory is zero: old memory may hold the right numbers where a kernel writes none.
+            // New memory is zero; old memory may hold the right numbers where a kernel writes none.
             self.trim();
             match right(candidate) {
                 Some(true) => {}
@@ -193,8 +193,8 @@ impl Gpu {
         tuning.found += 1;
     }
 
-    /// Median seconds of what `record` records; of one run only where that takes much longer than
-    /// `best`.
+    /// Median seconds of the work that `record` records; from a single run if that takes much
+    /// longer than `best`.
     fn seconds_of(&self, record: &dyn Fn(), best: f64) -> f64 {
         let timed = |repeats: usize| {
             let start = Instant::now();
@@ -204,7 +204,7 @@ impl Gpu {
         };
         self.wait();
         let once = timed(1);
-        // Of so short a time much is the submit.
+        // Kernels this short are dominated by submit overhead.
         if once > 4.0 * best && once > ONE {
             return once;
         }
@@ -246,7 +246,7 @@ impl Gpu {
         else {
             return Ok(());
         };
-        // Another program may have written meanwhile.
+        // Another program may have written to it meanwhile.
         let mut all = read(file);
         all.extend(tuning.answers.clone());
         let mut answers: Vec<Answer> = all.into_values().collect();

@@ -1,8 +1,8 @@
-//! Vulkan devices whose drivers check no bounds of buffers.
+//! Opens Vulkan devices whose drivers do not check buffer bounds.
 //!
-//! wgpu asks every driver for `robustBufferAccess`, as WebGPU needs it. Drivers that check in the
-//! shader take time for it: on SwiftShader a product takes twice as long, and NVK makes four loads
-//! of each vec4, with a comparison each. Kernels that run unchecked need none of that.
+//! wgpu enables `robustBufferAccess` on every device, as WebGPU requires. Drivers that check in the
+//! shader lose time to it: on SwiftShader a product takes twice as long, and NVK splits each vec4
+//! load into four, with a comparison each. Kernels that run unchecked need none of that.
 
 use std::ffi::CStr;
 
@@ -10,9 +10,9 @@ use ash::vk;
 use wgpu::hal::api::Vulkan;
 use wgpu::hal::{OpenDevice, vulkan};
 
-/// Opens `adapter` without robust access to buffers, for kernels without run-time checks alone:
-/// wgpu leaves those of buffers to the driver. `None` if that does not go, it is no adapter of
-/// Vulkan, or has less than is `wanted`, of which wgpu says what.
+/// Opens `adapter` without robust buffer access, only for kernels without run-time checks, since
+/// wgpu leaves buffer bounds to the driver. `None` if that fails, if the adapter is not Vulkan's,
+/// or if it offers less than is `wanted`; wgpu then reports what is missing.
 #[expect(
     unsafe_code,
     reason = "wgpu has no way to leave the checks out but through Vulkan itself, whose functions are unsafe"
@@ -24,14 +24,14 @@ pub(super) fn open(
     if !wanted.required_limits.check_limits(&adapter.limits()) {
         return None;
     }
-    // SAFETY: the device comes of this adapter, with the features of `wanted`; nothing else has it.
+    // SAFETY: the device is this adapter's, with the features of `wanted`; nothing else has it.
     unsafe {
         let opened = device(&*adapter.as_hal::<Vulkan>()?, wanted)?;
         adapter.create_device_from_hal(opened, wanted).ok()
     }
 }
 
-/// The device that wgpu would make, but for what it asks of bounds.
+/// The device that wgpu would create, without robust buffer access.
 #[expect(unsafe_code, reason = "see `open`")]
 unsafe fn device(
     adapter: &vulkan::Adapter,
@@ -53,8 +53,8 @@ unsafe fn device(
     let info = offered.add_to_device_create(info).enabled_features(&core);
     let physical = adapter.raw_physical_device();
     let hints = &wanted.memory_hints;
-    // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` asks for, robust
-    // access and its extension are missing, which only modules with run-time checks rely on.
+    // SAFETY: everything that `info` points to is alive. Of what `device_from_raw` expects, only
+    // robust access and its extension are missing, on which only modules with run-time checks rely.
     unsafe {
         let raw = adapter
             .shared_instance()

@@ -1,4 +1,4 @@
-//! Optimiser steps over arenas: flat buffers that hold many tensors side by side.
+//! Optimiser steps on arenas: flat buffers that hold many tensors one after another.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 pub(super) static VARIANTS: [Shader; 2] = variants!("adam");
 
-/// Gradients that one `collect` dispatch copies: 8 storage buffers less the arena.
+/// Gradients that one `collect` dispatch copies: 8 storage buffers minus the arena's.
 const SOURCES: usize = 7;
 
 #[repr(C)]
@@ -19,11 +19,11 @@ struct Collect {
     total: u32,
 }
 
-/// Elements from which on a gradient is copied by itself: a kernel that picks among several would
-/// cost more than one copy.
+/// Gradients with at least so many elements are copied on their own: a kernel that selects among
+/// several would cost more than one copy.
 const LARGE: usize = 1 << 14;
 
-/// Copies each gradient to its place (in elements) in the flat `arena`.
+/// Copies each gradient to its offset (in elements) in the flat `arena`.
 pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
     let (large, small): (Vec<_>, Vec<_>) =
         grads.iter().partition(|(_, grad)| grad.count() >= LARGE);
@@ -55,10 +55,10 @@ pub fn collect(gpu: &Gpu, arena: &Tensor, grads: &[(usize, Tensor)]) {
     }
 }
 
-/// The global norm of gradients, and the factor that clips it: a tensor `[2]` = (‖g‖, factor).
+/// The global norm of the gradients and the factor that clips it: a tensor `[2]` = (‖g‖, factor).
 pub struct Clip(pub Tensor);
 
-/// Norm over all `arenas` of gradients; the factor is min(1, limit/‖g‖), or 1 if `limit` is 0.
+/// Global norm over all gradient `arenas`; the factor is min(1, limit/‖g‖), or 1 if `limit` is 0.
 pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
     #[repr(C)]
     #[derive(Clone, Copy, Pod, Zeroable)]
@@ -89,7 +89,7 @@ pub fn clip(gpu: &Gpu, arenas: &[Tensor], limit: f32) -> Clip {
     Clip(result)
 }
 
-/// Numbers of one Adam step.
+/// Parameters of one Adam step.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamStep {
     /// Learning rate of this step.
@@ -98,13 +98,13 @@ pub struct AdamStep {
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f32,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f32,
     /// Number of this step, from 1, for the bias correction.
     pub step: u32,
-    /// Decay of the weights' running average.
+    /// Decay of the exponential moving average of the weights.
     pub ema: f32,
 }
 
@@ -122,11 +122,11 @@ struct AdamParams {
     ema: f32,
 }
 
-/// One Adam step in place over flat tensors of equal size: weights, first and second moment,
-/// running average.
+/// One Adam step, in place, on flat tensors of equal size: weights, first and second moments,
+/// moving average of the weights.
 ///
 /// # Panics
-/// If sizes differ, or are no multiple of four.
+/// If sizes differ or are not multiples of four.
 #[track_caller]
 pub fn adam(
     grad: &Tensor,

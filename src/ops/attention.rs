@@ -1,5 +1,6 @@
-//! Multi-head attention: in tiles that never store the matrix of scores, or by products that do: on
-//! CPU adapters, where a barrier costs more than the memory, and where measuring finds them faster.
+//! Multi-head attention: in tiles that never store the score matrix, or by products that do.
+//! Products serve CPU adapters, where barriers cost more than the memory, and shapes where they
+//! measure faster.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -14,19 +15,19 @@ use crate::tensor::Tensor;
 pub(super) static SHADER: Shader = shader!("attention");
 pub(super) static BACKWARD: Shader = shader!("attention_backward");
 
-/// Most channels of a head: 16 lanes side by side with four vec4s each.
+/// Most channels per head: 16 lanes side by side with four vec4s each.
 const WIDEST: usize = 256;
-/// Most vec4s of a row of which a lane has two; of more it has four. So tiles have at most 64 rows
-/// of either side, and lanes keep few sums where they can.
+/// Up to this many vec4s per row, a lane holds two of them; beyond, four. So tiles have at most 64
+/// rows on either side, and lanes hold few sums where they can.
 const NARROW: usize = 32;
-/// Scores that are stored where that is faster: 64 MiB of them.
+/// Most scores to store where that is faster: 64 MiB.
 const SCORES: usize = 1 << 24;
 
-/// How [`attention`] is done.
+/// Options of [`attention`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Attention {
-    /// Query i sees the keys j ≤ i only, both counted from the first: the mask is the lower left
-    /// triangle from the top left corner also where the lengths differ, as in ONNX and PyTorch.
+    /// Query i sees only keys j ≤ i, both counted from the first: the mask is a lower triangle
+    /// aligned at the top left, also if the lengths differ, as in ONNX and PyTorch.
     pub causal: bool,
     /// Factor of q kᵀ; `None`: 1/√d.
     pub scale: Option<f32>,
@@ -75,8 +76,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Tens
 /// [`by_tiles`] or [`unfused`].
 type Algorithm = fn(&Tensor, &Tensor, &Tensor, bool, f32) -> Tensor;
 
-/// The better way: products only where scores may be stored, and there on CPU adapters or where
-/// they were measured to be.
+/// The faster algorithm. Products only if the scores may be stored: on CPU adapters, or where they
+/// were measured to be faster.
 fn way(q: &Tensor, k: &Tensor, causal: bool) -> Algorithm {
     let [n, len_q, heads, d] = q.dims();
     let [_, len_k, ..] = k.dims::<4>();
@@ -84,7 +85,7 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Algorithm {
     if n * heads * len_q * len_k > SCORES || n * heads > GROUPS {
         return by_tiles;
     }
-    // Gradients are half of the matter, where they are wanted.
+    // Where gradients are wanted, they are half of the work.
     let gradients = gpu.records_gradients() && q.wants_grad();
     let sizes = [
         n,
@@ -131,7 +132,7 @@ fn way(q: &Tensor, k: &Tensor, causal: bool) -> Algorithm {
     found.unwrap_or(if gpu.is_cpu() { unfused } else { by_tiles })
 }
 
-/// In tiles, of rows padded to whole vec4s.
+/// In tiles, with rows padded to whole vec4s.
 fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let [.., d] = q.dims::<4>();
     let width = d.next_multiple_of(4);
@@ -139,8 +140,8 @@ fn by_tiles(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Ten
     pad_last(&whole_vectors(&q, &k, &v, causal, scale), d)
 }
 
-/// By two batched products with a softmax between them, all sizes padded to whole vec4s. Stores the
-/// scores.
+/// As two batched products with a softmax between them, all sizes padded to multiples of four.
+/// Stores the scores.
 fn unfused(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let [n, len_q, heads, d] = q.dims::<4>();
     let [_, len_k, ..] = k.dims::<4>();
@@ -159,15 +160,15 @@ fn unfused(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tens
     permute(&y.reshape([n, heads, length, width]), [len_q, heads, d])
 }
 
-/// Attention of rows of whole vec4s.
+/// Attention on rows of whole vec4s.
 fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -> Tensor {
     let params = Params::of(q, k, causal, scale);
     let gpu = q.gpu();
     let [n, len_q, heads, _] = q.dims();
     let y = Tensor::uninit(gpu, q.shape());
     let lse = Tensor::uninit(gpu, [n, len_q, heads]);
-    // Products of all queries with all keys: scores and their sum here, and again in both backward
-    // kernels.
+    // One product of all queries with all keys. The forward pass has two: scores and weighted sum;
+    // both backward kernels repeat the scores.
     let product = 2 * q.count() * k.dims::<4>()[1];
     gpu.count_flops(2 * product);
     let buffers = [q.buffer(), k.buffer(), v.buffer(), y.buffer(), lse.buffer()];
@@ -251,7 +252,7 @@ fn whole_vectors(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool, scale: f32) -
 }
 
 impl Params {
-    /// For workgroups that own rows of `own` and walk over those of `other`.
+    /// For workgroups that own rows of `own` and loop over the rows of `other`.
     #[track_caller]
     fn of(own: &Tensor, other: &Tensor, causal: bool, scale: f32) -> Params {
         let [n, len_own, heads, width] = own.dims::<4>();
@@ -272,7 +273,7 @@ impl Params {
             vectors: vectors as u32,
             across: across as u32,
             blocks: len_own.div_ceil(256 / across) as u32,
-            // Far beyond any key, but far from overflow.
+            // Far beyond any key, yet far from overflow.
             causal_offset: if causal { 0 } else { 1 << 30 },
             scale,
         }

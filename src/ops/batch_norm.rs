@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("batch_norm");
 
-/// Most rows of one part of the gradients of γ and β.
+/// Most rows per part of the gradients of γ and β.
 const PART: usize = 4096;
 
 #[repr(C)]
@@ -21,8 +21,8 @@ struct Params {
     eps: f32,
 }
 
-/// Batch normalisation in inference mode (Ioffe & Szegedy 2015): y = γ (x − μ) / √(σ² + ε) + β, the
-/// statistics being constants without gradient. `x` [.., c]; `gamma`, `beta`, `mean` (μ) and `var`
+/// Batch normalisation in inference mode (Ioffe & Szegedy 2015): y = γ (x − μ) / √(σ² + ε) + β; the
+/// statistics are constants without gradient. `x` [.., c]; `gamma`, `beta`, `mean` (μ) and `var`
 /// (σ²) `[c]`.
 ///
 /// # Panics
@@ -51,7 +51,7 @@ pub fn batch_norm(
         );
     }
     let rows = x.count() / c;
-    // Enough parts that some thousand invocations run.
+    // Enough parts for a few thousand invocations.
     let part = (x.count() / 4096).clamp(64, PART);
     let params = Params {
         rows: rows as u32,

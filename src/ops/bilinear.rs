@@ -1,4 +1,4 @@
-//! Bilinear interpolation between pixels.
+//! Bilinear interpolation of images.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("bilinear");
 
-/// Longest side, so that places on it are whole numbers below 2³¹.
+/// Longest side, so that positions on it are integers below 2³¹.
 const LONGEST: usize = 1 << 14;
 
 #[repr(C)]
@@ -39,14 +39,14 @@ fn resized(entry: &'static str, x: &Tensor, params: Params, [h, w]: [usize; 2]) 
     y
 }
 
-/// Bilinear interpolation between the centres of pixels: `x` [n, h, w, c] → [n, height, width, c],
-/// row p taken from row (p + ½) h / height − ½ of `x`, rows outside being the outermost. That is
-/// PyTorch's `interpolate` with `mode="bilinear"`, `align_corners=False` and no antialiasing: a
-/// smaller image skips pixels.
+/// Bilinear interpolation between pixel centres: `x` [n, h, w, c] → [n, height, width, c]. Row p is
+/// sampled at row (p + ½) h / height − ½ of `x`; rows outside repeat the outermost. Equals
+/// PyTorch's `interpolate` with `mode="bilinear"`, `align_corners=False` and no antialiasing:
+/// downscaling skips pixels.
 ///
 /// # Panics
-/// If a side is 0 or over 16,384 pixels, or sides grow so much that the gradient of one pixel is a
-/// sum of more than some 60,000 (see [`LOOPS`]).
+/// If a side is 0 or over 16,384 pixels, or sides grow so much that the gradient of one pixel sums
+/// more than some 60,000 terms (see [`LOOPS`]).
 #[track_caller]
 pub fn bilinear(x: &Tensor, [height, width]: [usize; 2]) -> Tensor {
     let [n, h, w, c] = x.dims();

@@ -1,5 +1,5 @@
-//! What an adapter can do at most, measured by `dbvq-wgpu bench`: arithmetic in registers, and a
-//! copy. No gradients.
+//! Peak rates of an adapter, measured by `dbvq-wgpu bench`: arithmetic in registers, and a copy. No
+//! gradients.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -9,9 +9,9 @@ use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("ceiling");
 
-/// Chains of one element.
+/// Chains per element.
 const CHAINS: usize = 12;
-/// Links of a chain in a round.
+/// Links of a chain per round.
 const LINKS: usize = 8;
 
 #[repr(C)]
@@ -23,8 +23,8 @@ struct Params {
     b: f32,
 }
 
-/// For each element of `x` the sum of 12 chains v ← v a + b of 8 `rounds` links, begun at x + 0,
-/// 1/8, … 11/8. Of the shape of `x`.
+/// For each element of `x`, the sum of 12 chains v ← v a + b of 8 `rounds` links that start at x +
+/// 0, 1/8, … 11/8. Has the shape of `x`.
 ///
 /// # Panics
 /// If there are over 60,000 rounds.
@@ -53,7 +53,7 @@ pub fn fma_chain(x: &Tensor, rounds: usize, [a, b]: [f32; 2]) -> Tensor {
 /// A copy of `x`, vec4 by vec4.
 ///
 /// # Panics
-/// If its elements are no multiple of four.
+/// If the number of elements is not a multiple of four.
 #[track_caller]
 pub fn copy(x: &Tensor) -> Tensor {
     assert_eq!(

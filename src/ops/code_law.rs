@@ -1,6 +1,6 @@
-//! The law of codes given noised vectors: in tiles that never store the matrix of scores, or by
-//! softmax and products that do: for gradients, on CPU adapters, where a barrier costs more than
-//! the memory, and where measuring finds them faster.
+//! The distribution of codes given noised vectors: in tiles that never store the score matrix, or
+//! by softmax and products that do. The latter serve gradients, CPU adapters, where barriers cost
+//! more than the memory, and shapes where they measure faster.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -15,27 +15,27 @@ use crate::tensor::{Codes, Tensor};
 pub(super) static SHADER: Shader = shader!("code_law");
 pub(super) static TILES: Shader = shader!("code_law_tiles");
 
-/// Rows that a lane of `scores` has, and codes; rows of a workgroup in tiles.
+/// Rows and codes per invocation of `scores`; rows per workgroup in tiles.
 const BLOCK: [usize; 2] = [4, 8];
 const TILE: usize = 16;
-/// Columns of the mean that a workgroup makes, and up to which lanes have few.
+/// Columns of the mean per workgroup, eight per lane; up to `NARROW`, four per lane.
 const CHUNK: usize = 128;
 const NARROW: usize = 64;
-/// Scores that CPU adapters store: 64 MiB of them.
+/// Most scores to store: 64 MiB.
 const SCORES: usize = 1 << 24;
-/// Invocations that fill a GPU, and fewest rows that are worth a part of the codebook's gradient.
+/// Invocations that fill a GPU; fewest rows per part of the codebook's gradient.
 const FILL: usize = 16_384;
 const PART: usize = 64;
 
-/// The law of codes e_k given noised vectors z, P = softmax_k(s) with the scores s = f + b − ½ Σ_c
-/// π_c (z_c − α e_kc)²: what Bayes' rule makes of a law softmax(f + b) of the codes and of normal
-/// noise with precisions π around α e_k. Squares are summed as they stand, so there may be as
-/// little noise as one likes.
+/// The distribution of codes e_k given noised vectors z: P = softmax_k(s), with the scores s = f +
+/// b − ½ Σ_c π_c (z_c − α e_kc)². This is Bayes' rule for a prior softmax(f + b) over the codes and
+/// normal noise of precision π around α e_k. The squares are summed unexpanded, so the noise may be
+/// arbitrarily small.
 ///
 /// Gradients reach `z`, `codebook`, `bias` and `logits`; `signal` and `precision` are constants.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeLaw<'a> {
-    /// z [n, p, d]: n pictures of p positions.
+    /// z [n, p, d]: n images of p positions.
     pub z: &'a Tensor,
     /// e [k, d].
     pub codebook: &'a Tensor,
@@ -125,7 +125,7 @@ impl CodeLaw<'_> {
             fits,
             "code_law: z, codebook, signal, precision, bias, logits {shapes:?}"
         );
-        // A row's softmax takes three rounds a code, its squares one a column.
+        // Loop rounds per row: three per code for the softmax, one per column for the squares.
         assert!(
             (1..=LOOPS / 3).contains(&k),
             "code_law: {k} codes; there may be {}",
@@ -146,7 +146,7 @@ impl CodeLaw<'_> {
         let [k, _] = self.codebook.dims();
         let blocks = k.div_ceil(4) * d.div_ceil(4);
         let parts = FILL.div_ceil(blocks);
-        // In the codebook's gradient each row is a round, and each picture another.
+        // In the codebook's gradient, each row takes a round, and so does each image.
         let part = (n * positions).div_ceil(parts).clamp(PART, LOOPS / 2);
         let chunks = d.div_ceil(CHUNK);
         let numbers = [n * positions, positions, d, k, part, chunks].map(|v| v as u32);
@@ -161,7 +161,7 @@ impl CodeLaw<'_> {
         }
     }
 
-    /// Where there are no logits, the bias is bound in their place and not read.
+    /// The logits; if there are none, the bias is bound in their place and never read.
     fn logits_or_bias(&self) -> &Tensor {
         self.logits.unwrap_or(self.bias)
     }
@@ -171,8 +171,8 @@ impl CodeLaw<'_> {
         self.gpu().records_gradients() && inputs.into_iter().any(Tensor::wants_grad)
     }
 
-    /// The better way: by scores on CPU adapters, in tiles on others, or as measured; what has no
-    /// choice by the one there is.
+    /// The faster algorithm: by scores on CPU adapters, in tiles on others, or as measured; shapes
+    /// that allow only one get that one.
     fn way(&self, target: Option<&Codes>) -> Algorithm {
         let Params { rows, d, k, .. } = self.params();
         if rounds(d as usize, k as usize) > LOOPS {
@@ -197,7 +197,7 @@ impl CodeLaw<'_> {
         found.unwrap_or(if gpu.is_cpu() { by_scores } else { by_tiles })
     }
 
-    /// Something of these shapes to measure ways with.
+    /// Operands of these shapes to measure the algorithms with.
     fn rehearsed(
         &self,
         target: Option<&Codes>,
@@ -290,7 +290,7 @@ impl CodeLaw<'_> {
         s
     }
 
-    /// The scores with their gradients.
+    /// The scores, recorded with their gradients.
     fn recorded_scores(&self) -> Tensor {
         let params = self.params();
         let flops = self.flops();
@@ -342,7 +342,7 @@ impl CodeLaw<'_> {
     }
 }
 
-/// [`by_tiles`] or [`by_scores`]: the cross-entropy where there are targets, else the mean.
+/// [`by_tiles`] or [`by_scores`]: the cross-entropy if there are targets, else the mean.
 type Algorithm = fn(&CodeLaw, Option<&Codes>) -> Tensor;
 
 /// Stores the scores.
@@ -359,7 +359,7 @@ fn by_scores(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
     super::cross_entropy(&scores, &target.reshape([rows])).reshape([n, positions])
 }
 
-/// In tiles; the gradients by scores, which are made again.
+/// In tiles. Backward computes the scores again and takes its gradients through them.
 fn by_tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
     let inputs =
         [law.z, law.codebook, law.bias, law.logits_or_bias()].map(|x| Kept::exact(x.clone()));
@@ -386,7 +386,7 @@ fn by_tiles(law: &CodeLaw, target: Option<&Codes>) -> Tensor {
     })
 }
 
-/// Rounds of all loops of an invocation in tiles.
+/// Loop rounds per invocation in tiles.
 fn rounds(d: usize, k: usize) -> usize {
     k.div_ceil(64) * (5 * d.div_ceil(16) + 21) + 24
 }

@@ -1,4 +1,4 @@
-//! Distances to code vectors, the straight-through estimator, and codes as running averages.
+//! Distances to code vectors, the straight-through estimator, and EMA updates of the codebook.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,7 +10,7 @@ use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("codebook");
 
-/// Rows of one part of the codebook's gradient.
+/// Rows per part of the codebook's gradient.
 const PART: usize = 1024;
 
 #[repr(C)]
@@ -119,8 +119,8 @@ pub fn distances(z: &Tensor, codebook: &Tensor) -> Tensor {
     })
 }
 
-/// The values of `quantised` with the gradient going to `z` unchanged (van den Oord et al. 2017). A
-/// declared gradient, not a derived one: the nearest code has derivative zero almost everywhere.
+/// The values of `quantised`, with the gradient passed to `z` unchanged (van den Oord et al. 2017).
+/// This gradient is declared, not derived: the nearest code has derivative zero almost everywhere.
 ///
 /// # Panics
 /// If shapes differ.
@@ -134,12 +134,12 @@ pub fn straight_through(z: &Tensor, quantised: &Tensor) -> Tensor {
     quantised.detach().with_vjp([z], |dy, _| [Some(dy.clone())])
 }
 
-/// Moves code vectors to the running averages of what they stand for (van den Oord et al. 2017,
-/// appendix A.1), in place: counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k, codebook
-/// ← sums / counts, with γ = `decay` and n_k, m_k number and sum of the rows of `z` [.., d] whose
-/// `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy of `codebook` [k, d]; a
-/// code that no row has keeps its place to the bit. Rules of the tape that saved the codebook see
-/// the new one: call this after the backward pass.
+/// Moves code vectors to the moving averages of the vectors assigned to them (van den Oord et al.
+/// 2017, appendix A.1), in place: counts ← γ counts + (1 − γ) n_k, sums ← γ sums + (1 − γ) m_k,
+/// codebook ← sums / counts, with γ = `decay`; n_k and m_k are number and sum of the rows of `z`
+/// [.., d] whose `codes` [..] is k. `counts` `[k]` starts at 1, `sums` [k, d] as a copy of
+/// `codebook` [k, d]. An unused code keeps its vector to the bit. Saved references to the codebook
+/// on the tape see the new values: call this after the backward pass.
 ///
 /// # Panics
 /// If shapes do not fit, or `decay` is not in [0, 1).

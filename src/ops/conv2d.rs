@@ -25,14 +25,14 @@ pub(super) static TILED: Tiled = tiled!("conv2d_tiled");
 pub(super) static TILED_INPUT: Tiled = tiled!("conv2d_tiled_input");
 pub(super) static TILED_WEIGHT: Tiled = tiled!("conv2d_tiled_weight");
 
-/// Two-dimensional convolution (cross-correlation, as PyTorch's): `x` [n, h, w, c], `weight`
+/// Two-dimensional convolution (cross-correlation, as in PyTorch): `x` [n, h, w, c], `weight`
 /// [kernel_h, kernel_w, c, o], `bias` `[o]` → [n, out_h, out_w, o] with out = (size + 2 padding −
 /// kernel) / stride + 1.
 ///
 /// # Panics
 /// If channels differ, the kernel is larger than the padded image, a mask has no centre (even
-/// kernels), or one output is a sum of more than some 60,000 terms (240,000 where all channels are
-/// multiples of four; see [`LOOPS`](super::LOOPS)).
+/// kernels), or one output sums more than some 60,000 terms (240,000 if all channels are multiples
+/// of four; see [`LOOPS`](super::LOOPS)).
 #[track_caller]
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) -> Tensor {
     convolved(
@@ -49,7 +49,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, conv: Conv) ->
 /// [`conv2d`] with `residual` [n, out_h, out_w, o] added in the same pass.
 ///
 /// # Panics
-/// As [`conv2d`], or if the residual has another shape than y.
+/// As [`conv2d`], or if the residual's shape is not that of y.
 #[track_caller]
 pub fn conv2d_residual(
     x: &Tensor,
@@ -104,13 +104,13 @@ fn convolved(x: &Tensor, weight: &Tensor, added: ConvEpilogue, conv: Conv) -> Te
     let saved_x = x.detach();
     let saved_w = weight.detach();
     let squares = squares.for_backward(x);
-    // Stands for what is not there: wants no gradient.
+    // Stands in for absent inputs; wants no gradient.
     let none = x.detach();
     let inputs = [x, weight, bias.unwrap_or(&none), residual.unwrap_or(&none)];
     let y = y.with_vjp(
         inputs,
         move |dy, [want_x, want_w, want_b, want_residual]| {
-            // Before dx, which may need squares of the weight too.
+            // Before dx: dw transforms dy for both. dx may need the weight transformed too.
             let dw = want_w.then(|| {
                 backward_weight([&saved_x, dy], params, Gradient::Right, &squares, want_b)
             });
@@ -129,8 +129,8 @@ fn convolved(x: &Tensor, weight: &Tensor, added: ConvEpilogue, conv: Conv) -> Te
     y.noted(&[&[weight], bias.as_slice()].concat())
 }
 
-/// Whether a convolution from (to) `prefers_unfold` channels to (from) `many` is faster as a product with
-/// [`unfold`]ed rows.
+/// Whether a convolution between few channels (`prefers_unfold` of them) and `many` is faster as a
+/// product with [`unfold`]ed rows.
 pub(super) fn prefers_unfold(gpu: &Gpu, prefers_unfold: usize, many: usize) -> bool {
     gpu.prefers() != Prefer::Portable && prefers_unfold < SMALL && many >= SMALL
 }
@@ -149,18 +149,18 @@ pub(super) fn as_rows(weight: &Tensor) -> Tensor {
     }
 }
 
-/// What makes a convolution one of whole vec4s of channels.
+/// A weight zero-padded to whole vec4s of channels.
 pub(super) struct PaddedWeight {
-    /// The weight with zeros behind both kinds of channels.
+    /// The weight with zeros appended along both channel dimensions.
     pub weight: Tensor,
-    /// Channels of the weight's last dimension but one.
+    /// Channels of the weight's second-to-last dimension.
     pub from: usize,
-    /// Channels of its last.
+    /// Channels of its last dimension.
     pub to: usize,
 }
 
 impl PaddedWeight {
-    /// For a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than
+    /// Pads a weight [kernel_h, kernel_w, c, o] on CPUs, where that is several times faster than
     /// kernels that go channel by channel; `None` if there is nothing to gain.
     pub fn of(weight: &Tensor, c: usize, o: usize) -> Option<PaddedWeight> {
         let [from, to] = [c, o].map(|channels| channels.next_multiple_of(4));

@@ -1,4 +1,4 @@
-//! Transposed convolution: the kernels of `conv2d` with the roles of input and output swapped.
+//! Transposed convolution: the kernels of `conv2d` with input and output swapped.
 
 use bytemuck::Zeroable;
 
@@ -15,15 +15,15 @@ use super::winograd::Transformed;
 use super::{add, narrow};
 use crate::tensor::Tensor;
 
-/// Stride, cut and extension of a transposed convolution.
+/// Stride, padding and output padding of a transposed convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvTranspose {
-    /// Output pixels between two input pixels, both directions.
+    /// Step between the output positions of neighbouring input pixels, both directions.
     pub stride: usize,
-    /// Output pixels cut off on each side: above and below, left and right.
+    /// Output pixels cropped on each side: above and below, left and right.
     pub padding: [usize; 2],
-    /// Output pixels added below and right, fewer than `stride`: of the sizes that a convolution
-    /// with this stride maps to one, the smallest is meant by zero.
+    /// Output pixels added below and right, fewer than `stride`. A convolution with this stride
+    /// maps several sizes to one; zero selects the smallest of them.
     pub output_padding: [usize; 2],
 }
 
@@ -37,14 +37,14 @@ impl Default for ConvTranspose {
     }
 }
 
-/// Two-dimensional transposed convolution, the gradient of [`conv2d`](super::conv2d()) to its input
-/// (Dumoulin & Visin 2016): y[n, s p + i − pad_h, s q + j − pad_w, o] += x[n, p, q, c] weight[i, j,
-/// o, c]. `x` [n, h, w, c], `weight` [kernel_h, kernel_w, o, c], `bias` `[o]` → [n, out_h, out_w,
-/// o] with out = (size − 1) stride − 2 padding + kernel + output_padding.
+/// Two-dimensional transposed convolution, the gradient of [`conv2d`](super::conv2d()) with respect
+/// to its input (Dumoulin & Visin 2016): y[n, s p + i − pad_h, s q + j − pad_w, o] += x[n, p, q, c]
+/// weight[i, j, o, c]. `x` [n, h, w, c], `weight` [kernel_h, kernel_w, o, c], `bias` `[o]` → [n,
+/// out_h, out_w, o] with out = (size − 1) stride − 2 padding + kernel + output_padding.
 ///
 /// # Panics
 /// If channels differ, the output padding is not below the stride, the padding leaves no output, or
-/// one output is a sum of too many terms, as in [`conv2d`](super::conv2d()).
+/// one output sums too many terms, as in [`conv2d`](super::conv2d()).
 #[track_caller]
 pub fn conv_transpose2d(
     x: &Tensor,
@@ -127,8 +127,8 @@ pub fn conv_transpose2d(
     }
 }
 
-/// As products of every pixel with the whole weight, and the sums of what falls on the same pixel
-/// of y.
+/// As products of every pixel with the whole weight, then sums of the terms that fall on the same
+/// pixel of y.
 fn by_rows(x: &Tensor, weight: &Tensor, params: Params) -> Tensor {
     let [n, h, w, c] = x.dims();
     let weight = as_rows(weight);

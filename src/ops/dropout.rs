@@ -1,4 +1,4 @@
-//! Dropout whose mask is made again where it is needed.
+//! Dropout that regenerates its mask where it is needed.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -20,8 +20,8 @@ struct Params {
     stream: StreamWords,
 }
 
-/// Dropout (Srivastava et al. 2014): each element becomes 0 with probability `rate`, else is
-/// divided by 1 − `rate`. Element i is kept where `stream.uniform(i)` is at least `rate`, counted
+/// Dropout (Srivastava et al. 2014): each element becomes 0 with probability `rate`, else it is
+/// divided by 1 − `rate`. Element i is kept if `stream.uniform(i)` is at least `rate`, counting
 /// from sample `stream.first` of `x` [n, ..]; nothing is saved for backward.
 ///
 /// # Panics

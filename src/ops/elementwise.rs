@@ -1,4 +1,4 @@
-//! Functions of one element and arithmetic with broadcasting.
+//! Elementwise functions, and arithmetic with broadcasting.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -17,7 +17,7 @@ struct Params {
     shift: f32,
 }
 
-/// The numbers of `OP` in the WGSL.
+/// The values of `OP` in the WGSL.
 #[derive(Clone, Copy)]
 enum Unary {
     Affine,
@@ -32,8 +32,8 @@ enum Unary {
     Sigmoid,
 }
 
-/// What is dispatched for `count` numbers: of two entry points the one for a count that divides by
-/// four, or that for others.
+/// Shader, entry point and grid for `count` numbers: the first entry point if `count` is a multiple
+/// of four, else the second.
 fn kernel(
     gpu: &Gpu,
     count: usize,
@@ -106,7 +106,7 @@ pub fn silu(x: &Tensor) -> Tensor {
     unary(x, Unary::Silu, 1.0, 0.0)
 }
 
-/// GELU, x Φ(x), the exact one (not the tanh approximation).
+/// GELU, x Φ(x), in the exact form (not the tanh approximation).
 pub fn gelu(x: &Tensor) -> Tensor {
     unary(x, Unary::Gelu, 1.0, 0.0)
 }
@@ -131,7 +131,7 @@ pub fn sigmoid(x: &Tensor) -> Tensor {
     unary(x, Unary::Sigmoid, 1.0, 0.0)
 }
 
-/// The numbers of `OP` in the WGSL.
+/// The values of `OP` in the WGSL.
 #[derive(Clone, Copy, Debug)]
 enum Binary {
     Add,
@@ -228,7 +228,7 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     let y = Tensor::uninit(a.gpu(), shape);
     let count = shape.count();
     let overrides = [("OP", op as u32)];
-    // In elements and, for operands that do not run on along a row, one by one.
+    // Both operands by elements and, where they are not contiguous along a row, by single numbers.
     let buffers = [a.buffer(), b.buffer(), y.buffer(), a.buffer(), b.buffer()];
     if a.shape() == b.shape() {
         let (shader, each) = gpu.form_of(&ARITHMETIC, &[count]);
@@ -262,7 +262,7 @@ fn binary(a: &Tensor, b: &Tensor, op: Binary) -> Tensor {
     y
 }
 
-/// Sizes and strides of both operands, neighbouring dimensions merged where both run on evenly.
+/// Sizes and strides of both operands; neighbouring dimensions are merged if both run on evenly.
 fn strides(shape: Shape, a: Shape, b: Shape) -> Broadcast {
     let rank = shape.rank();
     let sizes_a = a.padded(rank);

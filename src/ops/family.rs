@@ -1,5 +1,5 @@
-//! Which of several kernels makes a product or a convolution: by rule, or the fastest as measured
-//! on the adapter.
+//! Chooses among several kernels for a product or a convolution: by rule, or the fastest as
+//! measured on the adapter.
 
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
@@ -11,12 +11,12 @@ use crate::gpu::{Cooperative, Gpu, Override, Prefer, Question, Shader, catch};
 use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
-/// Rows and columns of outputs below which kernels that share loads do not pay.
+/// Fewest rows and columns of outputs for which kernels that share loads pay off.
 pub(super) const SMALL: usize = 16;
-/// Tiles that keep a GPU busy.
+/// Fewest tiles that keep a GPU busy.
 const BUSY: usize = 128;
-/// How far a kernel's numbers may be from the portable one's, as a share of the largest: in f32,
-/// and of f16.
+/// Largest difference from the portable kernel's numbers, relative to the largest of them: in f32,
+/// and in f16.
 const NEAR: f32 = 1e-4;
 const NEAR_F16: f32 = 2e-3;
 
@@ -25,7 +25,7 @@ const NEAR_F16: f32 = 2e-3;
 pub(super) enum KernelFamily {
     /// Channel by channel: runs on every adapter and shape.
     Scalar,
-    /// By vec4: on every adapter, for shapes in multiples of four.
+    /// In vec4s: on every adapter, for shapes in multiples of four.
     Vec4,
     /// For CPU drivers with subgroups of eight lanes: see `shaders/shared/lanes.wgsl`.
     Lanes,
@@ -33,7 +33,7 @@ pub(super) enum KernelFamily {
     Tiled(Tile),
 }
 
-/// A shader file in tiles, with what may multiply them: `shaders/shared/tile.wgsl`,
+/// A tiled shader file with each way to multiply tiles: `shaders/shared/tile.wgsl`,
 /// `cooperative8.wgsl`, `cooperative16.wgsl`.
 pub(super) type Tiled = [Shader; 3];
 
@@ -49,7 +49,7 @@ macro_rules! tiled {
 }
 pub(super) use tiled;
 
-/// A workgroup's outputs.
+/// The outputs of a workgroup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
     height: u32,
@@ -60,13 +60,13 @@ pub(super) struct Tile {
 /// How a workgroup multiplies tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
-    /// Invocation by invocation, each with outputs of this side: see `shaders/shared/tile.wgsl`.
+    /// Each invocation computes a square of outputs of this side: see `shaders/shared/tile.wgsl`.
     Invocations { side: u32 },
-    /// Subgroup by subgroup on cooperative matrices: see `shaders/shared/cooperative.wgsl`.
+    /// Each subgroup multiplies cooperative matrices: see `shaders/shared/cooperative.wgsl`.
     Matrices(Cooperative),
 }
 
-/// Tiles by invocations, large ones first; [`Prefer::Tiles`] counts them.
+/// Tiles computed by invocations, largest first; [`Prefer::Tiles`] is an index into them.
 const TILES: [(&str, Tile); 4] = [
     (
         "128x128",
@@ -102,7 +102,7 @@ const TILES: [(&str, Tile); 4] = [
     ),
 ];
 
-/// The tiles that `gpu`'s precision asks for, by name.
+/// The tiles for `gpu`'s precision, with their names.
 fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
     let Some(cooperative) = gpu.cooperative() else {
         return TILES.to_vec();
@@ -121,7 +121,7 @@ fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
     fitting.collect()
 }
 
-/// Which operand of a product is a gradient: kernels that round to f16 scale it.
+/// Which operand of a product is a gradient: kernels that round to f16 scale that one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Gradient {
     #[default]
@@ -131,12 +131,12 @@ pub(super) enum Gradient {
 }
 
 impl Tile {
-    /// Tiles that cover so many outputs.
+    /// Tiles that cover this many outputs.
     pub fn count(self, rows: usize, columns: usize) -> usize {
         rows.div_ceil(self.height as usize) * columns.div_ceil(self.width as usize)
     }
 
-    /// The shader of a file.
+    /// The shader of `file` that computes such tiles.
     pub fn shader(self, file: &'static Tiled) -> &'static Shader {
         match self.by {
             By::Invocations { .. } => &file[0],
@@ -164,7 +164,7 @@ impl Tile {
         }
     }
 
-    /// The largest of which there are enough.
+    /// The largest tile of which enough are needed to keep the GPU busy.
     fn for_outputs(gpu: &Gpu, rows: usize, columns: usize) -> Tile {
         let tiles = tiles(gpu);
         let enough = tiles
@@ -175,7 +175,7 @@ impl Tile {
 }
 
 impl KernelFamily {
-    /// For so many rows and columns of outputs, `fours` if everything comes in whole vec4s.
+    /// The rule for outputs of this shape; `fours` if everything comes in whole vec4s.
     pub fn by_rule(gpu: &Gpu, fours: bool, [rows, columns]: [usize; 2]) -> KernelFamily {
         match (fours, gpu.prefers()) {
             (false, _) => KernelFamily::Scalar,
@@ -191,7 +191,7 @@ impl KernelFamily {
         }
     }
 
-    /// All that are for cooperative matrices.
+    /// All families that use cooperative matrices.
     pub fn on_matrices(gpu: &Gpu) -> Vec<KernelFamily> {
         let tiles = if gpu.cooperative().is_some() {
             tiles(gpu)
@@ -204,7 +204,7 @@ impl KernelFamily {
             .collect()
     }
 
-    /// The entry point, called `own` in files of kernels that have one for each direction.
+    /// The entry point: `own` in files with one for each direction.
     pub fn entry(self, own: &'static str) -> &'static str {
         if matches!(self, KernelFamily::Tiled(_)) {
             "tiled"
@@ -213,7 +213,7 @@ impl KernelFamily {
         }
     }
 
-    /// All that everything in whole vec4s may be made by, the portable one first.
+    /// All families for shapes in whole vec4s, the portable one first.
     pub fn all(gpu: &Gpu) -> Vec<(&'static str, KernelFamily)> {
         let mut all = vec![("vec4", KernelFamily::Vec4)];
         all.extend(gpu.has_lanes().then_some(("lanes", KernelFamily::Lanes)));
@@ -226,8 +226,8 @@ impl KernelFamily {
     }
 }
 
-/// For what the fastest way is looked for: an op, with kernels of `shaders`, at sizes in its own
-/// numbers.
+/// What to find the fastest algorithm for: an op with the kernels of `shaders`, at sizes that the
+/// op defines.
 pub(super) struct Asked<'a> {
     pub op: &'static str,
     pub shaders: &'a [&'a [&'static Shader]],
@@ -270,8 +270,8 @@ impl Asked<'_> {
     }
 }
 
-/// The fastest of the `ways`, by name, on a device that measures. `make` prepares operands and
-/// returns what goes one of the ways on them; it is right if its numbers are those of the first.
+/// The fastest of the named `ways`, on a device that measures. `make` prepares operands and returns
+/// a function that runs one way on them; its numbers must agree with those of the first way.
 pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     gpu: &Gpu,
     asked: Asked,
@@ -316,15 +316,15 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         );
         gpu.answer(&question).and_then(|name| named(&name))
     });
-    // What has no room beside the training goes by rule.
+    // Without memory for it beside the training, go by rule.
     measured.unwrap_or_else(|| {
         gpu.give_up(&question);
         None
     })
 }
 
-/// What `f` returns, or `None` if the adapter has no room for it. Other errors of the engine pass
-/// on.
+/// The result of `f`, or `None` if the adapter has not enough memory for it. Other errors of the
+/// engine pass through.
 fn if_room<R>(f: impl FnOnce() -> R) -> Option<R> {
     match catch(|| Ok(f())) {
         Ok(result) => Some(result),
@@ -341,7 +341,7 @@ fn are_near(found: &[f32], right: &[f32], near: f32) -> bool {
         .all(|(a, b)| (a - b).abs() <= near * largest)
 }
 
-/// An operand for measurements.
+/// A random operand for measurements.
 pub(super) fn noise(gpu: &Gpu, shape: Shape, stream: u32) -> Tensor {
     super::normal(
         gpu,

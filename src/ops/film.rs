@@ -1,4 +1,4 @@
-//! Modulation by the time step, with SiLU.
+//! Feature-wise modulation by the time step, with SiLU.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -16,8 +16,8 @@ struct Params {
     c: u32,
 }
 
-/// silu(x · s + b), (s, b) the halves of each sample's modulation (FiLM, Perez et al. 2018):
-/// `x` [n, l, c], `modulation` [n, 2c].
+/// silu(x · s + b), where (s, b) are the halves of each sample's modulation (FiLM, Perez et al.
+/// 2018): `x` [n, l, c], `modulation` [n, 2c].
 ///
 /// # Panics
 /// If shapes do not fit, or there are over [`LOOPS`] positions.
@@ -30,7 +30,7 @@ pub fn film_silu(x: &Tensor, modulation: &Tensor) -> Tensor {
         "film_silu: x {:?} and its modulation",
         x.shape()
     );
-    // One invocation walks over the positions of a channel.
+    // One invocation loops over all positions of a channel.
     assert!(
         length <= LOOPS,
         "film_silu: {length} positions; there may be {LOOPS}"

@@ -15,8 +15,8 @@ struct Params {
     c: u32,
 }
 
-/// tanh(a) · σ(b), a and b the halves of the last dimension (van den Oord et al. 2016): `x` [..,
-/// 2c] → [.., c].
+/// tanh(a) · σ(b), where a and b are the halves of the last dimension (van den Oord et al. 2016):
+/// `x` [.., 2c] → [.., c].
 ///
 /// # Panics
 /// If the last dimension is odd.

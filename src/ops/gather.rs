@@ -9,7 +9,7 @@ use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("gather");
 
-/// Rows of one chain, as in the WGSL.
+/// Rows per chain, as in the WGSL.
 const CHAIN: usize = 256;
 /// Most rows that one invocation of the scatter sums; a multiple of [`CHAIN`].
 const PART: usize = 32_768;
@@ -23,8 +23,8 @@ struct Params {
     part: u32,
 }
 
-/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d].
-/// Zeros for a code ≥ k, which has no part in the gradient.
+/// `y[.., :] = table[codes[..], :]`: `table` [k, d], `codes` of any shape → [codes' shape.., d]. A
+/// code ≥ k gives zeros and contributes nothing to the gradient.
 #[track_caller]
 pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
     let [entries, d] = table.dims();
@@ -53,10 +53,10 @@ pub fn gather(table: &Tensor, codes: &Codes) -> Tensor {
 }
 
 /// `y[k] = Σ_{m: codes[m] = k} x[m]`: `x` [.., d], `codes` [..] → [entries, d]. Summed in the order
-/// of m; a code that is no entry counts nowhere. Has no gradient.
+/// of m; codes ≥ `entries` are ignored. Has no gradient.
 ///
 /// # Panics
-/// If `x` does not have one row a code.
+/// If `x` does not have one row per code.
 #[track_caller]
 pub fn scatter_add(x: &Tensor, codes: &Codes, entries: usize) -> Tensor {
     Chains::new(codes, entries).sum(x)
@@ -67,7 +67,7 @@ pub fn code_counts(codes: &Codes, entries: usize) -> Tensor {
     Chains::new(codes, entries).counts()
 }
 
-/// Rows of equal codes linked, so that a sum over them need not look at all rows.
+/// Linked lists of the rows with equal codes, so that summing these need not scan all rows.
 pub(super) struct Chains {
     params: Params,
     parts: usize,
@@ -105,7 +105,7 @@ impl Chains {
         }
     }
 
-    /// [entries, d]: the sums of the rows of `x` that have each code.
+    /// [entries, d]: for each code, the sum of its rows of `x`.
     #[track_caller]
     pub(super) fn sum(&self, x: &Tensor) -> Tensor {
         let entries = self.params.entries as usize;
@@ -139,7 +139,7 @@ impl Chains {
         self.join(y).reshape([entries, d])
     }
 
-    /// `[entries]`: how many rows have each code.
+    /// `[entries]`: for each code, the number of its rows.
     pub(super) fn counts(&self) -> Tensor {
         let entries = self.params.entries as usize;
         let y = Tensor::uninit(self.head.gpu(), [self.parts, entries]);
@@ -150,7 +150,7 @@ impl Chains {
         self.join(y).reshape([entries])
     }
 
-    /// The sum of the parts' planes.
+    /// Sums over the parts.
     fn join(&self, y: Tensor) -> Tensor {
         match self.parts {
             1 => y,

@@ -7,7 +7,7 @@ use crate::gpu::{Gpu, Shader, shader};
 use crate::tensor::Tensor;
 
 pub(super) static SHADER: Shader = shader!("group_norm");
-/// Without barriers: by channels, by two, by four.
+/// Without barriers: an element is one, two or four channels.
 pub(super) static DIRECT: [Shader; 3] = [
     shader!("group_norm_direct"),
     shader!("group_norm_direct", ones: "pairs"),
@@ -24,8 +24,8 @@ struct Params {
     eps: f32,
 }
 
-/// Group normalisation (Wu & He 2018): y = γ (x − μ_g) / √(σ²_g + ε) + β. `x` [n, hw, c] (positions
-/// in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
+/// Group normalisation (Wu & He 2018): y = γ (x − μ_g) / √(σ²_g + ε) + β. `x` [n, hw, c] (all
+/// positions in one dimension); `gamma`, `beta` `[c]`; `groups` divides c.
 ///
 /// # Panics
 /// If `groups` does not divide the channels, sizes do not fit, or a group is too large for one
@@ -35,8 +35,8 @@ pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps:
     normalise(x, gamma, beta, groups, eps, false)
 }
 
-/// silu of [`group_norm`], in the same pass: y = u σ(u), u = γ (x − μ_g) / √(σ²_g + ε) + β.
-/// `x` [n, hw, c]; `gamma`, `beta` `[c]`; `groups` divides c.
+/// SiLU of [`group_norm`], in the same pass: y = u σ(u), u = γ (x − μ_g) / √(σ²_g + ε) + β. `x` [n,
+/// hw, c]; `gamma`, `beta` `[c]`; `groups` divides c.
 ///
 /// # Panics
 /// As [`group_norm`].
@@ -121,8 +121,8 @@ fn normalise(
     )
 }
 
-/// The same by kernels without barriers, several channels at a time where that is faster and
-/// possible.
+/// [`normalise`] by kernels without barriers, with several channels at a time where that is
+/// possible and faster.
 fn normalise_direct(
     x: &Tensor,
     gamma: &Tensor,
@@ -212,7 +212,7 @@ impl Params {
         (self.batch * self.groups) as usize
     }
 
-    /// Whether the kernels without barriers are taken, and can be.
+    /// Whether the kernels without barriers are preferred and applicable.
     fn direct(&self, gpu: &Gpu) -> bool {
         let width = self.channels / self.groups;
         let rounds = 3 * (self.hw * width) as usize;
@@ -233,7 +233,7 @@ fn check(x: &Tensor, affine: [&Tensor; 2], groups: usize, eps: f32) -> Params {
         "group_norm: x {:?}, gamma {gamma:?}, beta {beta:?}",
         x.shape()
     );
-    // Three walks over a group and the sums of two trees; one walk over the rows of a channel.
+    // Three passes over a group plus two tree sums; one pass over the rows of a channel.
     let rounds = (3 * (hw * (c / groups)).div_ceil(64) + 12).max((n * hw).div_ceil(64) + 6);
     assert!(
         rounds <= LOOPS,

@@ -1,4 +1,4 @@
-//! Numbers kept as f16, to save memory.
+//! Tensors stored as f16 to save memory.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -14,7 +14,7 @@ struct Params {
     count: u32,
 }
 
-/// A tensor's values rounded to f16, in half its memory.
+/// A tensor's values rounded to f16, in half the memory.
 #[derive(Clone, Debug)]
 pub struct Half {
     words: Codes,
@@ -22,7 +22,7 @@ pub struct Half {
 }
 
 impl Half {
-    /// The values of `x`, rounded; those beyond ±65,504 become that.
+    /// The values of `x`, rounded, and clamped to ±65,504.
     pub fn pack(x: &Tensor) -> Half {
         let words = Codes::uninit(x.gpu(), [x.count().div_ceil(2)]);
         dispatch("pack", x.gpu(), [x.buffer(), words.buffer()], x.count());
@@ -32,7 +32,7 @@ impl Half {
         }
     }
 
-    /// The rounded values as f32, without history.
+    /// The rounded values as f32, not on the tape.
     pub fn unpack(&self) -> Tensor {
         let y = Tensor::uninit(self.words.gpu(), self.shape);
         dispatch(

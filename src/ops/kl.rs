@@ -1,4 +1,4 @@
-//! Kullback-Leibler divergence of laws given by logits.
+//! Kullback-Leibler divergence of distributions given by logits.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -15,8 +15,8 @@ struct Params {
     k: u32,
 }
 
-/// KL(P ‖ Q) = Σ P (log P − log Q) in nats, P = softmax(`p`) and Q = softmax(`q`) over the last
-/// dimension: `p`, `q` [.., k] → [..]. Never negative.
+/// KL(P ‖ Q) = Σ P (log P − log Q) in nats, where P = softmax(`p`) and Q = softmax(`q`) over the
+/// last dimension: `p`, `q` [.., k] → [..]. Never negative.
 ///
 /// # Panics
 /// If shapes differ, or a row has over 20,000 entries.
@@ -27,7 +27,7 @@ pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
     let k = p.shape().last();
     let gpu = p.gpu();
     let outer = &shape.dims()[..shape.dims().len().saturating_sub(1)];
-    // One invocation walks three times over a row.
+    // One invocation passes over a row three times.
     assert!(
         3 * k <= LOOPS,
         "kl_divergence: {k} entries a row; there may be {}",

@@ -1,4 +1,4 @@
-//! Elements in another order or beside others.
+//! Transposing, concatenating and slicing.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -74,17 +74,17 @@ pub fn to_nhwc(x: &Tensor) -> Tensor {
     transpose(&x.reshape([n, c, h * w])).reshape([n, h, w, c])
 }
 
-/// Channels first, as files and other libraries have them: `x` [n, h, w, c] → [n, c, h, w].
+/// Channels first, as in files and other libraries: `x` [n, h, w, c] → [n, c, h, w].
 #[track_caller]
 pub fn to_nchw(x: &Tensor) -> Tensor {
     let [n, h, w, c] = x.dims();
     transpose(&x.reshape([n, h * w, c])).reshape([n, c, h, w])
 }
 
-/// `a` [.., c1] and `b` [.., c2] beside each other → [.., c1 + c2].
+/// Concatenates `a` [.., c1] and `b` [.., c2] along the last dimension → [.., c1 + c2].
 ///
 /// # Panics
-/// If they differ in another dimension than the last.
+/// If any other dimension differs.
 #[track_caller]
 pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
     let c1 = a.shape().last();
@@ -124,10 +124,10 @@ pub fn concat(a: &Tensor, b: &Tensor) -> Tensor {
     })
 }
 
-/// `length` elements of the last dimension from `start` on: `x` [.., c] → [.., length].
+/// `length` elements of the last dimension, from `start` on: `x` [.., c] → [.., length].
 ///
 /// # Panics
-/// If `x` does not have them.
+/// If `x` has fewer.
 #[track_caller]
 pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
     let c = x.shape().last();
@@ -140,7 +140,7 @@ pub fn narrow(x: &Tensor, start: usize, length: usize) -> Tensor {
         .with_vjp([x], move |dy, _| [Some(window(dy, -(start as isize), c))])
 }
 
-/// `x` [.., c] with another last dimension: cut, or with zeros behind → [.., to].
+/// `x` [.., c] with the last dimension cut or zero-padded at its end → [.., to].
 pub(super) fn pad_last(x: &Tensor, to: usize) -> Tensor {
     let c = x.shape().last();
     if to == c {
@@ -149,7 +149,7 @@ pub(super) fn pad_last(x: &Tensor, to: usize) -> Tensor {
     window(x, 0, to).with_vjp([x], move |dy, _| [Some(window(dy, 0, c))])
 }
 
-/// `length` elements of the last dimension from `start`, zeros where `x` has none.
+/// `length` elements of the last dimension from `start` on, zero where `x` has none.
 fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     let c = x.shape().last();
     let y = Tensor::uninit(x.gpu(), with_last(x.shape(), length));
@@ -175,13 +175,13 @@ fn window(x: &Tensor, start: isize, length: usize) -> Tensor {
     y
 }
 
-/// `y[n, b, a, c] = x[n, a, b, c]`, of sizes `to` behind the first dimension: cut, or with zeros
-/// behind.
+/// `y[n, b, a, c] = x[n, a, b, c]` with `to` as the sizes after the first dimension: cut or
+/// zero-padded at the ends.
 pub(super) fn permute(x: &Tensor, to: [usize; 3]) -> Tensor {
     let [n, a, b, c] = x.dims();
     let [to_a, to_b, to_c] = to;
     if to_c == c && ([a, to_b] == [1, 1] || [b, to_a] == [1, 1]) {
-        // Nothing changes places.
+        // Memory order stays the same.
         return pad_last(&x.reshape([n, a * b * c]), to_a * to_b * to_c)
             .reshape([n, to_a, to_b, to_c]);
     }
@@ -209,7 +209,7 @@ pub(super) fn permute(x: &Tensor, to: [usize; 3]) -> Tensor {
     y.with_vjp([x], move |dy, _| [Some(permute(dy, [a, b, c]))])
 }
 
-/// `shape` with another last dimension.
+/// `shape` with its last dimension replaced.
 fn with_last(shape: Shape, size: usize) -> Shape {
     let mut dims = shape.dims().to_vec();
     dims.pop();

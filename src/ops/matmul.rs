@@ -11,20 +11,20 @@ pub(super) static SHADER: Shader = shader!("matmul");
 pub(super) static VEC4: Shader = shader!("matmul_vec4");
 pub(super) static LANES: Shader = shader!("matmul_lanes");
 pub(super) static TILED: Tiled = tiled!("matmul_tiled");
-/// Those among which measuring chooses, and the sums of their parts.
+/// The kernels that measuring chooses from, and the one that sums their parts.
 pub(super) static MEASURED: [&Shader; 6] =
     [&VEC4, &LANES, &TILED[0], &TILED[1], &TILED[2], &VARIANTS[0]];
 
-/// Rows and columns of an output block.
+/// Rows and columns of a block of outputs.
 const BLOCK: usize = 4;
-/// Columns up to which a subgroup's block is half as wide.
+/// Most columns for which a subgroup's block is half as wide.
 const NARROW: usize = 32;
-/// Most terms of one part of a sum over K.
+/// Most terms per part of a sum over K.
 const PART: usize = 2048;
 
-/// Whether the products on cooperative matrices have the sums that are known: of small whole
-/// numbers, which f16 holds and f32 sums exactly. Of every tile, with either operand a gradient or
-/// none.
+/// Whether products on cooperative matrices give the known sums. Operands are small multiples of
+/// 1/16, which f16 holds and f32 sums exactly. Tries every tile, with the left operand, the right
+/// one or neither as a gradient.
 pub fn matrices_are_right(gpu: &Gpu) -> bool {
     let [m, k, n] = [132, 100, 132];
     let whole = |count: usize, of: usize| {
@@ -81,8 +81,8 @@ struct Params {
     fold: u32,
 }
 
-/// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (each with its last two
-/// swapped where `trans` says so), `y` [batch, m, n].
+/// Batched product `y = op(a) op(b)`: `a` [batch, m, k], `b` [batch, k, n] (with the last two
+/// dimensions swapped where `trans` says so), `y` [batch, m, n].
 ///
 /// # Panics
 /// If batches or inner sizes differ.
@@ -112,7 +112,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
         .noted(&[&[w], b.as_slice()].concat())
 }
 
-/// `y = x wᵀ + residual`: as [`linear`], with `residual` of y's shape added in the same pass.
+/// `y = x wᵀ + residual`: [`linear`] with `residual`, of y's shape, added in the same pass.
 ///
 /// # Panics
 /// If sizes do not fit.
@@ -199,8 +199,8 @@ fn rows(x: &Tensor, w: &Tensor) -> (Tensor, Tensor, Vec<usize>) {
     (x.reshape([1, rows, i]), w.reshape([1, o, i]), dims)
 }
 
-/// The rule of y = op(a) op(b):  d op(a) = dy op(b)ᵀ,  d op(b) = op(a)ᵀ dy; transposed again where
-/// the operand is.
+/// Gradients of y = op(a) op(b): d op(a) = dy op(b)ᵀ, d op(b) = op(a)ᵀ dy; transposed where the
+/// operand is.
 fn gradients(
     a: &Tensor,
     b: &Tensor,
@@ -277,12 +277,12 @@ impl KernelFamily {
         }
     }
 
-    /// Parts of a sum over K. Few outputs and a long sum: split it, or most of the GPU would wait.
+    /// Parts of a sum over K. Splits long sums of few outputs, or most of the GPU would idle.
     fn parts(self, [batch, m, n, k]: [usize; 4]) -> usize {
         let least = k.div_ceil(PART).max(1);
         match self {
             KernelFamily::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
-            // Sixteen terms a round.
+            // A round takes at least sixteen terms.
             KernelFamily::Tiled(_) => (128 / (batch * self.groups(m, n)))
                 .min(k / 256)
                 .max(k.div_ceil(16 * PART))
@@ -296,8 +296,8 @@ impl KernelFamily {
     }
 }
 
-/// What is added to a product in the same pass, and which operand is scaled before and the sum
-/// after it.
+/// What is added to a product in the same pass, and which operand is a gradient: that one is scaled
+/// before rounding to f16, and the sum scaled back.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Epilogue<'a> {
     bias: Option<&'a Tensor>,
@@ -305,7 +305,7 @@ pub(super) struct Epilogue<'a> {
     gradient: Gradient,
 }
 
-/// The product without history.
+/// The product, not recorded on the tape.
 #[track_caller]
 fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let [batch, m, n, k] = sizes(a, b, trans);
@@ -313,7 +313,7 @@ fn product(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     uncounted(a, b, epilogue, trans)
 }
 
-/// The same for an op that counts its multiplications itself.
+/// [`product`] for an op that counts its floating-point operations itself.
 #[track_caller]
 pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans) -> Tensor {
     let sizes = sizes(a, b, trans);
@@ -352,7 +352,7 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
     product_by(found.unwrap_or(by_rule), sizes, a, b, epilogue, trans)
 }
 
-/// Batch, rows, columns and terms of a product.
+/// Batch, rows, columns and terms (K) of a product.
 #[track_caller]
 fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
     let [batch, a1, a2] = a.dims();
@@ -368,7 +368,7 @@ fn sizes(a: &Tensor, b: &Tensor, trans: Trans) -> [usize; 4] {
     [batch, m, n, k]
 }
 
-/// The product by one of the kernels, of these [`sizes`].
+/// The product by `family`, of these [`sizes`].
 fn product_by(
     family: KernelFamily,
     sizes: [usize; 4],

@@ -1,8 +1,8 @@
-//! One file per kernel family, with the stem of its WGSL: shape rule, dispatch, and the gradient as
-//! a closure.
+//! One file per kernel family, named like its WGSL: shape rule, dispatch, and the gradient as a
+//! closure.
 //!
-//! Tensors come first, by reference, then numbers. Ops panic with both shapes where shapes do not
-//! fit.
+//! Arguments are tensors first, by reference, then numbers. Ops panic with both shapes if these do
+//! not fit.
 
 mod adam;
 mod attention;
@@ -70,7 +70,7 @@ pub use unfold::{fold, unfold};
 
 pub(crate) use crate::tensor::grid;
 
-/// Rounds of all its loops that one invocation may do: lavapipe 22.3 silently stops at 65,535.
+/// Most loop rounds of one invocation, over all loops: lavapipe 22.3 silently stops at 65,535.
 pub const LOOPS: usize = 60_000;
 
 /// Shaders of all ops with their file names, for checks that need no device.

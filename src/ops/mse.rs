@@ -26,7 +26,7 @@ pub fn mse(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 /// Mean over all elements of `w[n]` (a − b)²; `weight` `[n]`, `a` and `b` [n, ..]; shape `[]`. The
-/// weights get no gradient.
+/// weights have no gradient.
 ///
 /// # Panics
 /// If shapes differ.

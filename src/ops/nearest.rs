@@ -1,4 +1,4 @@
-//! The nearest code, and the first minimum of a row.
+//! The nearest code of a vector, and the argmin of a row.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -12,12 +12,12 @@ pub(super) static AMONG: Shader = shader!("nearest_among");
 
 /// Rows and codes that an invocation of `nearest` compares at a time.
 const BLOCK: [usize; 2] = [4, 8];
-/// Invocations that fill a GPU: with fewer rows the codes are split.
+/// Invocations that fill a GPU: with fewer rows, the codes are split.
 const FILL: usize = 16_384;
-/// Fewest codes that are worth an invocation of their own; fewest rows and codes that are worth a
+/// Fewest codes that justify an invocation of their own; fewest rows and codes that justify a
 /// product.
 const LEAST: usize = 32;
-/// Scores that are stored at a time: 64 MiB of them.
+/// Most scores to store at a time: 64 MiB.
 const SCORES: usize = 1 << 24;
 
 #[repr(C)]
@@ -45,7 +45,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
         z.shape(),
         codebook.shape()
     );
-    // An invocation does one round a column, and one more, for every block of codes.
+    // For every block of codes, an invocation takes one round per column and one more.
     assert!(
         k > 0 && d < LOOPS,
         "nearest: a codebook of {:?}",
@@ -53,7 +53,7 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
     );
     let rows: usize = positions.iter().product();
     let whole = d % 4 == 0 && k % 4 == 0 && rows.min(k) >= LEAST;
-    // Products of f16 would leave too many in doubt.
+    // Products in f16 would leave too many candidates.
     let exact = z.gpu().cooperative().is_none();
     if whole && exact && z.gpu().prefers() != Prefer::Portable {
         return unfused(&z.detach().reshape([rows, d]), &codebook.detach()).reshape(positions);
@@ -77,8 +77,8 @@ pub fn nearest(z: &Tensor, codebook: &Tensor) -> Codes {
         .reshape(positions)
 }
 
-/// [`nearest`] of `z` [rows, d], by a product with the codebook, which leaves few codes whose
-/// distances must be summed.
+/// [`nearest`] of `z` [rows, d] by a product with the codebook, which leaves only a few candidate
+/// codes whose distances must be summed.
 fn unfused(z: &Tensor, codebook: &Tensor) -> Codes {
     let [rows, d] = z.dims();
     let [k, _] = codebook.dims();
@@ -101,7 +101,7 @@ fn unfused(z: &Tensor, codebook: &Tensor) -> Codes {
     let some = |z: &Tensor| {
         let [rows, _] = z.dims();
         let score = linear(z, codebook, Some(&half));
-        // Whole rows where loops allow: parts must sum a distance each.
+        // Whole rows where the loop limit allows: every part must sum a distance.
         let split = Split::new(rows, k, [1, LOOPS / (d / 4 + 2)], 1);
         let params = Params {
             rows: rows as u32,
@@ -120,7 +120,7 @@ fn unfused(z: &Tensor, codebook: &Tensor) -> Codes {
             gpu.dispatch(&AMONG, "among", &[], &buffers, &params, groups);
         })
     };
-    // As many rows at a time as their scores leave room for.
+    // As many rows at a time as their scores fit into `SCORES`.
     let most = (SCORES / k / ALIGN).max(1) * ALIGN;
     if rows <= most {
         return some(z);
@@ -140,8 +140,8 @@ fn unfused(z: &Tensor, codebook: &Tensor) -> Codes {
     all
 }
 
-/// The column of the lowest entry of every row, of equal ones the first: `x` [.., k] → codes [..].
-/// Has no gradient.
+/// The column of the lowest entry of every row, ties to the first: `x` [.., k] → codes [..]. Has no
+/// gradient.
 ///
 /// # Panics
 /// If `x` has no dimension or no column.
@@ -177,14 +177,14 @@ struct Split {
     rows: usize,
     /// Workgroups along the rows.
     groups: usize,
-    /// Codes a part, a multiple of eight.
+    /// Codes per part, a multiple of eight.
     part: usize,
     parts: usize,
 }
 
 impl Split {
-    /// `block` rows an invocation, which does at most `most` codes; about `fill` invocations, if
-    /// there are not more rows.
+    /// `block` rows per invocation, which takes at most `most` codes; about `fill` invocations,
+    /// unless there are more rows.
     fn new(rows: usize, k: usize, [block, most]: [usize; 2], fill: usize) -> Split {
         let invocations = rows.div_ceil(block).max(1);
         let parts = (fill / invocations)
@@ -199,8 +199,8 @@ impl Split {
         }
     }
 
-    /// Lets `record` write the least value and its code of every part and row, and picks the first
-    /// least part.
+    /// Lets `record` write the lowest value and its code for every part and row, and picks the
+    /// first part with the lowest value.
     fn first(
         &self,
         x: &Tensor,

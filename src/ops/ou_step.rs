@@ -1,7 +1,7 @@
 //! The Ornstein-Uhlenbeck bridge on tensors: forward marginal, fused reverse step, DPM++(2M)
 //! update.
 //!
-//! Coefficients come from [`crate::bridge`] in f64. The target z* has one entry or one per channel
+//! Coefficients come from [`crate::bridge`] in f64. The target z* has one entry, or one per channel
 //! (the last dimension).
 
 use bytemuck::{Pod, Zeroable};
@@ -25,7 +25,7 @@ struct MarginalParams {
 }
 
 /// `z_t = z* + signal[n] (z_0 − z*) + noise[n] ε`: `z0`, `eps` [n, .., c]; `coefficients` [n, 2] =
-/// (signal, noise) of each sample's level t; `target` `[1]` or `[c]`.
+/// (signal, noise) at each sample's level t; `target` `[1]` or `[c]`.
 ///
 /// # Panics
 /// If shapes do not fit.
@@ -97,7 +97,7 @@ pub fn step(z: &Tensor, eps: &Tensor, target: &Tensor, step: Step, stream: Strea
     fused(z, eps, None, target, step, stream)
 }
 
-/// As [`step`] with the noise given, for comparison with other programs.
+/// [`step`] with the noise given, for comparison with other programs.
 ///
 /// # Panics
 /// If shapes do not fit.
@@ -169,8 +169,8 @@ struct MultistepParams {
     zhat_eps: f32,
 }
 
-/// One DPM++(2M) update: returns (z_s, ẑ_0), the latter to be `previous` at the next step.
-/// `estimate` turns (z_t, network output) into ẑ_0.
+/// One DPM++(2M) update: returns (z_s, ẑ_0); pass ẑ_0 as `previous` to the next step. `estimate`
+/// turns (z_t, network output) into ẑ_0.
 ///
 /// # Panics
 /// If shapes do not fit.

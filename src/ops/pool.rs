@@ -1,4 +1,4 @@
-//! Average and maximum over windows.
+//! Average and maximum pooling.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,7 +8,7 @@ use crate::tensor::{Codes, Tensor};
 
 pub(super) static SHADER: Shader = shader!("pool");
 
-/// Windows, their step and padding.
+/// Size, stride and padding of the windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
     /// Height and width of a window.
@@ -17,8 +17,8 @@ pub struct Pool {
     pub stride: usize,
     /// Padding on each side, at most half the kernel: above and below, left and right.
     pub padding: [usize; 2],
-    /// Whether an average divides by the size of the window, or by its pixels inside the image. A
-    /// maximum ignores it.
+    /// Whether an average divides by the window's full size or only by its pixels inside the image.
+    /// Ignored by maxima.
     pub count_include_pad: bool,
 }
 
@@ -49,8 +49,8 @@ struct Params {
     pad_w: u32,
 }
 
-/// Mean over windows, the padding being zeros: `x` [n, h, w, c] → [n, out_h, out_w, c] with out =
-/// (size + 2 padding − kernel) / stride + 1.
+/// Mean over windows, padded with zeros: `x` [n, h, w, c] → [n, out_h, out_w, c] with out = (size +
+/// 2 padding − kernel) / stride + 1.
 ///
 /// # Panics
 /// If the kernel is larger than the padded image or over some 60,000 pixels (see [`LOOPS`]), or the
@@ -84,8 +84,8 @@ pub fn avg_pool2d(x: &Tensor, pool: Pool) -> Tensor {
     })
 }
 
-/// Maximum over windows, the padding being −∞: `x` [n, h, w, c] → [n, out_h, out_w, c] as
-/// [`avg_pool2d`]. Of equal maxima the first in raster order gets the gradient.
+/// Maximum over windows, padded with −∞: `x` [n, h, w, c] → [n, out_h, out_w, c] as in
+/// [`avg_pool2d`]. The first of equal maxima in raster order gets the gradient.
 ///
 /// # Panics
 /// As [`avg_pool2d`].
@@ -128,7 +128,7 @@ fn params(op: &str, x: &Tensor, pool: Pool) -> (Params, [usize; 4]) {
         padding: [pad_h, pad_w],
         ..
     } = pool;
-    // With at most half the kernel of padding every window has a pixel of the image.
+    // If padding is at most half the kernel, every window contains a pixel of the image.
     let padded = 2 * pad_h <= kernel_h && 2 * pad_w <= kernel_w;
     let fits = (1..=h + 2 * pad_h).contains(&kernel_h) && (1..=w + 2 * pad_w).contains(&kernel_w);
     assert!(

@@ -10,7 +10,7 @@ use crate::tensor::{Codes, Shape, Tensor};
 
 pub(super) static SHADER: Shader = shader!("random");
 
-/// `Stream` as the WGSL sees it.
+/// [`Stream`] as laid out in the WGSL.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub(super) struct StreamWords {
@@ -39,8 +39,8 @@ struct Params {
     stream: StreamWords,
 }
 
-/// Index of the first random number of a tensor [n, ..] whose samples are those from `stream.first`
-/// on.
+/// Index of the first random number of a tensor [n, ..] whose first sample is number
+/// `stream.first`.
 pub(super) fn first_number(shape: Shape, stream: Stream) -> u32 {
     stream.first * (shape.count() / shape.dims().first().copied().unwrap_or(1)) as u32
 }
@@ -63,8 +63,8 @@ fn fill(gpu: &Gpu, shape: Shape, stream: Stream, law: u32) -> Tensor {
     y
 }
 
-/// Uniform in (0, 1), equal bits on every adapter. Of a `shape` [n, ..] the first sample is number
-/// `stream.first`, as in all of these.
+/// Uniform in (0, 1), bit-identical on every adapter. In all of these, the first sample of a
+/// `shape` [n, ..] is number `stream.first`.
 pub fn uniform(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
     fill(gpu, shape.into(), stream, 0)
 }
@@ -79,7 +79,7 @@ pub fn gumbel(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Tensor {
     fill(gpu, shape.into(), stream, 2)
 }
 
-/// The random words themselves.
+/// The raw random words.
 pub fn bits(gpu: &Gpu, shape: impl Into<Shape>, stream: Stream) -> Codes {
     let words = Codes::uninit(gpu, shape);
     let first = first_number(words.shape(), stream);

@@ -1,10 +1,10 @@
-//! Memory for time: a part of a network whose intermediate values backward computes again (Chen et
-//! al. 2016).
+//! Gradient checkpointing: backward computes the intermediate values of a part of the network
+//! again, which trades time for memory (Chen et al. 2016).
 
 use super::Half;
 use crate::tensor::{self, Tensor};
 
-/// An input of a recomputed part, and how it is kept until backward.
+/// An input of a recomputed part, with how it is kept until backward.
 #[derive(Clone, Debug)]
 pub struct Kept {
     value: Tensor,
@@ -17,8 +17,8 @@ impl Kept {
         Kept { value, half: None }
     }
 
-    /// Keeps `value` rounded to f16, once for all parts that take it. The parts see `value` itself
-    /// when they first run.
+    /// Keeps `value` rounded to f16, once for all parts that use it. On their first run the parts
+    /// see `value` itself.
     pub fn half(value: Tensor) -> Kept {
         let half = value.gpu().records_gradients().then(|| Half::pack(&value));
         Kept { value, half }
@@ -40,9 +40,9 @@ impl Kept {
     }
 }
 
-/// `f(inputs)`, of which only what `inputs` keep stays in memory until backward, which runs `f`
-/// once more. `f` must give the same again: random numbers by their
-/// [`Stream`](crate::philox::Stream). If no input wants a gradient, `f` is recorded as usual.
+/// `f(inputs)`, keeping in memory only what `inputs` keep until backward, which runs `f` once more.
+/// `f` must be deterministic: random numbers come from their [`Stream`](crate::philox::Stream). If
+/// no input wants a gradient, `f` is recorded as usual.
 pub fn recompute<const N: usize>(
     inputs: [&Kept; N],
     f: impl Fn([Tensor; N]) -> Tensor + 'static,

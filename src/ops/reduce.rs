@@ -8,12 +8,12 @@ use crate::tensor::{Shape, Tensor};
 
 pub(super) static VARIANTS: [Shader; 2] = variants!("reduce");
 
-/// Most terms that one invocation sums: one driver silently ends all loops of an invocation after
-/// 65,535 rounds.
+/// Most terms that one invocation sums: one driver silently ends an invocation's loops after 65,535
+/// rounds in all.
 const PART: usize = 32_768;
-/// Terms that one invocation sums in any case.
+/// Up to this many terms, one invocation always computes the whole sum.
 const SHORT: usize = 256;
-/// Outputs in a row from which on invocations read whole cache lines.
+/// Outputs per row from which on invocations side by side read whole cache lines.
 const SIDE_BY_SIDE: usize = 32;
 
 #[repr(C)]
@@ -26,23 +26,21 @@ struct Params {
     scale: f32,
 }
 
-/// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; squares the terms first if
-/// `square`.
+/// `y[o, i] = scale · Σ_r x[o, r, i]` on raw sizes, without gradient; sums squares if `square`.
 pub(super) fn sum_middle(
     x: &Tensor,
     [outer, middle, inner]: [usize; 3],
     scale: f32,
     square: bool,
 ) -> Tensor {
-    // In two passes where one would be too long, or where rows are long enough to be read side by
-    // side.
+    // Two passes where one would be too long, or where rows are long enough for coalesced reads.
     let part = if middle > 64 * PART {
         PART
     } else {
         middle.isqrt().max(SHORT / 4)
     };
     if outer == 1 && (middle > 64 * PART || (middle > SHORT && inner >= SIDE_BY_SIDE)) {
-        // The last row of the first may be short.
+        // The last row of the first pass may be short.
         let rows = sum_middle(x, [middle.div_ceil(part), part, inner], 1.0, square);
         return sum_middle(&rows, [1, rows.count() / inner, inner], scale, false);
     }
@@ -62,8 +60,8 @@ pub(super) fn sum_middle(
     };
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
-    // A workgroup an output where there are few, an invocation where they fill the GPU or the sum
-    // is short.
+    // One workgroup per output if there are few; one invocation per output if these fill the GPU or
+    // the sum is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
         let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (shader, entry, invocations) = if fours {
@@ -153,8 +151,8 @@ fn all(x: &Tensor, scale: f32) -> Tensor {
     })
 }
 
-/// `scale · Σ x` (or Σ x²) as a scalar, without gradient: columns of rows of 1,024 first, so that
-/// it fills the GPU.
+/// `scale · Σ x` (or Σ x²) as a scalar, without gradient. Sums the columns of rows of 1,024 first,
+/// to fill the GPU.
 pub(super) fn total(x: &Tensor, scale: f32, square: bool) -> Tensor {
     let count = x.count();
     let row = 1024;
@@ -191,8 +189,8 @@ fn spread(dy: &Tensor, [outer, middle, inner]: [usize; 3], shape: Shape, scale: 
     dx
 }
 
-/// `x` summed over the dimensions in which `shape` has size 1 or none: what broadcasting's gradient
-/// needs.
+/// `x` summed over the dimensions in which `shape` has size 1 or that it lacks: the gradient of
+/// broadcasting.
 pub fn sum_to(x: &Tensor, shape: Shape) -> Tensor {
     if x.shape() == shape {
         return x.clone();
@@ -201,7 +199,7 @@ pub fn sum_to(x: &Tensor, shape: Shape) -> Tensor {
     let target = shape.padded(rank);
     let mut sizes: Vec<usize> = x.shape().dims().to_vec();
     let mut y = x.detach();
-    // Runs of dimensions to sum, from the last, each in one pass.
+    // Sum each run of adjacent dimensions in one pass, from the last.
     let mut end = rank;
     while end > 0 {
         let summed = |i: usize, sizes: &[usize]| target[i] == 1 && sizes[i] != 1;

@@ -1,4 +1,4 @@
-//! Images on other grids: enlarged, framed, cut.
+//! Enlarging, padding and cropping images.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -70,8 +70,8 @@ pub fn upsample_nearest(x: &Tensor, scale: usize) -> Tensor {
     })
 }
 
-/// `x` [n, h, w, c] with `[top, bottom, left, right]` rows and columns of zeros around it → [n, top
-/// + h + bottom, left + w + right, c].
+/// `x` [n, h, w, c] padded with `[top, bottom, left, right]` rows and columns of zeros → [n, top +
+/// h + bottom, left + w + right, c].
 pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     let [_, h, w, _] = x.dims();
     let y = window(
@@ -88,8 +88,8 @@ pub fn pad(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     })
 }
 
-/// `x` [n, h, w, c] without `[top, bottom, left, right]` rows and columns → [n, h − top − bottom, w
-/// − left − right, c].
+/// `x` [n, h, w, c] with `[top, bottom, left, right]` rows and columns cut off → [n, h − top −
+/// bottom, w − left − right, c].
 ///
 /// # Panics
 /// If nothing would be left.
@@ -112,7 +112,7 @@ pub fn crop(x: &Tensor, [top, bottom, left, right]: [usize; 4]) -> Tensor {
     })
 }
 
-/// The part of the plane that begins `corner` above and left of `x`, zero outside of it.
+/// The window of `size` that begins `corner` pixels above and left of `x`, zero outside of it.
 fn window(x: &Tensor, corner: [isize; 2], size: [usize; 2]) -> Tensor {
     let [n, h, w, c] = x.dims();
     let params = Params {

@@ -23,7 +23,7 @@ impl Params {
     #[track_caller]
     fn of(x: &Tensor, scale: f32) -> Params {
         let k = x.shape().last();
-        // One invocation walks three times over a row.
+        // One invocation passes over a row three times.
         assert!(
             3 * k <= LOOPS,
             "softmax: {k} entries a row; there may be {}",
@@ -60,8 +60,8 @@ pub fn log_softmax(x: &Tensor, scale: f32) -> Tensor {
     normalise(x, Params::of(x, scale), true)
 }
 
-/// softmax(scale · x) of each row's first `valid_len` entries, zeros behind: `x` [n, rows, k]. If
-/// `causal` row i sees its first i + 1 entries at most.
+/// softmax(scale · x) of each row's first `valid_len` entries, zeros after them: `x` [n, rows, k].
+/// If `causal`, row i sees at most its first i + 1 entries.
 #[track_caller]
 pub(super) fn softmax_of_valid(x: &Tensor, scale: f32, valid_len: usize, causal: bool) -> Tensor {
     let [_, rows, _] = x.dims();
@@ -145,9 +145,9 @@ pub fn cross_entropy(logits: &Tensor, target: &Codes) -> Tensor {
     })
 }
 
-/// A relaxed sample of softmax(logits): softmax((logits + G)/τ), `gumbel` being independent
-/// Gumbel(0, 1) numbers of the same shape (Jang et al. 2017). τ belongs to the relaxation only; the
-/// law is that of the logits.
+/// A relaxed sample of softmax(logits): softmax((logits + G)/τ), where `gumbel` holds independent
+/// Gumbel(0, 1) numbers G of the same shape (Jang et al. 2017). τ affects only the relaxation; the
+/// distribution is that of the logits.
 ///
 /// # Panics
 /// If shapes differ.

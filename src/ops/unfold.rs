@@ -1,14 +1,14 @@
-//! The patches that a convolution's taps see, as rows of a matrix, and the sums back (PyTorch's
-//! `unfold` and `fold`). With them a convolution of few channels is a product of matrices, whose
-//! kernels are faster than those for few channels.
+//! The patches that a convolution's taps see, as rows of a matrix (im2col), and their sums back:
+//! PyTorch's `unfold` and `fold`. They turn a convolution of few channels into a matrix product,
+//! whose kernels are faster.
 
 use super::conv2d::params::{Conv, Params, UNFOLD};
 use super::grid;
 use crate::tensor::Tensor;
 
-/// `x` [n, h, w, c] → [n, out_h, out_w, taps · c, rounded up to a multiple of four], of a kernel of
-/// `kernel` taps down and across; sizes as of [`conv2d`](super::conv2d), a mask does not count.
-/// Behind the last tap, and where a tap reads outside of the image, are zeros.
+/// `x` [n, h, w, c] → [n, out_h, out_w, taps · c rounded up to a multiple of four], for `kernel`
+/// taps down and across; sizes as in [`conv2d`](super::conv2d), masks are ignored. Zeros follow the
+/// last tap, and stand where a tap reads outside of the image.
 ///
 /// # Panics
 /// If the kernel is larger than the padded image.
@@ -17,11 +17,11 @@ pub fn unfold(x: &Tensor, kernel: [usize; 2], conv: Conv) -> Tensor {
     unfold_rows(x, Params::of(x.dims(), kernel, Conv { mask: None, ..conv }))
 }
 
-/// The sums of what [`unfold`] has spread: `rows` [n, out_h, out_w, ..] as it would make them → [n,
+/// Sums what [`unfold`] spreads: `rows` [n, out_h, out_w, ..], shaped as `unfold` makes them, → [n,
 /// h, w, c] = `image`.
 ///
 /// # Panics
-/// If `unfold` of such an image does not make such rows.
+/// If `unfold` of such an image gives rows of another shape.
 #[track_caller]
 pub fn fold(rows: &Tensor, image: [usize; 4], kernel: [usize; 2], conv: Conv) -> Tensor {
     fold_rows(rows, Params::of(image, kernel, Conv { mask: None, ..conv }))
@@ -33,7 +33,7 @@ pub(super) fn unfold_rows(x: &Tensor, params: Params) -> Tensor {
     unfolded(x, params).with_vjp([x], move |dy, _| [Some(folded(dy, params))])
 }
 
-/// [`fold`] for one such.
+/// [`fold`] for a convolution without a mask.
 #[track_caller]
 pub(super) fn fold_rows(rows: &Tensor, params: Params) -> Tensor {
     let params = params.with_rows();
@@ -48,7 +48,7 @@ pub(super) fn fold_rows(rows: &Tensor, params: Params) -> Tensor {
 }
 
 impl Params {
-    /// With as many output channels as a row has numbers.
+    /// With the length of a row as the number of output channels.
     fn with_rows(self) -> Params {
         Params {
             o: (self.taps * self.c).next_multiple_of(4),

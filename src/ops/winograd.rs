@@ -1,4 +1,4 @@
-//! Convolutions of 3 x 3 taps and stride 1 by Winograd's algorithm, a quarter of the
+//! Convolutions with 3 x 3 taps and stride 1 by Winograd's algorithm, with a quarter of the
 //! multiplications: see `shaders/winograd.wgsl`.
 
 use std::cell::OnceCell;
@@ -18,10 +18,9 @@ pub(super) static LANES: Shader = shader!("winograd_lanes");
 
 /// Rows and columns of a tile of outputs.
 const TILE: u32 = 4;
-/// Products: a tile sees a square of six by six.
+/// Numbers in a transformed tile, a square of six by six: one matrix product for each.
 const SQUARE: usize = 36;
-/// Multiplications for which there is the time to write or read one number of a square, on CPU
-/// adapters.
+/// Cost of reading or writing one number of a square on CPU adapters, in multiplications.
 const TURN: f64 = 25.0;
 
 #[repr(C)]
@@ -36,7 +35,7 @@ struct Params {
 }
 
 impl Params {
-    /// Of a weight [3, 3, c, o].
+    /// For a weight [3, 3, c, o].
     fn of_weight([.., c, o]: [usize; 4]) -> Params {
         Params {
             rows: c as u32,
@@ -62,7 +61,7 @@ impl Params {
         );
     }
 
-    /// [36, rows, channels] of `x`.
+    /// The transform [36, rows, channels] of `x`.
     fn squares(self, entry: &'static str, x: &Tensor) -> Tensor {
         let squares = Tensor::uninit(
             x.gpu(),
@@ -72,7 +71,7 @@ impl Params {
         squares
     }
 
-    /// Images [n, h, w, channels] of the products [36, rows, channels].
+    /// Transforms the products [36, rows, channels] back to images [n, h, w, channels].
     fn images(
         self,
         entry: &'static str,
@@ -94,8 +93,8 @@ impl Params {
     }
 }
 
-/// What the directions of one convolution have in common: squares of the weight [36, c, o] and of
-/// dy [36, tiles, o], with the tiles' sums [tiles, o]. Whoever keeps it keeps them.
+/// Transforms that the directions of one convolution share: of the weight [36, c, o], and of dy
+/// [36, tiles, o] with the tiles' sums [tiles, o]. They stay in memory as long as this does.
 #[derive(Clone, Default)]
 pub(super) struct Transformed {
     weight: OnceCell<Tensor>,
@@ -103,9 +102,9 @@ pub(super) struct Transformed {
 }
 
 impl Transformed {
-    /// What the forward pass of `x` leaves for dx: the weight's squares on CPU adapters, nothing on
-    /// GPUs, where making them again takes little and keeping them four times the weight. By the
-    /// adapter's facts, so that a rehearsal takes as much memory.
+    /// What the forward pass of `x` keeps for dx: the weight's squares on CPU adapters; nothing on
+    /// GPUs, where recomputing is cheap and keeping them takes four times the weight's memory.
+    /// Decided by the adapter's facts, so that a rehearsal needs the same memory.
     pub(super) fn for_backward(self, x: &Tensor) -> Transformed {
         if x.gpu().facts().is_cpu() && x.wants_grad() {
             self
@@ -114,14 +113,14 @@ impl Transformed {
         }
     }
 
-    /// Those of `dy`.
+    /// With the squares of `dy`.
     pub(super) fn of(dy: &Tensor, conv: ConvParams) -> Transformed {
         let squares = Transformed::default();
         squares.of_dy(dy, conv);
         squares
     }
 
-    /// Whether those of dy are at hand.
+    /// Whether the squares of dy are available.
     pub(super) fn have_dy(&self) -> bool {
         self.dy.get().is_some()
     }
@@ -150,9 +149,9 @@ impl Transformed {
 }
 
 impl ConvParams {
-    /// Whether the algorithm gives what is asked for: its kernels see one pixel around. Sums of few
-    /// terms, which the other pixels of their tile would round more than a plain sum may, and f16,
-    /// of which it would lose bits, are left to others.
+    /// Whether the algorithm can compute this convolution and is precise enough: its kernels see
+    /// one pixel around. It is not used for sums of few terms, which the other pixels of their tile
+    /// would round more than a plain sum may, or for f16, of which it would lose bits.
     pub(super) fn allows_winograd(&self, gpu: &Gpu) -> bool {
         let [kernel, padding] = [[self.kernel_h, self.kernel_w], [self.pad_h, self.pad_w]];
         let same = kernel == [3, 3] && padding == [1, 1] && self.stride == 1 && self.taps == 9;
@@ -163,32 +162,32 @@ impl ConvParams {
         same && self.fours() && least as usize >= SMALL && fits && gpu.cooperative().is_none()
     }
 
-    /// Whether it is the fastest by rule; of GPUs only measuring tells.
+    /// Whether it is the fastest by rule; on GPUs only measuring can tell.
     pub(super) fn suits_winograd(&self, gpu: &Gpu) -> bool {
         if !self.allows_winograd(gpu) {
             return false;
         }
         match gpu.prefers() {
             Prefer::Winograd | Prefer::WinogradOnGpus => true,
-            // By the adapter's facts, so that a rehearsal takes as much memory; on GPUs as much as
-            // measuring may choose.
+            // Decided by the adapter's facts, so that a rehearsal needs the same memory; for GPUs
+            // it assumes the most that measuring may choose.
             Prefer::Rule | Prefer::Measured if gpu.facts().is_cpu() => self.wins_on_cpus(),
             _ => gpu.rehearses(),
         }
     }
 
-    /// Whether it takes less time than a direct kernel on CPU adapters. The gradient of the weight
-    /// goes by the same rule.
+    /// Whether it is faster than a direct kernel on CPU adapters. The same rule serves the gradient
+    /// of the weight.
     fn wins_on_cpus(&self) -> bool {
         let tiles = self.tiles(self.c).rows;
-        // Products come in blocks of 32 rows.
+        // Products are computed in blocks of 32 rows.
         let [tiles, blocks, c, o] =
             [tiles, tiles.next_multiple_of(32), self.c, self.o].map(f64::from);
         let numbers = tiles * (c + o) + c * o;
         SQUARE as f64 * (blocks * c * o + TURN * numbers) < 9.0 * self.pixels() as f64 * c * o
     }
 
-    /// The tiles of 4 x 4 that cover x or y, which are of a size, with so many channels.
+    /// The 4 x 4 tiles that cover x or y, which have the same size, with this many channels.
     fn tiles(&self, channels: u32) -> Params {
         let ConvParams { batch, h, w, .. } = *self;
         let [tiles_h, tiles_w] = [h, w].map(|size| size.div_ceil(TILE));

@@ -1,6 +1,6 @@
 //! `Tensor` (f32) and `Codes` (u32): a buffer, a shape, and for tensors a node of the tape.
 //!
-//! Both are contiguous and row-major; a new layout is an op. Clones share the memory.
+//! Both are contiguous and row-major; changing the layout is an op. Clones share the memory.
 
 mod shape;
 mod tape;
@@ -27,7 +27,7 @@ struct Data {
 }
 
 impl Tensor {
-    /// A tensor around `buffer`, without history.
+    /// A tensor on `buffer`, not on the tape.
     pub(crate) fn from_buffer(gpu: &Gpu, buffer: Buffer, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
         assert_eq!(
@@ -50,7 +50,7 @@ impl Tensor {
         Tensor::from_buffer(gpu, gpu.alloc(shape.count()), shape)
     }
 
-    /// `data` in row-major order.
+    /// A tensor of `data` in row-major order.
     ///
     /// # Panics
     /// If `data` does not have `shape`'s number of elements.
@@ -88,10 +88,10 @@ impl Tensor {
         self.0.shape
     }
 
-    /// The dimensions, of which there must be `N`.
+    /// The dimensions; their number must be `N`.
     ///
     /// # Panics
-    /// If the rank is another.
+    /// If the rank differs.
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> [usize; N] {
         let dims = self.0.shape;
@@ -119,7 +119,7 @@ impl Tensor {
         self.to_vec()[0]
     }
 
-    /// The same values without history.
+    /// The same values, detached from the tape.
     pub fn detach(&self) -> Tensor {
         match self.0.node {
             None => self.clone(),
@@ -127,7 +127,7 @@ impl Tensor {
         }
     }
 
-    /// The same values as a leaf of the tape: [`Tensor::backward`] gives its gradient.
+    /// The same values as a leaf of the tape, for which [`Tensor::backward`] gives a gradient.
     pub fn leaf(&self) -> Tensor {
         self.with_node(Node::leaf())
     }
@@ -145,7 +145,7 @@ impl Tensor {
         reshaped.with_vjp([self], move |dy, _| [Some(dy.reshape(from))])
     }
 
-    /// Notes in a rehearsal that this comes out of the layer with these `parameters`; see
+    /// In a rehearsal, notes that this is the output of the layer with these `parameters`; see
     /// [`Tensor::output`].
     pub(crate) fn noted(self, parameters: &[&Tensor]) -> Tensor {
         parameters
@@ -154,7 +154,7 @@ impl Tensor {
         self
     }
 
-    /// Dimensions of what last came out of the layer with this parameter in a rehearsal.
+    /// In a rehearsal, the dimensions of the last output of the layer with this parameter.
     pub fn output(&self) -> Option<Vec<usize>> {
         self.gpu().noted(self.buffer())
     }
@@ -199,7 +199,7 @@ impl Codes {
         }
     }
 
-    /// `data` in row-major order.
+    /// Codes from `data` in row-major order.
     ///
     /// # Panics
     /// If `data` does not have `shape`'s number of elements.

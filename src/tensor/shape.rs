@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most dimensions a tensor has.
+/// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 5;
 
 /// Sizes of a tensor's dimensions, slowest first.
@@ -50,7 +50,7 @@ impl Shape {
         Some(Shape { sizes, rank })
     }
 
-    /// The dimensions with ones put before them up to `rank`.
+    /// The dimensions, preceded by ones up to `rank` dimensions.
     pub fn padded(&self, rank: usize) -> [usize; MAX_RANK] {
         let mut sizes = [1; MAX_RANK];
         sizes[rank - self.rank..rank].copy_from_slice(self.dims());

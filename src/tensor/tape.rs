@@ -1,8 +1,8 @@
-//! Reverse-mode differentiation: each op leaves a closure beside its result.
+//! Reverse-mode differentiation: each op attaches a closure to its result.
 //!
-//! A node is kept alive by the tensors computed from it; there is no list to clear.
-//! [`Tensor::backward`] walks from the newest node to the oldest and drops each closure, with the
-//! tensors it saved, as it passes.
+//! A node is kept alive by the tensors computed from it, so there is no list to clear.
+//! [`Tensor::backward`] walks from the newest node to the oldest, and drops each closure, with the
+//! tensors it saved, on the way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ struct Params {
 /// Turns the gradient of an op's result into those of its inputs.
 type Vjp = Box<dyn FnOnce(&Tensor) -> Vec<Option<Tensor>>>;
 
-/// A value of the tape. Ids grow, so a larger one is never an input of a smaller one.
+/// A value on the tape. Ids grow, so a node's inputs always have smaller ids.
 pub(super) struct Node {
     id: u64,
     op: RefCell<Op>,
@@ -47,20 +47,20 @@ thread_local! {
 }
 
 thread_local! {
-    /// What nodes held whose last owner is gone, while it is being dropped.
+    /// Contents of dropped nodes whose own drop is still pending.
     static DROPPED: RefCell<Vec<Op>> = const { RefCell::new(Vec::new()) };
     static DROPPING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Drops what the node holds after the call, not within it: a graph that nobody differentiates would
-/// take a stack frame for each of its ops otherwise.
+/// Drops the node's contents iteratively, not recursively: otherwise dropping a graph that was
+/// never differentiated would take a stack frame for each of its ops.
 impl Drop for Node {
     fn drop(&mut self) {
         let op = std::mem::replace(self.op.get_mut(), Op::Done);
         if matches!(op, Op::Leaf | Op::Done) {
             return;
         }
-        // At the end of a thread the list is gone before the last tensors may be.
+        // When a thread ends, this list may be destroyed before the last tensors.
         let queued = DROPPED.try_with(|dropped| dropped.borrow_mut().push(op));
         if queued.is_err() || DROPPING.replace(true) {
             return;
@@ -115,9 +115,9 @@ impl Tensor {
         self.0.node.is_some()
     }
 
-    /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` gives the inputs'
-    /// gradients; those not `wanted` may be `None`. What the closure captures is what backward
-    /// keeps in memory; if no input wants a gradient it is dropped at once.
+    /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` returns the inputs'
+    /// gradients; those not `wanted` may be `None`. Backward keeps in memory what the closure
+    /// captures; if no input wants a gradient, the closure is dropped at once.
     pub(crate) fn with_vjp<const N: usize>(
         self,
         inputs: [&Tensor; N],
@@ -132,11 +132,11 @@ impl Tensor {
         self.with_node(Node::new(Op::Inner { inputs, vjp }))
     }
 
-    /// Gradients of this scalar with respect to all leaves it depends on. Frees what the ops had
-    /// saved.
+    /// Gradients of this scalar with respect to all leaves it depends on. Frees the tensors that
+    /// the ops saved.
     ///
     /// # Panics
-    /// If this is no scalar, depends on no leaf, or was differentiated before.
+    /// If this is not a scalar, depends on no leaf, or was differentiated before.
     #[track_caller]
     pub fn backward(&self) -> Grads {
         assert_eq!(
@@ -178,7 +178,7 @@ impl Tensor {
                         }
                     }
                 }
-                // What is recorded now is newer than all that waits: the walk goes through it next.
+                // What is recorded now is newer than all that is pending: the walk visits it next.
                 Op::Again(f) => {
                     if let Some(node) = &f().0.node {
                         meet(&mut pending, node.clone(), dy);
@@ -190,8 +190,8 @@ impl Tensor {
     }
 }
 
-/// `f(inputs)`, of whose intermediate values backward keeps none: it runs `f` again, recorded, on
-/// what `restore` gives for each input.
+/// `f(inputs)`, without keeping its intermediate values for backward: that runs `f` again,
+/// recorded, on the tensors that `restore` returns.
 pub(crate) fn recompute<const N: usize>(
     inputs: [&Tensor; N],
     restore: [Box<dyn FnOnce() -> Tensor>; N],
@@ -213,7 +213,7 @@ pub(crate) fn recompute<const N: usize>(
     y.with_node(Node::new(Op::Again(Box::new(again))))
 }
 
-/// Adds `dx` to what `node` has already received.
+/// Adds `dx` to the gradient that `node` has received so far.
 fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Tensor) {
     use std::collections::btree_map::Entry;
     match pending.entry(node.id) {
@@ -227,7 +227,7 @@ fn meet(pending: &mut BTreeMap<u64, (Rc<Node>, Tensor)>, node: Rc<Node>, dx: Ten
     }
 }
 
-/// `a + b`, in `a`'s memory if nobody else holds it (a rule may hand one tensor to two inputs).
+/// `a + b`, in `a`'s memory if nobody else holds it (a vjp may return one tensor for two inputs).
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "two gradients of one tensor");
     let (shader, each) = a.gpu().form_of(&VARIANTS, &[a.count()]);
@@ -258,7 +258,7 @@ fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     sum
 }
 
-/// Workgroups of `size` invocations for `invocations` of them, folded into y over [`GROUPS`]
+/// Workgroups of `size` invocations that cover `invocations`, folded into y beyond [`GROUPS`]
 /// (`shared/grid.wgsl`).
 pub(crate) fn grid(invocations: usize, size: usize) -> [u32; 3] {
     let groups = invocations.div_ceil(size) as u32;

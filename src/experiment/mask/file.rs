@@ -1,7 +1,7 @@
-//! A hole that was drawn: the picture files of drawing programs, label maps and cameras.
+//! Mask files: images from drawing programs, label maps and cameras.
 //!
-//! Where opacity varies the hole is what is opaque, else what is bright in any channel, from half
-//! on. A picture of two values has its hole at the larger one, however small both are.
+//! If opacity varies, opaque pixels are the hole, else those bright in any channel; the threshold
+//! is half. In an image with just two values, the larger is the hole, however small both are.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,12 +11,12 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Rgba};
 use crate::data::{self, Fit};
 use crate::error::{Error, Result};
 
-/// From here on a pixel is bright, or opaque: 128 of 255.
+/// Threshold from which a pixel counts as bright or opaque: 128 of 255.
 const HALF: u32 = 1 << 15;
-/// Of 16 bits to one of 8.
+/// Ratio of 16-bit to 8-bit values.
 const EIGHT: u32 = 257;
 
-/// What tells the hole.
+/// The property that marks the hole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     Opacity,
@@ -33,25 +33,25 @@ impl By {
     }
 }
 
-/// A mask as numbers: all of it, or its middle square.
+/// The values of a mask: all of it, or its middle square.
 struct Values {
     height: usize,
     width: usize,
     by: By,
     /// [height, width], up to 3 · 65535.
     values: Vec<u32>,
-    /// From which value on a pixel is hole.
+    /// Smallest value of a pixel in the hole.
     threshold: u32,
 }
 
-/// The cells of `grid` [h, w] that the picture `file` calls a hole: those with a pixel of it. It
-/// is squashed or cut to its middle square as images are.
+/// The hole's cells of `grid` [h, w], those with a hole pixel in the image `file`. It is squashed
+/// or cropped to its middle square as the run's images are.
 ///
 /// # Errors
-/// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if nothing is hole, or
+/// [`Error::Data`] for a file that cannot be read, [`Error::Usage`] if the hole is empty or covers
 /// everything.
 pub(super) fn cells(file: &Path, grid: [usize; 2], fit: Fit) -> Result<Vec<bool>> {
-    // Refuses what is damaged, cut off or gigantic.
+    // Refuses damaged, truncated or gigantic files.
     let damage = |what: String| Error::Data(format!("--mask {}: {what}", file.display()));
     let shown = data::picture(file, None).map_err(damage)?;
     let picture = decode(file).map_err(|e| damage(e.to_string()))?;
@@ -86,7 +86,7 @@ fn decode(file: &Path) -> image::ImageResult<DynamicImage> {
     Ok(picture)
 }
 
-/// What `picture` says, or its middle square; or why it says nothing.
+/// The mask values of `picture`, or of its middle square; or why it defines no hole.
 fn values(picture: &DynamicImage, fit: Fit) -> std::result::Result<Values, &'static str> {
     let deep = picture.to_rgba16();
     let square: ImageBuffer<Rgba<u16>, Vec<u16>> = if fit == Fit::Squash {
@@ -128,8 +128,8 @@ fn values(picture: &DynamicImage, fit: Fit) -> std::result::Result<Values, &'sta
     }
 }
 
-/// The pixels of a side of `length` that belong to each of its `grid` cells: those whose middles
-/// lie in it, or the one in which its own middle lies.
+/// The pixels of a side of `length` that belong to each of its `grid` cells: those with their
+/// centre in the cell, or, with fewer pixels than cells, the one containing the cell's centre.
 fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
     let within = |at: usize, of: usize, count: usize| (2 * at + 1) * count / (2 * of);
     let span = |cell: usize| {
@@ -148,7 +148,7 @@ fn spans(length: usize, grid: usize) -> Vec<Range<usize>> {
     (0..grid).map(span).collect()
 }
 
-/// The two values of `all`, if there are just two.
+/// The two values in `all`, if there are exactly two.
 fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
     let least = *all.iter().min()?;
     let most = *all.iter().max()?;
@@ -156,8 +156,8 @@ fn two<T: Copy + Ord>(all: &[T]) -> Option<[T; 2]> {
 }
 
 impl Values {
-    /// Whether a cell has a pixel of the hole; where there are fewer pixels than cells, whether its
-    /// pixel is one.
+    /// Whether each cell has a hole pixel; with fewer pixels than cells, whether its one pixel is
+    /// in the hole.
     fn on_grid(&self, [h, w]: [usize; 2]) -> Vec<bool> {
         let rows = spans(self.height, h);
         let columns = spans(self.width, w);
@@ -172,7 +172,7 @@ impl Values {
         (0..h * w).map(cell).collect()
     }
 
-    /// What pixels of the hole have, for people.
+    /// Human-readable rule for hole pixels.
     fn rule(&self) -> String {
         let (noun, more) = if self.by == By::Opacity {
             ("opacity", "more opaque")
@@ -185,7 +185,7 @@ impl Values {
         }
     }
 
-    /// What to say where nothing is hole, or `everything`.
+    /// Error text if the hole is empty, or covers `everything`.
     fn refusal(&self, everything: bool, [h, w]: [usize; 2]) -> String {
         let (by, opposite) = if self.by == By::Opacity {
             ("opaque", "transparent")
@@ -233,7 +233,7 @@ mod tests {
         RgbaImage::from_fn(32, 32, |x, y| Rgba(if inside(x, y) { hole } else { rest }))
     }
 
-    /// The cells that `picture`, saved as `name`, calls a hole.
+    /// The hole's cells in `picture`, saved as `name`.
     fn read(name: &str, picture: impl Into<DynamicImage>, grid: usize) -> Result<String> {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join(name);
@@ -302,7 +302,7 @@ mod tests {
     fn a_mask_is_squashed_where_images_are() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let file = folder.path().join("mask.png");
-        // The left half of a picture twice as wide as high.
+        // The left half of an image twice as wide as high.
         GrayImage::from_fn(64, 32, |x, _| Luma([if x < 32 { 255 } else { 0 }]))
             .save(&file)
             .expect("a picture");
@@ -317,7 +317,7 @@ mod tests {
                 .collect();
             assert_eq!(found, hole, "{fit:?}");
         }
-        // Its left quarter is a column squashed, and nothing of the middle square.
+        // Its left quarter is one column when squashed, and outside the middle square.
         GrayImage::from_fn(64, 32, |x, _| Luma([if x < 16 { 255 } else { 0 }]))
             .save(&file)
             .expect("a picture");
@@ -388,7 +388,7 @@ mod tests {
             read("mask.png", corner, 4).expect("a mask"),
             "##..##.........."
         );
-        // Wide: its middle square, as of the pictures.
+        // A wide mask is cropped to its middle square, as images are.
         let wide = GrayImage::from_fn(96, 32, |x, y| {
             Luma([if (32..64).contains(&x) && inside(x - 32, y) {
                 255

@@ -1,5 +1,4 @@
-//! The last lines of a training: what was reached, the picture of it, and the command that goes on
-//! from here.
+//! The final messages of a training: the result, its picture, and the next command to run.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +6,7 @@ use crate::config::{GridConfig, LossWeight, Output, Stage, Stored};
 use crate::experiment::train_args::{TrainArgs, quoted};
 use crate::report::product::PROGRAM;
 
-/// What the last evaluation of a stage is about: its number in the log, what people call it, its
+/// How to report the last evaluation of a stage: the metric's key in the log, its display name, its
 /// unit, and the picture.
 fn figure(stage: Stage) -> [&'static str; 4] {
     match stage {
@@ -28,7 +27,7 @@ fn figure(stage: Stage) -> [&'static str; 4] {
     }
 }
 
-/// Says what the training of `config` has come to, by its last `evaluation`.
+/// Prints the result of the training of `config`, from its last `evaluation`, and the next command.
 pub(crate) fn say(args: &TrainArgs, config: &Stored, evaluation: Option<&Map<String, Value>>) {
     let stage = match config {
         Stored::Toy(_) => None,
@@ -71,7 +70,7 @@ fn reached(
     ))
 }
 
-/// The command that makes use of the run.
+/// The next command to run: the prior after stage vqvae, else `sample`.
 fn next(args: &TrainArgs, stage: Option<Stage>) -> String {
     let run = quoted(&args.out);
     if stage != Some(Stage::VqVae) {

@@ -1,5 +1,5 @@
-//! Looks after the codebook of a model that learns: moves it, revives dead codes, and counts how
-//! codes are used, in the last batch and in the last whole epoch.
+//! Maintains the codebook of a model in training: EMA updates, revival of dead codes, and code
+//! usage in the last batch and the last whole epoch.
 
 use serde_json::{Map, Value, json};
 
@@ -14,27 +14,27 @@ use crate::ops;
 use crate::philox::Draw;
 use crate::tensor::{Codes, Tensor};
 
-/// What a checkpoint calls the hits of the epoch so far; number, perplexity and codes used of the
-/// last whole one; and what was revived since the last line of the log.
+/// Checkpoint names of: hits in the epoch so far; number, perplexity and codes used of the last
+/// whole epoch; codes revived since the last log line.
 const HITS: &str = "epoch.hits";
 const LAST: &str = "epoch.last";
 const REVIVED: &str = "revived";
 
-/// What is known of the codes' use.
+/// Usage statistics of the codes.
 pub(super) struct CodebookTracker {
-    /// Images of an epoch, and of a step.
+    /// Images per epoch and per step.
     images: [u64; 2],
-    /// Codes of the last batch, in parts.
+    /// Codes of the last batch, one entry per part.
     last: Vec<Codes>,
     revived: usize,
     /// Hits of each code so far in this epoch, `[k]`.
     hits: Tensor,
-    /// Number, perplexity and codes used of the last whole epoch; number 0 if there was none.
+    /// Number, perplexity and codes used of the last whole epoch; all 0 if there was none.
     epoch: [f32; 3],
 }
 
 impl CodebookTracker {
-    /// Before the first step of `stage`.
+    /// Statistics before the first step of `stage`.
     pub fn new(context: &StageContext, stage: Stage) -> CodebookTracker {
         let images = [
             context.pictures.train.len() as u64,
@@ -50,8 +50,8 @@ impl CodebookTracker {
         }
     }
 
-    /// After a step: moves the code vectors by what fell to them in the `parts` of the batch
-    /// (latents [n, h, w, d], codes [n, h, w]), and revives dead ones when it is time.
+    /// After a step: updates the EMA code vectors from the `parts` of the batch (latents [n, h, w,
+    /// d], codes [n, h, w]), and revives dead ones when due.
     pub fn tend(
         &mut self,
         context: &StageContext,
@@ -68,7 +68,7 @@ impl CodebookTracker {
         }
         if config.codebook == CodebookRule::Ema {
             let latents = rows(&latents);
-            // The vectors have not moved yet: these are the codes of the parts.
+            // The vectors have not moved yet, so quantising again gives the codes of the parts.
             let of_all = if let [codes] = &codes[..] {
                 codes.clone()
             } else {
@@ -84,7 +84,7 @@ impl CodebookTracker {
         self.last = codes;
     }
 
-    /// Counts the codes of images that begin at `place` of the row of all epochs.
+    /// Counts the codes of images that begin at index `place` in the sequence of all epochs.
     fn count(&mut self, place: u64, codes: &Codes) {
         let n = self.images[0];
         let images = codes.shape().dims()[0] as u64;
@@ -92,7 +92,7 @@ impl CodebookTracker {
             self.hits = ops::add(&self.hits, &ops::code_counts(codes, self.hits.count()));
             return;
         }
-        // An epoch ends among them: once an epoch the GPU may be waited for.
+        // An epoch ends within this part. Waiting for the GPU once per epoch is acceptable.
         let values = codes.to_vec();
         let mut hits = self.hits.to_vec();
         for (done, image) in (place + 1..).zip(values.chunks_exact(values.len() / images as usize))
@@ -111,8 +111,8 @@ impl CodebookTracker {
         self.hits = Tensor::from_slice(codes.gpu(), &hits, self.hits.shape());
     }
 
-    /// For a line of the log: use of the codes in the last batch and in the last whole epoch, and
-    /// what was revived since the line before.
+    /// Adds to a log line: code usage in the last batch and in the last whole epoch, and the number
+    /// of codes revived since the previous line.
     pub fn metrics(&mut self, line: &mut Map<String, Value>) {
         let last: Vec<u32> = self.last.iter().flat_map(Codes::to_vec).collect();
         if !last.is_empty() {
@@ -143,7 +143,7 @@ impl CodebookTracker {
         entries
     }
 
-    /// Puts the counts back.
+    /// Restores the counts.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are missing.
@@ -151,7 +151,7 @@ impl CodebookTracker {
         let shape = self.hits.shape();
         self.hits = Tensor::from_slice(self.hits.gpu(), &found.tensor(HITS, shape)?, shape);
         self.epoch.copy_from_slice(&found.tensor(LAST, [3].into())?);
-        // Checkpoints of before have none.
+        // Older checkpoints do not have it.
         self.revived = found
             .tensor(REVIVED, [1].into())
             .map_or(0, |revived| revived[0] as usize);
@@ -159,7 +159,7 @@ impl CodebookTracker {
     }
 }
 
-/// Latents [.., d] one below the other, without history.
+/// Concatenates latents [.., d] into rows [n, d], detached from the tape.
 pub(super) fn rows(parts: &[Tensor]) -> Tensor {
     let d = parts[0].shape().last();
     let flat = parts

@@ -1,4 +1,4 @@
-//! What every stage of a training works with.
+//! The context shared by all training stages.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::models::first_stage::FirstStage;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// Images side by side through a network in evaluations.
+/// Images per forward pass in evaluations.
 pub(crate) const CHUNK: usize = 32;
 
-/// What every stage is made from.
+/// Device, configuration and data of a stage.
 pub(crate) struct StageContext {
     pub gpu: Gpu,
     pub config: GridConfig,
@@ -24,7 +24,7 @@ pub(crate) struct StageContext {
 }
 
 impl StageContext {
-    /// Batches of `stage` from `step` on.
+    /// The loader of the batches of `stage`, from `step` on.
     pub(crate) fn loader(&self, stage: Stage, step: u64) -> Result<Loader> {
         let batch = self.config.stage(stage).batch;
         let seed = self.config.seed;
@@ -39,13 +39,13 @@ impl StageContext {
         )
     }
 
-    /// Held-out images that evaluations look at, in [−1, 1], in chunks.
+    /// The held-out images for evaluations, in [−1, 1], in chunks.
     pub(crate) fn held_out(&self) -> Result<Vec<Tensor>> {
         let chunk = |indices: &[u32]| tensor(&self.gpu, &self.pictures.held_out, indices);
         self.held_out_indices().chunks(CHUNK).map(chunk).collect()
     }
 
-    /// The same as latents of the frozen `first` stage.
+    /// Latents of the same images from the frozen `first` stage.
     pub(crate) fn held_out_latents(&self, first: &dyn FirstStage) -> Result<Vec<Tensor>> {
         let chunk = |indices: &[u32]| {
             let examples = self.pictures.held_out.floats(indices)?;
@@ -71,13 +71,13 @@ impl StageContext {
             .collect()
     }
 
-    /// Classes as a model is told them, `[n]`; `None` for models that know of none.
+    /// Class labels for the model, `[n]`; `None` for unconditional models.
     pub(crate) fn classes(&self, labels: Vec<u32>) -> Option<Codes> {
         (self.config.classes > 0).then(|| Codes::from_slice(&self.gpu, &labels, [labels.len()]))
     }
 
-    /// The classes of a part in the training of the U-Net: a share of them becomes the number of
-    /// classes, which is none.
+    /// The classes of a part in U-Net training: a random share is replaced by index `classes`, the
+    /// null class.
     pub(crate) fn dropped_classes(&self, part: &Part) -> Option<Codes> {
         let stream = Stream {
             stream: Draw::DropClass.stream(),
@@ -95,7 +95,7 @@ impl StageContext {
         self.classes((0..).zip(&part.batch.labels).map(told).collect())
     }
 
-    /// Classes of `n` samples on a grid: each column has one.
+    /// Classes of `n` samples on a grid, one class per column.
     pub(crate) fn shown_classes(&self, n: usize) -> Option<Codes> {
         let column = |i: usize| (i % pictures::COLUMNS % self.config.classes.max(1)) as u32;
         self.classes((0..n).map(column).collect())
@@ -120,13 +120,13 @@ impl StageContext {
         pictures::save(&picture, &dir.join(format!("samples-{step:06}.png")))
     }
 
-    /// Whether `stage` looks at held-out images after `step` steps.
+    /// Whether `stage` is evaluated after `step` steps.
     pub(crate) fn evaluates(&self, stage: Stage, step: u64) -> bool {
         let every = self.config.stages.evaluate_every;
         every > 0 && (step.is_multiple_of(every) || step == self.config.stage(stage).steps)
     }
 
-    /// The random numbers of a step, not yet for anything.
+    /// The random numbers of a step, without a stream chosen.
     pub(crate) fn randomness(&self, step: u64) -> Stream {
         Stream {
             seed: self.config.seed,
@@ -145,7 +145,7 @@ impl StageContext {
     }
 }
 
-/// The pictures `indices` of a set on the GPU, [n, h, w, 3].
+/// The images `indices` of a set on the GPU, [n, h, w, 3].
 pub(crate) fn tensor(gpu: &Gpu, set: &ImageSet, indices: &[u32]) -> Result<Tensor> {
     Ok(Tensor::from_slice(
         gpu,

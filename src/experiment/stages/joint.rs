@@ -1,4 +1,4 @@
-//! Stage `joint`: VQ-VAE and diffusion prior together, from a trained VQ-VAE or prior on.
+//! Stage `joint`: VQ-VAE and diffusion prior together, starting from a trained VQ-VAE or prior.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -28,14 +28,14 @@ use crate::tensor::{Codes, Tensor};
 pub(super) struct JointTask {
     context: Rc<StageContext>,
     learner: Learner<Joint>,
-    /// Whether the moments are those of a trained prior.
+    /// Whether the moments come from a trained prior.
     has_moments: bool,
     held_out: Vec<Tensor>,
     codebook_tracker: CodebookTracker,
 }
 
 impl JointTask {
-    /// With the weights of `sources`: of a VQ-VAE, and of its prior if there is one.
+    /// Starts from the weights of `sources`: a VQ-VAE, and its prior if there is one.
     pub fn new(context: Rc<StageContext>, sources: Sources) -> Result<JointTask> {
         let gpu = &context.gpu;
         let config = &context.config;

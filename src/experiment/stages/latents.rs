@@ -1,9 +1,9 @@
-//! Latents of a frozen VQ-VAE, kept in the user's cache directory once they are known.
+//! Latents of a frozen VQ-VAE, cached in the user's cache directory.
 //!
-//! A file for each VQ-VAE, data set, adapter and number of images in a call: all that the bits of a
-//! latent depend on, but which kernels measuring has chosen. Each picture has two slots, plain and
-//! mirrored, filled as training meets them. A slot begins with a checksum of its number and its
-//! values: one that was never written, or only in part, counts as empty.
+//! There is one file per VQ-VAE, data set, adapter and number of images in a call: everything that
+//! the bits of a latent depend on, except the kernels chosen by tuning. Each image has two slots,
+//! plain and mirrored, filled as training reaches them. A slot begins with a checksum of its number
+//! and values, so one never or only partly written counts as empty.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -23,22 +23,22 @@ use crate::nn::Module;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// Most bytes of one file; slots beyond it are not kept.
+/// Maximum bytes of one file; slots beyond it are not cached.
 const FILE_LIMIT: u64 = 5 << 30;
-/// Most bytes of all files; the oldest make room.
+/// Maximum bytes of all files; the oldest are deleted to make room.
 const LIMIT: u64 = 10 << 30;
 /// Bytes of a slot's checksum.
 const CHECKSUM: usize = 16;
 
-/// The frozen first stage, and what it has said before.
+/// The frozen first stage, and a cache of its latents.
 pub(super) struct Latents {
     first: Box<dyn FirstStage>,
-    /// `None` once a file gave trouble: the cache is no condition of the training.
+    /// `None` without a cache, or after an I/O error, which does not stop the training.
     cache: RefCell<Option<Cache>>,
 }
 
 impl Latents {
-    /// Those of `frozen`, for the batches of `stage`.
+    /// Latents of `frozen`, for the batches of `stage`.
     pub fn new(context: &StageContext, frozen: Frozen, stage: Stage) -> Latents {
         let (first, cache): (Box<dyn FirstStage>, _) = match frozen {
             Frozen::VqVae(mut vqvae) if context.config.stages.latent_cache => {
@@ -46,7 +46,7 @@ impl Latents {
                 (vqvae, cache)
             }
             Frozen::VqVae(vqvae) => (vqvae, None),
-            // To look a vector up costs less than to keep it.
+            // Looking a vector up is cheaper than caching it.
             Frozen::Codebook(codebook) => (Box::new(codebook), None),
         };
         Latents {
@@ -60,7 +60,7 @@ impl Latents {
         &*self.first
     }
 
-    /// z_e of the examples of a part, [n, h, w, d]. The encoder runs unless all of them are known.
+    /// z_e of the examples of a part, [n, h, w, d]. The encoder runs unless all of them are cached.
     pub fn of(&self, context: &StageContext, part: &Part) -> Tensor {
         let [h, w] = context.config.grid();
         let batch = &part.batch;
@@ -110,9 +110,9 @@ impl Cache {
                 .create(true)
                 .truncate(false)
                 .open(&path)?;
-            // Empty slots take no room where the file system knows holes.
+            // Empty slots take no space on file systems with sparse files.
             file.set_len(slots * slot)?;
-            // What is used stays longest, though reading alone leaves no trace.
+            // Eviction goes by modification time, which reading alone does not change.
             file.set_modified(SystemTime::now())?;
             Ok(file)
         };
@@ -133,7 +133,7 @@ impl Cache {
         }
     }
 
-    /// The latents of a whole batch, if every one is there.
+    /// The latents of a whole batch, if all are cached.
     fn all(&mut self, batch: &Batch) -> Option<Vec<f32>> {
         let mut values = Vec::with_capacity(batch.len() * self.size / 4);
         for slot in slots(batch) {
@@ -171,7 +171,7 @@ impl Cache {
     }
 }
 
-/// How many of the `slots` in `file`, of `size` bytes of values each, are filled.
+/// The number of filled slots among the `slots` in `file`, each with `size` bytes of values.
 pub(crate) fn count_filled(file: File, size: usize, slots: u64) -> usize {
     let mut cache = Cache {
         path: PathBuf::new(),
@@ -184,7 +184,7 @@ pub(crate) fn count_filled(file: File, size: usize, slots: u64) -> usize {
         .count()
 }
 
-/// The slot of each picture of a batch.
+/// The slot of each image of a batch.
 fn slots(batch: &Batch) -> impl Iterator<Item = u64> + '_ {
     batch
         .indices
@@ -201,7 +201,7 @@ fn checksum(slot: u64, values: &[u8]) -> [u8; CHECKSUM] {
     sum
 }
 
-/// A name for all that the bits of a latent depend on.
+/// Hash of everything that the bits of a latent depend on.
 fn key(context: &StageContext, vqvae: &mut VqVae, stage: Stage) -> String {
     let facts = context.gpu.facts();
     let set = &context.pictures.train;

@@ -1,5 +1,5 @@
-//! What the stages have in common: a model, its optimiser, the running average of its weights, and
-//! its batches.
+//! Shared by the stages: a model, its optimiser, the moving average of its weights, and its
+//! batches.
 
 use std::rc::Rc;
 
@@ -21,9 +21,9 @@ use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
-/// A model that learns.
+/// A model in training.
 pub(super) struct Learner<M> {
-    /// The model as it is trained.
+    /// The model being trained.
     pub model: M,
     /// The same with averaged weights.
     pub averaged: M,
@@ -32,14 +32,14 @@ pub(super) struct Learner<M> {
     adam: Adam,
     /// Peak learning rate of each group of parameters.
     peaks: Vec<f64>,
-    /// Started by the first step: only then is it known which one that is.
+    /// Created at the first step, whose number is not known before.
     loader: Option<Loader>,
     levels: LevelLaw,
 }
 
 impl<M: Module> Learner<M> {
-    /// Puts `model` and `averaged`, which are alike, under an optimiser. The parameters whose path
-    /// `group` numbers g have the peak learning rate `peaks[g]`.
+    /// Creates the optimiser of `model`, with `averaged`, of the same structure, for the averaged
+    /// weights. A parameter at path p has the peak learning rate `peaks[group(p)]`.
     pub fn new(
         context: &Rc<StageContext>,
         stage: Stage,
@@ -70,7 +70,7 @@ impl<M: Module> Learner<M> {
     /// The batch of `step` in equal parts.
     ///
     /// # Errors
-    /// Trouble with the data.
+    /// If the data cannot be read.
     pub fn parts(&mut self, step: u64) -> Result<Vec<Part>> {
         let loader = match self.loader.take() {
             Some(loader) => loader,
@@ -94,7 +94,7 @@ impl<M: Module> Learner<M> {
             .collect())
     }
 
-    /// What of the pictures of the whole batch the network is told, if it can be told.
+    /// Masks of what the network is told of the whole batch; `None` if it is told nothing.
     fn masks(&self, part: &Part) -> Option<Masks> {
         let config = &self.context.config;
         Masks::draw(
@@ -105,8 +105,8 @@ impl<M: Module> Learner<M> {
         )
     }
 
-    /// The levels of a part, 0 for pictures of which the network is told, where these do not follow
-    /// the law.
+    /// The levels of a part; 0 for images that the network is told part of, which `LevelLaw`
+    /// ignores.
     fn levels(&self, part: &Part, masks: Option<&Masks>) -> Vec<u32> {
         let mut all = self.levels.draw(self.train().batch, part.stream);
         for (t, &told) in all
@@ -118,7 +118,7 @@ impl<M: Module> Learner<M> {
         part.own(&all, 1).to_vec()
     }
 
-    /// Levels of a part, and what of it the network is told.
+    /// The levels of a part, and what the network is told of it.
     pub fn plan(&self, part: &Part) -> Plan {
         let gpu = &self.context.gpu;
         let n = part.batch.len();
@@ -142,10 +142,10 @@ impl<M: Module> Learner<M> {
         }
     }
 
-    /// Levels for `n` held-out pictures: every time the same for the same `chunk`, so that curves
-    /// are smooth.
+    /// Levels for `n` held-out images: always the same for the same `chunk`, so that curves are
+    /// smooth.
     pub fn held_out_levels(&self, chunk: usize, n: usize) -> (Plan, Stream) {
-        // Steps that no training reaches: what is held out has noise of its own.
+        // Uses step numbers that training never reaches, so held-out data have their own noise.
         let stream = self.context.randomness(u64::from(u32::MAX) - chunk as u64);
         (
             Plan::at(Codes::from_slice(
@@ -157,7 +157,7 @@ impl<M: Module> Learner<M> {
         )
     }
 
-    /// One step: the gradient of the mean of `losses` over the parts, and Adam.
+    /// Runs one Adam step on the gradient of the mean of `losses` over the parts.
     pub fn learn(
         &mut self,
         step: u64,
@@ -204,14 +204,14 @@ impl<M: Module> Learner<M> {
         Report { total, parts, norm }
     }
 
-    /// What a checkpoint needs of the weights.
+    /// The state of weights, optimiser and level distribution for a checkpoint.
     pub fn export(&self) -> Vec<Entry> {
         let mut entries = self.adam.export();
         entries.extend(self.levels.export());
         entries
     }
 
-    /// Puts back what [`Learner::export`] gave.
+    /// Restores the state from [`Learner::export`].
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if a tensor is missing.
@@ -221,7 +221,7 @@ impl<M: Module> Learner<M> {
     }
 }
 
-/// The mean of each loss.
+/// The mean of each loss over the parts.
 fn mean(mut all: Vec<Losses>) -> Losses {
     if all.len() == 1 {
         return all.remove(0);

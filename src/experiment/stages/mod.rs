@@ -1,5 +1,4 @@
-//! The stages of a training: what each learns from its batches, and what a run directory needs for
-//! it.
+//! The training stages: the task of each, and how its run directory is prepared.
 
 pub(crate) mod closing;
 mod codebook_tracker;
@@ -32,10 +31,10 @@ use crate::config::{Experiment, GridConfig, Kind, Source, Stage, Stored};
 use crate::error::Result;
 use crate::gpu::Gpu;
 
-/// The stage that `args` name, or the configuration `stage`, if there is one for `kind`.
+/// The stage named by `args`, or else by the configuration (`stage`), if `kind` has that stage.
 ///
 /// # Errors
-/// [`Error::Usage`] naming those that there are.
+/// [`Error::Usage`] listing the valid stages.
 pub(super) fn stage_of(args: &TrainArgs, kind: Kind, stage: Option<Stage>) -> Result<Stage> {
     let stages = GridConfig::stages_of(kind);
     let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
@@ -59,8 +58,7 @@ pub(super) fn stage_of(args: &TrainArgs, kind: Kind, stage: Option<Stage>) -> Re
     }
 }
 
-/// What the data set says of the sizes of a model on its own codes, as `--set` would: the data file
-/// decides them.
+/// The sizes of a model on codes, which the data file decides, as `--set` overrides.
 ///
 /// # Errors
 /// [`Error::Data`] and [`Error::Io`] for the file.
@@ -78,7 +76,7 @@ pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Resul
     Ok(codebook::sets(file, &codebook)?.1)
 }
 
-/// The data that `args` name.
+/// The data path in `args`.
 fn data_of(args: &TrainArgs, kind: Kind) -> Result<&Path> {
     let what = if kind == Kind::Codes {
         "name the file of codes (.npz, .safetensors or a text) with --data"
@@ -88,11 +86,11 @@ fn data_of(args: &TrainArgs, kind: Kind) -> Result<&Path> {
     args.data.as_deref().ok_or_else(|| usage(args, what))
 }
 
-/// The task of `stage` for a run directory, which gets its configuration and what it keeps of its
+/// Creates the task of `stage` and its run directory with the configuration and the facts about its
 /// data.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`](crate::error::Error).
+/// Usage, data, file and GPU errors; see [`Error`](crate::error::Error).
 pub(super) fn prepare(
     args: &TrainArgs,
     config: &GridConfig,

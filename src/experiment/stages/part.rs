@@ -3,16 +3,16 @@
 use crate::data::Batch;
 use crate::philox::Stream;
 
-/// A part of a step's batch, as large as the memory takes.
+/// A part of a step's batch, small enough for GPU memory.
 pub(crate) struct Part {
-    /// Its pictures.
+    /// Its images.
     pub batch: Batch,
-    /// The step's random numbers, from those of the first picture on.
+    /// The step's random numbers, from those of the first image on.
     pub stream: Stream,
 }
 
 impl Part {
-    /// Of values of the whole batch, `each` a picture, those of this part.
+    /// This part's slice of the values of the whole batch, `each` values per image.
     pub(crate) fn own<'a, T>(&self, all: &'a [T], each: usize) -> &'a [T] {
         &all[each * self.stream.first as usize..][..each * self.batch.len()]
     }

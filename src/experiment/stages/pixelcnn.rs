@@ -23,7 +23,7 @@ use crate::nn::init::Init;
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
-/// Samples of a picture.
+/// Samples shown in a picture.
 const SHOWN: usize = 16;
 
 pub(super) struct PixelCnnTask {
@@ -74,7 +74,7 @@ impl PixelCnnTask {
         })
     }
 
-    /// The codes [n, h, w] of a picture's worth of samples, drawn one by one in raster order.
+    /// The codes [n, h, w] of the samples for one picture, drawn one by one in raster order.
     fn samples(&self) -> Codes {
         let gpu = &self.context.gpu;
         let size = self.context.config.grid();
@@ -96,7 +96,7 @@ impl PixelCnnTask {
     }
 }
 
-/// The mean of −log p(code | codes before it), nats, for pictures of the classes `class`.
+/// The mean of −log p(code | previous codes), in nats, for images of the classes `class`.
 fn loss(model: &PixelCnn, codes: &Codes, class: Option<Codes>) -> Tensor {
     let logits = model.forward(
         codes,
@@ -107,7 +107,7 @@ fn loss(model: &PixelCnn, codes: &Codes, class: Option<Codes>) -> Tensor {
     ops::mean_all(&ops::cross_entropy(&rows, &codes.reshape([codes.count()])))
 }
 
-/// The one class of everything where models are told none.
+/// Class 0 for all, used when the model is not conditioned on classes.
 fn one_class(gpu: &Gpu, n: usize) -> Codes {
     Codes::from_slice(gpu, &vec![0; n], [n])
 }

@@ -23,7 +23,7 @@ use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::init::Init;
 use crate::tensor::{Codes, Shape, Tensor};
 
-/// Samples of a picture, and the steps that make them.
+/// Samples shown in a picture, and their number of sampling steps.
 const SHOWN: usize = 16;
 const SAMPLING_STEPS: usize = 20;
 
@@ -31,7 +31,7 @@ pub(super) struct PriorTask {
     context: Rc<StageContext>,
     latents: Latents,
     learner: Learner<Diffusion>,
-    /// Of held-out images, in chunks.
+    /// Held-out images, in chunks.
     held_out: Vec<Start>,
 }
 
@@ -39,15 +39,15 @@ pub(super) struct PriorTask {
 pub(super) struct Start {
     /// z_0, standardised, [n, h, w, d].
     pub z0: Tensor,
-    /// Its codes, [n, h, w], where they are wanted.
+    /// Its codes, [n, h, w], if they are needed.
     pub codes: Option<Codes>,
     /// Classes, `[n]`.
     pub class: Option<Codes>,
 }
 
 impl Start {
-    /// From the latents z_e of a frozen `first` stage, or the vectors of their codes, as `model` sees
-    /// them.
+    /// From the latents z_e of a frozen `first` stage, or the vectors of their codes, standardised
+    /// for `model`.
     pub fn new(
         latents: &Tensor,
         class: Option<Codes>,
@@ -84,7 +84,7 @@ impl PriorTask {
         })
     }
 
-    /// Prepares what depends on moments.
+    /// Prepares what depends on the moments: code vectors and held-out data.
     fn prepare(&mut self) -> Result<()> {
         let context = &self.context;
         let first = self.latents.first();
@@ -110,7 +110,7 @@ impl PriorTask {
     }
 }
 
-/// The codes [n, h, w] of a picture's worth of samples of `prior` behind the `first` stage.
+/// The codes [n, h, w] of the samples of `prior` for one picture, quantised by the `first` stage.
 pub(super) fn draw(
     context: &StageContext,
     prior: &Diffusion,
@@ -147,8 +147,8 @@ pub(super) fn draw(
     Ok(gpu.no_grad(|| first.quantise(&prior.restore(&z0))))
 }
 
-/// Puts into `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², whose 1 is
-/// that of a network that ignores its input.
+/// Adds to `line` the loss of `prior` on held-out images, and its mean ‖ε − ε_θ‖², which is 1 for a
+/// network that ignores its input.
 pub(super) fn held_out_losses<M: Module>(
     context: &StageContext,
     learner: &Learner<M>,

@@ -1,5 +1,5 @@
-//! The task of a stage as `train` makes it, but on pictures and a VQ-VAE that are no one's: blank,
-//! to find out what a training takes, or noise, to time it.
+//! The task of a stage as `train` creates it, but on artificial images and VQ-VAE: blank, to
+//! estimate what a training needs, or random, to time it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::philox::Stream;
 /// The task of `stage` for a rehearsal on `gpu`.
 ///
 /// # Errors
-/// Those of the configuration.
+/// Errors of the configuration.
 pub fn task(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<Box<dyn Task>> {
     make(gpu, config, stage, &|_| 0, Init::blank(gpu))
 }
 
-/// The task of `stage` on pictures of noise and a VQ-VAE with random weights.
+/// The task of `stage` on noise images and a VQ-VAE with random weights.
 ///
 /// # Errors
-/// Those of the configuration.
+/// Errors of the configuration.
 pub fn on_noise(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<Box<dyn Task>> {
     let noise = Stream {
         seed: config.seed,
@@ -59,7 +59,7 @@ fn make(
         held_out: pictures(config, config.stages.evaluate_images, byte),
     };
     let mut config = config.clone();
-    // Latents of such pictures are worth no disk.
+    // Latents of artificial images are not worth caching on disk.
     config.stages.latent_cache = false;
     let context = Rc::new(StageContext {
         gpu: gpu.clone(),
@@ -81,7 +81,7 @@ fn make(
     })
 }
 
-/// `count` pictures of those bytes.
+/// `count` images, or grids of codes, made of the bytes of `byte`.
 fn pictures(config: &GridConfig, count: usize, byte: &dyn Fn(u32) -> u8) -> ImageSet {
     if let Some(codebook) = &config.codebook {
         let code = |at| u32::from(byte(at)) % codebook.codes as u32;

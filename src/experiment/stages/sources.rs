@@ -15,16 +15,16 @@ use crate::nn::codebook::Codebook;
 use crate::nn::init::Init;
 use crate::report::file;
 
-/// What a stage builds on and does not move.
+/// The frozen model that a stage builds on.
 pub(crate) enum Frozen {
     VqVae(Box<VqVae>),
     Codebook(FixedCodebook),
 }
 
-/// The frozen VQ-VAE in the directory of a run that builds on it.
+/// The copy of the frozen VQ-VAE in the run directory of a stage that builds on it.
 pub(in crate::experiment) const VQVAE_FILE: &str = "vqvae.safetensors";
 
-/// What the names of the VQ-VAE's averaged weights begin with in a run of joint training.
+/// Name prefix of the VQ-VAE's averaged weights in a run of stage joint.
 const JOINT: &str = "ema.vqvae.";
 
 /// The trained models that a stage builds on.
@@ -35,7 +35,7 @@ pub(in crate::experiment) struct Sources {
 }
 
 impl Sources {
-    /// What `args` name for `stage`, checked before anything slow.
+    /// Finds the sources that `args` name for `stage`, and checks them before anything slow.
     pub fn find(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<Sources> {
         let resumes = args.resume && checkpoint::exists(&args.out);
         let kept = args.out.join(VQVAE_FILE);
@@ -49,7 +49,7 @@ impl Sources {
             };
         }
         match (stage, &args.from) {
-            // Its checkpoint has everything.
+            // Its own checkpoint has everything.
             (Stage::VqVae | Stage::Joint, _) if resumes => Ok(Sources::default()),
             (Stage::VqVae, Some(run)) => Sources::start(run),
             (Stage::VqVae, None) => Ok(Sources::default()),
@@ -77,7 +77,7 @@ impl Sources {
         }
     }
 
-    /// A VQ-VAE alone.
+    /// A VQ-VAE alone, from `file`.
     pub fn frozen(file: &Path, config: &GridConfig) -> Result<Sources> {
         Sources::of_vqvae(checkpoint::load(file)?, config)
     }
@@ -94,7 +94,7 @@ impl Sources {
         })
     }
 
-    /// The VQ-VAE of `run`, whatever its stage: the sizes of its weights are checked where they are
+    /// The VQ-VAE of `run`, whatever its stage. The shapes of its weights are checked when they are
     /// loaded.
     fn start(run: &Path) -> Result<Sources> {
         let found = match run_dir::stored(run) {
@@ -113,7 +113,7 @@ impl Sources {
         })
     }
 
-    /// The VQ-VAE in `run`, or the prior in it and the VQ-VAE beside that.
+    /// The VQ-VAE in `run`, or its prior and the VQ-VAE beside it.
     fn warm(run: &Path, config: &GridConfig) -> Result<Sources> {
         let found = run_dir::newest(run)?;
         if found.model == config.model_text(Stage::Prior) {
@@ -133,13 +133,13 @@ impl Sources {
     }
 }
 
-/// Whether `file` is a copy of the newest checkpoint of `run` that is whole, which stages build on.
+/// Whether `file` is a copy of the newest intact checkpoint of `run`, the one that stages build on.
 fn is_newest_of(run: &Path, file: &Path) -> Result<bool> {
     let read = |file: &Path| std::fs::read(file).map_err(Error::io(file));
     Ok(read(&run_dir::newest(run)?.path)? == read(file)?)
 }
 
-/// An error unless the run `run` builds on the VQ-VAE of the run `vqvae`.
+/// Checks that the run `run` builds on the VQ-VAE of the run `vqvae`.
 pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
     if is_newest_of(vqvae, &run.join(VQVAE_FILE))? {
         return Ok(());
@@ -151,9 +151,8 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
     Err(Error::checkpoint(run, what))
 }
 
-/// What the stage builds on: the codes of the data set, or the VQ-VAE of `sources`, a copy of which
-/// `out` gets. Its parameters are no leaves of the tape:
-/// nothing moves them.
+/// The frozen model of a stage: the codes of the data set, or the VQ-VAE of `sources`, which is
+/// copied into `out`. Its parameters are not leaves of the tape, so nothing updates them.
 pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<Frozen> {
     if let Some(config) = &context.config.codebook {
         return Ok(Frozen::Codebook(codebook::load(&context.gpu, config, out)?));
@@ -171,27 +170,26 @@ pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Re
     Ok(Frozen::VqVae(Box::new(model)))
 }
 
-/// What the names of a VQ-VAE's averaged weights begin with: those of joint training are a part of
-/// more.
+/// Name prefix of a VQ-VAE's averaged weights; in stage joint they are part of a larger model.
 pub(in crate::experiment) fn prefix_of(found: &Checkpoint) -> &'static str {
     let joint = found.tensors().any(|(name, ..)| name.starts_with(JOINT));
     if joint { JOINT } else { "ema." }
 }
 
-/// Gives `model` the codebook of a run and its weights, those whose names begin with `prefix`.
+/// Loads into `model` the codebook of a checkpoint and the weights whose names begin with `prefix`.
 pub(in crate::experiment) fn load_vqvae(
     model: &mut VqVae,
     found: &Checkpoint,
     prefix: &str,
 ) -> Result<()> {
-    // A codebook that learns by gradient is among the weights, and averaged with them: these have
-    // the last word.
+    // A codebook trained by gradient is also among the averaged weights, which are loaded last and
+    // take precedence.
     restore_codebook(&model.codebook, found)?;
     let gpu = model.codebook.vectors.gpu().clone();
     found.weights(&gpu, model, prefix)
 }
 
-/// Puts back the codebook of a checkpoint.
+/// Restores the codebook of a checkpoint.
 pub(crate) fn restore_codebook(codebook: &Codebook, found: &Checkpoint) -> Result<()> {
     let [vectors, counts, sums] = codebook
         .state()

@@ -1,6 +1,6 @@
-//! What a prior knows of its latents before it learns: moments by which they are standardised, and,
-//! where it predicts codes, their spread about the code vectors and how often each code occurs at
-//! each position.
+//! Statistics measured before a prior is trained: moments that standardise the latents, and, if it
+//! predicts codes, the spread of latents about their code vectors and the code frequencies at each
+//! position.
 
 use super::context::{CHUNK, StageContext};
 use crate::config::{Diffuse, Output};
@@ -10,33 +10,33 @@ use crate::models::first_stage::FirstStage;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::tensor::Tensor;
 
-/// Images from which moments and spread are measured.
+/// Number of images from which moments and spread are measured.
 const MEASURED: usize = 1024;
-/// Images whose codes are counted.
+/// Number of images whose codes are counted.
 const COUNTED: usize = 8192;
-/// Codes of the law of all positions that are added to the counts of each.
+/// Pseudocounts, distributed as the codes of all positions, added to the counts of each position.
 const ADDED: f64 = 64.0;
-/// Least variance of a channel.
+/// Lower bound on the variance of a channel.
 const LEAST: f64 = 1e-12;
 
-/// What was measured.
+/// The measured statistics.
 pub(super) struct Standard {
     /// Mean and standard deviation of every channel, `[d]`.
     pub moments: [Vec<f32>; 2],
-    /// Of priors that predict codes.
+    /// For priors that predict codes.
     pub codes: Option<OfCodes>,
 }
 
-/// What a prior that predicts codes knows.
+/// Statistics for a prior that predicts codes.
 pub(super) struct OfCodes {
-    /// Variance of z_0 about its code vector in every channel, standardised, `[d]`; zeros where
-    /// code vectors are diffused.
+    /// Standardised variance of z_0 about its code vector per channel, `[d]`; zeros if code vectors
+    /// are diffused.
     spread: Vec<f32>,
-    /// The logarithm of the law of the codes at each position, [p, k].
+    /// Log-probability of each code at each position, [p, k].
     bias: Vec<f32>,
 }
 
-/// Sums of a channel, and of its squares.
+/// Sums and sums of squares per channel.
 struct Sums {
     count: f64,
     first: Vec<f64>,
@@ -73,11 +73,11 @@ impl Sums {
     }
 }
 
-/// Measures the latents of the first images of the data set: z_e, or where `diffuse` says so the
+/// Measures the latents of the first images of the data set: z_e, or, depending on `diffuse`, the
 /// vectors of their codes.
 ///
 /// # Errors
-/// Trouble with the data.
+/// If the data cannot be read.
 pub(super) fn measure(
     context: &StageContext,
     first: &dyn FirstStage,
@@ -159,8 +159,8 @@ fn in_f32(values: Vec<f64>) -> Vec<f32> {
     values.into_iter().map(|value| value as f32).collect()
 }
 
-/// The logarithm of each position's law from the `counts` [p, k]. To them some codes by the law of
-/// all positions are added, to those half a count for each code: nothing is impossible.
+/// Log-probabilities at each position from the `counts` [p, k]. Each position gets `ADDED`
+/// pseudocounts distributed as all positions, which get half a count per code: no probability is 0.
 fn bias(counts: &[f64], k: usize) -> Vec<f32> {
     let of_all = |code: usize| 0.5 + counts.iter().skip(code).step_by(k).sum::<f64>();
     let all: Vec<f64> = (0..k).map(of_all).collect();
@@ -177,7 +177,7 @@ fn bias(counts: &[f64], k: usize) -> Vec<f32> {
 }
 
 impl Standard {
-    /// Tells `models`, a model and its average.
+    /// Sets the statistics of `models`, a model and its average.
     pub fn tell(&self, models: [&mut Diffusion; 2]) {
         for model in models {
             let gpu = model.target().gpu().clone();
@@ -195,9 +195,9 @@ impl Standard {
     }
 }
 
-/// What the moments are called in a checkpoint.
+/// Names of the moments in a checkpoint.
 const MOMENTS: [&str; 2] = ["latents.mean", "latents.std"];
-/// And the spread.
+/// Name of the spread in a checkpoint.
 const SPREAD: &str = "codes.spread";
 
 /// Moments and spread of `model` for a checkpoint.
@@ -208,7 +208,7 @@ pub(super) fn export(model: &Diffusion) -> impl Iterator<Item = Entry> {
     all.map(|(name, tensor)| (name.to_string(), tensor.shape(), tensor.to_vec()))
 }
 
-/// Gives `model` the moments and the spread of a checkpoint.
+/// Loads the moments and the spread of a checkpoint into `model`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there are none.
@@ -241,7 +241,7 @@ mod tests {
             );
         }
         assert!(law[0] > law[2] && law[2] > law[1]);
-        // Where nothing was counted stands the law of all.
+        // A position without counts of its own follows the global distribution.
         assert!((law[3].exp() - 3.5 / 5.5).abs() < 1e-6, "{law:?}");
     }
 }

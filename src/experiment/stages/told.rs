@@ -1,25 +1,25 @@
-//! Of which positions of its images training tells the network the codes.
+//! Random masks of known positions, which the network is told in training.
 
 use crate::config::PriorConfig;
 use crate::philox::{Draw, Stream};
 
-/// Random numbers of an image before those of its positions.
+/// Random numbers drawn per image before those of its positions.
 const HEAD: u32 = 8;
 
-/// Masks of a batch.
+/// Masks for a batch.
 pub struct Masks {
     /// 1 where the code is known, else 0, [n, h, w].
     pub known: Vec<f32>,
-    /// Whether the network is told something of the image.
+    /// Whether the network is told part of the image.
     pub told: Vec<bool>,
-    /// Whether the rest of it is pure noise.
+    /// Whether the rest of the image is pure noise.
     at_end: Vec<bool>,
 }
 
 impl Masks {
-    /// For a batch of `n` images of `grid` [h, w] positions; `None` where nothing is ever told.
-    /// Of an image that is told, half of the time random positions are known, as many as a random
-    /// rate makes, else all outside a random rectangle.
+    /// Draws masks for a batch of `n` images of `grid` [h, w] positions; `None` if nothing is ever
+    /// told. With probability ½ each position of a told image is known at a random rate; otherwise
+    /// all positions outside a random rectangle are known.
     pub fn draw(config: &PriorConfig, grid: [usize; 2], n: usize, stream: Stream) -> Option<Masks> {
         if config.known_share == 0.0 {
             return None;
@@ -50,14 +50,14 @@ impl Masks {
         Some(masks)
     }
 
-    /// Puts level `last` for the images whose rest is pure noise.
+    /// Sets level `last` for the images whose rest is pure noise.
     pub fn put_at_end(&self, levels: &mut [u32], last: usize) {
         for (t, &at_end) in levels.iter_mut().zip(&self.at_end) {
             *t = if at_end { last as u32 } else { *t };
         }
     }
 
-    /// The weight of each position in the loss, [n, h, w]: the same for all unknown ones,
+    /// The weight of each position in the loss, [n, h, w]: 0 if known, equal for all unknown ones,
     /// with mean 1 over the batch.
     pub fn weights(&self) -> Vec<f32> {
         let unknown = self.known.iter().filter(|&&known| known == 0.0).count();
@@ -69,7 +69,7 @@ impl Masks {
     }
 }
 
-/// Which positions of an image are known, by its random numbers.
+/// Which positions of an image are known, given its random numbers.
 fn of_image([h, w]: [usize; 2], number: &impl Fn(u32) -> f64) -> Vec<bool> {
     let below = |i: u32, n: usize| ((number(i) * n as f64) as usize).min(n - 1);
     if number(2) < 0.5 {

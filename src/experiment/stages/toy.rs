@@ -1,4 +1,4 @@
-//! The toy's training: points drawn anew for every step.
+//! The toy's training, on points sampled afresh at every step.
 
 use crate::config::{Config, Stored};
 use crate::data::toy;
@@ -17,10 +17,10 @@ use crate::nn::optim::{Adam, AdamOptions, Group};
 use crate::philox::{Draw, Stream};
 use crate::tensor::Codes;
 
-/// The toy's task for a run directory, which gets its configuration.
+/// Creates the toy's task and its run directory with the configuration.
 ///
 /// # Errors
-/// [`Error::Usage`] for flags of images, and those of the run that it starts from.
+/// [`Error::Usage`] for image flags, and errors of the run that it starts from.
 pub(in crate::experiment) fn prepare(
     args: &TrainArgs,
     config: &Config,
@@ -61,11 +61,11 @@ impl ToyTask {
         ToyTask::from(gpu, config, None)
     }
 
-    /// With the averaged weights of `start`.
+    /// Starts from the averaged weights of `start`, if given.
     fn from(gpu: &Gpu, config: &Config, start: Option<&Checkpoint>) -> Result<ToyTask> {
         let mut model = Toy::new(gpu, config)?;
         start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
-        // Codes have a learning rate of their own, and stay out of the denoiser's clipping.
+        // Codes have their own learning rate and are excluded from the denoiser's clipping.
         let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| {
             usize::from(path == "codebook")
         });

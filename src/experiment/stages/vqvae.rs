@@ -23,7 +23,7 @@ use crate::nn::init::Init;
 use crate::philox::Draw;
 use crate::tensor::Tensor;
 
-/// Images of a picture of reconstructions.
+/// Images shown in the reconstruction picture.
 const SHOWN: usize = 32;
 
 pub(super) struct VqVaeTask {
@@ -31,12 +31,12 @@ pub(super) struct VqVaeTask {
     learner: Learner<VqVae>,
     held_out: Vec<Tensor>,
     codebook_tracker: CodebookTracker,
-    /// Whether the code vectors are those of a trained VQ-VAE.
+    /// Whether the code vectors come from a trained VQ-VAE.
     has_codes: bool,
 }
 
 impl VqVaeTask {
-    /// With the weights of `sources`, if there are some.
+    /// Starts from the weights of `sources`, if there are any.
     pub fn new(context: Rc<StageContext>, sources: &Sources) -> Result<VqVaeTask> {
         let gpu = &context.gpu;
         let config = &context.config;
@@ -93,7 +93,7 @@ impl Task for VqVaeTask {
             };
             let latents: Vec<Tensor> = parts.iter().map(latents).collect();
             let latents = rows(&latents);
-            // With a gradient codebook the averaged vectors are others than those that learn.
+            // With a gradient codebook the averaged vectors are separate from the trained ones.
             for model in [model, &self.learner.averaged] {
                 model
                     .codebook
@@ -148,7 +148,7 @@ impl Task for VqVaeTask {
     }
 }
 
-/// How `model` reconstructs held-out images, and a picture of it in `dir`.
+/// Metrics of the reconstructions of held-out images by `model`; saves a picture of them in `dir`.
 pub(super) fn reconstruct(
     context: &StageContext,
     model: &VqVae,
@@ -181,7 +181,7 @@ pub(super) fn reconstruct(
     let usage = Usage::of(&codes, config.codes);
     Ok(Map::from_iter([
         ("held_out_mse".to_string(), json!(mse)),
-        // Of pixels in [−1, 1]: the peak is 2.
+        // Pixels lie in [−1, 1], so the peak is 2.
         (
             "held_out_psnr".to_string(),
             json!(10.0 * (4.0 / mse).log10()),

@@ -1,4 +1,4 @@
-//! The toy's points of the plane, five to a sequence, about eight codes on a circle.
+//! The toy's points in the plane, in sequences of five, around eight codes on a circle.
 
 use image::RgbImage;
 use serde_json::{Map, json};
@@ -10,19 +10,19 @@ use crate::experiment::drawn::Drawn;
 use crate::models::sampler::Sampler;
 use crate::report::figures;
 
-/// Sequences, unless the user says otherwise.
+/// Default number of sequences.
 const COUNT: usize = 1024;
-/// Most sequences sampled side by side.
+/// Maximum number of sequences per batch.
 const CHUNK: usize = 16_384;
-/// Passes over each level of inpainting, unless the user says otherwise.
+/// Default passes over each level in inpainting.
 const RESAMPLE: usize = 10;
-/// Fillings that are drawn.
+/// Fillings drawn as sequences of points.
 const SHOWN: usize = 3;
 
-/// Points about codes.
+/// Points in the plane around codes.
 pub(crate) struct Points;
 
-/// Points of the plane from their flat coordinates.
+/// Points in the plane from flat coordinates.
 pub(crate) fn pairs(flat: &[f32]) -> Vec<[f32; DIM]> {
     flat.chunks_exact(DIM).map(|p| [p[0], p[1]]).collect()
 }
@@ -42,12 +42,12 @@ pub(crate) fn sequences(flat: &[u32]) -> Vec<[u32; LENGTH]> {
         .collect()
 }
 
-/// The nearest true centroids of `z0`: learnt codes come in an order of their own.
+/// The nearest true centroids of `z0`; learnt codes are in arbitrary order.
 pub(crate) fn truth(z0: &[f32]) -> Vec<u32> {
     toy::nearest(z0, &toy::centroids())
 }
 
-/// What is said of the samples `z0`.
+/// Summary line for samples drawn by `how`, with the statistics `reached`.
 pub(crate) fn caption(how: &str, reached: &Reached) -> String {
     format!(
         "{how}: {:.2} % of {} sequences are valid chains, total variation {:.3} among them, {} distinct sequences",
@@ -58,7 +58,7 @@ pub(crate) fn caption(how: &str, reached: &Reached) -> String {
     )
 }
 
-/// The samples `z0` about the centroids, and how often each chain occurs.
+/// Plot of the samples `z0` around the centroids, and of how often each chain occurs.
 pub(crate) fn overview(z0: &[f32], how: &str) -> RgbImage {
     let codes = truth(z0);
     let caption = caption(how, &toy::reached(&codes));
@@ -77,7 +77,7 @@ fn histogram(codes: &[u32]) -> Vec<f64> {
     counts.into_iter().map(|c| c / total).collect()
 }
 
-/// Figure 12: the first fillings `z0`, and all of them as sequences, beside what is known.
+/// Figure 12: the first fillings `z0` as points, all as code sequences, with the known codes.
 pub(crate) fn filled(known: &[(usize, u32)], z0: &[f32]) -> RgbImage {
     let frames = frames(&z0[..z0.len().min(SHOWN * LENGTH * DIM)]);
     figures::inpainting(&toy::centroids(), known, &frames, &sequences(&truth(z0)))

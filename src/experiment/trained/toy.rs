@@ -1,4 +1,4 @@
-//! A run of the toy as a run on a grid of one row.
+//! Loads a run of the toy as a run on a grid of one row.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::experiment::subject::points::Points;
 use crate::models::first_stage::FixedCodebook;
 use crate::models::toy::Toy;
 
-/// Loads the newest checkpoint of the toy's run `run` of the configuration `config`.
+/// Loads the newest checkpoint of the toy's run `run` with the configuration `config`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if there is none that fits.
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if no checkpoint fits.
 pub(crate) fn load(run: &Path, config: &Config, device: &Device) -> Result<Trained> {
     let found = run_dir::newest_of(run, &config.model_text())?;
     let gpu = device.open()?;
@@ -46,7 +46,7 @@ fn stage(config: &Config) -> Stage {
     }
 }
 
-/// The toy as an experiment on a grid of one row.
+/// The toy's configuration as one on a grid of one row.
 fn grid(config: &Config) -> GridConfig {
     let diffuse = config
         .codes

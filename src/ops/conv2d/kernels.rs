@@ -1,4 +1,4 @@
-//! The three directions of a convolution, each by one of several kernels.
+//! The three directions of a convolution, each with a choice of kernels.
 
 use super::params::{ConvEpilogue, Params};
 use super::{LANES, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
@@ -10,15 +10,14 @@ use crate::ops::winograd::{self, Transformed};
 use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
 
-/// Channels up to which a subgroup's block is half as wide.
+/// Most channels for which a subgroup's block is half as wide.
 const NARROW: usize = 32;
 
-/// Most output pixels of one part of the weight's gradient, unless its parts would be larger than
-/// `PARTIAL` together.
+/// Most output pixels per part of the weight's gradient, unless the parts together would exceed
+/// `PARTIAL`.
 const PART: usize = 2048;
 
-/// Numbers that the parts of a weight's gradient may have together: half of WebGPU's smallest
-/// binding limit.
+/// Most numbers in all parts of a weight's gradient: half of WebGPU's lowest binding limit.
 const PARTIAL: usize = 1 << 24;
 
 /// How a direction is computed.
@@ -29,8 +28,8 @@ enum Algorithm {
 }
 
 impl KernelFamily {
-    /// Kernels for lanes write all directions by one function, which names the residual, so their
-    /// backward entry points bind it too, last; the others do not.
+    /// The lanes kernels write all directions with one function, which refers to the residual. So
+    /// their backward entry points also bind it, last; other families' do not.
     fn backward_buffers<'a, 'b>(self, all: &'a [&'b Buffer]) -> &'a [&'b Buffer] {
         if self == KernelFamily::Lanes {
             all
@@ -57,7 +56,7 @@ fn width(channels: usize) -> (Override, usize) {
 }
 
 impl Params {
-    /// How `family` writes `channels` of `pixels`, in each of `phases`, with these tiles.
+    /// How `family` computes `pixels` x `channels` outputs in each of `phases`.
     fn plan(
         family: KernelFamily,
         tiled: &'static Tiled,
@@ -88,8 +87,8 @@ impl Params {
         }
     }
 
-    /// The way for outputs of so many rows and columns: by rule, or the fastest on a device that
-    /// measures. `make` prepares operands and returns what goes one of the ways on them.
+    /// The algorithm for `outputs` [rows, columns]: by rule, or the fastest on a device that
+    /// measures. `make` prepares operands and returns a function that runs an algorithm on them.
     fn way<F: Fn(Algorithm) -> Tensor>(
         &self,
         gpu: &Gpu,
@@ -141,7 +140,7 @@ impl Params {
     }
 }
 
-/// y of `x`, without history. `x` may be a gradient.
+/// The output y for `x`, not recorded on the tape. `x` may be a gradient.
 pub(in crate::ops) fn forward(
     x: &Tensor,
     weight: &Tensor,
@@ -152,7 +151,7 @@ pub(in crate::ops) fn forward(
 ) -> Tensor {
     let gpu = x.gpu();
     gpu.count_flops(params.flops());
-    // Lanes pay for few pixels too.
+    // The lanes kernel wins even with few pixels.
     let outputs = [params.out_pixels().max(SMALL), params.o as usize];
     let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
         let [x, weight, _] = params.shapes();
@@ -210,7 +209,7 @@ fn forward_by(
     y
 }
 
-/// dx of `dy`, plus `bias` `[c]`. `dy` may be no gradient.
+/// dx for `dy`, plus `bias` `[c]`. A transposed convolution passes its input as `dy`.
 pub(in crate::ops) fn backward_input(
     dy: &Tensor,
     weight: &Tensor,
@@ -222,7 +221,7 @@ pub(in crate::ops) fn backward_input(
     let gpu = dy.gpu();
     gpu.count_flops(params.flops());
     let outputs = [params.pixels().max(SMALL), params.c as usize];
-    // Where the weight's gradient has dy's squares, it has paid for them.
+    // If dw has transformed `dy` already, dx gets that for free.
     let at_hand = squares.have_dy();
     let op = if at_hand {
         "conv2d backward input beside weight"
@@ -238,7 +237,7 @@ pub(in crate::ops) fn backward_input(
         } else {
             Transformed::default()
         };
-        // A copy a run: squares of the weight are made in each, as they are in training.
+        // A clone for each run, so that each transforms the weight again, as training does.
         move |way| backward_input_by(way, &dy, &weight, None, params, gradient, &squares.clone())
     });
     backward_input_by(way, dy, weight, bias, params, gradient, squares)
@@ -296,8 +295,8 @@ fn backward_input_by(
     dx
 }
 
-/// dw of `x` and `dy`, one of which is a gradient, and where the kernel has it at hand and it is
-/// wanted, db `[o]`.
+/// The weight gradient dw for `x` and `dy`, one of which is a gradient; and db `[o]`, if wanted and
+/// the kernel computes it along the way.
 pub(in crate::ops) fn backward_weight(
     [x, dy]: [&Tensor; 2],
     params: Params,
@@ -350,7 +349,7 @@ fn backward_weight_by(
     let count = shape.count();
     let [c, o] = [params.c, params.o].map(|d| d as usize);
     let (wide, columns) = width(o);
-    // Workgroups of a part.
+    // Shader, overrides, and workgroups per part.
     let (shader, overrides, groups) = match family {
         KernelFamily::Scalar | KernelFamily::Vec4 => {
             let shader = if family == KernelFamily::Vec4 {
@@ -375,7 +374,7 @@ fn backward_weight_by(
             tile.count(taps * c, o),
         ),
     };
-    // How many of them, over all parts, keep the device busy.
+    // Workgroups, over all parts, that keep the device busy.
     let enough = if matches!(family, KernelFamily::Tiled(_)) {
         256
     } else {
@@ -388,11 +387,11 @@ fn backward_weight_by(
         .max(least)
         .min(LOOPS)
         .min(pixels);
-    // All of about a length.
+    // Make all parts about equally long.
     let part = pixels.div_ceil(pixels.div_ceil(part)).next_multiple_of(4);
     let parts = pixels.div_ceil(part);
-    // The bias's gradient comes out of it as the last row, if that can begin a tensor, made by
-    // workgroups of its own.
+    // The lanes kernel computes db as the last row, in workgroups of its own, if that row's offset
+    // is aligned for a tensor.
     let with_bias = want_b && family == KernelFamily::Lanes && count.is_multiple_of(ALIGN);
     let groups = if with_bias {
         groups + o.div_ceil(columns)

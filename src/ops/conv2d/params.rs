@@ -1,4 +1,4 @@
-//! Stride, padding and mask of a convolution, and what its kernels are told.
+//! Stride, padding and mask of a convolution, and the parameters of its kernels.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,7 +6,7 @@ use crate::gpu::{Buffer, Shader, shader};
 use crate::ops::LOOPS;
 use crate::tensor::{Shape, Tensor};
 
-/// Of `unfold.rs`, with the same parameters.
+/// The shader of `unfold.rs`, which takes the same parameters.
 pub(crate) static UNFOLD: Shader = shader!("unfold");
 
 /// Stride, zero padding and mask.
@@ -31,19 +31,19 @@ impl Default for Conv {
 }
 
 /// The taps of a causal kernel, in raster order (PixelCNN, van den Oord et al. 2016); the same for
-/// all channels. With padding (kernel − 1) / 2 a pixel then sees only pixels before it. Weights at
+/// all channels. With padding (kernel − 1) / 2, a pixel then sees only pixels before it. Weights at
 /// other taps are never read, and their gradient is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// Those before the centre: for the first layer. Of a 1 x 1 kernel none are left, and only the
-    /// bias counts.
+    /// Taps before the centre: for the first layer. A 1 x 1 kernel has none, so that only the bias
+    /// counts.
     A,
-    /// Those before the centre, and the centre: for all other layers.
+    /// Taps before the centre, and the centre: for all other layers.
     B,
 }
 
-/// As in `shaders/shared/conv.wgsl`. A transposed convolution has the parameters of the one whose
-/// gradient it is.
+/// As in `shaders/shared/conv.wgsl`. A transposed convolution uses the parameters of the
+/// convolution whose gradient it is.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub(crate) struct Params {
@@ -73,19 +73,19 @@ pub(crate) struct ConvEpilogue<'a> {
 }
 
 impl<'a> ConvEpilogue<'a> {
-    /// Both buffers, `other`'s where there is none.
+    /// Both buffers, `other`'s in place of an absent one.
     pub fn buffers(&self, other: &'a Tensor) -> [&'a Buffer; 2] {
         [self.bias, self.residual].map(|added| added.unwrap_or(other).buffer())
     }
 
-    /// Which of them there are.
+    /// 1 for each that is present, else 0.
     pub fn flags(&self) -> [u32; 2] {
         [self.bias, self.residual].map(|added| u32::from(added.is_some()))
     }
 }
 
 impl Params {
-    /// For images [n, h, w, c] of `dims`, and no output channels yet.
+    /// Parameters for images [n, h, w, c] of `dims`; output channels are not set yet.
     #[track_caller]
     pub fn of(dims: [usize; 4], [kernel_h, kernel_w]: [usize; 2], conv: Conv) -> Params {
         let [batch, h, w, c] = dims;
@@ -131,7 +131,7 @@ impl Params {
         }
     }
 
-    /// Whether all channels come in vec4.
+    /// Whether all channels come in whole vec4s.
     pub(crate) fn fours(&self) -> bool {
         self.c.is_multiple_of(4) && self.o.is_multiple_of(4)
     }
@@ -146,8 +146,7 @@ impl Params {
             .map(|dims| Shape::from(dims.map(|d| d as usize)))
     }
 
-    /// Multiplications and additions of any of the three directions, taps on the padding among
-    /// them.
+    /// Multiplications and additions of any of the three directions, including taps on the padding.
     pub(crate) fn flops(&self) -> usize {
         2 * self.out_pixels() * (self.o * self.c) as usize * self.taps as usize
     }
@@ -162,7 +161,7 @@ impl Params {
         (self.batch * self.out_h * self.out_w) as usize
     }
 
-    /// Refuses kernels of which one invocation cannot sum all terms, `depth` channels a tap.
+    /// Panics if one invocation cannot sum all terms of an output, with `depth` channels per tap.
     #[track_caller]
     pub fn check_rounds(&self, op: &str, depth: usize) {
         let taps = self.taps as usize;
