@@ -1,4 +1,4 @@
-//! Every flag with its default and help, and which command it reaches.
+//! The command line: every flag with its default and help text, and the command that it configures.
 
 pub mod adapters;
 pub mod bench;
@@ -55,19 +55,19 @@ pub struct Cli {
 enum Command {
     /// List the GPUs, their limits and features.
     Adapters {
-        /// For programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// List the presets, or print one, or what a configuration file comes to.
+    /// List the presets, or print one preset or the full configuration of a TOML file.
     Presets {
         /// The preset or TOML file to print.
         name: Option<String>,
-        /// Print layers, shapes, parameters, FLOPs of a step and GPU memory of every stage instead;
-        /// of a TOML file too.
+        /// Print the layers, shapes, parameters, FLOPs per step and GPU memory of every stage
+        /// instead.
         #[arg(long, requires = "name")]
         summary: bool,
-        /// Change one value, and print what comes of it; may be repeated.
+        /// Override one value before printing; may be repeated.
         #[arg(long = "set", value_name = "KEY.PATH=VALUE", requires = "name")]
         sets: Vec<String>,
     },
@@ -77,33 +77,32 @@ enum Command {
     Data(data::DataFlags),
     /// Train a preset or a configuration file.
     Train(TrainFlags),
-    /// Sample from a trained run: the toy, a diffusion prior or a PixelCNN.
+    /// Draw samples from a trained run: the toy, a diffusion prior or a PixelCNN.
     Sample(sample::SampleFlags),
-    /// Show pictures above what a run's VQ-VAE makes of them.
+    /// Show images above their reconstructions by a run's VQ-VAE.
     Reconstruct(reconstruct::ReconstructFlags),
-    /// Sample what is missing: a hole in images, the rest of sequences.
+    /// Fill in what is missing: a hole in images, or the rest of sequences.
     Inpaint(inpaint::InpaintFlags),
-    /// Show how a diffusion prior comes from noise to pictures.
+    /// Show how a diffusion prior turns noise into images, step by step.
     Chain(chain::ChainFlags),
-    /// The paper's tables and figures: train what is missing, evaluate, write a report.
+    /// Reproduce the paper's tables and figures: train what is missing, evaluate, write a report.
     Reproduce(reproduce::ReproduceFlags),
-    /// Measure how near samples of image runs are to the data, and how fast they come.
+    /// Measure how close the samples of runs are to the data, and how fast sampling is.
     Evaluate(evaluate::EvaluateFlags),
-    /// Write a run's weights in PyTorch's names and layouts.
+    /// Export a run's weights with PyTorch's names and layouts.
     Export(export::ExportFlags),
-    /// Draw the paper's figures of the toy from a trained run.
+    /// Draw the paper's toy figures from a trained run.
     Figures(FigureFlags),
-    /// Compare every kernel with its definition in f64, with derived error bounds, and probe the
-    /// driver.
+    /// Check every kernel against an f64 reference with derived error bounds, and probe the driver.
     Conformance(ConformanceFlags),
-    /// Measure this adapter's ceilings, how near each kernel comes to them, and training steps.
+    /// Measure this adapter's peak rates, how close each kernel comes to them, and training steps.
     Bench(bench::BenchFlags),
     /// The child of `bench` whose launch is timed.
     #[command(hide = true)]
     BenchStartup {
         /// Index of the adapter.
         adapter: String,
-        /// Where it keeps compiled kernels.
+        /// Folder for compiled kernels.
         cache: PathBuf,
     },
     /// This engine's side of `cargo xtask peers`.
@@ -112,7 +111,7 @@ enum Command {
         #[command(flatten)]
         device: DeviceFlags,
     },
-    /// The child of `conformance` that runs cases and may die of them.
+    /// The child of `conformance` that runs the cases and may crash on them.
     #[command(hide = true)]
     ConformanceWorker {
         /// Index of the adapter.
@@ -125,17 +124,17 @@ struct DeviceFlags {
     /// The GPU: index, part of its name, or backend (see `adapters`).
     #[arg(long, env = "DBVQ_ADAPTER")]
     adapter: Option<String>,
-    /// Most GPU memory to use, MiB.
+    /// Maximum GPU memory to use, MiB.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     gpu_memory: Option<u64>,
-    /// Measure which products and convolutions are the fastest on a CPU adapter too; GPUs do so at
-    /// the first use of a shape.
+    /// Choose matmul and convolution kernels by measuring them on a CPU adapter too; GPUs do so by
+    /// default, at the first use of a shape.
     #[arg(long)]
     tune: bool,
-    /// Choose kernels by rules, not by measuring.
+    /// Choose kernels by fixed rules instead of measuring.
     #[arg(long, conflicts_with = "tune")]
     no_tune: bool,
-    /// What products and convolutions are made of: f16 rounds both factors, sums in f32, and needs
+    /// Precision of matmuls and convolutions: f16 rounds both inputs, accumulates in f32, and needs
     /// cooperative matrices.
     #[arg(long, value_enum, default_value_t)]
     precision: PrecisionFlag,
@@ -178,43 +177,44 @@ impl From<DeviceFlags> for Device {
 
 #[derive(Args, Debug)]
 struct TrainFlags {
-    /// A preset (see `presets`) or a TOML file, the config.toml of a run too.
+    /// A preset (see `presets`) or a TOML file, such as the config.toml of a run.
     preset: String,
-    /// Run directory: config.toml, checkpoint.safetensors, metrics.jsonl, event files for
-    /// TensorBoard; data.txt and codebook.safetensors of runs on images and codes.
+    /// Run directory: gets config.toml, checkpoint.safetensors, metrics.jsonl and event files for
+    /// TensorBoard; with images or codes also data.txt and codebook.safetensors.
     #[arg(long)]
     out: PathBuf,
-    /// What to train: one of these of images, prior or pixelcnn of codes.
+    /// What to train: any of these on images, prior or pixelcnn on codes.
     #[arg(long, value_enum)]
     stage: Option<StageName>,
-    /// A folder of images, CIFAR-10 or mini-ImageNet; the kind is recognised. For codes a file:
-    /// .npz, .safetensors or a text.
+    /// A folder of images, CIFAR-10 or mini-ImageNet; the kind is detected. For codes, a file:
+    /// .npz, .safetensors or text.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Image presets: train on images of N×N; every image is squashed to that, or cut with --crop.
+    /// Image presets: train on images of N×N; every image is squashed to that, or cropped with
+    /// --crop.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     size: Option<u32>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from it or from
-    /// a prior, vqvae and the toy from its weights. Sizes and how images are read are those of that
+    /// The run to start from: prior and pixelcnn build on its VQ-VAE, joint starts from a VQ-VAE or
+    /// a prior, vqvae and the toy from its weights. Sizes and image reading are taken from that
     /// run.
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
-    /// Training steps, short for --set stages.STAGE.steps=N (train.steps of the toy).
+    /// Training steps, short for --set stages.STAGE.steps=N (for the toy, train.steps).
     #[arg(long, allow_negative_numbers = true)]
     steps: Option<u64>,
     /// Seed, short for --set seed=N.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
-    /// Change one value of the configuration; may be repeated.
+    /// Override one value of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
-    /// Go on from the run directory's checkpoint, to the same bits as without the interruption;
-    /// with more --steps on from its end (the learning rate follows the cosine of all steps).
+    /// Continue from the run directory's checkpoint, bit-identical to an uninterrupted run. A
+    /// larger --steps extends a finished run (the learning rate follows the cosine over all steps).
     #[arg(long)]
     resume: bool,
-    /// Train on a schedule whose end is far from the prior all the same.
+    /// Train even if the schedule ends far from the prior.
     #[arg(long)]
     allow_bad_terminal: bool,
     #[command(flatten)]
@@ -248,10 +248,10 @@ impl From<StageName> for Stage {
 struct FigureFlags {
     /// A run directory.
     run: PathBuf,
-    /// Directory for the pictures.
+    /// Directory for the figures.
     #[arg(long)]
     out: PathBuf,
-    /// Seed of what is drawn.
+    /// Seed of the samples.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     #[command(flatten)]
@@ -346,10 +346,10 @@ impl From<TrainFlags> for TrainArgs {
     }
 }
 
-/// Most samples of one command.
+/// Maximum number of samples per command.
 const MOST: usize = 10_000_000;
 
-/// `--count` of samples or fillings.
+/// Checks `--count` of samples or fillings.
 fn count_of(value: Option<usize>) -> Result<Option<usize>> {
     if let Some(count) = value.filter(|&count| count > MOST) {
         return Err(Error::Usage(format!(
@@ -359,7 +359,7 @@ fn count_of(value: Option<usize>) -> Result<Option<usize>> {
     at_least_one("--count", value)
 }
 
-/// A number of passes over each level, whose noise is numbered apart.
+/// Checks a number of passes over each level; every pass has its own noise stream.
 fn passes(flag: &str, value: Option<usize>) -> Result<Option<usize>> {
     if value.is_some_and(|passes| passes > Draw::PARTS as usize) {
         return Err(Error::Usage(format!(

@@ -1,5 +1,5 @@
-//! `dbvq-wgpu evaluate`: how near to the data the samples of image runs are; `docs/metrics.md`
-//! defines every figure.
+//! `dbvq-wgpu evaluate`: how close the samples of runs are to the data; `docs/metrics.md` defines
+//! every metric.
 
 pub mod features;
 
@@ -43,7 +43,7 @@ use crate::models::sampler::Sampler;
 use crate::report::console::print_document;
 use crate::report::product::{self, Folder, Form};
 
-/// What is written, beside samples.
+/// Files written besides the samples.
 const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];
 
 /// The tables of the metrics, in the order in which they are printed.
@@ -57,27 +57,27 @@ const TABLES: [tables::Table; 7] = [
     time::table,
 ];
 
-/// What can be measured.
+/// A metric of `--metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// MSE, PSNR and SSIM of the VQ-VAE on held-out pictures.
+    /// MSE, PSNR and SSIM of the VQ-VAE on held-out images.
     Reconstruction,
-    /// Distances between laws of codes and of pairs of neighbours.
+    /// Distances between the distributions of codes, and of neighbouring pairs.
     Codes,
-    /// KL of code histograms position by position.
+    /// KL divergence of code histograms at each position.
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
-    /// Bits a code of whole pictures: exact, or a bound.
+    /// Bits per code of whole images: exact, or a bound.
     Likelihood,
-    /// FID and KID, where there are weights.
+    /// FID and KID, given the weights of Inception-v3.
     Fid,
-    /// Seconds a sample.
+    /// Seconds per sample.
     Time,
 }
 
 impl Metric {
-    /// All of them, cheap ones first.
+    /// All metrics, cheap ones first.
     pub const ALL: [Metric; 7] = [
         Metric::Reconstruction,
         Metric::Codes,
@@ -102,8 +102,7 @@ impl Metric {
     }
 }
 
-/// Samples, and encodings of held-out pictures, unless the user says otherwise or there are fewer
-/// pictures.
+/// Default number of samples and of held-out images to encode; fewer if there are fewer images.
 const COUNT: usize = 1000;
 
 /// Arguments of `evaluate`.
@@ -113,32 +112,32 @@ pub struct EvaluateArgs {
     pub runs: Vec<PathBuf>,
     /// Folder of the data set.
     pub data: PathBuf,
-    /// How it is read.
+    /// How images are read.
     pub reading: ReadingFlags,
-    /// What is measured.
+    /// Metrics to measure.
     pub metrics: Vec<Metric>,
-    /// Samples of each run, and encodings of held-out pictures; `None`: 1000, or as many as there
-    /// are pictures.
+    /// Samples of each run, and held-out images to encode; `None`: 1000, or all of them if there
+    /// are fewer.
     pub count: Option<usize>,
-    /// Sampler of diffusion priors, and its steps; `None`: as `sample` does.
+    /// Sampler of diffusion priors; `None`: the default of `sample`.
     pub sampler: Option<Sampler>,
-    /// Steps of the sampler.
+    /// Steps of the sampler; `None`: the default of `sample`.
     pub steps: Option<usize>,
-    /// Factor of the logits of priors that predict codes; `None`: that of their configurations.
+    /// Factor on the logits of priors that predict codes; `None`: that of their configurations.
     pub sharpen: Option<f64>,
     /// How likelihoods are estimated.
     pub nll: NllSettings,
     /// Weights of Inception-v3.
     pub inception: Option<PathBuf>,
-    /// Statistics of features that samples are compared with beside the data's.
+    /// File of feature statistics to compare samples with, in addition to the data's.
     pub reference: Option<PathBuf>,
-    /// Where the statistics of the held-out pictures go.
+    /// Output file for the feature statistics of the held-out images.
     pub save_stats: Option<PathBuf>,
-    /// Wall seconds that the time of one sampler may take, about.
+    /// Approximate wall seconds spent on timing one sampler.
     pub time_budget: f64,
     /// Seed of the samples.
     pub seed: u64,
-    /// Where files go; samples are kept there, so that a stopped evaluation goes on.
+    /// Output directory; samples are kept there, so that an interrupted evaluation can continue.
     pub out: PathBuf,
     /// The adapter.
     pub device: Device,
@@ -151,15 +150,15 @@ pub struct RunFacts {
     pub path: String,
     /// Its stage.
     pub stage: Stage,
-    /// Training steps behind it.
+    /// Training steps taken.
     pub step: u64,
-    /// Whether its VQ-VAE encodes the pictures as the first run's does: only then are codes of one
-    /// kind.
+    /// Whether its VQ-VAE gives the images the same codes as the first run's; only then are codes
+    /// comparable.
     pub first_runs_codes: bool,
 }
 
-/// All results; `evaluation.json`. A metric that was not asked for is `None`, one that could not be
-/// measured of a run is [`Missing`].
+/// All results; `evaluation.json`. A metric that was not requested is `None`; one that could not be
+/// measured for a run is listed in [`Missing`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Adapter and driver.
@@ -168,19 +167,19 @@ pub struct Evaluation {
     pub data: String,
     /// Seed of the samples.
     pub seed: u64,
-    /// Where the second draw of the data comes from, on which floors and fitted temperatures rest.
+    /// Source of the second draw of the data, which the floors are computed from.
     pub second_draw: String,
     /// The runs, in the order of the command line.
     pub runs: Vec<RunFacts>,
     /// The VQ-VAEs.
     pub reconstruction: Option<Vec<ReconstructionRow>>,
-    /// Laws of codes.
+    /// Distributions of codes.
     pub codes: Option<Vec<CodesRow>>,
     /// KL maps.
     pub kl: Option<Vec<KlRow>>,
     /// Likelihoods.
     pub nll: Option<Vec<NllRow>>,
-    /// Bits a code of whole pictures.
+    /// Bits per code of whole images.
     #[serde(default)]
     pub likelihood: Option<Vec<LikelihoodRow>>,
     /// FID and KID.
@@ -197,7 +196,7 @@ pub struct Evaluation {
 /// to standard output too.
 ///
 /// # Errors
-/// As [`evaluate`], and [`Error::Io`] for the files.
+/// Those of [`evaluate`], and [`Error::Io`] for the files.
 pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
     args.runs
         .iter()
@@ -230,8 +229,8 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
 /// Evaluates. Samples are kept in `args.out`.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for those that cannot do
-/// what is asked, [`Error::Data`] for the pictures, [`Error::Io`] for the samples.
+/// [`Error::Checkpoint`] for runs that cannot be loaded, [`Error::Usage`] for runs that cannot do
+/// what is asked, [`Error::Data`] for the images, [`Error::Io`] for the samples.
 pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     let runs = opened(args)?;
     let first = &runs[0];
@@ -253,7 +252,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     }
     let mut evaluation = Evaluation::new(args, &runs, &codes);
     evaluation.missing = missing;
-    // Two images have a covariance.
+    // A covariance needs two images.
     let of_images = first.config.codebook.is_none();
     let distances = match distances.filter(|_| count > 1 && of_images) {
         Some(distances) => {
@@ -280,7 +279,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     Ok(evaluation)
 }
 
-/// The runs, loaded and looked at: whether they can be compared, and do what is asked.
+/// Loads the runs; checks that they can be compared and support the requested sampler.
 fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     let mut runs = Vec::new();
     for run in &args.runs {
@@ -307,17 +306,17 @@ fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     Ok(runs)
 }
 
-/// What all runs are measured with.
+/// Shared inputs of the measurements of all runs.
 struct Material<'a> {
     args: &'a EvaluateArgs,
     pictures: &'a Pictures,
     count: usize,
-    /// With the statistics of the held-out pictures.
+    /// With the features of the held-out images.
     distances: Option<(Distances, Features)>,
 }
 
 impl Evaluation {
-    /// Of `runs`, nothing measured yet.
+    /// An evaluation of `runs` with nothing measured yet.
     fn new(args: &EvaluateArgs, runs: &[Trained], codes: &[DataCodes]) -> Evaluation {
         let wants = |metric: Metric| args.metrics.contains(&metric);
         let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
@@ -349,7 +348,7 @@ impl Evaluation {
             .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
     }
 
-    /// Measures the VQ-VAE of `trained`, if that is wanted.
+    /// Measures the VQ-VAE of `trained`, if requested.
     fn reconstruct(&mut self, trained: &Trained, material: &Material) -> Result<()> {
         if self.lacks(trained, Metric::Reconstruction) {
             return Ok(());
@@ -369,7 +368,7 @@ impl Evaluation {
         Ok(())
     }
 
-    /// Measures the prior of `trained`, whose VQ-VAE makes the codes `data` of the pictures.
+    /// Measures the prior of `trained`; `data` are the codes that its VQ-VAE gives to the images.
     fn measure(&mut self, trained: &Trained, data: &DataCodes, material: &Material) -> Result<()> {
         let Material { args, pictures, .. } = material;
         if self.codes.is_some() || self.kl.is_some() || material.distances.is_some() {
@@ -400,7 +399,7 @@ impl Evaluation {
     }
 }
 
-/// How many samples and pictures `args` ask for of so many held-out ones.
+/// Number of samples and images that `args` ask for, given `held_out` images.
 fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
     let count = wanted(args, held_out)?;
     if args.save_stats.is_some() && count < 2 {

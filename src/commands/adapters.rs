@@ -1,4 +1,4 @@
-//! `dbvq-wgpu adapters`: which GPUs there are, and what kernels find on them.
+//! `dbvq-wgpu adapters`: lists the GPUs with their limits and features.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterFacts, every_adapter, hiding, none_found};
 use crate::report::console::print_document;
 
-/// Prints the list, OpenGL's adapters too, as JSON for programs.
+/// Prints the list, including OpenGL adapters; `json` prints it as JSON.
 ///
 /// # Errors
-/// [`Error::Adapter`] if there is none; as JSON an empty list is printed first.
+/// [`Error::Adapter`] if there is none; with `json` an empty list is printed first.
 pub fn run(json: bool) -> Result<()> {
     let list = every_adapter();
     let document = if json {
@@ -29,7 +29,7 @@ pub fn run(json: bool) -> Result<()> {
     }
 }
 
-/// `alone`: whether there is nothing but OpenGL.
+/// `alone`: whether all adapters are OpenGL ones.
 fn text(a: &AdapterFacts, alone: bool) -> String {
     let mark = match (a.default, a.backend == "gl" && !alone) {
         (true, _) => "  (default)",

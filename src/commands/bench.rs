@@ -1,5 +1,5 @@
-//! `dbvq-wgpu bench`: how near each kernel comes to what this adapter can do, and what a training
-//! step takes.
+//! `dbvq-wgpu bench`: how close each kernel comes to this adapter's peak rates, and how long a
+//! training step takes.
 
 mod flags;
 
@@ -33,38 +33,38 @@ use needs::{Ceilings, Needs};
 use prepared::Prepared;
 use work::{Case, Direction};
 
-/// Time for the measurements of one case.
+/// Time budget for the measurements of one case.
 const BUDGET: Duration = Duration::from_millis(250);
-/// A case that takes longer than this even at the ceiling is left out, seconds.
+/// Cases that would take longer than this even at the ceiling are skipped, seconds.
 const TOO_LONG: f64 = 10.0;
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug)]
 pub struct BenchArgs {
-    /// For programs.
+    /// Print JSON.
     pub json: bool,
-    /// The roofline as PNG.
+    /// PNG file for the roofline plot.
     pub out: Option<PathBuf>,
-    /// Only cases whose line has this in it.
+    /// Run only cases whose line contains this text.
     pub filter: Option<String>,
-    /// Training steps of the paper's sizes as well.
+    /// Include training steps at the paper's sizes.
     pub large: bool,
-    /// No case begins later than so many seconds after the first.
+    /// Start no case later than this after the first, seconds.
     pub limit: f64,
     /// The adapter.
     pub device: Device,
 }
 
-/// The result.
+/// The results of a benchmark.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bench {
     /// The adapter's name.
     pub adapter: String,
-    /// Its ceiling of arithmetic, 10⁹ operations a second.
+    /// Its peak arithmetic rate, 10⁹ operations per second.
     pub fma_gflops: f64,
-    /// Its ceiling of memory, 10⁹ bytes a second.
+    /// Its peak memory bandwidth, 10⁹ bytes per second.
     pub copy_gbs: f64,
-    /// What was measured.
+    /// The measured cases.
     pub cases: Vec<Row>,
 }
 
@@ -79,16 +79,16 @@ pub struct Row {
     pub direction: String,
     /// Median time, milliseconds.
     pub ms: f64,
-    /// 10⁹ operations a second; `None` where there are none.
+    /// 10⁹ operations per second; `None` for rows that are only a time.
     pub gflops: Option<f64>,
-    /// 10⁹ bytes of inputs and outputs a second; `None` where they are not counted.
+    /// 10⁹ bytes of inputs and outputs per second; `None` if they are not counted.
     pub gbs: Option<f64>,
-    /// The least time that the ceilings allow over the measured one.
+    /// The least time that the ceilings allow, divided by the measured time.
     pub share_of_ceiling: Option<f64>,
 }
 
 impl Row {
-    /// A row that is only a time.
+    /// A row with a time and no rates.
     fn of_time(op: &str, shape: &str, direction: &str, seconds: f64) -> Row {
         let [op, shape, direction] = [op, shape, direction].map(str::to_string);
         Row {
@@ -123,7 +123,7 @@ impl Row {
 ///
 /// # Errors
 /// [`Error::Usage`] if nothing matches the filter; those of the adapter; [`Error::Io`] for the
-/// picture.
+/// plot.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let (cases, starts) = chosen(args)?;
     args.out
@@ -188,7 +188,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     print_document(&text::page(&bench, &left_out, table::terminal_width()))
 }
 
-/// The cases that the filter lets through, and whether it lets the start-up through.
+/// The cases that match the filter, and whether start-up times match it.
 fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
     let passes = |name: &str| {
         args.filter
@@ -212,14 +212,14 @@ fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
     Ok((cases, starts))
 }
 
-/// One adapter, opened twice: with timestamps, which cost, for kernels; for training steps without,
-/// unless a profile is wanted.
+/// One adapter, opened twice: with timestamps for kernels; for training steps without them, because
+/// they cost time, unless a profile is requested.
 struct Gpus {
     kernels: Gpu,
     steps: Gpu,
 }
 
-/// What measuring a case gave.
+/// The result of measuring a case.
 struct Measured {
     row: Row,
     needs: Needs,
@@ -256,7 +256,7 @@ impl Gpus {
     }
 }
 
-/// The case in the picture: operations a byte, and what it reached.
+/// The case's point in the roofline plot: operations per byte, and the rate it reached.
 fn mark(row: &Row, intensity: f64) -> Reached {
     Reached {
         op: row.op.clone(),

@@ -1,5 +1,4 @@
-//! `dbvq-wgpu chain`: what the decoder makes of z_t on the way from noise to a picture; the paper's
-//! figures 6 and 7.
+//! `dbvq-wgpu chain`: decoded z_t on the way from noise to an image; the paper's figures 6 and 7.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -26,7 +25,7 @@ use crate::report::figures::Row;
 use crate::report::product::{Folder, Form};
 use crate::report::samples_file::Values;
 
-/// What is written.
+/// Output files.
 const FILES: [(&str, Form); 4] = [
     ("chain.safetensors", Form::Tensors),
     ("chain.png", Form::Picture),
@@ -37,11 +36,11 @@ const FILES: [(&str, Form); 4] = [
 pub(super) struct ChainFlags {
     /// A run directory of a diffusion prior.
     run: PathBuf,
-    /// The level t where the pictures begin; 500 by default, T/2 if that is less.
+    /// The level t of the first image shown; 500 by default, T/2 if that is less.
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     from_step: Option<usize>,
-    /// Pictures: with --mask what surrounds the hole, without the chains start from their noised
-    /// latents.
+    /// Images: with --mask, what surrounds the hole; without --mask, the chains start from their
+    /// noised latents.
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     known: Vec<PathBuf>,
     /// The hole, as in `inpaint`.
@@ -50,13 +49,14 @@ pub(super) struct ChainFlags {
     /// Steps from T to 0; 100 by default.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
-    /// Chains take ancestral steps: said instead of clap's guess at another flag.
+    /// Chains take ancestral steps only; this hidden flag gives a better error than clap's
+    /// suggestion.
     #[arg(long, value_enum, hide = true)]
     sampler: Option<SamplerName>,
-    /// Draw each pixel of an image as N × N; by default images become about 128 pixels wide.
+    /// Enlarge each pixel to N × N; by default images become about 128 pixels wide.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     scale: Option<usize>,
-    /// Chains, without --known; 4 by default.
+    /// Number of chains, without --known; 4 by default.
     #[arg(long, conflicts_with = "known", allow_negative_numbers = true)]
     count: Option<usize>,
     /// Seed of the noise.
@@ -187,7 +187,7 @@ impl ChainFlags {
         )
     }
 
-    /// Steps of the walk, and the level where the pictures begin.
+    /// Number of steps, and the level of the first image shown.
     fn levels(&self, model: &Diffusion) -> Result<(usize, usize)> {
         let all = model.bridge.steps();
         let from = self.from_step.unwrap_or(first_level(all));

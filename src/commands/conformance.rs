@@ -7,8 +7,8 @@ use clap::Args;
 use crate::conformance::{self, ConformanceArgs};
 use crate::error::{Error, Result};
 
-/// Flags that make no sense where nothing is run; not `--adapter`, which a variable may stand in
-/// for.
+/// Flags that conflict with `--merge`, which runs nothing; `--adapter` is allowed because an
+/// environment variable may set it.
 const OF_A_RUN: [&str; 11] = [
     "all",
     "op",
@@ -23,48 +23,48 @@ const OF_A_RUN: [&str; 11] = [
     "list",
 ];
 
-/// What `conformance` takes.
+/// Flags of `conformance`.
 #[derive(Args, Debug)]
 pub struct ConformanceFlags {
     /// The GPU: index, part of its name, or backend (see `adapters`).
     #[arg(long, env = "DBVQ_ADAPTER")]
     adapter: Option<String>,
-    /// Every usable adapter instead of one, OpenGL's as well.
+    /// Run on every usable adapter instead of one, including OpenGL adapters.
     #[arg(long)]
     all: bool,
-    /// Only the cases of this op.
+    /// Run only the cases of this op.
     #[arg(long, value_name = "NAME")]
     op: Option<String>,
-    /// Only the case of this name, or those with this in their names.
+    /// Run only the case of this name, or the cases whose names contain it.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     case: Option<String>,
-    /// Only cases, and vectors, whose gradient is checked.
+    /// Run only cases and vectors whose gradient is checked.
     #[arg(long)]
     grad: bool,
-    /// Only the probes: what the driver does where WGSL leaves it a choice.
+    /// Run only the probes: what the driver does where WGSL leaves it a choice.
     #[arg(long, conflicts_with_all = ["op", "case", "grad", "vectors"])]
     probes: bool,
-    /// Longest that a case may take, seconds [default: 120].
+    /// Maximum time of a case, seconds [default: 120].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<f64>,
-    /// Write FILE (JSON), and beside it .xml (JUnit) and .md (Markdown).
+    /// Write FILE (JSON), and next to it .xml (JUnit) and .md (Markdown).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Run vectors from a file or folder instead of the built-in cases; with --op or --case, those
-    /// cases as well.
+    /// Run vectors from a file or folder instead of the built-in cases; --op or --case run those
+    /// cases too.
     #[arg(long, value_name = "DIR")]
     vectors: Option<PathBuf>,
-    /// Write numbers, WGSL and SPIR-V of each case that fails into this folder, which must be new
+    /// Write the numbers, WGSL and SPIR-V of each failed case into this folder, which must be new
     /// or empty.
     #[arg(long, value_name = "DIR", conflicts_with = "probes")]
     dump: Option<PathBuf>,
-    /// A TOML file of failures that are known, beside the built-in list.
+    /// A TOML file of known failures, in addition to the built-in list.
     #[arg(long, value_name = "FILE")]
     known_failures: Option<PathBuf>,
-    /// Run nothing: list the ops and cases that --op, --case, --grad and --vectors choose.
+    /// Run nothing: list the ops and cases that --op, --case, --grad and --vectors select.
     #[arg(long, conflicts_with_all = ["all", "probes", "timeout", "report", "dump", "known_failures"])]
     list: bool,
-    /// Run nothing: print the Markdown page of these reports.
+    /// Run nothing: merge these reports into a Markdown page and print it.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = OF_A_RUN)]
     merge: Vec<PathBuf>,
 }

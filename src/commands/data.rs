@@ -1,4 +1,4 @@
-//! `dbvq-wgpu data`: what a data set holds, whether it is whole, and how it looks.
+//! `dbvq-wgpu data`: what a data set contains, whether it is complete, and what it looks like.
 
 mod contact_sheet;
 mod flags;
@@ -19,9 +19,9 @@ use crate::report::console::print_document;
 use crate::report::figures;
 use crate::report::product::{self, Form};
 
-/// What `dbvq-wgpu data` is asked for.
+/// Arguments of `data`.
 pub struct DataArgs {
-    /// What the folder holds.
+    /// Kind of data set.
     pub kind: Kind,
     /// `--dir`.
     pub dir: PathBuf,
@@ -29,28 +29,28 @@ pub struct DataArgs {
     pub broken: Broken,
     /// `--size`, [height, width].
     pub size: Option<[usize; 2]>,
-    /// `--crop`, or not.
+    /// `--crop`, or squash.
     pub fit: Fit,
     /// `--memory`, bytes.
     pub memory: u64,
     /// `--download`.
     pub download: bool,
-    /// Another address of the archive.
+    /// Alternative URL of the archive.
     pub url: Option<String>,
     /// `--out`: the contact sheet.
     pub out: Option<PathBuf>,
 }
 
-/// Skipped files that are listed by name.
+/// Maximum number of skipped files listed by name.
 const LISTED: usize = 20;
 /// Width of the list of classes.
 const LINE: usize = 100;
 
-/// Reads all of it, prints what it is, draws the contact sheet.
+/// Reads the data set, prints a report, and draws the contact sheet.
 ///
 /// # Errors
-/// As [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the contact
-/// sheet.
+/// Those of [`crate::data::open`]; [`Error::Data`] if the download fails; [`Error::Io`] for the
+/// contact sheet.
 pub fn run(args: &DataArgs) -> Result<()> {
     args.out
         .as_deref()
@@ -113,7 +113,7 @@ fn batches(folder: &Path) -> Result<String> {
     let files = place::batches(folder)?;
     for file in &files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        // What cannot be looked at was an error before, or is listed as left out.
+        // An unreadable file was an error before, or is listed as skipped.
         let Ok(bytes) = std::fs::metadata(file).map(|facts| facts.len()) else {
             continue;
         };
@@ -189,7 +189,7 @@ fn report(splits: &Splits) -> Result<String> {
     Ok(text)
 }
 
-/// Lines on images that are there more than once, if there are any.
+/// Lines about duplicate images, if there are any.
 fn equal_images(split: &str, set: &ImageSet, splits: &Splits) -> String {
     let mut text = String::new();
     let repeats = set.repeats();
@@ -209,7 +209,7 @@ fn equal_images(split: &str, set: &ImageSet, splits: &Splits) -> String {
     text
 }
 
-/// Pictures of each class, in one line if they are as many of each.
+/// Images per class, in one line if the classes are equally large.
 fn class_counts(set: &ImageSet) -> String {
     let counts = set.counts();
     if let [first, rest @ ..] = &counts[..]

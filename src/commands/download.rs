@@ -1,5 +1,5 @@
-//! Fetches the official CIFAR-10: resumable, checked before it is unpacked, nothing written but the
-//! files it is known for.
+//! Downloads the official CIFAR-10: resumable, verified before it is unpacked, and writing only the
+//! expected files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -17,21 +17,22 @@ use crate::report::progress::Progress;
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 const MD5: &str = "c32a1d4ab5d03f1284b67883e8d87530";
-/// The archive has 162 MiB: a server that sends more than this sends something else.
+/// Maximum bytes to download; the archive has 162 MiB, so anything larger is something else.
 const MOST: u64 = 256 << 20;
-/// Likewise for one file in it, and for all of it unpacked (the official one has 177 MiB).
+/// The same limits for one file in it, and for all of it unpacked (the official one has 177 MiB).
 const MOST_UNPACKED: u64 = 64 << 20;
 const MOST_OF_ALL: u64 = 256 << 20;
-/// How often a transfer that breaks off goes on by itself.
+/// Maximum number of attempts to resume an interrupted transfer.
 const TRIES: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Puts the files of the official archive that are missing into `dir`.
+/// Installs the missing files of the official archive into `dir`.
 ///
 /// # Errors
-/// [`Error::Data`] if the archive cannot be fetched or is not the official one, or if other files
-/// have its files' names; [`Error::Locked`] if another process is fetching it; [`Error::Io`].
+/// [`Error::Data`] if the archive cannot be downloaded or is not the official one, or if different
+/// files with the same names exist; [`Error::Locked`] if another process is downloading it;
+/// [`Error::Io`].
 pub fn cifar10(dir: &Path, url: Option<&str>) -> Result<()> {
     Source {
         url: url.unwrap_or(URL),
@@ -41,7 +42,7 @@ pub fn cifar10(dir: &Path, url: Option<&str>) -> Result<()> {
     .install(dir)
 }
 
-/// An archive, and the files in it that are wanted, each with its MD5.
+/// An archive and the wanted files in it, each with its MD5.
 struct Source<'a> {
     url: &'a str,
     md5: &'a str,
@@ -84,8 +85,8 @@ impl Source<'_> {
         std::fs::remove_file(&part).map_err(Error::io(&part))
     }
 
-    /// The names of the files that are not in `folder`; a file in it that has such a name and other
-    /// content is an error.
+    /// The names of the files that are missing from `folder`; an existing file with other content
+    /// is an error.
     fn missing(&self, folder: &Path) -> Result<Vec<&str>> {
         let mut missing = Vec::new();
         for (name, right) in self.files {
@@ -105,10 +106,10 @@ impl Source<'_> {
         Ok(missing)
     }
 
-    /// Completes `file`, which is at `part`, and checks it.
+    /// Completes the download `file` at the path `part`, and verifies it.
     fn fetch(&self, file: &mut File, part: &Path) -> Result<()> {
         let length = |file: &File| file.metadata().map(|m| m.len()).map_err(Error::io(part));
-        // What is there already may be another file's beginning.
+        // The existing bytes may be the beginning of another file.
         let mut doubtful = length(file)? > 0;
         for tries_left in (0..TRIES).rev() {
             let before = length(file)?;
@@ -132,8 +133,8 @@ impl Source<'_> {
         Err(self.failed(part, 0, "it came wrong again and again"))
     }
 
-    /// Whether the file has the archive's MD5. Through its one handle: on some systems a lock keeps
-    /// others from reading.
+    /// Whether the file has the archive's MD5. Reads through the locked handle, since on some
+    /// systems the lock blocks others.
     fn is_right(&self, file: &mut File) -> std::io::Result<bool> {
         file.seek(SeekFrom::Start(0))?;
         Ok(md5_of(file)? == self.md5)
@@ -154,7 +155,8 @@ impl Source<'_> {
         ))
     }
 
-    /// One request for what `file` lacks. Outer error: the file; inner: the network.
+    /// One request for the rest of `file`. The outer error is of the file, the inner one of the
+    /// network.
     fn transfer(&self, file: &mut File) -> std::io::Result<Result<(), String>> {
         let mut have = file.seek(SeekFrom::End(0))?;
         let config = ureq::Agent::config_builder()
@@ -183,7 +185,7 @@ impl Source<'_> {
         match response.status().as_u16() {
             206 if header("content-range")
                 .is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) => {}
-            // Nothing after what is there: the checksum will tell whether that is all.
+            // The server has nothing more; the checksum will tell whether the file is complete.
             416 if have > 0 => return Ok(Ok(())),
             200 => {
                 file.set_len(0)?;
@@ -202,7 +204,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Appends what comes, until `total` is there.
+/// Appends the received bytes; an error unless `total` bytes are there in the end.
 fn copy(
     from: impl Read,
     to: &mut File,
@@ -237,8 +239,8 @@ fn copy(
     })
 }
 
-/// Writes the members `wanted` of the archive's folder into `folder`; other members are passed by,
-/// wherever they point.
+/// Writes the members `wanted` of the archive's folder into `folder`; all other members are
+/// ignored, whatever their paths.
 pub(super) fn unpack(
     file: &mut File,
     archive: &Path,
@@ -255,7 +257,7 @@ pub(super) fn unpack(
         ))
     };
     let mut found = Vec::new();
-    // A name in an archive may unpack to any length, too.
+    // Limits the unpacked length, which a malicious archive could make arbitrarily long.
     let unpacked = GzDecoder::new(BufReader::new(file)).take(MOST_OF_ALL);
     for entry in tar::Archive::new(unpacked).entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
@@ -284,7 +286,7 @@ pub(super) fn unpack(
     }
 }
 
-/// Which of `wanted` a member is.
+/// The name in `wanted` that `member` matches.
 fn expected<'a>(member: &Path, wanted: &[&'a str]) -> Option<&'a str> {
     let plain: PathBuf = member
         .components()
@@ -302,7 +304,7 @@ pub(super) fn md5(path: &Path) -> Result<String> {
     md5_of(&mut file).map_err(Error::io(path))
 }
 
-/// The MD5 of what is left of `reader`.
+/// The MD5 of the rest of `reader`.
 fn md5_of(reader: &mut impl Read) -> std::io::Result<String> {
     let mut sum = md5::Context::new();
     std::io::copy(reader, &mut sum)?;

@@ -14,23 +14,23 @@ use crate::evaluate::{self, EvaluateArgs, Metric, NllSettings};
 enum MetricName {
     /// MSE, PSNR and SSIM of the VQ-VAE.
     Reconstruction,
-    /// Distances between laws of codes and of pairs of neighbours.
+    /// Distances between the distributions of codes, and of neighbouring pairs.
     Codes,
-    /// KL of code histograms position by position.
+    /// KL divergence of code histograms at each position.
     Kl,
     /// Negative log-likelihood of a masked patch.
     Nll,
-    /// Bits a code of whole pictures: exact, or a bound.
+    /// Bits per code of whole images: exact, or a bound.
     Likelihood,
     /// FID and KID, with --inception.
     Fid,
-    /// Seconds a sample.
+    /// Seconds per sample.
     Time,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct EvaluateFlags {
-    /// Run directories of images.
+    /// Run directories, of runs on images or on codes.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
     /// The data set: a folder of images, or a file of codes.
@@ -38,33 +38,33 @@ pub(super) struct EvaluateFlags {
     data: PathBuf,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// What is measured; everything by default.
+    /// The metrics to compute; all by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     metrics: Vec<MetricName>,
-    /// Samples of each run, and encodings of held-out pictures (M of section 4.3): 1000 by default,
-    /// or all pictures that are held out if they are fewer.
+    /// Samples of each run, and held-out images to encode (M of section 4.3): 1000 by default, or
+    /// all held-out images if there are fewer.
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     count: Option<usize>,
     /// Diffusion priors: the sampler; dpmpp2m by default.
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
-    /// Diffusion priors: its steps; 20 of dpmpp2m, all T of the others by default.
+    /// Diffusion priors: sampling steps; by default 20 for dpmpp2m, all T for the others.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
-    /// Diffusion priors that predict codes: factor of the network's logits in sampling; by default
-    /// the `prior.sharpen` of the run.
+    /// Diffusion priors that predict codes: factor on the network's logits in sampling; by default
+    /// the run's `prior.sharpen`.
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     sharpen: Option<f64>,
-    /// nll: held-out pictures.
+    /// nll: number of held-out images.
     #[arg(long, default_value_t = NllSettings::default().images, value_name = "N", allow_negative_numbers = true)]
     nll_images: usize,
-    /// nll: other held-out pictures, on which the temperature is fitted.
+    /// nll: number of other held-out images, on which the temperature is fitted.
     #[arg(long, default_value_t = NllSettings::default().fit, value_name = "N", allow_negative_numbers = true)]
     nll_fit: usize,
-    /// nll: fillings of each hole.
+    /// nll: number of fillings per hole.
     #[arg(long, default_value_t = NllSettings::default().samples, value_name = "S", allow_negative_numbers = true)]
     nll_samples: usize,
-    /// nll: ancestral steps of a filling by a diffusion prior.
+    /// nll: ancestral steps per filling by a diffusion prior.
     #[arg(long, default_value_t = NllSettings::default().steps, value_name = "N", allow_negative_numbers = true)]
     nll_steps: usize,
     /// nll: passes over each level.
@@ -73,15 +73,15 @@ pub(super) struct EvaluateFlags {
     /// fid: weights of Inception-v3, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
-    /// fid: statistics as pytorch-fid writes them (.npz with mu and sigma), which samples are
-    /// compared with too.
+    /// fid: statistics in pytorch-fid's format (.npz with mu and sigma) to compare samples with in
+    /// addition.
     #[arg(long, value_name = "FILE", requires = "inception")]
     reference: Option<PathBuf>,
-    /// fid: write the statistics of the held-out pictures to this .npz file, for --reference or
+    /// fid: write the statistics of the held-out images to this .npz file, for --reference or
     /// pytorch-fid.
     #[arg(long, value_name = "FILE", requires = "inception")]
     save_stats: Option<PathBuf>,
-    /// time: seconds for each sampler, about; what takes longer is scaled from fewer steps.
+    /// time: approximate seconds per sampler; longer ones are extrapolated from fewer steps.
     #[arg(
         long,
         default_value_t = 8.0,
@@ -95,7 +95,8 @@ pub(super) struct EvaluateFlags {
     /// Print evaluation.json instead of tables.
     #[arg(long)]
     json: bool,
-    /// Directory for evaluation.json, kl.png and samples/, from which a stopped evaluation goes on.
+    /// Directory for evaluation.json, kl.png and samples/, from which an interrupted evaluation
+    /// continues.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]

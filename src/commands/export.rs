@@ -1,4 +1,4 @@
-//! `dbvq-wgpu export`: a run's weights for PyTorch; docs/weights.md describes the file.
+//! `dbvq-wgpu export`: exports a run's weights for PyTorch; docs/weights.md describes the file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use crate::tensor::Shape;
 pub(crate) struct ExportFlags {
     /// A run directory.
     run: PathBuf,
-    /// The safetensors file; the run's configuration goes beside it, as .toml.
+    /// The safetensors file to write; the run's configuration is written next to it as .toml.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
-    /// The weights of the last step instead of their running averages.
+    /// Export the weights of the last step instead of their running averages.
     #[arg(long)]
     raw: bool,
 }
 
-/// What a model computes with beside its parameters: names in a checkpoint, and in PyTorch, where
-/// the code vectors are the weights of an embedding.
+/// Tensors that a model uses besides its parameters (buffers): their names in a checkpoint, and in
+/// PyTorch, where the code vectors are the weights of an embedding.
 const BESIDE: [(&str, &str); 4] = [
     ("codebook.vectors", "codebook.weight"),
     ("latents.mean", "latents.mean"),
@@ -33,12 +33,12 @@ const BESIDE: [(&str, &str); 4] = [
     ("codes.spread", "codes.spread"),
 ];
 
-/// Writes the weights, and the run's configuration beside them.
+/// Writes the weights, and the run's configuration next to them.
 ///
 /// # Errors
-/// [`Error::Usage`] for a name that does not end in .safetensors, or is that of a file of the run
-/// or of the user, [`Error::Checkpoint`] if the run has none, [`Error::Diverged`] for weights that
-/// are not finite, [`Error::Io`] for files that cannot be written.
+/// [`Error::Usage`] for a name that does not end in .safetensors, or that would replace a file of
+/// the run or of the user, [`Error::Checkpoint`] if the run has no checkpoint, [`Error::Diverged`]
+/// for weights that are not finite, [`Error::Io`] for files that cannot be written.
 pub(crate) fn run(args: &ExportFlags) -> Result<()> {
     let beside = args.out.with_extension("toml");
     if args.out.extension().is_none_or(|end| end != "safetensors") {
@@ -102,8 +102,8 @@ fn belongs_to(run: &Path, file: &Path) -> bool {
     folder.is_some() && folder == run.canonicalize().ok()
 }
 
-/// The weights of a checkpoint under the names of the model's parameters, and what is [`BESIDE`]
-/// them.
+/// The weights of a checkpoint under the names of the model's parameters, followed by the
+/// [`BESIDE`] tensors.
 fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     let wanted = if raw { "model." } else { "ema." };
     let mut entries = Vec::new();
@@ -116,22 +116,22 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
             beside.push(((*exported).to_string(), Shape::from(dims), values.to_vec()));
         }
     }
-    // In joint training the VQ-VAE is a part of the model.
+    // In joint training the VQ-VAE is part of the model.
     if entries.iter().any(|(name, ..)| name.starts_with("vqvae.")) {
         beside
             .iter_mut()
             .filter(|(name, ..)| name == BESIDE[0].1)
             .for_each(|(name, ..)| name.insert_str(0, "vqvae."));
     }
-    // Code vectors that learn by gradient are among the parameters already.
+    // Code vectors trained by gradient are already among the parameters.
     beside.retain(|(name, ..)| !entries.iter().any(|(known, ..)| known == name));
     entries.extend(beside);
     entries
 }
 
-/// A parameter in PyTorch's order. Kernels, all that have more than two dimensions, are [taps.., a,
-/// b] here and [b, a, taps..] there: b are the output's channels in a convolution, the input's in a
-/// transposed one.
+/// Converts a parameter to PyTorch's layout. Convolution kernels, that is, tensors with more than
+/// two dimensions, are [taps.., a, b] here and [b, a, taps..] in PyTorch: b is the output channels
+/// of a convolution, the input channels of a transposed one.
 fn pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
     let [taps @ .., a, b] = dims else {
         return (dims.to_vec(), values.to_vec());

@@ -1,4 +1,4 @@
-//! `dbvq-wgpu inpaint`: what is not known of samples filled in by the prior (appendix B).
+//! `dbvq-wgpu inpaint`: fills in the unknown part of samples with the prior (appendix B).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,13 @@ use crate::experiment::{known, run_dir};
 use crate::report::product::{Folder, Form};
 use crate::report::samples_file::Values;
 
-/// What is written.
+/// Output files.
 const FILES: [(&str, Form); 3] = [
     ("samples.safetensors", Form::Tensors),
     ("inpainting.png", Form::Picture),
     ("summary.json", Form::Json),
 ];
-/// Most fillings of a picture that are drawn.
+/// Maximum number of fillings drawn per image.
 const SHOWN: usize = 64;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,35 +44,37 @@ enum PriorName {
 pub(super) struct InpaintFlags {
     /// A run directory.
     run: PathBuf,
-    /// What is known: image files with --mask; of runs on codes POSITION=CODE,POSITION=CODE, or
-    /// files of codes with --mask, whose first sample is taken; of the toy POSITION=CODE,….
+    /// What is known: image files with --mask; for runs on codes POSITION=CODE,POSITION=CODE, or
+    /// files of codes with --mask, using their first sample; for the toy POSITION=CODE,….
     #[arg(long, required = true, num_args = 1.., value_name = "KNOWN")]
     known: Vec<OsString>,
-    /// The hole, in codes of the grid (4 × 4 pixels of the model's picture each): centre:N, topleft:N, left, right, or a picture (PNG, JPEG or WebP) of any size, white
-    /// where the hole is on black, or opaque on transparent; its middle square is laid on the
-    /// model's, and a cell with a pixel of the hole is hole.
+    /// The hole, in codes of the grid (4 × 4 pixels of the model's image each): centre:N,
+    /// topleft:N, left, right, or a mask image (PNG, JPEG or WebP) of any size, with the hole white
+    /// on black, or opaque on transparent. Its centre square covers the model's image; a cell that
+    /// contains any pixel of the hole belongs to the hole.
     #[arg(long, value_name = "SHAPE")]
     mask: Option<MaskShape>,
-    /// The kind of prior that the run must have.
+    /// Require this kind of prior.
     #[arg(long, value_enum)]
     prior: Option<PriorName>,
     /// Toy and diffusion priors: resample with this many passes over each level (RePaint); 1 is
     /// plain replacement. By default 10 on the toy and 5 on images; a prior trained with
-    /// prior.known_share is told what is known instead.
+    /// prior.known_share is conditioned on what is known instead.
     #[arg(long, allow_negative_numbers = true)]
     resample: Option<usize>,
-    /// Diffusion priors: steps; by default 100 where it resamples, 20 where the prior is told what
-    /// is known.
+    /// Diffusion priors: sampling steps; by default 100 if it resamples, 20 if the prior is
+    /// conditioned on what is known.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
-    /// Sequences of the toy (1024 by default), or fillings of each picture (6 by default).
+    /// Sequences of the toy (1024 by default), or fillings per image (6 by default).
     #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
-    /// Refused with a word of its own, not with clap's guess at another flag.
+    /// Rejected; this hidden flag gives a better error than clap's suggestion.
     #[arg(long, value_enum, hide = true)]
     sampler: Option<SamplerName>,
-    /// Image runs: keep the picture's own pixels outside the hole. Without, all of a filling comes
-    /// from the VQ-VAE's decoder, so that what surrounds the hole is only nearly what it was.
+    /// Image runs: keep the image's own pixels outside the hole. Without this, the whole filling
+    /// comes from the VQ-VAE's decoder, so that the surroundings of the hole only approximate the
+    /// original.
     #[arg(long)]
     paste: bool,
     #[command(flatten)]
@@ -157,7 +159,7 @@ impl InpaintFlags {
         })
     }
 
-    /// What files say of the mask.
+    /// Metadata about the mask for the output files.
     fn facts(&self) -> Vec<(&'static str, Value)> {
         match &self.mask {
             Some(shape) => vec![
@@ -178,7 +180,7 @@ impl From<PriorName> for PriorKind {
     }
 }
 
-/// What `args` give of samples, and how messages and files call it.
+/// The known parts that `args` name, and their names in messages and files.
 fn given(trained: &Trained, args: &InpaintFlags) -> Result<(MaskedImages, Vec<String>)> {
     let config = &trained.config;
     let Some(shape) = &args.mask else {
@@ -196,7 +198,7 @@ fn given(trained: &Trained, args: &InpaintFlags) -> Result<(MaskedImages, Vec<St
     Ok((MaskedImages::new(trained, &files, mask)?, names.collect()))
 }
 
-/// Writes the fillings with what was given.
+/// Writes the fillings together with the known parts.
 fn write(
     output: &mut Output,
     trained: &Trained,
@@ -217,7 +219,7 @@ fn write(
     output.samples(trained, drawn, &more)
 }
 
-/// An error if image runs are not given a mask, or the toy is given one, before anything is opened.
+/// Fails early if an image run has no mask, the toy has one, or `--paste` is not for an image run.
 fn check_known(args: &InpaintFlags) -> Result<()> {
     let run = args.run.display();
     match (run_dir::stored(&args.run)?, &args.mask) {

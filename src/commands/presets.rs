@@ -1,13 +1,14 @@
-//! `dbvq-wgpu presets`: the configurations in the program.
+//! `dbvq-wgpu presets`: the built-in configurations.
 
 use crate::config::{PRESETS, Source};
 use crate::error::Result;
 use crate::report::console::print_document;
 
-/// Lists the presets, or prints one as it stands, or with `sets` or of a file what comes of it.
+/// Lists the presets, or prints one verbatim; with `sets`, or for a file, prints the resulting
+/// configuration.
 ///
 /// # Errors
-/// [`Error::Config`](crate::error::Error::Config) if it is wrong, or there is none of that name.
+/// [`Error::Config`](crate::error::Error::Config) if it is invalid, or no preset has that name.
 pub fn run(name: Option<&str>, sets: &[String]) -> Result<()> {
     let Some(name) = name else {
         return print_document(

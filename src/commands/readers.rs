@@ -1,8 +1,8 @@
-//! Readers of foreign bytes that are otherwise private, for their tests (`tests/readers`) and fuzz
-//! targets (`fuzz`).
+//! Parsers of untrusted bytes that are otherwise private, exposed for tests (`tests/readers`) and
+//! fuzz targets (`fuzz`).
 //!
-//! A reader of a file that must be right returns the error that a user would see; one of a cache,
-//! where a damaged file counts as none, returns what it found.
+//! A parser of an input file returns the error that a user would see. A parser of a cache file,
+//! where a damaged file counts as missing, returns what it found.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::gpu;
 use crate::nn;
 use crate::report::figures;
 
-/// Steps in `bytes` of a checkpoint.
+/// The training step stored in the checkpoint `bytes`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`].
@@ -31,7 +31,7 @@ pub fn checkpoint(bytes: &[u8]) -> Result<u64> {
     Ok(nn::checkpoint::parse(Path::new("checkpoint.safetensors"), bytes)?.step)
 }
 
-/// The configuration in the directory of an image run.
+/// The configuration in an image run's directory.
 ///
 /// # Errors
 /// [`Error::Config`], [`Error::Checkpoint`].
@@ -39,7 +39,8 @@ pub fn run_configuration(run: &Path) -> Result<GridConfig> {
     configuration(run).map(|(_, config)| config)
 }
 
-/// Numbers of those layers of Inception-v3, (name, dimensions), in `bytes` of a file of weights.
+/// Total number of values of these tensors of Inception-v3, (name, dimensions), in the weights file
+/// `bytes`.
 ///
 /// # Errors
 /// [`Error::Checkpoint`].
@@ -56,16 +57,16 @@ pub fn weights(bytes: &[u8], layers: &[(&str, &[usize])]) -> Result<usize> {
         .sum()
 }
 
-/// Holes in the mask `file`, of 4 × 4 cells.
+/// Number of hole cells in the mask `file` on a grid of 4 × 4 cells.
 ///
 /// # Errors
-/// [`Error::Data`] for the file, [`Error::Usage`] if all of it is a hole, or nothing.
+/// [`Error::Data`] for the file, [`Error::Usage`] if all or none of it is a hole.
 pub fn mask(file: PathBuf) -> Result<usize> {
     let mask = Mask::new(&MaskShape::File(file), [4, 4], Fit::Crop)?;
     Ok(mask.hole.into_iter().filter(|&hole| hole).count())
 }
 
-/// Unpacks the archive of CIFAR-10 `file` into `folder`.
+/// Unpacks the CIFAR-10 archive `file` into `folder`.
 ///
 /// # Errors
 /// [`Error::Data`].
@@ -82,7 +83,7 @@ pub fn report(file: PathBuf) -> Result<String> {
     conformance::page(&[file])
 }
 
-/// Lines in `bytes` of a log, and numbers along the sides of figures of its curves.
+/// Number of lines in the log `bytes`, plus the number of axis ticks in plots of its curves.
 pub fn log(bytes: &[u8]) -> usize {
     let lines = run_dir::lines(bytes);
     let _ = run_dir::wall_seconds(&lines);
@@ -93,17 +94,17 @@ pub fn log(bytes: &[u8]) -> usize {
     lines.len() + ticks.sum::<usize>()
 }
 
-/// Answers in `bytes` of the file of fastest kernels.
+/// Number of entries in the tuning cache `bytes`, which names the fastest kernels.
 pub fn kernels(bytes: &[u8]) -> usize {
     gpu::count_answers(bytes)
 }
 
-/// Bytes in the file of compiled pipelines that may go to a driver.
+/// Number of bytes in the pipeline cache `bytes` that may be passed to a driver.
 pub fn pipelines(bytes: &[u8]) -> usize {
     gpu::verified(bytes).map_or(0, <[u8]>::len)
 }
 
-/// Filled slots, of 16, in the file of latents `file`, whose latents have 16 numbers.
+/// Number of filled slots, of 16, in the latents file `file`; its latents have 16 numbers.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be opened.
@@ -112,7 +113,8 @@ pub fn latents(file: &Path) -> Result<usize> {
     Ok(count_filled(opened, 64, 16))
 }
 
-/// Numbers in `bytes` of a file of features or of statistics of four features.
+/// Number of values in `bytes` of a cache file, read as features and as statistics of four
+/// features.
 pub fn features(bytes: &[u8]) -> usize {
     let Some(content) = fid::verified(bytes) else {
         return 0;
@@ -121,12 +123,12 @@ pub fn features(bytes: &[u8]) -> usize {
     statistics + content.len() / 4
 }
 
-/// Images of 12 bytes in the packed file `file`, and how many of them are what they were.
+/// Number of images of 12 bytes in the packed file `file`, and how many of them are intact.
 pub fn packed(file: &Path) -> Option<[usize; 2]> {
     crate::data::count_packed(file, 12)
 }
 
-/// Codes in `bytes` of a file of samples that an evaluation keeps, of 4 codes below 16 a sample.
+/// Number of codes in the samples file `bytes` of an evaluation, with 4 codes below 16 per sample.
 pub fn draws(bytes: &[u8]) -> usize {
     parse_draws(bytes, 4, 16).map_or(0, |(codes, _)| codes.len())
 }

@@ -1,4 +1,4 @@
-//! Flags that say how a data set is read; the same on every command that reads one.
+//! Flags for reading a data set, shared by all commands that read one.
 
 use clap::Args;
 
@@ -8,17 +8,17 @@ use crate::experiment::dataset::ReadingFlags as Reading;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct ReadingFlags {
-    /// Leave out images that cannot be read, and list them, instead of stopping at the first.
+    /// Skip and list unreadable images instead of stopping at the first.
     #[arg(long)]
     skip_broken: bool,
     /// Squash every image to the model's size.
     #[arg(long, conflicts_with = "crop")]
     resize: bool,
-    /// Scale the middle square of every image to the model's size.
+    /// Crop every image to its centre square and scale that to the model's size.
     #[arg(long)]
     crop: bool,
-    /// Most memory for decoded images, MiB [default: 4096]; a larger set is packed into a file of
-    /// the user's cache directory.
+    /// Maximum memory for decoded images, MiB [default: 4096]; a larger set is packed into a file
+    /// in the user's cache directory.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     memory: Option<u32>,
 }
@@ -44,5 +44,5 @@ impl From<ReadingFlags> for Reading {
     }
 }
 
-/// What the help says of `--memory`.
+/// The help of `--memory` states this default.
 const _: () = assert!(MEMORY == 4096 << 20);

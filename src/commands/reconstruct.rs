@@ -1,4 +1,4 @@
-//! `dbvq-wgpu reconstruct`: images through encoder, codebook and decoder.
+//! `dbvq-wgpu reconstruct`: passes images through encoder, codebook and decoder.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,28 +21,28 @@ use crate::number::counted;
 use crate::report::product::{Folder, Form};
 use crate::report::samples_file::Values;
 
-/// What is written.
+/// Output files.
 const FILES: [(&str, Form); 3] = [
     ("reconstructions.safetensors", Form::Tensors),
     ("reconstructions.png", Form::Picture),
     ("summary.json", Form::Json),
 ];
-/// Most pictures that are drawn, with their reconstructions.
+/// Maximum number of images drawn, each with its reconstruction.
 const SHOWN: usize = 128;
 
 #[derive(Args, Debug)]
 pub(super) struct ReconstructFlags {
     /// A run directory of any stage.
     run: PathBuf,
-    /// A data set; its held-out pictures are taken.
+    /// A data set, whose held-out images are reconstructed.
     #[arg(long, value_name = "DIR", conflicts_with = "images")]
     data: Option<PathBuf>,
-    /// Pictures; their middle squares are taken.
+    /// Image files; their centre squares are reconstructed.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     images: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// Most pictures of the data set; 32 by default.
+    /// Maximum number of images of the data set; 32 by default.
     #[arg(long, requires = "data", allow_negative_numbers = true)]
     count: Option<usize>,
     #[command(flatten)]

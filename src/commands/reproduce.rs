@@ -1,5 +1,5 @@
-//! `dbvq-wgpu reproduce`: the paper's tables and figures from nothing, in a directory that can be
-//! gone on with at any time.
+//! `dbvq-wgpu reproduce`: the paper's tables and figures from scratch, in a directory from which an
+//! interrupted reproduction can be resumed.
 
 mod flags;
 mod paper;
@@ -52,42 +52,41 @@ pub enum Which {
 /// Arguments of `reproduce`.
 #[derive(Clone, Debug)]
 pub struct ReproduceArgs {
-    /// What of the paper.
+    /// Which experiment.
     pub which: Which,
-    /// At a size for machines without a GPU.
+    /// Use a size for machines without a GPU.
     pub small: bool,
     /// Folder of the images.
     pub data: Option<PathBuf>,
     /// How they are read.
     pub reading: ReadingFlags,
-    /// Trainings of the toy, or of each image prior, that differ in the seed; `None`: as many as
-    /// suits.
+    /// Number of seeds to train the toy, or each image prior, with; `None`: the default.
     pub seeds: Option<u64>,
-    /// Floating-point operations of the training of each image prior, in units of 1e12; `None`:
-    /// those of the presets' steps.
+    /// Training cost of each image prior in units of 1e12 floating-point operations; `None`: that
+    /// of the presets' steps.
     pub budget: Option<f64>,
-    /// Samples of each image prior; `None`: as many as suits.
+    /// Samples of each image prior; `None`: the default.
     pub samples: Option<usize>,
-    /// Samples of each point of quality against steps; `None`: as many as suits.
+    /// Samples per point of the quality-against-steps curve; `None`: the default.
     pub steps_samples: Option<usize>,
-    /// Pictures of the likelihoods, and fillings of each; `None`: as many as suits.
+    /// Images for the likelihoods, and fillings of each; `None`: the default.
     pub nll: [Option<usize>; 2],
     /// Weights of Inception-v3.
     pub inception: Option<PathBuf>,
-    /// Seconds that the time of one sampler may take, about; `None`: what suits.
+    /// Approximate seconds spent on timing one sampler; `None`: the default.
     pub time_budget: Option<f64>,
-    /// `key.path=value`, over the presets.
+    /// `key.path=value` settings that override the presets.
     pub sets: Vec<String>,
-    /// Where runs, report and figures go.
+    /// Directory for runs, report and figures.
     pub out: PathBuf,
     /// The adapter.
     pub device: Device,
 }
 
-/// Reproduces.
+/// Reproduces an experiment.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`].
+/// Any error of training, evaluating or writing files; see [`Error`].
 pub fn run(args: &ReproduceArgs) -> Result<()> {
     args.check()?;
     match (args.which, &args.data) {
@@ -102,11 +101,11 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     }
 }
 
-/// Most seeds.
+/// Maximum number of seeds.
 const MOST_SEEDS: u64 = 1000;
 
 impl ReproduceArgs {
-    /// What makes no sense whatever there is.
+    /// Rejects arguments that are invalid in any case.
     fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::Usage(what));
         if let Some(budget) = self.budget {
@@ -129,7 +128,7 @@ impl ReproduceArgs {
         }
     }
 
-    /// Trainings that differ in the seed.
+    /// Number of seeds.
     fn seeds(&self) -> u64 {
         let suits = match self.which {
             Which::Toy => 3,
@@ -151,7 +150,7 @@ impl ReproduceArgs {
         }
     }
 
-    /// `amounts` with what the user says of them.
+    /// `amounts` with the user's settings applied.
     pub(crate) fn amounts(&self, amounts: reproduction::Amounts) -> reproduction::Amounts {
         let samples = self.samples.unwrap_or(amounts.samples);
         let steps = self.steps_samples.unwrap_or(amounts.steps);
@@ -171,7 +170,7 @@ impl ReproduceArgs {
         }
     }
 
-    /// The training of a preset with `sets` on top.
+    /// Arguments for training a preset with `sets` applied.
     fn training(
         &self,
         preset: &str,

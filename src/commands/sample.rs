@@ -1,5 +1,5 @@
-//! `dbvq-wgpu sample`: samples of a trained run, as tensors, a picture and a few numbers; and the
-//! flags that it shares with `inpaint`.
+//! `dbvq-wgpu sample`: draws samples from a trained run, and writes tensors, a picture and a
+//! summary. Also the flags shared with `inpaint`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,16 +18,16 @@ use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
 use crate::report::product::{Folder, Form};
 
-/// What is written.
+/// Output files.
 const FILES: [(&str, Form); 3] = [
     ("samples.safetensors", Form::Tensors),
     ("samples.png", Form::Picture),
     ("summary.json", Form::Json),
 ];
-/// Most images on the picture.
+/// Maximum number of images in the picture.
 const SHOWN: usize = 256;
 
-/// `--sampler` of commands that always take ancestral steps.
+/// Checks `--sampler` of commands that support ancestral sampling only.
 pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Result<()> {
     match sampler {
         None | Some(SamplerName::Ancestral) => Ok(()),
@@ -40,13 +40,13 @@ pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Res
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(super) enum SamplerName {
-    /// Algorithm 2 with its errata mended.
+    /// Algorithm 2 with its errata fixed.
     Ancestral,
-    /// DDIM, deterministic unless --kappa.
+    /// DDIM, deterministic unless --kappa is set.
     Ddim,
     /// DPM-Solver++(2M).
     Dpmpp2m,
-    /// Algorithm 2 as printed: collapses, for looking at.
+    /// Algorithm 2 as printed: collapses; for demonstration.
     PaperLiteral,
 }
 
@@ -64,31 +64,31 @@ impl SamplerName {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CodesName {
-    /// The nearest one of every latent.
+    /// The nearest code of every latent.
     Nearest,
-    /// Drawn by softmax(−‖z − e‖²/τ).
+    /// Drawn from softmax(−‖z − e‖²/τ).
     Softmax,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WayName {
-    /// The whole network for every code: slow, the same codes.
+    /// Runs the whole network for every code: slow, gives the same codes.
     Naive,
-    /// Only what a new code needs.
+    /// Computes only what a new code needs.
     Cached,
 }
 
-/// Temperatures whose inverses, times any distance, are numbers of 32 bits.
+/// Temperatures whose inverses, times any distance, fit into an f32.
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-20..=1e20;
 
-/// What only image runs can be told.
+/// Flags for image runs.
 #[derive(Args, Debug)]
 pub(super) struct ClassFlags {
     /// Image runs with classes: the class to sample.
     #[arg(long, value_name = "C", allow_negative_numbers = true)]
     class: Option<u32>,
-    /// Diffusion priors with classes: scale of classifier-free guidance; 1 is the model told the
-    /// class, 0 the model that is told none, more exaggerates what belongs to the class.
+    /// Diffusion priors with classes: scale of classifier-free guidance; 0 is the unconditional
+    /// model, 1 the class-conditional model, larger values exaggerate the class.
     #[arg(
         long,
         value_name = "W",
@@ -102,8 +102,8 @@ pub(super) struct ClassFlags {
     /// Diffusion priors: the temperature τ of --codes softmax, 1 by default.
     #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     temperature: Option<f64>,
-    /// Diffusion priors that predict codes: factor of the network's logits; above 1 likely codes
-    /// become more likely. By default the `prior.sharpen` of the run.
+    /// Diffusion priors that predict codes: factor on the network's logits; above 1 makes likely
+    /// codes more likely. By default the run's `prior.sharpen`.
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     sharpen: Option<f64>,
     /// PixelCNN runs: how codes are computed.
@@ -111,20 +111,19 @@ pub(super) struct ClassFlags {
     pixelcnn_sampler: Option<WayName>,
 }
 
-/// How pictures of images are drawn.
+/// Flags for drawing images.
 #[derive(Args, Debug)]
 pub(super) struct LookFlags {
-    /// Image runs: draw each pixel of an image as N × N; by default images become about 128 pixels
-    /// wide.
+    /// Image runs: enlarge each pixel to N × N; by default images become about 128 pixels wide.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     scale: Option<usize>,
-    /// Image runs: write each image as a PNG file of its own too, in a folder beside the picture of
-    /// all; of its own size, or --scale times that.
+    /// Image runs: also write each image to its own PNG file, in a folder next to the overview
+    /// picture, at its original size or --scale times that.
     #[arg(long)]
     separate: bool,
 }
 
-/// Most pixels to a side for each of an image's.
+/// Maximum `--scale`.
 const MOST_SCALE: usize = 128;
 
 impl LookFlags {
@@ -136,7 +135,7 @@ impl LookFlags {
     }
 }
 
-/// `--scale`.
+/// Checks `--scale`.
 pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
     match value {
         Some(scale) if !(1..=MOST_SCALE).contains(&scale) => Err(Error::Usage(format!(
@@ -146,7 +145,7 @@ pub(super) fn scale_of(value: Option<usize>) -> Result<Option<usize>> {
     }
 }
 
-/// `--sharpen`.
+/// Checks `--sharpen`.
 pub(super) fn sharpen_of(value: Option<f64>) -> Result<Option<f64>> {
     match value {
         Some(factor) if !(factor > 0.0 && (factor as f32).is_finite()) => Err(Error::Usage(
@@ -199,16 +198,18 @@ impl ClassFlags {
 pub(super) struct SampleFlags {
     /// A run directory.
     run: PathBuf,
-    /// Samples; 32 by default, 1024 sequences of the toy.
+    /// Number of samples; 32 by default, for the toy 1024 sequences.
     #[arg(long, allow_negative_numbers = true)]
     count: Option<usize>,
     /// The sampler of the toy (ancestral by default) and of diffusion priors (dpmpp2m by default).
     #[arg(long, value_enum)]
     sampler: Option<SamplerName>,
-    /// Toy and diffusion priors, --sampler ddim: share of the bridge's noise, 0..1; 0 by default.
+    /// Toy and diffusion priors, --sampler ddim: fraction of the bridge's noise, 0..1; 0 by
+    /// default.
     #[arg(long, allow_negative_numbers = true)]
     kappa: Option<f64>,
-    /// Toy and diffusion priors: steps; all T by default, 20 of dpmpp2m but on the toy.
+    /// Toy and diffusion priors: sampling steps; all T by default, but 20 for dpmpp2m except on the
+    /// toy.
     #[arg(long, allow_negative_numbers = true)]
     sampling_steps: Option<usize>,
     #[command(flatten)]

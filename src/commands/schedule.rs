@@ -1,5 +1,5 @@
-//! `dbvq-wgpu schedule`: the noise schedule as data (`--json`), as a table for people, and the
-//! check of its end.
+//! `dbvq-wgpu schedule`: prints the noise schedule as JSON (`--json`) or as a table, and checks its
+//! terminal level.
 
 mod flags;
 
@@ -13,7 +13,7 @@ use crate::report::table;
 
 pub(crate) use flags::ScheduleFlags;
 
-/// Longer schedules are thinned out in [`text`].
+/// Longer schedules are subsampled in [`text`].
 const MAX_ROWS: usize = 24;
 
 /// A schedule and every coefficient of its training and its ancestral sampling.
@@ -23,7 +23,7 @@ pub struct ScheduleTable {
     pub theta: f64,
     /// η.
     pub eta: f64,
-    /// z*: one number, or one a channel.
+    /// z*: one number, or one per channel.
     pub target: Target,
     /// v = η² / 2ϑ.
     pub stationary_variance: f64,
@@ -60,10 +60,10 @@ pub struct ScheduleStep {
     pub weight_forward: f64,
 }
 
-/// Prints the schedule of `bridge`, as JSON for programs.
+/// Prints the schedule of `bridge`, as JSON if `json`.
 ///
 /// # Errors
-/// As [`check_terminal`](terminal::check_terminal).
+/// Those of [`check_terminal`](terminal::check_terminal).
 pub fn run(bridge: &Bridge, allow_bad_terminal: bool, json: bool) -> Result<()> {
     terminal::check_terminal(bridge, allow_bad_terminal)?;
     let table = table(bridge);
@@ -104,8 +104,8 @@ fn step(bridge: &Bridge, t: usize) -> ScheduleStep {
     }
 }
 
-/// A column of the text: its head, its value, and how early it is given up when the terminal is
-/// narrow (0: never).
+/// A column of the text: its heading, its value, and how early it is dropped on a narrow terminal
+/// (0: never).
 type Column = (&'static str, fn(&ScheduleStep) -> f64, u8);
 
 const COLUMNS: [Column; 10] = [
@@ -124,9 +124,9 @@ const COLUMNS: [Column; 10] = [
 /// The table as aligned text of at most `width` columns (as far as t, beta and alpha_bar allow),
 /// ending with a newline.
 ///
-/// A head of facts, then the steps. A long schedule shows its first four steps and sixteen evenly
-/// spaced ones up to T; a narrow terminal loses columns (br, fw: under the bridge and the forward
-/// variance). The last line says what is missing.
+/// A header with the parameters, then the steps. A long schedule shows its first four steps and
+/// sixteen evenly spaced ones up to T; on a narrow terminal columns are dropped (br, fw: under the
+/// bridge and the forward variance). The last line tells what is missing.
 pub fn text(table: &ScheduleTable, width: usize) -> String {
     let rows = chosen_rows(&table.steps);
     let columns = chosen_columns(&rows, width);

@@ -1,5 +1,5 @@
-//! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, arithmetic and GPU memory of
-//! every stage, all of it found out in a rehearsal of its training.
+//! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, FLOPs and GPU memory of every
+//! stage, determined in a rehearsal of its training.
 
 use crate::config::{Experiment, GridConfig, Source, Stage};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::report::table::{self, Column};
 /// Prints the summary of the preset or TOML file `name`, with `sets` applied.
 ///
 /// # Errors
-/// [`Error::Config`](crate::error::Error::Config) if it is wrong.
+/// [`Error::Config`](crate::error::Error::Config) if it is invalid.
 pub fn run(name: &str, sets: &[String]) -> Result<()> {
     let width = table::terminal_width();
     let source = Source::open(name)?;
@@ -50,7 +50,7 @@ fn of_stage(name: &str, config: &GridConfig, stage: Stage, width: usize) -> Resu
     Ok(text(&head, task.as_mut(), &needs, width) + "\n")
 }
 
-/// A layer: parameters of one path, and what came out of it.
+/// A layer: the parameters under one path, and the shape of its output.
 struct Layer {
     name: String,
     output: Option<Vec<usize>>,
@@ -96,7 +96,7 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
     ];
     let count: usize = layers.iter().map(|l| l.parameters).sum();
     let mut out = format!("{head}\n\n{}\n", table::text(&table::fit(columns, width)));
-    // Code vectors that follow running averages have no layer.
+    // Code vectors that are updated by running averages belong to no layer.
     let codes = match task.parameters() - count {
         0 => String::new(),
         more => format!(", {} in code vectors", thousands(more)),

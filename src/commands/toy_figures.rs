@@ -1,4 +1,4 @@
-//! `dbvq-wgpu figures`: the toy's figures of the paper from a trained run, and Table 4 as text.
+//! `dbvq-wgpu figures`: the paper's toy figures from a trained run, and Table 4 as text.
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +22,9 @@ use crate::tensor::{Shape, Tensor};
 pub struct FigureArgs {
     /// A run directory.
     pub run: PathBuf,
-    /// Where the pictures go.
+    /// Directory for the figures.
     pub out: PathBuf,
-    /// Seed of what is drawn.
+    /// Seed of the samples.
     pub seed: u64,
     /// The adapter.
     pub device: Device,
@@ -33,7 +33,7 @@ pub struct FigureArgs {
 /// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
 ///
 /// # Errors
-/// As [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
+/// Those of [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
 pub fn run(args: &FigureArgs) -> Result<()> {
     let files = [
         "figure-2-data.png",
@@ -70,7 +70,7 @@ pub fn run(args: &FigureArgs) -> Result<()> {
     Ok(())
 }
 
-/// What a picture says of the run that it is of.
+/// Metadata of a figure about its run.
 pub(super) fn facts(run: &Path, trained: &Trained, seed: u64) -> [(&'static str, String); 4] {
     [
         ("seed", seed.to_string()),
@@ -86,7 +86,7 @@ pub(super) fn samples_of_data(seed: u64) -> image::RgbImage {
     figures::toy_data(&toy::centroids(), &frames(&points), &sequences(&codes))
 }
 
-/// Figure 3, and the reverse path in it, t = T..0, of which Table 4 is read.
+/// Figure 3, and its reverse path, t = T..0, from which Table 4 is taken.
 pub(super) fn paths(trained: &Trained, seed: u64) -> Result<(image::RgbImage, Vec<Frame>)> {
     let model = trained.diffusion().expect("a run of the toy has a bridge");
     let forward = forward_path(model, seed);
@@ -171,7 +171,7 @@ fn reverse_path(trained: &Trained, model: &Diffusion, seed: u64) -> Result<Vec<F
     Ok(path)
 }
 
-/// Table 4: levels, and the nearest centroids there, on the way from noise to data.
+/// Table 4: levels and the nearest centroids at them, from noise to data.
 pub(super) fn table4(reverse: &[Frame]) -> Vec<(usize, Vec<u32>)> {
     let steps = reverse.len() - 1;
     let row = |row: usize| {
@@ -193,7 +193,7 @@ pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
         .map(|&n| (n, run_dir::series(&lines, n)))
         .filter(|(_, s)| !s.is_empty())
         .collect();
-    // With one part the total says the same twice.
+    // With a single part the total would repeat it.
     let skip = usize::from(all.len() == 2);
     let views: Vec<(&str, &[(f64, f64)])> = all
         .iter()
@@ -203,11 +203,11 @@ pub(super) fn curves(run: &Path) -> Result<image::RgbImage> {
     Ok(figures::curves("Training", "step", "loss", true, &views))
 }
 
-/// How near a learnt code must be to a centroid.
+/// Maximum distance of a learnt code to a centroid.
 pub(super) const RECOVERED: f32 = 0.02;
 
-/// Number of true centroids that have exactly one code near them: what joint training must bring to
-/// eight.
+/// Number of true centroids that have exactly one code near them; a successful joint training
+/// reaches eight.
 pub(super) fn recovered(codebook: &[[f32; DIM]]) -> usize {
     let close = |c: &[f32; DIM], e: &[f32; DIM]| {
         ((c[0] - e[0]).powi(2) + (c[1] - e[1]).powi(2)).sqrt() <= RECOVERED

@@ -1,4 +1,4 @@
-//! Laws of codes and of pairs of neighbours.
+//! Distributions of codes and of neighbouring pairs.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,25 +9,25 @@ use crate::experiment::trained::Trained;
 use crate::experiment::usage::Usage;
 use crate::metrics::histogram::{code_distance, pair_distance};
 
-/// Samples of a run beside the data, in codes.
+/// Codes of a run's samples compared with those of the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CodesRow {
     /// The run's directory.
     pub run: String,
     /// How the samples were made.
     pub sampler: String,
-    /// Factor of the logits, of priors that predict codes.
+    /// Factor on the logits, for priors that predict codes.
     #[serde(default)]
     pub sharpen: Option<f64>,
-    /// Samples, and encodings of pictures.
+    /// Number of samples, and of encoded images.
     pub count: usize,
-    /// Total variation between the laws of single codes, samples against data.
+    /// Total variation distance between the distributions of single codes, samples against data.
     pub codes: f64,
-    /// Between two draws of the data.
+    /// The same between two draws of the data.
     pub codes_floor: f64,
-    /// Total variation between the laws of pairs of neighbours, right and below.
+    /// Total variation distance between the distributions of neighbouring pairs, right and below.
     pub pairs: f64,
-    /// Between two draws of the data.
+    /// The same between two draws of the data.
     pub pairs_floor: f64,
     /// Perplexity of the samples' codes, and of the data's.
     pub perplexity: [f64; 2],

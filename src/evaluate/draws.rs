@@ -1,5 +1,5 @@
-//! Codes of pictures and of samples. Samples are kept in files, chunk by chunk: an evaluation that
-//! was stopped goes on.
+//! Codes of images and of samples. Samples are written to files chunk by chunk, so that an
+//! interrupted evaluation can continue.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,16 +21,17 @@ use crate::report::samples_file::{self, Values};
 
 /// Two draws of the data as codes, [count, h, w] each.
 pub(super) struct DataCodes {
-    /// Of the first held-out pictures.
+    /// Codes of the first held-out images.
     pub first: Vec<u32>,
-    /// Of others.
+    /// Codes of other images.
     pub second: Vec<u32>,
-    /// Which others.
+    /// Where those come from.
     pub second_name: &'static str,
 }
 
 impl DataCodes {
-    /// Encodes `count` pictures twice; there are as many held-out ones.
+    /// Encodes two sets of `count` images: the first held-out ones, and others (held-out if there
+    /// are enough, else from the training set). At least `count` images must be held out.
     ///
     /// # Errors
     /// [`Error::Diverged`] if their latents are not finite.
@@ -59,7 +60,7 @@ impl DataCodes {
     }
 }
 
-/// The codes [n, h, w] of the pictures `indices` of a set.
+/// The codes [n, h, w] of the images `indices` of a set.
 ///
 /// # Errors
 /// [`Error::Diverged`] if their latents are not finite, and those of [`ImageSet::image`].
@@ -82,23 +83,24 @@ pub(super) fn codes_of(trained: &Trained, set: &ImageSet, indices: &[u32]) -> Re
 
 /// Samples of a run.
 pub(super) struct Draws {
-    /// How they were made.
+    /// Sampler and its steps.
     pub sampler: String,
-    /// Factor of the logits, of priors that predict codes.
+    /// Factor on the logits, for priors that predict codes.
     pub sharpen: Option<f64>,
-    /// Samples.
+    /// Number of samples.
     pub count: usize,
     /// [count, h, w].
     pub codes: Vec<u32>,
-    /// Wall seconds a sample, decoding included.
+    /// Wall seconds per sample, including decoding.
     pub seconds: f64,
 }
 
 impl Draws {
-    /// `count` samples of a run that has a prior, those of before among them.
+    /// Draws `count` samples of a run that has a prior, reusing those kept from an earlier
+    /// evaluation.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if they are not
+    /// [`Error::Usage`] for a sampler that does not fit, [`Error::Diverged`] if samples are not
     /// finite, [`Error::Io`] for the file.
     pub fn of(trained: &Trained, args: &EvaluateArgs, count: usize) -> Result<Draws> {
         let (sampler, steps) = match trained.prior {
@@ -121,7 +123,7 @@ impl Draws {
         let cells = trained.config.cells();
         let (mut codes, mut seconds) =
             stored(&file, cells, trained.config.codes()).unwrap_or_default();
-        // A last chunk that was cut short is drawn again, whole.
+        // Redraw an incomplete last chunk.
         codes.truncate(codes.len() / cells / CHUNK * CHUNK * cells);
         if codes.is_empty() {
             seconds = 0.0;
@@ -176,7 +178,7 @@ impl Draws {
     }
 }
 
-/// The factor of the logits, if the prior of `trained` gives logits.
+/// The factor on the logits, if the prior of `trained` predicts logits.
 fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
     match &trained.prior {
         Prior::Diffusion(model) if model.head().is_some() => {
@@ -186,8 +188,7 @@ fn sharpen(trained: &Trained, args: &EvaluateArgs) -> Option<f64> {
     }
 }
 
-/// Where samples of just these weights, sampler and seed are kept, made on this adapter in this
-/// precision.
+/// The samples file for exactly these weights, sampler, seed, adapter and precision.
 fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf> {
     let facts = trained.gpu.facts();
     let gpu = &trained.gpu;
@@ -211,12 +212,12 @@ fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf
     )))
 }
 
-/// Codes and the seconds they took, if the file is there and whole.
+/// Codes and the seconds they took, if the file exists and is complete.
 fn stored(file: &Path, cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
     parse(&std::fs::read(file).ok()?, cells, most)
 }
 
-/// Codes below `most`, `cells` a sample, and the seconds they took, from a file's `bytes`.
+/// Parses a file's `bytes`: codes below `most`, `cells` per sample, and the seconds they took.
 pub(crate) fn parse(bytes: &[u8], cells: usize, most: usize) -> Option<(Vec<u32>, f64)> {
     let tensors = SafeTensors::deserialize(bytes).ok()?;
     let of_kind = |name: &str, dtype| {

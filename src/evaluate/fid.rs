@@ -20,10 +20,10 @@ use crate::models::inception::FEATURES;
 use crate::report::progress::Progress;
 use crate::tensor::Codes;
 
-/// Images whose pixels are in memory at a time.
+/// Images held in memory at a time.
 const BLOCK: usize = 8 * CHUNK;
 
-/// Samples of a run beside as many held-out pictures.
+/// FID and KID of a run's samples against as many held-out images.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FidRow {
     /// The run's directory.
@@ -32,30 +32,30 @@ pub struct FidRow {
     pub stage: Stage,
     /// How the samples were made.
     pub sampler: String,
-    /// Samples, and pictures.
+    /// Number of samples, and of held-out images.
     pub count: usize,
-    /// FID against what the run's VQ-VAE makes of the pictures, as in the paper.
+    /// FID against the reconstructions by the run's VQ-VAE, as in the paper.
     pub fid: f64,
-    /// FID against the pictures.
+    /// FID against the held-out images.
     pub fid_data: f64,
-    /// FID against the statistics of a file.
+    /// FID against statistics from a file.
     #[serde(default)]
     pub fid_reference: Option<f64>,
     /// That file.
     #[serde(default)]
     pub reference: Option<String>,
-    /// KID against the reconstructions: mean over subsets, and their standard deviation if there
-    /// are several.
+    /// KID against the reconstructions: mean over subsets, and standard deviation if there are
+    /// several.
     pub kid: (f64, Option<f64>),
-    /// KID against the pictures.
+    /// KID against the held-out images.
     pub kid_data: (f64, Option<f64>),
-    /// Subsets, and images in each.
+    /// Number of subsets, and of images in each.
     pub subsets: [usize; 2],
     /// BLAKE3 of the weights.
     pub weights: String,
 }
 
-/// What samples are compared with, and the network that does it.
+/// The feature network and the reference statistics.
 pub(super) struct Distances {
     network: FeatureNetwork,
     /// Statistics from a file, and its name.
@@ -63,12 +63,12 @@ pub(super) struct Distances {
 }
 
 impl Distances {
-    /// Reads the weights and the reference, and checks the name of the file to be written; `None`
-    /// without weights.
+    /// Reads the weights and the reference, and checks the name of the output file; `None` without
+    /// weights.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for the weights, [`Error::Data`] for the reference, [`Error::Usage`]
-    /// for a file that must not be written over, [`Error::Io`].
+    /// for a file that must not be overwritten, [`Error::Io`].
     pub fn open(gpu: &Gpu, args: &EvaluateArgs) -> Result<Option<Distances>> {
         let Some(weights) = &args.inception else {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Distances {
         Ok(Some(Distances { network, reference }))
     }
 
-    /// Features of the first `count` of the pictures `held_out`, whose statistics go to `save`.
+    /// Features of the first `count` held-out images; writes their statistics to `save`, if given.
     ///
     /// # Errors
     /// [`Error::Data`] if the features are not finite, [`Error::Io`] for the file.
@@ -104,7 +104,7 @@ impl Distances {
         Ok(data)
     }
 
-    /// Samples of a run beside the held-out pictures, of which `data` are the features.
+    /// Compares the samples of a run with the held-out images, whose features are `data`.
     pub fn row(
         &self,
         trained: &Trained,
@@ -158,7 +158,7 @@ impl Distances {
     }
 }
 
-/// Statistics of `file`, which must be of this network's features.
+/// Statistics from `file`, and its name; they must be of this network's features.
 fn reference(file: &Path) -> Result<(Statistics, String)> {
     let statistics = fid::read_npz(file)?;
     let width = statistics.mean.len();
@@ -177,7 +177,7 @@ fn reference(file: &Path) -> Result<(Statistics, String)> {
     Ok((statistics, file.display().to_string()))
 }
 
-/// An error if statistics cannot be written to `file`, or would replace something else.
+/// Fails if statistics cannot be written to `file`, or would replace something else.
 fn writable(file: &Path, reference: Option<&Path>) -> Result<()> {
     let wrong = |what: &str| Error::Usage(format!("--save-stats {}: {what}", file.display()));
     if file
@@ -205,12 +205,12 @@ fn writable(file: &Path, reference: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// The pictures `range` of a set, in [−1, 1].
+/// The images `range` of a set, in [−1, 1].
 fn pixels(set: &ImageSet, range: Range<usize>) -> Result<Vec<f32>> {
     set.floats(&range.map(|i| i as u32).collect::<Vec<_>>())
 }
 
-/// Features of `count` images of `size` × `size`, some at a time.
+/// Features of `count` images of `size` × `size`, in blocks.
 fn features(
     network: &FeatureNetwork,
     size: usize,

@@ -1,4 +1,4 @@
-//! The divergence of code histograms position by position: table 1 and figure 4.
+//! KL divergence of code histograms at each position: table 1 and figure 4.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::experiment::trained::Trained;
 use crate::metrics::histogram::kl_map;
 use crate::report::figures;
 
-/// A prior beside the data.
+/// KL divergence between the data and a prior's samples.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KlRow {
     /// The run's directory.
@@ -22,12 +22,12 @@ pub struct KlRow {
     pub stage: Stage,
     /// How the samples were made.
     pub sampler: String,
-    /// Factor of the logits, of priors that predict codes.
+    /// Factor on the logits, for priors that predict codes.
     #[serde(default)]
     pub sharpen: Option<f64>,
-    /// Samples, and encodings of pictures.
+    /// Number of samples, and of encoded images.
     pub count: usize,
-    /// Mean over the positions, nats.
+    /// Mean KL divergence over the positions, nats.
     pub mean: f64,
     /// The same between two draws of the data.
     pub floor: f64,
@@ -35,9 +35,9 @@ pub struct KlRow {
     pub grid: usize,
     /// KL(data ‖ samples) at each position, [grid, grid], nats.
     pub map: Vec<f64>,
-    /// Between two draws of the data.
+    /// The same map between two draws of the data.
     pub floor_map: Vec<f64>,
-    /// Wall seconds a sample.
+    /// Wall seconds per sample.
     pub seconds: f64,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
 }
 
 impl KlRow {
-    /// The prior's name on pictures.
+    /// The prior's name in figures.
     pub fn title(&self) -> &'static str {
         match self.stage {
             Stage::PixelCnn => "PixelCNN prior",
@@ -73,7 +73,7 @@ impl KlRow {
     }
 }
 
-/// Figure 4: the maps of `rows` and the first one's floor side by side, on one scale.
+/// Draws figure 4: the maps of `rows` and the first row's floor map side by side, on one scale.
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io) for the file.

@@ -1,5 +1,5 @@
-//! Bits a code of whole pictures: exact of a PixelCNN, a bound of a diffusion prior on code
-//! vectors.
+//! Bits per code of whole images: exact for a PixelCNN, an upper bound for a diffusion prior on
+//! code vectors.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,33 +20,33 @@ use crate::ops;
 use crate::report::progress::Progress;
 use crate::tensor::{Codes, Tensor};
 
-/// Levels at which each picture is looked at.
+/// Noise levels evaluated per image.
 const LEVELS: usize = 32;
 
-/// The likelihood of held-out pictures.
+/// The likelihood of held-out images.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LikelihoodRow {
     /// The run's directory.
     pub run: String,
     /// The run's stage.
     pub stage: Stage,
-    /// Whether `bits` are exact, or a bound from above.
+    /// Whether `bits` is exact rather than an upper bound.
     pub exact: bool,
-    /// Bits a code, mean over the pictures.
+    /// Bits per code, mean over the images.
     pub bits: f64,
     /// Standard error of that mean.
     pub error: f64,
-    /// Of a bound: L_T in it, bits a code.
+    /// For a bound: its term L_T, bits per code.
     pub last: Option<f64>,
-    /// Of a bound: L_0 in it.
+    /// For a bound: its term L_0, bits per code.
     pub first: Option<f64>,
-    /// Pictures.
+    /// Number of images.
     pub images: usize,
-    /// Levels at which each was looked at, of a bound.
+    /// For a bound: noise levels evaluated per image.
     pub levels: Option<usize>,
 }
 
-/// Why the likelihood of a run cannot be said, if it cannot.
+/// Why the likelihood of a run cannot be computed, if it cannot.
 pub(super) fn obstacle(trained: &Trained) -> Option<String> {
     match trained.prior {
         _ if trained.config.classes > 0 => {
@@ -61,7 +61,7 @@ pub(super) fn obstacle(trained: &Trained) -> Option<String> {
     }
 }
 
-/// The likelihood of the first held-out pictures.
+/// The likelihood of the first held-out images.
 pub(super) fn row(
     trained: &Trained,
     pictures: &Pictures,
@@ -100,7 +100,7 @@ pub(super) fn row(
     })
 }
 
-/// −log p of each picture by the chain rule, nats.
+/// −log p of each image by the chain rule, nats.
 fn exact(trained: &Trained, model: &PixelCnn, codes: &[u32], cells: usize) -> Vec<f64> {
     let [h, w] = trained.config.grid();
     let mut nats = Vec::new();
@@ -120,7 +120,7 @@ fn exact(trained: &Trained, model: &PixelCnn, codes: &[u32], cells: usize) -> Ve
     nats
 }
 
-/// A bound of −log p of each picture, nats.
+/// An upper bound on −log p of each image, nats.
 fn bounded(
     trained: &Trained,
     model: &Diffusion,

@@ -1,15 +1,15 @@
-//! What cannot be measured of a run, and why.
+//! Metrics that cannot be measured for a run, and why.
 
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::trained::Trained;
 
-/// Metrics of a run that have a dash in the tables.
+/// Metrics of a run that are shown as a dash in the tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
     /// The run's directory.
     pub run: String,
-    /// Names as `--metrics` has them, or of a single figure such as `ssim`.
+    /// Names as in `--metrics`, or of a single value such as `ssim`.
     pub metrics: Vec<String>,
     /// Why.
     pub reason: String,
@@ -31,7 +31,7 @@ impl Missing {
     }
 }
 
-/// Sentences for people, one for each reason: what is missing, and why.
+/// Messages to the user, one for each set of metrics and reason: what is missing, and why.
 pub(crate) fn sentences<'a>(missing: impl Iterator<Item = &'a Missing>) -> Vec<String> {
     let mut groups: Vec<(&'a Missing, Vec<&'a str>)> = Vec::new();
     for one in missing {

@@ -24,21 +24,21 @@ use crate::models::pixelcnn::PixelCnn;
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
-/// Pictures whose holes are filled side by side.
+/// Images whose holes are filled in one batch.
 const GROUP: usize = 32;
-/// Temperatures are sought from this to its inverse, times the mean squared distance to the true
-/// codes.
+/// The temperature is searched from this to its inverse, times the mean squared distance to the
+/// true codes.
 const SOUGHT: f64 = 1e-4;
 
-/// Bits a code of the logarithms of probabilities, [samples, cells].
+/// Bits per code from log-probabilities [samples, cells]; the second argument is `cells`.
 type Estimator = fn(&[f64], usize) -> f64;
 
 /// How likelihoods are estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NllSettings {
-    /// Held-out pictures.
+    /// Number of held-out images.
     pub images: usize,
-    /// Other held-out pictures on which the temperature is fitted.
+    /// Number of other held-out images, on which the temperature is fitted.
     pub fit: usize,
     /// Fillings of each hole.
     pub samples: usize,
@@ -60,17 +60,17 @@ impl Default for NllSettings {
     }
 }
 
-/// Of which law the likelihood is.
+/// The distribution whose likelihood is estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Law {
-    /// All hidden codes together, divided by their number.
+    /// Joint distribution of all hidden codes; −log p divided by their number.
     Joint,
-    /// Each hidden code alone, averaged.
+    /// Marginal distribution of each hidden code; −log p averaged.
     Single,
 }
 
-/// An estimate.
+/// One estimate of the likelihood.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NllRow {
     /// The run's directory.
@@ -79,37 +79,37 @@ pub struct NllRow {
     pub stage: Stage,
     /// The hole, in cells of the grid.
     pub mask: String,
-    /// Its cells, and those of the grid.
+    /// Number of cells in the hole, and in the grid.
     pub cells: [usize; 2],
-    /// Of which law.
+    /// Which distribution.
     pub law: Law,
-    /// In words.
+    /// The estimator, in words.
     pub estimator: String,
-    /// τ of softmax(−‖z − e‖²/τ), of diffusion priors.
+    /// τ of softmax(−‖z − e‖²/τ), for diffusion priors.
     pub temperature: Option<f64>,
     /// Whether τ was fitted.
     pub fitted: bool,
-    /// Pictures.
+    /// Number of images.
     pub images: usize,
-    /// Fillings of each; `None` where none are needed.
+    /// Fillings of each image; `None` if none are needed.
     pub samples: Option<usize>,
-    /// Sampling steps and passes over each level, of diffusion priors.
+    /// Sampling steps and passes over each level, for diffusion priors.
     pub steps: Option<[usize; 2]>,
-    /// Mean over pictures, bits a code.
+    /// Mean over images, bits per code.
     pub mean: f64,
-    /// Standard deviation over pictures.
+    /// Standard deviation over images.
     pub std: f64,
 }
 
-/// The paper's holes, 9 × 9 of 21 × 21 cells in the middle and in the corner, on a grid of another
-/// size; of sequences the same share.
+/// The paper's holes, 9 × 9 of 21 × 21 cells in the centre and in the corner, scaled to this grid;
+/// for sequences the same fraction.
 pub(crate) fn holes([h, w]: [usize; 2]) -> [MaskShape; 2] {
     let shorter = if h == 1 { w } else { h.min(w) };
     let side = ((9 * shorter + 10) / 21).max(1);
     [MaskShape::Centre(side), MaskShape::TopLeft(side)]
 }
 
-/// Why the likelihood of a run cannot be estimated on so many held-out pictures, if it cannot.
+/// Why the likelihood of a run cannot be estimated on `held_out` images, if it cannot.
 pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
     match trained.prior {
         Prior::PixelCnn(_) if trained.config.classes > 0 => {
@@ -156,7 +156,7 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// With no more pictures than there are, two at least, and no more steps than the bridge has.
+/// Limits `settings` to the `there` available images (two at least) and to the steps of the bridge.
 fn fitting(settings: NllSettings, there: usize, steps: usize) -> NllSettings {
     let fit = settings.fit.min(there / 2).max(1);
     NllSettings {
@@ -177,8 +177,8 @@ struct Hidden<'a> {
     mask: Mask,
 }
 
-/// A picture's hole, filled S times: the squared distances to all `k` codes, [S, cells, k], and the
-/// true codes, `[cells]`.
+/// The hole of an image, filled S times: the squared distances to all `k` codes, [S, cells, k], and
+/// the true codes, `[cells]`.
 struct Filled {
     distances: Vec<f32>,
     truth: Vec<u32>,
@@ -186,7 +186,7 @@ struct Filled {
 }
 
 impl Filled {
-    /// [S, cells], nats.
+    /// log p of the true codes, [S, cells], nats.
     fn log_p(&self, temperature: f64) -> Vec<f64> {
         let rows = self
             .distances
@@ -214,7 +214,7 @@ impl Hidden<'_> {
         self.mask.hole.iter().filter(|&&hole| hole).count()
     }
 
-    /// Of maps [n, grid, grid] what lies in the hole, [n, cells].
+    /// The codes of maps [n, h, w] that lie in the hole, [n, cells].
     fn inside(&self, maps: &[u32]) -> Vec<u32> {
         maps.iter()
             .zip(self.mask.hole.iter().cycle())
@@ -223,8 +223,7 @@ impl Hidden<'_> {
             .collect()
     }
 
-    /// The held-out pictures `first` .. `first + n` with the hole, and their true codes [n, grid,
-    /// grid].
+    /// The held-out images `first..first + n` with the hole, and their true codes [n, h, w].
     fn holed(&self, first: usize, n: usize) -> Result<(MaskedImages, Vec<u32>)> {
         let indices: Vec<u32> = (first..first + n).map(|i| i as u32).collect();
         let mask = Mask {
@@ -244,7 +243,8 @@ impl Hidden<'_> {
             resample: (diffuses && !told).then_some(self.settings.resample),
             steps: diffuses.then_some(self.settings.steps),
             images: ImageFlags::default(),
-            // Apart from the seeds of chunks, which take the upper bits.
+            // Groups use the seed's bits from 52 on; the chunks within a group use those from 40
+            // on.
             seed: chunk_seed(self.args.seed, group << 12),
         }
     }
@@ -268,8 +268,9 @@ impl Hidden<'_> {
         }
     }
 
-    /// The diffusion prior by distances of fillings, the paper's estimator, at τ = 1 and at the τ
-    /// that suits other pictures best; `resampled`: by passes over each level.
+    /// The paper's estimator for the diffusion prior, from the distances of fillings to the codes,
+    /// at τ = 1 and at the τ that fits other images best. `resampled`: fill by several passes over
+    /// each level.
     fn diffusion(&self, resampled: bool) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let NllSettings {
@@ -281,7 +282,7 @@ impl Hidden<'_> {
         } = self.settings;
         let fitted_on = self.filled(0, images, fit)?;
         let nearest = fitted_on.iter().map(Filled::mean_distance).sum::<f64>() / fit as f64;
-        // Where every filling is the truth, any temperature is as good as another.
+        // If every filling is exact, any temperature is as good as another.
         let nearest = if nearest > 0.0 { nearest } else { 1.0 };
         let range = [SOUGHT * nearest, nearest / SOUGHT];
         let laws: [(Law, Estimator); 2] = [(Law::Joint, joint_bits), (Law::Single, single_bits)];
@@ -317,7 +318,7 @@ impl Hidden<'_> {
         Ok(tasks.into_iter().zip(&values).map(row).collect())
     }
 
-    /// The holes of `n` pictures from `first` on, filled by the diffusion prior.
+    /// The holes of `n` images from `first` on, filled by the diffusion prior.
     fn filled(&self, group: usize, first: usize, n: usize) -> Result<Vec<Filled>> {
         let trained = self.trained;
         let samples = self.settings.samples;
@@ -356,8 +357,8 @@ impl Hidden<'_> {
             .collect())
     }
 
-    /// The PixelCNN: by its chain rule given the true codes before, and by fillings that see only
-    /// what is known.
+    /// The PixelCNN: the chain rule given the true preceding codes, and fillings that see only the
+    /// known codes.
     fn raster(&self, model: &PixelCnn) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let NllSettings {
@@ -377,7 +378,7 @@ impl Hidden<'_> {
                 let fillings = &filled[i * samples * maps..][..samples * maps];
                 let truth = &truth[i * maps..][..maps];
                 let hidden = &hidden[i * cells..][..cells];
-                // What is known is what the fillings were given; in the hole stand the true codes.
+                // Known codes are those that the fillings were given; the hole gets the true codes.
                 let known = fillings[..maps].iter().zip(truth).zip(&self.mask.hole);
                 let forced: Vec<u32> = known
                     .map(|((&known, &truth), &hole)| if hole { truth } else { known })
@@ -402,8 +403,8 @@ impl Hidden<'_> {
         Ok(vec![direct, single])
     }
 
-    /// The logarithms of the probabilities that the PixelCNN gives to the codes `truth` `[cells]`
-    /// of the hole beside the codes of `maps` [S, grid, grid]: [S, cells], nats.
+    /// Log-probabilities [S, cells], nats, that the PixelCNN gives to the codes `truth` `[cells]`
+    /// of the hole in the context of `maps` [S, h, w].
     fn predicted(&self, model: &PixelCnn, maps: &[u32], truth: &[u32]) -> Vec<f64> {
         let gpu = &self.trained.gpu;
         let [h, w] = self.mask.grid;
@@ -420,7 +421,7 @@ impl Hidden<'_> {
                 .chunks_exact(k)
                 .zip(self.mask.hole.iter().cycle())
                 .filter(|(_, hole)| **hole);
-            // −logits in the place of distances.
+            // −logits take the place of distances.
             log_p.extend(
                 inside
                     .zip(truth.iter().cycle())
@@ -445,7 +446,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         rows.left("hole", 0, |r| r.mask.clone()),
         rows.left("law", 0, |r| law(r.law)),
         rows.left("temperature", 0, tau),
-        // Of one picture there is no deviation.
+        // A single image has no standard deviation.
         rows.right("bits a code", 0, |r| match r.images {
             1 => format!("{:.2}", r.mean),
             _ => format!("{:.2} ± {:.2}", r.mean, r.std),

@@ -1,11 +1,11 @@
-//! What is known to be missing before anything is measured.
+//! Metrics that are known to be impossible before anything is measured.
 
 use super::features::NO_WEIGHTS;
 use super::missing::Missing;
 use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
 use crate::experiment::trained::{Prior, Trained};
 
-/// What is missing with `count` samples and so many held-out pictures.
+/// What cannot be measured with `count` samples and `held_out` images.
 pub(super) fn of(
     runs: &[Trained],
     args: &EvaluateArgs,

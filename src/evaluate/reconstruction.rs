@@ -1,4 +1,4 @@
-//! What the VQ-VAE loses of held-out pictures.
+//! Reconstruction error of the VQ-VAE on held-out images.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +10,22 @@ use crate::experiment::reconstruct::reconstructed;
 use crate::experiment::trained::Trained;
 use crate::metrics::picture;
 
-/// Of one VQ-VAE.
+/// Reconstruction error of one VQ-VAE.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReconstructionRow {
     /// The run's directory.
     pub run: String,
-    /// Held-out pictures.
+    /// Number of held-out images.
     pub count: usize,
     /// Mean squared error of values in [−1, 1].
     pub mse: f64,
-    /// 10 log₁₀ (4 / MSE), dB; `None` where nothing is lost.
+    /// 10 log₁₀ (4 / MSE), dB; `None` if the MSE is 0.
     pub psnr: Option<f64>,
-    /// Mean structural similarity; `None` of pictures smaller than its window.
+    /// Mean structural similarity; `None` for images smaller than its window.
     pub ssim: Option<f64>,
 }
 
-/// Why there is no structural similarity of pictures of `size` × `size`, if there is none.
+/// Why images of `size` × `size` have no structural similarity, if they have none.
 pub(super) fn no_ssim(size: usize) -> Option<String> {
     let window = picture::WINDOW;
     (size < window).then(|| {

@@ -1,10 +1,10 @@
-//! The results as tables for people.
+//! The results as text tables.
 
 use super::missing::{Missing, sentences};
 use super::{Evaluation, Metric, RunFacts};
 use crate::report::table::{self, Column, fit, terminal_width};
 
-/// What stands for a value that is missing.
+/// Shown for a missing value.
 const DASH: &str = "—";
 
 /// A table under its title, with a note below.
@@ -14,11 +14,11 @@ pub(super) struct Section {
     pub note: String,
 }
 
-/// Results by run, `None` for one whose metric is missing.
+/// Results by run; `None` if the metric is missing for that run.
 pub(super) struct Rows<'a, R>(Vec<(&'a str, Option<&'a R>)>);
 
 impl<'a, R> Rows<'a, R> {
-    /// Those of `metric`, if there are any.
+    /// The rows of `metric`, if there are any.
     pub fn of(
         evaluation: &'a Evaluation,
         metric: Metric,
@@ -62,7 +62,7 @@ impl<'a, R> Rows<'a, R> {
 /// The table of a metric, if it has results.
 pub(super) type Table = fn(&Evaluation) -> Option<Section>;
 
-/// The runs, then those of `tables` that have rows.
+/// The table of runs, then each of `tables` that has rows.
 pub(super) fn text(evaluation: &Evaluation, tables: &[Table]) -> String {
     let of_metrics = tables.iter().filter_map(|table| table(evaluation));
     let sections = std::iter::once(runs(evaluation)).chain(of_metrics);
@@ -86,7 +86,7 @@ pub(super) fn text(evaluation: &Evaluation, tables: &[Table]) -> String {
     out.trim_start().to_string()
 }
 
-/// `note`, and why metrics of these names are missing.
+/// `note`, followed by the reasons why these metrics are missing.
 pub(super) fn noted(evaluation: &Evaluation, metrics: &[&str], note: &str) -> String {
     let missing = evaluation
         .missing
@@ -102,7 +102,7 @@ pub(super) fn or_dash(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| DASH.into(), |value| format!("{value:.decimals$}"))
 }
 
-/// A sampler and its steps, and by how much it sharpens.
+/// The sampler's name, with its sharpening factor unless that is 1.
 pub(super) fn sampler(name: &str, sharpen: Option<f64>) -> String {
     match sharpen {
         Some(factor) if factor != 1.0 => format!("{name}, sharpened × {factor}"),
@@ -110,7 +110,7 @@ pub(super) fn sampler(name: &str, sharpen: Option<f64>) -> String {
     }
 }
 
-/// What a floor is.
+/// Explains what a floor is.
 pub(super) fn floor(evaluation: &Evaluation) -> String {
     format!(
         "Floor: the same between two draws of the data, held-out pictures and {}.",

@@ -1,4 +1,4 @@
-//! Seconds a sample: the last column of tables 2 and 3.
+//! Seconds per sample: the last column of tables 2 and 3.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ use crate::models::pixelcnn::raster::{Algorithm, Given, Raster};
 use crate::models::sampler::Sampler;
 use crate::tensor::{Shape, Tensor};
 
-/// Most repetitions.
+/// Maximum number of repetitions.
 const REPEAT: usize = 5;
-/// Steps that are timed at least.
+/// Minimum number of steps that are timed.
 const LEAST: usize = 8;
 
-/// The time of a batch of 32 samples, from noise to pictures on the host.
+/// Sampling time in batches of 32, from noise to images on the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TimeRow {
     /// The run's directory.
@@ -33,19 +33,20 @@ pub struct TimeRow {
     pub stage: Stage,
     /// The sampler.
     pub sampler: String,
-    /// Its steps: evaluations of the network.
+    /// Its steps, that is, evaluations of the network.
     pub steps: usize,
-    /// Samples side by side.
+    /// Samples per batch.
     pub batch: usize,
-    /// Batches timed, after one that was not.
+    /// Number of timed batches, after untimed ones.
     pub repeats: usize,
-    /// Steps that were really walked, where the rest is scaled from them; decoding is not scaled.
+    /// Steps actually run, if the time of all steps is extrapolated from them; decoding is not
+    /// scaled.
     pub extrapolated_from: Option<usize>,
-    /// Median wall seconds a sample.
+    /// Median wall seconds per sample.
     pub seconds: f64,
-    /// Least and most.
+    /// Minimum and maximum.
     pub spread: [f64; 2],
-    /// Seconds a sample inside kernels, by timestamps, of one more batch.
+    /// Seconds per sample inside kernels, by timestamps, measured on one more batch.
     pub gpu_seconds: f64,
 }
 
@@ -65,21 +66,21 @@ impl How {
         }
     }
 
-    /// Whether a part of the steps tells the time of all: kept activations are computed for codes
-    /// that are given too.
+    /// Whether the time of all steps can be extrapolated from some of them. It cannot with cached
+    /// activations, which are computed for given codes too.
     fn divisible(self) -> bool {
         !matches!(self, How::Raster(Algorithm::Cached))
     }
 }
 
-/// Wall seconds of a batch: of the steps walked, and of what follows.
+/// Wall seconds of a batch: of its steps, and of decoding.
 #[derive(Clone, Copy)]
 struct Batch {
     walk: f64,
     decode: f64,
 }
 
-/// All samplers that the run's prior has.
+/// Times every sampler of the run's prior.
 pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow>> {
     let all = trained.config.bridge.steps;
     let positions = trained.config.cells();
@@ -126,7 +127,7 @@ fn row(
         trained.run.display(),
         how.name()
     );
-    // The first batch compiles, the second says how many steps fit into the budget.
+    // The first batch compiles; the second tells how many steps fit into the budget.
     let few = if how.divisible() {
         LEAST.min(steps)
     } else {
@@ -160,7 +161,7 @@ fn row(
     })
 }
 
-/// Seconds in kernels of a batch of `steps` steps, of which `few` are walked.
+/// Seconds in kernels of a batch of `steps` steps, extrapolated from `few`.
 fn in_kernels(
     trained: &Trained,
     how: How,
@@ -183,7 +184,7 @@ fn in_kernels(
     Ok(walked * steps as f64 / few as f64 + kernels())
 }
 
-/// What a walk leaves to be decoded.
+/// The result of the steps, still to be decoded.
 enum Walked {
     Latents(Tensor),
     Codes(Vec<u32>),
@@ -201,7 +202,7 @@ fn batch(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Resu
     })
 }
 
-/// The first `steps` steps of a batch.
+/// Runs the first `steps` steps of a batch.
 fn walk(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Result<Walked> {
     match (how, &trained.prior) {
         (How::Diffuse(sampler, all), Prior::Diffusion(model)) => {
@@ -235,7 +236,7 @@ fn diffuse(
     ))
 }
 
-/// The first `steps` positions are drawn, the others are given.
+/// Samples the first `steps` positions; the others are given.
 fn raster(
     trained: &Trained,
     model: &PixelCnn,

@@ -1,4 +1,4 @@
-//! An adapter's ceilings, measured: arithmetic in registers, and a copy far larger than caches.
+//! Measures an adapter's ceilings: arithmetic in registers, and a copy far larger than the caches.
 
 use super::clock::Clock;
 use super::needs::Ceilings;
@@ -8,18 +8,18 @@ use crate::gpu::Gpu;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// Elements that run chains of arithmetic: more than the lanes of the largest GPUs.
+/// Elements that run arithmetic chains, more than the largest GPUs have lanes.
 const LANES: usize = 1 << 19;
-/// Operations of a round of one element's chains.
+/// Operations per round of one element's chains.
 const ROUND: usize = 2 * 12 * 8;
-/// A measurement is long enough from here on, seconds.
+/// Shortest measurement that is long enough, seconds.
 const LONG: f64 = 0.02;
-/// Most bytes that are copied.
+/// Maximum number of bytes to copy.
 const COPY: u64 = 128 << 20;
-/// Measurements; the fastest counts, as a ceiling is what is possible.
+/// Number of measurements; the fastest counts, since a ceiling is the best possible rate.
 const TIMES: usize = 5;
 
-/// Measures both.
+/// Measures both ceilings.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory) by unwinding, if not even a small copy

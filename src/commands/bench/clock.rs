@@ -1,5 +1,5 @@
-//! Times of prepared cases: GPU time by timestamps where the adapter has them, else the wall clock
-//! around many; training steps always by the wall clock.
+//! Times prepared cases: GPU time by timestamps if the adapter has them, else wall time around many
+//! runs; training steps always by wall time.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use super::prepared::Prepared;
 use crate::error::Result;
 use crate::gpu::Gpu;
 
-/// Runs of one measurement by the wall clock, so that handing over and waiting weigh little.
+/// Runs per wall-clock measurement, so that the overhead of submitting and waiting is small.
 const MANY: usize = 10;
-/// Steps of a training before the first that is measured: it compiles, fills the pool and starts
-/// the loader.
+/// Training steps before the first measured one: they compile, fill the pool and start the loader.
 const WARM_UP: u64 = 1;
-/// Fewest measurements of a training step: of one alone nobody knows what else ran.
+/// Minimum number of measurements of a training step, as a single one may be disturbed by other
+/// load.
 const STEPS: usize = 3;
-/// Most measurements of a case.
+/// Maximum number of measurements of a case.
 const MOST: usize = 9;
 
 /// A prepared case and what measures it.
@@ -24,9 +24,9 @@ pub struct Clock<'a> {
     step: u64,
 }
 
-/// What measuring a case gave.
+/// The result of measuring a case.
 pub struct Measured {
-    /// Median, seconds.
+    /// Median time, seconds.
     pub seconds: f64,
     /// Multiplications and additions of one run, as the engine counts them.
     pub flops: u64,
@@ -45,7 +45,7 @@ impl<'a> Clock<'a> {
     /// One measurement, seconds.
     ///
     /// # Errors
-    /// Trouble with a training's data.
+    /// Errors of the training's data.
     pub fn once(&mut self) -> Result<f64> {
         let gpu = self.gpu;
         match &mut self.prepared {
@@ -73,14 +73,14 @@ impl<'a> Clock<'a> {
     /// The median of as many measurements as fit into `budget`, after a warm-up; at least one.
     ///
     /// # Errors
-    /// Trouble with a training's data.
+    /// Errors of the training's data.
     pub fn median(&mut self, budget: Duration) -> Result<Measured> {
         let steps = matches!(self.prepared, Prepared::Step(_));
         for _ in 0..if steps { WARM_UP } else { 1 } {
             self.once()?;
         }
         if steps {
-            // A profile is to show what a step costs once everything is compiled.
+            // The profile should show the cost of a step once everything is compiled.
             self.gpu.reset_profile();
         }
         let before = self.gpu.counters().flops;
@@ -97,7 +97,7 @@ impl<'a> Clock<'a> {
     }
 }
 
-/// GPU time of what `f` records, seconds.
+/// GPU time of the kernels that `f` records, seconds.
 fn kernel_time(gpu: &Gpu, f: impl FnOnce()) -> f64 {
     gpu.reset_profile();
     f();
@@ -116,10 +116,10 @@ fn wall(gpu: &Gpu, f: impl Fn()) -> f64 {
     begin.elapsed().as_secs_f64() / MANY as f64
 }
 
-/// The middle one; of an even number the lower of the two.
+/// The median; for an even number of times the lower of the middle two.
 ///
 /// # Panics
-/// If there is none.
+/// If `times` is empty.
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[(times.len() - 1) / 2]

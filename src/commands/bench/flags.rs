@@ -10,19 +10,19 @@ use crate::error::{Error, Result};
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchFlags {
-    /// For programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Draw the roofline: what each kernel reaches below the adapter's ceilings.
+    /// Draw a roofline plot: the rate of each kernel below the adapter's ceilings.
     #[arg(long, value_name = "FILE.png")]
     out: Option<PathBuf>,
-    /// Only cases with TEXT in their lines: part of an op, of a shape, or a direction.
+    /// Run only cases whose lines contain TEXT: part of an op, of a shape, or a direction.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Training steps of the paper's sizes (preset cifar10) as well.
+    /// Include training steps at the paper's sizes (preset cifar10).
     #[arg(long)]
     large: bool,
-    /// Begin no case later than this, seconds.
+    /// Start no case later than this, seconds.
     #[arg(
         long,
         value_name = "S",

@@ -1,15 +1,15 @@
-//! What a case must do at least: operations, and bytes that come from memory or go there when
-//! everything is read and written once. From these and the adapter's two ceilings follows the least
-//! time it can take (Williams et al. 2009).
+//! The minimum work of a case: its operations, and the bytes moved if everything is read and
+//! written once. With the adapter's two ceilings this gives the least time it can take (the
+//! roofline model, Williams et al. 2009).
 
 use super::work::{Case, Direction, Work};
 
 /// An adapter's ceilings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ceilings {
-    /// Multiplications and additions in registers, 10⁹ a second.
+    /// Multiplications and additions in registers, 10⁹ per second.
     pub fma_gflops: f64,
-    /// Bytes read and written by a copy, 10⁹ a second.
+    /// Bytes read and written by a copy, 10⁹ per second.
     pub copy_gbs: f64,
 }
 
@@ -18,12 +18,13 @@ pub struct Ceilings {
 pub struct Needs {
     /// Floating-point operations.
     pub flops: f64,
-    /// Bytes of its inputs and outputs; `None` where they are not counted (training steps).
+    /// Bytes of its inputs and outputs; `None` if they are not counted (training steps).
     pub bytes: Option<f64>,
 }
 
 impl Needs {
-    /// Of `case`; operations of training steps are counted as they are recorded, and 0 here.
+    /// The needs of `case`; 0 for training steps, whose operations are counted while they are
+    /// recorded.
     pub fn of(case: &Case) -> Needs {
         let [flops, words] = match (&case.work, case.direction) {
             (Work::Train { .. } | Work::UnetStep { .. }, _) => return Needs::default(),
@@ -40,13 +41,13 @@ impl Needs {
                 ]
             }
             (work @ (Work::Conv2d { .. } | Work::ConvTranspose2d { .. }), _) => convolution(work),
-            // Mean, variance, scale, shift and SiLU are some 12 operations an element, their
+            // Mean, variance, scale, shift and SiLU take about 12 operations per element, their
             // gradients twice as many.
             (Work::GroupNormSilu { n, h, w, c, .. }, Direction::Forward) => {
                 [12 * n * h * w * c, 2 * n * h * w * c]
             }
             (Work::GroupNormSilu { n, h, w, c, .. }, _) => [24 * n * h * w * c, 3 * n * h * w * c],
-            // q kᵀ and p v; backward dv, dp, dq, dk and q kᵀ once more.
+            // q kᵀ and p v; backward: dv, dp, dq, dk, and q kᵀ again.
             (Work::Attention { n, len, d }, Direction::Forward) => {
                 [4 * n * len * len * d, 4 * n * len * d]
             }
@@ -56,7 +57,7 @@ impl Needs {
             }
             // Reads gradient, weight, two moments and average; writes all but the gradient.
             (Work::Adam { count }, _) => [18 * count, 9 * count],
-            // Philox and Box-Muller are some 40 operations an element.
+            // Philox and Box-Muller take about 40 operations per element.
             (Work::OuStep { n, h, w, c }, _) => [46 * n * h * w * c, 3 * n * h * w * c],
         };
         Needs {
@@ -71,15 +72,15 @@ impl Needs {
         memory.max(self.flops / (1e9 * ceilings.fma_gflops))
     }
 
-    /// The share of the ceiling that a time of `seconds` reaches; above 1 where the data come out
-    /// of a cache.
+    /// The fraction of the ceiling that a time of `seconds` reaches; above 1 if the data come from
+    /// a cache.
     pub fn share(&self, seconds: f64, ceilings: Ceilings) -> f64 {
         self.least_seconds(ceilings) / seconds
     }
 }
 
-/// Operations and words of any direction of a convolution: three tensors take part in each, taps on
-/// the padding count.
+/// Operations and words of a convolution, the same in every direction since each involves all three
+/// tensors. Taps on the padding are counted.
 fn convolution(work: &Work) -> [usize; 2] {
     let (transposed, &[n, h, w, c, o, kernel, stride, padding]) = match work {
         Work::Conv2d {
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_lower_roof_counts() {
-        // 10 operations a byte is where the two roofs meet.
+        // The two roofs meet at 10 operations per byte.
         let bound_by_memory = Needs {
             flops: 1e9,
             bytes: Some(1e9),
@@ -196,7 +197,7 @@ mod tests {
                 };
                 let prepared = Prepared::new(&gpu, &case).expect("a kernel needs no data");
                 let counted = prepared.count(&gpu) as f64;
-                // The engine's attention computes scores again in both of its backward kernels.
+                // The engine recomputes the attention scores in both backward kernels.
                 if counted > 0.0
                     && !(case.work.op() == "attention" && direction == Direction::Backward)
                 {

@@ -1,4 +1,4 @@
-//! A case made ready to run: its tensors on the GPU, and what is timed as a closure.
+//! A case ready to run: its tensors on the GPU, and a closure to time.
 
 use super::training;
 use super::work::{Case, Direction, Work};
@@ -9,24 +9,24 @@ use crate::ops::{self, AdamStep, Attention, Conv, ConvTranspose, Trans};
 use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
-/// Elements of one arena of Adam, as `nn::optim` has them at most.
+/// Maximum elements per Adam arena, as in `nn::optim`.
 const ARENA: usize = 16 << 20;
 
-/// What runs.
+/// The closure to time.
 pub enum Prepared {
-    /// Records an op; what it returns is thrown away.
+    /// Records an op and drops its result.
     Forward(Box<dyn Fn()>),
-    /// Records an op with its gradient rule; `dy` is the gradient of what it returns.
+    /// Records an op with its gradient rule; the tensor is `dy`, the gradient of its result.
     Backward(Box<dyn Fn() -> Tensor>, Tensor),
     /// Records training step number `n`.
     Step(Box<dyn FnMut(u64) -> Result<()>>),
 }
 
 impl Prepared {
-    /// `case` on `gpu`, with random numbers.
+    /// Prepares `case` on `gpu` with random inputs.
     ///
     /// # Errors
-    /// Those of a preset.
+    /// Those of loading a preset.
     pub fn new(gpu: &Gpu, case: &Case) -> Result<Prepared> {
         if case.direction == Direction::Step {
             return Ok(Prepared::Step(training::step(gpu, &case.work)?));
@@ -64,7 +64,7 @@ impl Prepared {
     }
 }
 
-/// Standard normal tensors, each with numbers of its own.
+/// Standard normal tensors, each from its own stream.
 struct Numbers<'a> {
     gpu: &'a Gpu,
     stream: std::cell::Cell<u32>,
@@ -93,7 +93,8 @@ impl Numbers<'_> {
     }
 }
 
-/// Records the op of `case`; its inputs are leaves as far as its direction wants their gradients.
+/// A closure that records the op of `case`; its inputs are leaves if its direction needs their
+/// gradients.
 fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
     let numbers = Numbers::new(gpu);
     let (x, weight) = match case.direction {
@@ -193,7 +194,7 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
     }
 }
 
-/// Adam over arenas of `count` elements together.
+/// Adam over arenas with `count` elements in total.
 fn adam(gpu: &Gpu, count: usize) -> Box<dyn Fn()> {
     let numbers = Numbers::new(gpu);
     let arenas = count.div_ceil(ARENA);

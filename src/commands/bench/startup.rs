@@ -1,6 +1,6 @@
-//! How long a launch takes until the first kernel is done, and until the first step of the toy is:
-//! in processes of their own, first with nothing kept from an earlier launch, then with what that
-//! one left (compiled pipelines, the driver's own cache).
+//! Measures the time from launch to the first finished kernel and to the first training step of the
+//! toy. Two child processes are timed: the first starts with empty caches, the second with what the
+//! first left (compiled pipelines, the driver's own cache).
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,15 +14,15 @@ use crate::gpu::{Gpu, GpuOptions};
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// What the child says once a kernel, and once a training step is done.
+/// Lines that the child prints after the first kernel and after the first training step.
 const MILESTONES: [&str; 2] = ["first kernel", "first toy step"];
-/// The drivers' own caches, as environment variables name their folders (Mesa, NVIDIA).
+/// Environment variables that name the folders of the drivers' own caches (Mesa, NVIDIA).
 const DRIVER_CACHES: [&str; 2] = ["MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
 
-/// Launches the program twice on the adapter number `adapter`.
+/// Launches the program twice on the adapter with index `adapter`.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be launched.
+/// [`Error::Io`] if it cannot be launched, [`Error::Adapter`] if a child ends before a milestone.
 pub fn measure(adapter: usize) -> Result<Vec<Row>> {
     let here = std::env::temp_dir().join(format!("dbvq-wgpu-start-{}", std::process::id()));
     std::fs::create_dir_all(&here).map_err(Error::io(&here))?;
@@ -71,7 +71,7 @@ fn launch(adapter: usize, cache: &Path) -> Result<[f64; 2]> {
     Ok(times)
 }
 
-/// The child: reaches the milestones, says so, and leaves compiled pipelines in `cache`.
+/// The child: reaches the milestones, prints them, and leaves compiled pipelines in `cache`.
 ///
 /// # Errors
 /// [`Error::Adapter`].

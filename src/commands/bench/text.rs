@@ -3,8 +3,7 @@
 use super::{Bench, Row};
 use crate::report::table::{Column, fit, text, wrapped};
 
-/// Ceilings, cases, and what was left out, in lines of at most `width` characters where that can
-/// be.
+/// Ceilings, cases and skipped cases, in lines of at most `width` characters if possible.
 pub fn page(bench: &Bench, left_out: &[String], width: usize) -> String {
     let head = format!(
         "{}: {} GFLOP/s of multiply-adds in registers, {} GB/s of copying",
@@ -35,7 +34,8 @@ pub fn page(bench: &Bench, left_out: &[String], width: usize) -> String {
     out
 }
 
-/// A positive number with three digits that count, or all digits before the point.
+/// A positive number with three significant digits, or all digits before the point if there are
+/// more.
 pub fn number(value: f64) -> String {
     let places = (2.0 - value.abs().max(1e-3).log10().floor()).clamp(0.0, 4.0) as usize;
     format!("{value:.places$}")

@@ -1,4 +1,4 @@
-//! Training steps as the program does them, on noise instead of data.
+//! Training steps as in a real training, on noise instead of data.
 
 use super::work::Work;
 use crate::config::{Experiment, UNetConfig};
@@ -15,10 +15,10 @@ use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::Codes;
 
-/// Records a training step of `work`, given its number.
+/// A closure that records a training step of `work`, given its number.
 ///
 /// # Errors
-/// Those of the preset.
+/// Those of loading the preset, and [`Error::Usage`] if `work` is not a training step.
 pub fn step(gpu: &Gpu, work: &Work) -> Result<Box<dyn FnMut(u64) -> Result<()>>> {
     match work {
         Work::UnetStep { n, h, w, c } => Ok(unet(gpu, [*n, *h, *w, *c])),
@@ -37,9 +37,9 @@ pub fn step(gpu: &Gpu, work: &Work) -> Result<Box<dyn FnMut(u64) -> Result<()>>>
     }
 }
 
-/// ε-prediction on latents [n, h, w, c]: forward, backward, Adam.
+/// A step of ε-prediction on latents [n, h, w, c]: forward, backward, Adam.
 fn unet(gpu: &Gpu, [n, h, w, c]: [usize; 4]) -> Box<dyn FnMut(u64) -> Result<()>> {
-    // Theirs multiply the base, ours the level above: 64, 128, 128.
+    // Ho et al. multiply the base width, we the width of the level above: 64, 128, 128.
     let widths = vec![1, 2, 1];
     let config = UNetConfig {
         base: 64,

@@ -1,5 +1,5 @@
-//! What is measured: the one list of kernels with their shapes, and of training steps. Benches and
-//! the comparison with other programs (`cargo xtask peers`) take it from here.
+//! The work that is measured: the single list of kernels with their shapes, and of training steps,
+//! for benchmarks and for the comparison with other frameworks (`cargo xtask peers`).
 
 use std::fmt;
 
@@ -49,9 +49,9 @@ pub enum Work {
     },
     /// Self-attention of `len` positions, one head of d channels.
     Attention { n: usize, len: usize, d: usize },
-    /// The nearest of `codes` vectors for each of `rows`, d channels.
+    /// The nearest of `codes` vectors for each of `rows` rows of d channels.
     Nearest { rows: usize, d: usize, codes: usize },
-    /// Adam over `count` parameters, with the running average.
+    /// Adam over `count` parameters, with their running average (EMA).
     Adam { count: usize },
     /// The fused reverse step of the bridge on [n, h, w, c].
     OuStep {
@@ -60,7 +60,7 @@ pub enum Work {
         w: usize,
         c: usize,
     },
-    /// A training step of a preset; `stage` of an image preset.
+    /// A training step of a preset; `stage` is for image presets.
     Train {
         preset: String,
         stage: Option<StageName>,
@@ -112,7 +112,7 @@ pub enum Direction {
     BackwardInput,
     /// The gradient of the weight.
     BackwardWeight,
-    /// A whole training step, the host's part included.
+    /// A whole training step, including the host's work.
     Step,
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for Direction {
 pub struct Case {
     /// The op at its shape.
     pub work: Work,
-    /// What of it.
+    /// Which part of it.
     pub direction: Direction,
 }
 
@@ -149,7 +149,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// Kernels at the sizes that the models meet.
+/// Kernels at the sizes that the models use.
 pub fn kernels() -> Vec<Work> {
     let matmul = |[m, k, n]: [usize; 3]| Work::Matmul { m, k, n };
     let conv3 = |[n, h, c, o]: [usize; 4]| Work::Conv2d {
@@ -212,7 +212,7 @@ pub fn kernels() -> Vec<Work> {
     list
 }
 
-/// Training steps; those of the paper's size only if `large`.
+/// Training steps; those at the paper's size only if `large`.
 pub fn trainings(large: bool) -> Vec<Work> {
     let train = |preset: &str, stage| Work::Train {
         preset: preset.into(),
@@ -322,7 +322,7 @@ impl Work {
         }
     }
 
-    /// What of it is measured.
+    /// The directions that are measured.
     pub fn directions(&self) -> &'static [Direction] {
         match self {
             Work::Conv2d { .. } | Work::ConvTranspose2d { .. } => &[

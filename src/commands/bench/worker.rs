@@ -1,6 +1,6 @@
-//! This engine's side of `cargo xtask peers`: runs what it is told, by the wall clock as all of
-//! them. The talk is that of `tools/peers/protocol.rs`, and `list`, which gives the work that there
-//! is.
+//! This engine's side of `cargo xtask peers`: runs the requested work and times it by the wall
+//! clock, as all peers do. It speaks the protocol of `tools/peers/protocol.rs`, plus `list`, which
+//! returns the available work.
 
 use std::io::BufRead;
 use std::time::Instant;
@@ -14,15 +14,15 @@ use crate::experiment::device::Device;
 use crate::gpu::{self, Gpu};
 use crate::report::console::print_document;
 
-/// Seconds that a run lasts, where the work is shorter.
+/// Minimum duration of a run, seconds; shorter work is repeated, up to 100 times.
 const LONG: f64 = 0.05;
 
 enum Request {
-    /// What there is.
+    /// List the available work.
     List,
-    /// Work to make ready, with its gradients or without.
+    /// Prepare work, with its gradients or without.
     Prepare(Work, bool),
-    /// Run it.
+    /// Run the prepared work.
     Run,
 }
 
@@ -40,7 +40,7 @@ impl Request {
     }
 }
 
-/// Answers requests until there are no more.
+/// Answers requests until the end of standard input.
 ///
 /// # Errors
 /// [`Error::Adapter`], [`Error::Usage`] for a request that makes no sense.
@@ -91,7 +91,7 @@ fn case(work: Work, gradients: bool) -> Case {
     Case { work, direction }
 }
 
-/// Work with a line for people, and whether it has gradients.
+/// The available work, each with a readable name and whether it has gradients.
 fn list() -> Value {
     let all = kernels().into_iter().chain(trainings(false));
     let entry = |work: Work| {
@@ -102,7 +102,7 @@ fn list() -> Value {
     Value::Array(all.map(entry).collect())
 }
 
-/// Seconds for `times` runs, everything waited for; gradients include the op itself.
+/// Seconds for `times` runs, including waiting for the GPU; gradients include the forward op.
 fn timed(gpu: &Gpu, prepared: &mut Prepared, times: usize, step: &mut u64) -> Result<f64> {
     gpu.wait();
     let begin = Instant::now();

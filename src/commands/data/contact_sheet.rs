@@ -1,4 +1,4 @@
-//! Some pictures of every class of a data set.
+//! A sheet with some images of every class of a data set.
 
 use image::RgbImage;
 use image::imageops::FilterType;
@@ -8,20 +8,20 @@ use crate::error::Result;
 use crate::number::thousands;
 use crate::report::figures::plot::{Canvas, Ink, SCALE, Type, text_width};
 
-/// Real pixels of the longer side of a picture on the sheet, roughly: small ones are magnified by
-/// whole numbers.
+/// Approximate size of an image's longer side on the sheet, pixels: small images are magnified by
+/// integer factors.
 const CELL: usize = 96;
-/// Larger ones are shrunk to this.
+/// Longer sides above this are shrunk to it.
 const LARGEST: usize = 128;
-/// Most classes on a sheet.
+/// Maximum number of classes on a sheet.
 const CLASSES: usize = 120;
-/// Rows of a set that has one class.
+/// Rows for a set with one class.
 const ROWS: usize = 10;
 const MARGIN: f32 = 20.0;
 const GAP: f32 = 3.0;
-/// Between a class's name and its pictures.
+/// Space between a class's name and its images.
 const SPACE: f32 = 12.0;
-/// Between two blocks of classes.
+/// Space between two blocks of classes.
 const APART: f32 = 28.0;
 const HEAD: f32 = 52.0;
 const NAME: Type = Type {
@@ -39,11 +39,11 @@ const COUNT: Type = Type {
     ..NAME
 };
 
-/// A row for each class of `set`: its name, its number of pictures, and some of them, evenly spread
-/// over the set's order.
+/// Draws a row for each class of `set`: its name, its number of images, and some of them, evenly
+/// spaced in the set's order.
 ///
-/// Many classes stand in several blocks side by side; classes after the 120th are left out. A set
-/// with one class gets ten rows.
+/// Many classes are arranged in several blocks side by side; classes after the 120th are left out.
+/// A set with one class gets ten rows.
 ///
 /// # Errors
 /// Those of [`ImageSet::image`].
@@ -60,7 +60,7 @@ pub fn contact_sheet(set: &ImageSet) -> Result<RgbImage> {
         .map(|row| style(&row.name, NAME).max(style(&row.count, COUNT)))
         .fold(0.0, f32::max);
     let [height, width] = cell([set.height, set.width]).map(|side| side as f32 / SCALE + GAP);
-    // Rows without names begin at the margin.
+    // Rows without names start at the margin.
     let names = if names > 0.0 { names + SPACE } else { 0.0 };
     let block = [
         names + columns as f32 * width + APART,
@@ -118,7 +118,7 @@ fn title(set: &ImageSet) -> String {
     )
 }
 
-/// A row of the sheet: its texts, and the pictures it may choose from.
+/// A row of the sheet: its labels, and the images to choose from.
 struct Row {
     name: String,
     count: String,
@@ -161,13 +161,13 @@ fn shortened(name: &str) -> String {
     name.chars().take(MOST - 1).chain(['…']).collect()
 }
 
-/// At most `count` of `list`, from its whole length.
+/// At most `count` elements of `list`, evenly spaced.
 fn spread(list: &[usize], count: usize) -> Vec<usize> {
     let count = count.min(list.len());
     (0..count).map(|j| list[j * list.len() / count]).collect()
 }
 
-/// The size in real pixels, [height, width], that pictures of `size` have on the sheet.
+/// The size on the sheet, [height, width] in pixels, of images of `size`.
 fn cell(size: [usize; 2]) -> [usize; 2] {
     let longer = size[0].max(size[1]).max(1);
     match longer {

@@ -13,36 +13,36 @@ use crate::error::{Error, Result};
 enum KindName {
     /// CIFAR-10's binary version: data_batch_*.bin, test_batch.bin.
     Cifar10,
-    /// mini-ImageNet: train, val and test with a folder for each class, and splits/*.csv.
+    /// mini-ImageNet: train, val and test, each with a folder per class, and splits/*.csv.
     MiniImagenet,
-    /// A folder for each class, or images without classes: PNG, JPEG, WebP, GIF, BMP, TIFF.
+    /// A folder per class, or images without classes: PNG, JPEG, WebP, GIF, BMP, TIFF.
     Folder,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DataFlags {
-    /// What the folder holds.
+    /// The kind of data set.
     kind: KindName,
-    /// The folder with the data.
+    /// The folder of the data set.
     #[arg(long)]
     dir: PathBuf,
-    /// Leave out images that cannot be read, and list them, instead of stopping at the first.
+    /// Skip and list unreadable images instead of stopping at the first.
     #[arg(long)]
     skip_broken: bool,
     /// Squash every image to N×N.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     size: Option<u32>,
-    /// With --size: scale the middle square of every image instead.
+    /// With --size: crop every image to its centre square first, instead of squashing it.
     #[arg(long, requires = "size")]
     crop: bool,
-    /// Most memory for decoded images, MiB; a larger set is packed into a file of the user's cache
-    /// directory.
+    /// Maximum memory for decoded images, MiB; a larger set is packed into a file in the user's
+    /// cache directory.
     #[arg(long, value_name = "MIB", default_value_t = MEMORY >> 20)]
     memory: u64,
-    /// Fetch the official CIFAR-10 (162 MiB) into the folder first, or the rest of it.
+    /// First download the official CIFAR-10 (162 MiB) into the folder, or resume the download.
     #[arg(long)]
     download: bool,
-    /// Another address of the official archive.
+    /// Alternative URL of the official archive.
     #[arg(long, hide = true)]
     url: Option<String>,
     /// Draw some images of every class of the training set into this PNG file.

@@ -1,4 +1,4 @@
-//! The download against a server of a few lines on this machine.
+//! Tests the download against a minimal local server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -10,19 +10,19 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// What the server does with one request.
+/// How the server answers one request.
 #[derive(Clone, Copy)]
 enum Answer {
-    /// All that is asked for.
+    /// Sends everything that was requested.
     Whole,
-    /// All that is asked for, but only so many bytes of it are sent.
+    /// Announces everything that was requested, but sends only this many bytes.
     Cut(usize),
-    /// The whole file whatever was asked for.
+    /// Sends the whole file, ignoring the range.
     NoRanges,
     Status(u16),
 }
 
-/// Answers one request after another, then ends; the byte that each asked to begin at.
+/// Answers one request after another, then ends; returns the first byte that each asked for.
 fn serve(body: Vec<u8>, answers: &[Answer]) -> (String, JoinHandle<Vec<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!(
@@ -72,14 +72,14 @@ fn serve(body: Vec<u8>, answers: &[Answer]) -> (String, JoinHandle<Vec<usize>>) 
     (url, std::thread::spawn(work))
 }
 
-/// An archive with those members.
+/// An archive with these members.
 fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, bytes) in members {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        // `set_path` would refuse what an evil archive does.
+        // `set_path` would reject malicious paths.
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.set_cksum();
         tar.append(&header, *bytes).expect("in memory");
@@ -89,7 +89,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         .expect("in memory")
 }
 
-/// Two batches of noise, which does not shrink, so that there is something to interrupt.
+/// Two batches of noise, which is incompressible, so that the archive is long enough to interrupt.
 fn batches() -> [Vec<u8>; 2] {
     [1, 2].map(|seed: u32| {
         let stream = crate::philox::Stream {
@@ -119,7 +119,7 @@ fn sum(bytes: &[u8]) -> String {
     format!("{:x}", md5::compute(bytes))
 }
 
-/// Installs from `url` into `folder/data`; what remains there.
+/// Installs from `url` into `folder/data`.
 fn install(folder: &TempDir, url: &str, md5: &str) -> Result<()> {
     let [one, two] = batches().map(|bytes| sum(&bytes));
     let files = [
@@ -134,7 +134,7 @@ fn install(folder: &TempDir, url: &str, md5: &str) -> Result<()> {
     .install(&folder.path().join("data"))
 }
 
-/// Every file below, from `folder`.
+/// Paths of all files below `folder`, relative to it.
 fn files(folder: &TempDir) -> Vec<String> {
     fn walk(dir: &Path, list: &mut Vec<PathBuf>) {
         for path in std::fs::read_dir(dir)
@@ -168,7 +168,7 @@ const INSTALLED: [&str; 3] = [
 ];
 const PART: &str = "data/cifar-10-binary.tar.gz.part";
 
-/// A folder in which so many bytes of `body` are fetched already.
+/// A folder in which `body` has already been downloaded.
 fn begun(body: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(folder.path().join("data")).expect("a temporary folder");
@@ -306,7 +306,7 @@ fn damaged_archives_and_those_that_lack_files_are_refused() {
             "{error}"
         );
         server.join().expect("no panic");
-        // A whole file of a damaged archive may be there; half a file is not.
+        // A damaged archive may leave a whole file, but never a partial one.
         let batch = std::fs::read(folder.path().join(INSTALLED[1]));
         assert!(batch.is_err() || batch.is_ok_and(|bytes| bytes == batches()[0]));
     }

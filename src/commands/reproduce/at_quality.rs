@@ -1,5 +1,5 @@
-//! What a sample costs where the quality is as measured: network calls and seconds of the samplers
-//! whose KL the report has.
+//! Cost of a sample at the measured quality: network calls and seconds of the samplers whose KL is
+//! in the report.
 
 use serde::Serialize;
 
@@ -8,33 +8,33 @@ use super::model::{self, Model, OfRun};
 use super::report::{Report, spread};
 use crate::evaluate::KlRow;
 
-/// Names of the PixelCNN's ways.
+/// Names of the PixelCNN's sampling algorithms.
 const CACHED: &str = "raster, cached";
 const NAIVE: &str = "raster, naive";
 
 /// A way to sample.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// By which model.
+    /// The model.
     pub model: Model,
-    /// By which sampler.
+    /// The sampler.
     pub sampler: String,
-    /// Evaluations of the network a batch.
+    /// Network evaluations per batch.
     pub calls: usize,
     /// Averaged KL of each seed, nats.
     pub kl: Vec<f64>,
-    /// Wall seconds a sample, if they were taken.
+    /// Wall seconds per sample, if measured.
     pub seconds: Option<f64>,
-    /// How many times as many evaluations ancestral sampling makes.
+    /// Network evaluations of ancestral sampling divided by `calls`.
     pub fewer_calls: Option<f64>,
-    /// How many times as fast it is as the PixelCNN from kept activations.
+    /// Speed-up over the PixelCNN with cached activations.
     pub than_cached: Option<f64>,
-    /// And as the PixelCNN that computes all anew for each code.
+    /// Speed-up over the PixelCNN that recomputes everything for each code.
     pub than_naive: Option<f64>,
 }
 
-/// The diffusion priors by the samplers of their KL, then the PixelCNN's ways; all of the first
-/// seeds.
+/// The diffusion priors with the samplers of their KL, then the PixelCNN's algorithms; times are of
+/// the first seeds.
 pub fn rows(evaluated: &Evaluated) -> Vec<Row> {
     let times = &evaluated.time;
     let pixelcnn = |way: &str| {
@@ -138,7 +138,7 @@ pub fn table(report: &mut Report, rows: &[Row]) {
     report.put("at_this_quality", rows);
 }
 
-/// Three figures of a ratio.
+/// A ratio with three significant digits.
 fn figures(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")

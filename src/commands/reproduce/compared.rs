@@ -1,4 +1,4 @@
-//! Every value of the paper's tables beside ours, and why the two can or cannot be compared.
+//! Every value of the paper's tables next to ours, and why the two can or cannot be compared.
 
 use serde::Serialize;
 
@@ -6,26 +6,26 @@ use super::model::Model;
 use super::published::{Metric, PUBLISHED, Table};
 use super::report::Report;
 
-/// A value of ours.
+/// One of our values.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
     /// What is measured.
     pub metric: Metric,
-    /// Of what.
+    /// The model it belongs to.
     pub model: Model,
-    /// As people read it.
+    /// Formatted value for the page.
     pub text: String,
-    /// For programs: the mean over the seeds.
+    /// Mean over the seeds, for the JSON report.
     pub value: f64,
-    /// Of each seed.
+    /// Value of each seed.
     pub values: Vec<f64>,
     /// How it was measured.
     pub conditions: String,
-    /// Whether it is the one that was measured as the paper does.
+    /// Whether it was measured as in the paper.
     pub as_paper: bool,
 }
 
-/// A value of the paper, with ours.
+/// A value of the paper with our values.
 #[derive(Serialize)]
 struct Compared<'a> {
     table: Table,
@@ -37,20 +37,20 @@ struct Compared<'a> {
     why: Vec<String>,
 }
 
-/// What makes our values other ones than the paper's.
+/// Reasons why our values differ from the paper's.
 pub struct Circumstances {
     /// The table of the data set.
     pub table: Table,
     /// The adapter.
     pub adapter: String,
-    /// Whether networks and trainings are smaller than the paper's.
+    /// Whether networks and training runs are smaller than the paper's.
     pub small: bool,
     /// Why there is no FID, if there is none.
     pub no_fid: String,
 }
 
 impl Circumstances {
-    /// Whether a value of the paper can be compared with ours, and what stands in the way.
+    /// Whether a value of the paper can be compared with ours, and the caveats.
     fn comparable(&self, metric: Metric, model: Model) -> (&'static str, Vec<String>) {
         let (word, mut why) = self.of_metric(metric);
         if model == Model::Diffusion {
@@ -92,7 +92,7 @@ impl Circumstances {
         }
     }
 
-    /// Table 1 does not say of which data set it is.
+    /// Table 1 belongs to every data set, since the paper does not say which one it is for.
     fn belongs(&self, table: Table) -> bool {
         table == self.table || table == Table::Kl
     }
@@ -117,7 +117,7 @@ impl Circumstances {
     }
 }
 
-/// The paper's values of `table`; those of its diffusion prior stand beside both of ours.
+/// The paper's values of `table`; those of its diffusion prior are compared with both of ours.
 fn rows(table: Table) -> impl Iterator<Item = (Metric, Model, &'static str)> {
     let of_table = PUBLISHED.iter().filter(move |(of, ..)| *of == table);
     of_table.flat_map(|&(_, metric, model, paper)| {
@@ -128,8 +128,8 @@ fn rows(table: Table) -> impl Iterator<Item = (Metric, Model, &'static str)> {
     })
 }
 
-/// A table for each of the paper's: its values, ours, how ours were measured, and whether they can
-/// be compared. After them all of our values.
+/// Writes one table for each of the paper's: its values, ours, how ours were measured, and whether
+/// they can be compared; then all of our values.
 pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances) {
     let mut all = Vec::new();
     for table in [Table::Kl, Table::MiniImageNet, Table::Cifar10] {
@@ -212,7 +212,7 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
     }
 }
 
-/// The paper's values alone.
+/// The paper's values alone, with the command that measures ours.
 fn of_another(report: &mut Report, table: Table) {
     let command = format!("`reproduce {}`", table.experiment());
     let row = |(metric, model, paper): (Metric, Model, &str)| {
@@ -316,10 +316,10 @@ mod tests {
         }
         for row in [
             "| KL, nats | PixelCNN | 0.809 | 3.0 | no (1, 2) | how 3.0 |",
-            // As the paper measures it, not the first.
+            // The value measured as in the paper, not the first one.
             "| NLL, bits a code | PixelCNN | 1.41 (± 0.06) | 2.0 | no (1, 2) | how 2.0 |",
             "| FID | End-to-end | 92 | — | no (1, 4) | name weights |",
-            // Those of the diffusion prior stand beside both.
+            // The diffusion prior's values are compared with both of ours.
             "| FID | Diffusion prior | 104 | — | no (1, 4, 3) | name weights |",
             "| FID | Diffusion prior, as in the paper | 104 | — | no (1, 4) | name weights |",
             "| s/sample | PixelCNN | 0.21 s (± 0.8 ms) | — | no (5) | not measured |",

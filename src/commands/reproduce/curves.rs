@@ -1,4 +1,4 @@
-//! Curves of the trainings.
+//! Training curves.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::experiment::run_dir;
 use crate::report::figures::{self, Block};
 
-/// A curve: what it is called, the number of the log, and a factor for it.
+/// A curve: its label, its key in the log, and a factor to scale it by.
 type Curve = (&'static str, &'static str, f64);
 
 /// Curves of a diffusion prior.
@@ -18,7 +18,7 @@ const OF_PRIOR: &[Curve] = &[
     ("held out", "held_out_loss", 1.0),
 ];
 
-/// Title, name of the values and curves of each run, in the order of [`RUNS`].
+/// Title, axis label and curves of each run, in the order of [`RUNS`].
 const CURVES: [(&str, &str, &[Curve]); RUNS.len()] = [
     (
         "VQ-VAE",
@@ -54,7 +54,7 @@ const CURVES: [(&str, &str, &[Curve]); RUNS.len()] = [
     ),
 ];
 
-/// The curves of the trainings in `runs`, on one page.
+/// Draws the training curves of `runs` on one page.
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io) if a log cannot be read.

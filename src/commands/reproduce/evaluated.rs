@@ -1,5 +1,5 @@
-//! What evaluations of the priors give for the report: values for the paper's tables, quality
-//! against steps, and the rest.
+//! Results of the evaluations for the report: values for the paper's tables, quality against steps,
+//! and other metrics.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,27 +16,27 @@ use crate::report::figures;
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Evaluated {
-    /// Of the VQ-VAEs.
+    /// Reconstruction errors of the VQ-VAEs.
     pub reconstruction: Vec<ReconstructionRow>,
-    /// Laws of codes.
+    /// Distributions of codes.
     pub codes: Vec<CodesRow>,
     /// KL maps.
     pub kl: Vec<KlRow>,
     /// Likelihoods.
     pub nll: Vec<NllRow>,
-    /// Bits a code of whole pictures.
+    /// Bits per code of whole images.
     #[serde(default)]
     pub likelihood: Vec<LikelihoodRow>,
     /// FID and KID.
     pub fid: Vec<FidRow>,
-    /// Speed.
+    /// Speed of sampling.
     pub time: Vec<TimeRow>,
     /// What could not be measured.
     #[serde(default)]
     pub missing: Vec<Missing>,
 }
 
-/// A point of quality against steps, of one KL map.
+/// A point of the quality-against-steps curve, from one KL map.
 pub fn point(sampler: &str, steps: usize, row: &KlRow) -> Point {
     Point {
         sampler: sampler.into(),
@@ -46,7 +46,7 @@ pub fn point(sampler: &str, steps: usize, row: &KlRow) -> Point {
     }
 }
 
-/// A value of some rows, with as many decimals, as text.
+/// Mean and spread of a value over `rows`, as text with `places` decimals.
 fn spread_of<R>(rows: &[&R], places: usize, value: impl Fn(&R) -> f64) -> String {
     spread(
         &rows.iter().map(|row| value(row)).collect::<Vec<f64>>(),
@@ -55,7 +55,7 @@ fn spread_of<R>(rows: &[&R], places: usize, value: impl Fn(&R) -> f64) -> String
 }
 
 impl Evaluated {
-    /// Adds what another evaluation found.
+    /// Adds the results of another evaluation.
     pub fn take(&mut self, more: Evaluation) {
         self.reconstruction
             .extend(more.reconstruction.unwrap_or_default());
@@ -108,7 +108,7 @@ impl Evaluated {
         ))
     }
 
-    /// Metrics that the paper does not have: heads, and rows with a value for each model.
+    /// Metrics that are not in the paper: headings, and rows with a value for each model.
     pub fn more(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let row = |name: &str, value: &dyn Fn(Model) -> Option<String>| {
             let cells = Model::ALL.map(|model| value(model).unwrap_or_else(|| "—".into()));
@@ -195,14 +195,14 @@ impl Evaluated {
         (std::iter::once(String::new()).chain(names).collect(), rows)
     }
 
-    /// Bits a code of each seed; those of a diffusion prior are a bound.
+    /// Bits per code over the seeds, as text; for a diffusion prior an upper bound.
     fn bits(&self, model: Model) -> Option<String> {
         let rows = model::of(&self.likelihood, model);
         let bound = if rows.first()?.exact { "" } else { "≤ " };
         Some(format!("{bound}{}", spread_of(&rows, 3, |row| row.bits)))
     }
 
-    /// The mean over the holes of −log₂ p of each hidden code alone, of each seed.
+    /// −log₂ p of single hidden codes, averaged over the holes, over the seeds as text.
     fn single_bits(&self, model: Model) -> Option<String> {
         let mut runs: Vec<&str> = Vec::new();
         for row in model::of(&self.nll, model) {
@@ -216,8 +216,8 @@ impl Evaluated {
                 .iter()
                 .filter(|row| row.run == run && row.law == Law::Single)
                 .collect();
-            // One call of a network that is told what is known, where there is one; else the fitted
-            // temperature.
+            // Prefer the estimate of a network that is conditioned on the known codes; else the one
+            // with the fitted temperature.
             let best = |row: &&&NllRow| row.temperature.is_none();
             let told: Vec<f64> = single.iter().filter(best).map(|row| row.mean).collect();
             let fitted: Vec<f64> = single
@@ -248,7 +248,7 @@ impl Evaluated {
     }
 }
 
-/// The model's name on a map.
+/// The model's name in a KL map.
 fn title(model: Model) -> &'static str {
     match model {
         Model::Diffusion => "Diffusion prior",
@@ -258,13 +258,14 @@ fn title(model: Model) -> &'static str {
     }
 }
 
-/// Quality against steps as curves.
+/// Plots quality against steps.
 pub fn curve(steps: &Steps) -> image::RgbImage {
     let of = |name: &str| -> Vec<(f64, f64)> {
         let points = steps.points.iter().filter(|p| p.sampler == name);
         points.map(|p| (p.steps as f64, p.kl)).collect()
     };
-    // Levels have a point at each of the others' steps: the legend keeps away from points.
+    // Horizontal lines get a point at each step of the other curves, because the legend avoids
+    // points.
     let level = |kl: f64| of("ddim").iter().map(|&(n, _)| (n, kl)).collect::<Vec<_>>();
     let all = steps.points.iter().find(|p| p.sampler == "ancestral");
     let ancestral = all.map_or_else(Vec::new, |p| level(p.kl));

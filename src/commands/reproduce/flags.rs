@@ -21,10 +21,10 @@ enum WhichName {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReproduceFlags {
-    /// What of the paper.
+    /// Which experiment.
     #[arg(value_enum)]
     which: WhichName,
-    /// The smaller preset, for machines without a GPU, and fewer samples.
+    /// Use the smaller preset, for machines without a GPU, and fewer samples.
     #[arg(long)]
     small: bool,
     /// Images: the folder of the data set.
@@ -32,27 +32,27 @@ pub(crate) struct ReproduceFlags {
     data: Option<PathBuf>,
     #[command(flatten)]
     reading: ReadingFlags,
-    /// Directory for report.md, report.json, figures, and the run directories in runs/; what is
-    /// there is taken or gone on with.
+    /// Directory for report.md, report.json, figures, and the run directories in runs/; existing
+    /// results are reused, interrupted ones resumed.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Trainings of the toy, of seeds 0, 1, …, 3 by default; of images those of each prior on the
-    /// one VQ-VAE, 1 by default, 2 with --small.
+    /// Number of seeds. Toy: trainings with seeds 0, 1, …, 3 by default. Images: trainings of each
+    /// prior on the same VQ-VAE, 1 by default, 2 with --small.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seeds: Option<u64>,
-    /// Images: train each prior for so many TFLOP (of 10¹² operations), instead of for the steps of
-    /// its preset; what those come to is said at the start.
+    /// Images: train each prior for this many TFLOP (10¹² operations) instead of the steps of its
+    /// preset; the resulting steps are printed at the start.
     #[arg(long, value_name = "TFLOP", allow_negative_numbers = true)]
     budget: Option<f64>,
-    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (of the
-    /// end-to-end model 256 with --small).
+    /// Images: samples of each prior and encodings for the averaged KL; 1000 by default (256 for
+    /// the end-to-end model with --small).
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     samples: Option<usize>,
-    /// Images: samples of each sampler for quality against steps, ancestral sampling at all T steps
-    /// among them; 512 by default, 64 with --small.
+    /// Images: samples of each sampler for quality against steps, including ancestral sampling at
+    /// all T steps; 512 by default, 64 with --small.
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     steps_samples: Option<usize>,
-    /// Images: held-out pictures of the likelihoods; 64 by default, 16 with --small.
+    /// Images: held-out images for the likelihoods; 64 by default.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     nll_images: Option<usize>,
     /// Images: fillings of each hole; 32 by default, 8 with --small.
@@ -61,10 +61,10 @@ pub(crate) struct ReproduceFlags {
     /// Images: weights of Inception-v3 for FID and KID, made by tools/inception_weights.py.
     #[arg(long, value_name = "FILE")]
     inception: Option<PathBuf>,
-    /// Images: seconds for the time of each sampler, about; 20 by default, 8 with --small.
+    /// Images: approximate seconds spent on timing each sampler; 20 by default, 8 with --small.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     time_budget: Option<f64>,
-    /// Change one value of the configuration of every training; may be repeated.
+    /// Override one configuration value of every training; may be repeated.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     sets: Vec<String>,
     #[command(flatten)]

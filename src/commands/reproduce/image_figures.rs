@@ -7,13 +7,13 @@ use crate::error::Result;
 use crate::evaluate::holes;
 use crate::experiment::mask::MaskShape;
 
-/// Stages in which they are drawn.
+/// Number of pipeline stages that draw them.
 pub const FIGURES: usize = 4;
 
 /// A figure's file, and what it shows.
 pub type Caption = (String, String);
 
-/// Of all figures that need no evaluation, in the order in which they are drawn.
+/// Captions of all figures that need no evaluation, in drawing order.
 fn captions(which: Which, effort: Effort) -> Vec<Caption> {
     let Effort {
         samples,
@@ -60,7 +60,7 @@ fn captions(which: Which, effort: Effort) -> Vec<Caption> {
 }
 
 impl Reproduction<'_> {
-    /// All figures that need no evaluation; their files and captions.
+    /// Draws all figures that need no evaluation; returns their files and captions.
     pub fn figures(&mut self) -> Result<Vec<Caption>> {
         let captions = captions(self.args.which, self.effort);
         let mut files = captions.iter().map(|(file, _)| file.as_str());

@@ -1,5 +1,5 @@
-//! The image experiments: the trainings of [`plan`], all priors looked at, the figures of sections
-//! 4.2 to 4.4 and appendix F.
+//! The image experiments: the trainings of [`plan`], the evaluation of all priors, and the figures
+//! of sections 4.2 to 4.4 and appendix F.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::experiment::stages::sources;
 use crate::experiment::{run_dir, terminal};
 use crate::report::figures;
 
-/// Figures that need an evaluation, or the logs.
+/// Figures that need an evaluation or the logs.
 const MAPS: &str = "figure-04-kl.png";
 const STEPS: &str = "steps.png";
 const TRAINING: &str = "training.png";
@@ -30,7 +30,7 @@ const TRAINING: &str = "training.png";
 /// Reproduces section 4.2.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`](crate::error::Error).
+/// Any error of training, evaluating or writing files; see [`Error`](crate::error::Error).
 pub fn run(args: &ReproduceArgs, data: &Path) -> Result<()> {
     let config = plan::load(args.preset(), &args.sets)?;
     terminal::check_terminal(&config.bridge.build()?, false)?;
@@ -83,7 +83,7 @@ impl Reproduction<'_> {
             ]
             .map(|(file, caption)| (file.to_string(), caption.to_string())),
         );
-        // Those of the paper by their numbers, then ours.
+        // The paper's figures by number, then ours.
         captions.sort_by_key(|(file, _)| (!file.starts_with("figure-"), file.clone()));
         let findings = Findings {
             args: self.args,
@@ -139,7 +139,7 @@ impl Reproduction<'_> {
         Ok(trainings)
     }
 
-    /// The models and pictures, loaded when they are first wanted.
+    /// The models and images, loaded on first use.
     pub fn paper<'p>(
         paper: &'p mut Option<Paper>,
         args: &ReproduceArgs,
@@ -160,7 +160,7 @@ impl Reproduction<'_> {
         Ok(paper.insert(opened))
     }
 
-    /// What pictures say of where they come from.
+    /// Metadata of the figures: where they come from.
     fn facts(&self) -> [(&'static str, String); 4] {
         [
             ("seed", self.config.seed.to_string()),
@@ -170,7 +170,7 @@ impl Reproduction<'_> {
         ]
     }
 
-    /// Draws `files` with `draw`, unless they are there from the same models.
+    /// Draws `files` with `draw`, unless they exist already from the same models.
     pub fn draw(
         &mut self,
         name: &str,

@@ -13,19 +13,19 @@ use super::{ReproduceArgs, Which};
 use crate::config::GridConfig;
 use crate::number::thousands;
 
-/// What the report is made of.
+/// Contents of the report.
 pub struct Findings<'a> {
-    /// What was asked for.
+    /// The command's arguments.
     pub args: &'a ReproduceArgs,
-    /// The preset with its changes.
+    /// The preset with its overrides.
     pub config: &'a GridConfig,
     /// Adapter and driver.
     pub adapter: String,
-    /// Runs.
+    /// The trained runs.
     pub trainings: &'a [Training],
     /// Values for the paper's tables.
     pub lines: Vec<Line>,
-    /// What could not be measured, and why: sentences.
+    /// What could not be measured and why, in sentences.
     pub missing: Vec<String>,
     /// Why there is no FID.
     pub no_fid: String,
@@ -33,15 +33,16 @@ pub struct Findings<'a> {
     pub kl: Option<Kl>,
     /// Quality against steps.
     pub steps: Steps,
-    /// What sampling costs where quality is as measured.
+    /// Cost of sampling at the measured quality.
     pub at_quality: Vec<Row>,
-    /// Metrics that the paper does not have: what, then a value for each of the heads.
+    /// Metrics that are not in the paper: headings, and rows with a name and a value for each
+    /// model.
     pub more: (Vec<String>, Vec<Vec<String>>),
     /// Figures.
     pub captions: Vec<Caption>,
 }
 
-/// The report.
+/// Assembles the report.
 pub fn of(findings: &Findings) -> Report {
     let Findings {
         args, trainings, ..
@@ -177,7 +178,7 @@ fn steps(report: &mut Report, steps: &Steps) {
     report.put("steps", steps);
 }
 
-/// Parameters beside those of appendix D.
+/// Parameter counts next to those of appendix D.
 fn sizes(report: &mut Report, trainings: &[Training]) {
     report.heading("Appendix D: parameters");
     let count = |run: &str| {

@@ -1,4 +1,4 @@
-//! Values for the paper's tables: of several seeds their mean and standard deviation.
+//! Values for the paper's tables, with mean and standard deviation over several seeds.
 
 use super::compared::Line;
 use super::evaluated::Evaluated;
@@ -8,7 +8,7 @@ use super::report::spread;
 use super::wording::{sampled, sharpened};
 use crate::evaluate::{FidRow, KlRow, Law, NllRow, TimeRow};
 
-/// All values of `evaluated`; times are of the first seed.
+/// All values of `evaluated`; times are those of the first seed.
 pub fn of(evaluated: &Evaluated) -> Vec<Line> {
     let kl = by_seed(&evaluated.kl, |_| ());
     let nll = by_seed(&evaluated.nll, |row| {
@@ -25,8 +25,7 @@ pub fn of(evaluated: &Evaluated) -> Vec<Line> {
         .collect()
 }
 
-/// The values of the seeds, and in brackets what else there is to say: how many seeds, and
-/// `beside`.
+/// Formats the values of the seeds, followed in brackets by the number of seeds and `beside`.
 fn text(values: &[f64], places: usize, beside: &str) -> String {
     let mut inside = Vec::new();
     if values.len() > 1 {
@@ -43,7 +42,7 @@ fn text(values: &[f64], places: usize, beside: &str) -> String {
     }
 }
 
-/// Of at least one value.
+/// Mean of at least one value.
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -112,13 +111,13 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
     }
 }
 
-/// Whether `row` has the paper's estimator: the chain rule of a PixelCNN, distances of fillings of
-/// a diffusion prior.
+/// Whether `row` uses the paper's estimator: the chain rule for a PixelCNN, distances of fillings
+/// for a diffusion prior.
 fn is_papers(model: Model, row: &NllRow) -> bool {
     row.temperature.is_some() != (model == Model::PixelCnn)
 }
 
-/// The temperatures that were fitted for each seed.
+/// The fitted temperature of each seed, as text.
 fn fitted(rows: &[&NllRow]) -> String {
     let each = rows
         .iter()
@@ -127,7 +126,7 @@ fn fitted(rows: &[&NllRow]) -> String {
     format!(", τ = {} (fitted)", each.collect::<Vec<_>>().join(" and "))
 }
 
-/// Against reconstructions as in the paper, and against the pictures; FID, then KID.
+/// FID, then KID, each against reconstructions as in the paper and against the images.
 fn of_fid((model, rows): &(Model, Vec<&FidRow>)) -> Vec<Line> {
     let row = rows[0];
     let line = |name: &str, text: String, values: Vec<f64>, as_paper: bool| Line {
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
     use crate::config::Stage;
 
-    /// A KL of `mean` of the run `run`.
+    /// A row of the run `run` with a KL of `mean`.
     fn kl(run: &str, mean: f64) -> KlRow {
         KlRow {
             run: format!("runs/{run}"),

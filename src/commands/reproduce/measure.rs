@@ -1,4 +1,4 @@
-//! The evaluations of an image experiment: how much of each, kept one by one.
+//! The evaluations of an image experiment; the result of each is kept separately.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,10 @@ use crate::experiment::drawing::sampler_name;
 use crate::experiment::run_dir;
 use crate::models::sampler::Sampler;
 
-/// Steps of the samplers whose quality is weighed against them.
+/// Numbers of steps at which the quality of the samplers is measured.
 const STEPS: [usize; 4] = [5, 10, 20, 50];
 
-/// An evaluation: of which runs, what, and of how many samples by which sampler in how many steps.
+/// An evaluation: runs, metrics, number of samples, and the sampler with its steps.
 struct Wanted {
     name: String,
     what: String,
@@ -43,7 +43,7 @@ impl Wanted {
 }
 
 impl Reproduction<'_> {
-    /// Everything that is measured of the priors, but quality against steps.
+    /// Measures everything except quality against steps; returns the adapter too.
     pub fn measure(&mut self) -> Result<(Evaluated, String)> {
         let mut evaluated = Evaluated::default();
         let mut adapter = String::new();
@@ -55,8 +55,8 @@ impl Reproduction<'_> {
         Ok((evaluated, adapter))
     }
 
-    /// The evaluations of [`Reproduction::measure`]: of the first seeds and the end-to-end model,
-    /// then of each further seed.
+    /// The evaluations of [`Reproduction::measure`]: the first seeds and the end-to-end model, then
+    /// each further seed.
     fn wanted(&self) -> Vec<Wanted> {
         let Amounts {
             samples,
@@ -129,7 +129,7 @@ impl Reproduction<'_> {
         wanted
     }
 
-    /// FID and KID, if there are weights for them.
+    /// FID and KID, if there are weights of Inception-v3.
     fn distances(&self, name: &str, runs: &[String]) -> Option<Wanted> {
         let wanted = || {
             Wanted::new(
@@ -143,7 +143,7 @@ impl Reproduction<'_> {
         self.args.inception.is_some().then(wanted)
     }
 
-    /// The KL of few steps beside that of all of them.
+    /// Measures the KL of a few steps, and of ancestral sampling at all of them.
     pub fn quality_against_steps(&mut self) -> Result<Steps> {
         let count = self.amounts.steps;
         let all = self.config.bridge.steps;
@@ -177,7 +177,7 @@ impl Reproduction<'_> {
         Ok(steps)
     }
 
-    /// Stages of both.
+    /// Number of pipeline stages of both.
     pub fn evaluations(&self) -> usize {
         self.wanted().len()
             + 1

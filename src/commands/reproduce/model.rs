@@ -1,13 +1,13 @@
-//! The models that a report compares, known by the names of their runs.
+//! The models that a report compares, identified by the names of their runs.
 
 use serde::Serialize;
 
 use crate::evaluate::{CodesRow, FidRow, KlRow, LikelihoodRow, NllRow, ReconstructionRow, TimeRow};
 
-/// What the run of a further seed has between its name and the number.
+/// Separator between the name and the seed number in the run of a further seed.
 const SEED: &str = "-seed";
 
-/// Whose value it is.
+/// A model that values belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
@@ -15,14 +15,14 @@ pub enum Model {
     PixelCnn,
     /// The diffusion prior of the preset.
     Diffusion,
-    /// The diffusion prior as the paper has it.
+    /// The diffusion prior as in the paper.
     PaperDiffusion,
-    /// Trained with the VQ-VAE.
+    /// The prior trained jointly with the VQ-VAE.
     EndToEnd,
 }
 
 impl Model {
-    /// All of them, as tables have them side by side.
+    /// All models, in the order of table columns.
     pub const ALL: [Model; 4] = [
         Model::Diffusion,
         Model::PaperDiffusion,
@@ -32,7 +32,7 @@ impl Model {
     /// The priors on one frozen VQ-VAE.
     pub const PRIORS: [Model; 3] = [Model::Diffusion, Model::PaperDiffusion, Model::PixelCnn];
 
-    /// As the paper's rows are called.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Model::PixelCnn => "PixelCNN",
@@ -42,7 +42,7 @@ impl Model {
         }
     }
 
-    /// In a sentence.
+    /// Its name in a sentence.
     pub fn said(self) -> &'static str {
         match self {
             Model::PixelCnn => "the PixelCNN",
@@ -124,8 +124,8 @@ pub fn of<R: OfRun>(rows: &[R], model: Model) -> Vec<&R> {
     rows.iter().filter(|row| row.is_of(model)).collect()
 }
 
-/// Rows that differ in the seed alone: of one model, and with the same `key`; in the order of the
-/// first of each.
+/// Groups rows that differ only in the seed: same model and same `key`; groups are ordered by their
+/// first row.
 pub fn by_seed<'r, R: OfRun, K: PartialEq>(
     rows: &'r [R],
     key: impl Fn(&'r R) -> K,

@@ -1,4 +1,4 @@
-//! The paper's figures of image runs, laid out as there: samples, chains, conditional samples,
+//! The paper's figures of image runs, in its layout: samples, chains, conditional samples,
 //! reconstructions.
 
 use std::path::Path;
@@ -23,32 +23,32 @@ use crate::experiment::trained::{Prior, Trained};
 use crate::experiment::{pictures, sample};
 use crate::report::figures::{Block, Row, gallery};
 
-/// Columns of samples.
+/// Number of columns of samples.
 const COLUMNS: usize = 8;
-/// Pictures of figures 8 and 9, and rows of the chains.
+/// Number of images in figures 8 and 9; chains have one row more.
 const PICTURES: usize = 3;
-/// Classes of figure 19.
+/// Maximum number of classes in figure 19.
 const CLASSES: usize = 10;
-/// What the priors are called.
+/// Names of the priors.
 const DIFFUSION: &str = "Diffusion prior";
 const AS_IN_PAPER: &str = "As in the paper";
 const PIXELCNN: &str = "PixelCNN prior";
 
-/// How much work the figures may be.
+/// Amount of work for the figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Effort {
     /// Samples of each prior.
     pub samples: usize,
     /// Fillings of a hole.
     pub fillings: usize,
-    /// Steps and passes over each level of conditional sampling; steps of chains.
+    /// Steps of conditional sampling and of chains.
     pub steps: usize,
     /// Passes over each level.
     pub resample: usize,
 }
 
 impl Effort {
-    /// As the commands do it.
+    /// Fillings, steps and passes are the defaults of the commands.
     pub const FULL: Effort = Effort {
         samples: 64,
         fillings: 6,
@@ -64,7 +64,7 @@ impl Effort {
     };
 }
 
-/// The runs and the pictures from which the figures come.
+/// The runs and images that the figures are drawn from.
 pub(crate) struct Paper {
     prior: Trained,
     paper_prior: Trained,
@@ -76,12 +76,12 @@ pub(crate) struct Paper {
 }
 
 impl Paper {
-    /// Loads the runs `prior`, `prior-paper`, `pixelcnn` and `joint` in `runs` and reads the
-    /// pictures in `data`.
+    /// Loads the runs `prior`, `prior-paper`, `pixelcnn` and `joint` in `runs` and reads the images
+    /// in `data`.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) for the runs,
-    /// [`Error::Data`](crate::error::Error::Data) for the pictures.
+    /// [`Error::Data`](crate::error::Error::Data) for the images.
     pub fn open(
         runs: &Path,
         (data, reading): (&Path, &ReadingFlags),
@@ -115,12 +115,12 @@ impl Paper {
         self.prior.config.picture()
     }
 
-    /// Each image for a figure.
+    /// Converts images to cells of a figure.
     fn cells(&self, images: &[f32]) -> Vec<RgbImage> {
         pictures::cells(images, self.size())
     }
 
-    /// Held-out pictures.
+    /// Number of held-out images.
     pub fn held_out(&self) -> usize {
         self.held_out.len()
     }
@@ -134,10 +134,10 @@ impl Paper {
         Ok(self.cells(&sample::draw(trained, &drawing)?.0.images))
     }
 
-    /// Figure 5: samples of the diffusion priors above the PixelCNN's. Then others: figure 14, the
-    /// PixelCNN's on the left and those of diffusion on the right (figure 16 has these alone; the
-    /// PixelCNN's stand beside them here too). Last, without a figure in the paper, samples of the
-    /// model trained end to end.
+    /// Figure 5: samples of the diffusion priors above the PixelCNN's. Then further samples: figure
+    /// 14, with the PixelCNN's on the left and those of diffusion on the right (figure 16 of the
+    /// paper has only the latter; here it shows the PixelCNN's too). Last, not in the paper,
+    /// samples of the model trained end to end.
     pub fn samples(&self) -> Result<[RgbImage; 3]> {
         let count = self.effort.samples;
         let ours = self.samples_of(&self.prior, 2 * count)?;
@@ -166,7 +166,7 @@ impl Paper {
         ])
     }
 
-    /// Figures 13 and 15: originals above what the VQ-VAE makes of them.
+    /// Figures 13 and 15: originals above their reconstructions by the VQ-VAE.
     pub fn reconstructions(&self) -> Result<RgbImage> {
         let count = self.held_out.len().min(2 * COLUMNS);
         let originals = self
@@ -211,7 +211,7 @@ impl Paper {
         let holed = MaskedImages::of(trained, originals.to_vec(), self.mask(shape)?)?;
         let (steps, resample) = match &trained.prior {
             Prior::PixelCnn(_) => (None, None),
-            // A network that is told what is known needs neither.
+            // A network that is conditioned on what is known needs neither.
             Prior::Diffusion(model) if model.is_told() => (None, None),
             _ => (Some(self.effort.steps), Some(self.effort.resample)),
         };
@@ -224,7 +224,7 @@ impl Paper {
         Ok(self.cells(&inpaint::fill(trained, &filling, &holed, count)?.0.images))
     }
 
-    /// What the VQ-VAE makes of `originals`, whole and with the hole `shape` painted over.
+    /// Reconstructions of `originals` by the VQ-VAE, whole and with the hole `shape` painted over.
     fn whole_and_masked(&self, originals: &[f32], shape: &MaskShape) -> Result<[Vec<RgbImage>; 2]> {
         let mask = self.mask(shape)?;
         let (_, whole) = reconstructed(&self.prior, originals)?;
@@ -234,8 +234,8 @@ impl Paper {
         Ok([self.cells(&whole), self.cells(&painted.collect::<Vec<_>>())])
     }
 
-    /// Figures 8 and 9: for each of three pictures a row of each prior; on the left what is known,
-    /// on the right the VQ-VAE's reconstruction, between them independent fillings.
+    /// Figures 8 and 9: for each of three images a row per prior, with the known part on the left,
+    /// the VQ-VAE's reconstruction on the right, and independent fillings between them.
     pub fn conditional(&self, shape: &MaskShape) -> Result<RgbImage> {
         let count = PICTURES.min(self.held_out.len());
         let fillings = self.effort.fillings;
@@ -278,7 +278,7 @@ impl Paper {
         ))
     }
 
-    /// Figure 17: the right half sampled given the left one.
+    /// Figure 17: the right half sampled given the left half.
     pub fn halves(&self) -> Result<RgbImage> {
         let count = COLUMNS.min(self.held_out.len());
         let shape = MaskShape::Right;
@@ -317,7 +317,7 @@ impl Paper {
         ))
     }
 
-    /// Figure 19: a row for each class, the right half sampled given the left one; the paper shows
+    /// Figure 19: a row per class, the right half sampled given the left half; the paper shows only
     /// the PixelCNN's.
     pub fn classes(&self) -> Result<RgbImage> {
         let shape = MaskShape::Right;
@@ -373,8 +373,8 @@ impl Paper {
         ))
     }
 
-    /// Figures 6, 7 and 18: the decoder's pictures of z_t on the way down, beside what is known
-    /// outside the hole `shape` or from nothing.
+    /// Figures 6, 7 and 18: decoded z_t as t decreases, conditioned on the image outside the hole
+    /// `shape`, or unconditional.
     pub fn chains(&self, shape: Option<&MaskShape>) -> Result<RgbImage> {
         let Prior::Diffusion(model) = &self.prior.prior else {
             return Err(self.prior.unfit("chains are of a diffusion prior"));

@@ -1,5 +1,5 @@
-//! The stages of a reproduction, one after another: numbered lines, trainings that are there or go
-//! on, results that stay.
+//! The stages of a reproduction, run in order: prints numbered lines, reuses or resumes trainings,
+//! and keeps results.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::experiment::{claim, run_dir, session, train};
 use crate::nn::checkpoint;
 use crate::report::product::{self, Folder, Form};
 
-/// Where kept results lie in the directory of a reproduction.
+/// Folder of kept results in the directory of a reproduction.
 const KEPT: &str = "kept";
-/// Pictures of a reproduction whose names do not begin with `figure-`.
+/// Figures of a reproduction whose names do not begin with `figure-`.
 const OTHER_FIGURES: [&str; 5] = [
     "samples.png",
     "steps.png",
@@ -30,22 +30,22 @@ const OTHER_FIGURES: [&str; 5] = [
     "end-to-end-samples.png",
 ];
 
-/// A training that must be there.
+/// A required training.
 pub struct Wanted {
     /// Its name in `runs/`.
     pub name: String,
-    /// How to train it; `out` and `resume` are the pipeline's to say.
+    /// How to train it; the pipeline sets `out` and `resume`.
     pub args: TrainArgs,
     /// Its configuration.
     pub config: Stored,
 }
 
-/// What stays of a stage.
+/// The kept result of a stage.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// What it was made from: another one is made again.
+    /// Fingerprint of its inputs; if that differs, the stage runs again.
     from: String,
-    /// Files beside it that it is about.
+    /// Files that the stage wrote.
     files: Vec<String>,
     result: Value,
 }
@@ -54,30 +54,31 @@ struct Kept {
 pub struct Pipeline {
     out: PathBuf,
     stage: usize,
-    /// How many there will be.
+    /// Total number of stages.
     pub stages: usize,
     begin: Instant,
-    /// Whether a signal may end the process at once.
+    /// Whether a signal may end the process immediately.
     idle: Arc<AtomicBool>,
-    /// Taken away at the end if nothing is in them.
+    /// Removed at the end if empty.
     _folders: [Folder; 2],
 }
 
 impl Pipeline {
-    /// For a reproduction in the directory `out`; its number of stages is still to be said.
+    /// A pipeline in the directory `out`; the caller sets `stages` afterwards.
     ///
     /// # Errors
     /// [`Error::Usage`] if files of the user would be replaced, [`Error::Io`] if `out` cannot be
-    /// made.
+    /// created.
     pub fn new(out: &Path) -> Result<Pipeline> {
         let folder = Folder::open(out, &FILES, None)?;
-        // What lies inside goes first.
+        // The inner folder is removed first.
         let folders = [Folder::make(&out.join(KEPT))?, folder];
         pictures_are_ours(out)?;
         session::stop_flag(out)?;
         let idle = Arc::new(AtomicBool::new(true));
         for (signal, code) in session::signals() {
-            // Files are written whole or not at all: only trainings have something to save first.
+            // Files are written atomically, so only a training has to save something before it
+            // stops.
             signal_hook::flag::register_conditional_shutdown(signal, code as i32, idle.clone())
                 .map_err(Error::io(out))?;
         }
@@ -91,12 +92,12 @@ impl Pipeline {
         })
     }
 
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
         self.begin.elapsed().as_secs_f64()
     }
 
-    /// Begins the next stage.
+    /// Starts the next stage.
     pub fn next(&mut self, name: &str, what: &str) {
         self.stage += 1;
         note!("{}/{} {name}: {what}", self.stage, self.stages);
@@ -107,10 +108,11 @@ impl Pipeline {
         self.out.join("runs").join(name)
     }
 
-    /// Trains what is wanted, unless that is done already.
+    /// Trains `wanted`, resuming an interrupted run, unless it is finished already.
     ///
     /// # Errors
-    /// [`Error::Config`] if a run of another configuration lies there, else as [`train::run`].
+    /// [`Error::Config`] if a run with another configuration exists there, and those of
+    /// [`train::run`].
     pub fn train(&mut self, wanted: Wanted) -> Result<Training> {
         let Wanted {
             name,
@@ -157,8 +159,8 @@ impl Pipeline {
         })
     }
 
-    /// What `make` gives, or gave before from the same `from` if the `files` it wrote are still
-    /// there.
+    /// The result of `make`, or the kept one if it was made from the same `from` and the `files` it
+    /// wrote still exist.
     ///
     /// # Errors
     /// Those of `make`, and [`Error::Io`].
@@ -204,7 +206,7 @@ impl Pipeline {
     }
 }
 
-/// An error if a figure of a reproduction would replace somebody else's picture.
+/// Fails if a figure of a reproduction would replace a picture of the user.
 fn pictures_are_ours(out: &Path) -> Result<()> {
     for entry in std::fs::read_dir(out).map_err(Error::io(out))? {
         let file = entry.map_err(Error::io(out))?.path();
@@ -230,12 +232,12 @@ fn parse(bytes: &[u8]) -> Option<Kept> {
     serde_json::from_slice(bytes).ok()
 }
 
-/// Whether a file of these bytes is a kept result of the kind `T`.
+/// Whether `bytes` are a kept result of type `T`.
 pub(crate) fn is_kept<T: DeserializeOwned>(bytes: &[u8]) -> bool {
     parse(bytes).is_some_and(|kept| serde_json::from_value::<T>(kept.result).is_ok())
 }
 
-/// An error if the run at `run` has another configuration than wanted.
+/// Fails if the run at `run` has another configuration than `wanted`.
 fn agree(run: &Path, stored: &Stored, wanted: &Stored) -> Result<()> {
     let [stored, wanted] = [stored, wanted].map(|of| {
         let mut table = of.decisive();

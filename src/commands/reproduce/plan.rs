@@ -1,5 +1,4 @@
-//! The runs of an image experiment, in the order of their training: of which preset and seed, for
-//! how many steps, at what cost.
+//! The runs of an image experiment in training order: preset, seed, number of steps and cost.
 
 use super::ReproduceArgs;
 use super::model::Model;
@@ -9,35 +8,35 @@ use crate::config::{Experiment, GridConfig, Stage};
 use crate::error::{Error, Result};
 use crate::number::thousands;
 
-/// The run of the VQ-VAE on which all priors build.
+/// The run of the VQ-VAE that all priors build on.
 pub const VQVAE: &str = "vqvae";
 /// Names of the runs of the first seed.
 pub const RUNS: [&str; 5] = [VQVAE, "prior", "prior-paper", "pixelcnn", "joint"];
-/// Most steps that a budget may come to.
+/// Maximum number of steps from a budget.
 const MOST_STEPS: f64 = 1e12;
 
-/// A run that must be there.
+/// A required run.
 pub struct Planned {
     /// Its name in `runs/`.
     pub name: String,
-    /// What is trained.
+    /// The stage to train.
     pub stage: Stage,
-    /// From which preset.
+    /// Its preset.
     pub preset: String,
-    /// `key.path=value`, over the preset.
+    /// `key.path=value` settings that override the preset.
     pub sets: Vec<String>,
-    /// What comes of both.
+    /// The resulting configuration.
     pub config: GridConfig,
     /// The run that it builds on.
     pub from: Option<&'static str>,
-    /// What it costs.
+    /// Its cost.
     pub work: Work,
 }
 
 /// The runs of `args`: the VQ-VAE, the priors of each seed, the end-to-end model.
 ///
 /// # Errors
-/// [`Error::Config`] for presets and changes, [`Error::Usage`] for a budget or seeds that do not
+/// [`Error::Config`] for presets and overrides, [`Error::Usage`] for a budget or seeds that do not
 /// fit.
 pub fn of(args: &ReproduceArgs) -> Result<Vec<Planned>> {
     let mut plan = vec![Planned::new(args, VQVAE, Stage::VqVae)?];
@@ -53,7 +52,7 @@ pub fn of(args: &ReproduceArgs) -> Result<Vec<Planned>> {
     Ok(plan)
 }
 
-/// Says what will be trained.
+/// Tells the user what will be trained.
 pub fn announce(plan: &[Planned]) {
     plan.iter().for_each(|planned| note!("{}", planned.line()));
 }
@@ -129,7 +128,7 @@ impl Planned {
         })
     }
 
-    /// What it is, in a line.
+    /// Describes it in one line.
     fn line(&self) -> String {
         let Work {
             parameters,
@@ -148,7 +147,7 @@ impl Planned {
     }
 }
 
-/// The seed `number` after `first`.
+/// The seed `first + number`.
 fn further(first: u64, number: u64) -> Result<u64> {
     let seed = first
         .checked_add(number)
@@ -160,7 +159,7 @@ fn further(first: u64, number: u64) -> Result<u64> {
     })
 }
 
-/// `key.path=value` for as many steps of `stage` as `budget` TFLOP pay for.
+/// `key.path=value` that sets the steps of `stage` to what `budget` TFLOP allow.
 fn set_steps(
     budget: f64,
     name: &str,

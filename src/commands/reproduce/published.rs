@@ -1,4 +1,4 @@
-//! What the paper prints, value by value.
+//! The values printed in the paper.
 
 use serde::Serialize;
 
@@ -16,24 +16,24 @@ pub enum Table {
     Cifar10,
 }
 
-/// What is measured.
+/// A metric of the paper's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Table 1.
+    /// Averaged KL, table 1.
     Kl,
-    /// Of a masked patch.
+    /// Negative log-likelihood of a masked patch.
     Nll,
-    /// Against reconstructions.
+    /// FID against reconstructions.
     Fid,
-    /// Seconds a sample.
+    /// Seconds per sample.
     Time,
 }
 
-/// A printed value, as it is printed.
+/// A published value, verbatim.
 pub type Published = (Table, Metric, Model, &'static str);
 
-/// Tables 1, 2 and 3.
+/// The values of tables 1, 2 and 3.
 pub const PUBLISHED: [Published; 17] = [
     (Table::Kl, Metric::Kl, Model::Diffusion, "0.713"),
     (Table::Kl, Metric::Kl, Model::PixelCnn, "0.809"),
@@ -104,9 +104,9 @@ pub const PUBLISHED: [Published; 17] = [
     ),
 ];
 
-/// Parameters as appendix D has them: the U-Net, the PixelCNN, encoder and decoder.
+/// Parameter counts in appendix D: the U-Net, the PixelCNN, encoder and decoder.
 pub const PARAMETERS: [&str; 3] = ["57 M", "95.8 M", "65 M (very probably 65 K)"];
-/// What section 4.3 expects of faster samplers.
+/// The speed-up that section 4.3 expects of faster samplers.
 pub const SPEED_UP: &str = "× 50";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A report under way: a page of Markdown for people, and the same numbers as JSON for programs.
+//! A report builder: a Markdown page for people, and the same numbers as JSON for programs.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::number::thousands;
 use crate::report::product::{self, Form};
 use crate::report::table;
 
-/// What a report is written to.
+/// Files of a report.
 pub const FILES: [(&str, Form); 2] = [("report.json", Form::Json), ("report.md", Form::Page)];
 
 /// The report.
@@ -22,7 +22,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A page with a title and a first paragraph.
+    /// Starts a page with a title and a first paragraph.
     pub fn new(title: &str, introduction: &str) -> Report {
         let numbers = [
             ("title", json!(title)),
@@ -39,17 +39,17 @@ impl Report {
         }
     }
 
-    /// A section.
+    /// Adds the heading of a section.
     pub fn heading(&mut self, text: &str) {
         self.page += &format!("\n## {text}\n");
     }
 
-    /// A paragraph.
+    /// Adds a paragraph.
     pub fn paragraph(&mut self, text: &str) {
         self.page += &format!("\n{text}\n");
     }
 
-    /// A list.
+    /// Adds a list.
     pub fn list(&mut self, items: &[String]) {
         self.page += "\n";
         items
@@ -57,13 +57,13 @@ impl Report {
             .for_each(|item| self.page += &format!("* {item}\n"));
     }
 
-    /// A table.
+    /// Adds a table.
     pub fn table(&mut self, heads: &[&str], rows: &[Vec<String>]) {
         let heads: Vec<String> = heads.iter().map(|head| head.to_string()).collect();
         self.page += &format!("\n{}", table::markdown(&heads, rows));
     }
 
-    /// A picture beside the report, with what it shows.
+    /// Adds the figure `file`, which lies next to the report, with its caption.
     pub fn figure(&mut self, file: &str, caption: &str) {
         let alt = caption.split([':', '.']).next().unwrap_or(file);
         self.page += &format!("\n![{alt}]({file})\n\n*{caption}*\n");
@@ -71,12 +71,12 @@ impl Report {
             .push(json!({ "file": file, "caption": caption }));
     }
 
-    /// Numbers for programs.
+    /// Adds a value to the JSON report.
     pub fn put(&mut self, key: &str, value: impl Serialize) {
         self.numbers.insert(key.into(), json!(value));
     }
 
-    /// The trainings behind everything, with what they cost where that is known.
+    /// Adds the table of trainings, with their cost if known.
     pub fn trainings(&mut self, trainings: &[Training]) {
         self.heading("Training");
         let costs = trainings.iter().any(|training| training.work.is_some());
@@ -133,7 +133,7 @@ impl Report {
     }
 }
 
-/// Mean, and of several values ± their standard deviation (n − 1), with `places` decimals.
+/// Mean with `places` decimals; for several values with ± their standard deviation (n − 1).
 pub fn spread(values: &[f64], places: usize) -> String {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -144,7 +144,7 @@ pub fn spread(values: &[f64], places: usize) -> String {
     format!("{mean:.places$} ± {:.places$}", variance.sqrt())
 }
 
-/// Parameters, steps and arithmetic of a training.
+/// Parameters, steps and FLOPs of a training.
 fn work(training: &Training) -> [String; 4] {
     let dash = || "—".to_string();
     let Some(work) = &training.work else {
@@ -163,7 +163,7 @@ pub const GIGA: f64 = 1e9;
 /// See [`GIGA`].
 pub const TERA: f64 = 1e12;
 
-/// FLOPs in units of `unit`, with as many decimals as say something.
+/// FLOPs in units of `unit`, with a suitable number of decimals.
 pub fn scaled(flop: f64, unit: f64) -> String {
     let value = flop / unit;
     if value >= 1000.0 {
@@ -177,7 +177,7 @@ pub fn scaled(flop: f64, unit: f64) -> String {
     }
 }
 
-/// Seconds as people say them.
+/// A duration in s, min or h.
 pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s"),

@@ -1,4 +1,4 @@
-//! An image experiment under way.
+//! State of an image experiment.
 
 use std::path::Path;
 
@@ -10,39 +10,39 @@ use crate::evaluate::NllSettings;
 
 /// The reproduction of an image experiment.
 pub struct Reproduction<'a> {
-    /// What was asked for.
+    /// The command's arguments.
     pub args: &'a ReproduceArgs,
-    /// Folder of the pictures.
+    /// Folder of the images.
     pub data: &'a Path,
-    /// The preset with its changes.
+    /// The preset with its overrides.
     pub config: GridConfig,
-    /// How much work the figures may be.
+    /// Amount of work for the figures.
     pub effort: Effort,
-    /// And the evaluations.
+    /// Amount of work for the evaluations.
     pub amounts: Amounts,
     /// The stages.
     pub pipeline: Pipeline,
-    /// Models and pictures, once they were wanted.
+    /// Models and images, loaded on first use.
     pub paper: Option<Paper>,
 }
 
-/// How much is measured.
+/// Amount of work for the evaluations.
 #[derive(Clone, Copy, Debug)]
 pub struct Amounts {
-    /// Samples of each prior, and encodings of held-out pictures: M of section 4.3.
+    /// Samples of each prior, and held-out images to encode: M of section 4.3.
     pub samples: usize,
-    /// The same of the model trained end to end.
+    /// The same for the model trained end to end.
     pub end_to_end: usize,
-    /// Samples of each point of quality against steps.
+    /// Samples per point of the quality-against-steps curve.
     pub steps: usize,
-    /// Likelihoods.
+    /// Settings of the likelihood estimates.
     pub nll: NllSettings,
-    /// Seconds that the time of one sampler may take, about.
+    /// Approximate seconds spent on timing one sampler.
     pub time: f64,
 }
 
 impl Amounts {
-    /// With a GPU.
+    /// For machines with a GPU.
     pub const FULL: Amounts = Amounts {
         samples: 1000,
         end_to_end: 1000,
@@ -56,7 +56,7 @@ impl Amounts {
         },
         time: 20.0,
     };
-    /// Without.
+    /// For machines without a GPU.
     pub const SMALL: Amounts = Amounts {
         samples: 1000,
         end_to_end: 256,

@@ -1,5 +1,5 @@
-//! The toy experiment: seeds of the bridge, a joint training, samplers and inpainting, figures 2,
-//! 3, 11, 12 and Table 4.
+//! The toy experiment: the bridge with several seeds, a joint training, samplers and inpainting,
+//! figures 2, 3, 11, 12 and Table 4.
 
 use image::RgbImage;
 use serde_json::json;
@@ -27,17 +27,17 @@ use crate::report::figures::{self, Frame};
 
 const SAMPLE_SEED: u64 = 1;
 const FILL_SEED: u64 = 0;
-/// What figure 12 knows: q_0 = 0, q_4 = 4.
+/// Known codes in figure 12: q_0 = 0, q_4 = 4.
 const KNOWN: [(usize, u32); 2] = [(0, 0), (4, 4)];
-/// Passes over each level of inpainting.
+/// Passes over each level in inpainting.
 const PASSES: [usize; 2] = [1, 10];
-/// Steps of the short samplers.
+/// Steps of the fast samplers.
 const STEPS: usize = 10;
 
 /// Reproduces section 4.1.
 ///
 /// # Errors
-/// Whatever the outside world does; see [`Error`](crate::error::Error).
+/// Any error of training, evaluating or writing files; see [`Error`](crate::error::Error).
 pub fn run(args: &ReproduceArgs) -> Result<()> {
     let mut pipeline = Pipeline::new(&args.out)?;
     pipeline.stages = 2 * (args.seeds() as usize + 1) + 2;
@@ -62,7 +62,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     toy_report::write(args, &mut pipeline, &trainings, &measured, &table4)
 }
 
-/// A training for each seed, and the joint one.
+/// Trains each seed, then the joint model.
 fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>> {
     let mut trainings = Vec::new();
     for seed in 0..=args.seeds() {
@@ -72,7 +72,7 @@ fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>>
         } else {
             (args.preset(), format!("seed-{seed}"))
         };
-        // Only the joint preset has codes to learn.
+        // Only the joint preset has learnable codes.
         let mut sets: Vec<String> = args
             .sets
             .iter()
@@ -91,7 +91,7 @@ fn train(args: &ReproduceArgs, pipeline: &mut Pipeline) -> Result<Vec<Training>>
     Ok(trainings)
 }
 
-/// All samplers and inpainting of one run.
+/// Measures all samplers and inpainting of one run.
 fn measure(trained: &Trained, learns_codes: bool) -> Result<Measured> {
     let all = trained.config.bridge.steps;
     let few = STEPS.min(all);
@@ -169,7 +169,7 @@ fn fill(trained: &Trained, resample: usize) -> Result<Vec<f32>> {
     Ok(inpaint::fill(trained, &filling, &holed, FILLINGS)?.0.z0)
 }
 
-/// The distance of the true centroid that is farthest from every code.
+/// The largest distance of a true centroid to its nearest code.
 fn farthest(book: &[[f32; toy::DIM]]) -> f64 {
     let distance =
         |c: &[f32; toy::DIM], e: &[f32; toy::DIM]| f64::from((c[0] - e[0]).hypot(c[1] - e[1]));
@@ -181,7 +181,7 @@ fn farthest(book: &[[f32; toy::DIM]]) -> f64 {
     toy::centroids().iter().map(nearest).fold(0.0, f64::max)
 }
 
-/// Draws the figures from seed 0 and the joint run; gives Table 4.
+/// Draws the figures from seed 0 and the joint run; returns Table 4.
 fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -> Result<Vec<Row>> {
     let [run, joint] = [&trainings[0], &trainings[trainings.len() - 1]]
         .map(|training| pipeline.run(&training.name));
@@ -225,7 +225,7 @@ fn draw(args: &ReproduceArgs, pipeline: &mut Pipeline, trainings: &[Training]) -
     )
 }
 
-/// The ancestral sampler's points and chains.
+/// Plots the ancestral sampler's points and chains.
 fn overview(trained: &Trained) -> Result<RgbImage> {
     let steps = trained.config.bridge.steps;
     let z0 = drawn(trained, Sampler::Ancestral, steps)?;

@@ -1,16 +1,16 @@
-//! What the toy experiment finds.
+//! Results of the toy experiment.
 
 use serde::{Deserialize, Serialize};
 
-/// Sequences of each sampler, and fillings, with their seeds.
+/// Sequences per sampler, and below fillings per number of passes.
 pub const SAMPLES: usize = 16_384;
 
 pub const FILLINGS: usize = 1024;
 
-/// A sampler and what it reached.
+/// A sampler and its results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sampled {
-    /// As on the command line.
+    /// Its name on the command line.
     pub sampler: String,
     /// Its steps.
     pub steps: usize,
@@ -20,9 +20,9 @@ pub struct Sampled {
     pub total_variation: f64,
     /// See [`Reached`].
     pub distinct: usize,
-    /// Sequences.
+    /// Number of sequences.
     pub samples: usize,
-    /// Seconds of all of them.
+    /// Seconds for all of them.
     pub seconds: f64,
 }
 
@@ -31,32 +31,32 @@ pub struct Sampled {
 pub struct Filled {
     /// Passes over each level.
     pub resample: usize,
-    /// Share of valid fillings.
+    /// Fraction of valid fillings.
     pub consistent: f64,
-    /// Share of each of the two.
+    /// Fraction of each of the two valid paths.
     pub paths: Vec<f64>,
-    /// Fillings.
+    /// Number of fillings.
     pub samples: usize,
 }
 
-/// What a run reached.
+/// Results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
-    /// Samplers.
+    /// Results of the samplers.
     pub samplers: Vec<Sampled>,
-    /// Inpainting.
+    /// Results of inpainting.
     pub fillings: Vec<Filled>,
-    /// Learnt codes: true centroids with one code of their own near them, and the farthest distance
-    /// of a centroid to its nearest code.
+    /// For learnt codes: the number of true centroids with exactly one code near them, and the
+    /// largest distance of a centroid to its nearest code.
     pub codes: Option<(usize, f64)>,
     /// Adapter and driver.
     pub adapter: String,
 }
 
-/// A row of Table 4: the level, and the nearest centroids there.
+/// A row of Table 4: a level and the nearest centroids at it.
 pub type Row = (usize, Vec<u32>);
 
-/// The figures, with their files.
+/// Files and captions of the figures.
 pub const FIGURES: [(&str, &str); 7] = [
     (
         "figure-02-data.png",

@@ -1,4 +1,4 @@
-//! The report of the toy: what its seeds reached, beside the paper and beside a reference.
+//! The report of the toy: the results of its seeds, next to the paper and a reference.
 
 use serde_json::json;
 
@@ -11,9 +11,9 @@ use crate::commands::toy_figures::RECOVERED;
 use crate::data::toy;
 use crate::error::Result;
 
-/// What an independent PyTorch implementation of the experiment reached, in the order of the
-/// samplers: valid %, total variation of the exact denoiser (a mixture of 128 normals), then of a
-/// network of 5,935 parameters, 20,000 steps.
+/// Results of an independent PyTorch implementation, in the order of the samplers: valid %, total
+/// variation, first with the exact denoiser (a mixture of 128 normals), then with a network of
+/// 5,935 parameters trained for 20,000 steps.
 const REFERENCE: [[&str; 2]; 4] = [
     ["99.98 %, .031", "93.4–93.9 %, .042–.051"],
     ["99.6 %, .033", "77.2–77.8 %"],
@@ -23,7 +23,7 @@ const REFERENCE: [[&str; 2]; 4] = [
         "TV .13–.15 (without noise, ᾱ for α)",
     ],
 ];
-/// The same of inpainting: plain replacement, ten passes.
+/// The same for inpainting: plain replacement, ten passes.
 const REFERENCE_FILLED: [[&str; 2]; 2] = [["57 %", "38–40 %"], ["98.7 %", "85–90 %"]];
 /// Table 4 of the paper.
 const TABLE_4: [(usize, [u32; 5]); 6] = [

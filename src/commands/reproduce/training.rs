@@ -1,4 +1,4 @@
-//! A training of a reproduction, finished.
+//! A finished training of a reproduction.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,30 +13,30 @@ use crate::gpu::Gpu;
 pub struct Training {
     /// Its name in `runs/`.
     pub name: String,
-    /// Steps behind it.
+    /// Training steps.
     pub steps: u64,
-    /// Wall seconds of all its parts, if its log says so.
+    /// Wall seconds including resumed parts, if its log has them.
     pub seconds: Option<f64>,
-    /// What it costs, where that was found out.
+    /// Its cost, if determined.
     #[serde(flatten)]
     pub work: Option<Work>,
 }
 
-/// What a training costs.
+/// Cost of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// Parameters that it trains.
+    /// Number of trained parameters.
     pub parameters: usize,
-    /// Pictures a step.
+    /// Batch size in images.
     pub batch: usize,
-    /// Floating-point operations of a step, forward and backward.
+    /// Floating-point operations per step, forward and backward.
     pub flop_a_step: f64,
-    /// Of all steps.
+    /// Floating-point operations of all steps.
     pub flop: f64,
 }
 
 impl Work {
-    /// Of `stage`, found out in a rehearsal.
+    /// The cost of `stage`, determined in a rehearsal.
     pub(crate) fn of(config: &GridConfig, stage: Stage) -> Result<Work> {
         let gpu = Gpu::rehearsal(None, u64::MAX)?;
         let (mut task, needs) = memory::rehearse(&gpu, || rehearsal::task(&gpu, config, stage))?;

@@ -1,5 +1,5 @@
-//! What the report says in sentences: which prior is nearer to the data for its training, and what
-//! few steps cost.
+//! Conclusions of the report in sentences: which prior is closer to the data at which training
+//! cost, and what sampling with few steps costs.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +10,23 @@ use super::training::Training;
 /// KL of code histograms at each position, averaged, in nats; means over the seeds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kl {
-    /// Encodings and samples, each.
+    /// Number of encodings, and of samples.
     pub samples: usize,
-    /// Of the diffusion prior.
+    /// KL of the diffusion prior.
     pub diffusion: f64,
-    /// Of the diffusion prior as in the paper.
+    /// KL of the diffusion prior as in the paper.
     pub paper_diffusion: f64,
-    /// Of the PixelCNN.
+    /// KL of the PixelCNN.
     pub pixelcnn: f64,
-    /// Between two draws of the data.
+    /// KL between two draws of the data.
     pub floor: f64,
-    /// Of each seed, in this order.
+    /// KL of each seed, in the order of [`Model::PRIORS`].
     pub by_seed: [Vec<f64>; 3],
 }
 
 impl Kl {
-    /// Of the values of each seed, in the order of [`Model::PRIORS`]; `None` if a prior has none.
+    /// Averages the values of each seed, in the order of [`Model::PRIORS`]; `None` if a prior has
+    /// none.
     pub fn new(samples: usize, floor: f64, by_seed: [Vec<f64>; 3]) -> Option<Kl> {
         if by_seed.iter().any(Vec::is_empty) {
             return None;
@@ -42,49 +43,49 @@ impl Kl {
         })
     }
 
-    /// Of each seed of a prior.
+    /// The KL of each seed of a prior.
     fn of(&self, model: Model) -> &[f64] {
         let place = Model::PRIORS.iter().position(|prior| *prior == model);
         place.map_or(&[], |place| self.by_seed[place].as_slice())
     }
 }
 
-/// A sampler at so many steps.
+/// A sampler at a number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// As on the command line.
+    /// Its name on the command line.
     pub sampler: String,
     /// Its steps.
     pub steps: usize,
     /// Averaged KL, nats.
     pub kl: f64,
-    /// Wall seconds of sampling, a sample, decoding included.
+    /// Wall seconds per sample, including decoding.
     pub seconds: f64,
 }
 
 /// Quality against steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Steps {
-    /// Encodings and samples of each point.
+    /// Number of encodings, and of samples, per point.
     pub samples: usize,
-    /// KL between two draws of the data, of so many each.
+    /// KL between two draws of the data of that size.
     pub floor: f64,
     /// Samplers and their steps.
     pub points: Vec<Point>,
 }
 
-/// Most by which the KL of few steps may be above that of all.
+/// Largest relative difference at which the KL of few steps counts as that of all steps.
 const NEAR: f64 = 0.05;
-/// Trainings whose FLOPs differ by no more have equal ones.
+/// Training FLOPs count as equal up to this ratio.
 const EQUAL: f64 = 1.05;
 
-/// `a / b` where no law has a spread and both are 0 too.
+/// `a / b`, or 0 if `b` is 0 (with a single code all KLs are 0).
 fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
 
-/// Whether the diffusion prior `model` is as near to the data as the PixelCNN, or by how much not,
-/// and what both trainings cost.
+/// Compares how close the diffusion prior `model` and the PixelCNN are to the data, and what both
+/// trainings cost.
 pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) -> String {
     let Kl { samples, floor, .. } = kl;
     let said = model.said();
@@ -105,7 +106,7 @@ pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) 
     )
 }
 
-/// How far the mean of `ours` is from that of `theirs`.
+/// Compares the mean of `ours` with that of `theirs`.
 fn nearer(ours: &[f64], theirs: &[f64]) -> String {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let ours_mean = mean(ours);
@@ -119,7 +120,7 @@ fn nearer(ours: &[f64], theirs: &[f64]) -> String {
     }
 }
 
-/// Arithmetic and wall time of both trainings.
+/// FLOPs and wall time of both trainings.
 fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
     let flop = diffusion
         .work
@@ -149,7 +150,7 @@ fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
     format!("{arithmetic}; {wall}")
 }
 
-/// What few steps of DPM++(2M) lose against all steps of ancestral sampling, and what they gain.
+/// Compares quality and speed of DPM++(2M) with few steps and ancestral sampling with all steps.
 pub fn few_steps(steps: &Steps) -> Option<String> {
     let most = |name: &str| {
         steps

@@ -1,6 +1,6 @@
-//! How samplers are named in sentences.
+//! Names of samplers in sentences.
 
-/// A sampler and its steps as a sentence has them.
+/// A sampler and its steps, for use in a sentence.
 pub fn sampled(sampler: &str) -> String {
     match sampler.split_once(' ') {
         Some((name, steps)) => format!("`{name}` in {steps} steps"),
@@ -8,7 +8,7 @@ pub fn sampled(sampler: &str) -> String {
     }
 }
 
-/// What is said of the factor of the logits behind a sampler.
+/// Text for the sharpening factor, appended to a sampler's name.
 pub fn sharpened(sharpen: Option<f64>) -> String {
     match sharpen {
         Some(factor) if factor != 1.0 => format!(", logits × {factor}"),

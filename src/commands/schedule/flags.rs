@@ -16,13 +16,13 @@ enum Schedule {
 
 #[derive(Args, Debug)]
 pub(crate) struct ScheduleFlags {
-    /// A preset or configuration file; flags below change its numbers. Without: theta 1, eta sqrt
-    /// 2, T 1000, linear.
+    /// A preset or configuration file, whose values the flags below override. Without one: theta 1,
+    /// eta sqrt 2, T 1000, linear.
     preset: Option<String>,
-    /// Rate of return ϑ.
+    /// Mean-reversion rate ϑ.
     #[arg(long, allow_negative_numbers = true)]
     theta: Option<f64>,
-    /// Noise η.
+    /// Noise scale η.
     #[arg(long, allow_negative_numbers = true)]
     eta: Option<f64>,
     /// Target z*, a number or several separated by commas.
@@ -31,7 +31,7 @@ pub(crate) struct ScheduleFlags {
     /// Steps T.
     #[arg(long, allow_negative_numbers = true)]
     steps: Option<usize>,
-    /// How the noise is spread over the steps.
+    /// How the noise is distributed over the steps.
     #[arg(long)]
     schedule: Option<Schedule>,
     /// Σδ of the constant schedule.
@@ -43,10 +43,10 @@ pub(crate) struct ScheduleFlags {
     /// β_T of the linear schedule.
     #[arg(long, allow_negative_numbers = true)]
     beta_end: Option<f64>,
-    /// Print a schedule whose end is far from the prior all the same.
+    /// Print the schedule even if it ends far from the prior.
     #[arg(long)]
     allow_bad_terminal: bool,
-    /// For programs: every step, all digits.
+    /// Print JSON: every step, all digits.
     #[arg(long)]
     json: bool,
 }
@@ -83,8 +83,7 @@ impl ScheduleFlags {
         config.build()
     }
 
-    /// The spacing of the preset with the flags' numbers put in; a number of another schedule is an
-    /// error.
+    /// The spacing of the preset with the flags applied; a flag of another schedule is an error.
     fn spacing(&self, preset: Spacing) -> Result<Spacing> {
         let mut spacing = match (self.schedule, preset) {
             (None, _)

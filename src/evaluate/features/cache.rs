@@ -1,9 +1,9 @@
-//! Features and statistics, kept in the user's cache directory: the network is slow, and data sets
-//! do not change.
+//! Disk cache of features and statistics in the user's cache directory: the network is slow, and
+//! data sets do not change.
 //!
-//! A file for each block of images or set of features, named by a checksum of all that its bits
-//! depend on. A file begins with a checksum of the rest: one that was written only in part counts
-//! as missing.
+//! One file per block of images or set of features, named by a checksum of everything its content
+//! depends on. A file begins with a checksum of the rest, so that a partly written one counts as
+//! missing.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::experiment::cache;
 use crate::report::file;
 
-/// Most bytes of all files; the oldest make room. A million images have 8 GB of features.
+/// Maximum bytes of all files; the oldest are evicted. The features of a million images take 8 GB.
 const LIMIT: u64 = 4 << 30;
 /// Bytes of a checksum.
 const CHECKSUM: usize = 32;
@@ -21,7 +21,7 @@ const CHECKSUM: usize = 32;
 pub(super) struct Cache(PathBuf);
 
 impl Cache {
-    /// `None`, with a word to the user, where there can be no folder.
+    /// Creates the folder; if that fails, tells the user and returns `None`.
     pub fn open(folder: &Path) -> Option<Cache> {
         match std::fs::create_dir_all(folder) {
             Ok(()) => Some(Cache(folder.to_path_buf())),
@@ -35,7 +35,7 @@ impl Cache {
         }
     }
 
-    /// What was kept under `key`.
+    /// The bytes stored under `key`.
     pub fn read(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.join(key))
             .ok()
@@ -44,7 +44,7 @@ impl Cache {
             .map(<[u8]>::to_vec)
     }
 
-    /// Keeps `bytes` under `key`.
+    /// Stores `bytes` under `key`.
     pub fn keep(&self, key: &str, bytes: &[u8]) -> Result<(), Error> {
         let file = self.0.join(key);
         let whole = [&blake3::hash(bytes).as_bytes()[..], bytes].concat();
@@ -53,13 +53,13 @@ impl Cache {
     }
 }
 
-/// What follows the checksum in a file's `bytes`, if it is what the checksum is of.
+/// The payload after the checksum in a file's `bytes`, if the checksum matches.
 pub(crate) fn verified(bytes: &[u8]) -> Option<&[u8]> {
     let (sum, rest) = bytes.split_at_checked(CHECKSUM)?;
     (blake3::hash(rest).as_bytes()[..] == *sum).then_some(rest)
 }
 
-/// Statistics as bytes: n, the mean, the covariance.
+/// Serialises statistics: n, the mean, the covariance.
 pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
     let n = [statistics.n.unwrap_or(0) as f64];
     n.iter()
@@ -69,7 +69,7 @@ pub(super) fn pack(statistics: &Statistics) -> Vec<u8> {
         .collect()
 }
 
-/// What [`pack`] packed, of `d` features.
+/// The inverse of [`pack`], for `d` features.
 pub(crate) fn unpack(bytes: &[u8], d: usize) -> Option<Statistics> {
     let numbers: Vec<f64> = bytes
         .chunks_exact(8)

@@ -1,4 +1,5 @@
-//! Kernel Inception distance (Bińkowski et al. 2018): unbiased at any number of images, unlike FID.
+//! Kernel Inception distance (Bińkowski et al. 2018), which unlike FID is unbiased for any number
+//! of images.
 
 use faer::{Mat, MatRef};
 
@@ -7,7 +8,7 @@ use super::statistics::add_gram;
 use crate::error::{Error, Result};
 use crate::philox::{Draw, Stream};
 
-/// Subsets, and images in each, of published values.
+/// Number of subsets in published values; each has [`SUBSET_SIZE`] images.
 const SUBSETS: usize = 100;
 /// See [`SUBSETS`].
 const SUBSET_SIZE: usize = 1000;
@@ -17,15 +18,15 @@ const SUBSET_SIZE: usize = 1000;
 pub struct Kid {
     /// Mean of the subsets' values.
     pub mean: f64,
-    /// Their standard deviation (over n, not n − 1); one subset has none.
+    /// Their standard deviation (divided by n, not n − 1); `None` for a single subset.
     pub std: Option<f64>,
     /// Images in a subset.
     pub size: usize,
 }
 
-/// Subsets, and images in each, where each set has `count` images: the published 100 of 1,000 where
-/// there are more images than that, else 100 of half the images, and a single subset, the whole
-/// set, where half of it is no subset.
+/// Number of subsets and images in each, for sets of `count` images: the published 100 of 1,000
+/// above 1,000 images, 100 of half the images from 4 on, and below that the whole set as a single
+/// subset.
 pub fn subsets(count: usize) -> [usize; 2] {
     match count {
         0..=3 => [1, count],
@@ -35,7 +36,7 @@ pub fn subsets(count: usize) -> [usize; 2] {
 }
 
 /// Mean and standard deviation over `subsets` of [`mmd2`] between `size` images of each set, drawn
-/// without replacement. `done` is told after each subset.
+/// without replacement. `done` is called with the number of finished subsets.
 ///
 /// # Errors
 /// [`Error::Data`] if widths differ, a set has fewer than `size` images, or `size` is below 2.
@@ -80,9 +81,9 @@ pub fn kid(
     })
 }
 
-/// The squared maximum mean discrepancy of two sets with the kernel k(x, y) = (x·y / d + 1)³, its
-/// unbiased estimator: the mean of k within each set over different images, less twice the mean
-/// between the sets.
+/// Unbiased estimator of the squared maximum mean discrepancy of two sets with the kernel k(x, y) =
+/// (x·y / d + 1)³: the means of k within each set over pairs of different images, minus twice the
+/// mean between the sets.
 ///
 /// # Errors
 /// [`Error::Data`] if widths differ or a set has fewer than two images.
@@ -91,7 +92,7 @@ pub fn mmd2(a: &Features, b: &Features) -> Result<f64> {
     between(all(a).as_ref(), all(b).as_ref())
 }
 
-/// `size` of 0..`count`, all different, by the first steps of a Fisher-Yates shuffle.
+/// `size` distinct indices below `count`, by a partial Fisher-Yates shuffle.
 fn draw(count: usize, size: usize, stream: Stream) -> Vec<usize> {
     let mut all: Vec<usize> = (0..count).collect();
     for i in 0..size {
@@ -101,14 +102,14 @@ fn draw(count: usize, size: usize, stream: Stream) -> Vec<usize> {
     all
 }
 
-/// Rows of `features` as columns, [width, n].
+/// The features of `images` as columns, [width, n].
 fn rows(features: &Features, images: &[usize]) -> Mat<f64> {
     Mat::from_fn(features.width(), images.len(), |i, j| {
         f64::from(features.row(images[j])[i])
     })
 }
 
-/// [`mmd2`] of columns.
+/// [`mmd2`] of features stored as columns.
 fn between(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<f64> {
     if x.nrows() != y.nrows() || x.ncols() < 2 || y.ncols() < 2 {
         let [a, b] = [x, y].map(|m| format!("{} images of {} features", m.ncols(), m.nrows()));
@@ -207,7 +208,7 @@ mod tests {
             drawn.dedup();
             assert_eq!(drawn.len(), 3);
         }
-        // 300 each, of standard deviation 13.
+        // Each is expected 300 times, with a standard deviation of 13.
         assert!(seen.iter().all(|&n| (240..360).contains(&n)), "{seen:?}");
     }
 }

@@ -2,8 +2,8 @@
 //! sets of images.
 //!
 //! [`FeatureNetwork`] turns images into [`Features`]; [`Statistics`] and [`frechet_distance`] give
-//! FID as pytorch-fid defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md` says
-//! what each does to the images, and where weights come from.
+//! FID as pytorch-fid defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md`
+//! describes how each preprocesses the images, and where to get the weights.
 
 mod cache;
 mod kid;
@@ -21,10 +21,10 @@ pub(crate) use network::{numbers, parse_weights};
 
 use crate::error::{Error, Result};
 
-/// Images below which a FID is known to be too large to be compared.
+/// With fewer images the bias of FID makes values hard to compare.
 pub const ENOUGH: usize = 10_000;
 
-/// What the report says of a FID from `n` images, if they are few.
+/// The report's warning about a FID of `n` images, if they are few.
 pub fn warning(n: usize) -> Option<String> {
     (n < ENOUGH).then(|| {
         format!(
@@ -34,7 +34,7 @@ pub fn warning(n: usize) -> Option<String> {
     })
 }
 
-/// What the report says in place of FID and KID where there are no weights.
+/// The report's text in place of FID and KID if there are no weights.
 pub const NO_WEIGHTS: &str = "FID and KID need the weights of Inception-v3: take pt_inception-2015-12-05-6726825d.pth from \
                               pytorch-fid's releases, turn it with tools/inception_weights.py, and name the result with \
                               --inception FILE";
@@ -47,10 +47,11 @@ pub struct Features {
 }
 
 impl Features {
-    /// `values` [n, width].
+    /// Features from `values` [n, width].
     ///
     /// # Errors
-    /// [`Error::Data`] for a number that is not finite, or numbers that are no whole rows.
+    /// [`Error::Data`] for a number that is not finite, or a length that is not a multiple of
+    /// `width`.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Features> {
         if width == 0 || !values.len().is_multiple_of(width) {
             return Err(Error::Data(format!(
@@ -70,12 +71,12 @@ impl Features {
         }
     }
 
-    /// Images.
+    /// Number of images.
     pub fn count(&self) -> usize {
         self.values.len() / self.width
     }
 
-    /// Features of an image.
+    /// Features per image.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -85,7 +86,7 @@ impl Features {
         &self.values
     }
 
-    /// The features of an image.
+    /// The features of image number `image`.
     pub fn row(&self, image: usize) -> &[f32] {
         &self.values[image * self.width..][..self.width]
     }

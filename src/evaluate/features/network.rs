@@ -1,4 +1,4 @@
-//! Images to features.
+//! Computes features of images with Inception-v3.
 
 use std::path::{Path, PathBuf};
 
@@ -12,28 +12,28 @@ use crate::models::inception::{FEATURES, Inception};
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// Images in one run of the network.
+/// Images per forward pass.
 const CHUNK: usize = 8;
-/// Images whose features are kept together.
+/// Images per cache file.
 const BLOCK: usize = 256;
 
-/// Inception-v3 with weights from a file, and the features that it gave before.
+/// Inception-v3 with weights from a file, and a cache of its features.
 pub struct FeatureNetwork {
     gpu: Gpu,
     network: Inception,
     checksum: String,
-    /// Checksum of what features depend on beside the images.
+    /// Checksum of everything that features depend on besides the images.
     key: blake3::Hash,
     cache: Option<Cache>,
 }
 
 impl FeatureNetwork {
     /// Reads `weights`, a file of `tools/inception_weights.py`, and prints its checksum. Features
-    /// are kept between runs in the folder `cache`, where one is named (see [`cache_folder`]).
+    /// are cached in the folder `cache`, if given (see [`cache_folder`]).
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such file, [`Error::Checkpoint`] if it has not the tensors of
-    /// the network.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it does not hold the
+    /// tensors of the network.
     pub fn open(gpu: &Gpu, weights: &Path, cache: Option<&Path>) -> Result<FeatureNetwork> {
         let bytes = std::fs::read(weights).map_err(Error::io(weights))?;
         let wrong = |what: String| {
@@ -60,20 +60,20 @@ impl FeatureNetwork {
         })
     }
 
-    /// BLAKE3 of the weights' file, in hexadecimal: reports name it.
+    /// BLAKE3 of the weights file in hexadecimal, printed in reports.
     pub fn checksum(&self) -> &str {
         &self.checksum
     }
 
-    /// Features of `images`, flat [n, size, size, 3] in −1..1, as pytorch-fid has them of PNG files
-    /// of these images: pixels are rounded to 8 bits and resized to 299 × 299. `done` is told how
-    /// many images are done.
+    /// Features of `images`, flat [n, size, size, 3] in −1..1, as pytorch-fid computes them from
+    /// PNG files of these images: pixels are rounded to 8 bits and resized to 299 × 299. `done` is
+    /// called with the number of images done.
     ///
     /// # Errors
     /// [`Error::Data`] if the features are not finite.
     ///
     /// # Panics
-    /// If `images` are no whole images.
+    /// If the length of `images` is not a whole number of images.
     #[track_caller]
     pub fn features(
         &self,
@@ -113,8 +113,8 @@ impl FeatureNetwork {
         Features::new(values, FEATURES)
     }
 
-    /// Statistics of `features`, which are kept too: a covariance is a second's work for some
-    /// thousand images.
+    /// Statistics of `features`, cached too: the covariance of a few thousand images takes a
+    /// second.
     ///
     /// # Errors
     /// [`Error::Data`] for fewer than two images.
@@ -130,7 +130,7 @@ impl FeatureNetwork {
         Ok(statistics)
     }
 
-    /// The cache is no condition of the work.
+    /// Stores `bytes` in the cache; a failure is only reported.
     fn keep(&self, name: &str, bytes: &[u8]) {
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep(name, bytes)) {
             note!("note: features are not kept for the next run ({error})");
@@ -151,24 +151,23 @@ impl FeatureNetwork {
     }
 }
 
-/// Where features are kept unless somebody says otherwise; `None` where the user has no cache
-/// directory.
+/// The default folder for cached features; `None` if the user has no cache directory.
 pub fn cache_folder() -> Option<PathBuf> {
     crate::experiment::cache::folder().map(|folder| folder.join("features"))
 }
 
-/// −1..1 as a PNG file has it.
+/// Converts −1..1 to the 8-bit value of a PNG file.
 fn eight_bits(v: f32) -> u8 {
     ((v.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8
 }
 
-/// The tensors in a file's `bytes`, or what is wrong with it.
+/// The tensors in a file's `bytes`, or an error message.
 pub(crate) fn parse_weights(bytes: &[u8]) -> Result<SafeTensors<'_>, String> {
     SafeTensors::deserialize(bytes)
         .map_err(|e| format!("it is no safetensors file ({})", excerpt(&e.to_string())))
 }
 
-/// The numbers of a tensor of `file`, or what is wrong with it.
+/// The values of a tensor of `file`, or an error message.
 pub(crate) fn numbers(
     file: &SafeTensors<'_>,
     name: &str,
@@ -187,7 +186,7 @@ pub(crate) fn numbers(
     Ok(bytemuck::pod_collect_to_vec(tensor.data()))
 }
 
-/// A checksum of weights, adapter and program.
+/// A checksum of the weights, adapter and program.
 fn key(gpu: &Gpu, weights: &str) -> blake3::Hash {
     let facts = gpu.facts();
     let mut hasher = blake3::Hasher::new();

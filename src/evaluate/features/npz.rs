@@ -1,7 +1,7 @@
-//! Statistics in pytorch-fid's files: a zip of NumPy arrays `mu` [d] and `sigma` [d, d], to which
-//! ours add `n`.
+//! Statistics in pytorch-fid's format: a zip of NumPy arrays `mu` [d] and `sigma` [d, d], to which
+//! our files add `n`.
 //!
-//! Foreign bytes: an array takes no more memory than [`WIDEST`] features have.
+//! The files are untrusted input: an array never takes more memory than [`WIDEST`] features need.
 
 use std::fs::File;
 use std::io::{Cursor, Write};
@@ -17,15 +17,15 @@ use crate::error::{Error, Result};
 use crate::models::inception::FEATURES;
 use crate::report::file;
 
-/// Most features that are read.
+/// Maximum number of features that are read.
 const WIDEST: usize = FEATURES;
-/// Largest difference of a covariance from its transpose, as a share of its largest number.
+/// Largest accepted asymmetry of a covariance, relative to its largest entry.
 const ASYMMETRY: f64 = 1e-5;
 
 /// Reads statistics.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is not of this kind.
+/// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it does not hold such statistics.
 pub fn read_npz(path: &Path) -> Result<Statistics> {
     let file = File::open(path).map_err(Error::io(path))?;
     let wrong = |what: String| {
@@ -46,7 +46,7 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
     };
     let (shape, mean) = array("mu", WIDEST).map_err(wrong)?;
     let d = mean.len();
-    // Fortran's order is that of the transpose, which of a covariance is the same.
+    // Fortran order would give the transpose, which is the same for a covariance.
     let (square, covariance) = array("sigma", d * d).map_err(wrong)?;
     if shape != [d] || square != [d, d] {
         return Err(wrong(format!(
@@ -73,7 +73,7 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
     })
 }
 
-/// Whether `matrix` [d, d] is symmetric, but for rounding, with a diagonal that is not negative.
+/// Whether `matrix` [d, d] is symmetric up to rounding, with a non-negative diagonal.
 fn is_covariance(matrix: &[f64], d: usize) -> bool {
     let most = matrix.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
     let symmetric =
@@ -85,7 +85,7 @@ fn is_covariance(matrix: &[f64], d: usize) -> bool {
             .all(|&variance| variance >= -ASYMMETRY * most)
 }
 
-/// Writes statistics, whole or not at all.
+/// Writes statistics atomically.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -114,7 +114,7 @@ pub fn write_npz(path: &Path, statistics: &Statistics) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A file with these arrays, unpacked.
+    /// The bytes of a file with these arrays.
     fn zipped(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in arrays {
@@ -193,7 +193,8 @@ mod tests {
         }
     }
 
-    /// Each byte of a file changed, and the file cut off at each: statistics or a sentence.
+    /// Changes each byte of a file and truncates the file at each; the result must be statistics or
+    /// a one-line error.
     #[test]
     fn any_bytes_end_in_statistics_or_a_sentence() {
         let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! Means and covariances of features, and the Fréchet distance between two normal laws that have
-//! them.
+//! Means and covariances of features, and the Fréchet distance between the normal distributions
+//! with those moments.
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatRef, Side, get_global_parallelism};
@@ -7,22 +7,22 @@ use faer::{Accum, Mat, MatRef, Side, get_global_parallelism};
 use super::Features;
 use crate::error::{Error, Result};
 
-/// Rows that go into the covariance at once.
+/// Rows added to the covariance at a time.
 const ROWS: usize = 2048;
 
 /// First and second moments of features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// Images; `None` where a file does not say.
+    /// Number of images; `None` if a file does not say.
     pub n: Option<usize>,
-    /// `[d]`.
+    /// Mean, `[d]`.
     pub mean: Vec<f64>,
-    /// [d, d], unbiased: Σ (x − μ)(x − μ)ᵀ / (n − 1).
+    /// Unbiased covariance, [d, d]: Σ (x − μ)(x − μ)ᵀ / (n − 1).
     pub covariance: Vec<f64>,
 }
 
 impl Statistics {
-    /// Those of `features`, in f64.
+    /// Computes the statistics of `features`, in f64.
     ///
     /// # Errors
     /// [`Error::Data`] for fewer than two images.
@@ -59,7 +59,7 @@ impl Statistics {
         })
     }
 
-    /// The covariance's diagonal summed.
+    /// Trace of the covariance.
     fn trace(&self) -> f64 {
         self.covariance.iter().step_by(self.mean.len() + 1).sum()
     }
@@ -69,7 +69,7 @@ impl Statistics {
     }
 }
 
-/// The lower triangle of `sum` + x xᵀ.
+/// Adds x xᵀ to the lower triangle of `sum`.
 pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
     let lower = BlockStructure::TriangularLower;
     let all = BlockStructure::Rectangular;
@@ -90,12 +90,13 @@ pub(super) fn add_gram(sum: &mut Mat<f64>, x: MatRef<'_, f64>) {
 /// |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁ Σ₂)^½.
 ///
 /// The last trace is the sum of the square roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is
-/// symmetric: no square root of a matrix without symmetry is needed, nothing becomes complex, and
-/// covariances without full rank (fewer images than features) are no special case. Eigenvalues
-/// below d ε λ_max, which are rounding, count as 0.
+/// symmetric. This avoids the square root of a non-symmetric matrix and complex numbers, and
+/// rank-deficient covariances (fewer images than features) need no special case. Eigenvalues below
+/// d ε λ_max are rounding errors and count as 0.
 ///
 /// # Errors
-/// [`Error::Data`] if the sizes differ, or numbers are not those of covariances.
+/// [`Error::Data`] if the sizes differ, or an eigendecomposition fails (numbers that are not
+/// finite).
 pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64> {
     let d = a.mean.len();
     if b.mean.len() != d {
@@ -111,7 +112,7 @@ pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64> {
         .map(|(x, y)| (x - y) * (x - y))
         .sum();
     let distance = apart + a.trace() + b.trace() - 2.0 * trace_of_root(a.matrix(), b.matrix())?;
-    // Equal statistics may end below zero by rounding.
+    // Rounding may make the distance of equal statistics negative.
     Ok(distance.max(0.0))
 }
 
@@ -126,7 +127,7 @@ fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
     let values = eigen.S().column_vector();
     let vectors = eigen.U();
     let least = rounding(values.iter().copied(), a.nrows());
-    // Ascending: those that count are the last.
+    // Eigenvalues are ascending: the non-zero ones come last.
     let rank = values.iter().filter(|&&value| value > least).count();
     if rank == 0 {
         return Ok(0.0);
@@ -147,7 +148,7 @@ fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
         .sum())
 }
 
-/// What eigenvalues of a matrix of this size are off by.
+/// Rounding error of the eigenvalues of a matrix of this size.
 fn rounding(values: impl Iterator<Item = f64>, size: usize) -> f64 {
     values.fold(0.0, f64::max) * size as f64 * f64::EPSILON
 }

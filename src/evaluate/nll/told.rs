@@ -1,4 +1,4 @@
-//! The likelihood of hidden codes by a network that is told the known ones.
+//! The likelihood of hidden codes under a network that is conditioned on the known ones.
 
 use super::{GROUP, Hidden, Law, NllRow};
 use crate::error::Result;
@@ -10,8 +10,8 @@ use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
 impl Hidden<'_> {
-    /// Each code alone from one call of the network at t = T; all together by the chain rule in
-    /// raster order, at a call a code.
+    /// Estimates the single likelihood from one call of the network at t = T, and the joint one by
+    /// the chain rule in raster order, with one call per code.
     pub(super) fn told(&self, model: &Diffusion) -> Result<Vec<NllRow>> {
         let cells = self.cells();
         let images = self.settings.images;
@@ -22,7 +22,7 @@ impl Hidden<'_> {
             let n = GROUP.min(images - first);
             let (holed, truth) = self.holed(first, n)?;
             let latents = self.trained.latents(&holed.latents);
-            // What is known is what remains of the pictures; in the hole stand the true codes.
+            // Known codes come from the masked images; the hole gets the true codes.
             let seen = self
                 .trained
                 .gpu
@@ -68,11 +68,11 @@ impl Hidden<'_> {
     }
 }
 
-/// Pictures whose hidden codes the network is asked for.
+/// Images whose hidden codes the network predicts.
 struct Asked<'a> {
     hidden: &'a Hidden<'a>,
     model: &'a Diffusion,
-    /// [n, grid, grid].
+    /// [n, h, w].
     codes: &'a [u32],
     call: u32,
 }
@@ -113,7 +113,7 @@ impl Asked<'_> {
             .collect()
     }
 
-    /// log p of every code where those outside `hole` are known, [n, grid grid].
+    /// log p of every code given those outside `hole`, [n, h·w].
     fn log_p(&self, hole: &[bool], number: u32) -> Vec<f64> {
         let trained = self.hidden.trained;
         let model = self.model;
