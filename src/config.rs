@@ -1,5 +1,5 @@
-//! Configurations: TOML files with every key optional, presets among them, `--set key.path=value`
-//! on top. An unknown key is an error that names the nearest right one.
+//! Configurations: presets or TOML files in which every key is optional, overridden by `--set
+//! key.path=value`. An unknown key is an error that suggests the nearest known one.
 
 mod codebook;
 mod grid;
@@ -33,7 +33,7 @@ pub use stored::Stored;
 use crate::bridge::{Bridge, ReverseVariance, Spacing, Target};
 use crate::error::Result;
 
-/// Presets in the program: name, what it is, its TOML.
+/// Built-in presets: name, description, TOML.
 pub const PRESETS: [(&str, &str, &str); 15] = [
     (
         "toy",
@@ -214,8 +214,8 @@ pub enum DenoiserOutput {
 }
 
 impl DenoiserOutput {
-    /// Whether it is that of before there was a choice, which a configuration leaves out so that
-    /// old weights fit.
+    /// Whether this is the default, which predates the key and is not written out, so that older
+    /// weights still fit.
     fn is_usual(&self) -> bool {
         *self == DenoiserOutput::Preconditioned
     }
@@ -245,9 +245,9 @@ pub struct CodesConfig {
     pub scale: f64,
     /// Temperature of the relaxed samples at the start.
     pub tau_start: f64,
-    /// And from `anneal_steps` on; geometric between.
+    /// Temperature from `anneal_steps` on; geometric in between.
     pub tau_end: f64,
-    /// Steps of the annealing.
+    /// Number of annealing steps.
     pub anneal_steps: u64,
     /// L_reg.
     pub regulariser: Regulariser,
@@ -261,7 +261,7 @@ pub struct CodesConfig {
     pub reg_tau_last: f64,
     /// What the bridge starts from: the data as in the paper, or the relaxed codes.
     pub diffuse: Diffuse,
-    /// What of the diffusion loss's gradient reaches z_0 where it depends on parameters.
+    /// How much of the diffusion loss's gradient reaches z_0, if z_0 depends on parameters.
     pub diffusion_gradient: DiffusionGradient,
     /// Factor for `diffusion_gradient = "scale"`.
     pub gradient_scale: f64,
@@ -289,7 +289,7 @@ impl Default for CodesConfig {
 }
 
 impl CodesConfig {
-    /// How Algorithm 1 joins their losses and the bridge's.
+    /// The options of Algorithm 1 that combine the losses of codes and bridge.
     pub fn joint(&self) -> JointConfig {
         JointConfig {
             vqvae_lr: self.lr,
@@ -306,9 +306,9 @@ impl CodesConfig {
     }
 }
 
-/// L_reg of equation (5), minimised. The printed signs change between sections of the paper: `kl`
-/// is the ELBO's own term, `gamma` the short form in the sign that pulls z_t and its code together
-/// where τ_t > τ, which is opposite to the leading term of `kl`.
+/// L_reg of equation (5), minimised. The printed signs differ between sections of the paper. `kl`
+/// is the term of the ELBO. `gamma` is the short form, with the sign that pulls z_t and its code
+/// together where τ_t > τ; that is opposite to the leading term of `kl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Regulariser {
@@ -320,17 +320,17 @@ pub enum Regulariser {
     Off,
 }
 
-/// Where the bridge begins.
+/// What the bridge starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Diffuse {
-    /// z_e^0: the data in the toy, the encoder's output of images.
+    /// z_e^0: the data in the toy, the encoder's output for images.
     Data,
-    /// z_q^0: the Gumbel-softmax sample in the toy, the nearest code vectors of images.
+    /// z_q^0: the Gumbel-softmax sample in the toy, the nearest code vectors for images.
     Codes,
 }
 
-/// What of the diffusion loss's gradient goes into z_0.
+/// How much of the diffusion loss's gradient reaches z_0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiffusionGradient {
@@ -346,14 +346,14 @@ pub enum DiffusionGradient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Steps in all; the learning rate falls to 0 over them.
+    /// Total number of steps, over which the learning rate falls to 0.
     pub steps: u64,
-    /// Sequences or images a step.
+    /// Sequences or images per step.
     pub batch: usize,
-    /// Equal parts in which a batch goes through the network, one after another: as many times less
-    /// memory, the same step up to rounding. Images only.
+    /// Micro-batches per batch (gradient accumulation): divides memory by this number and gives the
+    /// same step up to rounding. Must divide `batch`; not for the toy.
     pub accumulate: usize,
-    /// Peak learning rate; of the denoiser in the toy, of the U-Net in joint training.
+    /// Peak learning rate: of the denoiser in the toy, of the U-Net in joint training.
     pub lr: f64,
     /// Steps of linear warm-up.
     pub warmup: u64,
@@ -365,13 +365,13 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Limit of the gradient norm, 0 for none.
+    /// Gradient clipping norm; 0 for none.
     pub clip: f64,
-    /// Decay of the weights' running average, which samplers use.
+    /// Decay of the exponential moving average of the weights, which samplers use.
     pub ema: f64,
     /// Weight of the diffusion loss over t.
     pub loss: LossWeight,
-    /// Law of t.
+    /// Distribution of t.
     pub levels: Levels,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
@@ -409,38 +409,39 @@ impl Default for TrainConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossWeight {
-    /// That of the squared error of the preconditioned network's own output (Karras et al. 2022).
+    /// The weight that makes it the squared error of the preconditioned network's output (Karras et
+    /// al. 2022).
     Preconditioned,
     /// 1 (Ho et al. 2020).
     Simple,
-    /// Equation (4) with the bridge's reverse variance chosen; t = 1 has σ_1² = v β_1.
+    /// Equation (4) with the chosen reverse variance of the bridge; t = 1 uses σ_1² = v β_1.
     Weighted,
-    /// None of a squared error: −log p of the codes, at every level with weight 1.
+    /// Not a squared error: −log p of the codes, with weight 1 at every level.
     #[serde(rename = "cross-entropy")]
     CrossEntropy,
 }
 
-/// Law of t in training.
+/// Distribution of t in training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "law", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Levels {
     /// Uniform on 1..T.
     Uniform {},
-    /// ∝ exp(−½((t/T − centre)/width)²) + floor: more of the levels where sequences are decided.
+    /// ∝ exp(−½((t/T − centre)/width)²) + floor: favours the levels where sequences are decided.
     Bump {
-        /// Centre, share of T.
+        /// Centre, as a fraction of T.
         centre: f64,
-        /// Width, share of T.
+        /// Width, as a fraction of T.
         width: f64,
         /// Floor.
         floor: f64,
     },
-    /// More of the levels where codes are decided: ∝ dH/dt of the running cross-entropy H(t), which
-    /// is measured in bins of t.
+    /// Favours the levels where codes are decided: ∝ dH/dt of the running cross-entropy H(t),
+    /// measured in bins of t.
     Entropy {
         /// Bins of t.
         bins: usize,
-        /// Share of the uniform law in it.
+        /// Weight of the uniform distribution in the mixture.
         uniform: f64,
     },
 }

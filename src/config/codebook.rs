@@ -1,14 +1,14 @@
-//! Codes that the data set itself has, in the place of a VQ-VAE's.
+//! Codes that the data set itself provides, instead of a VQ-VAE's.
 
 use serde::{Deserialize, Serialize};
 
-/// Most codes of a sample; the U-Net's attention is over all of them.
+/// Most codes per sample; the U-Net's attention is over all of them.
 const MOST_CELLS: usize = 1 << 14;
 /// Most codes, and most channels of a code vector.
 const MOST: usize = 1 << 16;
 
-/// A fixed codebook and the grid of codes of a sample: `kind = "codes"`. `train` fills in what is 0
-/// from the data set.
+/// A fixed codebook and the grid of a sample, for `kind = "codes"`. `train` replaces zeros with the
+/// data set's values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CodebookConfig {
@@ -16,11 +16,11 @@ pub struct CodebookConfig {
     pub codes: usize,
     /// Rows of a sample; 1 for sequences.
     pub height: usize,
-    /// Columns of a sample, or the length of a sequence. A text is cut into windows of so many
+    /// Columns of a sample, or the length of a sequence. A text is cut into windows of this many
     /// characters.
     pub width: usize,
-    /// Channels of a code vector, d. Where the data set has no code vectors they are random, of
-    /// norm 1.
+    /// Channels of a code vector, d. If the data set has no code vectors, they are random, of norm
+    /// 1.
     pub dim: usize,
 }
 
@@ -36,7 +36,7 @@ impl Default for CodebookConfig {
 }
 
 impl CodebookConfig {
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         let sizes = [("codes", self.codes), ("dim", self.dim)];
         if let Some((name, size)) = sizes.iter().find(|(_, size)| *size > MOST) {

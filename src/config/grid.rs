@@ -1,4 +1,4 @@
-//! An experiment on grids of codes: those of a VQ-VAE of images, section 4.2, or a data set's own.
+//! An experiment on grids of codes: a VQ-VAE's codes of images (section 4.2), or a data set's own.
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -9,18 +9,18 @@ use super::{
 };
 use crate::bridge::Spacing;
 
-/// An experiment on grids of codes: everything its stages depend on.
+/// An experiment on grids of codes: everything that its stages depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GridConfig {
     /// Seed of all randomness.
     pub seed: u64,
-    /// What backward keeps of the U-Net's and the PixelCNN's activations.
+    /// Which activations of the U-Net and the PixelCNN are kept for the backward pass.
     pub activations: Activations,
-    /// Classes that U-Net and PixelCNN are told, those of the data set; 0 for models that know of
-    /// none.
+    /// Number of the data set's classes on which U-Net and PixelCNN are conditioned; 0 for
+    /// unconditional models.
     pub classes: usize,
-    /// Share of labels that the U-Net's training drops, which classifier-free guidance needs.
+    /// Probability of dropping the label in U-Net training, as classifier-free guidance needs.
     pub class_dropout: f64,
     /// How the data set is read.
     pub data: DataConfig,
@@ -28,16 +28,16 @@ pub struct GridConfig {
     pub bridge: BridgeConfig,
     /// Encoder, codebook, decoder.
     pub vqvae: VqVaeConfig,
-    /// A data set's own codes, in the place of `vqvae`.
+    /// A data set's own codes, instead of `vqvae`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codebook: Option<CodebookConfig>,
     /// ε_θ.
     pub unet: UNetConfig,
-    /// What the diffusion prior starts from, and what its network is told.
+    /// What the diffusion prior starts from, and what its network is conditioned on.
     pub prior: PriorConfig,
     /// The baseline prior.
     pub pixelcnn: PixelCnnConfig,
-    /// How VQ-VAE and prior learn together.
+    /// How VQ-VAE and prior are trained together.
     pub joint: JointConfig,
     /// Optimisation of each stage.
     pub stages: StagesConfig,
@@ -78,34 +78,34 @@ impl Default for GridConfig {
     }
 }
 
-/// Sections that mean nothing where the data set has codes of its own.
+/// Sections that do not apply if the data set has codes of its own.
 const OF_IMAGES: [&str; 5] = ["vqvae", "joint", "data", "classes", "class_dropout"];
 
-/// How a data set is read. The folder is no part of it: a set may move.
+/// How a data set is read. The folder is not part of it: a set may move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// How images get the model's size.
+    /// How images are resized to the model's size.
     pub resize: Resize,
     /// Leave out images that cannot be read, instead of stopping at the first.
     pub skip_broken: bool,
 }
 
-/// How images get the model's size.
+/// How images are resized to the model's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
-    /// Not at all: all must have it.
+    /// Not at all: all must have that size.
     #[default]
     Off,
-    /// All of an image, squashed.
+    /// The whole image, scaled without keeping its aspect ratio.
     Squash,
     /// The middle square of an image, scaled.
     Crop,
 }
 
 impl Resize {
-    /// As in a configuration.
+    /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Resize::Off => "off",
@@ -115,21 +115,21 @@ impl Resize {
     }
 }
 
-/// What backward keeps of a network's activations.
+/// Which activations of a network are kept for the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activations {
-    /// All that the gradients need: fastest.
+    /// All that the gradients need; fastest.
     Keep,
-    /// The inputs of its blocks, which run a second time: the same gradients for about a third more
-    /// time.
+    /// The inputs of its blocks, which are recomputed (gradient checkpointing): the same gradients
+    /// for about a third more time.
     Recompute,
-    /// The same, the inputs rounded to f16.
+    /// The same, with the inputs rounded to f16.
     RecomputeF16,
 }
 
-/// What is not in a model's text: how the codes of training are drawn, and options that are off, so
-/// that weights from before an option still fit.
+/// Keys left out of [`GridConfig::model_text`]: how codes are drawn in training, and options that
+/// are off, so that weights older than an option still fit.
 fn is_left_out(key: &str, value: &Value) -> bool {
     let off = match key {
         "quantiser" | "gumbel" => return true,
@@ -142,7 +142,7 @@ fn is_left_out(key: &str, value: &Value) -> bool {
 }
 
 impl GridConfig {
-    /// What it is about.
+    /// Its kind.
     pub fn kind(&self) -> Kind {
         match self.codebook {
             Some(_) => Kind::Codes,
@@ -150,7 +150,7 @@ impl GridConfig {
         }
     }
 
-    /// Rows and columns of the codes of a sample.
+    /// Rows and columns of codes per sample.
     pub fn grid(&self) -> [usize; 2] {
         match &self.codebook {
             Some(codebook) => [codebook.height, codebook.width],
@@ -158,12 +158,12 @@ impl GridConfig {
         }
     }
 
-    /// Codes of a sample.
+    /// Number of codes per sample.
     pub fn cells(&self) -> usize {
         self.grid().iter().product()
     }
 
-    /// Codes, K.
+    /// Number of codes, K.
     pub fn codes(&self) -> usize {
         match &self.codebook {
             Some(codebook) => codebook.codes,
@@ -179,7 +179,7 @@ impl GridConfig {
         }
     }
 
-    /// Rows and columns of the picture of a sample: the image, or a pixel for each code.
+    /// Height and width at which a sample is drawn: the image's, or a pixel for each code.
     pub fn picture(&self) -> [usize; 2] {
         match self.codebook {
             Some(_) => self.grid(),
@@ -187,7 +187,7 @@ impl GridConfig {
         }
     }
 
-    /// The stages that can be trained.
+    /// The stages that can be trained for `kind`.
     pub fn stages_of(kind: Kind) -> &'static [Stage] {
         match kind {
             Kind::Codes => &[Stage::Prior, Stage::PixelCnn],
@@ -196,7 +196,7 @@ impl GridConfig {
         }
     }
 
-    /// Its values, without the sections that mean nothing for its kind.
+    /// Its values, without the sections that do not apply to its kind.
     pub fn table(&self) -> Table {
         let mut table = Table::try_from(self).expect("a configuration is a TOML table");
         if self.codebook.is_some() {
@@ -220,7 +220,7 @@ impl GridConfig {
         }
     }
 
-    /// The same with another batch in `stage`.
+    /// The same configuration with another batch size in `stage`.
     pub fn with_batch(&self, stage: Stage, batch: usize) -> GridConfig {
         let mut config = self.clone();
         let stages = &mut config.stages;
@@ -234,7 +234,7 @@ impl GridConfig {
         config
     }
 
-    /// What must agree for weights of `stage` to fit.
+    /// The configuration that must match for weights of `stage` to fit.
     pub fn model_text(&self, stage: Stage) -> String {
         let mut table = Table::new();
         let mut put = |name: &str, value: Result<Value, toml::ser::Error>| {
@@ -280,7 +280,7 @@ impl GridConfig {
         .expect("a configuration is a TOML table")
     }
 
-    /// What makes no sense in loss and levels of a stage that trains the U-Net.
+    /// What is invalid in loss and levels of a stage that trains the U-Net, if anything.
     fn wrong_loss(&self, stage: Stage) -> Option<String> {
         let train = self.stage(stage);
         let name = stage.name();
@@ -302,7 +302,7 @@ impl GridConfig {
         Some(format!("stages.{name}: {of_codes} {what}"))
     }
 
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         let first = match &self.codebook {
             Some(codebook) => codebook.wrong(),

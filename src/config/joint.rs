@@ -1,28 +1,28 @@
-//! How VQ-VAE and prior learn together.
+//! How VQ-VAE and prior are trained together.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Diffuse, DiffusionGradient, Regulariser};
 
-/// Joint training of the image models, Algorithm 1 end to end. The defaults are those that do no
-/// harm: the VQ-VAE learns from its own losses, the prior follows its latents.
+/// Joint training of the image models, Algorithm 1 end to end. The defaults are safe: the VQ-VAE
+/// learns from its own losses only, the prior follows its latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JointConfig {
-    /// Peak learning rate of the VQ-VAE; that of the U-Net is `stages.joint.lr`. Each is clipped by
-    /// its own norm.
+    /// Peak learning rate of the VQ-VAE; that of the U-Net is `stages.joint.lr`. The gradients of
+    /// each are clipped by their own norm.
     pub vqvae_lr: f64,
     /// What the bridge starts from: `data`, the encoder's output z_e, or `codes`, its code vectors
     /// z_q.
     pub diffuse: Diffuse,
-    /// What of the diffusion loss's gradient reaches the encoder.
+    /// How much of the diffusion loss's gradient reaches the encoder.
     pub diffusion_gradient: DiffusionGradient,
     /// Factor for `diffusion_gradient = "scale"`.
     pub gradient_scale: f64,
     /// L_reg, on standardised latents and code vectors. Its gradient reaches the encoder, and with
     /// `vqvae.codebook = "gradient"` the codes.
     pub regulariser: Regulariser,
-    /// Its weight; 1, the paper's, harms.
+    /// Its weight; the paper's value, 1, does harm.
     pub regulariser_weight: f64,
     /// Logits of `kl` are −scale · ‖z − e‖².
     pub scale: f64,
@@ -52,7 +52,7 @@ impl Default for JointConfig {
 }
 
 impl JointConfig {
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         let c = self;
         let above = [

@@ -1,4 +1,4 @@
-//! The keys that a configuration may have, and what is meant by others.
+//! The keys that a configuration may have, and suggestions for unknown ones.
 
 use serde::Serialize;
 use toml::{Table, Value};
@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use super::table::LAW;
 use crate::error::{Error, Result};
 
-/// What people write as keys and `train` takes as flags, or in its first place.
+/// Options of `train` that users mistake for keys, with what to do instead.
 const FLAGS: [(&str, &str); 10] = [
     ("data", "name the folder with train's --data"),
     ("from", "name the run with train's --from"),
@@ -22,9 +22,9 @@ const FLAGS: [(&str, &str); 10] = [
     ),
     ("kind", "a file may say it at its head, a preset has one"),
 ];
-/// Most bytes of a word that a similar one is looked for.
+/// Longest word, in bytes, for which a similar one is looked up.
 const MOST_ALIKE: usize = 100;
-/// Most keys that a message names.
+/// Most keys named in a message.
 const NAMED: usize = 4;
 
 /// All key paths that a configuration like `full` may have.
@@ -57,7 +57,7 @@ fn collect(table: &Table, at: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// An error unless every key of `table`, which stands at `at`, is one of `known`.
+/// An error unless every key of `table`, whose path prefix is `at`, is one of `known`.
 pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> Result<()> {
     for (key, value) in table {
         let path = format!("{at}{key}");
@@ -81,7 +81,8 @@ pub(super) fn check(table: &Table, at: &str, known: &[String], whose: &str) -> R
     Ok(())
 }
 
-/// What may be meant by the key `path`: a flag, keys that end alike, else the one most alike.
+/// What the unknown key `path` may mean: a flag, keys with the same last part, else the most
+/// similar key.
 fn hint(path: &str, known: &[String]) -> String {
     let last = |path: &str| {
         path.rsplit('.')
@@ -122,14 +123,14 @@ fn hint(path: &str, known: &[String]) -> String {
     }
 }
 
-/// What to say of a key that is a flag.
+/// The hint for a key that is a flag.
 fn of_flag(path: &str) -> Option<String> {
     let name = path.replace('-', "_").to_lowercase();
     let (_, what) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
     Some(format!("; it is no key: {what}"))
 }
 
-/// The candidate most like `word`, if any is.
+/// The candidate most similar to `word`, if any is similar.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 
 /// Most bins of t in which a cross-entropy is measured.
 const MOST_BINS: usize = 1000;
-/// Most sequences or pictures of a step.
+/// Most sequences or images per step.
 const MOST_BATCH: usize = 1 << 16;
-/// Of a training that is made shorter the warm-up takes at most one step of so many.
+/// In a training that the user shortens, the warm-up takes at most 1/`WARMUP_SHARE` of the steps.
 const WARMUP_SHARE: i64 = 10;
 
 /// What a preset or file describes.
@@ -23,7 +23,7 @@ const WARMUP_SHARE: i64 = 10;
 pub enum Experiment {
     /// The toy of section 4.1.
     Toy(Box<Config>),
-    /// Images, section 4.2.
+    /// Grids of codes: images, section 4.2, or a data set's own codes.
     Grid(Box<GridConfig>),
 }
 
@@ -44,7 +44,7 @@ impl Experiment {
         }
     }
 
-    /// Its values, all of them.
+    /// All its values.
     pub fn table(&self) -> Table {
         match self {
             Experiment::Toy(config) => {
@@ -68,8 +68,8 @@ impl Experiment {
 }
 
 impl Source {
-    /// The configuration: the preset, over it the sections `inherited`, the file, and `sets`
-    /// (`key.path=value`).
+    /// The configuration: the preset, overridden by the sections `inherited`, then by the file,
+    /// then by `sets` (`key.path=value`).
     ///
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
@@ -81,7 +81,7 @@ impl Source {
     }
 
     fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
-        // With all keys that there may be.
+        // With every optional key present, so that all keys are known.
         let denoiser = DenoiserConfig {
             prediction: DenoiserOutput::Codes,
             ..DenoiserConfig::default()
@@ -97,7 +97,7 @@ impl Source {
     }
 
     fn grid(&self, sets: &[String], inherited: &Table) -> Result<GridConfig> {
-        // With the law of levels that has the most keys.
+        // With the distribution of t (`law`) that has the most keys.
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
         let stages = StagesConfig {
             vqvae,
@@ -124,8 +124,8 @@ impl Source {
         Ok(config)
     }
 
-    /// The values with `sets` on top, every key being one of `known`; `complete` puts in what is
-    /// left out.
+    /// The values with `sets` applied, if every key is one of `known`; `complete` fills in missing
+    /// keys.
     fn resolve<T: DeserializeOwned>(
         &self,
         sets: &[String],
@@ -154,7 +154,7 @@ impl Source {
         table.try_into().map_err(wrong)
     }
 
-    /// What `set` says, as a table to lay over `table`.
+    /// What `set` says, as a table to merge into `table`.
     fn value(&self, set: &str, table: &Table) -> Result<Table> {
         let (key, value) = set
             .split_once('=')
@@ -189,7 +189,7 @@ impl Source {
         Ok(along(key, value))
     }
 
-    /// Whether file or `sets` say the value at `path` themselves.
+    /// Whether the file or `sets` give the value at `path`.
     pub fn says(&self, sets: &[String], path: &str) -> bool {
         at(&self.file, path).is_some()
             || sets
@@ -198,7 +198,7 @@ impl Source {
     }
 }
 
-/// The sections that say how something is trained.
+/// The sections of training options.
 const TRAININGS: [&str; 5] = [
     "train",
     "stages.vqvae",
@@ -207,8 +207,8 @@ const TRAININGS: [&str; 5] = [
     "stages.joint",
 ];
 
-/// Warms up for a tenth of the steps at most where the user (`said`) makes a training of `base`
-/// shorter and says nothing of its warm-up.
+/// Limits the warm-up to a tenth of the steps if the user (`said`) gives fewer steps than `base`
+/// and no warm-up.
 fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
     for training in TRAININGS {
         let number = |of: &Table, key: &str| {
@@ -232,7 +232,7 @@ impl GridConfig {
     /// A configuration from TOML text; `whose` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Config`], as [`Experiment::load`].
+    /// [`Error::Config`], as for [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<GridConfig> {
         Source::parse(text, whose)?.grid(sets, &Table::new())
     }
@@ -250,7 +250,7 @@ impl Config {
     /// A configuration from TOML text; `whose` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Config`], as [`Config::load`].
+    /// [`Error::Config`], as for [`Config::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
         Source::parse(text, whose)?.toy(sets, &Table::new())
     }
@@ -260,7 +260,8 @@ impl Config {
         toml::to_string(self).expect("a configuration is a TOML table")
     }
 
-    /// What must agree for weights of one run to fit another: all but `train` and `seed`.
+    /// The configuration that must match for weights of one run to fit another: all but `train` and
+    /// `seed`.
     pub fn model_text(&self) -> String {
         let model = Config {
             train: TrainConfig::default(),
@@ -338,7 +339,7 @@ impl Config {
 }
 
 impl TrainConfig {
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         let t = self;
         if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
@@ -395,7 +396,7 @@ impl TrainConfig {
     }
 }
 
-/// Puts into a toy's values what they leave out.
+/// Fills in what the toy's values leave out.
 fn complete_toy(table: &mut Table) {
     complete_spacing(table);
     let defaults =
@@ -410,14 +411,14 @@ fn complete_toy(table: &mut Table) {
     }
 }
 
-/// Puts into the values of an experiment on grids what they leave out.
+/// Fills in what the values of an experiment on grids leave out.
 fn complete_grid(table: &mut Table) {
     complete_bridge(table);
     complete_spacing(table);
     complete_stages(table);
 }
 
-/// Every key is optional: a `[bridge]` without schedule, or without its numbers, takes the
+/// Every key is optional: a `[bridge]` without a schedule, or without its parameters, takes the
 /// defaults.
 fn complete_spacing(table: &mut Table) {
     let Some(Value::Table(bridge)) = table.get_mut("bridge") else {
@@ -439,7 +440,7 @@ fn complete_spacing(table: &mut Table) {
 }
 
 /// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not
-/// the toy's. Another schedule has numbers of its own.
+/// the toy's. Another schedule has parameters of its own.
 fn complete_bridge(table: &mut Table) {
     let Some(Value::Table(given)) = table.get_mut("bridge") else {
         return;

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::Prediction;
 
-/// Most channels of an attention head; that of `ops::attention`.
+/// Most channels of an attention head, the limit of `ops::attention`.
 const HEAD: usize = 256;
 /// Most pixels to a side of an image.
 const MOST_PIXELS: usize = 1 << 13;
 /// Most channels or code vectors.
 const MOST_CHANNELS: usize = 1 << 16;
-/// Most blocks or layers one after another.
+/// Most consecutive blocks or layers.
 const MOST_BLOCKS: usize = 1 << 10;
 /// Largest kernel of a convolution.
 const MOST_KERNEL: usize = 31;
@@ -21,7 +21,7 @@ const MOST_KERNEL: usize = 31;
 pub struct VqVaeConfig {
     /// Height and width of an image, a multiple of 4.
     pub size: usize,
-    /// Channels inside; half of them at half the size.
+    /// Hidden channels at `size` / 4; half as many at `size` / 2.
     pub channels: usize,
     /// Residual blocks of the encoder, and of the decoder.
     pub blocks: usize,
@@ -31,7 +31,7 @@ pub struct VqVaeConfig {
     pub dim: usize,
     /// Code vectors, K.
     pub codes: usize,
-    /// What is nearest.
+    /// How the nearest code is chosen.
     pub distance: Distance,
     /// What the decoder sees in training.
     pub quantiser: Quantiser,
@@ -42,11 +42,11 @@ pub struct VqVaeConfig {
     /// β_c, the weight of ‖z_e − sg(e)‖².
     pub commitment: f64,
     /// Weight of the normaliser log Σ_k exp(−‖z_e − e_k‖²) of section 3.2; 0 leaves it out. At
-    /// `commitment` / `dim` (commitment is a mean over channels) both are −log softmax of the
-    /// nearest code, above it nothing holds latents.
+    /// `commitment` / `dim` (commitment is a mean over channels) the two together are −log softmax
+    /// of the nearest code; above that, nothing holds the latents back.
     pub normaliser: f64,
-    /// Steps between looks for dead codes, which move onto encoder outputs, with
-    /// `codebook = "ema"`; 0 for never.
+    /// Steps between checks for dead codes, which are moved onto encoder outputs, with `codebook =
+    /// "ema"`; 0 for never.
     pub revive_every: u64,
     /// Relaxed samples, with `quantiser = "gumbel"`.
     pub gumbel: GumbelConfig,
@@ -79,7 +79,7 @@ impl VqVaeConfig {
         self.size / 4
     }
 
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         if self.size < 8 || !self.size.is_multiple_of(4) {
             return Some(format!(
@@ -127,15 +127,15 @@ impl VqVaeConfig {
     }
 }
 
-/// What is nearest to a latent.
+/// How the code nearest to a latent is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
-    /// The code vector at the least ‖z_e − e‖².
+    /// The code vector with the least ‖z_e − e‖².
     Euclidean,
-    /// The code vector at the least angle (Yu et al. 2022, ViT-VQGAN): latents and code vectors
-    /// have norm 1, where ‖z_e − e‖² = 2 − 2 cos. The decoder sees unit vectors, and the prior's
-    /// latents are points of the unit sphere.
+    /// The code vector with the smallest angle (Yu et al. 2022, ViT-VQGAN): latents and code
+    /// vectors have norm 1, where ‖z_e − e‖² = 2 − 2 cos. The decoder sees unit vectors, and the
+    /// prior's latents are points of the unit sphere.
     Cosine,
 }
 
@@ -159,9 +159,9 @@ pub struct GumbelConfig {
     pub scale: f64,
     /// Temperature at the start.
     pub tau_start: f64,
-    /// And from `anneal_steps` on; geometric between.
+    /// Temperature from `anneal_steps` on; geometric in between.
     pub tau_end: f64,
-    /// Steps of the annealing.
+    /// Number of annealing steps.
     pub anneal_steps: u64,
 }
 
@@ -192,14 +192,14 @@ impl GumbelConfig {
     }
 }
 
-/// How code vectors learn.
+/// How code vectors are learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CodebookRule {
-    /// Running averages of the latents that fall to each code (van den Oord et al. 2017, appendix).
+    /// Moving averages of the latents assigned to each code (van den Oord et al. 2017, appendix).
     Ema,
-    /// The gradient: of ‖sg(z_e) − e‖², or with `quantiser = "gumbel"` of the reconstruction
-    /// through the mixture.
+    /// Gradient descent on ‖sg(z_e) − e‖², or with `quantiser = "gumbel"` on the reconstruction
+    /// loss through the mixture.
     Gradient,
 }
 
@@ -209,18 +209,18 @@ pub enum CodebookRule {
 pub struct UNetConfig {
     /// Channels of the first level.
     pub base: usize,
-    /// Channels of each level as a multiple of the level above.
+    /// Channels of each level as a multiple of the previous level's; the first, of `base`.
     pub multipliers: Vec<usize>,
-    /// Residual blocks a level on the way down; one more on the way up.
+    /// Residual blocks per level on the way down; one more on the way up.
     pub blocks: usize,
     /// Attention heads of the middle.
     pub heads: usize,
     /// Levels, from 0, whose blocks are followed by attention; the middle always has it.
     pub attention: Vec<usize>,
-    /// Share of activations that training drops.
+    /// Dropout probability in training.
     pub dropout: f64,
     /// What the network's output means. With `loss = "simple"` the plain squared error of that
-    /// output is minimised; of `codes`, that of ε.
+    /// output is minimised; for `codes`, that of ε.
     pub prediction: Output,
     /// Add a learnt vector to each position, after the first convolution.
     pub position: bool,
@@ -240,7 +240,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// For outputs from which ε follows by an affine map, that map.
+    /// The affine map from the output to ε, if there is one.
     pub fn affine(self) -> Option<Prediction> {
         match self {
             Output::Noise => Some(Prediction::Noise),
@@ -275,7 +275,7 @@ impl UNetConfig {
         self.multipliers.iter().scan(self.base, width).collect()
     }
 
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         if let Some(what) = too_small("unet", &[("base", self.base / 4), ("heads", self.heads)]) {
             return Some(what);
@@ -345,7 +345,7 @@ impl Default for PixelCnnConfig {
 }
 
 impl PixelCnnConfig {
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(super) fn wrong(&self) -> Option<String> {
         let sizes = [
             ("layers", self.layers),
@@ -371,7 +371,7 @@ impl PixelCnnConfig {
     }
 }
 
-/// The first of the sizes of a section that is over its limit: (name, size, limit).
+/// The first of the `sizes` (name, size, limit) of a section that is over its limit.
 fn too_large(section: &str, sizes: &[(&str, usize, usize)]) -> Option<String> {
     let (name, size, most) = sizes.iter().find(|(_, size, most)| size > most)?;
     Some(format!("{section}.{name} = {size} is over {most}"))

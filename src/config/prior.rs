@@ -1,4 +1,4 @@
-//! The diffusion prior: what it starts from, and what its network is told.
+//! The diffusion prior: what it starts from, and what its network is conditioned on.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ pub struct PriorConfig {
     /// What the bridge of stage `prior` starts from: `data`, the encoder's output z_e, or `codes`,
     /// its code vectors z_q.
     pub diffuse: Diffuse,
-    /// Share of the training images of which the network is told some codes; 0 for a network that
-    /// cannot be told. With `unet.prediction = "codes"` only.
+    /// Share of the training images for which the network is given some known codes; 0 for a
+    /// network without that input. Needs `unet.prediction = "codes"`.
     pub known_share: f64,
     /// Share of those images whose other codes are pure noise, at t = T.
     pub known_at_end: f64,
-    /// Factor of the network's logits in sampling, unless `--sharpen` says otherwise. With
-    /// `unet.prediction = "codes"` only.
+    /// Factor on the network's logits in sampling, unless `--sharpen` overrides it. Values other
+    /// than 1 need `unet.prediction = "codes"`.
     pub sharpen: f64,
 }
 
@@ -33,7 +33,8 @@ impl Default for PriorConfig {
 }
 
 impl PriorConfig {
-    /// What makes no sense in it, where `predicts_codes` says whether the network gives logits.
+    /// What is invalid in it, if anything; `predicts_codes` says whether the network outputs
+    /// logits.
     pub(super) fn wrong(&self, predicts_codes: bool) -> Option<String> {
         let shares = [
             ("known_share", self.known_share),

@@ -1,5 +1,5 @@
-//! Where a configuration comes from: a preset, or a file with its encoding, its kind and the preset
-//! that it extends.
+//! Where a configuration comes from: a preset, or a file with an encoding, a kind and a preset that
+//! it extends.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::table::{merge, parse};
 use super::{PRESETS, Stage, nearest};
 use crate::error::{Error, Result};
 
-/// What a configuration is about: the key `kind` at its head.
+/// What a configuration describes: its top-level key `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -17,11 +17,11 @@ pub enum Kind {
     Toy,
     /// Images, section 4.2.
     Images,
-    /// Codes that the data set itself has.
+    /// Codes that the data set itself provides.
     Codes,
 }
 
-/// Keys that only configurations of images have, by which one without `kind` is known.
+/// Keys that identify a configuration of images if it lacks `kind`.
 const OF_IMAGES: [&str; 8] = [
     "vqvae",
     "unet",
@@ -32,8 +32,8 @@ const OF_IMAGES: [&str; 8] = [
     "classes",
     "class_dropout",
 ];
-/// Sections of sizes: a file of images that leaves some out without naming a preset gets the
-/// paper's.
+/// Keys of model sizes: an image configuration that leaves some out and names no preset gets the
+/// paper's sizes.
 const SIZES: [(&str, &str); 3] = [
     ("vqvae", "channels"),
     ("unet", "base"),
@@ -43,17 +43,17 @@ const SIZES: [(&str, &str); 3] = [
 /// A preset or a TOML file, before `--set`.
 #[derive(Debug)]
 pub struct Source {
-    /// What messages call it.
+    /// Its name in messages.
     pub whose: String,
-    /// What it is about.
+    /// What it describes.
     pub kind: Kind,
     /// The stage that a run's own configuration names.
     pub stage: Option<Stage>,
-    /// The values of the preset: of the one that this is, or that the file extends.
+    /// The values of the preset: this one, or the one that the file extends.
     pub preset: Table,
-    /// The values of the file; none of a preset.
+    /// The values of the file; empty for a preset.
     pub file: Table,
-    /// What to tell the user.
+    /// A note for the user.
     pub note: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Source {
     /// The preset or TOML file `name`.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is neither or it is wrong, [`Error::Io`] if the file cannot be
+    /// [`Error::Config`] if neither exists or it is invalid, [`Error::Io`] if the file cannot be
     /// read.
     pub fn open(name: &str) -> Result<Source> {
         if PRESETS.iter().any(|(preset, ..)| *preset == name) {
@@ -70,10 +70,11 @@ impl Source {
         Source::parse(&read(name)?, name)
     }
 
-    /// The text of a file that messages call `whose`.
+    /// Parses the text of a file that messages call `whose`.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is no TOML, or says what there is not.
+    /// [`Error::Config`] if it is not TOML, or its `stage`, `kind` or `preset` is unknown or they
+    /// contradict each other.
     pub fn parse(text: &str, whose: &str) -> Result<Source> {
         let mut file = parse(text, whose)?;
         let stage: Option<Stage> = take(
@@ -138,7 +139,7 @@ impl Source {
 }
 
 impl Kind {
-    /// As in a configuration.
+    /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Toy => "toy",
@@ -172,7 +173,7 @@ fn named(name: &str, whose: &str) -> Result<Source> {
     )))
 }
 
-/// Takes `key` out of `table`; `wrong` is what to say of another value than a `T`.
+/// Takes `key` out of `table`; `wrong` is the message for a value that is not a `T`.
 fn take<T: DeserializeOwned>(
     table: &mut Table,
     key: &str,
@@ -186,7 +187,7 @@ fn take<T: DeserializeOwned>(
     value.try_into().map(Some).map_err(|_| Error::Config(text))
 }
 
-/// The sentence on a file of images that leaves sizes out and names no preset.
+/// The note on an image configuration that leaves sizes out and names no preset.
 fn paper_sized(file: &Table, whose: &str) -> Option<String> {
     let has = |(section, key): &(&str, &str)| {
         file.get(*section)
@@ -238,7 +239,7 @@ pub fn decode(bytes: &[u8], whose: &str) -> Result<String> {
     };
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return is("UTF-32"),
-        // An ASCII character beside a zero: what a configuration begins with.
+        // A configuration begins with an ASCII character: in UTF-16, one beside a zero byte.
         [0xff, 0xfe, ..] | [1..=255, 0, ..] => return is("UTF-16 (little-endian)"),
         [0xfe, 0xff, ..] | [0, 1..=255, ..] => return is("UTF-16 (big-endian)"),
         _ => {}

@@ -8,12 +8,12 @@ use super::{Levels, LossWeight, TrainConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StagesConfig {
-    /// Steps between evaluations on held-out images, with pictures; 0 for none.
+    /// Steps between evaluations on held-out images, which also draw figures; 0 for none.
     pub evaluate_every: u64,
-    /// Held-out images looked at.
+    /// Held-out images per evaluation.
     pub evaluate_images: usize,
-    /// Keep the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each
-    /// VQ-VAE and 10 GiB in all. They are the same to the bit as without where the same kernels are
+    /// Cache the latents of the frozen VQ-VAE in the user's cache directory, at most 5 GiB for each
+    /// VQ-VAE and 10 GiB in all. They are bit-identical to uncached ones if the same kernels are
     /// chosen.
     pub latent_cache: bool,
     /// The VQ-VAE.
@@ -50,7 +50,7 @@ impl Default for StagesConfig {
     }
 }
 
-/// What is trained of the image models.
+/// Which of the image models is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -65,10 +65,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All of them, each after those it builds on.
+    /// All stages, each after those that it builds on.
     pub const ALL: [Stage; 4] = [Stage::VqVae, Stage::Prior, Stage::PixelCnn, Stage::Joint];
 
-    /// As on the command line.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Stage::VqVae => "vqvae",

@@ -1,4 +1,4 @@
-//! The configuration that a run keeps, and what of it its bits depend on.
+//! The configuration that a run stores, and the part of it that determines its weights bit for bit.
 
 use toml::{Table, Value};
 
@@ -11,20 +11,20 @@ use crate::error::{Error, Result};
 pub enum Stored {
     /// Of the toy.
     Toy(Box<Config>),
-    /// Of a stage of image models.
+    /// Of a stage on grids of codes, with that stage.
     Grid(Stage, Box<GridConfig>),
 }
 
-/// Keys of a training that may differ when it is resumed: none of them reaches the weights. `steps`
-/// is looked at apart.
+/// Training keys that may change on resuming, since they do not affect the weights; `steps` is
+/// checked separately.
 const FREE: [&str; 3] = ["log_every", "checkpoint_every", "steps"];
 
 impl Stored {
-    /// Of the text of `config.toml`, which messages call `whose`. What has come since is at its
-    /// default.
+    /// Parses the text of a `config.toml`, which messages call `whose`. Keys added since it was
+    /// written get their defaults.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is not a run's.
+    /// [`Error::Config`] if it is not the configuration of a run.
     pub fn parse(text: &str, whose: &str) -> Result<Stored> {
         let source = Source::parse(text, whose)?;
         match (source.experiment(&[], &Table::new())?, source.stage) {
@@ -37,7 +37,7 @@ impl Stored {
         }
     }
 
-    /// Of what is trained: `stage` of images.
+    /// The configuration of a run: `stage` is required for grids and ignored for the toy.
     pub fn new(experiment: Experiment, stage: Option<Stage>) -> Option<Stored> {
         match (experiment, stage) {
             (Experiment::Toy(config), _) => Some(Stored::Toy(config)),
@@ -46,7 +46,7 @@ impl Stored {
         }
     }
 
-    /// As `config.toml` has it: what it is at its head, then every value.
+    /// As `config.toml` holds it: `kind` and `stage` first, then every value.
     pub fn to_toml(&self) -> String {
         match self {
             Stored::Toy(config) => format!("kind = \"{}\"\n{}", Kind::Toy.name(), config.to_toml()),
@@ -61,7 +61,7 @@ impl Stored {
         }
     }
 
-    /// How it is trained.
+    /// Its training options.
     pub fn train(&self) -> &TrainConfig {
         match self {
             Stored::Toy(config) => &config.train,
@@ -77,7 +77,7 @@ impl Stored {
         }
     }
 
-    /// What must agree for a checkpoint to be this run's.
+    /// The configuration that must match for a checkpoint to belong to this run.
     pub fn model_text(&self) -> String {
         match self {
             Stored::Toy(config) => config.model_text(),
@@ -85,7 +85,7 @@ impl Stored {
         }
     }
 
-    /// The section that [`Stored::train`] is.
+    /// The section that [`Stored::train`] returns.
     pub fn section(&self) -> String {
         match self {
             Stored::Toy(_) => "train".into(),
@@ -93,7 +93,7 @@ impl Stored {
         }
     }
 
-    /// The values that the bits of the weights depend on, but for the number of steps.
+    /// The values that determine the weights bit for bit, except the number of steps.
     pub fn decisive(&self) -> Table {
         match self {
             Stored::Toy(config) => {
@@ -107,7 +107,7 @@ impl Stored {
     }
 }
 
-/// Takes away what may differ.
+/// Removes the keys that may differ.
 fn free(train: Option<&mut Value>) {
     if let Some(Value::Table(train)) = train {
         FREE.iter().for_each(|key| _ = train.remove(*key));
@@ -140,14 +140,14 @@ fn of_stage(stage: Stage, config: &GridConfig) -> Table {
     let always = ["seed", "vqvae", "codebook", "stages"];
     table.retain(|key, _| always.contains(&key) || models.contains(&key));
     if let Some(Value::Table(prior)) = table.get_mut("prior") {
-        // Samplers alone follow it.
+        // Only samplers use it.
         prior.remove("sharpen");
     }
     if let Some(Value::Table(stages)) = table.get_mut("stages") {
         stages.retain(|key, _| key == stage.name());
         free(stages.get_mut(stage.name()));
     }
-    // Blocks that run a second time give the same gradients to the bit; rounded inputs do not.
+    // Recomputed blocks give bit-identical gradients; inputs rounded to f16 do not.
     if table.get("activations").and_then(Value::as_str) == Some("recompute") {
         table.insert("activations".into(), "keep".into());
     }

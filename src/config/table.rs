@@ -1,11 +1,11 @@
-//! Tables of TOML: read, laid over each other, compared.
+//! TOML tables: parsing, merging and comparing.
 
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a configuration; it has a few thousand. TOML takes some hundred times its length
-/// in memory.
+/// Most bytes of a configuration, which usually has a few thousand. Parsing TOML takes some hundred
+/// times its length in memory.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Reads `text`; messages call it `whose`.
@@ -38,15 +38,15 @@ pub(super) fn in_one_line(text: &str) -> String {
         .join(", ")
 }
 
-/// Keys that choose among kinds of a section, with the numbers that are another's.
+/// Keys that select a variant of a section, with the parameters of all variants.
 const CHOICES: [(&str, &[&str]); 2] = [
     ("schedule", &["total_time", "beta_start", "beta_end"]),
     ("law", &LAW),
 ];
-/// The numbers of the laws of the levels t.
+/// The parameters of the distributions of t (`law`).
 pub(super) const LAW: [&str; 5] = ["centre", "width", "floor", "bins", "uniform"];
 
-/// Forgets the numbers of a section's schedule or law if `over` chooses another.
+/// Removes the parameters of a section's schedule or law if `over` selects another one.
 fn forget(section: &mut Table, over: &Table) {
     for (tag, numbers) in CHOICES {
         if over
@@ -58,7 +58,7 @@ fn forget(section: &mut Table, over: &Table) {
     }
 }
 
-/// Lays `over` over `table`, section by section.
+/// Merges `over` into `table`, section by section; `over` wins.
 pub fn merge(table: &mut Table, over: Table) {
     forget(table, &over);
     for (key, value) in over {
@@ -69,7 +69,7 @@ pub fn merge(table: &mut Table, over: Table) {
     }
 }
 
-/// `value` as a table of tables along `path` (`a.b.c`).
+/// Wraps `value` in nested tables along `path` (`a.b.c`).
 pub(super) fn along(path: &str, value: Value) -> Table {
     match path.split_once('.') {
         None => Table::from_iter([(path.to_string(), value)]),
@@ -87,7 +87,7 @@ pub fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     }
 }
 
-/// Every value on which two tables differ: its path, and the value in each.
+/// Every value in which two tables differ: its path, and the value in each.
 pub fn differences(a: &Table, b: &Table) -> Vec<(String, Option<Value>, Option<Value>)> {
     let mut found = Vec::new();
     collect(a, b, "", &mut found);
@@ -112,7 +112,7 @@ fn collect(
     }
 }
 
-/// `path = value`, or that there is none.
+/// `path = value`, or `no path` without a value.
 pub fn line(path: &str, value: Option<&Value>) -> String {
     value.map_or_else(|| format!("no {path}"), |value| format!("{path} = {value}"))
 }

@@ -1,4 +1,4 @@
-//! Configurations: presets, files, `--set`, and what is said where they are wrong.
+//! Configurations: presets, files, `--set`, and the messages for invalid ones.
 
 use super::*;
 use crate::bridge::Spacing;
@@ -412,7 +412,7 @@ fn a_run_s_kind_is_a_key_wherever_it_stands() {
         other => panic!("{other:?}"),
     };
     let body = config.to_toml();
-    // As runs were written before there was `kind`, too.
+    // Includes the format of runs that predate `kind`.
     let (keys, sections) = body.split_once("\n[").expect("sections");
     for text in [
         format!("stage = \"prior\"\n{body}"),

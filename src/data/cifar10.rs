@@ -1,10 +1,10 @@
 //! CIFAR-10 in its original binary form: records of a label byte and 3,072 pixel bytes,
 //! `[3, 32, 32]`.
 //!
-//! The batches that are there under their official names are read, and as many records of each as
-//! it has: a set cut down for a test is as good as the whole. `test_batch.bin` is the held-out set.
-//! Other files beside them are named and not read: a copy such as `data_batch_1 (1).bin` would put
-//! images into training twice, or into both halves of a hold-out.
+//! Batches are read under their official names only, each with as many records as it has, so a set
+//! cut down for a test works like the whole. `test_batch.bin` is the held-out set. Other files
+//! beside them are reported but not read: a copy such as `data_batch_1 (1).bin` would put images
+//! into training twice, or into both halves of a hold-out.
 
 pub(crate) mod batches;
 pub mod place;
@@ -25,7 +25,7 @@ pub use super::record::{RECORD, SIDE};
 
 /// Bytes of an official batch.
 pub const OFFICIAL_BYTES: u64 = 10_000 * RECORD as u64;
-/// The classes' names.
+/// File with the names of the classes.
 pub const NAMES: &str = "batches.meta.txt";
 const CLASSES: [&str; 10] = [
     "airplane",
@@ -40,12 +40,12 @@ const CLASSES: [&str; 10] = [
     "truck",
 ];
 
-/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. Where they are too many for
-/// memory, and no other size is asked for, images are read from the batches as they are needed.
+/// Reads the batches in `dir` or in `cifar-10-batches-bin` inside it. If they exceed the memory
+/// limit and no other size is requested, images are read from the batches on demand.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is no whole number of records or
-/// has a label over 9, or if `batches.meta.txt` does not name ten classes. [`Error::Io`].
+/// [`Error::Data`] if there is no `data_batch_*.bin`, if a batch is not a whole number of records
+/// or has a label over 9, or if `batches.meta.txt` does not name ten classes. [`Error::Io`].
 pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (dir, entered) = layout::enter(dir)?;
     let missing = || {
@@ -102,7 +102,7 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     })
 }
 
-/// The batches of training and test, and what their sets are called.
+/// Training and test batches with the names of their sets.
 type Named = [(&'static str, Option<Batches>); 2];
 
 /// The images at another size.
@@ -129,7 +129,7 @@ fn resized(
     Ok(sets)
 }
 
-/// The images as they are, in memory or in their batches.
+/// The images at their own size, in memory or read from their batches on demand.
 fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option<ImageSet>; 2]> {
     let total: usize = splits
         .iter()
@@ -163,8 +163,8 @@ fn plain(splits: Named, classes: &[String], reading: &Reading) -> Result<[Option
     Ok([read(train)?, read(test)?])
 }
 
-/// A note on images and folders that lie in `dir` beside the batches in `folder`: somebody may have
-/// meant those.
+/// A note on images and folders in `dir` beside the batches in `folder`: the user may have meant
+/// those.
 fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
     let mut names = Vec::new();
     for entry in entries(dir)? {
@@ -180,7 +180,7 @@ fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
     }))
 }
 
-/// The names in `batches.meta.txt`, or the ten known ones where it is missing.
+/// The names in `batches.meta.txt`, or the ten built-in ones if it is missing.
 fn names(dir: &Path) -> Result<Vec<String>> {
     let file = dir.join(NAMES);
     let text = match std::fs::read_to_string(&file) {
@@ -210,7 +210,8 @@ mod tests {
     use crate::data::Broken;
     use crate::data::record::PIXELS;
 
-    /// Records with those labels; byte i of picture n is n + i, planes told apart by a high bit.
+    /// Records with those labels; byte i of a plane of image n is (n + i) mod 64, plus 64 times the
+    /// plane's index.
     fn batch(labels: &[u8]) -> Vec<u8> {
         let record = |(n, &label): (usize, &u8)| {
             let pixels =

@@ -1,5 +1,5 @@
-//! Data sets of discrete codes: sequences or grids that a user brings as `.npz`, `.safetensors` or
-//! text.
+//! Data sets of discrete codes: sequences or grids that the user supplies as `.npz`, `.safetensors`
+//! or text.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// Most codes of a data set.
 const MOST: usize = 1 << 27;
-/// Most different codes: as many as a configuration may name.
+/// Most distinct codes, the limit of a configuration.
 const MOST_DIFFERENT: usize = 1 << 16;
 /// Share of the samples held out.
 const HELD_OUT: f64 = 0.1;
@@ -30,27 +30,27 @@ pub struct CodeSet {
     pub grid: [usize; 2],
     /// The codes of all samples, [n, h, w].
     pub codes: Vec<u32>,
-    /// How many different codes there may be, K.
+    /// Number of codes, K.
     pub count: usize,
-    /// Their vectors [K, d], and d.
+    /// Code vectors [K, d], and d.
     pub codebook: Option<(Vec<f32>, usize)>,
-    /// The character that each code stands for, of a text.
+    /// For a text, the character of each code.
     pub symbols: Option<Vec<char>>,
 }
 
 /// How a text becomes codes.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// Characters of a sample: a text is cut into windows, one after another.
+    /// Characters per sample: a text is cut into consecutive windows.
     pub window: usize,
-    /// The characters that there may be, sorted; `None` for those that occur.
+    /// The alphabet, sorted; `None` for the characters that occur.
     pub symbols: Option<&'a [char]>,
 }
 
-/// Reads the data set in `file`, of two samples at least.
+/// Reads the data set in `file`, which needs at least two samples.
 ///
 /// # Errors
-/// [`Error::Data`] if it is none, [`Error::Io`] if it cannot be read.
+/// [`Error::Data`] if it is not such a data set, [`Error::Io`] if it cannot be read.
 pub fn open(file: &Path, text: Text) -> Result<CodeSet> {
     read(file, text)?
         .checked()
@@ -90,7 +90,7 @@ pub fn read(file: &Path, text: Text) -> Result<CodeSet> {
     }
 }
 
-/// The arrays of a file, by name.
+/// Looks up an array of a file by name.
 type Arrays<'a> = dyn FnMut(&str) -> Result<Option<Array>, String> + 'a;
 
 fn open_npz(file: &Path) -> Result<ZipArchive<File>> {
@@ -189,7 +189,7 @@ fn of_arrays(array: &mut Arrays) -> Result<CodeSet, String> {
     })
 }
 
-/// `value` if it is a whole number that may be a code.
+/// `value` as a code, if it is an integer in range.
 fn whole(value: f64) -> Option<u32> {
     let fits = value >= 0.0 && value < MOST_DIFFERENT as f64 && value.fract() == 0.0;
     fits.then_some(value as u32)
@@ -252,8 +252,8 @@ fn characters(found: &Array, highest: usize) -> Result<Vec<char>, String> {
     found.values.iter().map(character).collect()
 }
 
-/// The windows of a text, one after another; the rest is left out. Codes number the characters that
-/// occur, by their code points.
+/// Cuts a text into consecutive windows; an incomplete last one is dropped. Without `symbols`,
+/// codes number the characters that occur, in order of code point.
 fn of_text(letters: &str, Text { window, symbols }: Text) -> Result<CodeSet, String> {
     let letters = letters.strip_prefix('\u{feff}').unwrap_or(letters);
     let letters: Vec<char> = letters.chars().collect();
@@ -316,12 +316,12 @@ impl CodeSet {
         self.codes.len() / self.grid.iter().product::<usize>()
     }
 
-    /// Whether there is none.
+    /// Whether it holds no sample.
     pub fn is_empty(&self) -> bool {
         self.codes.is_empty()
     }
 
-    /// Samples to train on, and others held out.
+    /// Training samples and held-out samples.
     ///
     /// # Errors
     /// [`Error::Data`] if there are too few.

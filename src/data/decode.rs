@@ -1,8 +1,8 @@
-//! One image from its file, by content, to 8-bit RGB.
+//! Decodes an image file, whose format is detected from its content, to 8-bit RGB.
 //!
-//! Grey becomes RGB, what is transparent is laid on white, 16 bits are rounded to 8, a photograph
-//! is turned as its EXIF orientation says, and of an animation the first frame is taken. A file
-//! that claims to be gigantic is refused before its pixels are unpacked.
+//! Grey becomes RGB, transparency is composited on white, 16 bits are rounded to 8, the EXIF
+//! orientation is applied, and of an animation the first frame is taken. A file that claims to be
+//! gigantic is refused before its pixels are decoded.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -13,28 +13,28 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 use super::jpeg;
 use crate::error::catch_quietly;
 
-/// File names that are taken for images end so, in small letters or capitals.
+/// Extensions of image files, case-insensitive.
 pub const EXTENSIONS: [&str; 10] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff",
 ];
-/// What is read, for messages.
+/// Supported formats, for messages.
 pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
 /// Most pixels to a side.
 const SIDE: u32 = 16_384;
 /// Most bytes of a file, and of an image while it is decoded.
 const BYTES: u64 = 256 << 20;
 
-/// How an image gets a size that it does not have.
+/// How an image is resized.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
-    /// All of it, squashed.
+    /// The whole image, scaled without keeping its aspect ratio.
     #[default]
     Squash,
-    /// The largest part in its middle that has the shape, scaled.
+    /// The largest centred crop of the target's aspect ratio, scaled.
     Crop,
 }
 
-/// Whether `path` is named as an image.
+/// Whether `path` has the extension of an image.
 pub fn is_picture(path: &Path) -> bool {
     let extension = path
         .extension()
@@ -44,7 +44,7 @@ pub fn is_picture(path: &Path) -> bool {
     EXTENSIONS.contains(&extension.as_str())
 }
 
-/// The image in `path`, brought to the size ([height, width]) that is given.
+/// The image in `path`, resized to the given size ([height, width]), if any.
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
@@ -56,7 +56,7 @@ pub fn picture(path: &Path, size: Option<([usize; 2], Fit)>) -> Result<RgbImage,
     })
 }
 
-/// The image in `path` at `side` × `side`, and its own [height, width] if that was another.
+/// The image in `path` at `side` × `side`, and its original [height, width] if that differs.
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
@@ -80,7 +80,7 @@ pub(super) fn fitted(picture: RgbImage, size: [usize; 2], fit: Fit) -> RgbImage 
     match fit {
         Fit::Squash => resized(&picture, size),
         Fit::Crop => {
-            // The largest height and width that stand in the ratio of `size`.
+            // The largest height and width in the ratio of `size`.
             let rows = height.min((width * size[0] / size[1]).max(1));
             let columns = width.min((height * size[1] / size[0]).max(1));
             let [top, left] =
@@ -97,12 +97,12 @@ pub(super) fn fitted(picture: RgbImage, size: [usize; 2], fit: Fit) -> RgbImage 
     }
 }
 
-/// Averages over the source pixels when it shrinks; no ringing.
+/// Averages over source pixels when shrinking; no ringing.
 fn resized(picture: &RgbImage, [height, width]: [usize; 2]) -> RgbImage {
     image::imageops::resize(picture, width as u32, height as u32, FilterType::Triangle)
 }
 
-/// A mistake in a decoder shall cost one file, not the run.
+/// Catches panics: a bug in a decoder must cost one file, not the run.
 fn guarded(path: &Path) -> Result<RgbImage, String> {
     let decoded = catch_quietly(|| decode(path));
     decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))
@@ -124,7 +124,7 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     let foreign = format!("is damaged or no {FORMATS}");
-    // Some decoders end their words with a line.
+    // Some decoders end their message with a newline.
     let broken = |e: image::ImageError| format!("{foreign} ({})", e.to_string().trim());
     let mut reader = ImageReader::new(Cursor::new(&bytes))
         .with_guessed_format()
@@ -141,8 +141,8 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
             "has {width}×{height} pixels, over the limit of {most}; scale it down"
         ));
     }
-    // DEFLATE makes 1,032 bytes of one at most, and a bit of a palette becomes four bytes: a file
-    // that claims more would only cost memory.
+    // DEFLATE expands a byte to at most 1,032, and a palette bit becomes four bytes: a file that
+    // claims more would only waste memory.
     if format == Some(ImageFormat::Png) && decoder.total_bytes() > 32 * 1032 * length {
         return Err(format!(
             "is damaged: {length} bytes cannot hold {width}×{height} pixels"
@@ -343,7 +343,7 @@ mod tests {
             let said = picture(&path, None).map(drop).expect_err("refused");
             assert!(said.contains("damaged"), "{percent} %: {said}");
         }
-        // What comes after the end is of no harm.
+        // Bytes after the end marker do no harm.
         std::fs::write(&path, [&whole[..], b"a maker's note"].concat()).expect("a temporary file");
         assert!(picture(&path, None).is_ok());
     }
@@ -389,7 +389,7 @@ mod tests {
         );
     }
 
-    /// A PNG that says it has 60,000 × 60,000 pixels, with a right checksum.
+    /// PNGs that claim up to 60,000 × 60,000 pixels, with valid checksums.
     #[test]
     fn a_bomb_is_refused_by_its_size() {
         let dir = folder();

@@ -1,8 +1,8 @@
-//! What lies in a folder, with a word for whatever cannot be looked at.
+//! Folder listings that keep entries which cannot be accessed.
 //!
-//! `Path::is_file` says no of a link that leads nowhere and of a file in a folder that may not be
-//! entered. Here such an entry is [`What::Unreadable`] with the reason, so that no image is passed
-//! over in silence.
+//! `Path::is_file` returns false for a broken link and for a file in a folder without permission.
+//! Here such an entry is [`What::Unreadable`] with the reason, so that no image is skipped
+//! silently.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -29,15 +29,15 @@ pub(super) struct Entry {
 /// What an entry is.
 pub(super) enum What {
     Folder,
-    /// A file, with a number that changes when its length or its time of change does.
+    /// A file, with a number that changes when its length or modification time does.
     File {
         stamp: u64,
     },
-    /// Hidden, or a folder that only a system or a file manager needs.
+    /// Hidden, or named like a folder that only a system or a file manager needs.
     Junk,
     /// A pipe, a socket or a device.
     Special,
-    /// It cannot be looked at, and why.
+    /// Cannot be accessed; the reason.
     Unreadable(String),
 }
 
@@ -66,7 +66,7 @@ impl Entry {
     }
 }
 
-/// The last part of `path`.
+/// The last component of `path`.
 pub(super) fn name_of(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
@@ -74,7 +74,7 @@ pub(super) fn name_of(path: &Path) -> String {
         .into_owned()
 }
 
-/// The entries of `folder` by name.
+/// The entries of `folder`, sorted by path.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be listed.
@@ -90,13 +90,13 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
 /// Whether `path` is a folder.
 ///
 /// # Errors
-/// [`Error::Data`] if something is there that cannot be looked at: a link that leads nowhere, a
-/// folder that may not be entered.
+/// [`Error::Data`] if the entry exists but cannot be accessed: a broken link, a folder without
+/// permission.
 pub(super) fn is_folder(path: &Path) -> Result<bool> {
     Ok(look(path)?.is_some_and(|facts| facts.is_dir()))
 }
 
-/// Whether `path` is a file; errors as of [`is_folder`].
+/// Whether `path` is a file; errors as in [`is_folder`].
 pub(super) fn is_file(path: &Path) -> Result<bool> {
     Ok(look(path)?.is_some_and(|facts| facts.is_file()))
 }

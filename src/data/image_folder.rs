@@ -1,13 +1,14 @@
 //! Trees of images: a folder for each class, or one folder without classes.
 //!
-//! A class is a folder below the root and has the images of all folders inside it. With a folder
-//! `train` in the root (or `Training`, `train2017`, …), that and those of validation and test are
-//! roots of their own, and nothing else may hold images; with a list `train.csv` beside the images,
-//! the lists say which image is in which split and class. A single folder around all that is
-//! entered. Whatever is not read is counted and told ([`Splits::notes`]); what cannot be looked at
-//! is an error, or skipped. Classes are in the order of their names. They take turns, each with its
-//! images in the order of their paths: whoever looks at the first images of a set, or at any that
-//! follow each other, sees all classes by their shares.
+//! A class is a folder below the root, with all images inside it at any depth. If the root has a
+//! folder `train` (or `Training`, `train2017`, …), that folder and those of validation and test are
+//! roots of their own, and no other folder may hold images. If a list `train.csv` lies beside the
+//! images, the lists assign images to splits and classes. A single folder around all this is
+//! entered.
+//!
+//! Entries that are not read are counted and reported ([`Splits::notes`]); an entry that cannot be
+//! accessed is an error, or skipped. Classes are sorted by name. Their images, in the order of
+//! their paths, are interleaved, so any run of consecutive images shows all classes in proportion.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Data`] if there is no image, one is broken (unless skipped) or of another size than the
-/// first, something cannot be looked at (unless skipped), images lie beside folders of classes, or
+/// first, an entry cannot be accessed (unless skipped), images lie beside folders of classes, or
 /// splits cannot be told apart. [`Error::Io`] if a folder cannot be listed.
 pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (root, entered) = layout::enter(dir)?;
@@ -46,13 +47,13 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     Ok(splits)
 }
 
-/// The trees of the folders of the splits, the first of which is there.
+/// Scans the folders of the splits, the first of which exists.
 pub(super) fn scan_splits(
     root: &Path,
     folders: &[Option<PathBuf>; 3],
 ) -> Result<[Option<Tree>; 3]> {
-    // Someone's class may be called `train`, or their `val` otherwise: nothing is left out in
-    // silence.
+    // A class may be called `train`, or a validation split may have an unknown name: nothing is
+    // left out silently.
     for other in entries(root)?
         .iter()
         .filter(|entry| entry.is_folder() && split_of(&entry.name()).is_none())
@@ -69,7 +70,7 @@ pub(super) fn scan_splits(
     let scan = |folder: &Option<PathBuf>| folder.as_deref().map(Tree::scan).transpose();
     let [mut train, val, test] = [scan(&folders[0])?, scan(&folders[1])?, scan(&folders[2])?];
     if let Some(train) = &mut train {
-        // What lies beside the splits is told with the first of them.
+        // Entries beside the splits are reported with the first split.
         let mut beside = Tree::new(root);
         beside.enter(root, None, &mut HashSet::new())?;
         train.passed.beside = beside
@@ -82,7 +83,7 @@ pub(super) fn scan_splits(
     Ok(with_shared_classes([train, val, test]))
 }
 
-/// The trees of the splits, classes counted in all as in the first where it has them.
+/// The trees of the splits, with classes numbered as in the first if it has them all.
 fn with_shared_classes([train, mut val, mut test]: [Option<Tree>; 3]) -> [Option<Tree>; 3] {
     for tree in [&mut val, &mut test].into_iter().flatten() {
         tree.share_classes(train.as_ref().map_or(&[], |tree| &tree.classes));
@@ -90,7 +91,7 @@ fn with_shared_classes([train, mut val, mut test]: [Option<Tree>; 3]) -> [Option
     [train, val, test]
 }
 
-/// The trees that lists make of the images beside them.
+/// The trees of the splits as given by lists.
 fn listed(
     root: &Path,
     lists: &[Option<PathBuf>; 3],
@@ -205,7 +206,7 @@ fn listed(
     Ok(with_shared_classes(trees))
 }
 
-/// Reads the images of the trees; that of train must be there.
+/// Reads the images of the trees; the training tree must exist.
 pub(super) fn read_splits(
     kind: Kind,
     dir: &Path,

@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Numbers of each place of a grid.
+    /// Values per grid position.
     pub fn channels(self) -> usize {
         match self {
             Format::Pixels => 3,
@@ -27,8 +27,8 @@ impl Format {
         }
     }
 
-    /// Writes the numbers of an example's `bytes` to `to`: pixels in −1..1, or codes, which `f32`
-    /// holds exactly.
+    /// Converts an example's `bytes` to `f32` in `to`: pixels to −1..1, codes as they are, which
+    /// `f32` holds exactly.
     pub(super) fn put(self, bytes: &[u8], to: &mut [f32]) {
         match self {
             Format::Pixels => to
@@ -51,7 +51,7 @@ impl Format {
 /// A clone, a selection and the two halves of a [`hold_out`] share the pixels.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
-    /// What it is, for messages: `cifar10 train`.
+    /// Name for messages, such as `cifar10 train`.
     pub name: String,
     /// Rows.
     pub height: usize,
@@ -61,10 +61,10 @@ pub struct ImageSet {
     pub labels: Vec<u32>,
     /// The classes' names.
     pub classes: Vec<String>,
-    /// What they are.
+    /// What each example is.
     pub format: Format,
     store: Arc<Store>,
-    /// The place of each image in the store.
+    /// Index of each image in the store.
     places: Vec<u32>,
 }
 
@@ -72,7 +72,7 @@ impl ImageSet {
     /// A set of the `images` [labels.len(), height, width, 3] in memory.
     ///
     /// # Panics
-    /// If `images` are not as many as `labels`.
+    /// If `images` does not hold as many images as `labels`.
     pub fn from_pixels(
         name: impl Into<String>,
         [height, width]: [usize; 2],
@@ -134,12 +134,12 @@ impl ImageSet {
         self.labels.len()
     }
 
-    /// Whether there is none.
+    /// Whether it holds no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Whether its pixels are read from disk when they are asked for.
+    /// Whether its pixels are read from disk on demand.
     pub fn is_on_disk(&self) -> bool {
         self.store.is_on_disk()
     }
@@ -156,19 +156,19 @@ impl ImageSet {
         self.store.image(self.places[i] as usize)
     }
 
-    /// Numbers of an example.
+    /// Values per example.
     pub fn numbers(&self) -> usize {
         self.height * self.width * self.format.channels()
     }
 
-    /// The images `indices` as a network takes them, `[indices.len(), height, width, 3]` in −1..1;
-    /// or codes, `[indices.len(), height, width]`.
+    /// The images `indices` as network input, `[indices.len(), height, width, 3]` in −1..1; or
+    /// codes, `[indices.len(), height, width]`.
     ///
     /// # Errors
     /// Those of [`ImageSet::image`].
     ///
     /// # Panics
-    /// If an index is none of the set.
+    /// If an index is out of range.
     pub fn floats(&self, indices: &[u32]) -> Result<Vec<f32>> {
         let mut floats = vec![0.0; indices.len() * self.numbers()];
         for (to, &i) in floats.chunks_exact_mut(self.numbers()).zip(indices) {
@@ -177,7 +177,7 @@ impl ImageSet {
         Ok(floats)
     }
 
-    /// Images of each class.
+    /// Number of images in each class.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         self.labels
@@ -189,7 +189,7 @@ impl ImageSet {
     /// The set of the images `indices`, in that order.
     ///
     /// # Panics
-    /// If an index is none of the set.
+    /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> ImageSet {
         ImageSet {
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
@@ -220,7 +220,8 @@ impl ImageSet {
         }))
     }
 
-    /// A checksum of all images and their classes that needs no reading: BLAKE3 of the images' own.
+    /// A checksum of all images and their classes without reading them: BLAKE3 of the images'
+    /// stored checksums, then of the labels.
     pub fn checksum(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for &place in &self.places {
@@ -286,10 +287,10 @@ pub(super) fn float(value: u8) -> f32 {
 /// How much [`hold_out`] sets aside of each class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Held {
-    /// That share, 0..1, rounded; of a class of at least two, at least one image. Where every class
-    /// has but one image, that share of all images, whatever their class.
+    /// This share of each class, 0..1, rounded, but at least one image of a class of two or more.
+    /// If no class has more than one image, this share of all images regardless of class.
     Share(f64),
-    /// So many images.
+    /// This many images.
     PerClass(usize),
 }
 
@@ -302,9 +303,10 @@ impl std::fmt::Display for Held {
     }
 }
 
-/// Sets part of each class aside: what is left, and what was held out.
+/// Holds out part of each class; returns what remains and what was held out.
 ///
-/// The same images every time: the class's images 0, m/k, 2m/k, … in the order of the set, k of m.
+/// Deterministic: k of a class's m images are held out, those at 0, m/k, 2m/k, … in the order of
+/// the set.
 ///
 /// # Errors
 /// [`Error::Data`] if a class would keep no image, or none would be held out.
@@ -351,7 +353,7 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
     Ok(divided(set, &quotas, &counts, &|i| set.labels[i] as usize))
 }
 
-/// Sets `quotas[g]` of the `counts[g]` images of each group aside.
+/// Holds out `quotas[g]` of the `counts[g]` images of each group.
 fn divided(
     set: &ImageSet,
     quotas: &[usize],
@@ -381,7 +383,7 @@ fn divided(
 mod tests {
     use super::*;
 
-    /// `counts[c]` pictures of class c, 1×2, interleaved, each with its number in its first byte.
+    /// `counts[c]` images of class c, 1×2, interleaved, each with its index in its first byte.
     fn set(counts: &[usize]) -> ImageSet {
         let longest = counts.iter().copied().max().unwrap_or(0);
         let turns =

@@ -1,13 +1,11 @@
-//! Whether a JPEG has all its data. Decoders paint grey what is missing and call that an image;
-//! here its entropy-coded data are walked without making pixels of them (ITU-T T.81, annexes B and
-//! F).
+//! Checks that a JPEG has all its data. Decoders fill missing parts with grey and report success,
+//! so this walks the entropy-coded data without decoding pixels (ITU-T T.81, annexes B and F).
 //!
-//! Of sequential files every block must be there. Of progressive ones the scans must bring every
-//! coefficient to its full precision; whether the last scan is whole is not looked at. Arithmetic
-//! coding, lossless and hierarchical files are left to the decoder.
+//! In a sequential file every block must be present. In a progressive one the scans must bring
+//! every coefficient to full precision; whether the last scan is complete is not checked.
+//! Arithmetic-coded, lossless and hierarchical files are left to the decoder.
 
-/// The order of a Huffman table's codes: how many there are of each length, and what they stand
-/// for.
+/// A Huffman table: the number of codes of each length, and their symbols in code order.
 #[derive(Clone, Default)]
 struct Table {
     counts: [u8; 16],
@@ -18,13 +16,13 @@ struct Table {
 #[derive(Clone)]
 struct Component {
     id: u8,
-    /// Blocks of an MCU, across and down.
+    /// Blocks per MCU, horizontally and vertically.
     sampling: [usize; 2],
-    /// Bits that are still to come of each coefficient; `None` before its first scan.
+    /// Low bits of each coefficient still to come; `None` before its first scan.
     missing: [Option<u8>; 64],
 }
 
-/// What a file has said of itself so far.
+/// What the headers read so far say.
 #[derive(Default)]
 struct Frame {
     size: [usize; 2],
@@ -36,7 +34,7 @@ struct Frame {
     tables: [[Table; 4]; 2],
 }
 
-/// An error saying what part of the JPEG `bytes` is missing.
+/// An error if part of the JPEG `bytes` is missing, saying what.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut frame = Frame::default();
     let mut at = 2;
@@ -56,7 +54,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         let read = match code {
             0xC4 => frame.read_tables(segment),
             0xC0..=0xC2 => frame.read_header(segment, code == 0xC2),
-            // Other processes, and a height that comes later.
+            // Other coding processes, and a height that is given later (DNL).
             0xC3 | 0xC5..=0xCF | 0xDC => return has_end(bytes, at),
             0xDD => segment
                 .first_chunk()
@@ -70,7 +68,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
             },
             _ => Some(()),
         };
-        // Of headers that make no sense the decoder says more.
+        // The decoder says more about malformed headers.
         if read.is_none() {
             return has_end(bytes, at);
         }
@@ -89,8 +87,7 @@ fn has_end(bytes: &[u8], at: usize) -> Result<(), String> {
     Err("is cut off (a JPEG without its end marker)".into())
 }
 
-/// The next marker from `at` on, and where it ends. Bytes before it, and stuffed ones, are passed
-/// over.
+/// The next marker from `at` on, and where it ends. Bytes before it, and stuffed ones, are skipped.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         match bytes.get(at..at + 2)? {
@@ -147,8 +144,8 @@ impl Frame {
         (sane && !self.components.is_empty() && !self.size.contains(&0)).then_some(())
     }
 
-    /// Walks a scan whose data are at the beginning of `data`: their length, or `None` if its
-    /// header makes no sense.
+    /// Walks a scan whose data begin at the start of `data`. Returns their length (0 for a
+    /// progressive file, which is not walked), or `None` if the scan header is malformed.
     fn scan(&mut self, header: &[u8], data: &[u8]) -> Result<Option<usize>, String> {
         let Some(scan) = self.scan_header(header) else {
             return Ok(None);
@@ -166,7 +163,7 @@ impl Frame {
         };
         let [across, down] = [most(0), most(1)];
         let mcus = if let [(c, _)] = scan[..] {
-            // The blocks of one component alone, without those that only fill up an MCU.
+            // A scan of a single component has no blocks that only pad an MCU.
             let [own_across, own_down] = self.components[c].sampling;
             let blocks =
                 |length: usize, own: usize, most: usize| (length * own).div_ceil(most).div_ceil(8);
@@ -192,8 +189,8 @@ impl Frame {
         Ok(Some(bits.at))
     }
 
-    /// The components of a scan with the numbers of their tables, and what it brings of their
-    /// coefficients.
+    /// The components of a scan with their [DC, AC] table numbers. Also notes which coefficient
+    /// bits the scan brings.
     fn scan_header(&mut self, header: &[u8]) -> Option<Vec<(usize, [usize; 2])>> {
         let (&count, rest) = header.split_first()?;
         let (selectors, last) = rest.split_at_checked(2 * usize::from(count))?;
@@ -222,7 +219,7 @@ impl Frame {
         (!scan.is_empty()).then_some(scan)
     }
 
-    /// Walks an MCU; `None` if it is not there or no code of its tables.
+    /// Walks an MCU; `None` if its data end or hold a code that is not in its tables.
     fn walk(&self, scan: &[(usize, [usize; 2])], mcu: usize, bits: &mut Bits) -> Option<()> {
         if self.restart > 0 && mcu > 0 && mcu.is_multiple_of(self.restart) {
             bits.restart()?;
@@ -250,7 +247,7 @@ impl Frame {
         Some(())
     }
 
-    /// An error if a coefficient was not brought, or not to its last bit.
+    /// An error unless every coefficient was sent to its last bit.
     fn is_whole(&self) -> Result<(), String> {
         if self
             .components
@@ -312,7 +309,7 @@ impl Bits<'_> {
         None
     }
 
-    /// Goes on after a restart marker; `None` if another is next.
+    /// Continues after a restart marker; `None` if another marker is next.
     fn restart(&mut self) -> Option<()> {
         self.count = 0;
         let (code, after) = marker(self.data, self.at)?;

@@ -1,4 +1,4 @@
-//! How the images of a folder are divided: by folders called as splits, by lists, or not at all.
+//! How a folder's images are split: by folders named like splits, by lists, or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use super::split_names::{NAMES, SPLITS, split_of};
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
-/// Folders inside one another that are entered.
+/// Most nested folders that are entered.
 const DEEPEST: usize = 8;
 
-/// How the images of a folder are divided.
+/// How a folder's images are split.
 pub(super) enum Layout {
     /// A folder for each class, or no classes; no splits.
     Classes,
@@ -22,8 +22,8 @@ pub(super) enum Layout {
     Lists([Option<PathBuf>; 3]),
 }
 
-/// The folder in which the data set of `dir` lies: `dir`, or the only folder in it, if that holds
-/// folders and no image, and so on. With a note if it is another.
+/// The root of the data set in `dir`: `dir` itself, or the only folder in it if that holds folders
+/// and no image, or CIFAR-10 batches, and so on. Returns a note if it is not `dir`.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be listed.
@@ -40,7 +40,7 @@ pub(super) fn enter(dir: &Path) -> Result<(PathBuf, Option<String>)> {
     Ok((root, note))
 }
 
-/// The only folder in `root`, if it is the wrapping of a data set.
+/// The only folder in `root`, if `root` merely wraps a data set.
 fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
     if place::is_one(root) || has_lists(root)? {
         return Ok(None);
@@ -54,7 +54,7 @@ fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
         all.iter()
             .any(|entry| super::decode::is_picture(&entry.path))
     };
-    // Of what cannot be looked at, scanning speaks.
+    // Scanning reports what cannot be accessed.
     let unreadable = all
         .iter()
         .any(|entry| matches!(entry.what, What::Unreadable(_)));
@@ -66,11 +66,11 @@ fn only_folder(root: &Path) -> Result<Option<PathBuf>> {
     Ok((wraps || place::is_one(&inner.path)).then(|| inner.path.clone()))
 }
 
-/// How the images of `root` are divided, with notes for the user.
+/// How the images of `root` are split, with notes for the user.
 ///
 /// # Errors
-/// [`Error::Data`] if two folders are called as one split, or there are splits but none to train
-/// on.
+/// [`Error::Data`] if two folders are named like the same split, there are splits but no training
+/// split, or a list cannot be parsed.
 pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
     let mut splits: [Option<PathBuf>; 3] = [None, None, None];
     let mut others = Vec::new();
@@ -93,8 +93,8 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
     }
     let mut notes = Vec::new();
     if let Some(split) = splits.iter().flatten().next() {
-        // Someone's class may be called `test`; where nothing but splits is there, the one to train
-        // on is missing.
+        // A class may be called `test`; but if there are only splits, the training split is
+        // missing.
         let mut with_images = Vec::new();
         for other in &others {
             if Tree::holds_images(&other.path)? {
@@ -119,7 +119,7 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
             split_list(root, 1)?,
             split_list(root, 2)?,
         ];
-        // A list of something else, beside folders of classes.
+        // A list of something else beside the folders of classes.
         let foreign = lists
             .iter()
             .flatten()
@@ -154,7 +154,7 @@ fn split_list(root: &Path, split: usize) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Where the images of lists lie: in `images` beside them, or everywhere below `root`.
+/// The folder of listed images: `images` or a similar name beside the lists, else `root`.
 pub(super) fn listed_images(root: &Path) -> Result<PathBuf> {
     for name in ["images", "image", "imgs", "img", "pictures"] {
         let folder = root.join(name);
@@ -165,7 +165,7 @@ pub(super) fn listed_images(root: &Path) -> Result<PathBuf> {
     Ok(root.to_path_buf())
 }
 
-/// A note for each list beside splits that are folders: these have the say.
+/// A note for each list beside split folders, which take precedence.
 pub(super) fn unused_lists(dir: &Path) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for split in SPLITS {

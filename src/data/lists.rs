@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::entries::is_file;
 use crate::error::{Error, Result};
 
-/// What the column of file names may be called, small letters.
+/// Accepted headers of the column of file names, lower-case.
 const FILES: [&str; 9] = [
     "filename",
     "file_name",
@@ -18,7 +18,7 @@ const FILES: [&str; 9] = [
     "filepath",
     "name",
 ];
-/// What the column of classes may be called.
+/// Accepted headers of the column of classes, lower-case.
 const CLASSES: [&str; 7] = [
     "label",
     "labels",
@@ -32,7 +32,7 @@ const CLASSES: [&str; 7] = [
 /// A list of images.
 #[derive(Debug)]
 pub(super) struct List {
-    /// File name, or path below the images, and class, in the order of the list.
+    /// (file name or path below the images, class), in the order of the list.
     pub entries: Vec<(String, String)>,
 }
 
@@ -130,7 +130,7 @@ fn unlike(record: &csv::StringRecord) -> String {
 /// The list called `name` in `dir` or in `dir/splits`.
 ///
 /// # Errors
-/// [`Error::Data`] if something of that name is there that cannot be looked at.
+/// [`Error::Data`] if an entry of that name exists but cannot be accessed.
 pub(super) fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
     for path in [
         dir.join("splits").join(format!("{name}.csv")),

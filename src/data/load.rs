@@ -37,7 +37,7 @@ enum Unfit {
     Size([usize; 2]),
 }
 
-/// An image that is.
+/// An image that fits.
 struct Fit {
     pixels: Vec<u8>,
     digest: Digest,
@@ -48,8 +48,9 @@ impl<'a> Reader<'a> {
     /// into memory.
     ///
     /// # Errors
-    /// [`Error::Data`] if the first image is broken, or if the sources are too large for memory and
-    /// there is no cache.
+    /// [`Error::Data`] if the first image is broken (or all, when broken ones are skipped), if the
+    /// sources are too large for memory and there is no cache, or if they have more than `u32::MAX`
+    /// images.
     pub fn new(sources: &[&dyn Source], reading: &'a Reading) -> Result<Reader<'a>> {
         let total = sources.iter().map(|source| source.len() as u64).sum();
         let mut reader = Reader {
@@ -155,8 +156,8 @@ impl<'a> Reader<'a> {
         Ok((kept, store))
     }
 
-    /// Decodes all images of `source` and hands those that fit to `take`, in order. The numbers of
-    /// these, and what was left out.
+    /// Decodes all images of `source` and passes those that fit to `take`, in order. Returns their
+    /// indices and what was left out.
     fn each(
         &mut self,
         source: &dyn Source,
@@ -210,7 +211,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The size of every image: that of the first of all sources that is whole.
+    /// The size required of every image: that of the first one that can be decoded.
     fn size(&mut self, source: &dyn Source) -> Result<[usize; 2]> {
         for i in 0..source.len() {
             if let Some((_, size)) = &self.first {
@@ -230,7 +231,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| all_broken(source))
     }
 
-    /// The error of image `name` of `other`, [height, width].
+    /// The error for image `name` of another size, [height, width].
     fn unequal(&self, name: &str, [height, width]: [usize; 2]) -> Error {
         let (first, [rows, columns]) = self.first.as_ref().expect("a size that others differ from");
         Error::Data(format!(
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The error of an image or file `name` that cannot be used.
+/// The error for an image or file `name` that cannot be used.
 pub(super) fn broken(name: &str, why: &str) -> Error {
     Error::Data(format!(
         "{name} {why}; mend or remove it, or leave out all such files with --skip-broken"
@@ -260,7 +261,7 @@ fn all_broken(source: &dyn Source) -> Error {
     ))
 }
 
-/// An image from its file, at the size that the reading asks for.
+/// Decodes an image file, at the size that `reading` asks for.
 pub(super) fn from_file(path: &Path, reading: &Reading) -> Result<RgbImage, String> {
     let image = super::decode::picture(path, reading.size.map(|size| (size, reading.fit)))?;
     if image.dimensions() == (1, 1) && reading.size.is_none() {
@@ -272,7 +273,7 @@ pub(super) fn from_file(path: &Path, reading: &Reading) -> Result<RgbImage, Stri
     Ok(image)
 }
 
-/// An image that is decoded already, at that size.
+/// An already decoded image, at the size that `reading` asks for.
 pub(super) fn from_pixels(image: RgbImage, reading: &Reading) -> RgbImage {
     match reading.size {
         Some(size) => fitted(image, size, reading.fit),

@@ -1,9 +1,9 @@
-//! Batches, made ahead of the training in a thread of their own.
+//! Batches, prefetched on a thread of their own.
 //!
-//! Batch s is a function of (seed, s) alone, so a run that goes on at step s sees what it would
-//! have seen. The pictures come in an endless row: one random order of the whole set after another.
-//! A batch is the next piece of that row and may lie in two epochs: no picture is dropped, and a
-//! set smaller than a batch needs no rule of its own.
+//! Batch s is a function of (seed, s) alone, so a run resumed at step s sees the same batches. The
+//! images form an endless sequence: one random permutation of the whole set per epoch. A batch is
+//! the next slice of that sequence and may span epochs: no image is dropped, and a set smaller than
+//! a batch needs no special case.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,49 +15,49 @@ use super::ImageSet;
 use crate::error::{Error, Result};
 use crate::philox::{Draw, Stream};
 
-/// Batches that wait to be taken, beside the one that is being made.
+/// Finished batches in the queue, besides the one being made.
 const AHEAD: usize = 2;
 
-/// What decides a [`Loader`]'s batches, beside the set.
+/// What determines a [`Loader`]'s batches, besides the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// Pictures in a batch.
+    /// Images per batch.
     pub batch: usize,
     /// The run's seed.
     pub seed: u64,
-    /// Mirror each picture left to right with probability ½.
+    /// Mirror each image left to right with probability ½.
     pub flip: bool,
     /// The step of the first batch.
     pub first_step: u64,
 }
 
-/// The pictures of one step.
+/// The images of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The step.
     pub step: u64,
-    /// Which pictures of the set, `[batch]`.
+    /// Indices of the images in the set, `[batch]`.
     pub indices: Vec<u32>,
     /// Whether each is mirrored left to right, `[batch]`.
     pub mirrored: Vec<bool>,
-    /// `[batch, height, width, 3]`, −1..1; of codes `[batch, height, width]`.
+    /// `[batch, height, width, 3]` in −1..1; for codes `[batch, height, width]`.
     pub images: Vec<f32>,
     /// Their classes, `[batch]`.
     pub labels: Vec<u32>,
 }
 
 impl Batch {
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.indices.len()
     }
 
-    /// Whether there is none.
+    /// Whether it holds no image.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
-    /// The batch in pieces of `size` pictures.
+    /// Splits the batch into pieces of `size` images; the last may be smaller.
     pub fn split(&self, size: usize) -> Vec<Batch> {
         let pixels = self.images.len() / self.len();
         let piece = |from: usize| {
@@ -74,14 +74,14 @@ impl Batch {
     }
 }
 
-/// Makes batches ahead of the steps that take them.
+/// Prefetches batches for the training steps.
 pub struct Loader {
     batches: Option<Receiver<Result<Batch>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Loader {
-    /// Starts to make batches from `options.first_step` on.
+    /// Starts making batches from step `options.first_step` on.
     ///
     /// # Errors
     /// [`Error::Data`] if the set or the batch is empty.
@@ -126,17 +126,17 @@ impl Drop for Loader {
     }
 }
 
-/// The batches of a [`Loader`], each on demand.
+/// The batches of a [`Loader`], computed on demand.
 pub struct Batches {
     set: Arc<ImageSet>,
     options: LoaderOptions,
-    /// The latest epoch asked for, and its order.
+    /// The epoch of which `order` is the permutation.
     epoch: Option<u64>,
     order: Vec<u32>,
 }
 
 impl Batches {
-    /// The batches of `set`; `first_step` plays no role.
+    /// The batches of `set`; `first_step` is ignored.
     ///
     /// # Errors
     /// [`Error::Data`] if the set or the batch is empty.
@@ -210,7 +210,7 @@ impl Batches {
         Ok(())
     }
 
-    /// Puts the order of `epoch` into `self.order` (Fisher and Yates).
+    /// Fills `self.order` with the permutation of `epoch` (Fisher–Yates).
     fn shuffle(&mut self, epoch: u64) {
         if self.epoch != Some(epoch) {
             let stream = Stream {
@@ -231,7 +231,7 @@ impl Batches {
     }
 }
 
-/// Turns the pixels of a row around.
+/// Reverses the pixels of a row.
 fn mirror(row: &mut [f32], channels: usize) {
     row.reverse();
     row.chunks_exact_mut(channels)
@@ -242,7 +242,7 @@ fn mirror(row: &mut [f32], channels: usize) {
 mod tests {
     use super::*;
 
-    /// n pictures of 2×3 whose bytes say which they are and where.
+    /// n images of 2×3 pixels whose bytes encode image and position.
     fn set(n: u32) -> Arc<ImageSet> {
         let images = (0..n)
             .flat_map(|i| (0..18).map(move |at| (i * 18 + at) as u8))
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn orders_are_even() {
-        // Which picture comes first, over many epochs: 400 times each, σ = 18.
+        // How often each image comes first in 2,400 epochs: 400 times on average, σ = 18.
         let mut batches = Batches::new(set(6), options(6)).expect("a set");
         let mut firsts = [0i32; 6];
         (0..2400)

@@ -1,10 +1,10 @@
 //! mini-ImageNet as folders: `train`, `val` and `test` with a folder for each class, and
 //! `splits/*.csv`.
 //!
-//! The folders say what is there. The lists (`filename,label`; `train.csv` is the whole split,
-//! `subset_train.csv` a choice from it) say what belongs there: an image in the wrong split or
-//! class would spoil every comparison, so it is an error. Images that are listed and not there are
-//! only told. The classes of the splits are different ones.
+//! The folders say which images exist. The lists (`filename,label`; `train.csv` is the whole split,
+//! `subset_train.csv` a subset) say where each belongs: an image in the wrong split or class would
+//! spoil every comparison, so it is an error. Listed images that are missing only give a note. The
+//! splits have different classes.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 /// Whether `dir` has a training split and a list of it.
 ///
 /// # Errors
-/// [`Error::Data`] if one of them is there and cannot be looked at.
+/// [`Error::Data`] if one of them exists but cannot be accessed.
 pub(super) fn is_one(dir: &Path) -> Result<bool> {
     let list = is_file(&dir.join(file("train")))? || is_file(&dir.join(file("subset_train")))?;
     Ok(list && is_folder(&dir.join("train"))?)
@@ -29,7 +29,7 @@ fn file(list: &str) -> String {
     format!("splits/{list}.csv")
 }
 
-/// Reads the splits, after each file was looked up in its list.
+/// Reads the splits after looking up each file in its list.
 pub(super) fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (dir, entered) = layout::enter(dir)?;
     if !is_one(&dir)? {
@@ -55,7 +55,7 @@ pub(super) fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     Ok(splits)
 }
 
-/// Looks up the images of `tree` in the lists of `split`; what is to be told.
+/// Looks up the images of `tree` in the lists of `split`; returns notes for the user.
 fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for name in [split.to_string(), format!("subset_{split}")] {
@@ -81,7 +81,7 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
                 None => strange = strange.or(Some(&image.path)),
             }
         }
-        // A list of a subset need not know of an image that was added from the whole split.
+        // A subset list may lack images that were added from the whole split.
         if let (Some(image), true) = (strange, name == split) {
             let image = image.display();
             let path = path.display();

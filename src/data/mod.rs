@@ -1,9 +1,9 @@
 //! Data sets; host only.
 //!
-//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of images into [`ImageSet`]s, every image of
-//! it checked and decoded once before the first step; what is too large for memory lies decoded in
-//! a file of the cache directory, and images are read from there. [`Loader`] turns a set into
-//! batches that depend on the seed and the step alone.
+//! [`open`] reads CIFAR-10, mini-ImageNet or any tree of images into [`ImageSet`]s. Every image is
+//! decoded and checked once before the first step. A set too large for memory is stored decoded in
+//! the cache directory and read from there; CIFAR-10 at its own size is read from its batches.
+//! [`Loader`] turns a set into batches that depend only on the seed and the step.
 
 pub mod cifar10;
 pub mod codes;
@@ -39,7 +39,7 @@ pub use image_set::{Format, Held, ImageSet, hold_out};
 pub use loader::{Batch, Loader, LoaderOptions};
 pub(crate) use pack::{count as count_packed, make_room};
 
-/// How a data set lies on the disk.
+/// On-disk layout of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `data_batch_*.bin` and `test_batch.bin`, in the folder or in `cifar-10-batches-bin` inside
@@ -48,15 +48,15 @@ pub enum Kind {
     /// `train`, `val` and `test`, each with a folder for each class, and lists of what belongs
     /// there in `splits/*.csv`.
     MiniImageNet,
-    /// A folder for each class, or pictures without classes; both also in `train`, `val` and `test`
-    /// ([`image_folder`]).
+    /// A folder for each class, or images without classes; either may be split into `train`, `val`
+    /// and `test` ([`image_folder`]).
     Folder,
 }
 
-/// What happens to a image that cannot be decoded.
+/// What happens to an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Broken {
-    /// Nothing is read: an error names it.
+    /// Reading stops with an error that names it.
     #[default]
     Error,
     /// It is left out and named in [`Splits::skipped`].
@@ -66,20 +66,20 @@ pub enum Broken {
 /// How a data set is read.
 #[derive(Clone)]
 pub struct Reading<'a> {
-    /// Give every image this [height, width]. Without, all must have one size.
+    /// Resize every image to this [height, width]; `None`: all must have the same size.
     pub size: Option<[usize; 2]>,
-    /// How they get it.
+    /// How images are resized.
     pub fit: Fit,
     /// What happens to broken images.
     pub broken: Broken,
-    /// Most bytes of decoded images in memory, all splits together; what takes more is packed into
-    /// a file of `cache`.
+    /// Limit on the bytes of decoded images in memory, all splits together; a larger set is packed
+    /// into files in `cache`.
     pub memory: u64,
-    /// The folder of packed files.
+    /// Folder for packed files.
     pub cache: Option<PathBuf>,
-    /// Called with how many images are decoded, and of how many; from several threads.
+    /// Called with (images decoded, total), from several threads.
     pub progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
-    /// How the caller has images resized, for messages: its flags.
+    /// How the user can have images resized, for messages: the caller's flags.
     pub resizing: &'static str,
 }
 
@@ -98,23 +98,23 @@ impl Default for Reading<'_> {
     }
 }
 
-/// Bytes of decoded images that are kept in memory if the user says nothing else.
+/// Default limit on the bytes of decoded images kept in memory.
 pub const MEMORY: u64 = 4 << 30;
 
 /// A data set as it was read.
 #[derive(Debug)]
 pub struct Splits {
-    /// What the folder was taken for.
+    /// The kind, given or detected.
     pub kind: Kind,
     /// To train on.
     pub train: ImageSet,
-    /// To choose by; of mini-ImageNet other classes than those of `train`.
+    /// For model selection; in mini-ImageNet its classes differ from those of `train`.
     pub val: Option<ImageSet>,
-    /// To report.
+    /// For reported results.
     pub test: Option<ImageSet>,
     /// Images that were left out: each file and why.
     pub skipped: Vec<String>,
-    /// What a user may want to know of the files, a sentence each.
+    /// Notes on the files for the user, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -130,12 +130,12 @@ impl Splits {
     }
 }
 
-/// Reads the data set in `dir`, of the `kind` that is given or found.
+/// Reads the data set in `dir` as `kind`, or as the kind that [`find`] detects.
 ///
 /// # Errors
-/// [`Error::Data`] if there is none, or a file of it is damaged, foreign, of another size than the
-/// others; or if it takes more memory than `reading` allows. [`Error::Io`] if a file cannot be
-/// read.
+/// [`Error::Data`] if there is no data set, a file is damaged, of another format or of another size
+/// than the others, or the images fit neither into memory nor into the cache. [`Error::Io`] if a
+/// file cannot be read.
 pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits> {
     if !entries::is_folder(dir)? {
         return Err(Error::Data(format!(
@@ -154,10 +154,10 @@ pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits>
     }
 }
 
-/// The kind of the data set in `dir`.
+/// Detects the kind of the data set in `dir`.
 ///
 /// # Errors
-/// [`Error::Data`] and [`Error::Io`] if it cannot be looked at.
+/// [`Error::Data`] and [`Error::Io`] if it cannot be accessed.
 pub fn find(dir: &Path) -> Result<Kind> {
     let (dir, _) = layout::enter(dir)?;
     if cifar10::place::folder(&dir).is_some() {
@@ -170,7 +170,7 @@ pub fn find(dir: &Path) -> Result<Kind> {
     })
 }
 
-/// Room for `bytes` bytes, or an error where the machine has none.
+/// An empty buffer with capacity `bytes`, or an error if the allocation fails.
 fn reserve(dir: &Path, bytes: usize) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(bytes).map_err(|_| {

@@ -1,18 +1,18 @@
-//! Arrays of NumPy's `.npy` files, which a `.npz` is a zip of.
+//! Arrays in NumPy's `.npy` format; a `.npz` is a zip of such files.
 //!
-//! Foreign bytes: an array takes memory as it is unpacked, not as its header claims. The header is
-//! read by hand: py_literal, behind the crate npyz, takes 23 s for one of 104 bytes that nests 20
-//! dictionaries.
+//! The input is untrusted: memory is allocated as data arrive, not as the header claims. The header
+//! is parsed by hand: py_literal, which the crate npyz uses, takes 23 s for a 104-byte header that
+//! nests 20 dictionaries.
 
 use std::io::Read;
 
-/// Most letters of an array's head.
+/// Most bytes of a file's header, without magic and length.
 const HEAD: usize = 1 << 16;
-/// How an array's file begins.
+/// First bytes of a file.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The head of an array's file, NumPy's format 1.0: magic, length, a Python dictionary, padded to a
-/// multiple of 64 bytes.
+/// The header of an `f64` array in NumPy's format 1.0: magic, length, a Python dictionary, padded
+/// to a multiple of 64 bytes.
 pub fn header(shape: &[usize]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side},")).collect();
     let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sides}), }}");
@@ -29,14 +29,14 @@ pub fn header(shape: &[usize]) -> Vec<u8> {
     bytes
 }
 
-/// Numbers of any of NumPy's types; whole numbers are exact up to 2⁵³.
+/// An array of any supported NumPy type, as `f64`; integers are exact up to 2⁵³.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// Sides.
+    /// Shape.
     pub shape: Vec<usize>,
-    /// The numbers, as they lie in the file.
+    /// The numbers, in the order of the file.
     pub values: Vec<f64>,
-    /// Whether they lie in Fortran's order, the first index fastest.
+    /// Whether they are in Fortran order, the first index fastest.
     pub fortran: bool,
 }
 
@@ -99,13 +99,13 @@ pub fn read(mut file: impl Read, most: usize) -> Result<Array, String> {
     })
 }
 
-/// How a number lies in an array's file.
+/// How a number is stored in a file.
 struct Number {
     bytes: usize,
     read: fn(&[u8]) -> f64,
 }
 
-/// That of NumPy's name for it.
+/// The format of the numbers that NumPy calls `descr`.
 fn type_of(descr: &str) -> Result<Number, String> {
     macro_rules! number {
         ($type:ty, $from:ident) => {
@@ -141,7 +141,7 @@ fn type_of(descr: &str) -> Result<Number, String> {
     })
 }
 
-/// The value of `key` in a dictionary without spaces; of a tuple all but its end.
+/// The value of `key` in a dictionary without spaces; a tuple lacks its closing parenthesis.
 fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("'{key}':"))?;
     rest.split(if rest.starts_with('(') { ')' } else { ',' })
@@ -200,7 +200,7 @@ mod tests {
             assert!(read(&with("(3,)", shape)[..], 3).is_err(), "{shape}");
         }
         assert!(read(&b"PK"[..], 3).is_err());
-        // Format 2 says its length in four bytes; a gigantic head is refused before there is memory
+        // Format 2 has a four-byte length; a gigantic header is refused before memory is allocated
         // for it.
         let long = [MAGIC, &[2, 0], &(1u32 << 30).to_le_bytes()].concat();
         assert!(read(&long[..], 3).is_err_and(|e| e.contains("over the limit")));

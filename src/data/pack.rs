@@ -1,9 +1,9 @@
 //! Packed files: the decoded images of a set too large for memory, in the user's cache directory.
 //!
-//! A file holds the pixels of its images one after the other, a checksum of each, a JSON object
-//! that says which images of the source they are, and where that object begins. Its name is a
-//! checksum of the source's files (paths, lengths, times of change) and of how they are read, so a
-//! set that has changed is packed anew. It appears under its name when it is whole.
+//! A file holds the pixels of its images, a 16-byte checksum of each, the `u32` index of each in
+//! the source, a JSON object (`Contents`), the length of that object and `MAGIC`. Its name is a
+//! hash of the source's files (paths, lengths, modification times) and of how they are read, so a
+//! changed set is packed again. It is written atomically: under its name it is always complete.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,14 +17,14 @@ use super::source::{Skipped, Source};
 use super::store::{Digest, Place, Store};
 use crate::error::{Error, Result};
 
-/// The end of each file, after the length of the object before it.
+/// Last bytes of each file, after the length of the JSON object.
 const MAGIC: &[u8; 16] = b"dbvq-wgpu pack 1";
 /// Bytes of length and magic.
 const TAIL: u64 = 8 + 16;
-/// Most bytes of all packed files but the newest; the oldest make room.
+/// Most bytes of all packed files except the newest; the oldest are removed.
 const LIMIT: u64 = 64 << 30;
 
-/// What a file says of itself.
+/// The JSON object near the end of a file.
 #[derive(Serialize, Deserialize)]
 struct Contents {
     /// Images.
@@ -33,19 +33,19 @@ struct Contents {
     bytes: usize,
     /// BLAKE3 of the checksums of all images and of `kept`.
     checksum: String,
-    /// What was left out.
+    /// Images that were left out.
     skipped: Skipped,
 }
 
 /// A packed file that was found.
 pub(super) struct Packed {
-    /// Which images of the source it has.
+    /// Indices of its images in the source.
     pub kept: Vec<u32>,
     pub skipped: Skipped,
     pub store: Store,
 }
 
-/// The file for `source` as `reading` reads it.
+/// Path of the packed file of `source`, read as `reading` says.
 pub(super) fn path(
     cache: &Path,
     source: &dyn Source,
@@ -63,7 +63,7 @@ pub(super) fn path(
     cache.join(format!("images-{}.pack", &hasher.finalize().to_hex()[..32]))
 }
 
-/// The packed file at `path`, if it is there and whole.
+/// The packed file at `path`, if it exists and is complete.
 pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     let begin = length - TAIL - json;
     file.seek(SeekFrom::Start(begin)).ok()?;
     let contents: Contents = serde_json::from_reader((&mut file).take(json)).ok()?;
-    // Checksums of 16 bytes, and numbers of 4.
+    // For each image a 16-byte checksum and a 4-byte index.
     let lists = (contents.count as u64).checked_mul(16 + 4)?;
     let pixels = (contents.count as u64).checked_mul(bytes as u64)?;
     if contents.bytes != bytes || pixels.checked_add(lists) != Some(begin) {
@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     let (digests, kept) = lists.split_at(contents.count * 16);
     let (digests, _) = digests.as_chunks::<16>();
     let kept: Vec<u32> = bytemuck::pod_collect_to_vec(kept);
-    // What is used stays longest; a cache that cannot be touched serves all the same.
+    // Marks the file as recently used, so that it is removed last. A read-only cache works too.
     let _ = File::options()
         .append(true)
         .open(path)
@@ -114,8 +114,8 @@ pub(super) fn open(path: &Path, bytes: usize) -> Option<Packed> {
     })
 }
 
-/// How many images of `bytes` bytes are in the packed file `path`, if it is whole, and how many of
-/// them are what they were.
+/// Number of images of `bytes` bytes in the packed file `path`, and how many of them still match
+/// their checksum; `None` if the file is not complete.
 pub fn count(path: &Path, bytes: usize) -> Option<[usize; 2]> {
     let store = open(path, bytes)?.store;
     let count = store.digests.len();
@@ -157,7 +157,7 @@ impl Packer {
             .map_err(|e| trouble(&self.path, self.expected, &e))
     }
 
-    /// Ends the file and gives it its name.
+    /// Completes the file and commits it under its name.
     pub fn finish(
         mut self,
         bytes: usize,
@@ -204,7 +204,8 @@ fn trouble(path: &Path, expected: u64, error: &std::io::Error) -> Error {
     ))
 }
 
-/// Removes the oldest files of `folder` but `kept`, until `needed` bytes more are within `limit`.
+/// Removes the oldest files in `folder`, except `kept`, until `needed` more bytes fit within
+/// `limit`.
 pub(crate) fn make_room(
     folder: &Path,
     kept: &Path,

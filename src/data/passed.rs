@@ -1,4 +1,4 @@
-//! Counts of what a tree of images holds and nobody reads, and the sentences that say so.
+//! Counts of the entries in an image tree that are not read, and the notes that report them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::path::Path;
 use super::decode::EXTENSIONS;
 use super::entries::name_of;
 
-/// Names of each kind that are shown.
+/// Most names shown of each kind.
 const SHOWN: usize = 3;
-/// Kinds of files that are counted apart.
+/// Most file extensions listed separately.
 const KINDS: usize = 8;
-/// Endings of images that are not read, and what to do with them.
+/// Extensions of image formats that are not supported.
 const FOREIGN: [&str; 14] = [
     "heic", "heif", "avif", "jxl", "jp2", "psd", "svg", "raw", "dng", "cr2", "nef", "arw", "tga",
     "exr",
 ];
 
-/// What was passed over below one root.
+/// What was not read below one root.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
-    /// Files by their ending, small letters.
+    /// Number of files by extension, lower-case.
     endings: BTreeMap<String, u64>,
     hidden: Vec<String>,
     special: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Passed {
 }
 
 impl Passed {
-    /// Counts a file that is not named as an image.
+    /// Counts a file without the extension of an image.
     pub fn file(&mut self, path: &Path) {
         let ending = path
             .extension()
@@ -48,7 +48,7 @@ impl Passed {
         self.special.push(name_of(path));
     }
 
-    /// A sentence for each thing that is to be told of the tree `whose`.
+    /// Notes on the tree called `whose`, one sentence each.
     pub fn notes(&self, whose: &str) -> Vec<String> {
         let mut parts = Vec::new();
         let mut kinds: Vec<(&String, u64)> = self

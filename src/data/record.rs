@@ -8,7 +8,7 @@ pub const RECORD: usize = 1 + PIXELS;
 
 pub(crate) const PIXELS: usize = 3 * SIDE * SIDE;
 
-/// Pixels [32, 32, 3] of the planes [3, 32, 32] of a record.
+/// Converts a record's planes [3, 32, 32] to pixels [32, 32, 3].
 pub(in crate::data) fn interleaved(planes: &[u8]) -> Vec<u8> {
     let mut pixels = vec![0; PIXELS];
     for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// Images that can be decoded one by one, from several threads.
 pub(super) trait Source: Sync {
-    /// What messages call the whole: its folder.
+    /// Its folder, by which messages name it.
     fn root(&self) -> &Path;
 
     /// Number of images.
@@ -18,13 +18,13 @@ pub(super) trait Source: Sync {
     /// The class of image `i`.
     fn label(&self, i: usize) -> u32;
 
-    /// What messages call image `i`.
+    /// Name of image `i` in messages.
     fn name(&self, i: usize) -> String;
 
-    /// Image `i` as the reading wants it, or what is wrong with it, without its name.
+    /// Image `i` decoded as `reading` asks, or what is wrong with it, without its name.
     fn decode(&self, i: usize, reading: &Reading) -> Result<RgbImage, String>;
 
-    /// Adds to `hasher` what changes when an image does.
+    /// Feeds `hasher` with data that change whenever an image does.
     fn identify(&self, hasher: &mut blake3::Hasher);
 }
 

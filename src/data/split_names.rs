@@ -1,16 +1,16 @@
 //! The names of splits.
 
-/// The splits, in the order in which all code has them.
+/// The splits, in the order used throughout.
 pub(super) const SPLITS: [&str; 3] = ["train", "val", "test"];
 
-/// What people call each of them, small letters.
+/// Common names of each split, lower-case.
 pub(crate) const NAMES: [&[&str]; 3] = [
     &["train", "training", "trn"],
     &["val", "valid", "validation", "dev"],
     &["test", "testing", "tst", "eval"],
 ];
 
-/// Words beside the name of a split that change nothing: `train_images`, `val2017`, `TestSet`.
+/// Words that may accompany the name of a split: `train_images`, `val2017`, `TestSet`.
 const FILLERS: [&str; 9] = [
     "images", "image", "imgs", "img", "data", "dataset", "set", "split", "pictures",
 ];
@@ -32,8 +32,8 @@ pub(super) fn split_of(name: &str) -> Option<usize> {
     NAMES.iter().position(|names| names.contains(&word))
 }
 
-/// The words of a name in small letters: parted by signs, by capitals after small letters, and by
-/// numbers, which are left out.
+/// The words of a name in lower case, split at non-letters, which are dropped, and before a capital
+/// that follows a lower-case letter.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut small = false;

@@ -1,8 +1,8 @@
-//! Where the pixels of images lie: in memory, in a packed file ([`super::pack`]), or in CIFAR-10's
+//! Storage of the images' pixels: in memory, in a packed file ([`super::pack`]), or in CIFAR-10's
 //! own records.
 //!
-//! Files are read at their offsets, not mapped: a file that is cut off while a training runs is
-//! then an error, where a mapping would end the process, and the page cache serves both alike.
+//! Files are read at offsets, not memory-mapped: truncating a file during training is then an
+//! error, while a mapping would kill the process. The page cache serves both equally.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -31,7 +31,7 @@ pub(super) struct Store {
     pub place: Place,
 }
 
-/// Where they are.
+/// Where the pixels are.
 #[derive(Debug)]
 pub(super) enum Place {
     /// One after the other.
@@ -47,12 +47,12 @@ pub(super) enum Place {
 pub(super) struct Batch {
     pub path: PathBuf,
     pub file: File,
-    /// The number of its first record in the store.
+    /// Index of its first record in the store.
     pub first: usize,
 }
 
 impl Batch {
-    /// The one of `batches` that holds record `i` of them all.
+    /// The batch that holds record `i`, counted over all `batches`.
     pub fn holding(batches: &[Batch], i: usize) -> &Batch {
         &batches[batches.partition_point(|batch| batch.first <= i) - 1]
     }
@@ -77,8 +77,8 @@ impl Store {
     /// The pixels of image `i`.
     ///
     /// # Errors
-    /// [`Error::Data`] if they are no longer what they were when the store was made, [`Error::Io`]
-    /// if they cannot be read.
+    /// [`Error::Data`] if they have changed since the store was made, [`Error::Io`] if they cannot
+    /// be read.
     pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>> {
         let (path, pixels) = match &self.place {
             Place::Memory(all) => {

@@ -1,4 +1,4 @@
-//! Trees of tiny pictures, made here.
+//! Tests on generated trees of tiny images.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A picture of one colour at `path`, lossless unless it is a JPEG.
+/// An image of one colour at `path`, lossless unless it is a JPEG.
 fn paint(root: &Path, path: &str, [height, width]: [u32; 2], shade: u8) -> PathBuf {
     let path = root.join(path);
     std::fs::create_dir_all(path.parent().expect("below the root")).expect("a temporary folder");
@@ -36,7 +36,7 @@ fn refused(dir: &Path, reading: Reading, words: &[&str]) -> String {
     said
 }
 
-/// The first byte of every picture.
+/// The first byte of every image.
 fn shades(set: &ImageSet) -> Vec<u8> {
     (0..set.len())
         .map(|i| set.image(i).expect("in memory")[0])
@@ -364,7 +364,7 @@ fn what_cannot_be_looked_at_is_an_error_or_listed() {
         );
         std::fs::remove_file(set.join(link)).expect("it is there");
     }
-    // A split that cannot be looked at, a list likewise.
+    // A split that cannot be accessed, and such a list.
     paint(dir, "split/train/a/0.png", [2, 2], 0);
     let split = dir.join("split");
     symlink("../gone", split.join("test")).expect("a link");
@@ -373,7 +373,7 @@ fn what_cannot_be_looked_at_is_an_error_or_listed() {
     std::fs::create_dir(split.join("splits")).expect("a folder");
     symlink("../gone.csv", split.join("splits/train.csv")).expect("a link");
     refused(&split, Reading::default(), &["train.csv", "../gone.csv"]);
-    // A pipe is neither.
+    // A pipe is neither file nor folder.
     let mut pipe = std::process::Command::new("mkfifo");
     if pipe
         .arg(set.join("a/pipe.png"))
@@ -508,7 +508,7 @@ fn lists_beside_images_divide_them() {
     );
     write(dir, "val.csv", "a,b,c\n");
     refused(dir, Reading::default(), &["val.csv", "line 1"]);
-    // Somebody's table beside folders of classes is none of ours.
+    // An unrelated table beside folders of classes is not used.
     std::fs::remove_dir_all(dir.join("images")).expect("it is there");
     paint(dir, "cat/0.png", [2, 2], 0);
     paint(dir, "dog/0.png", [2, 2], 0);
@@ -614,7 +614,7 @@ fn a_set_too_large_for_memory_is_packed_and_reads_the_same() {
         });
         assert_eq!(files(), 2, "one for each split");
     }
-    // Another file, another packed file; a damaged one is packed again.
+    // A new image gives a new packed file; a damaged packed file is packed again.
     paint(dir.path(), "train/0/50.png", [4, 6], 50);
     assert_eq!(
         open(dir.path(), None, &reading)

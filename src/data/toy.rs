@@ -1,10 +1,11 @@
-//! The toy of section 4.1: random walks on a ring of eight codes, seen as noisy points on the unit
-//! circle.
+//! The toy of section 4.1: random walks on a ring of eight codes, observed as noisy points on the
+//! unit circle.
 //!
 //! `q_1` uniform on `0..8`, `q_{s+1} = q_s ± 1 mod 8`, five positions: 8 · 2⁴ = 128 equally likely
-//! chains. `x_s = e_{q_s} + N(0, 0.1²)`. The law of the codes is known exactly, so samples can be
-//! judged without a trained judge: see [`reached`]. Look at the total variation beside the share of
-//! valid chains, which a sampler that always returns one chain maximises.
+//! chains. `x_s = e_{q_s} + N(0, 0.1²)`. The distribution of the codes is known exactly, so samples
+//! can be evaluated without a trained model: see [`reached`]. Read the share of valid chains
+//! together with the total variation: a sampler that always returns the same chain maximises the
+//! share.
 
 use crate::philox::Stream;
 use std::collections::HashSet;
@@ -18,8 +19,8 @@ pub const LENGTH: usize = 5;
 pub const DIM: usize = 2;
 /// Number of valid sequences: 8 · 2⁴.
 pub const CHAINS: usize = CODES << (LENGTH - 1);
-/// Standard deviation of the noise on a point. The printed variance I would drown the centroids
-/// (erratum E13).
+/// Standard deviation of the noise on a point. The paper's printed variance, I, would drown the
+/// centroids (erratum E13).
 pub const NOISE_STD: f32 = 0.1;
 
 /// The eight centroids `e_k = (cos 2πk/8, sin 2πk/8)`, `[k, d]`.
@@ -30,8 +31,8 @@ pub fn centroids() -> [[f32; DIM]; CODES] {
     })
 }
 
-/// `n` sequences of codes from the exact law, `[n, LENGTH]`. Sequence i uses words `5 i .. 5 i + 5`
-/// of the stream.
+/// `n` sequences of codes from the exact distribution, `[n, LENGTH]`. Sequence i uses words `5 i ..
+/// 5 i + 5` of the stream.
 ///
 /// # Panics
 /// If `5 n` does not fit the stream's 32-bit index.
@@ -91,7 +92,7 @@ pub fn is_chain(sequence: &[u32]) -> bool {
 }
 
 /// The chain's number in `0..128`, `16 q_1 + Σ_s 2^(4−s) [q_{s+1} = q_s + 1]` for s = 1..4, or
-/// `None` if it is none.
+/// `None` if `sequence` is not a chain.
 pub fn chain_index(sequence: &[u32]) -> Option<usize> {
     let first = *sequence
         .first()
@@ -102,25 +103,25 @@ pub fn chain_index(sequence: &[u32]) -> Option<usize> {
     })
 }
 
-/// What a set of sampled sequences has reached.
+/// How good a set of sampled sequences is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reached {
     /// Share of the samples that are one of the 128 chains, 0..=1.
     pub valid: f64,
-    /// Total variation distance `½ Σ |p̂ − 1/128|` of the valid samples to the uniform law; 1 when
-    /// none is valid. Even exact draws leave about `√(128 / 2πn)`: .035 for n = 16,384.
+    /// Total variation distance `½ Σ |p̂ − 1/128|` between the valid samples and the uniform
+    /// distribution; 1 when none is valid. Exact draws still give about `√(128 / 2πn)`: .035 for n
+    /// = 16,384.
     pub total_variation: f64,
-    /// Number of different sequences among all samples, valid or not: a collapsed sampler shows
-    /// here.
+    /// Number of different sequences among all samples, valid or not: reveals a collapsed sampler.
     pub distinct: usize,
-    /// Number of sequences judged.
+    /// Number of sequences evaluated.
     pub samples: usize,
 }
 
-/// Judges sampled codes `[n, LENGTH]` against the exact law.
+/// Evaluates sampled codes `[n, LENGTH]` against the exact distribution.
 ///
 /// # Panics
-/// If the number of codes is no multiple of [`LENGTH`].
+/// If the number of codes is not a multiple of [`LENGTH`].
 pub fn reached(codes: &[u32]) -> Reached {
     assert_eq!(
         codes.len() % LENGTH,
@@ -152,7 +153,7 @@ pub fn reached(codes: &[u32]) -> Reached {
     }
 }
 
-/// All chains that have the `known` codes, pairs of (position from 0, code), by rising chain
+/// All chains that have the `known` codes, pairs of (position from 0, code), in order of chain
 /// number.
 ///
 /// For inpainting: q_1 = 0, q_5 = 4 leaves 0,7,6,5,4 and 0,1,2,3,4.

@@ -1,4 +1,4 @@
-//! The images below a folder, found and not yet read.
+//! The images below a folder, found but not yet read.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ pub(super) struct Tree {
     pub root: PathBuf,
     pub classes: Vec<String>,
     pub files: Vec<Image>,
-    /// What cannot be looked at, and why.
+    /// Entries that cannot be accessed, and why.
     pub unreadable: Vec<(PathBuf, String)>,
     pub passed: Passed,
-    /// A file that is no image, to be named where there are no others.
+    /// A file that is not an image, for the error message if there are no images.
     other: Option<PathBuf>,
 }
 
@@ -75,14 +75,14 @@ impl Tree {
         }
     }
 
-    /// Whether an image lies below `root`, or something that cannot be looked at.
+    /// Whether there is an image below `root`, or an entry that cannot be accessed.
     pub fn holds_images(root: &Path) -> Result<bool> {
         let mut tree = Tree::new(root);
         tree.enter(root, Some(0), &mut HashSet::new())?;
         Ok(!tree.files.is_empty() || !tree.unreadable.is_empty())
     }
 
-    /// Finds the images below `root`. There may be none, if something cannot be looked at.
+    /// Finds the images below `root`. Finding none is an error unless an entry cannot be accessed.
     pub fn scan(root: &Path) -> Result<Tree> {
         let mut tree = Tree::new(root);
         let mut seen = HashSet::new();
@@ -121,7 +121,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Spreads each class evenly over the whole: image i of n comes at (i + ½) / n.
+    /// Interleaves the classes evenly: image i of a class of n is placed at (i + ½) / n.
     pub(crate) fn take_turns(&mut self) {
         let mut counts = vec![0u64; self.classes.len()];
         self.files
@@ -140,7 +140,7 @@ impl Tree {
         self.files = places.into_iter().map(|(_, image)| image).collect();
     }
 
-    /// Takes the images of `folder`; with a class, those of the folders inside it too.
+    /// Adds the images in `folder`; with a class, those in its subfolders too.
     pub(crate) fn enter(
         &mut self,
         folder: &Path,
@@ -204,7 +204,7 @@ impl Tree {
         ))
     }
 
-    /// Counts classes as `train` does where it has them all.
+    /// Numbers the classes as in `train`, if `train` has them all.
     pub(crate) fn share_classes(&mut self, train: &[String]) {
         let places = self
             .classes

@@ -1,11 +1,11 @@
-//! What is printed: lines to standard output and standard error, whole documents.
+//! Printing: lines to standard output and standard error, whole documents.
 
 use std::io::Write;
 
 use crate::error::{Error, Result};
 
-/// A line for whoever reads standard output: one who has gone, or a full disk behind it, is no
-/// failure of the command.
+/// Prints a line to standard output. Errors are ignored: a closed pipe or a full disk must not fail
+/// the command.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -13,7 +13,7 @@ macro_rules! say {
     }};
 }
 
-/// The same on standard error.
+/// The same for standard error.
 macro_rules! note {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -21,13 +21,13 @@ macro_rules! note {
     }};
 }
 
-/// The commit that this program was built from; `build.rs` finds it.
+/// The commit that this program was built from, set by `build.rs`.
 pub const REVISION: &str = env!("DBVQ_REVISION");
 
-/// Prints a whole document. A reader who has seen enough (`| head`) is no failure.
+/// Prints a whole document. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
-/// [`Error::Io`] for any other trouble with the standard output.
+/// [`Error::Io`] for any other failure to write to standard output.
 pub fn print_document(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,8 +1,9 @@
-//! The pictures of the toy experiment (the paper's Figures 2, 3, 11 and 12), its samples, training
-//! curves, maps of numbers, pictures in rows with names, and the contact sheet of a data set.
+//! The figures of the toy experiment (the paper's Figures 2, 3, 11 and 12) and its samples,
+//! training curves, heat maps, galleries of images in labelled rows, and the contact sheet of a
+//! data set.
 //!
-//! Each function takes plain numbers and returns the picture; [`save`] writes it with what made it
-//! inside the file. Points that are not finite are left out; the scales grow with the data.
+//! Each function takes plain numbers and returns the picture; [`save`] writes it with its
+//! provenance as metadata. Points that are not finite are left out; the scales adapt to the data.
 
 mod axes;
 mod file;
@@ -31,11 +32,12 @@ use plot::{Canvas, Ink, Shape, Type, text_width};
 /// The five points of a sequence in the plane: x = (x_1, …, x_5).
 pub type Frame = [[f32; 2]; 5];
 
-/// The panels show at least ±`REACH`, so that the pictures of one experiment have one scale.
+/// The panels show at least ±`REACH`, so that the figures of one experiment share a scale.
 const REACH: f32 = 1.35;
-/// Curves of so few points show each of them.
+/// Curves of at most this many points show a marker at each.
 const FEW: usize = 40;
-/// Curves of fewer points are not smoothed; those of more over one point in `SMOOTH` to each side.
+/// Curves of fewer points are not smoothed; longer ones are averaged over 1/`SMOOTH` of their
+/// points to each side.
 const SMOOTH: usize = 60;
 
 /// Figure 2: the centroids, and each of `samples` as five numbered points joined in order; `codes`
@@ -69,7 +71,7 @@ pub fn toy_data(centroids: &[[f32; 2]], samples: &[Frame], codes: &[[u32; 5]]) -
 /// Figure 3: the five points under noise (`forward`, t = 0 … T) and denoised (`reverse`, t = T …
 /// 0), coloured by t.
 ///
-/// Beside the titles stand the sequences of nearest centroids at t = 0.
+/// Below the titles are the sequences of nearest centroids at t = 0.
 pub fn paths(centroids: &[[f32; 2]], forward: &[Frame], reverse: &[Frame]) -> RgbImage {
     let mut canvas = Canvas::new(1040, 566);
     let reach = reach(
@@ -126,7 +128,7 @@ pub fn paths(centroids: &[[f32; 2]], forward: &[Frame], reverse: &[Frame]) -> Rg
     canvas.finish()
 }
 
-/// Figure 11: the codes before and after training among the data, and the centroids that made the
+/// Figure 11: the codes before and after training among the data, and the true centroids of the
 /// data.
 pub fn codes_before_after(
     truth: &[[f32; 2]],
@@ -163,8 +165,8 @@ pub fn codes_before_after(
     canvas.finish()
 }
 
-/// Figure 12: one panel for each of `samples`, drawn given the (position, code) pairs `known`;
-/// `codes` are the titles.
+/// Figure 12: one panel for each of `samples`, which were sampled given the (position, code) pairs
+/// `known`; `codes` are the titles.
 pub fn inpainting(
     centroids: &[[f32; 2]],
     known: &[(usize, u32)],
@@ -216,11 +218,11 @@ pub fn inpainting(
     canvas.finish()
 }
 
-/// All sampled points around the centroids (left), the share of each valid chain (right), `caption`
-/// below.
+/// All sampled points around the centroids (left), the share of each valid chain (right), and
+/// `caption` below.
 ///
-/// The bars keep the order of `histogram`; the line marks the share of every chain in the data, 1 /
-/// `histogram.len()`.
+/// The bars are in the order of `histogram`; the line marks the share of every chain in the data, 1
+/// / `histogram.len()`.
 pub fn samples_overview(
     centroids: &[[f32; 2]],
     points: &[[f32; 2]],
@@ -303,8 +305,8 @@ fn draw_shares(canvas: &mut Canvas, histogram: &[f64]) {
     );
 }
 
-/// Curves over x, thin as measured and thick as a moving average; `log_y` leaves out values that
-/// are not positive.
+/// Curves over x, thin for the raw values and thick for a moving average; `log_y` leaves out values
+/// that are not positive.
 pub fn curves(
     title: &str,
     x_label: &str,
@@ -352,13 +354,13 @@ fn axes_for<'a>(points: impl Iterator<Item = &'a (f64, f64)> + Clone, log_y: boo
     Axes::new([85.0, 45.0, 690.0, 390.0], x, y, log_y)
 }
 
-/// How many numbers stand along the sides of a figure of `points`.
+/// Number of ticks on both axes of a figure of `points`.
 pub(crate) fn count_ticks(points: &[(f64, f64)], log_y: bool) -> usize {
     let drawable = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!log_y || p.1 > 0.0);
     axes_for(points.iter().filter(drawable), log_y).count_ticks()
 }
 
-/// The names of the curves, in the corner where the fewest measured points lie.
+/// The legend, in the corner with the fewest raw points.
 fn key(canvas: &mut Canvas, axes: &Axes, series: &[(&str, Vec<(f64, f64)>)]) {
     let style = Type {
         align: 0.0,
@@ -400,11 +402,11 @@ fn key(canvas: &mut Canvas, axes: &Axes, series: &[(&str, Vec<(f64, f64)>)]) {
     }
 }
 
-/// A moving average (of the logarithms if `log`); curves shorter than [`SMOOTH`] stay as they are.
+/// A moving average (of the logarithms if `log`); curves shorter than [`SMOOTH`] are unchanged.
 fn smoothed(points: &[(f64, f64)], log: bool) -> Vec<(f64, f64)> {
     let reach = points.len() / SMOOTH;
     let average = |i: usize| {
-        // Equally far to both sides where the curve is steep, at its start; at its end only back.
+        // A symmetric window at the start, where the curve is steep; at the end it only looks back.
         let reach = reach.min(i.max(reach / 6));
         let window = &points[i.saturating_sub(reach)..(i + reach + 1).min(points.len())];
         let sum: f64 = window

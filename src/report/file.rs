@@ -1,11 +1,11 @@
-//! Writing a file whole.
+//! Atomic file writes.
 
 use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes a whole file or none, and makes it durable.
+/// Writes a file atomically and syncs it to disk.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.

@@ -1,4 +1,4 @@
-//! How results become lines, tables, pictures and files. Knows nothing of models and runs.
+//! Turns results into lines, tables, figures and files, independent of models and runs.
 
 #[macro_use]
 pub mod console;

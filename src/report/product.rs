@@ -1,5 +1,5 @@
-//! Files that commands write for their users. One that is there already is replaced only if this
-//! program wrote it; a folder that a command made is taken away again if nothing came of it.
+//! Output files of commands. An existing file is replaced only if this program wrote it; a folder
+//! that a command created is removed again if it stays empty.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -10,31 +10,31 @@ use serde_json::{Map, Value};
 use super::file;
 use crate::error::{Error, Result};
 
-/// What a file is made of, and how it is known as ours.
+/// Format of a file, and how one that this program wrote is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// PNG: says so in a text chunk.
+    /// PNG: by a text chunk.
     Picture,
     /// safetensors: by their metadata.
     Tensors,
     /// JSON: by its keys.
     Json,
-    /// Markdown or XML: says so in a comment.
+    /// Markdown or XML: by a comment.
     Page,
-    /// TOML, which people write too: its first line has the checksum of the rest.
+    /// TOML, which users also write: by the checksum of the rest in its first line.
     Settings,
 }
 
-/// The program, as the text chunk `Software` of pictures and the comment of pages name it.
+/// The program's name in the text chunk `Software` of pictures and the comment of pages.
 pub const PROGRAM: &str = "dbvq-wgpu";
-/// What pages of ours say; those after the first are of pages from before they were marked.
+/// Text by which our pages are recognised; all but the first are for pages older than that mark.
 const MARKS: [&str; 4] = [
     "<!-- written by dbvq-wgpu",
     "<testsuites name=\"dbvq-wgpu conformance\"",
     "A cell says how many cases pass, and the worst error as a share of its bound",
     "Wall time is that of the steps that count, as the log of the run has it",
 ];
-/// Keys that JSON of ours has together: of samples, evaluations, reports, results that are kept,
+/// Sets of keys that identify our JSON: of samples, evaluations, reports, stored results and
 /// conformance.
 const KEYS: [&[&str]; 5] = [
     &["adapter", "seconds"],
@@ -43,14 +43,14 @@ const KEYS: [&[&str]; 5] = [
     &["from", "files", "result"],
     &["schema", "adapters", "shaders"],
 ];
-/// How settings begin.
+/// Start of the first line of settings.
 const SETTINGS: &str =
     "# Written by dbvq-wgpu; if the checksum still fits, it may replace this file. blake3 ";
-/// Longest JSON or text that is looked at, and longest header of a safetensors file.
+/// Most bytes of a file that is examined, and of the header of a safetensors file.
 const LONGEST: u64 = 256 << 20;
 const LONGEST_HEADER: u64 = 16 << 20;
 
-/// Writes `bytes` to `file`, all of it or nothing.
+/// Writes `bytes` to `file` atomically, with the mark of its `form`.
 ///
 /// # Errors
 /// Those of [`check`], and [`Error::Io`].
@@ -76,10 +76,11 @@ pub fn write(file: &Path, form: Form, bytes: &[u8]) -> Result<()> {
     file::write(file, &marked)
 }
 
-/// Whether `file` may be written: it is not there, is empty, or is of our making.
+/// Checks that `file` may be written: it does not exist, is empty, is not a regular file, or was
+/// written by this program.
 ///
 /// # Errors
-/// [`Error::Usage`] if it is the user's, [`Error::Io`] if it cannot be read.
+/// [`Error::Usage`] if it is another file or a folder, [`Error::Io`] if it cannot be read.
 pub fn check(file: &Path, form: Form) -> Result<()> {
     let found = match std::fs::metadata(file) {
         Ok(found) => found,
@@ -106,7 +107,7 @@ pub fn check(file: &Path, form: Form) -> Result<()> {
     Err(Error::Usage(format!("{} {what}", file.display())))
 }
 
-/// As much of `file` as tells whose it is; `None` if it is too long to be ours.
+/// The part of `file` that identifies its origin; `None` if it is too long to be ours.
 fn head(file: &Path, form: Form) -> std::io::Result<Option<Vec<u8>>> {
     let mut opened = File::open(file)?;
     let length = std::fs::metadata(file)?.len();
@@ -129,7 +130,7 @@ fn head(file: &Path, form: Form) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Whether bytes are of a file that this program wrote.
+/// Whether `bytes` are those of a file that this program wrote.
 fn is_ours(bytes: &[u8], form: Form) -> bool {
     match form {
         Form::Picture => picture(bytes).unwrap_or(false),
@@ -167,7 +168,7 @@ fn picture(bytes: &[u8]) -> Option<bool> {
     let said = texts
         .iter()
         .any(|(keyword, text)| *keyword == "Software" && text.starts_with(PROGRAM));
-    // Pictures from before they named the program.
+    // Pictures older than the `Software` chunk.
     Some(said || has(&["seed", "run"]) || has(&["seed", "runs"]) || has(&["seed", "count"]))
 }
 
@@ -176,8 +177,7 @@ fn tensors(bytes: &[u8]) -> Option<bool> {
     let text = bytes.get(8..8 + usize::try_from(header).ok()?)?;
     let header: Map<String, Value> = serde_json::from_slice(text).ok()?;
     let metadata = header.get("__metadata__")?.as_object()?;
-    // Samples, and weights for PyTorch; never a checkpoint, which nothing but its training may
-    // replace.
+    // Samples, and weights for PyTorch; never a checkpoint, which only its training may replace.
     Some(
         metadata.contains_key("made_by")
             || (metadata.contains_key("weights") && metadata.contains_key("step")),
@@ -189,7 +189,7 @@ fn settings(bytes: &[u8]) -> Option<bool> {
     Some(first.strip_prefix(SETTINGS)? == blake3::hash(rest.as_bytes()).to_hex().as_str())
 }
 
-/// An error if one of the `files` that a command writes is one that it reads.
+/// An error if a command would write one of the files that it reads.
 ///
 /// # Errors
 /// [`Error::Usage`].
@@ -212,14 +212,14 @@ pub fn spare<'a>(
     })
 }
 
-/// The folder that a command writes into.
+/// An output folder. On drop, the folders that it created are removed if they are empty.
 pub struct Folder {
     made: Vec<PathBuf>,
 }
 
 impl Folder {
-    /// Makes the folder `path` unless it is there, if every one of `files` may be written in it;
-    /// `inputs` are what the command reads.
+    /// Creates the folder `path` if it is missing, after checking that all of `files` may be
+    /// written in it; `inputs` are what the command reads.
     ///
     /// # Errors
     /// Those of [`check`] and [`spare`], and [`Error::Io`].
@@ -235,7 +235,7 @@ impl Folder {
         Folder::make(path)
     }
 
-    /// Makes the folder `path` unless it is there.
+    /// Creates the folder `path` if it is missing.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -251,7 +251,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Innermost first, and only what is empty.
+        // Innermost first; only empty folders are removed.
         self.made
             .iter()
             .for_each(|folder| _ = std::fs::remove_dir(folder));
@@ -288,7 +288,7 @@ mod tests {
             write(&file(name), form, bytes).expect(name);
             write(&file(name), form, bytes).expect(name);
         }
-        // Somebody edits the settings.
+        // The user edits the settings.
         let edited = std::fs::read_to_string(file("a.toml")).expect("written") + "steps = 2\n";
         std::fs::write(file("a.toml"), &edited).expect("a file");
         assert_eq!(

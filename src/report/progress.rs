@@ -1,11 +1,11 @@
-//! Progress: a bar where somebody watches, plain lines now and then where nobody does.
+//! Progress: a bar on a terminal, otherwise a plain line now and then.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-/// Time between two plain lines.
+/// Least time between two plain lines.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Progress of something with a known number of steps.
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// Now at `done`; `message` is only asked for when it is shown.
+    /// Sets the position to `done`; `message` is only called if it is shown.
     pub fn at(&mut self, done: u64, message: impl FnOnce() -> String) {
         self.done = done;
         if let Some(bar) = &self.bar {
@@ -72,7 +72,7 @@ impl Progress {
         self.done
     }
 
-    /// Prints a line of its own, above the bar.
+    /// Prints a separate line, above the bar if there is one.
     pub fn note(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),

@@ -1,4 +1,4 @@
-//! Samples as a safetensors file, with what made them in its metadata.
+//! Samples as a safetensors file, with their provenance as metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::product::{self, Form};
 use crate::error::{Error, Result};
 
-/// Numbers of one kind.
+/// Values of one type.
 #[derive(Clone, Copy)]
 pub enum Values<'a> {
     /// Floats.
@@ -17,10 +17,10 @@ pub enum Values<'a> {
     U32(&'a [u32]),
 }
 
-/// An error if a number of `values` is not finite; `what` they are, in the plural.
+/// An error if any of `values` is not finite; `what` names them in the message, in the plural.
 ///
 /// # Errors
-/// [`Error::Diverged`] saying which number is not.
+/// [`Error::Diverged`] with the number of such values and the first of them.
 pub fn check_finite(what: &str, values: &[f32]) -> Result<()> {
     let Some(at) = values.iter().position(|v| !v.is_finite()) else {
         return Ok(());
@@ -34,12 +34,12 @@ pub fn check_finite(what: &str, values: &[f32]) -> Result<()> {
     )))
 }
 
-/// Writes `tensors` (name, shape, values), and `facts` as JSON under `made_by`: one key, so that
-/// equal samples are equal bytes.
+/// Writes `tensors` (name, shape, values), and `facts` as JSON under the single metadata key
+/// `made_by`, so that equal samples give equal bytes.
 ///
 /// # Errors
-/// [`Error::Diverged`] for a number that is not finite, [`Error::Usage`] if somebody else's file is
-/// there, [`Error::Io`] naming the file.
+/// [`Error::Diverged`] for a number that is not finite, [`Error::Usage`] if a file is there that
+/// this program did not write, [`Error::Io`] naming the file.
 pub fn write(
     file: &Path,
     tensors: &[(&str, Vec<usize>, Values)],

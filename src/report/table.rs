@@ -1,10 +1,10 @@
 //! Tables: aligned text for terminals of any width, and Markdown.
 
-/// A column with its cells set in type.
+/// A column of formatted cells.
 pub struct Column {
     head: &'static str,
     cells: Vec<String>,
-    /// How early it is given up where the terminal is narrow; 0: never.
+    /// Columns of higher rank are dropped first on a narrow terminal; 0: never.
     rank: u8,
     left: bool,
 }
@@ -64,7 +64,7 @@ pub fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
     columns
 }
 
-/// Heads and rows, each line ending with a newline and not with a space.
+/// Headers and rows as text; each line ends in a newline, without trailing spaces.
 pub fn text(columns: &[Column]) -> String {
     let line = |cells: Vec<String>| format!("{}\n", cells.join(&" ".repeat(GAP)).trim_end());
     let rows = columns.first().map_or(0, |c| c.cells.len());
@@ -77,7 +77,7 @@ pub fn text(columns: &[Column]) -> String {
     out
 }
 
-/// Heads and rows as a table of Markdown.
+/// Headers and rows as a Markdown table.
 pub fn markdown(heads: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
@@ -88,7 +88,7 @@ pub fn markdown(heads: &[String], rows: &[Vec<String>]) -> String {
     line(heads) + &rule + &rows
 }
 
-/// `text` as it may stand in a table of Markdown.
+/// `text` escaped for a cell of a Markdown table.
 pub fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")
@@ -96,8 +96,8 @@ pub fn escaped(text: &str) -> String {
         .replace(['\n', '\r'], " ")
 }
 
-/// `text` in lines of at most `width` characters as far as its words allow, each behind `indent`
-/// spaces.
+/// Wraps `text` at words into lines of at most `width` characters (longer words overflow), each
+/// indented by `indent` spaces.
 pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
     let mut out = String::new();
     let mut column = 0;
@@ -117,7 +117,7 @@ pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
     out + "\n"
 }
 
-/// Columns of the terminal on the standard output; 100 where there is none.
+/// Width of the terminal on standard output in columns; 100 without a terminal.
 pub fn terminal_width() -> usize {
     console::Term::stdout()
         .size_checked()

@@ -1,8 +1,9 @@
-//! TensorBoard's event files: the numbers of `metrics.jsonl` and the pictures of evaluations, as
-//! they come.
+//! TensorBoard's event files: the numbers of `metrics.jsonl` and the pictures of evaluations,
+//! written as they arrive.
 //!
-//! A file is a row of TFRecords: length, its checksum, bytes, their checksum. Each holds an `Event`
-//! of TensorFlow's `event.proto` (of which this is what the program writes).
+//! A file is a sequence of TFRecords: length, its checksum, bytes, their checksum. Each holds an
+//! `Event` of TensorFlow's `event.proto`; only the fields that the program writes are declared
+//! here.
 
 use std::fs::File;
 use std::io::Write;
@@ -73,7 +74,7 @@ struct Image {
 /// The colour space of RGB pictures.
 const RGB: i32 = 3;
 
-/// What TensorBoard knows its files by.
+/// Prefix by which TensorBoard recognises its files.
 const NAME: &str = "events.out.tfevents.";
 
 /// An event file that grows.
@@ -83,9 +84,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// Begins the next file of the run directory `run`. What older files have after `step` is void:
-    /// those steps are done again. A file of its own, since a kill may have cut the last record of
-    /// the one before.
+    /// Starts the next file in the run directory `run`. Events of older files after `step` become
+    /// void, since those steps are repeated. A new file is needed because a kill may have truncated
+    /// the last record of the previous one.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -100,7 +101,7 @@ impl Events {
             file_version: Some("brain.Event:2".into()),
             ..Event::default()
         })?;
-        // TensorBoard drops the events from the step of a start on.
+        // TensorBoard drops earlier events from the step of a START event on.
         events.write(Event {
             step: step as i64 + 1,
             session_log: Some(SessionLog { status: START }),
@@ -109,7 +110,7 @@ impl Events {
         Ok(events)
     }
 
-    /// Writes numbers by their names.
+    /// Writes scalars, given as (name, value).
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -159,7 +160,7 @@ impl Events {
         })
     }
 
-    /// Appends `event`, dated now, in one write so that only a kill can cut it.
+    /// Appends `event` with the current time, in one write so that only a kill can truncate it.
     fn write(&mut self, event: Event) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let event = Event {

@@ -21,13 +21,13 @@ pub(in crate::data) struct Batches {
     files: Vec<Batch>,
     /// The label of each record.
     labels: Vec<u8>,
-    /// Lengths and times of change.
+    /// Stamps of the files, from their lengths and modification times.
     stamps: Vec<u64>,
 }
 
 impl Batches {
-    /// Opens `paths` and reads their labels; `None` without a batch. Those that are damaged are an
-    /// error, or `skipped`.
+    /// Opens `paths` and reads their labels; `None` if they hold no records. A damaged batch is an
+    /// error, or goes to `skipped` with [`Broken::Skip`].
     pub fn open(
         dir: &Path,
         paths: Vec<PathBuf>,
@@ -76,7 +76,7 @@ impl Batches {
         Ok(())
     }
 
-    /// The images as they are: in memory, or in the batches.
+    /// The images at their own size: in memory, or read from the batches on demand.
     pub fn into_store(
         self,
         on_disk: bool,
@@ -193,7 +193,7 @@ fn label(batch: &Batch, i: usize) -> Result<u8> {
     )))
 }
 
-/// The number of records of `file` by its size.
+/// Number of records in `file`, from its size.
 fn records(file: &Path) -> Result<usize> {
     let bytes = std::fs::metadata(file).map_err(Error::io(file))?.len();
     let whole = bytes / RECORD as u64;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::data::entries::{entries, name_of};
 use crate::error::Result;
 
-/// The folder in the official archive, and its files with their MD5.
+/// The folder in the official archive.
 pub const FOLDER: &str = "cifar-10-batches-bin";
 
 /// The official batches of 10,000 records with their MD5.
@@ -41,8 +41,8 @@ pub fn batches(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Files in `dir` that look like batches and have no official name: copies, other languages'
-/// versions, batches of one's own.
+/// Files in `dir` that look like batches but have no official name: copies, versions for other
+/// languages, the user's own batches.
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io).

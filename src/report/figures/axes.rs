@@ -1,9 +1,9 @@
-//! Axes for the [figures](super): a frame on the page, the ranges it shows, round numbers along its
-//! sides.
+//! Axes for the [figures](super): a frame on the page, the ranges it shows, and ticks at round
+//! numbers.
 
 use super::plot::{Canvas, Ink, Type, text_width};
 
-/// The size of the numbers along the sides.
+/// Style of the tick labels.
 const NUMBERS: Type = Type {
     size: 13.0,
     ink: Ink::GREY,
@@ -14,7 +14,7 @@ const NUMBERS: Type = Type {
     math: true,
 };
 
-/// One panel: a frame on the page and what its sides stand for.
+/// One panel: a frame on the page and the ranges of its axes.
 pub struct Axes {
     /// Left, top, width, height in logical pixels.
     pub frame: [f32; 4],
@@ -22,13 +22,12 @@ pub struct Axes {
     y: [f64; 2],
     log_x: bool,
     log_y: bool,
-    /// The distance of the numbers along x, if it is not for the axes to choose.
+    /// Distance between ticks on x; `None` to choose it automatically.
     pub x_step: Option<f64>,
 }
 
 impl Axes {
-    /// The plane around the origin, both scales equal, ±`reach` from side to side of a square
-    /// frame.
+    /// A square frame of the plane around the origin, ±`reach` in both directions.
     pub fn plane(left: f32, top: f32, side: f32, reach: f32) -> Axes {
         let range = [-f64::from(reach), f64::from(reach)];
         let x_step = Some(round_step(range, side / 64.0));
@@ -42,7 +41,7 @@ impl Axes {
         }
     }
 
-    /// Any two ranges; with `log_y` the second is positive and drawn logarithmically.
+    /// Any two ranges; with `log_y` the second must be positive and is drawn logarithmically.
     pub fn new(frame: [f32; 4], x: [f64; 2], y: [f64; 2], log_y: bool) -> Axes {
         let y = if log_y { y.map(f64::log10) } else { y };
         Axes {
@@ -81,8 +80,8 @@ impl Axes {
         self.at(x.into(), y.into())
     }
 
-    /// Grid and numbers; the left numbers only if `left_numbers`, for panels that share them with a
-    /// neighbour.
+    /// Draws grid and tick labels; without `left_numbers` y has no labels, for panels that share
+    /// them with a neighbour.
     pub fn grid(&self, canvas: &mut Canvas, left_numbers: bool) {
         let [left, top, width, height] = self.frame;
         for (value, number) in self.x_ticks() {
@@ -115,7 +114,7 @@ impl Axes {
         }
     }
 
-    /// Numbers along y on the right, for a colour bar.
+    /// Draws y tick labels on the right, for a colour bar.
     pub fn right_numbers(&self, canvas: &mut Canvas) {
         let [left, _, width, _] = self.frame;
         for (value, number) in self.y_ticks() {
@@ -136,7 +135,7 @@ impl Axes {
         }
     }
 
-    /// The frame, drawn after the data.
+    /// Draws the frame; call it after drawing the data.
     pub fn outline(&self, canvas: &mut Canvas) {
         let [left, top, width, height] = self.frame;
         let right = left + width;
@@ -151,7 +150,7 @@ impl Axes {
         canvas.line(&corners, Ink::BLACK, 1.1);
     }
 
-    /// Title above, names of the two axes below and to the left (empty: none).
+    /// Draws the title and the labels of both axes (empty: none).
     pub fn names(&self, canvas: &mut Canvas, title: &str, x: &str, y: &str) {
         let [left, top, width, height] = self.frame;
         let across = left + width / 2.0;
@@ -181,12 +180,13 @@ impl Axes {
         );
     }
 
-    /// How many numbers stand along both sides.
+    /// Number of ticks on both axes.
     pub fn count_ticks(&self) -> usize {
         self.x_ticks().len() + self.y_ticks().len() + self.small_ticks().len()
     }
 
-    /// The heights of 2, 3, … 9 times the powers of ten, where only the powers have numbers.
+    /// Heights of the minor ticks, 2, 3, … 9 times the powers of ten, if only the powers have
+    /// labels.
     fn small_ticks(&self) -> Vec<f32> {
         let [low, high] = self.y;
         if !self.log_y || !(2.0..=8.0).contains(&(high - low)) {
@@ -222,7 +222,7 @@ impl Axes {
     }
 }
 
-/// Round numbers between 10^`low` and 10^`high`, with their texts.
+/// Ticks at round numbers between 10^`low` and 10^`high`, with their labels.
 fn log_ticks([low, high]: [f64; 2], count: f32) -> Vec<(f64, String)> {
     let decades = high - low;
     if decades < 1.0 {
@@ -255,7 +255,7 @@ fn log_ticks([low, high]: [f64; 2], count: f32) -> Vec<(f64, String)> {
         .collect()
 }
 
-/// Ranges of no width, or without finite ends or a finite width, become ones that can be drawn.
+/// Makes a range drawable if it has no width, or its ends or width are not finite.
 fn widened([low, high]: [f64; 2]) -> [f64; 2] {
     if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
         [0.0, 1.0]
@@ -278,7 +278,7 @@ fn round_step([low, high]: [f64; 2], count: f32) -> f64 {
         .unwrap_or(10.0 * unit)
 }
 
-/// The multiples of `step` in a range, with their texts; none where f64 has no such step.
+/// The multiples of `step` in a range, with their labels; none unless `step` is a normal f64.
 fn linear_ticks([low, high]: [f64; 2], step: f64) -> Vec<(f64, String)> {
     if !step.is_normal() {
         return Vec::new();
@@ -291,7 +291,8 @@ fn linear_ticks([low, high]: [f64; 2], step: f64) -> Vec<(f64, String)> {
         .collect()
 }
 
-/// A number with that many decimals, a real minus sign and commas between thousands.
+/// Formats a number with `places` decimals, a true minus sign and commas between thousands; very
+/// large and very small ones in scientific notation.
 pub fn decimal(value: f64, places: i32) -> String {
     let size = value.abs();
     if size >= 1e7 || (size < 1e-4 && places > 5) {

@@ -1,4 +1,4 @@
-//! A picture, or an animation, and what made it, as one PNG file.
+//! A picture or an animation, with its provenance, as one PNG file.
 
 use std::path::Path;
 
@@ -8,22 +8,22 @@ use crate::error::{Error, Result};
 use crate::report::file;
 use crate::report::product::{self, Form, PROGRAM};
 
-/// Milliseconds of a frame of an animation, and of its last one.
+/// Milliseconds per frame of an animation, and of its last frame.
 const FRAME: u16 = 400;
 const LAST_FRAME: u16 = 2000;
 
-/// Writes `picture` to `path` as PNG (300 dots per inch), all of it or nothing, with `metadata` as
-/// text chunks.
+/// Writes `picture` to `path` as PNG (300 dots per inch), atomically, with `metadata` as text
+/// chunks.
 ///
 /// # Errors
-/// [`Error::Usage`] if somebody else's file is there, [`Error::Io`] naming `path` if it cannot be
-/// written, or if a keyword is not 1–79 Latin-1 characters.
+/// [`Error::Usage`] if a file is there that this program did not write, [`Error::Io`] naming `path`
+/// if it cannot be written, or if a keyword is not 1–79 Latin-1 characters.
 pub fn save(path: &Path, picture: &RgbImage, metadata: &[(&str, String)]) -> Result<()> {
     save_animation(path, std::slice::from_ref(picture), metadata)
 }
 
 /// Writes `frames` of one size to `path` as [`save`] does; several become an animated PNG that
-/// repeats for ever.
+/// loops forever.
 ///
 /// # Errors
 /// As [`save`].
@@ -32,7 +32,7 @@ pub fn save_animation(path: &Path, frames: &[RgbImage], metadata: &[(&str, Strin
     product::write(path, Form::Picture, &png)
 }
 
-/// Writes `picture` into a run directory, whose files are its training's to replace.
+/// Writes `picture` into a run directory, whose files training may replace without a check.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -62,7 +62,7 @@ fn encode(frames: &[RgbImage], metadata: &[(&str, String)]) -> Result<Vec<u8>, p
     for (keyword, text) in program.iter().chain(metadata) {
         let keyword = keyword.to_string();
         let text = text.clone();
-        // tEXt, which every tool reads, holds Latin-1 only.
+        // Every tool reads tEXt, but it holds Latin-1 only.
         if text.chars().all(|c| u32::from(c) < 256) {
             encoder.add_text_chunk(keyword, text)?;
         } else {

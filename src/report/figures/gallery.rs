@@ -1,13 +1,13 @@
-//! Pictures in rows with names, as the paper sets its samples side by side.
+//! Images in labelled rows, for comparing samples as in the paper's figures.
 
 use image::RgbImage;
 
 use super::plot::{Canvas, Ink, SCALE, Type, text_width};
 
 const MARGIN: f32 = 14.0;
-/// Between two pictures.
+/// Between two images.
 const GAP: f32 = 2.0;
-/// Between two groups of columns, and above a row that stands apart.
+/// Between two groups of columns, and above a row that is set apart.
 const APART: f32 = 8.0;
 /// Between two blocks.
 const BLOCKS: f32 = 24.0;
@@ -24,24 +24,23 @@ const NAME: Type = Type {
     math: false,
 };
 
-/// A row of pictures of one size.
+/// A row of images of one size.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
-    /// Left of it.
+    /// Label to the left.
     pub name: String,
-    /// From left to right.
+    /// Images from left to right.
     pub cells: Vec<RgbImage>,
-    /// Whether it stands apart from the row above.
+    /// Whether there is a gap above it.
     pub apart: bool,
 }
 
 /// Rows under one title.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
-    /// Above; empty for none.
+    /// Title above the rows; empty for none.
     pub title: String,
-    /// Names of groups of columns, and how many columns each has; empty for one group without a
-    /// name.
+    /// Groups of columns: (number of columns, name); empty for one group without a name.
     pub heads: Vec<(usize, String)>,
     /// Its rows.
     pub rows: Vec<Row>,
@@ -69,7 +68,7 @@ impl Block {
         })
     }
 
-    /// Room left of the pictures.
+    /// Width of the labels left of the images.
     fn names(&self) -> f32 {
         let widest = self
             .rows
@@ -79,13 +78,13 @@ impl Block {
         if widest > 0.0 { widest + 10.0 } else { 0.0 }
     }
 
-    /// Room for title and names of columns.
+    /// Height of the title and the names of columns.
     fn top(&self) -> f32 {
         let named = self.heads.iter().any(|(_, name)| !name.is_empty());
         f32::from(u8::from(!self.title.is_empty())) * TITLE + f32::from(u8::from(named)) * HEAD
     }
 
-    /// Where column `i` begins, from the first one's left.
+    /// Offset of column `i` from the left of the first one.
     fn column(&self, i: usize) -> f32 {
         let mut end = 0;
         let before = |(columns, _): &&(usize, String)| {
@@ -162,7 +161,7 @@ fn bold() -> Type {
     }
 }
 
-/// The blocks one below the other, or side by side.
+/// Draws the blocks below one another, or side by side if `across`.
 pub fn gallery(blocks: &[Block], across: bool) -> RgbImage {
     let sizes: Vec<[f32; 2]> = blocks.iter().map(Block::size).collect();
     let between = BLOCKS * blocks.len().saturating_sub(1) as f32;

@@ -1,4 +1,4 @@
-//! Maps of numbers as colours.
+//! Heat maps.
 
 use image::RgbImage;
 
@@ -10,8 +10,8 @@ const SIDE: f32 = 280.0;
 const GAP: f32 = 40.0;
 const TOP: f32 = 44.0;
 
-/// Square maps side by side on one scale from 0, each with its title: (title, columns, [rows,
-/// columns] values); the scale's `name` stands over its colours. Dark is little.
+/// Square heat maps side by side on one scale from 0, each given as (title, columns, [rows,
+/// columns] values). `name` is the label above the colour bar. Dark is low.
 pub fn heat_maps(maps: &[(String, usize, &[f64])], name: &str) -> RgbImage {
     let width = GAP + maps.len() as f32 * (SIDE + GAP) + 80.0;
     let mut canvas = Canvas::new(width as u32, (TOP + SIDE + 24.0) as u32);

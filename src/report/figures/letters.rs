@@ -1,4 +1,4 @@
-//! Texts, a character to a cell.
+//! Texts drawn with one character per cell.
 
 use image::RgbImage;
 
@@ -8,32 +8,32 @@ use super::plot::{Canvas, Ink, Type, text_width};
 const CELL: [f32; 2] = [9.0, 20.0];
 const MARGIN: f32 = 12.0;
 const NAME: f32 = 12.0;
-/// Behind characters that stand out.
+/// Background of highlighted characters.
 const MARK: Ink = Ink::hex(0xFFE08A);
-/// Behind characters that are not known.
+/// Background of unknown characters.
 const HOLE: Ink = Ink::hex(0xDDDDDD);
 
-/// How a character stands in its line.
+/// How a character is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Letter {
-    /// As it is.
+    /// Without a background.
     Plain(char),
-    /// On a coloured ground.
+    /// On a coloured background.
     Marked(char),
-    /// Not shown, but its place.
+    /// An empty grey cell.
     Hidden,
 }
 
-/// A line of text with what stands left of it.
+/// A line of text with its label.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Left of it.
+    /// Label to the left.
     pub name: String,
-    /// From left to right.
+    /// The characters, from left to right.
     pub letters: Vec<Letter>,
 }
 
-/// A character as one cell shows it: line ends and tabs as signs for them.
+/// The character that a cell shows: symbols for line ends, tabs and control characters.
 pub fn visible(letter: char) -> char {
     match letter {
         '\n' => '↵',
@@ -43,7 +43,7 @@ pub fn visible(letter: char) -> char {
     }
 }
 
-/// The lines one under the other.
+/// Draws the lines below one another.
 pub fn letters(lines: &[Line]) -> RgbImage {
     let style = Type {
         size: NAME,

@@ -1,5 +1,5 @@
-//! What several [figures](super) are made of: centroids, clouds, numbered sequences, paths through
-//! time, legends.
+//! Elements shared by several [figures](super): centroids, clouds, numbered sequences, paths
+//! through time, legends.
 
 use super::Frame;
 use super::axes::Axes;
@@ -10,7 +10,7 @@ const CLOUD: usize = 4_000;
 /// The radius of a numbered marker.
 const RADIUS: f32 = 8.5;
 
-/// The i-th colour, from the start again after the last.
+/// Colour `i` of the palette, which repeats.
 pub fn color(i: usize) -> Ink {
     Ink::PALETTE[i % Ink::PALETTE.len()]
 }
@@ -70,7 +70,7 @@ pub fn draw_centroids(
     }
 }
 
-/// Points along the way through `points`.
+/// Points along the polyline through `points`.
 pub fn along(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
     let between = |[a, b]: [[f32; 2]; 2], s: f32| std::array::from_fn(|i| a[i] + s * (b[i] - a[i]));
     let ways = points.windows(2).map(|ends| [ends[0], ends[1]]);
@@ -78,8 +78,8 @@ pub fn along(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
         .collect()
 }
 
-/// A free place beside `at`: away from `middle` if that is free, else as near to that direction as
-/// it goes.
+/// A free place beside `at`: in the direction away from `middle` if that is free, else as close to
+/// that direction as possible.
 fn label_place(at: [f32; 2], middle: [f32; 2], avoid: &[[f32; 2]]) -> [f32; 2] {
     const FREE: f32 = 20.0;
     let outwards = (at[1] - middle[1]).atan2(at[0] - middle[0]);
@@ -100,10 +100,10 @@ fn label_place(at: [f32; 2], middle: [f32; 2], avoid: &[[f32; 2]]) -> [f32; 2] {
         .unwrap_or(places[0])
 }
 
-/// Many points, faint; of more than [`CLOUD`] every n-th.
+/// Many faint points; of more than [`CLOUD`], every n-th only.
 pub fn draw_cloud(canvas: &mut Canvas, axes: &Axes, points: &[[f32; 2]]) {
     let every = points.len().div_ceil(CLOUD).max(1);
-    // Points come in fives: a multiple of five would show one position of the sequences only.
+    // Points come in sequences of five: a stride divisible by five would show only one position.
     let every = if every.is_multiple_of(5) {
         every + 1
     } else {
@@ -134,7 +134,7 @@ pub fn numbered(canvas: &mut Canvas, at: [f32; 2], shape: Shape, ink: Ink, numbe
     canvas.text(at, &number.to_string(), style);
 }
 
-/// Five points numbered 0 to 4 and joined in order; `look` gives the marker of each position.
+/// Five points numbered 0 to 4 and joined in order; `look` returns the marker of each position.
 pub fn draw_sequence(
     canvas: &mut Canvas,
     axes: &Axes,
@@ -154,8 +154,8 @@ pub fn draw_sequence(
     }
 }
 
-/// The way of each of the five points through `frames` (t = 0 … T), coloured by t, its end at t = 0
-/// numbered.
+/// The path of each of the five points through `frames` (t = 0 … T), coloured by t, numbered at t =
+/// 0.
 pub fn draw_paths(canvas: &mut Canvas, axes: &Axes, frames: &[Frame]) {
     let last = frames.len().saturating_sub(1).max(1) as f32;
     for (t, step) in frames.windows(2).enumerate().rev() {
@@ -188,12 +188,12 @@ pub fn draw_paths(canvas: &mut Canvas, axes: &Axes, frames: &[Frame]) {
     }
 }
 
-/// The colours of t = 0 (bottom) to `last` (top).
+/// Colour bar of t from 0 (bottom) to `last` (top).
 pub fn color_bar(canvas: &mut Canvas, frame: [f32; 4], last: usize) {
     color_ramp(canvas, frame, last.max(1) as f64, "t");
 }
 
-/// The colours of 0 (bottom) to `last` (top), `name` above.
+/// Colour bar from 0 (bottom) to `last` (top), with the label `name` above.
 pub fn color_ramp(canvas: &mut Canvas, frame: [f32; 4], last: f64, name: &str) {
     let [left, top, width, height] = frame;
     let axes = Axes::new(frame, [0.0, 1.0], [0.0, last], false);
@@ -209,7 +209,7 @@ pub fn color_ramp(canvas: &mut Canvas, frame: [f32; 4], last: f64, name: &str) {
     canvas.text([left + width / 2.0, top - 17.0], name, Type::default());
 }
 
-/// What a legend shows before a name.
+/// The symbol of a legend entry.
 pub enum Mark {
     /// A point of a cloud.
     Dot(Ink),
@@ -221,7 +221,7 @@ pub enum Mark {
     Known(Ink),
 }
 
-/// Names side by side, centred on the page at height `y`.
+/// Legend entries side by side, centred on the page at height `y`.
 pub fn legend(canvas: &mut Canvas, y: f32, entries: &[(&str, Mark)]) {
     let style = Type {
         align: 0.0,

@@ -1,9 +1,8 @@
-//! Paper and ink for the [figures](super): shapes and text on an antialiased page, and axes that
-//! map data onto it.
+//! Drawing for the [figures](super): shapes and text on an antialiased page.
 //!
-//! Lengths are logical pixels, [`SCALE`] of which make one real one; y points down on the page, up
-//! in the data. The fonts (Noto Sans, SIL Open Font License 1.1) are compiled in, so a picture
-//! looks the same on every machine.
+//! Lengths are in logical pixels of [`SCALE`] real pixels each; y points down on the page, up in
+//! the data. The fonts (Noto Sans, SIL Open Font License 1.1) are compiled in, so a picture looks
+//! the same on every machine.
 
 use image::RgbImage;
 use tiny_skia::{
@@ -27,8 +26,8 @@ impl Ink {
     pub const GRID: Ink = Ink::hex(0xE6E6E6);
     /// The page.
     pub const WHITE: Ink = Ink::hex(0xFFFFFF);
-    /// Okabe and Ito's palette, told apart by colour-blind readers too: blue, vermilion, green,
-    /// purple, orange, sky.
+    /// Okabe and Ito's palette, safe for colour-blind readers: blue, vermilion, green, purple,
+    /// orange, sky.
     pub const PALETTE: [Ink; 6] = [
         Ink::hex(0x0072B2),
         Ink::hex(0xD55E00),
@@ -54,7 +53,7 @@ impl Ink {
         Ink([r, g, b, a * alpha])
     }
 
-    /// Viridis at `s` in 0..1, its palest yellow left out because it would vanish on white paper.
+    /// Viridis at `s` in 0..1, without its palest yellow, which would vanish on a white page.
     pub fn viridis(s: f32) -> Ink {
         const STOPS: [u32; 9] = [
             0x440154, 0x482878, 0x3E4A89, 0x31688E, 0x26828E, 0x1F9E89, 0x35B779, 0x6DCD59,
@@ -100,11 +99,11 @@ pub struct Type {
     pub align: f32,
     /// Bold face.
     pub bold: bool,
-    /// Reads upwards.
+    /// Rotated to read upwards.
     pub upwards: bool,
-    /// White border, for text on top of data.
+    /// White outline, for text on top of data.
     pub halo: bool,
-    /// `_` and `^` lower and raise the letters and digits after them.
+    /// `_` and `^` make the letters and digits after them sub- and superscripts.
     pub math: bool,
 }
 
@@ -177,7 +176,7 @@ impl Canvas {
         }
     }
 
-    /// A marker of radius `r`; `edge` is drawn around it, `None` for none.
+    /// A marker of radius `r`; `edge` is the colour and width of its outline, if any.
     pub fn marker(
         &mut self,
         [x, y]: [f32; 2],
@@ -212,8 +211,8 @@ impl Canvas {
         self.fill(&path, style.ink, place);
     }
 
-    /// A picture with its upper left corner at that place, each of its pixels one real pixel. What
-    /// is outside is cut off.
+    /// Draws a picture with its upper left corner at that place, at one real pixel per pixel,
+    /// clipped to the page.
     pub fn picture(&mut self, [left, top]: [f32; 2], picture: &RgbImage) {
         let left = (left * SCALE) as u32;
         let top = (top * SCALE) as u32;
@@ -254,7 +253,7 @@ impl Canvas {
     }
 }
 
-/// The width of `text` in that style.
+/// Width of `text` in that style.
 pub fn text_width(text: &str, style: Type) -> f32 {
     outline(text, style).1
 }
@@ -291,7 +290,7 @@ fn outline(text: &str, style: Type) -> (Option<Path>, f32) {
     (pen.path.finish(), pen.x)
 }
 
-/// Carries font outlines (y up, font units) into a path (y down, logical pixels).
+/// Converts font outlines (y up, font units) to a path (y down, logical pixels).
 struct Pen {
     path: PathBuilder,
     x: f32,

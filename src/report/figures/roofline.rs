@@ -1,5 +1,4 @@
-//! The roofline of an adapter (Williams et al. 2009): what kernels reach, over how much they do
-//! with each byte.
+//! The roofline of an adapter (Williams et al. 2009): kernel throughput over arithmetic intensity.
 
 use image::RgbImage;
 
@@ -7,21 +6,21 @@ use super::axes::Axes;
 use super::marks::color;
 use super::plot::{Canvas, Ink, Shape, Type, text_width};
 
-/// What a kernel reached at one shape.
+/// Measured throughput of a kernel at one shape.
 #[derive(Clone, Debug)]
 pub struct Reached {
     /// The op.
     pub op: String,
-    /// Forward or one of its gradients.
+    /// Whether it is the forward kernel, not one of the gradients.
     pub forward: bool,
-    /// Operations a byte.
+    /// Operations per byte.
     pub intensity: f64,
-    /// 10⁹ operations a second.
+    /// 10⁹ operations per second.
     pub gflops: f64,
 }
 
-/// Points of all kernels below the roof min(arithmetic, intensity × memory) of `ceilings`: 10⁹
-/// operations and bytes a second.
+/// Points of all kernels below the roof min(`fma`, intensity × `copy`), given in 10⁹ operations and
+/// 10⁹ bytes per second.
 pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbImage {
     let shown: Vec<&Reached> = reached
         .iter()
@@ -69,7 +68,7 @@ pub fn roofline(title: &str, [fma, copy]: [f64; 2], reached: &[Reached]) -> RgbI
 
 fn draw_roof(canvas: &mut Canvas, axes: &Axes, [left, right]: [f64; 2], [fma, copy]: [f64; 2]) {
     let ridge = (fma / copy).clamp(left, right);
-    // The slope may begin below the panel.
+    // The slope may start below the panel.
     let floor = axes.frame[1] + axes.frame[3];
     let [from, to, end] = [
         axes.at(left, left * copy),
@@ -109,7 +108,7 @@ fn draw_roof(canvas: &mut Canvas, axes: &Axes, [left, right]: [f64; 2], [fma, co
     );
 }
 
-/// Filled for the op, hollow for its gradients; colour and outline tell ops apart.
+/// Filled for forward, hollow for gradients; colour and shape tell ops apart.
 fn draw_mark(canvas: &mut Canvas, at: [f32; 2], op: usize, forward: bool) {
     let shape = if op < Ink::PALETTE.len() {
         Shape::Disc
