@@ -42,7 +42,7 @@ fn every_kernel(c: &mut Criterion) {
             group.throughput(Throughput::Elements(needs.flops as u64));
             let mut last = 0.0;
             group.bench_function(direction.to_string(), |b| {
-                // Made when it runs: what the filter leaves out takes no memory.
+                // Prepared when it runs, so that filtered-out kernels take no memory.
                 let mut clock = Clock::new(&gpu, Prepared::new(&gpu, &case).expect("it is ready"));
                 clock.once().expect("it runs");
                 b.iter_custom(|n| {

@@ -1,4 +1,4 @@
-//! Batches a second of the loader, from memory and from a packed file; to be set beside a training
+//! Batches per second of the loader, from memory and from a packed file; compare with a training
 //! step of the same batch.
 
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use dbvq_wgpu::data::loader::Batches;
 use dbvq_wgpu::data::{ImageSet, LoaderOptions, Reading, open};
 use image::{Rgb, RgbImage};
 
-/// Images in a set, and in a batch.
+/// Images in a set and in a batch.
 const COUNT: u32 = 512;
 const BATCH: usize = 64;
 

@@ -21,7 +21,8 @@ fn every_training(c: &mut Criterion) {
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_secs(5));
         group.bench_function(work.shape(), |b| {
-            // A device of its own: the pool of a large training is no burden on the next.
+            // A device of its own, so that the memory pool of a large training does not burden the
+            // next.
             let gpu = device.open().expect("an adapter");
             let case = Case {
                 work: work.clone(),

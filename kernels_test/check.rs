@@ -1,5 +1,6 @@
-//! Running one case on one adapter: forward against f64, each input's gradient in a random
-//! direction, equal bits on a second run, and no write beside a tensor.
+//! Runs one case on one adapter. Checks the output against the definition in f64, each input's
+//! gradient along a random direction, that a second run gives the same bits, and that nothing is
+//! written outside a tensor.
 
 pub(super) mod tell;
 
@@ -20,13 +21,11 @@ use crate::gpu::{Gpu, Launch};
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// Elements of an input from which on its ends are looked at by themselves, and how many of them on
-/// either side.
+/// Inputs longer than this get a second check of their ends alone, `ENDS` elements at either side.
 const LARGE: usize = 4096;
 const ENDS: usize = 64;
 
-/// `run`, with what leaves it by unwinding turned into an outcome: errors of the engine, and
-/// panics.
+/// Runs `run`, turning engine errors and panics into an outcome.
 pub fn guarded(run: impl FnOnce() -> Result<Outcome, String>) -> Outcome {
     let payload = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => return result.unwrap_or_else(|what| Outcome::failed(Verdict::Fail, what)),
@@ -47,22 +46,23 @@ pub fn check(gpu: &Gpu, case: &Case) -> Outcome {
     Expectation::of(case).check(gpu)
 }
 
-/// A case with its inputs and what its definition gives, which holds for every adapter.
+/// A case with its inputs and the results of its definition, which are the same for every adapter.
 pub struct Expectation<'a> {
     case: &'a Case,
-    /// Whether inputs and cotangents are numbers of f16, so that a device that rounds to it has the
+    /// Whether inputs and cotangents are f16 numbers, so that a device that rounds to f16 has the
     /// same definition and bounds as any other.
     of_f16: bool,
     for_f16: OnceCell<Box<Expectation<'a>>>,
     numbers: Vec<Vec<f32>>,
     forward: Vec<Real>,
-    /// For each input with a gradient: its number, a direction, and the result with the derivative
-    /// along it. Large inputs have a second direction, of their first and last elements.
+    /// For each input with a gradient: its index, a direction, and the result with its derivative
+    /// along it. Large inputs get a second direction, over their first and last elements only.
     gradients: Vec<(usize, Vec<f64>, Vec<Real>)>,
 }
 
 impl<'a> Expectation<'a> {
-    /// Evaluates the definition, once for every input whose gradient is checked.
+    /// Evaluates the definition once per direction along which a gradient is checked, at least
+    /// once.
     pub fn of(case: &'a Case) -> Expectation<'a> {
         Expectation::with(case, false)
     }
@@ -71,7 +71,7 @@ impl<'a> Expectation<'a> {
         let rounded = |x: f32| if of_f16 { to_f16(x) } else { x };
         let numbers = |i| entries(case, i).into_iter().map(rounded).collect();
         let numbers: Vec<Vec<f32>> = (0..case.inputs.len()).map(numbers).collect();
-        // One input at a time: a small one would drown beside a large one.
+        // One input at a time: a large one would hide errors of a small one.
         let along =
             |input: Option<usize>, kept: fn(usize, usize) -> bool| -> (Vec<f64>, Vec<Real>) {
                 let mut direction = input.map_or_else(Vec::new, |i| direction(case, i));
@@ -94,8 +94,8 @@ impl<'a> Expectation<'a> {
         for i in wanted {
             let (direction, result) = along(Some(i), |_, _| true);
             gradients.push((i, direction, result));
-            // Among many elements a few wrong ones drown; tails and corners are where kernels go
-            // wrong.
+            // A few wrong elements go unnoticed among many, and tails and corners are where kernels
+            // go wrong.
             if numbers[i].len() > LARGE {
                 let (direction, result) =
                     along(Some(i), |at, count| at < ENDS || at + ENDS >= count);
@@ -169,13 +169,13 @@ thread_local! {
     static SPOIL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the last number of every result on this thread is off from now on: how a test of the
-/// command sees what it says of wrong numbers, without a broken driver.
+/// Sets whether the last number of every result on this thread is made wrong, so that a test of the
+/// command sees how it reports wrong numbers without a broken driver.
 pub fn spoil(wrong: bool) {
     SPOIL.set(wrong);
 }
 
-/// A result as [`spoil`] wants it.
+/// Applies [`spoil`] to a result.
 pub(super) fn spoiled(mut values: Vec<f32>) -> Vec<f32> {
     if let Some(last) = values.last_mut().filter(|_| SPOIL.get()) {
         *last += 1.0;
@@ -190,7 +190,7 @@ struct Results {
     codes: bool,
     /// Gradients of Σ cotangent · output for every input, empty where none is wanted.
     grads: Option<Vec<Vec<f32>>>,
-    /// Of the forward and the backward pass.
+    /// Kernels of the forward and the backward pass.
     kernels: [Vec<Launch>; 2],
 }
 
@@ -264,7 +264,7 @@ pub fn compare(values: &[f32], expected: &[Real]) -> Result<Shares, String> {
     judge(values, expected)?.map_err(|wrong| tell::wrong("", values, expected, &[], wrong))
 }
 
-/// The same, with the worst element where one is wrong.
+/// As [`compare`], but returns the worst element if one is wrong.
 fn judge(values: &[f32], expected: &[Real]) -> Result<Result<Shares, Wrong>, String> {
     if values.len() != expected.len() {
         return Err(format!(
@@ -280,7 +280,7 @@ fn judge(values: &[f32], expected: &[Real]) -> Result<Result<Shares, Wrong>, Str
     Ok(tally.end())
 }
 
-/// ⟨cotangent, J direction⟩ of the definition against ⟨Jᵀ cotangent, direction⟩ of the GPU.
+/// Compares ⟨cotangent, J direction⟩ of the definition with ⟨Jᵀ cotangent, direction⟩ of the GPU.
 fn compare_gradient(
     grad: &[f32],
     direction: &[f64],
@@ -308,8 +308,7 @@ fn compare_gradient(
     }
     let error = (left - right).abs();
     let own = UNITS * U * size + FLOOR;
-    // What saved results are off by is carried into the gradient, but no further than their own
-    // size.
+    // Errors of saved results carry over into the gradient, but by no more than their own size.
     let share = error / (own + bound.min(CARRIED * size));
     if share.is_nan() || share > 1.0 {
         return Err(format!(
@@ -346,7 +345,7 @@ fn stream(input: usize, purpose: u32) -> Stream {
 
 fn cotangent(i: u32, of_f16: bool) -> f32 {
     let exact = stream(0, 2).normal(i) as f32;
-    // So small that f16 would lose it, if kernels did not scale what they know to be a gradient.
+    // So small that f16 would flush it to 0 if kernels did not scale tensors known to be gradients.
     if of_f16 {
         to_f16(exact) * 2.0f32.powi(-18)
     } else {
@@ -354,7 +353,7 @@ fn cotangent(i: u32, of_f16: bool) -> f32 {
     }
 }
 
-/// The f16 nearest to `x`, or zero below its normal numbers.
+/// The f16 nearest to `x`, with subnormals flushed to zero.
 fn to_f16(x: f32) -> f32 {
     let rounded = half::f16::from_f32(x);
     if rounded.is_normal() {

@@ -1,4 +1,4 @@
-//! Failures of drivers that were seen and understood, as data: `known_failures.toml`.
+//! Driver failures that have been seen and understood, as data: `known_failures.toml`.
 
 use std::sync::OnceLock;
 
@@ -9,35 +9,35 @@ use crate::gpu::AdapterFacts;
 
 const LIST: &str = include_str!("known_failures.toml");
 
-/// Where [`LIST`] stands.
+/// Path of [`LIST`].
 const BUILT_IN: &str = "kernels_test/known_failures.toml";
 
-/// One entry of the list. Every pattern is optional, and fits anything where it is absent.
+/// One entry of the list. Every pattern is optional; a missing one matches anything.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownFailure {
     /// Part of the backend's name.
     #[serde(default)]
     pub backend: String,
-    /// The PCI vendor: part of it as `0x10de`, or the number.
+    /// PCI vendor: hexadecimal such as `0x10de`, or part of it, or the number.
     #[serde(default)]
     pub vendor: Id,
-    /// The PCI device, in the same way.
+    /// PCI device, in the same form.
     #[serde(default)]
     pub device: Id,
     /// Part of the adapter's name.
     #[serde(default)]
     pub adapter: String,
-    /// Part of the driver's name and version text, a space between them.
+    /// Part of the driver's name and version text, joined by a space.
     #[serde(default)]
     pub driver: String,
-    /// The op, whole.
+    /// The op's full name.
     #[serde(default)]
     pub op: String,
     /// Part of the case's name.
     #[serde(default)]
     pub case: String,
-    /// What the driver does, and how that was seen.
+    /// What the driver does, and how that was observed.
     pub reason: String,
     /// The file that the entry is in.
     #[serde(skip)]
@@ -79,7 +79,7 @@ struct File {
     failure: Vec<KnownFailure>,
 }
 
-/// The entries of a list, `file` being the name by which messages call it.
+/// Parses a list; messages refer to it as `file`.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -105,10 +105,10 @@ pub fn parse_known_failures(text: &str, file: &str) -> Result<Vec<KnownFailure>,
     }
 }
 
-/// The list in the program.
+/// The built-in list.
 ///
 /// # Panics
-/// If the file in the program is damaged, which a test would have seen.
+/// If the built-in file is malformed, which a test would have caught.
 pub fn known_failures() -> &'static [KnownFailure] {
     static PARSED: OnceLock<Vec<KnownFailure>> = OnceLock::new();
     PARSED.get_or_init(|| {
@@ -117,7 +117,7 @@ pub fn known_failures() -> &'static [KnownFailure] {
 }
 
 impl KnownFailure {
-    /// Whether it is about an adapter.
+    /// Whether the entry applies to an adapter.
     pub fn is_of(&self, facts: &AdapterFacts) -> bool {
         let part =
             |text: &str, pattern: &str| text.to_lowercase().contains(&pattern.to_lowercase());
@@ -131,7 +131,7 @@ impl KnownFailure {
             )
     }
 
-    /// Whether it is about a case.
+    /// Whether the entry applies to a case.
     pub fn names(&self, op: &str, case: &str) -> bool {
         (self.op.is_empty() || self.op == op) && case.contains(&self.case)
     }
@@ -141,7 +141,7 @@ impl KnownFailure {
     }
 }
 
-/// The outcome of a case in the light of the list in the program.
+/// Applies the built-in list to the outcome of a case.
 pub fn with_known_failures(
     facts: &AdapterFacts,
     op: &str,
@@ -151,8 +151,8 @@ pub fn with_known_failures(
     in_the_light_of(known_failures(), facts, op, case, outcome)
 }
 
-/// The outcome of a case in the light of a list: a listed failure is a [`Verdict::KnownFailure`]
-/// with the entry's reason, and a listed case that passes is a [`Verdict::Fail`], since the entry
+/// Applies a list to the outcome of a case. A listed failure becomes a [`Verdict::KnownFailure`]
+/// with the entry's reason; a listed case that passes becomes a [`Verdict::Fail`], since the entry
 /// is out of date.
 pub fn in_the_light_of(
     list: &[KnownFailure],
@@ -175,7 +175,7 @@ pub fn in_the_light_of(
             ..outcome
         },
         Verdict::NotSupported | Verdict::KnownFailure => outcome,
-        // A wrong file is nothing that a driver does.
+        // A wrong file is not the driver's fault.
         Verdict::Fail if outcome.fault == Fault::File => outcome,
         Verdict::Fail | Verdict::ResourceError | Verdict::Crash | Verdict::Timeout => Outcome {
             verdict: Verdict::KnownFailure,

@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 thread_local! {
     /// One device per test thread, adapter and mode: opening one costs more than most cases. They
-    /// are never closed: wgpu uses thread-locals of its own, which are gone when this one would be
+    /// are never closed: wgpu uses thread-locals that are already gone when this one would be
     /// dropped.
     static DEVICES: RefCell<HashMap<(usize, Mode), &'static Gpu>> = RefCell::default();
 }
@@ -32,7 +32,7 @@ fn main() {
         }
     }
     if trials.is_empty() {
-        // A table without trials would pass.
+        // A run without trials would pass.
         trials.push(Trial::test("an_adapter_is_present", || {
             Err("no usable adapter; `cargo xtask test` installs a software one".into())
         }));
@@ -89,7 +89,7 @@ fn golden_trial(adapter: &AdapterFacts, file: PathBuf) -> Trial {
     })
 }
 
-/// In these modes; a warning fails here, where the drivers are known.
+/// Runs a case in these modes. A warning fails here, where the drivers are known.
 fn run(
     adapter: &AdapterFacts,
     modes: Vec<Mode>,

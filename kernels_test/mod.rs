@@ -1,5 +1,4 @@
-//! Conformance of the kernels: one table of cases, each an op at a shape with its definition in
-//! f64.
+//! Conformance of the kernels: a table of cases, each an op at a shape with its definition in f64.
 //!
 //! `ops/<stem>.rs` holds the definitions and the cases of `shaders/<stem>.wgsl`; [`check()`] runs a
 //! case on an adapter, as tests (`cargo test --test kernels`) and `dbvq-wgpu conformance` do for
@@ -32,7 +31,7 @@ pub use outcome::{Evidence, Fault, Outcome, Verdict};
 pub use real::{Real, U};
 pub use shares::Shares;
 
-/// The law of an input's random entries.
+/// Distribution of an input's entries.
 #[derive(Clone, Debug)]
 pub enum Law {
     /// Standard normal, times the factor.
@@ -48,7 +47,7 @@ pub enum Law {
 pub struct Input {
     /// Its shape.
     pub dims: Vec<usize>,
-    /// Its entries.
+    /// Distribution of its entries.
     pub law: Law,
     /// Whether its gradient is checked.
     pub wants_grad: bool,
@@ -81,7 +80,7 @@ impl Input {
         }
     }
 
-    /// The same input without gradient.
+    /// The same input, without a gradient check.
     pub fn constant(self) -> Input {
         Input {
             wants_grad: false,
@@ -128,7 +127,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case; `define` gets the inputs' entries in row-major order and gives the output's.
+    /// A case; `define` maps the inputs' entries to the output's, in row-major order.
     pub fn new<O: Into<Output>>(
         op: &'static str,
         name: impl Into<String>,

@@ -1,4 +1,4 @@
-//! The ways in which users run kernels, and a case's outcome over all.
+//! The modes in which kernels are run, and a case's outcome over all of them.
 
 use std::fmt::Display;
 
@@ -8,16 +8,16 @@ use crate::gpu::{AdapterFacts, Cooperative, GpuOptions, Precision, Prefer};
 /// A way to run kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
-    /// A word for it.
+    /// Its name in messages.
     pub name: &'static str,
-    /// With WebGPU's run-time checks in kernels.
+    /// Whether kernels have WebGPU's run-time checks.
     pub checked: bool,
-    /// For probes, which reach outside of bindings to see what the driver does: with its bounds
-    /// checks, and no memory of cases around that is poisoned and watched.
+    /// For probes, which reach outside of bindings to see what the driver does: the driver's bounds
+    /// checks are on, and memory is neither poisoned nor watched.
     pub probes: bool,
-    /// Which kernels, where an op has several.
+    /// Which kernels to run where an op has several.
     pub prefer: Prefer,
-    /// What products are made of.
+    /// Precision of the operands of products.
     pub precision: Precision,
 }
 
@@ -39,7 +39,7 @@ impl Mode {
         }
     }
 
-    /// How a device of this mode is opened.
+    /// Options that open a device in this mode.
     pub fn options(self, adapter: impl Display) -> GpuOptions {
         let Mode {
             checked,
@@ -63,19 +63,19 @@ impl Mode {
     }
 }
 
-/// As debug builds do.
+/// As in debug builds.
 pub const CHECKED: Mode = Mode::new("checked", true, Prefer::Rule);
-/// As release builds do.
+/// As in release builds.
 pub const UNCHECKED: Mode = Mode::new("unchecked", false, Prefer::Rule);
-/// Of probes.
+/// For probes.
 pub const PROBED: Mode = Mode {
     probes: true,
     ..UNCHECKED
 };
-/// As release builds do on adapters that have no kernels of their own.
+/// As in release builds on adapters without specialised kernels.
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
-/// As release builds do on GPUs, with each of the tiles that measuring may choose; the smallest as
-/// debug builds do too.
+/// As in release builds on GPUs, with each tile that tuning may choose; the smallest one also as in
+/// debug builds.
 const TILES: [Mode; 5] = [
     Mode::new("32x32", false, Prefer::Tiles(3)),
     Mode::new("32x32 checked", true, Prefer::Tiles(3)),
@@ -83,19 +83,19 @@ const TILES: [Mode; 5] = [
     Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
     Mode::new("128x128", false, Prefer::Tiles(0)),
 ];
-/// As where measuring on a GPU has chosen Winograd's algorithm for a convolution; as debug builds
-/// do too.
+/// As where tuning on a GPU has chosen Winograd's algorithm for a convolution; also as in debug
+/// builds.
 const WINOGRAD: [Mode; 2] = [
     Mode::new("winograd", false, Prefer::WinogradOnGpus),
     Mode::new("winograd checked", true, Prefer::WinogradOnGpus),
 ];
-/// The same with kernels for lanes.
+/// The same with the lanes kernels.
 const WINOGRAD_ON_LANES: [Mode; 2] = [
     Mode::new("winograd on lanes", false, Prefer::Winograd),
     Mode::new("winograd on lanes checked", true, Prefer::Winograd),
 ];
-/// As under `--precision f16` with each of the tiles that fit into a workgroup; the first as debug
-/// builds do too.
+/// As with `--precision f16`, with each tile that fits into a workgroup; the first also as in debug
+/// builds.
 const HALVES: [Mode; 4] = [
     Mode::f16("f16 checked", true, 0),
     Mode::f16("f16, most subgroups", false, 0),
@@ -103,7 +103,7 @@ const HALVES: [Mode; 4] = [
     Mode::f16("f16, fewest subgroups", false, 2),
 ];
 
-/// Ops with kernels for CPU drivers; where those have lanes, all may have some.
+/// Ops with kernels for CPU drivers. On CPU drivers with lanes, any op may have one.
 const ON_CPUS: [&str; 7] = [
     "adam",
     "attention",
@@ -113,9 +113,9 @@ const ON_CPUS: [&str; 7] = [
     "group_norm_silu",
     "layer_norm",
 ];
-/// Ops that a product may do most of.
+/// Ops that may do most of their work as a matrix product.
 const BY_PRODUCTS: [&str; 1] = ["nearest_code"];
-/// Ops with kernels in tiles, and others for adapters with subgroups of eight lanes.
+/// Ops with tiled kernels, and others for adapters with subgroups of eight lanes.
 const TILED: [&str; 7] = [
     "matmul",
     "linear",
@@ -125,7 +125,7 @@ const TILED: [&str; 7] = [
     "conv2d_residual",
     "conv_transpose2d",
 ];
-/// Ops that Winograd's algorithm may do.
+/// Ops that may use Winograd's algorithm.
 const BY_WINOGRAD: [&str; 3] = ["conv2d", "conv2d_residual", "conv_transpose2d"];
 
 /// The modes in which `op` is run on an adapter.
@@ -164,7 +164,7 @@ pub(super) fn rounds_to_f16(op: &str) -> bool {
     TILED.contains(&op)
 }
 
-/// Those of them that do not round to f16.
+/// The modes of `op` that do not round to f16.
 pub fn modes_of_f32(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
     modes(adapter, op)
         .into_iter()
@@ -173,12 +173,12 @@ pub fn modes_of_f32(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
 }
 
 impl Verdict {
-    /// Whether something is wrong that nobody has explained.
+    /// Whether something is wrong and unexplained.
     pub fn is_failure(self) -> bool {
         self >= Verdict::Fail
     }
 
-    /// For people and JUnit.
+    /// The verdict in words, for people and JUnit.
     pub fn word(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
@@ -193,10 +193,11 @@ impl Verdict {
     }
 }
 
-/// The worse verdict, the worse shares, and every detail with the modes that gave it before it.
+/// Combines outcomes: the worst verdict, the worst shares, and every detail after the modes that
+/// gave it.
 ///
 /// # Panics
-/// Without outcomes.
+/// If there are no outcomes.
 pub fn over_modes(outcomes: Vec<(&str, Outcome)>) -> Outcome {
     let mut details: Vec<(Vec<&str>, String)> = Vec::new();
     for (mode, outcome) in outcomes

@@ -1,4 +1,4 @@
-//! What comes of a case.
+//! The outcome of a case.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::gpu::Launch;
 pub enum Verdict {
     /// Right, within the likely bounds.
     Pass,
-    /// Within the specification's bounds, over the likely ones.
+    /// Within the specification's bounds, but beyond the likely ones.
     QualityWarning,
     /// Fails for a reason that the list of known failures names.
     KnownFailure,
     /// The adapter lacks what the kernel needs.
     NotSupported,
-    /// Wrong numbers, different bits on a second run, or a write beside a tensor.
+    /// Wrong numbers, different bits on a second run, or a write outside a tensor.
     Fail,
     /// Out of memory.
     ResourceError,
@@ -37,27 +37,27 @@ pub struct Outcome {
     pub gradient: Option<f64>,
     /// What differs, where, by how much; empty for [`Verdict::Pass`].
     pub detail: String,
-    /// What is wrong if it fails.
+    /// What is at fault if it fails.
     #[serde(default)]
     pub fault: Fault,
-    /// The numbers, where some are wrong: stays in the process that has them.
+    /// The numbers, if some are wrong; not serialised, so they stay in this process.
     #[serde(skip)]
     pub evidence: Option<Box<Evidence>>,
 }
 
-/// On which side a failure is.
+/// What is at fault for a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The adapter and its driver, or our kernels.
     #[default]
     Adapter,
-    /// A vector's file, which cannot be used or says what its op's definition does not.
+    /// A vector's file: it cannot be used, or contradicts its op's definition.
     File,
-    /// The list of known failures, which names a case that passes.
+    /// The list of known failures: it names a case that passes.
     List,
 }
 
-/// What a case with wrong numbers had and made.
+/// Inputs and results of a case with wrong numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// Name, dimensions, numbers.
@@ -67,7 +67,7 @@ pub struct Evidence {
 }
 
 impl Outcome {
-    /// A case that did not come to its numbers.
+    /// An outcome with a verdict and a detail, but no measured errors.
     pub fn failed(verdict: Verdict, detail: impl Into<String>) -> Outcome {
         let fault = Fault::Adapter;
         let evidence = None;

@@ -1,5 +1,5 @@
-//! Facts about a driver where WGSL leaves it a choice, and what the kernels do so that it does not
-//! matter.
+//! Facts about a driver where WGSL leaves it a choice, and what the kernels do so that the choice
+//! does not matter.
 //!
 //! A probe has no right answer: no fact here fails a run.
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Gpu, Shader};
 
-/// The kernels that look.
+/// Kernels of the probes.
 pub static SHADER: Shader = Shader {
     name: "probes",
     source: include_str!("probes.wgsl"),
     instead: None,
 };
 
-/// The one that packs f16.
+/// The kernel that packs f16.
 pub static HALVES: Shader = Shader {
     name: "probes_f16",
     source: include_str!("probes_f16.wgsl"),
@@ -40,19 +40,19 @@ pub struct Probe {
     pub name: &'static str,
     /// What the kernels do about it, whatever the answer.
     pub consequence: &'static str,
-    /// Whether a driver may die of it, so that it wants a process of its own.
+    /// Whether a driver may crash on it, so that it needs its own process.
     pub isolated: bool,
     look: fn(&Gpu) -> String,
 }
 
 impl Probe {
-    /// Asks the driver of `gpu`, which should be opened without run-time checks and without poison:
-    /// the checks would answer for it.
+    /// Asks the driver of `gpu`, which should be opened without poison and without run-time checks,
+    /// since those would answer in its place.
     pub fn look(&self, gpu: &Gpu) -> Fact {
         self.fact((self.look)(gpu))
     }
 
-    /// The fact with `found` in it, e.g. that the driver died.
+    /// A fact with this `found`, for example that the driver died.
     pub fn fact(&self, found: impl Into<String>) -> Fact {
         Fact {
             name: self.name.into(),
@@ -62,7 +62,7 @@ impl Probe {
     }
 }
 
-/// All probes, those that a driver may die of last.
+/// All probes, those that a driver may crash on last.
 pub const PROBES: [Probe; 12] = [
     Probe {
         name: "NaN compared",

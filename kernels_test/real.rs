@@ -1,15 +1,15 @@
-//! The numbers that definitions are written in: a value in f64, its derivative along one direction,
-//! and a bound on the error that f32 arithmetic of WGSL's precision may make in it.
+//! The number type of definitions: a value in f64, its derivative along one direction, and a bound
+//! on its error in f32 arithmetic of WGSL's precision.
 //!
-//! So one plain definition of an op gives what the forward check compares with, how far the GPU may
-//! be off, and the directional derivative that the gradient check compares with. The bounds are
-//! first-order running error bounds (Higham 2002, chapter 3) with unit roundoff u = 2⁻²³, because
-//! WGSL rounds either way; builtins carry the bounds of the WGSL specification, our own functions
+//! One plain definition of an op thus gives what the forward check compares with, how far the GPU
+//! may be off, and the directional derivative for the gradient check. The bounds are first-order
+//! running error bounds (Higham 2002, chapter 3) with unit roundoff u = 2⁻²³, because WGSL rounds
+//! either way. Builtins carry the bounds of the WGSL specification, our own functions
 //! (`shaders/shared/accurate.wgsl`) their own.
 //!
 //! A sum of n terms may be off by γ_n Σ|term| within the specification. An adapter whose roundings
-//! are independent stays below λ√n u Σ|term| (Higham & Mary 2019), which is the `likely` bound:
-//! over it an adapter conforms, but rounds worse than it needs to.
+//! are independent stays below λ√n u Σ|term| (Higham & Mary 2019), which is the `likely` bound: an
+//! adapter beyond it conforms, but rounds worse than it needs to.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -28,14 +28,14 @@ pub struct Real {
     pub value: f64,
     /// Derivative along the direction.
     pub tangent: f64,
-    /// What f32 may be off by within the specification.
+    /// Error in f32 that the specification allows.
     pub bound: f64,
-    /// What f32 with independent roundings is off by at most.
+    /// Largest error of f32 with independent roundings.
     pub likely: f64,
-    /// The size of what it is summed from: |value| where nothing cancels, else more. A relative
-    /// error of every term by u makes one of u times this.
+    /// Magnitude before cancellation: |value| if nothing cancels, else more. A relative error of u
+    /// in every term makes an error of u times this.
     pub size: f64,
-    /// Its number on the tape that records derivatives; 0 of constants and where none does.
+    /// Index of its node on the recording tape; 0 for constants and when nothing records.
     pub(super) node: u32,
 }
 
@@ -62,7 +62,7 @@ impl Real {
         ]
     }
 
-    /// A value that is off by `bound` at most, which is likely too.
+    /// A value that is off by at most `bound`, which is its likely bound too.
     pub fn within(value: f64, bound: f64) -> Real {
         Real {
             bound,
@@ -71,7 +71,7 @@ impl Real {
         }
     }
 
-    /// The input x of a case, with its part of the direction.
+    /// An input element of a case, with its component of the direction.
     pub fn input(value: f64, tangent: f64) -> Real {
         Real {
             tangent,
@@ -79,7 +79,7 @@ impl Real {
         }
     }
 
-    /// The same as an input of the tape that records, if one does.
+    /// The same as a leaf of the recording tape, if there is one.
     pub(super) fn leaf(self) -> Real {
         Real {
             node: tape::leaf(),
@@ -87,7 +87,7 @@ impl Real {
         }
     }
 
-    /// The same as a constant: for what a result does not depend on, such as the maximum that
+    /// The same as a constant, for what a result does not depend on, such as the maximum that
     /// softmax subtracts.
     pub fn detached(self) -> Real {
         Real {
@@ -97,12 +97,12 @@ impl Real {
         }
     }
 
-    /// What its size adds to its value.
+    /// How far its size exceeds |value|.
     fn excess(self) -> f64 {
         (self.size - self.value.abs()).max(0.0)
     }
 
-    /// f(self) with this derivative, `own` being the error that computing f adds.
+    /// f(self) with derivative `slope`, where computing f adds the error `own`.
     fn map(self, value: f64, slope: Partial, own: f64) -> Real {
         let steep = slope.value.abs();
         Real {
@@ -148,7 +148,7 @@ impl Real {
     pub fn exp(self) -> Real {
         let y = self.value.exp();
         let own = (3.0 + 2.0 * self.value.abs()) * U * y;
-        // Its own derivative, error and all.
+        // eˣ is its own derivative, error included.
         self.map(
             y,
             Partial {
@@ -187,9 +187,9 @@ impl Real {
         self.map(y, partial, own)
     }
 
-    /// 1/√x of an x that no error makes less than `least`, a sum of squares and a constant: 5 ULP,
-    /// and 2.5 of the quotient. Errors may be as large as x itself, so the bound is not of first
-    /// order but of the interval.
+    /// 1/√x for an x that no error takes below `least`, such as a sum of squares plus a constant: 5
+    /// ULP, and 2.5 of the quotient. Errors may be as large as x itself, so the bound is over the
+    /// interval rather than first-order.
     pub fn inverse_root(self, least: f64) -> Real {
         let x = self.value;
         let least = least.min(self.value);
@@ -222,7 +222,7 @@ impl Real {
         let y = 1.0 / (1.0 + (-self.value).exp());
         let e = (-self.value.abs()).exp();
         let slope = e / (1.0 + e).powi(2);
-        // σ(x) σ(−x), of which only the exponential is off by more than some roundings.
+        // σ(x) σ(−x), where only the exponential is off by more than a few roundings.
         let relative = (3.0 + 2.0 * self.value.abs() + 8.0) * U + self.bound;
         let partial = Partial {
             value: slope,
@@ -275,11 +275,10 @@ impl Real {
         )
     }
 
-    /// max(x, 0), whose derivative is 0 up to 0 and at it.
+    /// max(x, 0), whose derivative at 0 is 0.
     pub fn relu(self) -> Real {
         let slope = f64::from(u8::from(self.value > 0.0));
-        // Where f32 may have the number on the other side of the kink, or flush it to 0, both
-        // slopes are right.
+        // Where f32 may land on the other side of the kink, or flush to 0, both slopes are right.
         let kink =
             self.value != 0.0 && self.value.abs() <= self.bound + f64::from(f32::MIN_POSITIVE);
         let partial = if kink {
@@ -325,7 +324,7 @@ impl Real {
         }
     }
 
-    /// As a factor of the derivative with respect to another.
+    /// The value as the partial derivative with respect to the other factor.
     fn factor(self) -> Partial {
         Partial {
             value: self.value,
@@ -375,7 +374,8 @@ impl Mul for Real {
             tangent: self.value * b.tangent + b.value * self.tangent,
             bound: carried(self.bound, b.bound) + own,
             likely: carried(self.likely, b.likely) + own,
-            // The last is of second order, and all there is of a square of what cancels wholly.
+            // The last term is of second order. It is all there is for the square of a value that
+            // cancels completely.
             size: value.abs()
                 + left * b.excess()
                 + right * self.excess()

@@ -1,4 +1,4 @@
-//! How far a result is off, as shares of its bounds.
+//! Errors of a result as shares of its bounds.
 
 /// Adapters may flush subnormal numbers, so nothing closer than the smallest normal one counts as
 /// an error.
@@ -7,9 +7,9 @@ pub(super) const FLOOR: f64 = 1.2e-38;
 /// Errors as shares of both bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Shares {
-    /// Of what the specification allows.
+    /// Share of the specification's bound.
     pub bound: f64,
-    /// Of what is likely.
+    /// Share of the likely bound.
     pub likely: f64,
 }
 

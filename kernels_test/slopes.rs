@@ -1,13 +1,13 @@
-//! Gradients of a definition, element by element, with the bound on what a GPU's may be off by.
+//! Elementwise gradients of a definition, with a bound on each one's error on a GPU.
 
 use super::tape::{Adjoint, Tape, recorded};
 use super::{Real, U};
 
-/// Rounding of a backward pass, in units of u and relative to the sizes of the summed terms: an
-/// op's gradient is itself a few sums and products.
+/// Rounding error of a backward pass, in units of u times the sizes of the summed terms: an op's
+/// gradient is itself a few sums and products.
 pub const UNITS: f64 = 64.0;
 
-/// Of those sizes the most that errors of saved numbers count for.
+/// Largest share of those sizes that errors of saved numbers may add.
 pub const CARRIED: f64 = 1e-5;
 
 /// An element of a gradient.
@@ -15,28 +15,28 @@ pub const CARRIED: f64 = 1e-5;
 pub struct Slope {
     /// Its value in f64.
     pub value: f64,
-    /// What a GPU may be off by.
+    /// Error allowed on a GPU.
     pub bound: f64,
-    /// What another computation in f64 may be off by.
+    /// Error allowed to another computation in f64.
     pub double: f64,
 }
 
-/// Agreement of two computations in f64, relative to the sizes of the summed terms.
+/// Tolerance between two computations in f64, relative to the sizes of the summed terms.
 pub const DOUBLE: f64 = 1e-9;
 
-/// The bounds of what a sweep found for the elements of one input.
+/// Bounds on the gradient elements of one input, from what a sweep found.
 ///
-/// Rounding is relative to the sizes of the terms that are summed for an element, and to their
-/// average over all of them: what elements share, such as the mean under a normalisation, has the
-/// size of an average one. An error of what was saved from the forward pass goes in with the factor
-/// that the derivative gives it, but no further than [`CARRIED`] of the sizes that the terms have
-/// without any cancellation in their factors.
+/// Rounding is relative to the sizes of the terms summed for an element, plus their average over
+/// all elements: what elements share, such as the mean under a normalisation, has the size of an
+/// average one. Errors of numbers saved by the forward pass enter with the factor that the
+/// derivative gives them, but at most as [`CARRIED`] of the sizes that the terms have without any
+/// cancellation in their factors.
 fn bounded(found: &[Adjoint]) -> Vec<Slope> {
     let shared = found.iter().map(|a| a.size).sum::<f64>() / found.len().max(1) as f64;
     let one = |a: &Adjoint| {
         let size = a.size + shared;
         let bound = UNITS * U * size + a.error.min(CARRIED * a.whole);
-        // f64 rounds 2²⁹ times finer, what it saves too.
+        // f64 rounds 2²⁹ times finer, saved numbers included.
         Slope {
             value: a.value,
             bound,
@@ -46,7 +46,7 @@ fn bounded(found: &[Adjoint]) -> Vec<Slope> {
     found.iter().map(one).collect()
 }
 
-/// What a definition gives with a tape.
+/// A definition run with a tape.
 pub struct Traced {
     /// Its results.
     pub results: Vec<Vec<Real>>,
@@ -57,7 +57,7 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Runs `define` on `inputs` with a tape, so that one run is enough for all gradients.
+    /// Runs `define` on `inputs` with a tape; one run is enough for all gradients.
     pub fn of(inputs: &[Vec<Real>], define: impl FnOnce(&[Vec<Real>]) -> Vec<Vec<Real>>) -> Traced {
         let mut firsts = Vec::new();
         let counts = inputs.iter().map(Vec::len).collect();
@@ -80,14 +80,14 @@ impl Traced {
         }
     }
 
-    /// The gradient of Σ weight · element of result number `output`, to each input; none if the
-    /// tape did not suffice.
+    /// The gradient of Σ weight · element of result `output` with respect to each input; `None` if
+    /// the tape overflowed.
     pub fn gradients(&self, output: usize, weights: &[f64]) -> Option<Vec<Vec<Slope>>> {
         let nodes: Vec<u32> = self.results[output].iter().map(|y| y.node).collect();
         self.gradients_from(&nodes, weights)
     }
 
-    /// The same of results whose nodes are known.
+    /// As [`Traced::gradients`], for results whose nodes are known.
     pub fn gradients_from(&self, nodes: &[u32], weights: &[f64]) -> Option<Vec<Vec<Slope>>> {
         let found = self
             .tape
@@ -99,7 +99,7 @@ impl Traced {
         Some(self.firsts.iter().zip(&self.counts).map(of).collect())
     }
 
-    /// Of each input the elements from which `element` of result number `output` is computed.
+    /// For each input, the elements that `element` of result `output` is computed from.
     pub fn sources(&self, output: usize, element: usize) -> Vec<Vec<usize>> {
         let node = self.results[output].get(element).map_or(0, |y| y.node);
         let of = |(&first, &count): (&u32, &usize)| match &self.tape {
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn what_cancels_keeps_a_bound() {
-        // (x − 3.7)·w for x = 3.7: the derivative to w is 0, and f32 may have what rounding leaves
-        // of x − 3.7.
+        // (x − 3.7)·w at x = 3.7: the derivative with respect to w is 0, but f32 may get the
+        // rounding error of x − 3.7.
         let traced = Traced::of(&[reals(&[3.7]), reals(&[2.0])], |x| {
             let mean = Real::sum([x[0][0], x[0][0]]) * Real::constant(0.5);
             vec![vec![(x[0][0] - mean) * x[1][0]]]
@@ -174,7 +174,8 @@ mod tests {
         assert_eq!(slopes[1][0].value, 0.0);
         let bound = slopes[1][0].bound;
         assert!(bound > U * 3.7 && bound < 1e-4, "{bound}");
-        // To x both terms are as large as w, and so is the rounding of their difference.
+        // With respect to x both terms are as large as w, and so is the rounding of their
+        // difference.
         assert!(
             slopes[0][0].value == 0.0 && slopes[0][0].bound > UNITS * U * 2.0,
             "{slopes:?}"

@@ -1,29 +1,29 @@
-//! The derivatives of a definition with respect to all of its inputs at once, with what f32 may
-//! make of each.
+//! The derivatives of a definition with respect to all of its inputs at once, with bounds on their
+//! errors in f32.
 //!
 //! While a [`Tape`] records, each operation on [`Real`](super::Real) notes its operands and its
 //! partial derivatives. One sweep from the results back to the inputs ([`Tape::sweep`]) then costs
-//! about as much as the definition itself, however many inputs and results there are. A column of
-//! the Jacobian at a time would cost the definition once for each input.
+//! about as much as the definition itself, however many inputs and results there are. Computing the
+//! Jacobian column by column would cost the definition once for each input.
 
 use std::cell::RefCell;
 
-/// Most partial derivatives that a tape keeps, 24 bytes each: above, the sweep is given up.
+/// Most partial derivatives that a tape keeps, 24 bytes each; beyond that the tape is dropped.
 const MOST: usize = 1 << 24;
 
 /// The derivative of a result with respect to one operand.
 #[derive(Clone, Copy, Debug)]
 pub struct Partial {
-    /// In f64.
+    /// Value in f64.
     pub value: f64,
-    /// What f32 may be off by when it computes the derivative from saved numbers, to first order.
+    /// First-order error when f32 computes the derivative from saved numbers.
     pub bound: f64,
-    /// The size of what it is summed from: `value` without its cancellation.
+    /// Magnitude of `value` before cancellation.
     pub size: f64,
 }
 
 impl Partial {
-    /// One that f32 holds exactly.
+    /// A derivative that f32 holds exactly.
     pub fn exact(value: f64) -> Partial {
         Partial {
             value,
@@ -41,14 +41,14 @@ struct Edge {
     from: u32,
 }
 
-/// Where a node's operands end in both lists.
+/// Where a node's operands end in the two lists.
 #[derive(Clone, Copy, Default)]
 struct End {
     edges: u32,
     terms: u32,
 }
 
-/// What a definition computed.
+/// A recorded computation.
 #[derive(Default)]
 pub struct Tape {
     edges: Vec<Edge>,
@@ -61,14 +61,14 @@ pub struct Tape {
 /// What [`Tape::sweep`] finds for a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Adjoint {
-    /// The derivative of the weighted sum of the results.
+    /// Derivative of the weighted sum of the results.
     pub value: f64,
-    /// Σ of the sizes of the terms it is a sum of, one for each way from a result to the node.
+    /// Σ of the sizes of its terms, one for each path from a result to the node.
     pub size: f64,
-    /// What errors of saved numbers may bring in, to first order.
+    /// First-order error due to errors of saved numbers.
     pub error: f64,
-    /// As `size`, with each factor's size instead of its value: it does not vanish where a factor
-    /// cancels.
+    /// As `size`, but with each factor's size instead of its value, so that it does not vanish
+    /// where a factor cancels.
     pub whole: f64,
 }
 
@@ -76,9 +76,9 @@ thread_local! {
     static TAPE: RefCell<Option<Tape>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` with a tape; none comes back if it did not suffice.
+/// Runs `f` with a tape; returns no tape if it overflowed.
 pub fn recorded<R>(f: impl FnOnce() -> R) -> (R, Option<Tape>) {
-    /// Takes the tape away where `f` unwinds, too.
+    /// Removes the tape even if `f` unwinds.
     struct Recording;
     impl Drop for Recording {
         fn drop(&mut self) {
@@ -93,12 +93,12 @@ pub fn recorded<R>(f: impl FnOnce() -> R) -> (R, Option<Tape>) {
     (result, tape.filter(|tape| !tape.full))
 }
 
-/// A node for an input; 0 where nothing records.
+/// A node for an input; 0 when nothing records.
 pub fn leaf() -> u32 {
     with(|tape| tape.end())
 }
 
-/// A node for a function of `operands`, of which those with the number 0 are constants.
+/// A node for a function of `operands`; those numbered 0 are constants.
 pub fn node<const N: usize>(operands: [(u32, Partial); N]) -> u32 {
     if operands.iter().all(|(from, _)| *from == 0) {
         return 0;
@@ -201,7 +201,7 @@ impl Tape {
         found
     }
 
-    /// The leaves among `wanted` that `node` was computed from, in rising order.
+    /// The leaves among `wanted` that `node` depends on, in ascending order.
     pub fn reached(&self, node: u32, wanted: std::ops::Range<u32>) -> Vec<u32> {
         let mut seen = vec![false; self.ends.len() + 1];
         seen[node as usize] = node != 0;
@@ -233,7 +233,7 @@ mod tests {
             let a = leaf();
             let b = leaf();
             let exact = Partial::exact;
-            // y = 3 a − 2 b, z = (1 ± 0.5) y + a, of a factor that is 1 of 4 − 3.
+            // y = 3 a − 2 b, z = (1 ± 0.5) y + a, where the factor 1 is the difference 4 − 3.
             let y = node([(a, exact(3.0)), (b, exact(-2.0))]);
             let z = node([
                 (

@@ -1,9 +1,9 @@
-//! Elements that are off by more than their bound, and how they are told to people.
+//! Elements that are off by more than their bound, and how they are reported.
 
 use super::shares::{FLOOR, Shares};
 use crate::number::thousands;
 
-/// Elements of one tensor as they are compared: the worst share and where it is, and how many are
+/// Running comparison of one tensor's elements: the worst share and where it is, and how many are
 /// wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -14,22 +14,22 @@ pub struct Tally {
     count: usize,
 }
 
-/// The worst of some wrong elements.
+/// The worst element of a tensor, and how many are wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wrong {
-    /// Its number, in row-major order.
+    /// Its index, in row-major order.
     pub element: usize,
     /// Its error as a share of its bound; infinite if something is not finite.
     pub share: f64,
-    /// How many are wrong.
+    /// Number of wrong elements.
     pub wrong: usize,
-    /// Of how many.
+    /// Number of elements.
     pub count: usize,
 }
 
 impl Tally {
-    /// One more element: `error` of `bound`, or of what is `likely`. What is not finite is wrong, a
-    /// bound too.
+    /// Adds an element with this `error`, `bound` and `likely` bound. A non-finite error or bound
+    /// counts as wrong.
     pub fn add(&mut self, error: f64, bound: f64, likely: f64) {
         let finite = error.is_finite() && bound.is_finite();
         let share = if finite {
@@ -48,10 +48,10 @@ impl Tally {
         self.count += 1;
     }
 
-    /// The shares, if all are right.
+    /// The shares, if all elements are right.
     ///
     /// # Errors
-    /// The worst of those that are not.
+    /// The worst element, if any is wrong.
     pub fn end(self) -> Result<Shares, Wrong> {
         match self.worst() {
             Some(wrong) if wrong.wrong > 0 => Err(wrong),
@@ -59,7 +59,7 @@ impl Tally {
         }
     }
 
-    /// The element that is the furthest off, wrong or not; none of none.
+    /// The element that is furthest off, wrong or not; `None` if there are no elements.
     pub fn worst(&self) -> Option<Wrong> {
         self.worst.map(|(element, share)| Wrong {
             element,
@@ -87,7 +87,7 @@ impl Wrong {
     }
 }
 
-/// `element 5`, and where that is in a tensor of these dimensions.
+/// `element 5`, with its index in a tensor of shape `dims`.
 pub fn place(element: usize, dims: &[usize]) -> String {
     if dims.len() < 2 {
         return format!("element {element}");
@@ -101,12 +101,12 @@ pub fn place(element: usize, dims: &[usize]) -> String {
     format!("element {element} ({index:?} of {dims:?})")
 }
 
-/// A number of the GPU, with its bits.
+/// A number from the GPU, with its bits.
 pub fn bits(value: f32) -> String {
     format!("{value:?} ({:#010x})", value.to_bits())
 }
 
-/// A number of a definition with more digits than f32 has, and the bits of the f32 next to it.
+/// A definition's number with more digits than f32 has, and the bits of the nearest f32.
 pub fn exact(value: f64) -> String {
     format!("{value:.9e} ({:#010x})", (value as f32).to_bits())
 }

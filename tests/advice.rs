@@ -1,8 +1,8 @@
 //! Every flag that a message names exists on the command that prints it.
 //!
-//! String literals of `src` are searched for `--flag`. Each file stands below with the commands
-//! that may print its messages; a flag must be one of all of them, or the literal names the command
-//! that has it (`of train: --resize`, "`dbvq-wgpu data … --download`").
+//! The test searches string literals of `src` for `--flag`. A table lists each file with the
+//! commands that may print its messages. A flag must exist on all of them, or the literal names the
+//! command that has it (`of train: --resize`, "`dbvq-wgpu data … --download`").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,8 +23,8 @@ const DEVICE: &[&str] = &[
     "reproduce",
 ];
 
-/// Files and folders below `src`, the longest match counting, with the commands that print what
-/// stands there.
+/// Files and folders below `src`, with the commands that print their messages; the longest match
+/// counts.
 const PRINTED_BY: &[(&str, &[&str])] = &[
     ("bridge.rs", &["train"]),
     ("bridge/", &["train"]),
@@ -96,10 +96,10 @@ const PRINTED_BY: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Flags that no help shows, with their commands.
+/// Flags that no help text shows, with their commands.
 const HIDDEN: [(&str, &str); 1] = [("pixelcnn-sampler", "sample")];
 
-/// The flags of every command, by its help.
+/// The flags of every command, from its help text.
 fn flags() -> BTreeMap<String, BTreeSet<String>> {
     let help = |arguments: &[&str]| {
         let run = Command::new(env!("CARGO_BIN_EXE_dbvq-wgpu"))
@@ -145,7 +145,7 @@ fn named(text: &str) -> BTreeSet<String> {
     flags
 }
 
-/// The string literals of Rust code, tests left out, with their lines.
+/// The string literals of Rust code, with their lines, except in tests.
 fn literals(code: &str) -> Vec<(usize, String)> {
     let code = code.split("\n#[cfg(test)]\n").next().unwrap_or_default();
     let mut found = Vec::new();
@@ -158,7 +158,8 @@ fn literals(code: &str) -> Vec<(usize, String)> {
                 letters.by_ref().take_while(|c| *c != '\n').for_each(drop);
                 line += 1;
             }
-            // A letter, which may be a quotation mark; a lifetime has no second apostrophe.
+            // A character literal, which may be a quotation mark; a lifetime has no second
+            // apostrophe.
             '\'' => {
                 let ahead: Vec<char> = letters.clone().take(3).collect();
                 match ahead[..] {

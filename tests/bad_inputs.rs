@@ -1,5 +1,5 @@
-//! Bad inputs of a training: each ends in a sentence that says what, where and what to do, in its
-//! exit code, and in nothing half-written. Needs a GPU adapter.
+//! Bad inputs to training: each ends with a sentence that says what is wrong, where and what to do,
+//! with its exit code, and without half-written files. Needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -13,7 +13,7 @@ use common::{checkpoint, program, training};
 use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use pictures::{folder, train};
 
-/// Runs, and expects exit code `code`, one line of a message with each of `words`, and no run
+/// Runs, and expects exit code `code`, a one-line message with each of `words`, and no run
 /// directory `out`.
 fn refused(mut command: Command, code: i32, words: &[&str], out: &Path) {
     let outcome = command.assert().code(code);
@@ -26,7 +26,7 @@ fn refused(mut command: Command, code: i32, words: &[&str], out: &Path) {
     assert!(!said.contains("panicked") && !out.exists(), "{said}");
 }
 
-/// A temporary folder, and two paths in it: of data and of a run.
+/// A temporary folder, and paths in it for data and a run.
 fn places() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data = dir.path().join("data");
@@ -108,7 +108,7 @@ fn broken_files_may_be_skipped_and_all_kinds_of_pictures_train() {
         "{said}"
     );
     std::fs::remove_file(data.join("broken.jpg")).expect("it was written");
-    // A placeholder and a picture of another shape are squashed like all others.
+    // A placeholder and an image of another shape are squashed like all others.
     DynamicImage::new_rgb8(1, 1)
         .save(data.join("dot.png"))
         .expect("a picture");
@@ -168,7 +168,7 @@ fn a_checkpoint_to_build_on_that_does_not_serve_is_7() {
             &out,
         );
     }
-    // Another preset under a run's feet.
+    // Resuming with another preset.
     std::fs::write(&file, &whole).expect("a file");
     let mut resumed = train("vqvae", &data, &vqvae, 2);
     let words = ["--resume", "dim = 4", "dim = 8", "the same preset"];
@@ -210,7 +210,7 @@ fn a_training_that_does_not_fit_is_6_and_names_the_batch_that_does() {
         (8..2048).contains(&fits) && !out.join("checkpoint.safetensors").exists(),
         "{said}"
     );
-    // It does fit, and is the largest that does.
+    // The suggested value fits, and is the largest that does.
     with(fits).assert().success();
     let out = out.with_extension("more");
     let mut command = train("vqvae", &data, &out, 2);
@@ -223,8 +223,8 @@ fn a_training_that_does_not_fit_is_6_and_names_the_batch_that_does() {
     command.assert().code(6);
 }
 
-/// Runs `command` where `mount` has been done, in a mount namespace of its own; `after` it in a
-/// shell. `None` if this machine does not let us.
+/// Runs `command` after `mount` in a mount namespace of its own, then `after` in a shell. `None` if
+/// this machine does not allow it.
 fn mounted(mount: &str, command: &Command, after: &str) -> Option<std::process::Output> {
     let shell = |script: &str| {
         let mut shell = Command::new("unshare");
@@ -267,7 +267,7 @@ fn a_full_disk_is_9_and_the_last_checkpoint_stays_whole() {
     [&disk, &kept]
         .iter()
         .for_each(|path| std::fs::create_dir(path).expect("a folder"));
-    // Sizes in which one checkpoint of the toy has room, and two have not.
+    // File system sizes with room for one checkpoint of the toy but not two.
     let probe = dir.path().join("probe");
     training("toy", &probe, 2, 2).assert().success();
     let bytes = std::fs::metadata(probe.join("checkpoint.safetensors"))
@@ -298,7 +298,7 @@ fn a_full_disk_is_9_and_the_last_checkpoint_stays_whole() {
         2,
         "the checkpoint before the disk was full"
     );
-    // With room again, it goes on as if nothing had been.
+    // With room again, it resumes as if nothing had happened.
     let straight = dir.path().join("straight");
     training("toy", &straight, 9, 2).assert().success();
     training("toy", &kept, 9, 2)

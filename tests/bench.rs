@@ -1,5 +1,5 @@
-//! `dbvq-wgpu bench` as a program reads it, and what it promises of a step in steady state. Needs a
-//! GPU adapter.
+//! The output of `dbvq-wgpu bench` as a program reads it, and its promises about a step in steady
+//! state. Needs a GPU adapter.
 
 mod common;
 
@@ -143,7 +143,7 @@ fn the_side_of_a_comparison_answers_line_by_line() {
         .map(|answer| serde_json::from_str(answer).expect("JSON"))
         .collect();
     assert_eq!(answers.len(), 5, "{text}");
-    // What is listed can be sent back.
+    // Listed entries can be sent back as requests.
     let listed = answers[0].as_array().expect("a list");
     assert!(
         listed
@@ -169,7 +169,7 @@ fn the_side_of_a_comparison_answers_line_by_line() {
     );
 }
 
-/// What must not grow: buffers, bind groups, pipelines, bytes.
+/// Counters that must not grow: buffers, bind groups, pipelines, bytes.
 fn created(counters: Counters) -> [u64; 4] {
     [
         counters.buffers,

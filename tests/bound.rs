@@ -1,5 +1,5 @@
-//! The bound on −log p of codes, of laws that are known in closed form and their exact denoisers:
-//! what is above the entropy is the bound's own gap, which falls with the number of steps. Needs a
+//! The bound on −log p of codes, for distributions known in closed form and their exact denoisers.
+//! What exceeds the entropy is the bound's own gap, which shrinks with the number of steps. Needs a
 //! GPU adapter.
 
 use dbvq_wgpu::bridge::{Bridge, Spacing, Target};
@@ -9,7 +9,7 @@ use dbvq_wgpu::models::bound::Bound;
 use dbvq_wgpu::ops::{self, CodeLaw, Trans};
 use dbvq_wgpu::tensor::{Codes, Tensor};
 
-/// A law of `p` codes at a time, state by state.
+/// A distribution of `p` codes at a time, as a list of states.
 struct Law {
     /// e_k, [k, d].
     vectors: Vec<f32>,
@@ -65,7 +65,7 @@ impl Law {
         self.states.len() / self.share.len()
     }
 
-    /// Nats a code.
+    /// Entropy in nats per code.
     fn entropy(&self) -> f64 {
         -self.share.iter().map(|p| p * p.ln()).sum::<f64>() / self.positions() as f64
     }
@@ -105,17 +105,17 @@ impl Law {
         ops::affine(&rest, (1.0 / marginal.noise) as f32, 0.0).reshape(z.shape())
     }
 
-    /// The expected bound with the exact denoiser in T = `steps`, nats a code.
+    /// The expected bound with the exact denoiser in T = `steps`, nats per code.
     fn bound(&self, gpu: &Gpu, steps: usize) -> f64 {
         self.bound_by(gpu, self, steps)
     }
 
-    /// The expected bound with the exact denoiser of the law `believed`.
+    /// The expected bound with the exact denoiser of the distribution `believed`.
     fn bound_by(&self, gpu: &Gpu, believed: &Law, steps: usize) -> f64 {
         let theta = 1.0;
         let eta = 1.2;
         let target = 0.25;
-        // As much noise in all whatever the steps: β is a density.
+        // The same total noise for any number of steps: β is a density.
         let spacing = Spacing::Linear {
             beta_start: 0.1 / steps as f64,
             beta_end: 20.0 / steps as f64,
@@ -192,7 +192,7 @@ fn a_wrong_law_costs_its_divergence() {
         share: vec![1.0 / law.share.len() as f64; law.share.len()],
         ..Law::grid()
     };
-    // To who believes in the uniform law every state costs as much.
+    // Under the uniform distribution, every state costs the same.
     let bound = law.bound_by(&gpu, &uniform, 1000);
     println!(
         "entropy {:.4}, bound {bound:.4} of a uniform denoiser, ln 3 = {:.4}",

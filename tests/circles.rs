@@ -1,5 +1,5 @@
 //! No file of `src` or `kernels_test` depends on itself through others. A folder's own front
-//! (`mod.rs`, or the file of its name) may use the files inside it, which may use the front.
+//! (`mod.rs`, or the file with its name) and the files inside it may use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,29 @@ use syn::{ItemMod, ItemUse, UseTree};
 /// A module's path, from below the crate.
 type Module = Vec<String>;
 
-/// What the files of the crate name.
+/// Paths that the files of the crate use.
 #[derive(Default)]
 struct Crate {
     /// The modules that have a file.
     modules: BTreeSet<Module>,
-    /// What each module imports, by the name that it has there.
+    /// What each module imports, by its local name.
     imports: BTreeMap<Module, BTreeMap<String, Module>>,
     /// The paths that each module names.
     named: BTreeMap<Module, Vec<Module>>,
 }
 
-/// Collects the paths in one file, but for its unit tests.
+/// Collects the paths in one file, except in its unit tests.
 struct Reader<'a> {
     module: &'a Module,
     modules: &'a BTreeSet<Module>,
-    /// Modules written out in the file, around what is being read.
+    /// Inline modules around the item being read.
     inside: Module,
     imports: BTreeMap<String, Module>,
     named: Vec<Module>,
 }
 
 impl Reader<'_> {
-    /// The path from below the crate; `None` of one that begins at an import, a prelude or another
-    /// crate.
+    /// The path from the crate root; `None` if it begins at an import, a prelude or another crate.
     fn absolute(&self, path: &[String]) -> Option<Module> {
         let here = [self.module.as_slice(), &self.inside].concat();
         let first = path.first()?.as_str();
@@ -134,7 +133,7 @@ impl Crate {
         self.named.insert(module.clone(), named);
     }
 
-    /// The file in which `path` is defined, through re-exports.
+    /// The file in which `path` is defined, following re-exports.
     fn home(&self, path: &[String], depth: usize) -> Module {
         let known = |length: &usize| self.modules.contains(&path[..*length]);
         let length = (0..=path.len()).rev().find(known).unwrap_or(0);
@@ -148,7 +147,7 @@ impl Crate {
         }
     }
 
-    /// The modules that each one uses, but for itself, what lies inside it, and the crate's root.
+    /// The modules that each module uses, except itself, modules inside it, and the crate root.
     fn uses(&self) -> BTreeMap<Module, BTreeSet<Module>> {
         let of = |(module, named): (&Module, &Vec<Module>)| {
             let homes = named.iter().map(|path| self.home(path, 0));
@@ -159,7 +158,7 @@ impl Crate {
     }
 }
 
-/// A circle in `uses`, if there is one: the modules on the way, the first again at the end.
+/// A cycle in `uses`, if there is one: its modules in order, the first repeated at the end.
 fn circle(uses: &BTreeMap<Module, BTreeSet<Module>>) -> Option<Vec<String>> {
     let mut done = BTreeSet::new();
     uses.keys()
@@ -187,7 +186,7 @@ fn walk(
     found
 }
 
-/// The Rust files below `folder` with their modules, which begin with `prefix`.
+/// Lists the Rust files below `folder` with their modules, which begin with `prefix`.
 fn files(folder: &Path, prefix: &[String], list: &mut Vec<(Module, PathBuf)>) {
     for entry in std::fs::read_dir(folder).expect("the source tree is readable") {
         let path = entry.expect("the source tree is readable").path();

@@ -1,5 +1,5 @@
-//! A prior that predicts codes: its law against Bayes' rule in f64, what it is told, what it
-//! learns. Needs a GPU adapter.
+//! A prior that predicts codes: its distribution against Bayes' rule in f64, what it is told, and
+//! what it learns. Needs a GPU adapter.
 
 use dbvq_wgpu::bridge::{Spacing, Target};
 use dbvq_wgpu::config::{GridConfig, LossWeight, Output};
@@ -23,7 +23,7 @@ const STREAM: Stream = Stream {
     stream: 0,
     first: 0,
 };
-/// z*, so that a forgotten one is seen.
+/// z*, nonzero so that forgetting it shows.
 const TARGET: f64 = 0.5;
 const MOMENTS: [[f32; DIM]; 2] = [[0.1, -0.2, 0.3], [1.5, 0.8, 1.1]];
 
@@ -32,7 +32,7 @@ fn gpu() -> Gpu {
         .expect("these tests need a GPU adapter; Mesa's lavapipe will do")
 }
 
-/// A tiny prior; v is not 1 either.
+/// A tiny prior, with v ≠ 1 too.
 fn config() -> GridConfig {
     let mut config = GridConfig::default();
     config.vqvae.size = 4 * GRID;
@@ -54,7 +54,7 @@ fn config() -> GridConfig {
     config
 }
 
-/// e_k as a VQ-VAE has them, [k, d].
+/// e_k as in a VQ-VAE, [k, d].
 fn vectors() -> Vec<f32> {
     (0..(CODES * DIM) as u32)
         .map(|i| {
@@ -121,7 +121,7 @@ fn close(a: &[f32], b: &[f64], bound: f64, what: &str) {
     assert!(worst <= bound, "{what}: off by {worst}");
 }
 
-/// Random weights everywhere, so that nothing is multiplied by zero; the bias as it was.
+/// Random weights everywhere, so that nothing is multiplied by zero; the bias is kept.
 fn shake(gpu: &Gpu, model: &mut Diffusion) {
     let mut at = 0;
     model.visit(&mut |path, tensor| {
@@ -132,8 +132,8 @@ fn shake(gpu: &Gpu, model: &mut Diffusion) {
     });
 }
 
-/// Untrained, the network says nothing: the law is Bayes' rule with the bias as the prior of each
-/// position alone.
+/// An untrained network predicts nothing: the distribution is Bayes' rule with the bias as an
+/// independent prior for each position.
 #[test]
 fn an_untrained_prior_is_bayes_rule() {
     let gpu = gpu();
@@ -172,8 +172,7 @@ fn an_untrained_prior_is_bayes_rule() {
     }
 }
 
-/// ε of the posterior mean of z_0, and the logarithm of the posterior of the codes, at position
-/// `at`.
+/// ε of the posterior mean of z_0, and the log posterior of the codes, at position `at`.
 fn exact(
     model: &Diffusion,
     spread: [f32; DIM],
@@ -247,7 +246,7 @@ fn sharpening_and_guidance_act_on_the_logits() {
         2e-3,
         "guidance of scale 3",
     );
-    // What a factor of 2 adds, a factor of 3 adds twice.
+    // A factor of 3 adds twice what a factor of 2 adds.
     let twice = of(None, 2.0);
     let thrice = of(None, 3.0);
     let line: Vec<f64> = free
@@ -295,7 +294,7 @@ fn what_is_known_replaces_the_noise() {
             .to_vec();
         eps[8 * DIM..].to_vec()
     };
-    // z with other noise where z_0 is known.
+    // z, with different noise where z_0 is known.
     let mixed = Told {
         z0: other,
         mask: told.mask.clone(),
@@ -314,13 +313,13 @@ fn what_is_known_replaces_the_noise() {
     assert_ne!(hidden(&z, Some(&told)), hidden(&z, None), "nothing is told");
 }
 
-/// Codes of pictures whose rows are of one code each, neighbours in turn: k, k + 1, …
+/// Codes of images in which each row has one code and the next row the next one: k, k + 1, …
 fn stripes(n: usize) -> Vec<u32> {
     let code = |at: usize| ((at / CELLS + at / GRID % GRID) % CODES) as u32;
     (0..n * CELLS).map(code).collect()
 }
 
-/// A prior that has learnt [`stripes`], with masks of random rows.
+/// A prior trained on [`stripes`], with masks of random rows.
 fn learnt(gpu: &Gpu) -> Diffusion {
     let n = 20;
     let mut config = config();
@@ -397,7 +396,7 @@ fn learnt(gpu: &Gpu) -> Diffusion {
     model
 }
 
-/// Share of the codes that agree with one of the pictures of [`stripes`].
+/// Share of the codes that agree with the closest image of [`stripes`].
 fn agreement(codes: &[u32]) -> f64 {
     let pictures = stripes(CODES);
     let best = |map: &[u32]| {
@@ -432,7 +431,7 @@ fn a_prior_learns_a_law_samples_it_and_says_what_is_hidden() {
         println!("{sampler:?}: {share:.3} of the codes agree");
         assert!(share > 0.9, "{sampler:?}: {share}");
     }
-    // The law of what is hidden, the rows 1 to 3 of picture 2.
+    // The distribution of what is hidden: rows 1 to 3 of image 2.
     let truth = Codes::from_slice(&gpu, &stripes(3)[2 * CELLS..], [1, GRID, GRID]);
     let z0 = gpu.no_grad(|| model.standardise(&ops::gather(&vectors, &truth)));
     let hole: Vec<bool> = (0..CELLS).map(|at| at >= GRID).collect();
@@ -454,7 +453,7 @@ fn a_prior_learns_a_law_samples_it_and_says_what_is_hidden() {
     let worst = nats[GRID..].iter().copied().fold(0.0, f32::max);
     println!("hidden codes cost at most {worst:.3} nats");
     assert!(worst < 0.7, "{nats:?}");
-    // A filling by the same network.
+    // Inpainting by the same network.
     let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
     let process = Process {
         gpu: &gpu,

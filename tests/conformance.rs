@@ -1,4 +1,4 @@
-//! `dbvq-wgpu conformance` as a vendor meets it: verdicts, exit codes, reports, and drivers that
+//! `dbvq-wgpu conformance` as a vendor uses it: verdicts, exit codes, reports, and drivers that
 //! crash or hang. Needs a GPU adapter.
 
 mod common;
@@ -105,7 +105,7 @@ fn an_op_passes_and_the_report_says_so() {
     );
     let page = std::fs::read_to_string(file.with_extension("md")).expect("the page");
     assert!(page.contains("| `relu` | 10/10,"), "{page}");
-    // A part of the suite does not look like the whole, in any form.
+    // A partial run is marked as such in every output format.
     let part = "chosen by --op relu";
     assert!(
         stdout.contains(part) && page.contains(part) && xml.contains(part),
@@ -132,7 +132,7 @@ fn an_op_passes_and_the_report_says_so() {
         adapter["facts"]
     );
 
-    // Two reports side by side, whatever else the environment says.
+    // Two reports side by side, whatever the environment says.
     let mut merge = conformance(&["--merge"]);
     merge.args([&file, &file]).env("DBVQ_ADAPTER", "0");
     let (outcome, merged, stderr) = output(merge);
@@ -188,7 +188,7 @@ fn wrong_flags_are_2_and_name_the_right_ones() {
         .stderr(contains("no such thing"));
 }
 
-/// Runs relu with a fault at its third case; the report must tell that one from the others.
+/// Runs relu with a fault at its third case; the report must tell that case from the others.
 fn with_fault(fault: &str, timeout: &str, verdict: &str, detail: &str) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let file = folder.path().join("report.json");
@@ -217,7 +217,7 @@ fn with_fault(fault: &str, timeout: &str, verdict: &str, detail: &str) {
     let report = report(&file);
     let lines = verdicts(&report);
     assert_eq!(lines.len(), 10);
-    // What is printed repeats this one.
+    // The printed command repeats this case.
     conformance(&["--op", "relu", "--case", "-2..2 [255]"])
         .assert()
         .success()
@@ -300,7 +300,7 @@ fn vectors_run_and_a_file_that_is_none_is_named() {
         command.arg("--grad");
         command
     };
-    // Without those of the table.
+    // Without the cases of the table.
     let step = folder.path().join("step.safetensors");
     std::fs::copy(golden.join("ou_step.safetensors"), &step).expect("a golden vector");
     with_gradients(folder.path())
@@ -412,7 +412,7 @@ fn known_failures_of_a_file_are_judged_and_those_of_no_use_are_said() {
         .stderr(contains("known.toml"));
 }
 
-/// Everything of a golden vector but one number.
+/// Copies a golden vector with one tensor changed.
 fn planted(name: &str, tensor: &str, to: &Path, change: impl Fn(&mut [f64])) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("kernels_test/golden")
@@ -544,7 +544,7 @@ fn a_wrong_number_is_told_with_all_that_finds_it_and_dumped() {
     );
     assert!(!ends(".error.txt"), "{files:?}");
 
-    // And of a vector, in the file's order.
+    // And for a vector, in the file's order.
     let golden =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels_test/golden/conv2d_1x1.safetensors");
     let mut command = conformance(&["--vectors"]);
@@ -567,7 +567,7 @@ fn a_wrong_number_is_told_with_all_that_finds_it_and_dumped() {
     );
 }
 
-/// A signal, as Ctrl-C sends it, leaves a report of what was done.
+/// A signal, as sent by Ctrl-C, leaves a report of what was done.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_a_partial_report() {
@@ -582,7 +582,7 @@ fn an_interrupted_run_leaves_a_partial_report() {
         .stderr(std::process::Stdio::piped())
         .spawn();
     let child = child.expect("the program starts");
-    // It hangs at the fourth case from some time on.
+    // By then it should hang at the fourth case.
     std::thread::sleep(std::time::Duration::from_secs(20));
     let id = child.id().to_string();
     assert!(
@@ -601,7 +601,7 @@ fn an_interrupted_run_leaves_a_partial_report() {
     );
     let report = report(&file);
     let done = verdicts(&report);
-    // How far it has come is a matter of the machine.
+    // How far it got depends on the machine.
     assert!(
         done.len() <= 3 && done.iter().all(|line| line.ends_with(": Pass")),
         "{done:?}"

@@ -1,4 +1,4 @@
-//! `dbvq-wgpu data` as a user meets it. Needs no GPU and no network.
+//! `dbvq-wgpu data` as a user sees it. Needs no GPU and no network.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn data(kind: &str, dir: &Path, flags: &[&str]) -> Command {
     command
 }
 
-/// Three pictures of two classes.
+/// Three images of two classes.
 fn pictures() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for (i, path) in ["cat/1.png", "cat/2.jpg", "dog/3.webp"].iter().enumerate() {
@@ -71,7 +71,7 @@ fn broken_files_are_8_or_skipped() {
             .and(contains("4.png"))
             .and(contains("cat 2, dog 1")),
     );
-    // What does not fit into memory is packed; without a cache directory that is refused.
+    // What does not fit into memory is packed, which is refused without a cache directory.
     let cache = dir.path().join(".cache");
     let mut packed = data("folder", dir.path(), &["--skip-broken", "--memory", "0"]);
     packed

@@ -1,4 +1,4 @@
-//! What the commands on trained image runs draw, and the holes that users draw for them. Needs a
+//! What the commands draw from trained image runs, and the masks that users draw for them. Needs a
 //! GPU adapter.
 
 mod common;
@@ -45,7 +45,7 @@ fn on(command: &str, out: &Path, arguments: &[&str]) -> Command {
     call
 }
 
-/// A picture of the model's size, and a wide grey one.
+/// An image of the model's size, and a wide grey one.
 fn files(folder: &Path) -> [PathBuf; 2] {
     let [fits, grey] = ["fits.png", "grey.jpg"].map(|name| folder.join(name));
     RgbImage::from_fn(32, 32, |x, y| Rgb([x as u8 * 8, y as u8 * 8, 99]))
@@ -61,7 +61,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// The text `key` of a PNG file.
+/// The text chunk `key` of a PNG file.
 fn said(file: &Path, key: &str) -> Option<String> {
     let file = std::io::BufReader::new(std::fs::File::open(file).expect("a picture"));
     let reader = png::Decoder::new(file).read_info().expect("a PNG file");
@@ -151,7 +151,7 @@ fn pictures_are_drawn_as_large_and_apart_as_is_asked() {
         names(out.join("samples")),
         ["000000.png", "000001.png", "000002.png"]
     );
-    // Each file is its sample, to the rounding of eight bits.
+    // Each file equals its sample up to 8-bit rounding.
     let images = floats(&tensors(&out.join("samples.safetensors"))["images"].1);
     let second = image::open(out.join("samples/000001.png"))
         .expect("a picture")

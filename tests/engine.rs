@@ -1,4 +1,5 @@
-//! The engine as ops and users meet it: memory, the tape, steady state, and a device that fails.
+//! The engine from the viewpoint of ops and users: memory, the tape, steady state, and a failing
+//! device.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,7 +16,7 @@ fn gpu() -> Gpu {
         .expect("an adapter; `cargo xtask test` installs a software one")
 }
 
-/// The `Error` with which the engine unwinds.
+/// The `Error` that the engine panics with.
 fn raised<R>(f: impl FnOnce() -> R) -> Error {
     let payload = catch_unwind(AssertUnwindSafe(f))
         .err()
@@ -46,7 +47,7 @@ fn memory_over_the_limit_is_one_error() {
         error.exit_code() == 6 && error.to_string().contains("limit 1 MiB"),
         "{error}"
     );
-    // What is free goes back to the driver before giving up.
+    // Free memory is returned to the driver before giving up.
     drop(Tensor::zeros(&gpu, [200_000]));
     assert_eq!(Tensor::zeros(&gpu, [220_000]).count(), 220_000);
 }
@@ -63,13 +64,13 @@ fn an_upload_does_not_overtake_recorded_work() {
 
 #[test]
 fn what_waits_for_its_pipeline_keeps_its_turn() {
-    // Nothing is compiled yet: dispatches wait while others, of kernels that are there sooner, and
+    // Nothing is compiled yet: dispatches wait while others, whose kernels are ready sooner, and
     // zeros follow.
     let gpu = gpu();
     let x = Tensor::from_slice(&gpu, &[1.0; 64], [64]);
     let y = ops::affine(&x, 2.0, 0.0);
     drop(x);
-    // In the memory of x.
+    // Reuses the memory of x.
     let zeros = Tensor::zeros(&gpu, [64]);
     let sum = ops::add(&y, &zeros);
     drop((y, zeros));
@@ -82,7 +83,7 @@ fn what_waits_for_its_pipeline_keeps_its_turn() {
 
 #[test]
 fn results_under_the_profiler_are_the_same() {
-    // The profiler reads timestamps back in the middle of every other read-back.
+    // The profiler's timestamp read-back comes in the middle of every other read-back.
     let gpu = Gpu::open(GpuOptions {
         profile: true,
         ..GpuOptions::default()
@@ -101,7 +102,7 @@ fn results_under_the_profiler_are_the_same() {
 fn gradients_meet() {
     let gpu = gpu();
     let x = Tensor::from_slice(&gpu, &[1.0, -2.0, 3.0], [3]).leaf();
-    // Both operands of the sum get one and the same tensor as gradient, and x is used four times.
+    // Both operands of the sum get the same tensor as gradient, and x is used four times.
     let y = ops::add(&ops::mul(&x, &x), &ops::add(&x, &x));
     let loss = ops::sum_all(&y);
     let grads = loss.backward();
@@ -119,7 +120,7 @@ fn gradients_meet() {
 #[test]
 fn products_of_more_blocks_than_a_grid_has_room_for() {
     let gpu = gpu();
-    // Each row twice its number's last bits, in blocks of 32 rows: one more than 65,535.
+    // Row i is twice i % 1000, in blocks of 32 rows: one block more than 65,535.
     let rows = 65_536 * 32;
     let x: Vec<f32> = (0..4 * rows).map(|i| (i / 4 % 1000) as f32).collect();
     let y = ops::matmul(
@@ -147,7 +148,7 @@ fn a_shape_mistake_names_both_shapes() {
 
 #[test]
 fn what_a_kernel_cannot_do_is_refused_by_name() {
-    // On CPUs these channels would be padded to whole vec4s, of which a kernel can do more.
+    // On CPUs these channels would be padded to whole vec4s, and a vec4 kernel can handle more.
     let gpu = Gpu::open(GpuOptions {
         prefer: Prefer::Portable,
         ..GpuOptions::default()
@@ -168,7 +169,7 @@ fn what_a_kernel_cannot_do_is_refused_by_name() {
         text.contains("49 taps of 1300 channels") && text.contains("over 60000"),
         "{text}"
     );
-    // The gradient's rounds count as well, where there is one.
+    // The loop rounds of the gradient count too, if there is one.
     let image = Tensor::zeros(&gpu, [1, 1, 1, 1]);
     let kernel = kernel.reshape([7, 7, 1, 1300]);
     assert_eq!(ops::conv2d(&image, &kernel, None, conv).count(), 1300);

@@ -1,4 +1,4 @@
-//! `dbvq-wgpu evaluate` as a user meets it, on networks as small as can be. Needs a GPU adapter.
+//! `dbvq-wgpu evaluate` as a user sees it, on networks as small as possible. Needs a GPU adapter.
 
 mod common;
 
@@ -85,7 +85,7 @@ fn every_metric_has_its_rows_and_they_hold_together() {
             .iter()
             .all(|run| run["first_runs_codes"] == true)
     );
-    // One VQ-VAE, whose errors agree with each other.
+    // One VQ-VAE, whose errors are consistent with each other.
     let rebuilt = found["reconstruction"].as_array().expect("rows");
     assert_eq!(rebuilt.len(), 1);
     let mse = number(&rebuilt[0]["mse"]);
@@ -106,8 +106,8 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     }
     assert_eq!(found["codes"].as_array().map(Vec::len), Some(2));
     let nll = found["nll"].as_array().expect("rows");
-    // Two holes: of the diffusion prior both laws at two temperatures and told what is known, of
-    // the PixelCNN both laws.
+    // Two holes. For the diffusion prior: both distributions, each at two temperatures, and two
+    // more told what is known. For the PixelCNN: both distributions.
     assert_eq!(nll.len(), 2 * (4 + 2 + 2));
     for row in nll {
         assert_eq!(
@@ -117,8 +117,7 @@ fn every_metric_has_its_rows_and_they_hold_together() {
         );
         assert!(number(&row["mean"]) > 0.0 && number(&row["std"]) >= 0.0 && row["images"] == 3);
     }
-    // At a fitted temperature a code is no harder to guess than by chance and a bit, which is 4
-    // bits.
+    // At a fitted temperature a code costs at most one bit more than chance, which is 4 bits.
     let fitted = nll
         .iter()
         .filter(|row| row["fitted"] == true && row["law"] == "single");
@@ -126,7 +125,7 @@ fn every_metric_has_its_rows_and_they_hold_together() {
         fitted.clone().count() == 2 && fitted.clone().all(|row| number(&row["mean"]) < 5.0),
         "{nll:?}"
     );
-    // Sixteen codes: hardly a bit more than by chance.
+    // Sixteen codes: at most two bits more than chance.
     let whole = found["likelihood"].as_array().expect("rows");
     assert!(
         whole.len() == 2
@@ -171,7 +170,7 @@ fn samples_are_kept_and_a_longer_evaluation_begins_with_them() {
     };
     let before: Vec<PathBuf> = files();
     let bytes = std::fs::read(&before[0]).expect("a file");
-    // The whole chunk was drawn, so eight are there already.
+    // The whole chunk was drawn, so eight samples already exist.
     call("8")
         .assert()
         .success()
@@ -202,7 +201,7 @@ fn without_weights_there_is_a_dash_and_the_reason() {
     );
     let said = { call }.assert().success();
     let table = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
-    // Sentences are wrapped.
+    // Sentences are line-wrapped.
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         words.contains('—') && words.contains("No fid of") && words.contains("--inception FILE"),

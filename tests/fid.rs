@@ -1,7 +1,7 @@
-//! FID and KID against pytorch-fid and torch-fidelity: `golden/fid.json` is what they say
-//! (`tools/fid_twin.py`) of the same weights, images and features, which both sides make from the
-//! same random numbers. With `DBVQ_TWIN=FOLDER` what we say goes into the folder, for the script to
-//! compare all of it. The networks need a GPU adapter.
+//! FID and KID against pytorch-fid and torch-fidelity. `golden/fid.json` holds their results
+//! (`tools/fid_twin.py`) for the same weights, images and features, which both sides make from the
+//! same random numbers. With `DBVQ_TWIN=FOLDER` our results go into the folder, for the script to
+//! compare all of them. The networks need a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]
@@ -21,10 +21,10 @@ use dbvq_wgpu::tensor::Shape;
 use predicates::str::contains;
 use serde_json::{Map, Value, json};
 
-/// Of everything that is random here.
+/// Seed of everything random here.
 const SEED: u64 = 7;
-/// Largest share by which numbers may differ from the libraries'. Features are sums in f32 through
-/// some 48 layers.
+/// Largest relative difference from the libraries' numbers. Features are f32 sums through about 48
+/// layers.
 const TOLERANCE: f64 = 1e-4;
 
 fn stream(step: u32, stream: u32) -> Stream {
@@ -36,7 +36,7 @@ fn stream(step: u32, stream: u32) -> Stream {
     }
 }
 
-/// Random weights whose scales keep activations as large as they are.
+/// Random weights, scaled so that activations keep their size.
 fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
     let number = name.bytes().fold(0u32, |number, byte| {
         number.wrapping_mul(31).wrapping_add(u32::from(byte))
@@ -57,7 +57,7 @@ fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
         .collect()
 }
 
-/// All weights in a file.
+/// Writes all weights to a file.
 fn weights(gpu: &Gpu, file: &Path) {
     let mut entries: Vec<Entry> = Vec::new();
     let mut source = |name: &str, dims: &[usize]| {
@@ -73,7 +73,7 @@ fn weights(gpu: &Gpu, file: &Path) {
     .expect("a file");
 }
 
-/// Pictures of slopes and noise, in −1..1.
+/// Images of slopes and noise, in −1..1.
 fn pictures(numbers: std::ops::Range<u32>, side: u32) -> Vec<f32> {
     let picture = |number: u32| {
         (0..side * side * 3).map(move |at| {
@@ -82,14 +82,14 @@ fn pictures(numbers: std::ops::Range<u32>, side: u32) -> Vec<f32> {
             let c = at % 3;
             let slopes = x * (3 + number % 5) + y * (c + 1) * (1 + number % 3) + 40 * number;
             let value = slopes % 200 + stream(number, 1).bits(at) % 56;
-            // Off by a little: what is compared are pixels of 8 bits.
+            // Slightly off the 8-bit grid: pixels are compared after rounding to 8 bits.
             (f64::from(value) / 127.5 - 1.0 + 0.3 / 127.5) as f32
         })
     };
     numbers.flat_map(picture).collect()
 }
 
-/// Features of which neighbours depend on each other.
+/// Features in which neighbouring columns are correlated.
 fn rows(which: u32, count: usize, width: usize) -> Features {
     let u = |at: usize| f64::from(stream(which, 2).uniform(at as u32));
     let value = |at: usize| {
@@ -140,7 +140,7 @@ fn differences(golden: &Value, name: &str, numbers: [(&'static str, f64); 2]) ->
     wrong.collect()
 }
 
-/// What the script compares, one part of a file.
+/// Adds to the file that the script compares.
 fn hand_over(more: impl IntoIterator<Item = (String, Value)>) {
     let Some(folder) = std::env::var_os("DBVQ_TWIN").map(PathBuf::from) else {
         return;
@@ -198,7 +198,7 @@ fn features_and_distances_are_those_of_the_libraries() {
         );
         wrong.extend(features_off(&golden["features"][name], name, &features));
         hand_over([(format!("features {name}"), json!(features.values()))]);
-        // The second time from the cache, which no network has to fill: the device does nothing.
+        // The second time everything comes from the cache, so the device runs no network.
         let before = gpu.counters().dispatches;
         assert_eq!(
             network
@@ -228,8 +228,8 @@ fn features_and_distances_are_those_of_the_libraries() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Features, and the length of all of an image, that are not those of pytorch-fid, as shares of
-/// their root mean square.
+/// Describes features, and an image's feature norm, that differ from those of pytorch-fid, relative
+/// to their root mean square.
 fn features_off(golden: &Value, name: &str, ours: &Features) -> Vec<String> {
     let mut wrong = Vec::new();
     for image in 0..ours.count() {
@@ -287,7 +287,7 @@ fn statistics_go_to_and_from_numpys_files() {
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::copy(&file, Path::new(&folder).join("statistics.npz")).expect("a copy");
     }
-    // Written by NumPy, compressed, without a number of images.
+    // Written by NumPy, compressed, without the number of images.
     let theirs = read_npz(&golden_file("fid-statistics.npz")).expect("statistics");
     let near = |a: &[f64], b: &[f64]| {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12)
@@ -327,7 +327,7 @@ fn statistics_go_to_and_from_numpys_files() {
     );
 }
 
-/// `evaluate --metrics fid` with random weights: statistics that were saved are those of the data.
+/// `evaluate --metrics fid` with random weights: saved statistics are those of the data.
 #[test]
 fn a_command_compares_with_statistics_of_a_file() {
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -383,7 +383,7 @@ fn a_command_compares_with_statistics_of_a_file() {
         (reference / of_data - 1.0).abs() < 1e-9,
         "{reference} and {of_data}"
     );
-    // Statistics of other features than the network's.
+    // Statistics of a different feature network.
     write_npz(
         &stats,
         &Statistics::of(&rows(0, 40, 6)).expect("statistics"),

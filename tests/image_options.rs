@@ -1,4 +1,4 @@
-//! Options of image presets as a user meets them, on a tiny data set in CIFAR-10's format. Needs a
+//! Options of image presets as a user sees them, on a tiny data set in CIFAR-10's format. Needs a
 //! GPU adapter.
 
 mod common;
@@ -18,7 +18,7 @@ fn set(mut command: Command, sets: &[&str]) -> Command {
     command
 }
 
-/// A tensor of a run's checkpoint.
+/// A tensor from a run's checkpoint.
 fn tensor(run: &Path, name: &str) -> Vec<f32> {
     let bytes = &checkpoint(run).1[name];
     bytes
@@ -27,7 +27,7 @@ fn tensor(run: &Path, name: &str) -> Vec<f32> {
         .collect()
 }
 
-/// Rows of a table of `rows` in which anything is not zero.
+/// Rows with a nonzero entry, in a table of `rows` rows.
 fn touched(table: &[f32], rows: usize) -> Vec<usize> {
     let rows = table.chunks_exact(table.len() / rows).enumerate();
     rows.filter(|(_, row)| row.iter().any(|&v| v != 0.0))
@@ -73,8 +73,7 @@ fn every_kind_of_vqvae_is_built_upon_and_stays_as_it_is() {
             "{name}"
         );
     }
-    // Latents of the two distances are different things: a stage takes that of its VQ-VAE, and no
-    // other.
+    // Latents of the two distances differ: a stage takes the distance of its VQ-VAE and no other.
     let cosine = folder.path().join("cosine-vqvae");
     let mut other = from(
         train("prior", &data, &folder.path().join("other"), 2),
@@ -109,8 +108,8 @@ fn stages_are_told_the_classes_of_the_pictures() {
         assert!(out.join("samples-000004.png").exists(), "{name}");
         out
     };
-    // The running mean of the gradient is not zero for the classes that the network was told; row
-    // 10 is for none.
+    // The running mean of the gradient is nonzero for the classes that the network was told; row 10
+    // stands for no class.
     let told = |dropout: &str| {
         let run = run(
             "prior",
@@ -128,7 +127,7 @@ fn stages_are_told_the_classes_of_the_pictures() {
     );
     let pixelcnn = run("pixelcnn", "pixelcnn", &[]);
     assert!(touched(&tensor(&pixelcnn, "adam.first.layers.0.class.weight"), 10).len() > 4);
-    // A number of classes that the data does not have.
+    // A number of classes that does not match the data.
     let wrong = set(
         train("vqvae", &data, &folder.path().join("wrong"), 2),
         &["classes=3"],

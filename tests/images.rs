@@ -1,5 +1,5 @@
-//! Training of the image models as a user meets it, on a tiny data set in CIFAR-10's format. Needs
-//! a GPU adapter.
+//! Training of the image models as a user sees it, on a tiny data set in CIFAR-10's format. Needs a
+//! GPU adapter.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn logged(run: &Path, key: &str) -> usize {
         .count()
 }
 
-/// Kills the training as soon as it has saved a checkpoint, if it is not faster.
+/// Kills the training once it has saved a checkpoint, unless it finishes first.
 fn kill_once_saved(mut command: Command, run: &Path) {
     let mut child = command
         .stderr(Stdio::null())
@@ -64,8 +64,8 @@ fn every_stage_trains_resumes_to_the_same_bits_and_draws() {
         );
         assert_eq!(logged(&straight, "loss"), 6, "{stage}");
         kill_once_saved(build(&broken, 6), &broken);
-        // The copy of the VQ-VAE in the run directory serves, and of joint training the checkpoint
-        // alone.
+        // Resumes from the copy of the VQ-VAE in the run directory, or for joint training from the
+        // checkpoint alone.
         let mut again = train(stage, &data, &broken, 6);
         again.arg("--resume").assert().success();
         assert_eq!(checkpoint(&broken), checkpoint(&straight), "{stage}");
@@ -113,7 +113,8 @@ fn a_batch_in_parts_is_the_same_step() {
                 &format!("stages.{stage}.batch=8"),
             ]);
             command.args(["--set", &format!("stages.{stage}.accumulate={accumulate}")]);
-            // Slow: in two steps at the full learning rate, rounding grows.
+            // A slow warmup, because at the full learning rate rounding errors grow within two
+            // steps.
             command.args(["--set", &format!("stages.{stage}.warmup=100")]);
             let mut command = if stage == "vqvae" {
                 command
@@ -123,8 +124,8 @@ fn a_batch_in_parts_is_the_same_step() {
             command.assert().success();
             out
         });
-        // The first moment is the running mean of the gradients: other noise, levels or dropout
-        // would change it throughout.
+        // The first moment is the running mean of the gradients, so different noise, levels or
+        // dropout would change all of it.
         let moments = difference(&whole, &parts, "adam.first");
         assert!(moments < 1e-3 && moments > 0.0, "{stage}: {moments}");
         if ["vqvae", "joint"].contains(&stage) {
@@ -139,7 +140,7 @@ fn set(mut command: Command, sets: &[&str]) -> Command {
     command
 }
 
-/// The numbers of a tensor of a checkpoint.
+/// The numbers of a checkpoint's tensor.
 fn tensor(run: &Path, name: &str) -> Vec<f32> {
     let bytes = checkpoint(run)
         .1
@@ -157,7 +158,7 @@ fn the_modes_of_joint_training_reach_what_they_say() {
     let data = data_set(&folder.path().join("data"), 8);
     let [vqvae, prior] = ["vqvae", "prior"].map(|name| folder.path().join(name));
     train("vqvae", &data, &vqvae, 2).assert().success();
-    // Trained a little: a fresh U-Net ends in zeros and passes no gradient on.
+    // Trains a little, because a fresh U-Net ends in zeros and passes no gradient on.
     set(
         from(train("prior", &data, &prior, 6), &vqvae),
         &["stages.prior.warmup=1"],
@@ -173,7 +174,7 @@ fn the_modes_of_joint_training_reach_what_they_say() {
         out
     };
     let plain = joint("plain", &prior, &[]);
-    // Both sources were taken: the U-Net and the moments of the prior, the encoder of its VQ-VAE.
+    // Both sources were used: the prior's U-Net and moments, and its VQ-VAE's encoder.
     assert_eq!(tensor(&plain, "latents.std"), tensor(&prior, "latents.std"));
     let fresh = joint("fresh", &vqvae, &[]);
     assert!(difference(&plain, &fresh, "model.prior") > 1e-3);
@@ -225,7 +226,7 @@ fn the_use_of_codes_is_counted_by_epochs() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let data = data_set(&folder.path().join("data"), 24);
     let out = folder.path().join("run");
-    // 49 images: two epochs, each of which ends within a batch, and one image.
+    // 49 images: two epochs, each ending within a batch, and one more image.
     set(train("vqvae", &data, &out, 7), &["stages.vqvae.batch=7"])
         .assert()
         .success();
@@ -282,7 +283,7 @@ fn kept_latents_give_the_same_bits() {
         panic!("{files:?}")
     };
     let kept = std::fs::read(file).expect("the cache");
-    // 8 pictures, plain and mirrored: a checksum and 8 x 8 latents of 4 channels.
+    // 8 images, plain and mirrored: a checksum and 8 x 8 latents of 4 channels.
     let slot = 16 + 8 * 8 * 4 * 4;
     assert_eq!(kept.len(), 16 * slot);
     let written = kept
@@ -356,7 +357,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     toy.args(["train", "toy", "--stage", "prior", "--out"])
         .arg(out("h"));
     fails(toy, 2, "is a toy");
-    // The directory of a run is no place for another's pictures, nor are other pictures for a run.
+    // A run directory may not lie inside the images, nor may a run continue with other images.
     fails(
         train("vqvae", &out(""), &out("l"), 2),
         2,
@@ -371,7 +372,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     let mut other = train("vqvae", &data_set(&out("more"), 9), &vqvae, 4);
     other.arg("--resume");
     fails(other, 8, "not the images that the run began with");
-    // A prior is no VQ-VAE to build on.
+    // A prior cannot serve as the VQ-VAE to build on.
     let prior = out("prior");
     from(train("prior", &data, &prior, 2), &vqvae)
         .assert()
@@ -391,7 +392,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
         7,
         "is neither a VQ-VAE nor a prior of this preset",
     );
-    // A damaged checkpoint leaves the one before it to build on.
+    // If the newest checkpoint is damaged, the one before it is built on.
     let longer = out("longer");
     train("vqvae", &data, &longer, 4).assert().success();
     std::fs::write(longer.join("checkpoint.safetensors"), "damaged").expect("a checkpoint");
@@ -401,7 +402,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
         .stderr(contains("the checkpoint before it, step 2"));
     let mut again = from(train("prior", &data, &out("m"), 2), &longer);
     again.arg("--resume").assert().success();
-    // What the pictures were is not guessed.
+    // Which images they were is not guessed.
     std::fs::write(vqvae.join("data.txt"), [0xff]).expect("a file");
     let mut unknown = train("vqvae", &data, &vqvae, 4);
     unknown.arg("--resume");

@@ -1,9 +1,8 @@
-//! The layers that `src/lib.rs` draws: a module names only what stands below it, and only its own
-//! tools.
+//! The layers drawn in `src/lib.rs`: a module names only modules below it, and only its own tools.
 
 use std::path::{Path, PathBuf};
 
-/// From the top. What stands in none of these is a leaf of [`LEAVES`].
+/// From the top. A module in none of these layers is a leaf in [`LEAVES`].
 const LAYERS: [&str; 10] = [
     "main",
     "commands",
@@ -16,7 +15,7 @@ const LAYERS: [&str; 10] = [
     "tensor",
     "gpu",
 ];
-/// Leaves with what each may use.
+/// Leaves, with what each may use.
 const LEAVES: [(&str, &[&str]); 8] = [
     ("bridge", &["error"]),
     ("config", &["bridge", "error"]),
@@ -39,7 +38,7 @@ const SUITE: &[&str] = &[
     "philox",
     "kernels_test",
 ];
-/// Modules that speak to users.
+/// Modules that print messages to users.
 const SPEAKERS: &[&str] = &[
     "main",
     "commands",
@@ -48,24 +47,24 @@ const SPEAKERS: &[&str] = &[
     "experiment",
     "report",
 ];
-/// Modules that measure or show time.
+/// Modules that measure or display time.
 const CLOCKS: &[&str] = &[
     "commands",
     "conformance",
     "evaluate",
     "experiment",
     "report",
-    // The profiler measures on the host where an adapter has no timestamps; the tuner measures as
+    // The profiler measures on the host if an adapter has no timestamps; the tuner measures as
     // users do.
     "gpu/profile.rs",
     "gpu/tuning.rs",
 ];
-/// A word, and the modules or files that may say it.
+/// Words, with the modules or files that may contain them.
 const TOOLS: [(&str, &[&str]); 10] = [
     ("wgpu::", &["gpu"]),
     ("ash::", &["gpu"]),
     (".dispatch(", &["ops", "tensor/tape.rs"]),
-    // These panic where nobody reads; `say!` and `note!` go on.
+    // These panic if nobody reads the output; `say!` and `note!` go on.
     ("println!", &[]),
     ("eprintln!", &[]),
     ("print!", &[]),
@@ -80,10 +79,10 @@ fn may_use(from: &str, to: &str) -> bool {
     let leaf = LEAVES.iter().find(|(name, _)| *name == from);
     match (height(from), height(to), leaf) {
         _ if from == "kernels_test" => SUITE.contains(&to),
-        // Only what runs the suite may name it; nothing else may lean on what only checks it.
+        // Only what runs the suite may name it; nothing else may depend on it.
         _ if to == "kernels_test" => ["commands", "conformance"].contains(&from),
         (Some(upper), Some(lower), _) => upper <= lower,
-        // `gpu` knows the world outside only through `error`.
+        // Of the leaves, `gpu` uses only `error`.
         (Some(_), None, _) => {
             LEAVES.iter().any(|(name, _)| *name == to) && (from != "gpu" || to == "error")
         }
@@ -92,7 +91,7 @@ fn may_use(from: &str, to: &str) -> bool {
     }
 }
 
-/// Every breach of the layers in `text`, the content of `file` (its path below `src`).
+/// Every layer violation in `text`, the content of `file` (its path below `src`).
 fn violations(file: &str, text: &str) -> Vec<String> {
     let module = file.split(['/', '.']).next().unwrap_or_default();
     let top_level = !file.contains('/') || file.ends_with("/mod.rs");
@@ -111,7 +110,7 @@ fn violations(file: &str, text: &str) -> Vec<String> {
                 }
             }
         }
-        // `super` of a file right below `src` is the crate itself.
+        // In a file directly below `src`, `super` is the crate itself.
         for (to, _) in paths(code, "super::").into_iter().filter(|_| top_level) {
             let is_module =
                 LAYERS.contains(&to.as_str()) || LEAVES.iter().any(|(name, _)| *name == to);
@@ -134,7 +133,7 @@ fn violations(file: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// What follows each `prefix` in `code`: a name, and whether a brace stands there instead.
+/// What follows each `prefix` in `code`: a name, and whether a brace came instead.
 fn paths(code: &str, prefix: &str) -> Vec<(String, bool)> {
     let after = code
         .match_indices(prefix)

@@ -1,5 +1,5 @@
-//! The image models: what a position sees, sizes that do not halve, parameters of the paper's
-//! sizes. Needs a GPU adapter.
+//! The image models: what a position sees, sizes that cannot be halved, and parameter counts of the
+//! paper's sizes. Needs a GPU adapter.
 
 use dbvq_wgpu::config::{PixelCnnConfig, UNetConfig, VqVaeConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
@@ -63,7 +63,7 @@ fn a_position_of_the_pixelcnn_sees_all_codes_before_it_and_none_after() {
             (0..=changed).all(same),
             "code {changed} is seen at or before its own position"
         );
-        // The last position is the one with the longest view: no blind spot between the stacks.
+        // The last position sees the most: there is no blind spot between the stacks.
         let last = side * side - 1;
         assert!(
             changed == last || !same(last),
@@ -95,7 +95,7 @@ fn the_unet_keeps_sizes_that_do_not_halve_and_starts_as_zero() {
             "the last convolution starts as zero"
         );
     }
-    // With a last layer that is not zero every parameter gets a gradient.
+    // With a nonzero last layer, every parameter gets a gradient.
     model.visit(&mut |_, tensor| {
         *tensor = normal(&gpu, tensor.shape().dims(), tensor.count() as u32).leaf()
     });
@@ -180,7 +180,7 @@ fn the_autoencoder_quarters_images_and_its_decoder_mirrors_it() {
     );
     let codes = model.quantise(&latents);
     assert_eq!(model.decode(&model.look_up(&codes)).dims(), [3, 12, 12, 3]);
-    // Every code vector is one of the latents it was placed on.
+    // Every code vector is one of the latents that it was initialised from.
     let rows = latents.to_vec();
     let vectors = model.codebook.vectors.to_vec();
     assert!(

@@ -1,5 +1,5 @@
-//! Options of the image models: each does what it says, and would be missed here. Needs a GPU
-//! adapter.
+//! Options of the image models: each does what it says, and a test fails if it does not. Needs a
+//! GPU adapter.
 
 use dbvq_wgpu::bridge::{ReverseVariance, Spacing, Target};
 use dbvq_wgpu::config::{
@@ -44,7 +44,7 @@ fn normal(gpu: &Gpu, shape: &[usize], stream: u32) -> Tensor {
     )
 }
 
-/// A tiny prior; z* is not 0 and v not 1, so that a forgotten one is seen.
+/// A tiny prior, with z* ≠ 0 and v ≠ 1 so that forgetting either shows.
 fn diffusion_config(prediction: Output, classes: usize) -> GridConfig {
     let mut config = GridConfig {
         classes,
@@ -98,9 +98,8 @@ fn close(a: &[f32], b: &[f32], bound: f32, what: &str) {
     assert!(worst <= bound, "{what}: off by {worst}");
 }
 
-/// Of data N(m, v) with m − z* = V / velocity(t).z0 the exact velocity is constant at level t: a
-/// network whose output is a constant knows it, and its ε must be the exact posterior mean of the
-/// noise.
+/// For data N(m, v) with m − z* = V / velocity(t).z0, the exact velocity is constant at level t. A
+/// network that outputs that constant must give the exact posterior mean of the noise as ε.
 #[test]
 fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
     let gpu = gpu();
@@ -140,7 +139,8 @@ fn v_prediction_becomes_the_exact_noise_of_a_gaussian() {
 fn samplers_take_v_prediction() {
     let gpu = gpu();
     let config = diffusion_config(Output::Velocity, 0);
-    // Untrained, its output is 0: the exact V of data N(z*, v), which samplers must then return.
+    // Untrained, its output is 0: the exact V of data N(z*, v), which the samplers must then
+    // return.
     let model = diffusion(&gpu, &config);
     let v = model.bridge.stationary_variance();
     let eps = |z: &Tensor, t: usize| model.eps(z, t, None);
@@ -275,7 +275,7 @@ fn a_conditional_prior_learns_what_its_classes_are() {
         weight_decay: 0.0,
     };
     let adam = Adam::new(&gpu, &mut model, options, |_| 0);
-    // Class 0 lies below z*, class 1 above, a third of the labels is dropped.
+    // Class 0 lies below z*, class 1 above; a third of the labels is dropped.
     let class: Vec<u32> = (0..n as u32).map(|i| i % 2).collect();
     let z0: Vec<f32> = class
         .iter()
@@ -346,10 +346,10 @@ fn vqvae_config() -> VqVaeConfig {
     }
 }
 
-/// A model placed on the latents of its images.
+/// A model whose codebook is placed on the latents of its images.
 fn vqvae(gpu: &Gpu, config: &VqVaeConfig) -> (VqVae, Tensor) {
     let model = VqVae::new(&mut Init::new(gpu, 1), config);
-    // Each of one colour, with a little noise.
+    // Images of one colour each, with a little noise.
     let colours = ops::affine(&normal(gpu, &[8, 1, 1, 3], 1), 0.5, 0.0);
     let noise = ops::affine(&normal(gpu, &[8, 12, 12, 3], 2), 0.05, 0.0);
     let images = ops::add(&noise, &colours);
@@ -413,7 +413,7 @@ fn cosine_distance_compares_angles_and_decodes_unit_vectors() {
             .all(|row| (length(row) - 1.0).abs() < 1e-5),
         "latents lie on the sphere"
     );
-    // A long vector at a wide angle, and a short one at a narrow angle: the nearer one loses.
+    // A long vector at a wide angle and a short one at a narrow angle: the closer vector loses.
     let mut vectors = [-1.0, 0.0, 0.0, 0.0].repeat(8);
     vectors[..8].copy_from_slice(&[0.9, 0.9, 0.0, 0.0, 40.0, 4.0, 0.0, 0.0]);
     model.codebook.write(&vectors, &[1.0; 8], &vectors);
@@ -435,7 +435,8 @@ fn cosine_distance_compares_angles_and_decodes_unit_vectors() {
         1e-5,
         "what the decoder sees",
     );
-    // A running mean of two directions is shorter than 1; what is compared with is not.
+    // A running mean of two directions is shorter than 1, but latents are compared with a unit
+    // vector.
     model.codebook.place(&latents, STREAM);
     model
         .codebook
@@ -482,7 +483,7 @@ fn relaxed_samples_harden_as_they_are_annealed_and_train_the_codebook() {
             .item()
     };
     let error = |quantised: &Tensor| ops::mse(&model.decode(quantised), &images).item();
-    // The hottest mixture is the mean of all code vectors, the coldest is the nearest one.
+    // The hottest mixture is the mean of all code vectors, the coldest the nearest one.
     let mean = ops::mean(&model.codebook.vectors, 0).to_vec();
     let soft = error(&Tensor::from_slice(&gpu, &mean.repeat(8 * 9), [8, 3, 3, 4]));
     let hard = error(&model.look_up(&model.quantise(&model.encode(&images))));
@@ -500,7 +501,7 @@ fn relaxed_samples_harden_as_they_are_annealed_and_train_the_codebook() {
         "{} at the end, not {hard}",
         reconstruction(&model, 50)
     );
-    // The reconstruction alone moves code vectors.
+    // Only the reconstruction loss moves code vectors.
     let grads = model.step(&images, STREAM).losses.total.backward();
     let grad = grads
         .get(&model.codebook.vectors)
@@ -534,8 +535,8 @@ fn relaxed_samples_are_random_by_the_step() {
     );
 }
 
-/// Every way to quantise trains: images are reconstructed better from nearest codes than before,
-/// and the code vectors have moved.
+/// Every way to quantise trains: reconstructions from nearest codes improve, and the code vectors
+/// move.
 #[test]
 fn every_quantiser_and_codebook_rule_trains() {
     let gpu = gpu();
@@ -621,7 +622,7 @@ fn every_quantiser_and_codebook_rule_trains() {
     }
 }
 
-/// The normaliser is log Σ_k exp(−‖z_e − e_k‖²), and its weight counts.
+/// The normaliser is log Σ_k exp(−‖z_e − e_k‖²), scaled by its weight.
 #[test]
 fn the_normaliser_is_the_partition_of_the_codes() {
     let gpu = gpu();

@@ -1,7 +1,7 @@
-//! The structs that cross from Rust to WGSL as immediates agree: same fields, in the same places,
-//! of the same types.
+//! The structs passed from Rust to WGSL as immediates agree: the same fields at the same offsets
+//! with the same types.
 //!
-//! A WGSL struct `X` is met by a `#[repr(C)]` struct `X` or `XParams` in the file that says
+//! A WGSL struct `X` corresponds to a `#[repr(C)]` struct `X` or `XParams` in the file that says
 //! `shader!("stem")`, `variants!` or `tiled!`.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use dbvq_wgpu::gpu::parse;
 use dbvq_wgpu::ops;
 use naga::{AddressSpace, Module, Scalar, ScalarKind, TypeInner};
 
-/// Words of 4 bytes in order: path of the field, and its type.
+/// 4-byte words in order: the field's path, and its type.
 type Words = Vec<(String, &'static str)>;
 
 fn scalar_name(scalar: Scalar) -> &'static str {
@@ -22,7 +22,7 @@ fn scalar_name(scalar: Scalar) -> &'static str {
     }
 }
 
-/// Puts the words of a WGSL type, which begins at byte `at`, into `words` by their offset.
+/// Adds the words of a WGSL type at byte offset `at` to `words`, by their offset.
 fn wgsl_words(
     module: &Module,
     ty: &TypeInner,
@@ -75,7 +75,7 @@ fn wgsl_words(
     }
 }
 
-/// `ty` with an array's length that is a constant of the file replaced by its value.
+/// `ty`, with a constant of the file as an array length replaced by its value.
 fn with_length(text: &str, ty: &str) -> String {
     let Some((base, count)) = ty.strip_suffix(']').and_then(|t| t.split_once("; ")) else {
         return ty.into();
@@ -86,7 +86,7 @@ fn with_length(text: &str, ty: &str) -> String {
     format!("{base}; {}]", value.map_or(count, |(value, _)| value))
 }
 
-/// The `#[repr(C)]` structs of a Rust file: name and fields.
+/// The `#[repr(C)]` structs of a Rust file, by name, with their fields.
 fn structs(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
     let mut found = BTreeMap::new();
     for part in text.split("#[repr(C)]").skip(1) {
@@ -110,7 +110,7 @@ fn structs(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
     found
 }
 
-/// The words of Rust type `ty`, all of whose parts are words, so that `repr(C)` leaves no holes.
+/// The words of Rust type `ty`, which consists of words only, so that `repr(C)` adds no padding.
 fn rust_words(all: &BTreeMap<String, Vec<(String, String)>>, ty: &str, path: &str) -> Words {
     if let Some((base, count)) = ty
         .strip_prefix('[')
@@ -143,7 +143,7 @@ fn rust_words(all: &BTreeMap<String, Vec<(String, String)>>, ty: &str, path: &st
     )]
 }
 
-/// What is wrong between a WGSL struct and its Rust counterpart.
+/// What differs between a WGSL struct and its Rust counterpart.
 fn compare(wgsl: &BTreeMap<u32, (String, &'static str)>, rust: &Words) -> Option<String> {
     for (at, (path, ty)) in rust.iter().enumerate() {
         let there = wgsl.get(&(4 * at as u32));
@@ -173,7 +173,7 @@ fn source_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The text of a file, and of those in the folder that it has.
+/// The text of a file and of the files in its folder, if it has one.
 fn with_folder(path: &Path) -> String {
     let text = |path: &Path| std::fs::read_to_string(path).expect("a source file is readable");
     let inside = std::fs::read_dir(path.with_extension("")).into_iter();

@@ -1,5 +1,5 @@
-//! Sampling from the PixelCNN: kept activations change nothing, given codes stay, the law is that
-//! of the logits. Needs a GPU adapter.
+//! Sampling from the PixelCNN: cached activations change nothing, given codes are kept, and the
+//! distribution is that of the logits. Needs a GPU adapter.
 
 use dbvq_wgpu::config::PixelCnnConfig;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
@@ -106,7 +106,7 @@ fn codes_follow_the_logits() {
         way: Algorithm::Cached,
     };
     let drawn = model.sample(&raster, &mut |_| {});
-    // The first position sees nothing, so all samples share its law.
+    // The first position sees nothing, so all samples share its distribution.
     let blank = Codes::from_slice(&gpu, &[0; 4], [1, 2, 2]);
     let logits = model
         .forward(&blank, &Codes::from_slice(&gpu, &[1], [1]))

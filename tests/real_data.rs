@@ -1,12 +1,12 @@
-//! The loaders on real data sets, which the repository does not hold: `DBVQ_DATA` names a folder
-//! with `cifar-10-batches-bin/` and `mini-imagenet-84/`. Without it these tests say so and pass.
+//! The loaders on real data sets, which are not in the repository: `DBVQ_DATA` names a folder with
+//! `cifar-10-batches-bin/` and `mini-imagenet-84/`. Without it these tests say so and pass.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use dbvq_wgpu::data::{Held, Kind, Reading, Splits, hold_out, open};
 
-/// What `name` below `DBVQ_DATA` holds, or `None` with a word why not.
+/// What `name` below `DBVQ_DATA` holds; otherwise prints why it is missing and returns `None`.
 fn read(name: &str) -> Option<Splits> {
     let Some(root) = std::env::var_os("DBVQ_DATA") else {
         eprintln!("skipped: DBVQ_DATA names no folder with {name}");

@@ -1,5 +1,5 @@
-//! Parts of a network that backward computes again: the same gradients, less memory. Needs a GPU
-//! adapter.
+//! Parts of a network that the backward pass recomputes: the same gradients with less memory. Needs
+//! a GPU adapter.
 
 use dbvq_wgpu::config::{Activations, PixelCnnConfig, UNetConfig};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
@@ -13,7 +13,7 @@ use dbvq_wgpu::ops::{self, Half, Kept};
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::{Codes, Tensor};
 
-/// Three blocks, each of which takes the block before and the first one.
+/// Three blocks; each takes the block before it and the first one.
 const BLOCKS: usize = 3;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -23,7 +23,7 @@ enum Keep {
     InputsAsHalf,
 }
 
-/// Loss and gradients of all weights, and the GPU memory it took.
+/// Loss, gradients of all weights, and the GPU memory used.
 fn trained(keep: Keep) -> (f32, Vec<Vec<f32>>, u64) {
     let gpu = Gpu::open(GpuOptions::default())
         .expect("an adapter; `cargo xtask test` installs a software one");
@@ -133,7 +133,7 @@ fn without_a_gradient_the_part_just_runs() {
     assert_eq!(Half::pack(&x).unpack().to_vec(), [1.0, 2.0, 3.0]);
 }
 
-/// Loss and gradients of a model whose activations are kept so.
+/// Loss and gradients of a model whose activations are kept by this rule.
 fn of_model<M: Module>(mut model: M, loss: impl Fn(&M) -> Tensor) -> (f32, Vec<Vec<f32>>) {
     model.visit(&mut |_, tensor| *tensor = tensor.leaf());
     let loss = loss(&model);
@@ -164,7 +164,7 @@ fn the_models_train_the_same_whatever_is_kept() {
     let unet = |activations| {
         let mut model = UNet::new(&mut Init::new(&gpu, 1), &config, Ports::same(3), 10, 0);
         model.activations = activations;
-        // The last layers start at 0 and would hide everything before them.
+        // The last layers start at 0 and would mask everything before them.
         model.visit(&mut |_, tensor| {
             *tensor = ops::add(
                 tensor,
@@ -201,7 +201,7 @@ fn the_models_train_the_same_whatever_is_kept() {
         let half = model(Activations::RecomputeF16);
         assert!(plain.1.iter().flatten().any(|&g| g != 0.0));
         assert!(plain.0 == again.0 && plain.0 == half.0);
-        // Where a tensor goes to two parts, its gradients may meet in another order.
+        // Where a tensor feeds two parts, its gradients may be summed in another order.
         let worst = |other: &[Vec<f32>]| {
             let pairs = plain.1.iter().zip(other).map(|(a, b)| {
                 let largest = a.iter().fold(1e-3f32, |m, x| m.max(x.abs()));

@@ -1,4 +1,4 @@
-//! `reproduce` as a user meets it, with networks as small as can be. Needs a GPU adapter.
+//! `reproduce` as a user sees it, with networks as small as possible. Needs a GPU adapter.
 
 mod common;
 
@@ -49,7 +49,7 @@ fn images(data: &Path, out: &Path) -> Command {
     command
 }
 
-/// `reproduce toy` of two trainings.
+/// `reproduce toy` with two trainings.
 fn toy(out: &Path) -> Command {
     let mut command = program();
     command
@@ -67,7 +67,7 @@ fn toy(out: &Path) -> Command {
     command
 }
 
-/// Ends the command with `signal` as soon as `file` is there; gives its exit code, `None` after a
+/// Sends `signal` to the command as soon as `file` exists. Returns its exit code, `None` after a
 /// kill.
 fn stopped_at(mut command: Command, file: &Path, signal: &str) -> Option<i32> {
     let mut child = command
@@ -89,7 +89,7 @@ fn stopped_at(mut command: Command, file: &Path, signal: &str) -> Option<i32> {
     child.wait().expect("it is gone").code()
 }
 
-/// `report.json`, whose figures must all be there and be in `report.md`.
+/// Reads `report.json`, whose figures must all exist and appear in `report.md`.
 fn report(out: &Path) -> Value {
     let bytes = std::fs::read(out.join("report.json")).expect("a report");
     let report: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -163,7 +163,7 @@ fn the_toy_goes_from_nothing_to_a_report() {
         }
     }
     assert_eq!(found["table_4"]["ours"].as_array().map(Vec::len), Some(6));
-    // Again: all is there, and the report says the same.
+    // Again: everything exists, and the report says the same.
     let page = std::fs::read(out.join("report.md")).expect("a page");
     toy(&out)
         .assert()
@@ -171,7 +171,7 @@ fn the_toy_goes_from_nothing_to_a_report() {
         .stderr(contains("taken as it is").count(2))
         .stderr(contains("is there, kept").count(3));
     assert_eq!(std::fs::read(out.join("report.md")).expect("a page"), page);
-    // A training of another configuration is nobody's.
+    // Trainings of another configuration are not reused.
     toy(&out)
         .args(["--set", "train.lr=1e-3"])
         .assert()
@@ -211,7 +211,7 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
         (1..=STEPS).contains(&checkpoint(&run("pixelcnn")).0),
         "what was trained is saved"
     );
-    // Killed again among the evaluations; then to the end.
+    // Killed again during the evaluations; then run to the end.
     let kept = out.join("kept").join("codes.json");
     assert_eq!(stopped_at(images(&data, &out), &kept, "-KILL"), None);
     let stamp = |file: &Path| {
@@ -264,7 +264,7 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
     ] {
         assert!(page.contains(row), "{row}\n{page}");
     }
-    // As long as they were: a run of another length is nobody's.
+    // A run of another length is not reused.
     images(&data, &out)
         .args(["--set", "stages.pixelcnn.steps=5"])
         .assert()
@@ -274,7 +274,7 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
         ));
 }
 
-/// Whether the numbers of an image report are there and belong together.
+/// Checks that the numbers of an image report are present and consistent.
 fn check_report(found: &Value) {
     let list = |value: &Value| {
         value
@@ -302,7 +302,7 @@ fn check_report(found: &Value) {
             "{training}"
         );
     }
-    // Table 1 says what the sentence, the list of values and the table say.
+    // Table 1, the sentence and the list of values agree.
     let kl = &found["kl"];
     let of = |metric: &str, model: &str| -> Vec<Value> {
         let all = list(&found["values"]);
@@ -337,8 +337,8 @@ fn check_report(found: &Value) {
     for model in ["diffusion", "paper-diffusion", "pixel-cnn", "end-to-end"] {
         let nll = of("nll", model);
         let time = of("time", model);
-        // Of a picture's 16 codes none takes less than nothing; both masks, measured as the paper
-        // does and otherwise.
+        // No code of an image's 16 costs less than nothing, for both masks, measured as in the
+        // paper and otherwise.
         assert!(
             nll.len() >= 4 && nll.iter().all(|v| number(&v["value"]) >= 0.0),
             "{model}"

@@ -1,5 +1,5 @@
-//! A run killed at any moment goes on with `--resume` to the bits of the uninterrupted one. Needs a
-//! GPU adapter.
+//! A run killed at any moment continues with `--resume` to the same bits as the uninterrupted run.
+//! Needs a GPU adapter.
 
 mod common;
 
@@ -39,11 +39,11 @@ fn uninterrupted(preset: &str, folder: &Path, steps: u64) -> (PathBuf, Duration)
     (run, begin.elapsed())
 }
 
-/// Lets the run go on for at most `time`, then kills it. Returns whether it was killed; if not, it
-/// had finished.
+/// Lets the run continue for at most `time`, then kills it. Returns whether it was killed; if not,
+/// it had finished.
 fn go_on(preset: &str, run: &Path, steps: u64, time: Duration) -> bool {
     let mut command = training(preset, run, steps, 1);
-    // A run killed before it had a directory is begun anew.
+    // A run killed before it had a directory starts afresh.
     command.args(run.is_dir().then_some("--resume"));
     let mut child = command
         .stderr(Stdio::null())
@@ -64,7 +64,7 @@ fn go_on(preset: &str, run: &Path, steps: u64, time: Duration) -> bool {
     }
 }
 
-/// What a kill left: no checkpoint yet, or a whole one. Returns its step.
+/// What a kill left: no checkpoint yet, or a complete one. Returns its step.
 fn left_behind(run: &Path) -> u64 {
     let file = nn::checkpoint::path(run);
     if !file.exists() {
@@ -85,7 +85,7 @@ fn check(preset: &str, steps: u64, kills: u32, stream: Stream) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (reference, took) = uninterrupted(preset, folder.path(), steps);
     let wanted = checkpoint(&reference);
-    // Long enough that the run gets on, short enough that it rarely ends before the last kill.
+    // Long enough for progress, short enough that it rarely ends before the last kill.
     let longest =
         took.mul_f64(2.0 / f64::from(kills)).max(took.mul_f64(0.1)) + Duration::from_millis(120);
     let mut done = 0;
@@ -165,8 +165,8 @@ fn learnt_codes_survive_kills_too() {
     );
 }
 
-/// The law of the levels changes after step 100, and cross-entropies wait to be looked at between
-/// steps 120 and 130.
+/// The distribution of levels changes after step 100, and between steps 120 and 130 cross-entropies
+/// await evaluation.
 #[test]
 fn levels_that_follow_the_codes_survive_kills_too() {
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! The samplers with the toy's exact denoiser, in closed form: what is lost here is lost by the
-//! sampler, not by a network.
+//! The samplers with the toy's exact denoiser, in closed form: any error here is the sampler's, not
+//! a network's.
 //!
 //! z_0 is a mixture of 128 Gaussians of standard deviation 0.1 around the chains' centroids m_j, so
 //! with z* = 0 z_t | j ~ N(√ᾱ m_j, s² I), s² = 0.01 ᾱ + v (1 − ᾱ), and E[z_0 | z_t, j] = m_j +
@@ -13,7 +13,7 @@ use dbvq_wgpu::models::sampler::{Known, Process, Sampler};
 use dbvq_wgpu::ops::{self, Trans};
 use dbvq_wgpu::tensor::{Shape, Tensor};
 
-/// Samples where the law of the chains is judged.
+/// Samples for judging the distribution of the chains.
 const MANY: usize = 16_384;
 const WIDTH: usize = LENGTH * DIM;
 
@@ -189,8 +189,8 @@ fn the_printed_form_collapses() {
         "paper-literal: {} distinct sequences of {}",
         reached.distinct, reached.samples
     );
-    // Every sequence is a chain, which alone would look perfect; but few of the 128 ever turn up,
-    // and unevenly.
+    // Every sequence is a chain, which alone would look perfect; but few of the 128 appear, and
+    // unevenly.
     assert!(
         reached.valid > 0.99 && reached.distinct <= 64 && reached.total_variation >= 0.6,
         "{reached:?}"

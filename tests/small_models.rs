@@ -1,4 +1,4 @@
-//! Whatever `train` takes, the other commands take too: the smallest pictures, codebooks, latents
+//! Whatever `train` accepts, the other commands accept too: the smallest images, codebooks, latents
 //! and data sets, through every command. Needs a GPU adapter.
 
 mod common;
@@ -14,7 +14,7 @@ use pictures::{folder, train};
 use predicates::str::contains;
 use serde_json::Value;
 
-/// Networks as small as can be, of a bridge whose `beta_end` ends it in `steps`.
+/// The smallest networks, with a bridge whose `beta_end` ends it in `steps`.
 fn sized(mut command: Command, sets: &[&str]) -> Command {
     let small = [
         "unet.base=8",
@@ -29,7 +29,7 @@ fn sized(mut command: Command, sets: &[&str]) -> Command {
     command
 }
 
-/// Runs of all stages on pictures of 8 × 8 in `data`.
+/// Runs of all stages on images of 8 × 8 in `data`.
 fn trained(dir: &Path, data: &Path, sets: &[&str]) -> [PathBuf; 4] {
     let stages = ["vqvae", "prior", "pixelcnn", "joint"];
     let runs = stages.map(|stage| dir.join(stage));
@@ -45,7 +45,7 @@ fn trained(dir: &Path, data: &Path, sets: &[&str]) -> [PathBuf; 4] {
     runs
 }
 
-/// Runs, and expects success without a number that is none.
+/// Runs, and expects success without NaN or infinity in the output.
 fn works(command: &mut Command, what: &str) {
     let outcome = command.output().expect("the program starts");
     let said = [outcome.stdout, outcome.stderr]
@@ -63,7 +63,7 @@ fn evaluation(out: &Path) -> Value {
         .expect("JSON")
 }
 
-/// Where in `value` a null stands that `evaluation.json` does not explain.
+/// Paths of the nulls in `value` whose names are not in `explained`.
 fn unexplained(value: &Value, path: &str, explained: &[&str]) -> Vec<String> {
     match value {
         Value::Null if explained.iter().any(|name| path.ends_with(name)) => Vec::new(),
@@ -80,7 +80,7 @@ fn unexplained(value: &Value, path: &str, explained: &[&str]) -> Vec<String> {
     }
 }
 
-/// Every command on the runs of `sets`.
+/// Runs every command on runs with these settings.
 fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data = folder(&dir.path().join("data"), count);
@@ -147,7 +147,7 @@ fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     ]);
     works(&mut call, &format!("evaluate of {sets:?}"));
     let found = evaluation(&out);
-    // An estimator has only the settings that it knows.
+    // An estimator accepts only settings that it knows.
     let settings = [
         "temperature",
         "samples",
@@ -168,7 +168,7 @@ fn every_command(count: u8, sets: &[&str]) -> (tempfile::TempDir, Value) {
     (dir, found)
 }
 
-/// What is missing of which metric, and why.
+/// What is missing from a metric, and why.
 fn reason<'a>(found: &'a Value, metric: &str) -> &'a str {
     let of = |m: &&Value| {
         m["metrics"]
@@ -190,14 +190,14 @@ fn pictures_below_the_window_of_a_metric_have_a_dash() {
     let words = "pictures of 8 x 8 are smaller than its window of 11 x 11";
     assert_eq!(reason(&found, "ssim"), words);
     assert!(reason(&found, "fid").contains("--inception FILE"));
-    // One held-out picture.
+    // One held-out image.
     assert!(reason(&found, "nll").contains("needs two held-out pictures"));
     let pixelcnn = found["nll"].as_array().expect("rows");
     assert!(
         !pixelcnn.is_empty() && pixelcnn.iter().all(|row| row["stage"] == "pixelcnn"),
         "{pixelcnn:?}"
     );
-    // In the table too, and before anything is measured.
+    // Also in the table, and before anything is measured.
     let mut call = program();
     call.arg("evaluate")
         .arg(dir.path().join("vqvae"))
@@ -215,7 +215,7 @@ fn pictures_below_the_window_of_a_metric_have_a_dash() {
     let row = table
         .lines()
         .find(|line| line.ends_with('—') && line.contains("vqvae"));
-    // Sentences are wrapped.
+    // Sentences are line-wrapped.
     let words_of = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         row.is_some()
@@ -308,7 +308,8 @@ fn two_codes_and_one_class_go_through_every_command() {
 /// TFLOP of each prior of a reproduction.
 const BUDGET: &str = "4e-6";
 
-/// Whether every prior of the reproduction in `out` was trained for [`BUDGET`], within half a step.
+/// Whether every prior of the reproduction in `out` was trained for [`BUDGET`], to within half a
+/// step.
 fn of_one_budget(out: &Path) {
     let bytes = std::fs::read(out.join("report.json")).expect("a report");
     let report: Value = serde_json::from_slice(&bytes).expect("JSON");

@@ -1,4 +1,4 @@
-//! What `presets NAME --summary` says is what trainings do. The last test needs a GPU adapter.
+//! `presets NAME --summary` agrees with what trainings do. The last test needs a GPU adapter.
 
 mod common;
 #[path = "common/pictures.rs"]

@@ -1,4 +1,4 @@
-//! The event files of a training, read by a decoder of this test's own. `cargo xtask test` has
+//! The event files of a training, read by this test's own decoder; `cargo xtask test` has
 //! TensorBoard read them too. Needs a GPU adapter.
 
 mod common;
@@ -24,7 +24,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !remainder.reverse_bits()
 }
 
-/// The contents of a file's records, whose checksums must fit.
+/// The contents of a file's records, whose checksums must match.
 fn records(file: &Path) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(file).expect("an event file");
     let mut rest = &bytes[..];
@@ -44,7 +44,8 @@ fn records(file: &Path) -> Vec<Vec<u8>> {
     records
 }
 
-/// A message's fields: number and content; of numbers their bytes, of integers eight.
+/// A message's fields as number and content: the bytes of fixed-size numbers, eight bytes of
+/// integers.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     fn varint(bytes: &mut &[u8]) -> u64 {
         let length = bytes.iter().position(|b| b & 0x80 == 0).expect("an end") + 1;
@@ -109,7 +110,7 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Numbers by step and name, as TensorBoard sees them: a start of a session voids what came before
+/// Numbers by step and name, as TensorBoard sees them: a session start invalidates earlier data
 /// from its step on.
 fn scalars(run: &Path) -> BTreeMap<(u64, String), f32> {
     let mut found = BTreeMap::new();
@@ -141,7 +142,7 @@ fn scalars(run: &Path) -> BTreeMap<(u64, String), f32> {
     found
 }
 
-/// The same of `metrics.jsonl`.
+/// The same from `metrics.jsonl`.
 fn logged(run: &Path) -> BTreeMap<(u64, String), f32> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
     let mut found = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Choosing kernels by measuring: what is kept, what is right, what is left out. Needs a GPU
+//! Kernel tuning by measurement: what is kept, what is correct, and what is left out. Needs a GPU
 //! adapter.
 
 use std::path::Path;
@@ -32,7 +32,7 @@ fn normal(gpu: &Gpu, dims: &[usize], stream: u32) -> Tensor {
     )
 }
 
-/// A product; a convolution, and attention, with their gradients.
+/// A product; a convolution and attention with their gradients.
 fn numbers(gpu: &Gpu) -> Vec<Vec<f32>> {
     let product = ops::matmul(
         &normal(gpu, &[1, 36, 40], 0),
@@ -91,7 +91,7 @@ fn answers_are_right_and_kept() {
     let measured = numbers(&first);
     are_near(&measured, &by_rule);
     let (shapes, seconds, wrong) = first.measured();
-    // Attention by products has products of its own.
+    // Attention by products has its own products.
     assert!(
         shapes > 5 && wrong.is_empty(),
         "product, convolution and its gradients, attention: {shapes} in {seconds} s"
@@ -144,7 +144,7 @@ fn what_has_no_room_goes_by_rule() {
         })
         .expect("an adapter")
     };
-    // Two operands of 256 KiB and a result, but not as many again for measuring.
+    // Two operands of 256 KiB and a result fit, but not as many again for measuring.
     let product = |gpu: &Gpu| {
         let a = normal(gpu, &[1, 256, 256], 0);
         let b = normal(gpu, &[1, 256, 256], 1);
@@ -162,7 +162,7 @@ fn a_wrong_kernel_is_never_chosen() {
         .into_iter()
         .find(|s| s.name == "matmul_tiled")
         .expect("it is listed");
-    // All workgroups make the first tile, and leave the others.
+    // All workgroups compute the first tile and leave out the others.
     let broken = tiled.source.replacen(
         "Place(tile.x * tile_rows(), tile.y, share.matrix, share.plane * p.m)",
         "Place(0u, 0u, 0u, 0u)",

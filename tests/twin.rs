@@ -1,7 +1,7 @@
 //! The image models against their twin in PyTorch (`tools/twin.py`): the losses of the first steps
-//! of every stage are those that the twin got, kept in `golden/first-steps.json`. With
-//! `DBVQ_TWIN=FOLDER` everything that the twin needs to train the same models goes into the folder:
-//! weights, batches, random numbers, outputs. Needs a GPU adapter.
+//! of every stage match the twin's, kept in `golden/first-steps.json`. With `DBVQ_TWIN=FOLDER`
+//! everything that the twin needs to train the same models goes into the folder: weights, batches,
+//! random numbers, outputs. Needs a GPU adapter.
 
 mod common;
 
@@ -29,8 +29,8 @@ use predicates::str::contains;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// Odd latents, groups of two and three channels, two heads, an attending level, a bridge with
-/// every number its own.
+/// Odd-sized latents, groups of two and three channels, two heads, a level with attention, and a
+/// bridge in which every parameter has a different value.
 const CONFIG: &str = r#"
 seed = 3
 bridge = { steps = 40, theta = 0.8, eta = 1.3, target = 0.2, schedule = "linear", beta_start = 1e-3, beta_end = 0.35 }
@@ -50,10 +50,10 @@ evaluate_every = 0
 /// Optimisation of each stage.
 const STAGE: &str = r#"steps = 20, batch = 4, lr = 2e-3, warmup = 5, beta2 = 0.99, clip = 0.1, ema = 0.5,
 weight_decay = 0.01, loss = "simple", levels = { law = "uniform" }, log_every = 1, checkpoint_every = 20"#;
-/// In an order in which each finds what it builds on.
+/// In an order in which each stage finds what it builds on.
 const STAGES: [&str; 4] = ["vqvae", "prior", "pixelcnn", "joint"];
-/// Priors that predict codes, with their changes to the configuration: on code vectors and told
-/// some, on the encoder's output.
+/// Priors that predict codes, with their configuration changes: on code vectors and told some of
+/// them, and on the encoder's output.
 const CODES: [(&str, &[&str]); 2] = [
     (
         "codes",
@@ -71,7 +71,7 @@ const CODES: [(&str, &[&str]); 2] = [
 const STEPS: usize = 20;
 const BATCH: usize = 4;
 const SIZE: usize = 20;
-/// Largest share by which a loss may differ: rounding in f32, which the steps of Adam make larger.
+/// Largest relative difference of a loss: f32 rounding, which Adam steps amplify.
 const TOLERANCE: f64 = 1e-5;
 
 /// The random numbers of a step, as the models number them.
@@ -84,13 +84,13 @@ fn stream(step: usize, stream: u32) -> Stream {
     }
 }
 
-/// What all stages share: the folder of the runs, the preset, the pictures.
+/// What all stages share: the folder of the runs, the preset, the images.
 struct Ground {
     folder: PathBuf,
 }
 
 impl Ground {
-    /// Pictures without two equal patches, so that no two latents, and no two codes placed on them,
+    /// Images without two equal patches, so that no two latents, and no two codes placed on them,
     /// are equal.
     fn new(folder: &Path) -> Ground {
         for (split, count) in [("train", 24), ("test", 4)] {
@@ -126,7 +126,7 @@ impl Ground {
         self.folder.join(name)
     }
 
-    /// The finished run of a stage, in the folder `name`.
+    /// Trains a stage in the folder `name`; returns the finished run.
     fn train(&self, stage: &str, name: &str, sets: &[String]) -> PathBuf {
         let run = self.path(name);
         let mut command = program();
@@ -181,7 +181,7 @@ fn export(run: &Path, out: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// What `metrics.jsonl` says of every step.
+/// The loss of every step in `metrics.jsonl`.
 fn losses(run: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
     let loss = |line: &str| serde_json::from_str::<Value>(line).ok()?["loss"].as_f64();
@@ -223,7 +223,7 @@ fn the_first_steps_lose_what_they_lose_in_pytorch() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Trainings: name, stage, changes to the configuration.
+/// Trainings: name, stage, configuration changes.
 fn trainings() -> Vec<(&'static str, &'static str, Vec<String>)> {
     let codes = |&(name, sets): &(&'static str, &[&str])| {
         let all = ["unet.prediction=codes", "unet.position=true"]
@@ -238,7 +238,7 @@ fn trainings() -> Vec<(&'static str, &'static str, Vec<String>)> {
         .collect()
 }
 
-/// Writes what the twin needs of a training into `folder`.
+/// Writes what the twin needs for a training into `folder`.
 fn hand_over(
     ground: &Ground,
     (name, stage, sets): (&str, &str, &[String]),
@@ -246,7 +246,7 @@ fn hand_over(
     folder: &Path,
 ) {
     std::fs::create_dir_all(folder).expect("a folder");
-    // A step that moves nothing leaves the weights of the start.
+    // A step that moves nothing keeps the initial weights.
     let still = [
         format!("stages.{stage}.lr=0"),
         format!("stages.{stage}.steps=1"),
@@ -291,7 +291,7 @@ fn hand_over(
                 (0..config.vqvae.codes as u32).map(row).collect(),
             ));
         }
-        // Of a prior that predicts codes the twin measures all that is measured before training.
+        // For a prior that predicts codes the twin repeats all measurements made before training.
         "prior" => {
             // The moments of the latents are those of the whole set.
             let set = data::open(&ground.path("data"), None, &Reading::default())
@@ -319,7 +319,7 @@ fn hand_over(
     std::fs::write(folder.join(format!("{name}-data.safetensors")), bytes).expect("a file");
 }
 
-/// Levels t, ε, and of which positions the network is told, of every step.
+/// For every step: levels t, ε, and the positions that the network is told.
 fn noise(config: &GridConfig) -> [Entry; 3] {
     let side = config.vqvae.grid();
     let shape = [STEPS, BATCH, side, side, config.vqvae.dim];
@@ -348,7 +348,7 @@ fn noise(config: &GridConfig) -> [Entry; 3] {
     ]
 }
 
-/// Some tensors of a run's checkpoint.
+/// Some tensors from a run's checkpoint.
 fn checkpoint_of(run: &Path, names: &[&str]) -> Vec<Entry> {
     let (found, _) = file::newest(run).expect("a checkpoint");
     let wanted = found.tensors().filter(|(name, ..)| names.contains(name));
@@ -361,8 +361,7 @@ fn entry(name: &str, shape: &[usize], values: Vec<f32>) -> Entry {
     (name.to_string(), Shape::from(shape), values)
 }
 
-/// Inputs and outputs of a training's models with their averaged weights, as `in.NAME` and
-/// `out.NAME`.
+/// Inputs and outputs of a training's models with averaged weights, as `in.NAME` and `out.NAME`.
 fn outputs(ground: &Ground, name: &str, stage: &str, config: &GridConfig) -> Vec<Entry> {
     let gpu = Gpu::open(GpuOptions::default())
         .expect("this test needs a GPU adapter; Mesa's lavapipe will do");
@@ -441,7 +440,7 @@ fn outputs(ground: &Ground, name: &str, stage: &str, config: &GridConfig) -> Vec
     all
 }
 
-/// Tells a prior that predicts codes moments, spread and code vectors.
+/// Gives a prior that predicts codes its moments, spread and code vectors.
 fn know(gpu: &Gpu, ground: &Ground, found: &file::Checkpoint, model: &mut Diffusion) {
     let shape = model.target().shape();
     let values = |name: &str| found.tensor(name, shape).expect(name);
@@ -473,7 +472,7 @@ fn an_export_has_pytorchs_names_and_layouts() {
         let found = SafeTensors::deserialize(&bytes).expect("safetensors");
         let config =
             std::fs::read_to_string(folder.path().join("weights.toml")).expect("its configuration");
-        // Below the line by which the program knows it again.
+        // Below the line by which the program recognises it.
         let config = config.split_once('\n').map(|(_, rest)| rest.to_string());
         assert_eq!(
             config,
@@ -489,7 +488,7 @@ fn an_export_has_pytorchs_names_and_layouts() {
         let number = |bytes: &[u8], at: usize| {
             f32::from_le_bytes(bytes[4 * at..4 * at + 4].try_into().expect("four bytes"))
         };
-        // [taps, in, out] there, [out, in, taps] here; the rest as it is.
+        // [taps, in, out] there, [out, in, taps] here; the rest is the same.
         let kernel = found
             .tensor("denoiser.blocks.0.conv.weight")
             .expect("a kernel");
@@ -536,6 +535,6 @@ fn an_export_has_pytorchs_names_and_layouts() {
         7,
         "is no run directory",
     );
-    // No folder can be made where a file is.
+    // No folder can be created where a file is.
     fails(&run, &out.join("weights.safetensors"), 9, "weights");
 }

@@ -1,4 +1,4 @@
-//! Vectors whose gradients are 0, or a small difference of large numbers: right kernels pass, and
+//! Vectors whose gradients are 0, or a small difference of large numbers: correct kernels pass, and
 //! one fault fails. Needs a GPU adapter.
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use dbvq_wgpu::kernels_test::vectors;
 use dbvq_wgpu::kernels_test::{Fault, Outcome, Verdict};
 use dbvq_wgpu::ops;
 
-/// A golden vector, a shader's file, and what in it is replaced by what.
+/// A golden vector, a shader's file, and a replacement in its text.
 const FAULTS: [(&str, &str, &str, &str); 5] = [
     (
         "relu_zeros",
@@ -42,7 +42,7 @@ const FAULTS: [(&str, &str, &str, &str); 5] = [
     ),
 ];
 
-/// A golden vector with the kernels that every adapter runs, of which `stand_ins` replace some.
+/// Checks a golden vector with the kernels that every adapter runs, some replaced by `stand_ins`.
 fn outcome(name: &str, stand_ins: Vec<Shader>) -> Outcome {
     let options = GpuOptions {
         poison: true,
@@ -57,7 +57,7 @@ fn outcome(name: &str, stand_ins: Vec<Shader>) -> Outcome {
     vector.check(&vector.prepared(), &gpu)
 }
 
-/// All forms of the file with the fault.
+/// All variants of the shader file with the fault.
 fn broken(stem: &str, from: &str, to: &str) -> Vec<Shader> {
     let of_stem = ops::shaders()
         .into_iter()
@@ -87,7 +87,7 @@ fn right_kernels_pass_and_a_fault_fails() {
             (Verdict::Fail, Fault::Adapter),
             "{name} passes with `{to}`"
         );
-        // Which element, how far off, how many, with which bits, by which kernel.
+        // Which element, how far off, how many wrong, with which bits, by which kernel.
         for what in [
             "grad.",
             " element ",

@@ -1,5 +1,5 @@
-//! What is said of a case whose numbers are wrong: which element, how many, from which inputs, by
-//! which kernels.
+//! Describes a case with wrong numbers: which element, how many, from which inputs, by which
+//! kernels.
 
 use super::super::slopes::Traced;
 use super::super::wrong::{Tally, Wrong, bits, exact, place};
@@ -8,11 +8,11 @@ use crate::gpu::Launch;
 use crate::kernels_test::outcome::{Evidence, Outcome, Verdict};
 use crate::number::thousands;
 
-/// Elements of an input, and kernels, that are named one by one.
+/// Most elements of an input, and most kernels, that a message lists.
 const NAMED: usize = 3;
 const KERNELS: usize = 6;
 
-/// The worst element of `what` of these dimensions.
+/// Describes the worst element of `what`, a tensor of shape `dims`.
 pub fn wrong(
     what: &str,
     values: &[f32],
@@ -32,7 +32,7 @@ pub fn wrong(
     )
 }
 
-/// Of two runs.
+/// Describes how two runs differ.
 pub fn differing(what: &str, one: &[f32], other: &[f32], kernels: &[Launch]) -> String {
     let differ = |(_, (a, b)): &(usize, (&f32, &f32))| a.to_bits() != b.to_bits();
     let mut places = one.iter().zip(other).enumerate().filter(differ);
@@ -49,7 +49,7 @@ pub fn differing(what: &str, one: &[f32], other: &[f32], kernels: &[Launch]) -> 
     format!("two runs gave different bits{first}{}", by(kernels))
 }
 
-/// A wrong result.
+/// The outcome of a wrong output.
 pub(super) fn output(expectation: &Expectation, results: &Results, worst: Wrong) -> Outcome {
     let (what, element) = if results.codes {
         codes(results, expectation, worst)
@@ -76,7 +76,8 @@ pub(super) fn output(expectation: &Expectation, results: &Results, worst: Wrong)
     }
 }
 
-/// Codes are compared by halves.
+/// Describes the worst code; codes are compared by 16-bit halves. Also returns the index of its
+/// first half.
 fn codes(results: &Results, expectation: &Expectation, worst: Wrong) -> (String, usize) {
     let pairs = results.values.chunks(2).zip(expectation.forward.chunks(2));
     let is_wrong = |(got, want): &(&[f32], &[Real])| {
@@ -102,7 +103,7 @@ fn codes(results: &Results, expectation: &Expectation, worst: Wrong) -> (String,
     )
 }
 
-/// A gradient that is wrong along a direction, of which `what` tells.
+/// The outcome of a gradient that is wrong along a direction; `what` says how far.
 pub(super) fn gradient(
     expectation: &Expectation,
     results: &Results,
@@ -156,7 +157,7 @@ fn traced(expectation: &Expectation) -> Traced {
     Traced::of(&inputs, |x| vec![(expectation.case.define)(x)])
 }
 
-/// What an element is made of, as far as the definition can be traced.
+/// Lists the inputs that an element is computed from, as far as the definition can be traced.
 pub fn sources(names: &[String], numbers: &[Vec<f32>], sources: &[Vec<usize>]) -> String {
     let of = |((name, numbers), elements): ((&String, &Vec<f32>), &Vec<usize>)| {
         let named = elements
@@ -183,7 +184,7 @@ pub fn sources(names: &[String], numbers: &[Vec<f32>], sources: &[Vec<usize>]) -
     }
 }
 
-/// The kernels that ran.
+/// Lists the kernels that ran.
 pub fn by(kernels: &[Launch]) -> String {
     let mut labels: Vec<String> = kernels.iter().map(Launch::label).collect();
     let more = labels.len().saturating_sub(KERNELS);
@@ -200,7 +201,7 @@ pub fn by(kernels: &[Launch]) -> String {
     }
 }
 
-/// The outcome, with all numbers.
+/// The outcome, with all numbers as evidence.
 fn failed(expectation: &Expectation, results: &Results, detail: String) -> Outcome {
     let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let mut tensors = Vec::new();

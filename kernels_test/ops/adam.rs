@@ -14,7 +14,7 @@ const STEP: AdamStep = AdamStep {
     ema: 0.999,
 };
 
-/// Clips the gradients of all but the smallest arenas.
+/// Limit on the gradient norm, which clips all but the smallest arenas.
 const LIMIT: f32 = 2.0;
 
 pub fn cases(list: &mut Vec<Case>) {
@@ -75,7 +75,7 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
-    // The second has one that is copied by itself.
+    // The second has a gradient that is copied by a dispatch of its own.
     for (name, sizes) in [
         ("nine gradients", &[1, 3, 64, 65, 7, 130, 2, 31, 100][..]),
         ("a large one", &[5, 20_001, 64]),
@@ -168,9 +168,9 @@ fn adam(gpu: &crate::gpu::Gpu, x: &[Tensor], which: usize) -> Tensor {
     state[which].clone()
 }
 
-/// Weights, both moments and the average after the steps whose gradients stand one after the other
-/// in `grads`, `done` steps having gone before. `numbers` are lr, β₁, β₂, ε, weight decay and the
-/// average's decay; `factor` clips by the norm of a step's gradient.
+/// Weights, both moments and the average after the steps whose gradients are concatenated in
+/// `grads`, following `done` earlier steps. `numbers` are lr, β₁, β₂, ε, weight decay and the
+/// average's decay; `factor` maps the norm of a step's gradient to its clipping factor.
 pub(crate) fn define(
     grads: &[Real],
     [mut w, mut m, mut v]: [Vec<Real>; 3],
@@ -189,7 +189,7 @@ pub(crate) fn define(
             let g = g * clip;
             m[i] = beta1 * m[i] + (one - beta1) * g;
             v[i] = beta2 * v[i] + (one - beta2) * g * g;
-            // The root of 0 has no derivative, and none is asked for.
+            // The root has no derivative at 0, and none is needed.
             let second = v[i] * correct2;
             let root = if second.value == 0.0 {
                 second
@@ -203,7 +203,7 @@ pub(crate) fn define(
     [w, m, v, average]
 }
 
-/// 1/(1 − βᵗ), which the host computes in f64 from a β that f32 holds.
+/// 1/(1 − βᵗ), which the host computes in f64 from a β in f32.
 fn correction(beta: Real, step: i32) -> Real {
     let power = beta.value.powi(step);
     let value = 1.0 / (1.0 - power);

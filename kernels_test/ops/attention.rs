@@ -4,7 +4,7 @@ use super::super::U;
 use super::{Case, Input, Real};
 use crate::ops::{self, Attention};
 
-/// Fewest keys of a tile.
+/// Fewest keys in a tile.
 const TILE: usize = 16;
 
 pub fn cases(list: &mut Vec<Case>) {
@@ -21,7 +21,7 @@ pub fn cases(list: &mut Vec<Case>) {
         ([1, 3, 70, 2, 100], true, Some(0.25)),
         ([3, 21, 40, 2, 64], false, None),
         ([1, 9, 20, 2, 130], false, None),
-        // Scores over a hundred: exp of them would overflow.
+        // Scores over a hundred, whose exp would overflow.
         ([1, 40, 441, 1, 8], false, Some(40.0)),
     ] {
         let options = Attention { causal, scale };
@@ -33,8 +33,8 @@ pub fn cases(list: &mut Vec<Case>) {
             {
                 let [q, k, v] =
                     [len_q, len_k, len_k].map(|length| Input::normal(&[n, length, heads, d]));
-                // With one key nothing depends on it or on q: what their gradients are is rounding,
-                // which has no bound.
+                // With a single key, nothing depends on q or on it: their gradients are rounding
+                // errors, which have no bound.
                 if len_k == 1 {
                     vec![q.constant(), k.constant(), v]
                 } else {
@@ -47,7 +47,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Of q, k and v; the scale is 1/√d if there is none.
+/// Attention of q, k and v; the scale defaults to 1/√d.
 pub(crate) fn define(
     x: &[Vec<Real>],
     [n, len_q, len_k, heads, d]: [usize; 5],
@@ -68,7 +68,7 @@ pub(crate) fn define(
         let q = row(0, len_q, b, i, h);
         let dot = |j| Real::sum(q.iter().zip(row(1, len_k, b, j, h)).map(|(&q, &k)| q * k));
         let scores: Vec<Real> = (0..keys).map(|j| scale * dot(j)).collect();
-        // No result depends on it.
+        // The result does not depend on it.
         let top = scores.iter().copied().fold(scores[0], Real::max).detached();
         let weights: Vec<Real> = scores.iter().map(|&s| (s - top).exp()).collect();
         let total = Real::sum(weights.iter().copied()) * rescaled(keys);
@@ -84,8 +84,8 @@ pub(crate) fn define(
 }
 
 /// One, with the error of meeting a larger maximum in every tile: exp(s − m) becomes a product of
-/// exp(s − m₁) and exp(m₁ − m₂), …, whose exponents have one sign and sum to s − m, so each adds
-/// three ULP of its own and a rounding.
+/// exp(s − m₁), exp(m₁ − m₂), …, whose exponents have the same sign and sum to s − m, so each
+/// factor adds three ULP of its own and a rounding.
 fn rescaled(keys: usize) -> Real {
     Real::within(1.0, 4.0 * U * keys.div_ceil(TILE) as f64)
 }

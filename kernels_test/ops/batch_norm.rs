@@ -4,7 +4,7 @@ use super::{Case, Input, Real};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
-    // The last have several parts of rows; rows over the loop budget among them.
+    // The last ones split their rows into parts; one has more rows than the loop budget.
     for dims in [
         &[1, 1][..],
         &[5, 3],
@@ -32,7 +32,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Of x, γ, β, mean and variance.
+/// Normalises x, given γ, β, mean and variance.
 pub(crate) fn normalise(x: &[Vec<Real>], c: usize, eps: f64) -> Vec<Real> {
     let deviation: Vec<Real> = x[4]
         .iter()

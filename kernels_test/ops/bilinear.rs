@@ -43,12 +43,12 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// The two places of a side `size` long from which place `at` of a side `to` long is taken, and
-/// their shares.
+/// The two positions along a side of length `size` that position `at` along a side of length `to`
+/// interpolates between, with their weights.
 fn shares(at: usize, size: usize, to: usize) -> [(usize, Real); 2] {
     let source = ((at as f64 + 0.5) * size as f64 / to as f64 - 0.5).max(0.0);
-    // Halves and the like that f64 does not hit exactly: a place below a whole number by rounding
-    // is that number.
+    // f64 does not hit halves and the like exactly: a position that rounding puts just below a
+    // whole number is that number.
     let low = (source + 1e-9).floor();
     let fraction = (source - low).max(0.0);
     // One division in f32: 2.5 ULP.

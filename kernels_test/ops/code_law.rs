@@ -1,4 +1,4 @@
-//! The law of codes given noised vectors: its mean, its cross-entropy, its scores.
+//! The distribution of codes given noised vectors: its mean, its cross-entropy, its scores.
 
 use super::super::{Law, U};
 use super::{Case, Input, Real};
@@ -6,7 +6,7 @@ use crate::ops::CodeLaw;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
-/// Fewest codes of which a kernel takes a new maximum.
+/// Fewest codes after which a kernel takes a new maximum.
 const TILE: usize = 64;
 
 /// Sizes of a case, and whether there are logits.
@@ -24,7 +24,7 @@ pub fn cases(list: &mut Vec<Case>) {
         (1, 1, 1, 1, true),
         (3, 1, 12, 1, false),
         (2, 5, 8, 2, true),
-        // Parts of the rows that end within pictures.
+        // Row parts that end within images.
         (4, 50, 6, 2, false),
         (3, 7, 67, 5, true),
         (2, 9, 256, 32, false),
@@ -37,7 +37,7 @@ pub fn cases(list: &mut Vec<Case>) {
     ] {
         let sizes = Sizes { n, p, k, d, logits };
         let mark = if logits { " with logits" } else { "" };
-        // Some codes are likely, whatever the number of columns.
+        // Keeps a few codes likely, whatever the number of columns.
         let precision = 4.0 / (d as f32).sqrt();
         let inputs = sizes.inputs(Input::normal(&[n, p, d]), Input::normal(&[k, d]), precision);
         both(
@@ -95,8 +95,8 @@ fn scores(list: &mut Vec<Case>, sizes: Sizes, name: &str, inputs: &[Input]) {
     ));
 }
 
-/// π = 10⁴ and codes a few standard deviations apart, far from 0: expanded squares would have no
-/// digit left. All products with α are exact, so that saved scores are nearly so too.
+/// π = 10⁴ and codes a few standard deviations apart, far from 0: expanding the squares would leave
+/// no correct digit. All products with α are exact, so that saved scores are nearly exact too.
 fn little_noise(list: &mut Vec<Case>) {
     let sizes = Sizes {
         n: 2,
@@ -213,17 +213,17 @@ fn row_scores(
     x[1].chunks(d).enumerate().map(score).collect()
 }
 
-/// The scores of a row without their maximum, and Σ exp of those.
+/// The scores of a row minus their maximum, and Σ exp of those.
 fn weighed(x: &[Vec<Real>], sizes: Sizes, row: usize) -> (Vec<Real>, Real) {
     let scores = row_scores(x, sizes, row);
-    // No result depends on it.
+    // The result does not depend on it.
     let top = scores.iter().copied().fold(scores[0], Real::max).detached();
     let scores: Vec<Real> = scores.into_iter().map(|s| s - top).collect();
     let total = Real::sum(scores.iter().map(|s| s.exp()));
     (scores, total * rescaled(sizes.k))
 }
 
-/// One, with the error of meeting a larger maximum in every tile: see the definition of attention.
+/// One, with the error of meeting a larger maximum in every tile: see the attention definition.
 fn rescaled(k: usize) -> Real {
     Real::within(1.0, 4.0 * U * (k.div_ceil(TILE) + 1) as f64)
 }

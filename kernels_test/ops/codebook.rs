@@ -1,4 +1,4 @@
-//! Distances to code vectors, and codes as running averages.
+//! Distances to code vectors, and codebooks as moving averages.
 
 use super::{Case, Input, Real};
 use crate::gpu::Gpu;
@@ -49,7 +49,8 @@ pub fn cases(list: &mut Vec<Case>) {
         (300, 5, 1),
     ] {
         for (which, name) in ["counts", "sums", "codebook"].into_iter().enumerate() {
-            // Vectors of three steps, sums, codebook; the counts start apart from each other.
+            // Inputs are the vectors of three steps, the sums and the codebook. Counts start at
+            // different values.
             let inputs =
                 [&[3, rows, d][..], &[k, d], &[k, d]].map(|dims| Input::normal(dims).constant());
             list.push(Case::new(
@@ -93,7 +94,7 @@ pub fn cases(list: &mut Vec<Case>) {
 
 const DECAY: f32 = 0.75;
 
-/// Some codes twice in a row, and for k > 2 the last one never in the steps 1 and 2.
+/// Some codes occur twice in a row; for k > 2 the last code never occurs in steps 1 and 2.
 fn code(step: usize, row: usize, k: usize) -> usize {
     let used = if step == 0 || k < 3 { k } else { k - 1 };
     (row / 2 * 7 + row / 3 + step) % used

@@ -22,7 +22,7 @@ const PLAIN: &[Sizes] = &[
     [3, 8, 8, 8, 12, 4, 4, 2, 1, 1, 1],
     [1, 6, 7, 32, 4, 7, 7, 1, 3, 3, 0],
     [2, 9, 5, 4, 4, 3, 2, 3, 2, 0, 1],
-    // First and last layers of images, and layers of the paper's widths.
+    // First and last layers for images, and layers of the paper's widths.
     [1, 21, 21, 3, 32, 4, 4, 2, 1, 1, 1],
     [1, 21, 21, 32, 3, 3, 3, 1, 1, 1, 1],
     [2, 7, 5, 32, 32, 3, 3, 1, 1, 1, 1],
@@ -34,7 +34,7 @@ const PLAIN: &[Sizes] = &[
     [1, 11, 9, 8, 4, 1, 7, 1, 0, 3, 1],
     [1, 11, 9, 4, 8, 7, 1, 1, 3, 0, 1],
     [1, 9, 11, 3, 5, 7, 1, 2, 3, 0, 0],
-    // One pixel below, at and above blocks of four and of eight; channels too.
+    // One pixel below, at and above blocks of four and of eight; likewise for channels.
     [1, 1, 3, 3, 3, 1, 1, 1, 0, 0, 1],
     [1, 2, 2, 5, 4, 1, 3, 1, 0, 1, 0],
     [1, 1, 5, 4, 5, 1, 1, 1, 0, 0, 1],
@@ -49,18 +49,19 @@ const PLAIN: &[Sizes] = &[
     [2, 8, 8, 32, 20, 4, 4, 2, 1, 1, 1],
     [3, 9, 7, 68, 16, 3, 2, 3, 2, 0, 1],
     [5, 7, 7, 16, 20, 1, 3, 1, 0, 1, 1],
-    // Tiles of 4 x 4 outputs: below, at and above, and so many that rules take them.
+    // Tiles of 4 x 4 outputs: below, at and above, and enough of them for the rules to choose
+    // tiles.
     [3, 4, 5, 16, 20, 3, 3, 1, 1, 1, 1],
     [1, 21, 21, 16, 16, 3, 3, 1, 1, 1, 0],
     [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 1],
-    // So many tiles that their sum has parts.
+    // So many tiles that their sum is split into parts.
     [2052, 1, 1, 16, 16, 3, 3, 1, 1, 1, 0],
-    // More output pixels than an invocation may loop, for the weight's gradient.
+    // More output pixels than an invocation may loop over for the weight's gradient.
     [9, 87, 90, 1, 1, 1, 1, 1, 0, 0, 1],
     [8, 93, 95, 4, 4, 1, 1, 1, 0, 0, 0],
 ];
 
-/// With residuals: by each of the kernels.
+/// With residuals, through each of the kernels.
 const RESIDUAL: &[Sizes] = &[
     [2, 5, 4, 3, 5, 3, 3, 1, 1, 1, 1],
     [3, 6, 5, 4, 4, 1, 1, 1, 0, 0, 0],
@@ -85,7 +86,7 @@ const MASKED: &[(Sizes, Mask)] = &[
     ([2, 5, 6, 16, 36, 3, 3, 1, 1, 1, 1], Mask::A),
     ([1, 6, 7, 36, 20, 5, 5, 1, 2, 2, 0], Mask::B),
     ([1, 9, 9, 4, 4, 3, 3, 2, 1, 1, 1], Mask::B),
-    // Nothing left of the kernel.
+    // The mask removes the whole kernel.
     ([2, 3, 3, 3, 2, 1, 1, 1, 0, 0, 1], Mask::A),
     ([1, 3, 3, 4, 4, 1, 1, 1, 0, 0, 0], Mask::A),
     ([1, 3, 3, 4, 4, 1, 1, 1, 0, 0, 1], Mask::B),
@@ -96,8 +97,8 @@ pub fn cases(list: &mut Vec<Case>) {
     list.extend(PLAIN.iter().map(|&sizes| case(sizes, None)));
     list.extend(MASKED.iter().map(|&(sizes, mask)| case(sizes, Some(mask))));
     list.extend(RESIDUAL.iter().map(|&sizes| with_residual(sizes)));
-    // As many rounds as an invocation may do, and a sum of whole numbers that f32 holds exactly: a
-    // bound on rounding would hide what a driver drops.
+    // As many loop rounds as an invocation may do. The sum is a whole number that f32 holds
+    // exactly: a bound on rounding would hide what a driver drops.
     list.push(Case::new(
         "conv2d",
         "59780 ones",
@@ -140,7 +141,7 @@ fn case(sizes: Sizes, mask: Option<Mask>) -> Case {
     )
 }
 
-/// With a residual of the output's shape, the first of the inputs.
+/// A case with a residual of the output's shape, which is its first input.
 fn with_residual(sizes: Sizes) -> Case {
     let [n, h, w, _, o, kh, kw, stride, pad_h, pad_w, _] = sizes;
     let (conv, rest, name) = described(sizes, None);
@@ -187,7 +188,7 @@ fn described(sizes: Sizes, mask: Option<Mask>) -> (Conv, Vec<Input>, String) {
     )
 }
 
-/// Whether a mask leaves tap (i, j): rows above the centre, and what is left of it.
+/// Whether a mask keeps tap (i, j): rows above the centre, and in its row the taps left of it.
 fn is_left(mask: Option<Mask>, [kh, kw]: [usize; 2], [i, j]: [usize; 2]) -> bool {
     let Some(mask) = mask else { return true };
     let row = (kh - 1) / 2;

@@ -10,7 +10,7 @@ pub(crate) type Sizes = [usize; 13];
 const ALL: &[Sizes] = &[
     [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
     [1, 1, 1, 4, 4, 1, 1, 1, 0, 0, 0, 0, 1],
-    // Doubling in the three usual ways.
+    // The three usual ways to double the size.
     [2, 5, 4, 3, 5, 4, 4, 2, 1, 1, 0, 0, 1],
     [2, 4, 5, 8, 4, 4, 4, 2, 1, 1, 0, 0, 1],
     [1, 5, 3, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1],
@@ -25,7 +25,7 @@ const ALL: &[Sizes] = &[
     [1, 21, 21, 3, 4, 3, 3, 1, 1, 1, 0, 0, 1],
     [1, 21, 21, 4, 4, 3, 3, 1, 1, 1, 0, 0, 1],
     [2, 6, 9, 20, 16, 3, 3, 1, 1, 1, 0, 0, 1],
-    // Gaps between strides, other strips of the output, and more cut off than a kernel covers.
+    // Gaps between strides, other strips of the output, and more padding than the kernel covers.
     [1, 4, 3, 2, 3, 2, 1, 3, 0, 0, 2, 1, 1],
     [1, 4, 3, 4, 4, 2, 1, 3, 0, 0, 2, 1, 1],
     [1, 3, 6, 3, 2, 7, 1, 2, 3, 0, 0, 1, 0],
@@ -33,7 +33,7 @@ const ALL: &[Sizes] = &[
     [1, 6, 5, 2, 3, 3, 2, 1, 3, 2, 0, 0, 1],
     [1, 6, 5, 4, 4, 3, 2, 2, 3, 4, 1, 1, 0],
     [1, 3, 2, 1, 2, 5, 5, 4, 2, 0, 3, 0, 1],
-    // Parts of the weight's gradient.
+    // The weight's gradient in parts.
     [30, 9, 9, 2, 3, 3, 3, 1, 1, 1, 0, 0, 1],
     [5, 9, 9, 4, 4, 4, 4, 2, 1, 1, 0, 0, 0],
 ];
@@ -75,7 +75,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Every input pixel stamps the kernel, scaled by its channels, on the output.
+/// Adds the kernel to the output at every input pixel, scaled by the pixel's channels.
 pub(crate) fn scatter(x: &[Vec<Real>], sizes: Sizes) -> Vec<Real> {
     let [
         n,

@@ -58,8 +58,8 @@ pub fn cases(list: &mut Vec<Case>) {
     for of in BINARY {
         binary(list, of);
     }
-    // The kink itself, from either side, with numbers on all remainders modulo four: the derivative
-    // there is 0.
+    // The kink itself, as zeros of either sign, with other numbers at all remainders modulo four:
+    // the derivative there is 0.
     for count in [1, 4, 7, 260] {
         let numbers = (0..count)
             .map(|i| [0.0, -0.0, 1.5, 0.0, -2.0][i % 5])
@@ -75,7 +75,7 @@ pub fn cases(list: &mut Vec<Case>) {
             |x| x[0].iter().map(|&v| v.relu()).collect(),
         ));
     }
-    // Four gradients meet at x: `accumulate.wgsl`, in place and not.
+    // Four gradients accumulate at x: `accumulate.wgsl`, in place and not.
     for count in [1, 3, 255, 256, 257, 4099] {
         list.push(Case::new(
             "accumulate",

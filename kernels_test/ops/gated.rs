@@ -21,7 +21,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Of rows of 2c.
+/// Applies the gate to rows of 2c entries.
 pub(crate) fn gate(x: &[Real], c: usize) -> Vec<Real> {
     let value = |i: usize| x[i + i / c * c].tanh() * x[i + i / c * c + c].sigmoid();
     (0..x.len() / 2).map(value).collect()

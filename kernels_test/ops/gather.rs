@@ -13,7 +13,7 @@ pub fn cases(list: &mut Vec<Case>) {
         (33_100, 2, 1),
         (1300, 700, 3),
     ] {
-        // Every entry is hit, in no simple order.
+        // Every entry is hit, in an irregular order.
         let code = move |row: usize| (row * 7 + row / 3) % entries;
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
         let for_gather = codes.clone();
@@ -39,8 +39,8 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| sums(x, entries, d, code),
         ));
     }
-    // All rows have one code, as at a collapsed codebook; some have none of the table, which counts
-    // nowhere.
+    // Rows share one code, as with a collapsed codebook, except for some whose code is not in the
+    // table and counts nowhere.
     for (rows, entries, d) in [(1100, 130, 4), (33_000, 3, 1)] {
         let code = move |row: usize| if row % 5 == 3 { entries + row % 2 } else { 1 };
         let codes: Vec<u32> = (0..rows).map(|row| code(row) as u32).collect();
@@ -75,7 +75,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Row by row the table's row of that code, zeros for a code that is no entry.
+/// The table's row for each code, zeros for a code outside the table.
 pub(crate) fn table_rows(
     table: &[Real],
     codes: impl Iterator<Item = usize>,
@@ -89,8 +89,8 @@ pub(crate) fn table_rows(
         .collect()
 }
 
-/// Many rows are whole numbers and halves, whose sums are exact: a bound on its rounding would hide
-/// a row that is left out.
+/// Large inputs hold multiples of one half, whose sums are exact: a bound on rounding would hide a
+/// row that is left out.
 fn rows_of(rows: usize, d: usize) -> Input {
     if rows < 1000 {
         return Input::normal(&[rows, d]).constant();
@@ -103,7 +103,7 @@ fn rows_of(rows: usize, d: usize) -> Input {
     )
 }
 
-/// The sums of the rows of [`rows_of`] that have each code.
+/// Sums of the rows of [`rows_of`] by code.
 fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize) -> Vec<Real> {
     let exact = |sum: Real| {
         if x[0].len() / d < 1000 {
@@ -118,7 +118,7 @@ fn sums(x: &[Vec<Real>], entries: usize, d: usize, code: impl Fn(usize) -> usize
         .collect()
 }
 
-/// The sums of the rows that have each code.
+/// Sums of rows by code.
 pub(crate) fn sums_by_code(
     x: &[Vec<Real>],
     entries: usize,

@@ -49,7 +49,7 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
-    // The last has more rows than a dimension of a grid has workgroups.
+    // The last has more rows than a grid dimension can have workgroups.
     for [rows, c] in [[1, 2], [5, 12], [7, 65], [3, 513], [66_001, 3]] {
         list.push(Case::new(
             "layer_norm",
@@ -65,7 +65,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Of x, γ and β.
+/// Normalises x, given γ and β.
 pub(crate) fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4], eps: f64) -> Vec<Real> {
     let width = c / groups;
     let mut y = vec![Real::default(); n * hw * c];
@@ -82,7 +82,7 @@ pub(crate) fn normalise(x: &[Vec<Real>], [n, hw, c, groups]: [usize; 4], eps: f6
         let squares = places
             .iter()
             .map(|&(at, _)| (x[0][at] - mean) * (x[0][at] - mean));
-        // No rounding makes a sum of squares negative, nor ε much smaller.
+        // No rounding makes a sum of squares negative, or ε much smaller.
         let inverse =
             (Real::sum(squares) * scale + Real::rounded(eps)).inverse_root(eps * (1.0 - 4.0 * U));
         for &(at, channel) in &places {

@@ -35,8 +35,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// `x` within one step of f16 around it: 11 bits, rounding either way. Powers of two it holds
-/// exactly.
+/// `x` within one f16 step of it: 11 bits, rounded either way. Powers of two from 1 up are exact.
 fn round(x: f64) -> Real {
     let kept = x.clamp(-LARGEST, LARGEST);
     let exact = kept == 0.0

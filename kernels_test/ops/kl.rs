@@ -1,11 +1,11 @@
-//! Kullback-Leibler divergence of laws given by logits.
+//! Kullback-Leibler divergence of distributions given by logits.
 
 use super::super::Law;
 use super::{Case, Input, Real};
 use crate::ops;
 
 pub fn cases(list: &mut Vec<Case>) {
-    // The last: laws with nearly all weight on one entry.
+    // The last has distributions with nearly all weight on one entry.
     for (rows, k, size) in [
         (3, 1, 1.0),
         (70, 8, 1.0),

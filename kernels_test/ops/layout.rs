@@ -89,7 +89,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Each [rows, columns] turned.
+/// Transposes each matrix of [rows, columns].
 fn transpose(x: &[Real], [rows, columns]: [usize; 2]) -> Vec<Real> {
     let turned = |m: &[Real]| -> Vec<Real> {
         (0..rows * columns)

@@ -30,7 +30,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// What the mean is the sum of.
+/// The terms that sum to the mean.
 pub(crate) fn terms(x: &[Vec<Real>]) -> impl Iterator<Item = Real> {
     let scale = Real::rounded(1.0 / x[0].len() as f64);
     x[0].iter()

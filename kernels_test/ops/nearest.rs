@@ -1,4 +1,4 @@
-//! The nearest code and the first minimum.
+//! The nearest code, and the first minimum of a row.
 
 use super::{Case, Input, Real};
 use crate::ops;
@@ -28,7 +28,7 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| x[0].chunks(d).flat_map(|z| nearest(z, &x[1])).collect(),
         ));
     }
-    // Codes 1 and 3 are equal, and 0 and 2 equally far: the lowest index wins.
+    // Codes 1 and 3 are equal, and codes 0 and 2 equally far: the lowest index wins.
     list.push(Case::new(
         "nearest_code",
         "ties",
@@ -39,8 +39,7 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| [0, 1].into_iter().flat_map(Real::code).collect(),
     ));
-    // 25 codes occur again and again, in each part and up to the last one, and every row is one of
-    // them.
+    // 25 codes repeat throughout every part, up to the last one, and every row equals one of them.
     for (d, k) in [(3, 1003), (4, 1003), (4, 1004)] {
         let digits =
             move |row: usize| (0..d).map(move |i| (row % 25 / 10usize.pow(i as u32) % 10) as f32);
@@ -55,7 +54,7 @@ pub fn cases(list: &mut Vec<Case>) {
             |_| (0..130).flat_map(|row| Real::code(row % 25)).collect(),
         ));
     }
-    // Each code is nearest to itself, those of an incomplete last part too.
+    // Each code is nearest to itself, including those of an incomplete last part.
     for (d, k) in [(1, 1003), (4, 1003), (4, 1004)] {
         let codes: Vec<f32> = (0..k * d).map(|i| i as f32).collect();
         list.push(Case::new(
@@ -69,8 +68,8 @@ pub fn cases(list: &mut Vec<Case>) {
             move |_| (0..k as u32).flat_map(Real::code).collect(),
         ));
     }
-    // So far from zero that products of rows and codes differ by less than they are rounded: only
-    // distances tell.
+    // So far from zero that the products of a row with different codes differ by less than their
+    // rounding errors: only distances tell the codes apart.
     let rows = 67;
     let k = 132;
     let d = 8;
@@ -87,7 +86,8 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::nearest(&x[0], &x[1]),
         |_| (1..68).flat_map(Real::code).collect(),
     ));
-    // Pairs four codes apart that products cannot tell from each other, but from all others.
+    // Pairs of codes four apart: products cannot tell the two from each other, only from all
+    // others.
     let codes: Vec<f32> = (0..k)
         .flat_map(|i| {
             vec![5000.0 + 512.0 * (i / 8 * 4 + i % 4) as f32 + (i % 8 / 4) as f32 / 64.0; d]
@@ -103,7 +103,7 @@ pub fn cases(list: &mut Vec<Case>) {
         |_, x| ops::nearest(&x[0], &x[1]),
         move |_| (0..k as u32).flat_map(Real::code).collect(),
     ));
-    // More rows than scores are stored of at a time.
+    // More rows than scores are stored for at a time.
     let rows = 66_000;
     let k = 256;
     let d = 4;
@@ -151,7 +151,7 @@ pub fn cases(list: &mut Vec<Case>) {
             },
         ));
     }
-    // Few values, so each row has its lowest one in many columns.
+    // Few distinct values, so each row has its minimum in many columns.
     for (rows, k) in [(5, 4), (70, 1000), (3, 8192)] {
         let numbers: Vec<f32> = (0..rows * k)
             .map(|i| ((i * i + i / k) % 7) as f32 - 3.0)
@@ -177,7 +177,8 @@ pub(crate) fn first_least(values: impl Iterator<Item = f64>) -> u32 {
     least.map_or(0, |(at, _)| at as u32)
 }
 
-/// The nearest code. Where rounding may make others nearer, the bound reaches to their indices.
+/// The nearest code. Where rounding may make other codes nearer, the bound reaches to their
+/// indices.
 pub(crate) fn nearest(z: &[Real], codebook: &[Real]) -> [Real; 2] {
     let squares =
         |code: &[Real]| Real::sum(z.iter().zip(code).map(|(&v, &e)| v - e).map(|v| v * v));

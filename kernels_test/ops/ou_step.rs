@@ -108,7 +108,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// The reverse step of z, ε and the target, which is last in `x`, with the noise ξ.
+/// The reverse step of z, ε and the target (last in `x`), with noise ξ.
 pub(crate) fn stepped(
     x: &[Vec<Real>],
     c: usize,

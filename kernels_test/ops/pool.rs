@@ -51,7 +51,8 @@ pub fn cases(list: &mut Vec<Case>) {
             pool,
         ));
     }
-    // Ties everywhere, equal in value: only which of them gets the gradient is at stake.
+    // Ties everywhere: their values are equal, so only the choice of which one gets the gradient
+    // matters.
     let sizes = [2, 9, 8, 3];
     let numbers = (0..2 * 9 * 8 * 3)
         .map(|i| (i * 7919 % 31 % 3) as f32)
@@ -80,7 +81,7 @@ fn maximum_of(name: String, input: Input, sizes: Sizes, pool: Pool) -> Case {
     )
 }
 
-/// The first of each window's largest.
+/// The first of the largest pixels of each window.
 pub(crate) fn maximum(x: &[Real], sizes: Sizes, pool: Pool) -> Vec<Real> {
     let first_of = |a: Real, b: Real| if b.value > a.value { b } else { a };
     let values = windows(x, sizes, pool)

@@ -1,5 +1,5 @@
-//! Random numbers: the host's Philox gives the same bits; the laws are those of the same bits in
-//! f64.
+//! Random numbers. The host's Philox gives the same bits; the distributions are computed from those
+//! bits in f64.
 
 use super::super::U;
 use super::{Case, Real};
@@ -58,8 +58,8 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Samples 3, 4 of a batch: the numbers that they have in the whole, with every remainder modulo
-/// four.
+/// Samples 3 and 4 of a batch get the numbers that they have in the whole batch, at every remainder
+/// modulo four.
 fn part_of_a_batch(list: &mut Vec<Case>) {
     for size in [20, 21, 31, 22] {
         let stream = Stream {
@@ -93,8 +93,8 @@ fn part_of_a_batch(list: &mut Vec<Case>) {
     }
 }
 
-/// Box-Muller: radius √(−2 ln u) and the sine or cosine of a turn, whose polynomial is off by 2 u
-/// absolute at most.
+/// Box-Muller: radius √(−2 ln u) times the cosine or sine of a turn, whose polynomial has an
+/// absolute error of at most 2 u.
 pub fn normal(stream: Stream, i: u32) -> Real {
     let radius =
         (Real::constant(-2.0) * Real::constant(f64::from(stream.uniform(i & !1))).ln()).sqrt();

@@ -37,7 +37,7 @@ pub fn cases(list: &mut Vec<Case>) {
             move |x| sums(&x[0], sizes).into_iter().map(|s| s * scale).collect(),
         ));
     }
-    // 31,251 rounds in one workgroup, and sums of whole numbers that f32 holds exactly: one driver
+    // 31,251 rounds in one workgroup, and sums of whole numbers that f32 holds exactly. One driver
     // ends all loops of an invocation after 65,535 rounds, and a bound on rounding would hide what
     // it drops.
     for (count, how) in [(2_000_001, "one workgroup"), (2_100_003, "two passes")] {

@@ -64,7 +64,7 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Images [n, h, w, c] of what `pixel` says at (n, row, column, channel).
+/// Images [n, h, w, c] made of `pixel` at (n, row, column, channel).
 pub(crate) fn images(
     [n, h, w, c]: [usize; 4],
     pixel: impl Fn(usize, usize, usize, usize) -> Real,

@@ -86,8 +86,8 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// For each entry of a row: (scaled logit − maximum, log Σ exp of those). Of their difference the
-/// maximum is no part.
+/// For each entry of a row: (scaled logit − maximum, log Σ exp of those). The maximum cancels in
+/// their difference.
 pub(crate) fn centred(row: &[Real], scale: Real) -> Vec<(Real, Real)> {
     let scaled: Vec<Real> = row.iter().map(|&x| x * scale).collect();
     let top = scaled.iter().copied().fold(scaled[0], Real::max).detached();

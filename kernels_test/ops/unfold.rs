@@ -53,14 +53,14 @@ pub fn cases(list: &mut Vec<Case>) {
     }
 }
 
-/// Output pixels down and across, and the numbers of a row.
+/// Height and width of the output, and the length of a row.
 fn rows([_, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w]: [usize; 9]) -> [usize; 3] {
     let [out_h, out_w] = [(h, pad_h, kernel_h), (w, pad_w, kernel_w)]
         .map(|(size, pad, kernel)| (size + 2 * pad - kernel) / stride + 1);
     [out_h, out_w, (kernel_h * kernel_w * c).next_multiple_of(4)]
 }
 
-/// Calls `f` with every number of a row and the number of the image that it is.
+/// Calls `f` with the index of every row entry and the index of the image pixel value it holds.
 fn each(sizes: [usize; 9], mut f: impl FnMut(usize, usize)) {
     let [n, h, w, c, kernel_h, kernel_w, stride, pad_h, pad_w] = sizes;
     let [out_h, out_w, width] = rows(sizes);

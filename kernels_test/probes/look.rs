@@ -1,4 +1,4 @@
-//! How each probe looks, and what it says.
+//! How each probe looks, and how it words its finding.
 
 use super::{HALVES, SHADER};
 use crate::gpu::{Buffer, Gpu};
@@ -14,7 +14,7 @@ fn run(gpu: &Gpu, entry: &'static str, x: &Buffer, y: &Buffer, params: [u32; 2],
     }
 }
 
-/// `outputs` words of `entry` for the numbers `x`.
+/// Runs `entry` on the numbers `x` and returns `outputs` words.
 fn ask(gpu: &Gpu, entry: &'static str, x: &[f32], at: u32, outputs: usize) -> Vec<u32> {
     let x_buffer = gpu.upload(x);
     let y = gpu.upload(&vec![0u32; outputs]);
@@ -29,7 +29,7 @@ fn ask(gpu: &Gpu, entry: &'static str, x: &[f32], at: u32, outputs: usize) -> Ve
     gpu.read(&y)
 }
 
-/// The builtin number `which` of `probes.wgsl` at every x.
+/// Builtin `which` of `probes.wgsl` at every x.
 fn builtin(gpu: &Gpu, which: u32, x: &[f32]) -> Vec<f32> {
     ask(gpu, "functions", x, which, x.len())
         .into_iter()
@@ -220,7 +220,8 @@ pub fn loops(gpu: &Gpu) -> String {
     format!("131,072 rounds of adding 1 give {sum}: {end}")
 }
 
-/// A binding of four words within a buffer of 64, which hold their own numbers plus 1000.
+/// A binding of four words within a buffer of 64. The words hold 1000 plus their index, or zeros
+/// without `numbers`.
 fn window(gpu: &Gpu, numbers: bool) -> (Buffer, Buffer) {
     let words: Vec<f32> = (0..64u16).map(|i| f32::from(1000 + i)).collect();
     let whole = if numbers {
@@ -232,7 +233,7 @@ fn window(gpu: &Gpu, numbers: bool) -> (Buffer, Buffer) {
     (whole, part)
 }
 
-/// What `x[at]` gives for a binding of four words.
+/// What reading `x[at]` gives for a binding of four words.
 fn read_at(gpu: &Gpu, at: u32) -> String {
     let (_whole, part) = window(gpu, true);
     let y = gpu.upload(&[u32::MAX]);

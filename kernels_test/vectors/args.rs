@@ -1,5 +1,5 @@
-//! What a parser asks a vector for. Remembers what it asked, so that the rest can be named as
-//! unknown.
+//! What a parser asks of a vector. It remembers each name asked for, so that all others can be
+//! reported as unknown.
 
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// A number; without a default it must be given.
+    /// A number; required if there is no default.
     pub fn number(
         &mut self,
         name: &'static str,
@@ -67,7 +67,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A number that may be left out.
+    /// An optional number.
     pub fn maybe_number(&mut self, name: &'static str) -> Result<Option<f64>, String> {
         let given = self
             .vector
@@ -78,7 +78,7 @@ impl<'a> Args<'a> {
         Ok(given.then_some(number))
     }
 
-    /// A whole number from `least`.
+    /// A whole number of at least `least`.
     pub fn size(
         &mut self,
         name: &'static str,
@@ -91,7 +91,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// For height and width: one number for both, or [h, w].
+    /// Height and width: one number for both, or [h, w].
     pub fn pair(
         &mut self,
         name: &'static str,
@@ -109,7 +109,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A stride, which is the same for height and width.
+    /// A stride, which must be the same for height and width.
     pub fn stride(&mut self, default: [usize; 2]) -> Result<usize, String> {
         let [h, w] = self.pair("stride", 1, default)?;
         if h == w {
@@ -128,12 +128,12 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// True or false, false if not given.
+    /// True or false; `default` if not given.
     pub fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
         self.read(name, Some(default), "true or false", Value::as_bool)
     }
 
-    /// One of `words`.
+    /// One of `words`; the first if not given.
     pub fn word(
         &mut self,
         name: &'static str,
@@ -145,7 +145,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A dimension of a tensor of `rank`, counted from the end where negative.
+    /// A dimension of a tensor of rank `rank`; negative numbers count from the end.
     pub fn axis(&mut self, default: impl Into<Option<i64>>, rank: usize) -> Result<usize, String> {
         let wanted = format!("a dimension of {rank}, from -{rank} to {}", rank as i64 - 1);
         self.read(
@@ -156,7 +156,7 @@ impl<'a> Args<'a> {
         )
     }
 
-    /// Dimensions of a tensor of `rank` in rising order: one number or a list.
+    /// Dimensions of a tensor of rank `rank`, in ascending order: given as one number or a list.
     pub fn axes(&mut self, rank: usize) -> Result<Vec<usize>, String> {
         let wanted = format!("different dimensions of {rank}: a number or a list");
         self.read("axis", None, &wanted, |v| {
@@ -175,7 +175,7 @@ impl<'a> Args<'a> {
         self.vector.tensors.get(&format!("in.{name}"))
     }
 
-    /// An input of numbers.
+    /// A floating-point input.
     pub fn tensor(&mut self, name: &'static str) -> Result<Place, String> {
         match self.maybe_tensor(name)? {
             Some(place) => Ok(place),
@@ -186,7 +186,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// An input of numbers that may be left out.
+    /// An optional floating-point input.
     pub fn maybe_tensor(&mut self, name: &'static str) -> Result<Option<Place>, String> {
         match self.array(name) {
             None => Ok(None),
@@ -204,7 +204,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// An input of numbers with `N` dimensions.
+    /// A floating-point input with `N` dimensions.
     pub fn ranked<const N: usize>(
         &mut self,
         name: &'static str,
@@ -219,14 +219,14 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// An input of numbers of these dimensions.
+    /// A floating-point input of this shape.
     pub fn of_dims(&mut self, name: &'static str, dims: &[usize]) -> Result<Place, String> {
         let place = self.tensor(name)?;
         fits("in", name, &place.dims, dims)?;
         Ok(place)
     }
 
-    /// As [`Args::of_dims`], if it is there.
+    /// As [`Args::of_dims`], but optional.
     pub fn maybe_of_dims(
         &mut self,
         name: &'static str,
@@ -238,7 +238,7 @@ impl<'a> Args<'a> {
             .transpose()
     }
 
-    /// Indices below `end` and their dimensions.
+    /// Indices below `end`, and their shape.
     pub fn codes(
         &mut self,
         name: &'static str,
@@ -265,9 +265,9 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The only result, `name`, which the op gives with `dims` in the file's order of dimensions.
+    /// The only output, `name`, of shape `dims` in the file's order of dimensions.
     pub fn output(&self, name: &'static str, dims: &[usize]) -> Result<Place, String> {
-        // Before anything is made of `dims`: params may have blown them up.
+        // Check before anything of size `dims` is allocated: the params may make it huge.
         let array = self.vector.tensors.get(&format!("out.{name}"));
         let array = array.ok_or_else(|| {
             format!(
@@ -275,7 +275,7 @@ impl<'a> Args<'a> {
                 self.op()
             )
         })?;
-        // A file may keep a scalar as one element.
+        // A file may store a scalar as one element.
         let scalar = array.dims.iter().chain(dims).all(|&size| size == 1);
         if !scalar {
             fits("out", name, &array.dims, dims)?;
@@ -283,7 +283,7 @@ impl<'a> Args<'a> {
         Ok(Place::new(name, &array.dims).shaped(dims))
     }
 
-    /// One of several results, of which a file need not have all.
+    /// One of several outputs, any of which the file may lack.
     pub fn one_of_outputs(&self, name: &'static str, dims: &[usize]) -> Result<Place, String> {
         let given = self.vector.tensors.contains_key(&format!("out.{name}"));
         if given {
@@ -293,7 +293,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The plan, if nothing in the file is unknown and what belongs together fits.
+    /// The plan, if the file has nothing unknown and its parts are consistent.
     pub fn finish(self, plan: Plan) -> Result<Plan, String> {
         let op = self.op();
         if let Some(name) = self

@@ -1,4 +1,5 @@
-//! One vector on one adapter: the GPU, the definition in f64 and the file, each against the others.
+//! Compares one vector on one adapter: the GPU, the definition in f64 and the file, each against
+//! the others.
 
 mod told;
 
@@ -14,25 +15,25 @@ use crate::kernels_test::outcome::Fault;
 use crate::philox::Stream;
 use crate::tensor::Tensor;
 
-/// A vector with all that does not depend on the adapter: what its definition gives, and how that
-/// agrees with the file.
+/// A vector with everything that does not depend on the adapter: the results of its definition, and
+/// whether they agree with the file.
 pub struct Prepared {
     plan: Plan,
     inputs: Vec<Vec<f64>>,
     expected: Vec<Vec<Real>>,
-    /// Of each output what the file has, if it has it.
+    /// For each output, the file's values if it has them.
     outputs: Vec<Option<File>>,
     gradient: Option<Gradient>,
-    /// What the file has that the definition does not.
+    /// How the file and the definition disagree, if they do.
     disagreement: Option<String>,
 }
 
-/// What is known of gradients.
+/// The gradients to compare.
 struct Gradient {
-    /// The output that they are of, and its weights.
+    /// The output whose weighted sum they are of, and its weights.
     output: usize,
     weights: Vec<f64>,
-    /// Of each input what the file has, and what the definition gives.
+    /// For each input, the file's gradient and the definition's.
     inputs: Vec<Option<(File, Sides)>>,
 }
 
@@ -40,7 +41,7 @@ struct Gradient {
 enum Sides {
     /// Element by element.
     Each(Vec<Slope>),
-    /// Where there is too much to compute for that: along one random direction, with the
+    /// Along one random direction, where elementwise takes too much: the direction, then the
     /// derivative, Σ|terms|, and what errors of the results carry into it.
     Along(Vec<f64>, [f64; 3]),
 }
@@ -80,13 +81,13 @@ impl File {
     }
 }
 
-/// A code as f32 holds it exactly.
+/// A code as two halves that f32 holds exactly.
 fn halves(code: u32) -> [f64; 2] {
     Real::code(code).map(|half| half.value)
 }
 
 impl Prepared {
-    /// Runs the definition, once, and compares it with the file.
+    /// Runs the definition once and compares it with the file.
     ///
     /// # Errors
     /// If the file does not fit its op.
@@ -110,7 +111,7 @@ impl Prepared {
         let mut outputs = Vec::new();
         for (place, expected) in plan.outputs.iter().zip(&expected) {
             let array = vector.tensors.get(&format!("out.{}", place.name));
-            // Codes come as two halves each.
+            // Each code is two halves.
             let codes = expected.len() != place.order.len();
             outputs.push(
                 array
@@ -171,7 +172,7 @@ impl Prepared {
             let term = w * y.tangent;
             sums[0] += term;
             sums[1] += term.abs();
-            // A result off by a part of itself, as one of exp is, is off by that part in its
+            // A result with a relative error, such as that of exp, has the same one in its
             // derivative.
             sums[2] += term.abs() * (y.bound / y.value.abs().max(f64::MIN_POSITIVE)).min(CARRIED);
         }
@@ -220,7 +221,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Compares `gpu`, which should be opened with `poison`, with both.
+    /// Compares `gpu`, which should be opened with `poison`, with the definition and the file.
     pub fn check(&self, gpu: &Gpu) -> Outcome {
         match &self.disagreement {
             Some(what) => {
@@ -317,7 +318,7 @@ fn singles(numbers: &[f64]) -> Vec<f32> {
     numbers.iter().map(|&x| x as f32).collect()
 }
 
-/// Inputs of the definition, with the derivative along `direction` (input, element).
+/// Inputs of the definition, with their component of `direction` (input, element).
 fn reals(inputs: &[Vec<f64>], direction: impl Fn(usize, usize) -> f64) -> Vec<Vec<Real>> {
     let real = |i: usize, (j, &x): (usize, &f64)| {
         let rounding = Real::within(x, (f64::from(x as f32) - x).abs());
@@ -333,19 +334,19 @@ fn reals(inputs: &[Vec<f64>], direction: impl Fn(usize, usize) -> f64) -> Vec<Ve
         .collect()
 }
 
-/// A gradient along a direction, and the sizes of its terms added to `size`.
+/// A gradient's derivative along a direction, and `size` plus the sizes of its terms.
 fn along(gradient: &[f64], direction: &[f64], size: f64) -> (f64, f64) {
     let terms = gradient.iter().zip(direction).map(|(g, d)| g * d);
     (terms.clone().sum(), size + terms.map(f64::abs).sum::<f64>())
 }
 
-/// Also false where something is not a number, or the bound without end.
+/// False if the error is NaN or the bound is not finite.
 fn within(error: f64, bound: f64) -> bool {
     bound.is_finite() && error <= bound + crate::kernels_test::shares::FLOOR
 }
 
-/// How near a result of the definition and the file must be. The bound holds n u Σ|terms| and the
-/// like, so that bound/u is the size of what was summed.
+/// How close a result of the definition and the file must be. The bound contains n u Σ|terms| and
+/// the like, so that bound/u is the size of what was summed.
 fn allowance(want: &Real, given: f64, single: bool) -> f64 {
     if single {
         want.bound + 0.5 * U * given.abs()
@@ -354,7 +355,7 @@ fn allowance(want: &Real, given: f64, single: bool) -> f64 {
     }
 }
 
-/// How near an element of a gradient of the definition and the file must be.
+/// How close a gradient element of the definition and the file must be.
 fn slope_allowance(slope: &Slope, given: f64, single: bool) -> f64 {
     if single {
         slope.bound + 0.5 * U * given.abs()
@@ -395,7 +396,7 @@ pub(super) fn output_agrees(place: &Place, expected: &[Real], file: &File) -> Re
     })
 }
 
-/// An error where something has no finite bound: nothing could be compared.
+/// An error if any bound is not finite: nothing could be compared.
 fn bounded(part: &str, place: &Place, bounds: impl Iterator<Item = f64>) -> Result<(), String> {
     let unbounded = bounds.enumerate().find(|(_, bound)| !bound.is_finite());
     let Some((element, _)) = unbounded else {
@@ -447,10 +448,10 @@ fn disagreement(
     )
 }
 
-/// The GPU's result against the definition and the file.
+/// Compares the GPU's result with the definition and the file.
 ///
 /// # Errors
-/// If they are not equally long.
+/// If their lengths differ.
 pub(super) fn compare_output(
     got: &[f64],
     expected: &[Real],
@@ -476,19 +477,19 @@ pub(super) fn compare_output(
     Ok(tally.end())
 }
 
-/// The worse of the distances from the GPU's number to the two others.
+/// Adds the worse of the GPU's distances to the definition and to the file.
 fn add(tally: &mut Tally, [got, value, given]: [f64; 3], [bound, both]: [f64; 2], likely: f64) {
     let one = (got - value).abs();
     let other = (got - given).abs();
     if one.is_nan() || other.is_nan() || one * both >= other * bound {
         tally.add(one, bound, likely);
     } else {
-        // As far as the definition's error would be that is the same share of its own bound.
+        // `both` also allows for the distance between the definition and the file.
         tally.add(other, both, likely);
     }
 }
 
-/// The GPU's gradient against the definition and the file.
+/// Compares the GPU's gradient with the definition and the file.
 fn compare_gradient(got: &[f32], sides: &Sides, file: &File) -> Result<Shares, Wrong> {
     let mut tally = Tally::default();
     match sides {

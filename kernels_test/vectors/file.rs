@@ -1,4 +1,4 @@
-//! Reading the file: metadata and tensors, nothing yet of what an op needs.
+//! Reads the file: metadata and tensors, without what is specific to an op.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -32,18 +32,18 @@ pub enum Numbers {
 /// Longest header that the format allows, bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// What the header of a file says, without a look at its numbers or at whether they fit its op.
+/// What a file's header says; neither the numbers nor their fit to the op are checked.
 pub struct Header {
-    /// The op that it names.
+    /// The op it names.
     pub op: Option<String>,
-    /// Whether it has the gradient to an input.
+    /// Whether the file has a gradient with respect to any input.
     pub has_gradient: bool,
 }
 
 impl Header {
-    /// The header of a file; none if it cannot be read.
+    /// Reads the header of a file; `None` if it cannot be read.
     pub fn read(path: &Path) -> Option<Header> {
-        // A pipe would keep the reader waiting.
+        // Opening a pipe would block.
         let mut file = path.is_file().then(|| std::fs::File::open(path).ok())??;
         let mut length = [0; 8];
         let mut header = Vec::new();

@@ -1,5 +1,4 @@
-//! Files that nobody made on purpose: whatever is in them, reading ends with a vector or a
-//! sentence.
+//! Damaged and odd files: whatever is in them, reading ends with a vector or a one-sentence error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -9,10 +8,10 @@ use serde_json::{Value, json};
 use super::file;
 use crate::philox::Stream;
 
-/// Files made of each golden vector.
+/// Damaged files made of each golden vector.
 const EACH: u32 = 60;
 
-/// Texts that stand in for a part of a header.
+/// Texts that replace a part of a header.
 const PARTS: [&str; 16] = [
     "NaN",
     "-1",
@@ -44,7 +43,7 @@ fn golden() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A file of this header and what follows it.
+/// A file with this header, followed by `data`.
 fn joined(header: &str, data: &[u8]) -> Vec<u8> {
     [
         &(header.len() as u64).to_le_bytes()[..],
@@ -54,7 +53,7 @@ fn joined(header: &str, data: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The header and the numbers of a file.
+/// The header and the data of a file.
 fn parts(bytes: &[u8]) -> (String, &[u8]) {
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
     (
@@ -63,7 +62,7 @@ fn parts(bytes: &[u8]) -> (String, &[u8]) {
     )
 }
 
-/// Reads a file as a child process does, and runs its definition if it is right. Returns whether it
+/// Reads a file as a child process does, and runs its definition if it is valid. Returns whether it
 /// is.
 fn survives(bytes: &[u8]) -> bool {
     let read = || {
@@ -100,15 +99,15 @@ fn damaged_files_are_refused_in_a_sentence() {
             let draw = |j: u32, end: usize| stream.bits(8 * i + j) as usize % end.max(1);
             let mut file = bytes.clone();
             match i % 6 {
-                // Cut off, other bytes, other bits, in the header more often than elsewhere.
+                // Truncated, a changed byte in the header, a flipped bit anywhere.
                 0 => file.truncate(draw(0, bytes.len())),
                 1 => file[draw(0, header.len() + 8)] = draw(1, 256) as u8,
                 2 => file[draw(0, bytes.len())] ^= 1 << draw(1, 8),
-                // A length that does not fit.
+                // A wrong header length.
                 3 => {
                     file[..8].copy_from_slice(&[u64::MAX, 0, 1 << 40, 8][draw(0, 4)].to_le_bytes())
                 }
-                // A number or a word of the header replaced.
+                // Replaces a number or a word of the header.
                 4 => {
                     let ends: Vec<usize> = header
                         .match_indices([',', ':', ']', '}'])
@@ -123,7 +122,7 @@ fn damaged_files_are_refused_in_a_sentence() {
                     );
                     file = joined(&text, data);
                 }
-                // Numbers that are none.
+                // Non-finite and extreme numbers.
                 _ => {
                     let at = 8 + header.len() + draw(0, data.len() / 8) * 8;
                     let odd = [
@@ -190,7 +189,7 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
             "entries",
             "done",
         ];
-        // Those of other operations with a few files only.
+        // Parameters of other ops, with a few files only.
         let more = more.into_iter().filter(|_| number.is_multiple_of(5));
         for name in own.chain(more) {
             for value in &odd {
@@ -206,7 +205,7 @@ fn parameters_of_any_size_are_refused_in_a_sentence() {
     assert!(all > 3000, "{all}");
 }
 
-/// Only reads: a parameter that is right may ask for more than a test should compute.
+/// Only reads: a valid parameter may ask for more than a test should compute.
 fn survives_reading(bytes: &[u8]) {
     let read = catch_unwind(|| {
         file::parse("case".into(), bytes).and_then(|vector| vector.plan().map(|_| ()))

@@ -1,11 +1,10 @@
-//! Vectors made elsewhere: one `.safetensors` file a case, with inputs, expected outputs and
-//! perhaps gradients.
+//! Vectors made elsewhere: one `.safetensors` file per case, with inputs, expected outputs and
+//! possibly gradients.
 //!
-//! `docs/vectors.md` describes the format for those who make such files. [`load`] reads one and
-//! turns it, by the parser that `ops` has for its op, into a plan: the op on the GPU and its
-//! definition in f64, which is the one that the table of cases uses. [`Prepared`] runs the
-//! definition, once for all devices, and compares it with the file; [`Prepared::check`] compares a
-//! GPU with both.
+//! `docs/vectors.md` describes the format for those who make such files. [`load`] reads a file and
+//! turns it into a plan with its op's parser in `ops`: the op on the GPU, and the same definition
+//! in f64 as in the table of cases. [`Prepared`] runs the definition once for all devices and
+//! compares it with the file; [`Prepared::check`] compares a GPU with both.
 
 mod args;
 mod compare;
@@ -41,11 +40,11 @@ pub struct Vector {
     /// What the file says about its origin.
     pub note: Option<String>,
     params: Map<String, Value>,
-    /// By the names in the file: `in.x`, `out.y`, `cot.y`, `grad.x`.
+    /// Keyed by their names in the file: `in.x`, `out.y`, `cot.y`, `grad.x`.
     tensors: BTreeMap<String, Array>,
 }
 
-/// Reads a vector and everything that its op needs.
+/// Reads a vector and checks that it has everything its op needs.
 ///
 /// # Errors
 /// A sentence that names the file, what is wrong in it, and what is allowed.
@@ -58,7 +57,7 @@ pub fn load(path: &Path) -> Result<Vector, String> {
 }
 
 impl Vector {
-    /// Runs the definition; what is the same for every device.
+    /// Runs the definition, whose results are the same for every device.
     pub fn prepared(&self) -> Result<Prepared, Outcome> {
         let mut prepared = None;
         let outcome = super::guarded(|| {
@@ -79,7 +78,7 @@ impl Vector {
         })
     }
 
-    /// A failure may be the file's: says where its numbers come from.
+    /// Adds the file's note on its origin to a failure, which may be the file's fault.
     fn with_origin(&self, mut outcome: Outcome) -> Outcome {
         if let Some(note) = self.note.as_ref().filter(|_| outcome.verdict.is_failure()) {
             let note = note.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,4 +1,4 @@
-//! What a file asks for, as the engine does it.
+//! What a file asks for, in the engine's terms.
 
 use super::super::{Output, Real};
 use crate::gpu::Gpu;
@@ -9,9 +9,9 @@ type Define = Box<dyn Fn(&[Vec<Real>]) -> Vec<Vec<Real>>>;
 
 /// An op at the shapes and with the parameters of a file.
 pub struct Plan {
-    /// Tensors of numbers that go in, in the order in which `run` and `define` get them.
+    /// Floating-point inputs, in the order in which `run` and `define` get them.
     pub inputs: Vec<Place>,
-    /// What comes out, in the order of `run` and `define`; a file need not have all of them.
+    /// Outputs, in the order of `run` and `define`; a file may lack some of them.
     pub outputs: Vec<Place>,
     /// The op on the GPU.
     pub run: Run,
@@ -51,8 +51,7 @@ impl Plan {
     }
 }
 
-/// A tensor of the file as the engine holds it: in which shape, and which entry of the file stands
-/// where.
+/// A tensor of the file as the engine holds it: its shape, and the order of its entries.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its name without `in.` or `out.`.
@@ -61,14 +60,14 @@ pub struct Place {
     pub file_dims: Vec<usize>,
     /// Its dimensions in the engine.
     pub dims: Vec<usize>,
-    /// For each entry in the engine its position in the file.
+    /// Position in the file of each entry in the engine.
     pub order: Vec<usize>,
-    /// Whether the op has a gradient to it.
+    /// Whether the op has a gradient with respect to it.
     pub differentiable: bool,
 }
 
 impl Place {
-    /// As in the file.
+    /// A tensor held as in the file.
     pub fn new(name: &'static str, dims: &[usize]) -> Place {
         let count = dims.iter().product();
         let dims = dims.to_vec();
@@ -104,7 +103,7 @@ impl Place {
         }
     }
 
-    /// In one dimension.
+    /// The same entries in one dimension.
     pub fn flat(self) -> Place {
         let count = self.order.len();
         self.shaped(&[count])
@@ -142,13 +141,13 @@ impl Place {
         self.shaped(&[count / k.max(1), k])
     }
 
-    /// `numbers` of the file in the engine's order.
+    /// Reorders `numbers` of the file to the engine's order.
     pub fn take<T: Copy>(&self, numbers: &[T]) -> Vec<T> {
         self.order.iter().map(|&at| numbers[at]).collect()
     }
 }
 
-/// For each entry of the permuted tensor its position in one of `dims`.
+/// For each entry of the permuted tensor, its position in the tensor of shape `dims`.
 pub fn permuted(dims: &[usize], perm: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     for i in (1..dims.len()).rev() {

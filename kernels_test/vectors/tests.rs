@@ -1,4 +1,4 @@
-//! What [`load`](super::load) says about files that are not right.
+//! What [`load`](super::load) says about invalid files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn i64s(numbers: &[i64]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-/// The vector of these tensors, or what is wrong with it.
+/// Parses the vector of these tensors.
 fn read(op: &str, params: &str, tensors: Tensors) -> Result<Vector, String> {
     let metadata = HashMap::from([
         ("op".to_string(), op.to_string()),
@@ -39,7 +39,7 @@ fn read(op: &str, params: &str, tensors: Tensors) -> Result<Vector, String> {
     Ok(vector)
 }
 
-/// Six numbers as `in.x` [2, 3], the same for `out.y`, and more.
+/// Six numbers as `in.x` [2, 3], the same as `out.y`, and `more`.
 fn simple(more: Tensors<'static>) -> Tensors<'static> {
     let six = || f64s(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let mut tensors = vec![
@@ -145,7 +145,7 @@ fn wrong_values_are_named_with_what_is_right() {
         read("relu", "{}", tensors),
         &["tensor out.y, the expected result of relu, is missing"],
     );
-    // Nothing is made of sizes that only params give.
+    // Nothing is allocated for sizes that only params give.
     let huge = || ("in.x", Dtype::F64, vec![1, 1, 1, 1], f64s(&[1.0]));
     says(
         read("upsample_nearest", r#"{"scale": 900000000}"#, vec![huge()]),
@@ -285,7 +285,7 @@ fn any_two_that_differ_fail() {
     assert!(go([f64::NAN; 4]).is_err_and(|wrong| wrong.wrong == 4));
     assert!(compare_output(&right[1..], &want, &file(right, false)).is_err());
     assert!(agrees(right, false).is_ok());
-    // The second in the engine's order is the third of the file.
+    // The second element in the engine's order is the third in the file.
     let what = agrees(off(1e-8), false).expect_err("the file is off");
     assert!(
         what.starts_with("out.y element 2 ([1, 0] of [2, 2]): the file has 2.00000001"),

@@ -1,4 +1,4 @@
-//! Runs whose checkpoint is missing, damaged or unfit, and losses that are not finite.
+//! Runs with a missing, damaged or unsuitable checkpoint, and losses that are not finite.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
         !damages.iter().any(|(_, bytes, _)| *bytes == kept),
         "a damaged file is never kept as the good one"
     );
-    // A missing one is no fresh start either.
+    // Nor is a missing one treated as a fresh start.
     std::fs::remove_file(&newest).expect("it was written");
     fails(training("toy", &run, 6, 2), 2, &["holds a run already"]);
     add(training("toy", &run, 6, 2), &["--resume"])

@@ -57,7 +57,7 @@ fn sampling(run: &Path, out: &Path) -> Command {
     command
 }
 
-/// A finished run of six steps: its newest checkpoint is of step 6, the one before of step 4.
+/// A finished run of six steps, with checkpoints of steps 6 and 4.
 fn trained(folder: &Path) -> PathBuf {
     let run = folder.join("run");
     training("toy", &run, 6, 2).assert().success();
@@ -177,7 +177,7 @@ fn wrong_configuration_is_3() {
         .stdout(contains("size = 64"))
         .stderr(contains("preset = \"images-small\""));
     assert!(!out.exists(), "a wrong configuration leaves nothing behind");
-    // A run goes on only as the run it was.
+    // A run resumes only as the run it was.
     let run = trained(dir.path());
     fails(
         add(
@@ -220,7 +220,7 @@ fn a_wrong_adapter_is_4_and_lists_the_right_ones() {
         .stdout(contains(first));
 }
 
-/// On a machine with no other interface than the ones that WGPU_BACKEND leaves out.
+/// As on a machine whose only interfaces are those that WGPU_BACKEND leaves out.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_variable_that_hides_the_adapters_is_named() {

@@ -52,7 +52,7 @@ fn schedules_are_printed_or_refused() {
         ] {
             assert!(step[key].is_f64(), "{key} in {step}");
         }
-        // Infinite at t = 1 under the bridge variance, which JSON says as null.
+        // Infinite at t = 1 under the bridge variance, which is null in JSON.
         assert!(
             step["weight_forward"].is_f64() && step["weight_bridge"].is_f64() == (step["t"] != 1),
             "{step}"
@@ -76,7 +76,7 @@ fn a_reader_who_stops_early_is_no_failure() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // Nor is one who reads nothing at all, of a training or of what comes of it.
+    // A reader that reads nothing at all is no error either, for training and for what follows.
     let dir = folder();
     let run = dir.path().join("run");
     let out = dir.path().join("out");

@@ -1,11 +1,12 @@
-//! What the tests of the program share: the program itself, and its files read independently of it.
+//! What the program's tests share: the program itself, and readers of its files that are
+//! independent of it.
 #![allow(dead_code, reason = "each test takes a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program, its pipeline cache kept out of the user's home.
+/// The program, with its pipeline cache kept out of the user's home.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dbvq-wgpu"));
     command.env(
@@ -55,7 +56,7 @@ pub fn checkpoint(run: &Path) -> (u64, BTreeMap<String, Vec<u8>>) {
     )
 }
 
-/// The steps of `metrics.jsonl`, every line of which must hold the documented numbers.
+/// The steps in `metrics.jsonl`; every line must hold the documented numbers.
 pub fn logged_steps(run: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics.jsonl");
     let step = |line: &str| {
@@ -69,7 +70,7 @@ pub fn logged_steps(run: &Path) -> Vec<u64> {
     text.lines().map(step).collect()
 }
 
-/// A folder with `images` records of CIFAR-10's binary format: blobs of one colour on another.
+/// A folder with `images` records in CIFAR-10's binary format: blobs of one colour on another.
 pub fn data_set(folder: &Path, images: usize) -> PathBuf {
     let record = |i: usize| {
         let inside = move |p: usize| {
@@ -93,7 +94,7 @@ pub fn data_set(folder: &Path, images: usize) -> PathBuf {
     folder.to_path_buf()
 }
 
-/// What makes the networks of `cifar10-small` as small as can be.
+/// Settings that make the networks of `cifar10-small` as small as possible.
 pub const TINY: [&str; 14] = [
     "vqvae.channels=8",
     "vqvae.inner=4",
@@ -111,7 +112,7 @@ pub const TINY: [&str; 14] = [
     "stages.evaluate_images=8",
 ];
 
-/// `train cifar10-small` with networks and batches as small as can be.
+/// `train cifar10-small` with networks and batches as small as possible.
 pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     let mut command = program();
     command.args([
@@ -133,7 +134,7 @@ pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     command
 }
 
-/// `command` on top of the run `run`.
+/// Builds `command` on the run `run`.
 pub fn from(mut command: Command, run: &Path) -> Command {
     command.arg("--from").arg(run);
     command
@@ -149,7 +150,7 @@ pub fn tensors(file: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
         .collect()
 }
 
-/// The numbers of a tensor of f32.
+/// The numbers of an f32 tensor.
 pub fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes
         .chunks_exact(4)
@@ -157,7 +158,7 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
         .collect()
 }
 
-/// The numbers of a tensor of u32.
+/// The numbers of a u32 tensor.
 pub fn codes(bytes: &[u8]) -> Vec<u32> {
     bytes
         .chunks_exact(4)

@@ -1,4 +1,4 @@
-//! Folders of tiny pictures, and the training of a tiny VQ-VAE on them.
+//! Folders of tiny images, and the training of a tiny VQ-VAE on them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ pub fn folder(dir: &Path, count: u8) -> PathBuf {
     dir.to_path_buf()
 }
 
-/// `train cifar10-small --stage STAGE` with all as small as can be, on pictures of 8 × 8.
+/// `train cifar10-small --stage STAGE` with everything as small as possible, on images of 8 × 8.
 pub fn train(stage: &str, data: &Path, out: &Path, steps: u64) -> Command {
     let mut command = program();
     command.args([

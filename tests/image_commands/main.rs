@@ -1,5 +1,5 @@
-//! The commands on trained image runs as a user meets them, with networks as small as can be. Needs
-//! a GPU adapter.
+//! The commands on trained image runs as a user sees them, with networks as small as possible.
+//! Needs a GPU adapter.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -73,7 +73,7 @@ fn png(file: &Path) -> png::Reader<std::io::BufReader<std::fs::File>> {
     png::Decoder::new(file).read_info().expect("a PNG file")
 }
 
-/// The text of a PNG file.
+/// The text chunks of a PNG file.
 fn said(file: &Path) -> BTreeMap<String, String> {
     let reader = png(file);
     let latin = reader
@@ -94,7 +94,7 @@ fn summary(out: &Path) -> Value {
         .expect("JSON")
 }
 
-/// The nearest vector of the codebook to each latent.
+/// The nearest codebook vector to each latent.
 fn nearest(latents: &[f32], vectors: &[f32]) -> Vec<u32> {
     let distance =
         |z: &[f32], e: &[f32]| z.iter().zip(e).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
@@ -107,7 +107,7 @@ fn nearest(latents: &[f32], vectors: &[f32]) -> Vec<u32> {
     latents.chunks_exact(DIM).map(code).collect()
 }
 
-/// Picture files of all kinds: the model's size, a wide grey JPEG, a small transparent PNG.
+/// Image files of several kinds: the model's size, a wide grey JPEG, a small transparent PNG.
 fn files(folder: &Path) -> [PathBuf; 3] {
     let [fits, grey, clear] = ["fits.png", "grey.jpg", "clear.png"].map(|name| folder.join(name));
     let rgb = RgbImage::from_fn(32, 32, |x, y| Rgb([x as u8 * 8, y as u8 * 8, 99]));

@@ -73,7 +73,7 @@ fn every_stage_reconstructs_alike() {
 fn both_priors_fill_a_hole_and_leave_the_rest() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let [fits, grey, _] = files(folder.path());
-    // The same picture but for pixels of the hole.
+    // The same image except in the hole.
     let secret = folder.path().join("secret.png");
     let mut picture = image::open(&fits).expect("a picture").into_rgb8();
     (8..24).for_each(|x| picture.put_pixel(x, 9, Rgb([255; 3])));
@@ -138,7 +138,7 @@ fn both_priors_fill_a_hole_and_leave_the_rest() {
         let other = tensors(&fill("d", &[&fits], &["--seed", "1"]).join("samples.safetensors"));
         assert_ne!(other["codes"], seen["codes"]);
     }
-    // A hole drawn by hand.
+    // A hole drawn by hand, as a mask.
     let mask = folder.path().join("mask.png");
     GrayImage::from_fn(32, 32, |x, y| {
         Luma([if x == 31 && y == 0 { 255 } else { 0 }])

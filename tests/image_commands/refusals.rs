@@ -1,4 +1,4 @@
-//! What is refused, in one sentence each.
+//! Refusals, each in one sentence.
 
 use super::*;
 
@@ -156,7 +156,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
         "levels are 1 to 40",
     );
     fails(call("figures", "prior", &[]), 2, "serves the toy");
-    // A run whose files do not belong together, or are damaged.
+    // A run whose files are inconsistent or damaged.
     let broken = folder.path().join("broken");
     std::fs::create_dir_all(&broken).expect("a folder");
     let copy = |from: &str, file: &str| {

@@ -1,4 +1,4 @@
-//! `sample`, with classes too.
+//! `sample`, also with classes.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn a_diffusion_prior_samples() {
         ("training_steps", "2"),
     ] {
         assert_eq!(text[key], value, "{key}");
-        // Numbers are numbers there.
+        // Numbers are JSON numbers there.
         let told = &summary(&out)[key];
         assert_eq!(
             told.as_str()
@@ -68,7 +68,7 @@ fn a_diffusion_prior_samples() {
         5 * 130 + 2
     );
 
-    // The same again, a part of it, another seed, another rule for codes.
+    // The same again, part of it, another seed, another sampling rule for codes.
     let again = sample("b", &["--count", "5"]);
     for name in ["samples.safetensors", "samples.png"] {
         assert_eq!(
@@ -81,7 +81,7 @@ fn a_diffusion_prior_samples() {
     assert_eq!(fewer["z0"].1[..], drawn["z0"].1[..fewer["z0"].1.len()]);
     let other = tensors(&sample("d", &["--count", "5", "--seed", "1"]).join("samples.safetensors"));
     assert_ne!(other["z0"], drawn["z0"]);
-    // Two code vectors may be as near as rounding tells, hence a share.
+    // Rounding may decide between two equally near code vectors, hence a share.
     for (temperature, cold) in [("1e-10", true), ("100", false)] {
         let soft = sample(
             temperature,
@@ -152,7 +152,7 @@ fn classes_are_told_to_both_priors() {
     for stage in ["prior", "pixelcnn"] {
         let run = folder.path().join(stage);
         let mut command = from(train(stage, &data, &run, 3), &vqvae);
-        // Steps large enough that what a class adds is no longer next to nothing.
+        // Steps large enough that a class makes a noticeable difference.
         let [lr, warmup] = ["lr=0.3", "warmup=1"].map(|set| format!("stages.{stage}.{set}"));
         command
             .args(["--set", "classes=10", "--set", &lr, "--set", &warmup])

@@ -2,7 +2,7 @@
 
 use crate::Faults;
 
-/// Those of the files of `shaders/shared/` that it imports among them.
+/// Includes faults in the files of `shaders/shared/` that it imports.
 pub const BY_WINOGRAD: &[Faults] = &[Faults {
     shader: "winograd",
     ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
@@ -29,7 +29,7 @@ pub const BY_WINOGRAD: &[Faults] = &[Faults {
         ("Row(s.r0[0].y, s.r1[0].y,", "Row(s.r0[0].y, s.r1[0].x,"),
         ("(before + s.r5) - (R * odd", "s.r5 - (R * odd"),
         ("-2.5 * s.r0 - (2.0 * even", "-2.0 * s.r0 - (2.0 * even"),
-        // Where they read and write.
+        // Input and output addresses.
         (
             "return select(Element(0), x[select(0u, i.x, i.y == 1u)], i.y == 1u);",
             "return x[select(0u, i.x, i.y == 1u)];",
@@ -79,7 +79,7 @@ pub const BY_WINOGRAD: &[Faults] = &[Faults {
     ],
 }];
 
-/// Those of `shaders/winograd_lanes.wgsl`.
+/// Faults in `shaders/winograd_lanes.wgsl`.
 pub const BY_WINOGRAD_ON_LANES: &[Faults] = &[Faults {
     shader: "winograd_lanes",
     ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],

@@ -1,4 +1,4 @@
-//! Faults in what runs everywhere: arithmetic of tensors, products, sums, losses, random numbers
+//! Faults in code that runs everywhere: tensor arithmetic, products, sums, losses, random numbers
 //! and Adam.
 
 use crate::Faults;
@@ -67,7 +67,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
                 "case 8u: { return accurate_tanh(v); }",
                 "case 8u: { return accurate_tanh(v * 1.000002); }",
             ),
-            // The last numbers stay unwritten.
+            // The last numbers are not written.
             (
                 "if i < p.count {\n        y_each[i] = dy",
                 "if i + 1u < p.count {\n        y_each[i] = dy",
@@ -76,7 +76,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
                 "if i < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
                 "if i + 1u < p.count / 4u {\n        let v = values(x[i]);\n        y[i] = element(values(dy",
             ),
-            // Values are right, but memory behind the tensor is written.
+            // Values are right, but memory behind the tensor is overwritten.
             (
                 "if i < p.count {\n        y_each[i] = dy",
                 "if i <= p.count {\n        y_each[i] = dy",
@@ -153,7 +153,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
                 "(p.out_c - p.c) + (to.y - p.c)",
                 "(p.out_c - p.c) + (p.out_c - 1u - to.y)",
             ),
-            // The gradient of a part is not zero beside it.
+            // The gradient of a slice is nonzero outside it.
             (
                 "select(Element(), x[to.x * p.c",
                 "select(Element(1.0), x[to.x * p.c",
@@ -190,7 +190,7 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         shader: "matmul",
         ops: &["matmul"],
         faults: &[
-            // A transposed operand; a transposed tile; the last term of each part left out.
+            // A transposed operand; a transposed tile; the last term of each part omitted.
             ("at_b += vec4(p.b_k);", "at_b += vec4(p.b_column);"),
             ("y[to] = out[i][j];", "y[to] = out[j][i];"),
             (

@@ -1,4 +1,4 @@
-//! Faults in what runs everywhere: layers of networks, codebooks and steps of the bridge.
+//! Faults in code that runs everywhere: network layers, codebooks and steps of the bridge.
 
 use crate::Faults;
 
@@ -156,7 +156,7 @@ pub const IN_LAYERS: &[Faults] = &[
                 "codebook[at] - z[row * p.d + column], sum)",
                 "codebook[at] + z[row * p.d + column], sum)",
             ),
-            // An unhit code moves, in the end to 0 / 0; the count of the step before.
+            // An unhit code moves, eventually to 0 / 0; the previous step's count.
             ("if hits > 0.0 {", "if hits >= 0.0 {"),
             (
                 "entries[at] = sum / count;",
@@ -214,8 +214,7 @@ pub const IN_LAYERS: &[Faults] = &[
         shader: "conv2d_vec4",
         ops: &["conv2d", "conv2d_residual", "conv_transpose2d"],
         faults: &[
-            // A tile of the weight shifted by one row; not turned; the last block of pixels left
-            // out.
+            // A weight tile shifted by one row; not transposed; the last block of pixels omitted.
             (
                 "mat4x4(weight[w], weight[w + columns],",
                 "mat4x4(weight[w + columns], weight[w],",
@@ -298,7 +297,7 @@ pub const IN_LAYERS: &[Faults] = &[
                 "at.y);\n        sums += vec2(g, g * xhat);",
                 "at.y);\n        sums += vec2(g, xhat);",
             ),
-            // Of SiLU's slope: the factor behind the gate, then the bias.
+            // In SiLU's derivative: the factor behind the gate, then the bias.
             (
                 "dy * silu_slope(gamma[channel]",
                 "dy * accurate_sigmoid(gamma[channel]",
@@ -314,7 +313,7 @@ pub const IN_LAYERS: &[Faults] = &[
         shader: "nearest",
         ops: &["nearest_code", "argmin"],
         faults: &[
-            // The last of equally far codes: in a block, of a row, over the parts.
+            // The last of equally distant codes wins: in a block, in a row, over the parts.
             ("distance < best.distance)", "distance <= best.distance)"),
             (
                 "code = select(code, k, v < best);",
@@ -324,7 +323,7 @@ pub const IN_LAYERS: &[Faults] = &[
                 "part_codes[part * p.rows + row], v < best);",
                 "part_codes[part * p.rows + row], v <= best);",
             ),
-            // A column that does not count; the second half of each block; the last parts.
+            // A column that is not counted; the second half of each block; the last parts.
             (
                 "for (var i = 0u; i < p.d;",
                 "for (var i = 0u; i + 1u < p.d;",

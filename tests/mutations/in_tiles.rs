@@ -1,11 +1,11 @@
-//! Faults in what GPUs run: products in tiles, and what is done by products.
+//! Faults in code that GPUs run: tiled products, and what is computed by products.
 
 use crate::Faults;
 
-/// The tile of the trials: one whose invocations have all four blocks, and load two.
+/// The tile that trials use: its invocations have all four blocks, and load two.
 pub const TILE: usize = 1;
 
-/// Faults in kernels of tiles, those of `shaders/shared/tile.wgsl` where they are of the first.
+/// Faults in tiled kernels, with those of `shaders/shared/tile.wgsl` under the first kernel.
 pub const IN_TILES: &[Faults] = &[
     Faults {
         shader: "matmul_tiled",

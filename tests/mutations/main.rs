@@ -1,6 +1,6 @@
-//! The conformance suite catches broken kernels: every shader below gets one deliberate fault in
-//! its text, and at least one case of the op that runs it must then fail. That the kernels pass as
-//! they stand is `cargo test --test kernels`. Needs a GPU adapter.
+//! The conformance suite catches broken kernels. Every shader below gets one deliberate fault in
+//! its text, and at least one case of an op that runs it must then fail. `cargo test --test
+//! kernels` checks that the kernels pass unmodified. Needs a GPU adapter.
 
 mod by_winograd;
 mod in_arithmetic;
@@ -20,7 +20,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
 use on_matrices::ON_MATRICES;
 
-/// A shader, the ops whose cases run it, and what in it is replaced by what; the first text must
+/// A shader, the ops whose cases run it, and replacements in its text; the text to replace must
 /// occur exactly once.
 pub struct Faults {
     shader: &'static str,
@@ -42,7 +42,7 @@ fn main() {
     } else {
         (&[][..], &[][..])
     };
-    // The text is the same for matrices of 16 x 16.
+    // The text for matrices of 16 x 16 is the same.
     let matrices = adapter
         .and_then(|a| a.cooperative())
         .is_some_and(|matrices| matrices.edge == 8);
@@ -90,7 +90,8 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
         _ => Prefer::Rule,
     };
     let stand_ins = vec![broken(faults, number)];
-    // A fault may reach outside; the driver's checks keep it from hitting other trials.
+    // A fault may access memory out of bounds; the driver's checks keep it from affecting other
+    // trials.
     let checked = false;
     let driver_checks = true;
     let poison = true;
@@ -104,8 +105,8 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(options).map_err(|e| e.to_string())?;
-    // By its numbers: a fault that takes away a binding's last use would end in a panic of the
-    // engine.
+    // It must be caught by wrong numbers: a fault that removes the last use of a binding would make
+    // the engine panic.
     let caught =
         |outcome: Outcome| outcome.verdict == Verdict::Fail && !outcome.detail.starts_with("panic");
     if cases()
@@ -123,15 +124,15 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     }
 }
 
-/// The shader with one of its faults.
+/// The shader with one of its faults applied.
 fn broken(faults: &Faults, number: usize) -> Shader {
     let whole = ops::shaders()
         .into_iter()
         .find(|s| s.name == faults.shader)
         .expect("it is listed");
     let (from, to) = faults.faults[number];
-    // Perhaps it stands in what the file imports, or in what does so instead; then nothing is left
-    // to import.
+    // The text may be in an imported file, or in one imported instead; then the full text is used,
+    // which imports nothing.
     let own = whole.source.contains(from);
     let (text, instead) = if own {
         (whole.source.to_string(), whole.instead)

@@ -1,9 +1,9 @@
-//! Faults in what CPU adapters run.
+//! Faults in code that CPU adapters run.
 
 use crate::Faults;
 
-/// Faults in kernels that are run on CPU adapters only, and one that a GPU may survive by luck,
-/// where the lanes of a workgroup run together.
+/// Faults in kernels that run only on CPU adapters, and one that a GPU may survive by luck because
+/// the lanes of its workgroups run together.
 pub const ON_CPUS: &[Faults] = &[
     Faults {
         shader: "reduce",
@@ -45,7 +45,7 @@ pub const ON_CPUS: &[Faults] = &[
     },
 ];
 
-/// Faults in kernels that are run on adapters with subgroups of eight lanes only.
+/// Faults in kernels that run only on adapters with subgroups of eight lanes.
 pub const ON_LANES: &[Faults] = &[
     Faults {
         shader: "softmax quads",
@@ -124,7 +124,7 @@ pub const ON_LANES: &[Faults] = &[
                 "far = tile_b(base + at.far * pitch",
                 "far = tile_b(base + at.near * pitch",
             ),
-            // The last row stays unwritten; the last terms of each part are left out.
+            // The last row is not written; the last terms of each part are omitted.
             ("own < vec4(p.m))", "own + 1u < vec4(p.m))"),
             (
                 "min((share.part + 1u) * p.k_part, p.k) / 4u;",
@@ -155,7 +155,7 @@ pub const ON_LANES: &[Faults] = &[
             ("select(vec4(OUTSIDE), own, own < vec4(pixels))", "own"),
             ("(phase.y + p.pad_w) % p.stride;", "phase.y % p.stride;"),
             ("p.kernel_w + kw < p.taps;", "p.kernel_w + kw <= p.taps;"),
-            // Pixels behind a part; the first masked tap gets a gradient; channels behind the last.
+            // Pixels behind a part; the first masked tap gets a gradient; channels past the last.
             ("select(0.0, f32(t.y), own < end)", "f32(t.y)"),
             (
                 "select(0u, last, tap < p.taps)",

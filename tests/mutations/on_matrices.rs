@@ -2,8 +2,8 @@
 
 use crate::Faults;
 
-/// Those of `shaders/shared/cooperative.wgsl`, of the product; what files of convolutions say is in
-/// `in_tiles.rs`.
+/// Faults of the product in `shaders/shared/cooperative.wgsl`; the convolutions' own text is
+/// covered in `in_tiles.rs`.
 pub const ON_MATRICES: &[Faults] = &[Faults {
     shader: "matmul_tiled cooperative8",
     ops: &["matmul", "linear", "linear_residual"],

@@ -1,5 +1,5 @@
-//! Valid files, whole and as what is inside them: behind a checksum or in an archive no damage
-//! would be seen.
+//! Valid files, whole or as their inner content: damage behind a checksum or inside an archive
+//! would not be seen.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Write};
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// What is damaged, and what makes a file of it.
+/// The bytes to damage, and how to make a file of them.
 pub struct Seed {
     /// Bytes to damage.
     pub bytes: Vec<u8>,
-    /// Makes a file of them.
+    /// Makes a file of the bytes.
     pub wrap: fn(Vec<u8>) -> Vec<u8>,
 }
 
@@ -154,7 +154,7 @@ fn behind_checksum(bytes: Vec<u8>) -> Vec<u8> {
     [&blake3::hash(&bytes).as_bytes()[..], &bytes].concat()
 }
 
-/// A packed file of three images of 2 × 2, one of four left out.
+/// A packed file of three of four images of 2 × 2; one was skipped.
 fn packed() -> Vec<u8> {
     let images = [[7u8; 12], [9; 12], [11; 12]];
     let digests = images
@@ -177,7 +177,7 @@ fn packed() -> Vec<u8> {
     .concat()
 }
 
-/// 16 slots of 64 bytes behind 16 of a checksum, the last one empty.
+/// 16 slots of 64 bytes, each after a checksum of 16 bytes; the last slot is empty.
 fn latents() -> Vec<u8> {
     let slot = |number: u64| {
         let values = [number as u8; 64];
@@ -305,7 +305,7 @@ fn masks() -> Vec<Seed> {
         .collect()
 }
 
-/// A PNG whose chunks have the right checksums, as far as they can be found.
+/// A PNG with its chunks' checksums corrected, as far as the chunks can be found.
 fn with_sums_of_chunks(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut at = 8;
     while let Some(length) = bytes.get(at..at + 4) {
@@ -360,7 +360,7 @@ fn archives() -> Vec<Seed> {
         .collect()
 }
 
-/// An array of NumPy of `sides` with numbers of f64.
+/// A NumPy array of shape `sides` with f64 numbers.
 fn array(sides: &str, count: usize) -> Vec<u8> {
     let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {sides}, }}");
     let head = [
@@ -408,8 +408,8 @@ fn statistics() -> Vec<Seed> {
     ]
 }
 
-/// Files that are small, or made of the smallest pieces that there are, and want much memory, each
-/// with its reader.
+/// Files that are small, or made of the smallest possible pieces, and demand much memory, each with
+/// its reader.
 pub fn greedy() -> Vec<(&'static str, Vec<u8>)> {
     let pieces = |piece: &str| piece.repeat((1 << 20) / piece.len());
     let tables = (0..10_000)
@@ -483,7 +483,7 @@ fn long_name(length: usize) -> Vec<u8> {
     [header.as_bytes(), &vec![b'a'; length][..], &[0; 1024]].concat()
 }
 
-/// The head of a picture of 16,384 × 5,000 pixels and little more.
+/// The header of a PNG of 16,384 × 5,000 pixels and little more.
 fn wide_png() -> Vec<u8> {
     let mut png = encoded(RgbImage::new(1, 1), ImageFormat::Png);
     png[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x13, 0x88]);

@@ -1,5 +1,5 @@
-//! One function for each reader of foreign bytes. The tests beside this file and the fuzz targets
-//! in `fuzz` call the same functions; they may use public items of the library and [`readers`].
+//! One function for each reader of untrusted bytes. The tests beside this file and the fuzz targets
+//! in `fuzz` call the same functions, which may use public items of the library and [`readers`].
 #![allow(dead_code, reason = "the fuzz targets do not look at memory")]
 
 use std::cell::LazyCell;
@@ -15,21 +15,21 @@ use dbvq_wgpu::kernels_test::vectors;
 
 /// A reader.
 pub struct Reader {
-    /// Its name: that of its test and of its fuzz target.
+    /// Its name, shared by its test and its fuzz target.
     pub name: &'static str,
     /// Reads.
     pub read: fn(&[u8]) -> Result<()>,
-    /// Most memory that it may hold while it reads, bytes: a constant, and a multiple of the
-    /// input's length.
+    /// Most memory it may hold while reading, in bytes: a constant plus a multiple of the input's
+    /// length.
     pub memory: Memory,
 }
 
-/// A bound of memory.
+/// A bound on memory.
 #[derive(Clone, Copy)]
 pub struct Memory {
     /// Bytes for any input.
     pub constant: usize,
-    /// Bytes a byte of the input.
+    /// Bytes per input byte.
     pub multiple: usize,
 }
 
@@ -39,24 +39,23 @@ const BINARY: Memory = Memory {
     constant: MIB,
     multiple: 32,
 };
-/// JSON becomes trees: a list of objects of one key takes some hundred times its text.
+/// JSON becomes trees: a list of one-key objects takes some hundred times its text.
 const JSON: Memory = Memory {
     constant: MIB,
     multiple: 200,
 };
-/// TOML too: a dotted key makes a table of every letter. Configurations are at most 1 MiB long. A
-/// bridge has up to a million steps, of four numbers.
+/// TOML does too: a dotted key makes a table for every letter. Configurations are at most 1 MiB
+/// long. A bridge has up to a million steps of four numbers.
 const TOML: Memory = Memory {
     constant: 64 * MIB,
     multiple: 800,
 };
-/// Compressed data unpacks to 1,032 times its length at most, and is limited beside that.
+/// Compressed data unpacks to at most 1,032 times its length, with a separate limit besides.
 const ARCHIVE: Memory = Memory {
     constant: 4 * MIB,
     multiple: 4 * 1032,
 };
-/// A decoder may take 256 MiB; so may what it decodes to, and both are there twice while pixels
-/// change their form.
+/// A decoder may take 256 MiB, and so may its output; both exist twice while pixels are converted.
 const PICTURE: Memory = Memory {
     constant: 1024 * MIB,
     multiple: 32,
@@ -182,7 +181,7 @@ const LONGEST: usize = 2500;
 /// Reads `bytes` by the reader `name`.
 ///
 /// # Panics
-/// If the reader does, or if its message is not one line of a bearable length.
+/// If the reader panics, or its message is not a single line of reasonable length.
 pub fn check(name: &str, bytes: &[u8]) {
     let reader = ALL
         .iter()
@@ -203,8 +202,8 @@ pub fn check(name: &str, bytes: &[u8]) {
 }
 
 thread_local! {
-    /// A folder of this thread's own, in memory where there is such a file system: a disk is
-    /// hundreds of times slower.
+    /// A folder for this thread, on an in-memory file system if there is one: a disk is hundreds of
+    /// times slower.
     static FOLDER: LazyCell<tempfile::TempDir> = LazyCell::new(|| {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -212,7 +211,8 @@ thread_local! {
     });
 }
 
-/// `bytes` as the file `name` in a folder of its own, which `more` fills up when it is made.
+/// Writes `bytes` as the file `name` in a folder of its own; `more` fills the folder when it is
+/// created.
 fn file(name: &str, bytes: &[u8], more: impl FnOnce(&Path)) -> PathBuf {
     FOLDER.with(|folder| {
         let file = folder.path().join(name);
@@ -323,7 +323,7 @@ fn mask(bytes: &[u8]) -> Result<()> {
     readers::mask(alone("mask/mask.png", bytes)).map(drop)
 }
 
-/// A data set of codes, by what its first bytes look like.
+/// A data set of codes, in the format that its first bytes suggest.
 fn codes(bytes: &[u8]) -> Result<()> {
     let name = match bytes {
         [b'P', b'K', ..] => "codes/set.npz",

@@ -1,10 +1,10 @@
-//! Readers of foreign bytes, on some thousands of damaged files each: none panics, none takes
-//! memory beyond a multiple of the file's length, and what is wrong is said in one line. The same
-//! readers are fuzzed by the targets in `fuzz`.
+//! Readers of untrusted bytes, each on thousands of damaged files: none panics, none takes memory
+//! beyond a multiple of the file's length, and errors are one line. The same readers are fuzzed by
+//! the targets in `fuzz`.
 //!
 //! Every case is a function of its number. `DBVQ_READERS_CASES=N` runs more of them,
-//! `DBVQ_READERS_SEED=N` others, and `DBVQ_READERS_CASE=N` one; `DBVQ_READERS_CORPUS=FOLDER` writes
-//! the valid files for the fuzzer to begin with.
+//! `DBVQ_READERS_SEED=N` other ones, and `DBVQ_READERS_CASE=N` a single one.
+//! `DBVQ_READERS_CORPUS=FOLDER` writes the valid files as a corpus for the fuzzer.
 
 mod corpus;
 mod entries;
@@ -22,14 +22,14 @@ use dbvq_wgpu::config::GridConfig;
 use entries::{ALL, Reader, check};
 use mutate::{Random, mutated};
 
-/// Damaged files a reader. Archives are fewer: what is unpacked is written to the disk and waited
-/// for.
+/// Damaged files per reader. Archives get fewer, since what is unpacked is written to disk and
+/// waited for.
 const CASES: u64 = 5000;
 const ARCHIVES: u64 = 2000;
-/// The seed of all of them.
+/// The seed of all cases.
 const SEED: u64 = 1;
 
-/// Memory is counted for the process: one test at a time.
+/// Memory is counted per process, so tests run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -54,7 +54,7 @@ fn case(reader: &Reader, seeds: &[Seed], seed: u64, case: u64) -> Vec<u8> {
     (chosen.wrap)(mutated(&mut random, &all, &chosen.bytes))
 }
 
-/// Runs a case; the memory it took, bytes, or what is wrong.
+/// Runs a case; returns the memory it took in bytes, or what is wrong.
 fn run(reader: &Reader, bytes: &[u8]) -> Result<usize, String> {
     let before = memory::begin();
     let outcome = catch_unwind(|| check(reader.name, bytes));
@@ -166,7 +166,7 @@ fn caches_give_back_what_was_kept() {
     assert_eq!(readers::packed(&file), Some([3, 3]));
 }
 
-/// Sizes with which arithmetic overflowed, and texts that take too long.
+/// Sizes that once overflowed arithmetic, and texts that take too long.
 #[test]
 fn configurations_out_of_bounds_are_refused_by_name() {
     let _alone = alone();
@@ -214,7 +214,7 @@ fn configurations_out_of_bounds_are_refused_by_name() {
     }
 }
 
-/// Files that are small, or made of the smallest pieces that there are, and want much memory.
+/// Files that are small, or made of the smallest possible pieces, and demand much memory.
 #[test]
 fn greedy_files_get_no_more_memory_than_others() {
     let _alone = alone();
@@ -282,7 +282,7 @@ fn memory_and_messages_are_watched() {
     assert!(peak > memory.constant && peak < 4 << 20, "{peak}");
 }
 
-/// Writes the valid files into a folder for each reader, where somebody asks for them.
+/// Writes the valid files into a folder for each reader, on request.
 #[test]
 fn seeds_can_be_written() {
     let Some(folder) = std::env::var_os("DBVQ_READERS_CORPUS") else {

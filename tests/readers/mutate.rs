@@ -33,7 +33,7 @@ impl Random {
     }
 }
 
-/// Numbers at which sizes and offsets go wrong.
+/// Numbers at which sizes and offsets overflow or underflow.
 const EXTREMES: [u64; 14] = [
     0,
     1,
@@ -51,7 +51,7 @@ const EXTREMES: [u64; 14] = [
     u64::MAX,
 ];
 
-/// Texts at which parsers go wrong.
+/// Texts that trip parsers.
 const WORDS: [&str; 26] = [
     "\"",
     "'",
@@ -81,7 +81,7 @@ const WORDS: [&str; 26] = [
     "__metadata__",
 ];
 
-/// Numbers at which arithmetic goes wrong, as texts.
+/// Numbers that trip arithmetic, as texts.
 const NUMBERS: [&str; 18] = [
     "0",
     "-1",
@@ -155,7 +155,7 @@ fn damage(random: &mut Random, seeds: &[Vec<u8>], bytes: &mut Vec<u8>) {
     }
 }
 
-/// A position, half of the time in what is likely a header.
+/// A position, which half of the time is likely in a header.
 fn place(random: &mut Random, length: usize) -> usize {
     match random.below(2) {
         0 => random.below(length.min(64) + 1),
@@ -180,7 +180,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, new: &[u8]) {
     bytes.splice(at..at, new.iter().copied());
 }
 
-/// An extreme number, or one near it, in some width and order of bytes.
+/// An extreme number, or one near it, in some width and byte order.
 fn extreme(random: &mut Random) -> Vec<u8> {
     let number = random
         .of(&EXTREMES)
@@ -207,7 +207,7 @@ fn swap(random: &mut Random, bytes: &mut [u8]) {
     }
 }
 
-/// Another number in place of the first one in the text from `at` on.
+/// Replaces the first number in the text from `at` on.
 fn number(random: &mut Random, bytes: &mut Vec<u8>, at: usize) {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let Some(first) = bytes[at..].iter().position(is_digit).map(|i| at + i) else {

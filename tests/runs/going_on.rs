@@ -1,4 +1,4 @@
-//! Runs that go on, and runs that start from others.
+//! Runs that resume, and runs that build on others.
 
 use super::*;
 
@@ -29,13 +29,12 @@ fn a_log_without_its_checkpoint_is_kept() {
         says(add(command(), &["--resume"]), 7, &words);
         says(command(), 2, &words);
         assert_eq!(files(run), before);
-        // The advice works.
+        // Following the advice works.
         let file = run.join("checkpoint.safetensors");
         std::fs::write(&file, &whole[&file]).expect("a file");
         says(add(command(), &["--resume"]), 0, &["complete at step"]);
     }
-    // A run of an older version, whose lock says nothing: the log went on beyond the first
-    // checkpoint.
+    // A run of an older version, whose lock is empty: its log goes beyond the first checkpoint.
     let old = dir.path().join("old");
     training("toy", &old, 6, 2).assert().success();
     std::fs::write(old.join("run.lock"), "").expect("a file");
@@ -47,7 +46,7 @@ fn a_log_without_its_checkpoint_is_kept() {
         7,
         &["the log reaches step 6"],
     );
-    // A run whose configuration is gone goes on by its checkpoint.
+    // A run without its configuration resumes from its checkpoint.
     let bare = dir.path().join("bare");
     training("toy", &bare, 4, 2).assert().success();
     std::fs::remove_file(bare.join("config.toml")).expect("it was written");
@@ -58,7 +57,7 @@ fn a_log_without_its_checkpoint_is_kept() {
         &["training"],
     );
     assert_eq!(checkpoint(&bare).0, 6);
-    // A folder without a run is begun, and that is said.
+    // A folder without a run starts one, and says so.
     let new = dir.path().join("new");
     std::fs::create_dir(&new).expect("a folder");
     says(
@@ -96,7 +95,7 @@ fn a_finished_run_goes_on() {
             "{said}"
         );
         assert_eq!(checkpoint(run).0, 8);
-        // Fewer steps than are done: one sentence, and nothing changes.
+        // Fewer steps than already done: one sentence, and nothing changes.
         let before = checkpoint(run);
         says(
             on(6),
@@ -126,14 +125,14 @@ fn settings_that_reach_no_weight_may_differ() {
         "train.checkpoint_every=5",
     ];
     says(add(training("toy", &run, 4, 2), &other), 0, &["complete"]);
-    // Of images: other intervals on the way, to the same bits.
+    // An image run: other intervals along the way give the same bits.
     let data = pictures::folder(&dir.path().join("data"), 12);
     let whole = dir.path().join("whole");
     let train = |out: &Path| pictures::train("vqvae", &data, out, 6);
     train(&whole).assert().success();
     let stopped = dir.path().join("stopped");
     train(&stopped).assert().success();
-    // As if it had been stopped at the checkpoint before the last.
+    // As if it had stopped at the checkpoint before the last.
     std::fs::copy(
         stopped.join("checkpoint.previous.safetensors"),
         stopped.join("checkpoint.safetensors"),
@@ -153,14 +152,14 @@ fn settings_that_reach_no_weight_may_differ() {
     );
     let weights = |run: &Path| {
         let (step, mut tensors) = checkpoint(run);
-        // A counter of the log, not a weight.
+        // A counter in the log, not a weight.
         tensors.remove("revived");
         (step, tensors)
     };
     assert_eq!(weights(&stopped), weights(&whole));
     let kept = std::fs::read_to_string(stopped.join("config.toml")).expect("a configuration");
     assert!(kept.contains("checkpoint_every = 3"), "{kept}");
-    // A refusal comes before the pictures are read.
+    // The refusal comes before the images are read.
     let lr = ["--resume", "--set", "stages.vqvae.lr=0.5"];
     says(
         add(
@@ -281,7 +280,7 @@ fn later_stages_take_the_vqvae_as_it_is() {
     add(prior(&other, true), &["--set", "vqvae.codes=16"])
         .assert()
         .success();
-    // A run's own configuration, and an exported one, are configurations.
+    // A run's own configuration and an exported one are both valid configurations.
     let again = dir.path().join("again");
     let own = run.join("config.toml");
     let train = |file: &Path| {
@@ -350,7 +349,7 @@ fn every_stage_starts_from_another_run() {
     says(from(&second, &["--from", run]), 0, &["was trained"]);
     let first = checkpoint(&first).1;
     let found = checkpoint(&second).1;
-    // Without a learning rate the weights are those that it began with: the averaged ones.
+    // With a learning rate of 0 the weights stay the initial ones: the averaged weights.
     let begins = |name: &str| found[&format!("model.{name}")] == first[&format!("ema.{name}")];
     assert!(begins("encoder.conv_in.weight") && begins("decoder.conv_in.weight"));
     says(
@@ -358,7 +357,7 @@ fn every_stage_starts_from_another_run() {
         3,
         &["vqvae.codes = 32"],
     );
-    // The toy too.
+    // Likewise for the toy.
     let [toy, on] = ["toy", "on"].map(|name| dir.path().join(name));
     training("toy", &toy, 3, 3).assert().success();
     let run = toy.to_str().expect("a plain path");

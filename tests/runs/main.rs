@@ -1,5 +1,5 @@
-//! Run directories and results as a user meets them: nothing of others is replaced, a run goes on
-//! or says why not, and what is refused leaves nothing behind. Needs a GPU adapter.
+//! Run directories and results as a user sees them: other files are never replaced, a run resumes
+//! or says why not, and refusals leave nothing behind. Needs a GPU adapter.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,7 +20,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Runs, and expects exit code `code` with each of `words` in what is said, which is returned.
+/// Runs, and expects exit code `code` and a message with each of `words`. Returns the message.
 fn says(mut command: Command, code: i32, words: &[&str]) -> String {
     let output = command.output().expect("the program starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

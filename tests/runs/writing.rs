@@ -1,4 +1,4 @@
-//! What is written over, and what never is.
+//! What is overwritten, and what never is.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn a_training_replaces_nothing_of_others() {
         }
         assert_eq!(files(&project), before, "{name}");
     }
-    // What a project may have beside a run.
+    // What a project may keep beside a run.
     let beside = dir.path().join("beside");
     write(&beside.join("README.md"), "mine");
     write(&beside.join("samples.png"), "mine");
@@ -62,8 +62,7 @@ fn the_configuration_given_is_never_written() {
     says(training(name, &mine, 2, 2), 2, &words);
     says(add(training(name, &mine, 2, 2), &["--resume"]), 2, &words);
     assert_eq!(files(&mine), before);
-    // A run's own configuration serves to go on with it, and keeps the comments that somebody wrote
-    // into it.
+    // A run's own configuration can resume it, and keeps comments that somebody added to it.
     let run = dir.path().join("run");
     training(name, &run, 4, 2).assert().success();
     let own = run.join("config.toml");
@@ -140,7 +139,7 @@ fn results_replace_results_and_nothing_else() {
             assert_eq!(files(&theirs), before, "{command} {file}");
         }
     }
-    // A checkpoint is no result: no export takes its place.
+    // A checkpoint is not a result, so no export replaces it.
     let other = dir.path().join("other");
     training("toy", &other, 2, 2).assert().success();
     let before = files(&other);

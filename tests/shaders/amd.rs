@@ -1,6 +1,6 @@
-//! Every kernel through the compiler of a GPU that is not there: Mesa's driver for AMD makes
-//! pipelines for any GPU that `RADV_FORCE_FAMILY` names, and says what each needs. Nothing runs.
-//! Mesa 26 has no such variable any more.
+//! Compiles every kernel for a GPU that is not there. Mesa's AMD driver makes pipelines for any GPU
+//! that `RADV_FORCE_FAMILY` names, and reports what each needs. Nothing runs. Mesa 26 no longer has
+//! this variable.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -13,13 +13,13 @@ use naga::{Module, ShaderStage};
 
 use super::{MATRICES, WORDS, each_variant};
 
-/// RDNA 2, and GCN 5, from which the MI series comes.
+/// RDNA 2, and GCN 5, on which the MI series is based.
 const FAMILIES: [&str; 2] = ["navi21", "vega20"];
-/// In the environment of the process that is the GPU's.
+/// Set in the environment of the process that plays the GPU.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
-/// What it says before why there is no such GPU; the driver itself, if it knows none of the family.
+/// Prefixes the reason why there is no such GPU, or is what the driver says of an unknown family.
 const ABSENT: [&str; 2] = ["no absent GPU: ", "Unknown family"];
-/// In each line of what it found.
+/// Occurs in each line of its findings.
 const FOUND: &str = " registers ";
 
 #[test]
@@ -79,11 +79,11 @@ fn no_kernel_spills_registers_on_amd() {
     }
 }
 
-/// Compiles what GPUs run, prints what the hungriest variant of each entry point needs, and fails
+/// Compiles what GPUs run, prints the needs of the hungriest variant of each entry point, and fails
 /// if one spills.
 #[expect(unsafe_code, reason = "Vulkan is unsafe")]
 fn compile_all() {
-    // SAFETY: all handles come from the calls above them, and stay until the process ends.
+    // SAFETY: all handles come from the calls above them and stay valid until the process ends.
     let gpu = match unsafe { AbsentGpu::open() } {
         Ok(gpu) => gpu,
         Err(why) => return println!("{}{why}", ABSENT[0]),
@@ -91,11 +91,11 @@ fn compile_all() {
     let mut needs: BTreeMap<String, Needs> = BTreeMap::new();
     each_variant(|module, info, entry, name| {
         let stem = name.split(".wgsl").next().unwrap_or_default();
-        // For CPU drivers, or of an extension that older drivers lack.
+        // For CPU drivers, or using an extension that older drivers lack.
         if WORDS.iter().any(|words| stem.ends_with(words)) || stem.contains(MATRICES) {
             return Ok(());
         }
-        // SAFETY: the SPIR-V is naga's.
+        // SAFETY: the SPIR-V comes from naga.
         let need = unsafe { gpu.compile(module, info, entry) }?;
         let most = needs.entry(format!("{stem}.wgsl, {entry}")).or_default();
         if need.registers >= most.registers {
@@ -126,7 +126,7 @@ fn compile_all() {
     }
 }
 
-/// What a pipeline takes.
+/// Resources a pipeline needs.
 #[derive(Clone, Copy, Default)]
 struct Needs {
     registers: u64,
@@ -139,7 +139,7 @@ struct Needs {
 struct AbsentGpu {
     device: ash::Device,
     statistics: khr::pipeline_executable_properties::Device,
-    /// Loaded for as long as the device is.
+    /// Kept loaded while the device exists.
     _entry: Entry,
 }
 
@@ -192,7 +192,7 @@ impl AbsentGpu {
         }
     }
 
-    /// What `entry` needs, compiled as wgpu does for unchecked kernels.
+    /// What `entry` needs, compiled as wgpu compiles unchecked kernels.
     unsafe fn compile(
         &self,
         module: &Module,
@@ -213,7 +213,7 @@ impl AbsentGpu {
         };
         let words =
             spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
-        // Nothing but storage has bindings.
+        // Only storage buffers have bindings.
         let storage = module
             .global_variables
             .iter()
@@ -264,7 +264,7 @@ impl AbsentGpu {
                 s.name_as_c_str()
                     .is_ok_and(|name| name.to_string_lossy() == wanted)
             };
-            // SAFETY: all that the driver counts are u64.
+            // SAFETY: all of the driver's counters are u64.
             let value = statistics
                 .iter()
                 .find(named)

@@ -16,13 +16,13 @@ use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ShaderStage};
 
-/// In the names of shaders that load two numbers as an integer of 64 bits, which CPU drivers under
-/// Vulkan run alone, and what naga says of those in GLSL.
+/// Parts of the names of shaders that load two numbers as a 64-bit integer, which only CPU drivers
+/// under Vulkan run, and what naga says of those in GLSL.
 const WORDS: [&str; 3] = ["_lanes", " pairs", " quads"];
 const NO_WORDS: &str = "unsupported width was requested: Scalar { kind: Uint, width: 8 }";
-/// In the names of shaders on cooperative matrices, which run under Vulkan alone.
+/// Part of the names of shaders on cooperative matrices, which run only under Vulkan.
 const MATRICES: &str = " cooperative";
-/// What spirv-val says who does not know them yet (before 2023.4).
+/// Printed by versions of spirv-val that do not know them yet (before 2023.4).
 const TOO_OLD: &str = "Invalid capability operand: 6022";
 
 fn all() -> Vec<(&'static Shader, Parsed)> {
@@ -115,7 +115,7 @@ fn every_file_has_a_head_and_every_binding_its_shape() {
     ));
 }
 
-/// A comment with a shape in brackets, or one that refers to another binding's (`as z`).
+/// A comment with a shape in brackets, or one that refers to another binding's shape (`as z`).
 fn has_shape(line: &str) -> bool {
     line.split_once("; // ")
         .is_some_and(|(_, comment)| comment.contains('[') || comment.starts_with("as "))
@@ -189,11 +189,11 @@ fn workgroup_bytes(module: &Module, info: &ModuleInfo, entry: usize) -> u32 {
     module.global_variables.iter().filter(used).map(size).sum()
 }
 
-/// Every combination of values that the overrides of `module` may have.
+/// Every combination of values of the overrides of `module`.
 fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     let mut all = vec![Vec::new()];
     for (_, constant) in module.overrides.iter() {
-        // Those without a name are expressions of others, as sizes of arrays are.
+        // Unnamed ones are expressions of others, such as array sizes.
         let Some(name) = constant.name.clone() else {
             continue;
         };
@@ -219,7 +219,7 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
             .map(|(s, v)| with(s, v))
             .collect();
     }
-    // Tiles are squares.
+    // Tiles are square.
     let value = |set: &[(String, f64)], wanted: &str| {
         set.iter().find(|(name, _)| name == wanted).map(|(_, v)| *v)
     };
@@ -228,7 +228,7 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     all.retain(|set| {
         number(set, "DOWN") * number(set, "ACROSS") * number(set, "SUBGROUP") <= 256.0
     });
-    // Of two operands one is a gradient at most.
+    // At most one of the two operands is a gradient.
     let both = |set: &[(String, f64)]| {
         ["LEFT_GRADIENT", "RIGHT_GRADIENT"]
             .iter()
@@ -238,8 +238,8 @@ fn variants(module: &Module, shader: &str) -> Vec<Vec<(String, f64)>> {
     all
 }
 
-/// Calls `f` with every entry point at every value of its overrides, and what to call it in
-/// messages; fails with all that `f` complains of.
+/// Calls `f` with every entry point at every value of its overrides, and a name for messages; fails
+/// with everything that `f` reports.
 fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<(), String>) {
     let mut wrong = Vec::new();
     for (shader, parsed) in all() {
@@ -262,7 +262,7 @@ fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<()
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// As [`each_variant`], without those for Vulkan alone.
+/// As [`each_variant`], without the Vulkan-only ones.
 fn each_portable_variant(f: impl Fn(&Module, &ModuleInfo, &str, &str) -> Result<(), String>) {
     each_variant(|module, info, entry, name| {
         if name.contains(MATRICES) {
@@ -345,7 +345,7 @@ fn translates_to_msl() {
 
 #[test]
 fn translates_to_hlsl() {
-    // Immediates are root constants, in a space of their own as in wgpu.
+    // Immediates are root constants, in a register space of their own as in wgpu.
     let immediates = hlsl::BindTarget {
         space: 255,
         register: 0,
@@ -373,7 +373,7 @@ fn translates_to_hlsl() {
 
 #[test]
 fn translates_to_glsl() {
-    // Immediates become one plain uniform, so an entry point may use one of them only.
+    // Immediates become one plain uniform, so an entry point may use only one of them.
     let options = glsl::Options::default();
     each_portable_variant(|module, info, entry, name| {
         let has_words = WORDS.iter().any(|words| {

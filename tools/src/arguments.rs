@@ -1,9 +1,9 @@
-//! The command line, by hand: four tasks with a handful of options.
+//! A hand-written command line: four tasks with a handful of options.
 
 use crate::{Result, check, peers, quickstart, table};
 use std::ffi::OsString;
 
-/// What `cargo xtask` prints when it is asked for nothing or for help.
+/// Printed by `cargo xtask` without a task, or for help.
 pub const HELP: &str = "\
 A first run and all checks, each in one command.
 

@@ -10,25 +10,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// What can be chosen.
+/// Options of `cargo xtask test`.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
     /// Leave out lints, documentation and PyTorch.
     pub fast: bool,
 }
 
-/// What the tests find on this machine.
+/// What is available to the tests on this machine.
 #[derive(Default)]
 pub struct Tools {
     /// Names of adapters that must be listed, since their driver files are there.
     adapters: Vec<&'static str>,
     /// Environment of the tests.
     pub variables: Vec<(&'static str, OsString)>,
-    /// What is not found, and so is not tested.
+    /// What is missing and therefore not tested.
     left_out: Vec<String>,
 }
 
-/// Does it all, and stops at the first step that fails.
+/// Runs every step, and stops at the first that fails.
 pub fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     heading("what the tests need");
@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The last line: that all passed, and what was not among it.
+/// The last line: that everything passed, and what was left out.
 fn conclusion(took: &str, left_out: &[String]) -> String {
     if left_out.is_empty() {
         format!("all checks passed ({took})")
@@ -103,7 +103,7 @@ fn step(command: &mut Command) -> Result<()> {
     done.map_err(|_| format!("`{name}` failed: the checks stopped here"))
 }
 
-/// Finds, or fetches where apt is at hand, what the tests need.
+/// Finds what the tests need, or fetches it where apt is available.
 pub fn prepare() -> Result<Tools> {
     components()?;
     let mut tools = Tools::default();
@@ -146,7 +146,7 @@ pub fn prepare() -> Result<Tools> {
     Ok(tools)
 }
 
-/// One line: what it is and where, or what its absence means.
+/// Prints one line: what it is and where, or what its absence means.
 fn say(what: &str, place: Option<&Path>, absent: &str) {
     println!(
         "{what:12} {}",
@@ -154,7 +154,7 @@ fn say(what: &str, place: Option<&Path>, absent: &str) {
     );
 }
 
-/// rustfmt and clippy, which a minimal toolchain comes without.
+/// Installs rustfmt and clippy, which a minimal toolchain lacks.
 fn components() -> Result<()> {
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         if !process::succeeds(&mut cargo([command, "--version"])) {
@@ -173,7 +173,7 @@ fn has_apt() -> bool {
     packages::manager().is_some_and(packages::Manager::is_apt)
 }
 
-/// Lavapipe's driver file; installs Mesa's Vulkan driver for it where apt is at hand.
+/// Lavapipe's driver file; installs Mesa's Vulkan driver for it where apt is available.
 fn lavapipe() -> Result<Option<PathBuf>> {
     if let (None, Some(manager)) = (
         vulkan::lavapipe(),
@@ -190,13 +190,13 @@ fn lavapipe() -> Result<Option<PathBuf>> {
     Ok(vulkan::lavapipe())
 }
 
-/// SwiftShader's driver file; fetches it out of Debian's browser where apt is at hand.
+/// SwiftShader's driver file; extracts it from Debian's browser package where apt is available.
 fn swiftshader() -> Result<Option<PathBuf>> {
     let folder = target()?.join("swiftshader");
     if vulkan::swiftshader(&folder)?.is_none() && has_apt() {
         let driver = format!("*/{}", vulkan::SWIFTSHADER_FILE);
         let fetch = |package| debs::fetch(package, &["*/libvk_swiftshader.so", &driver], &folder);
-        // Debian keeps the browser's libraries in the first; where it does not, they are in the
+        // Debian keeps the browser's libraries in the first package; otherwise they are in the
         // second.
         let fetched = fetch("chromium-common").or_else(|message| {
             println!("{message}");
@@ -212,7 +212,7 @@ fn swiftshader() -> Result<Option<PathBuf>> {
     vulkan::swiftshader(&folder)
 }
 
-/// The validator of SPIR-V; fetches it out of Debian's `spirv-tools` where apt is at hand.
+/// The SPIR-V validator; extracts it from Debian's `spirv-tools` where apt is available.
 fn spirv_val() -> Result<Option<PathBuf>> {
     let folder = target()?.join("spirv-tools");
     let fetched = folder.join("usr/bin/spirv-val");
@@ -233,7 +233,7 @@ fn spirv_val() -> Result<Option<PathBuf>> {
     Ok(found())
 }
 
-/// Cargo's target folder, in which this program was built: what is fetched goes there and away with
+/// Cargo's target folder, in which this program was built: downloads go there and disappear with
 /// `cargo clean`.
 pub fn target() -> Result<PathBuf> {
     let program =
@@ -244,7 +244,7 @@ pub fn target() -> Result<PathBuf> {
         .map_or_else(|| crate::root().join("target"), Path::to_path_buf))
 }
 
-/// `PATH` with one more folder at its end.
+/// `PATH` with one more folder at the end.
 fn path_with(folder: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([folder.to_path_buf()]);
@@ -252,8 +252,8 @@ fn path_with(folder: &Path) -> Result<OsString> {
         .map_err(|e| format!("{} cannot be put into PATH: {e}", folder.display()))
 }
 
-/// Lists the adapters that the tests will run on. A driver whose file is there but that does not
-/// start would otherwise leave its tests out without a word.
+/// Lists the adapters that the tests will run on. Otherwise a driver whose file exists but that
+/// does not start would silently leave its tests out.
 fn adapters(tools: &Tools) -> Result<()> {
     step(&mut cargo(["build", "--bin", "dbvq-wgpu"]))?;
     let mut list = cargo([
@@ -274,7 +274,7 @@ fn adapters(tools: &Tools) -> Result<()> {
                 .map_or_else(|| adapter.to_string(), str::to_owned)
         );
     }
-    // The same software GPU may be there once more over OpenGL, which says nothing about its Vulkan
+    // The same software GPU may also be listed under OpenGL, which says nothing about its Vulkan
     // driver.
     let vulkan = |adapter: &&Value| {
         adapter["backend"]

@@ -1,4 +1,4 @@
-//! Single files out of Debian packages, without root and without installing anything.
+//! Extracts single files from Debian packages, without root and without installing anything.
 //!
 //! SwiftShader comes inside Chromium, 290 MB of browser when installed; the tests need one library
 //! of it.
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What became of the wish for a package.
+/// Whether a package was fetched.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Fetched {
     /// The files are there.
@@ -41,8 +41,8 @@ pub fn fetch(package: &str, patterns: &[&str], into: &Path) -> Result<Fetched> {
     Ok(fetched)
 }
 
-/// Downloads with the system's lists of packages or, where these are absent or stale, with fresh
-/// ones of our own, which needs no root either.
+/// Downloads with the system's package lists or, if these are absent or stale, with fresh ones of
+/// our own, which needs no root either.
 fn download(package: &str, folder: &Path) -> Result<Fetched> {
     if process::succeeds(&mut apt("apt-get", &[], &["download", package], folder)) {
         return Ok(Fetched::Yes);
@@ -59,8 +59,8 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
     ];
     let refreshed = patiently(|| apt("apt-get", &options, &["update"], folder));
     if !process::succeeds(&mut apt("apt-cache", &options, &["show", package], folder)) {
-        // Without all lists nobody can tell whether the package exists, and no check is to vanish
-        // with the network.
+        // Without any lists nobody can tell whether the package exists, and no check may silently
+        // disappear because the network is down.
         let why = format!(
             "the package {package} cannot be fetched, since apt's lists of packages could not be: is there a network?"
         );
@@ -76,13 +76,13 @@ fn download(package: &str, folder: &Path) -> Result<Fetched> {
     Ok(Fetched::Yes)
 }
 
-/// A call of one of apt's programs in `folder`.
+/// A call of an apt program in `folder`.
 fn apt(program: &str, options: &[String], arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(folder)
         .args(["-o", "Acquire::Retries=3"]);
-    // As root, apt downloads as a user who may not write here, and warns about it each time.
+    // As root, apt downloads as a user who cannot write here, and warns each time.
     if is_root() {
         command.args(["-o", "APT::Sandbox::User=root"]);
     }
@@ -133,7 +133,7 @@ fn empty(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))
 }
 
-/// Removes `folder` with all in it, if it is there.
+/// Removes `folder` and its contents, if it exists.
 fn remove(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());

@@ -31,7 +31,7 @@ use arguments::Task;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What every fallible function here returns: the error is one sentence for the person at the
+/// Result of every fallible function here; the error is one sentence for the person at the
 /// terminal.
 type Result<T> = std::result::Result<T, String>;
 

@@ -1,5 +1,5 @@
-//! ONNX's node cases as vectors: `tools/onnx_vectors.py` makes them in a Python environment below
-//! the target folder, and `dbvq-wgpu conformance` runs them on every adapter.
+//! ONNX's node test cases as vectors: `tools/onnx_vectors.py` makes them in a Python environment
+//! below the target folder, and `dbvq-wgpu conformance` runs them on every adapter.
 
 use crate::Result;
 use crate::process::{self, cargo, heading};
@@ -15,12 +15,11 @@ const NEEDS: Needs = Needs {
     folder: "onnx-python",
     imports: "onnx, numpy",
 };
-/// Far fewer than the script makes today, and more than it makes of a package that it no longer
-/// understands.
+/// Far fewer than the script makes today, and more than it would make of a package that it no
+/// longer understands.
 const LEAST: usize = 150;
 
-/// The folder of the vectors, made anew. Without Python or network there is none, and a line says
-/// so.
+/// Recreates the folder of vectors. Without Python or network there is none, and a line says so.
 pub fn vectors(target: &Path) -> Result<Option<PathBuf>> {
     heading("ONNX's node cases");
     let python = match NEEDS.environment(target) {
@@ -53,7 +52,7 @@ fn count(folder: &Path) -> Result<usize> {
         .count())
 }
 
-/// A handful of vectors that pass would look like all of them.
+/// Fails if too few vectors were made: a handful that pass would look like all of them.
 fn enough(folder: &Path, found: usize) -> Result<()> {
     if found >= LEAST {
         Ok(())

@@ -1,5 +1,5 @@
 //! The machine's package manager. The only module that changes anything outside this folder, and it
-//! says so first.
+//! announces that first.
 
 use crate::Result;
 use crate::process::{self, find_program, heading};
@@ -11,20 +11,19 @@ use std::time::Duration;
 pub struct Manager {
     /// The program.
     program: &'static str,
-    /// Fetches the lists of packages; empty where installing does so by itself.
+    /// Fetches the package lists; empty if installing does so by itself.
     refresh: &'static [&'static str],
     /// Whether to fetch the lists before the first try (apt: a fresh machine has none) or only
     /// after a failure.
     refresh_first: bool,
-    /// Installs the packages that follow without asking.
+    /// Installs the packages that follow, without asking.
     install: &'static [&'static str],
     /// Mesa's Vulkan driver, with lavapipe, and the Vulkan loader.
     pub vulkan: &'static [&'static str],
 }
 
-/// Failed downloads are tried again, a lock held by an unattended upgrade is waited for, and a list
-/// that could not be fetched counts as a failure (by default `apt-get update` ends well without
-/// it).
+/// Failed downloads are retried, a lock held by an unattended upgrade is waited for, and a list
+/// that could not be fetched counts as a failure (by default `apt-get update` succeeds without it).
 const APT_UPDATE: &[&str] = &[
     "-o",
     "Acquire::Retries=3",
@@ -46,7 +45,7 @@ const APT_INSTALL: &[&str] = &[
     "--no-install-recommends",
 ];
 
-/// All that are known, Debian's first.
+/// All known ones, Debian's first.
 const MANAGERS: &[Manager] = &[
     Manager {
         program: "apt-get",
@@ -96,7 +95,7 @@ enum Privilege {
     None,
 }
 
-/// Root, sudo or nothing; may ask for a password, once for all commands that follow.
+/// Root, sudo or nothing; may ask for a password, once for all following commands.
 fn privilege() -> Privilege {
     if is_root() {
         Privilege::Root
@@ -107,8 +106,8 @@ fn privilege() -> Privilege {
     }
 }
 
-/// `sudo`; without a terminal nobody can type a password, so that it then fails instead of waiting
-/// for one.
+/// `sudo`. Without a terminal nobody can type a password, so it then fails instead of waiting for
+/// one.
 fn sudo() -> Command {
     let mut command = Command::new("sudo");
     if !std::io::stdin().is_terminal() {
@@ -117,13 +116,13 @@ fn sudo() -> Command {
     command
 }
 
-/// True for root; asks `id`, since the standard library does not know.
+/// True for root; asks `id`, since the standard library cannot tell.
 pub fn is_root() -> bool {
     process::capture(Command::new("id").arg("-u"))
         .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-/// The package manager of this machine, on Linux, if it is one that is known here.
+/// This machine's package manager, on Linux, if it is a known one.
 pub fn manager() -> Option<&'static Manager> {
     if !cfg!(target_os = "linux") {
         return None;
@@ -151,8 +150,8 @@ impl Manager {
         )
     }
 
-    /// The commands that install `packages`, each behind `prefix`, without the options that only
-    /// matter to a script.
+    /// The commands that install `packages`, each prefixed by `prefix`, without the options that
+    /// matter only to a script.
     fn typed(&self, packages: &[&str], prefix: &str) -> String {
         let plain = |arguments: &[&str]| {
             let skip = arguments
@@ -169,7 +168,7 @@ impl Manager {
         }
     }
 
-    /// Installs `packages`, having said that it does and why.
+    /// Installs `packages`, after announcing it and why.
     pub fn install(&self, packages: &[&str], why: &str) -> Result<()> {
         let line = self.one_line(packages);
         heading(&format!(
@@ -201,16 +200,15 @@ impl Manager {
         })
     }
 
-    /// Fetches the lists of packages. A failure is only reported: one dead source among many does
-    /// not keep the packages from being found, and if it does, installing fails with a message of
-    /// its own.
+    /// Fetches the package lists. A failure is only reported: one dead source among many need not
+    /// hide the packages, and if it does, installing fails with its own message.
     fn refresh(&self, privilege: Privilege) {
         if let Err(message) = patiently(|| self.command(privilege, self.refresh)) {
             println!("{message}; going on with the lists that are there");
         }
     }
 
-    /// The command that runs the package manager without questions.
+    /// The command that runs the package manager non-interactively.
     fn command(&self, privilege: Privilege, arguments: &[&str]) -> Command {
         let mut command = match privilege {
             Privilege::Sudo => {
@@ -229,7 +227,7 @@ impl Manager {
     }
 }
 
-/// Runs a command up to four times with growing pauses, for what a hiccup of the network may break.
+/// Runs a command up to four times with growing pauses, for what a network hiccup may break.
 pub fn patiently(make: impl Fn() -> Command) -> Result<()> {
     for pause in [3, 6, 12] {
         match process::run(&mut make()) {

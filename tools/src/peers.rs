@@ -1,6 +1,5 @@
-//! The same work on this engine and on what a user would pick instead, turn by turn in one run:
-//! burn, meganeura and candle (`tools/peers/`, each a program with a lockfile of its own), and
-//! PyTorch.
+//! The same work on this engine and on what a user would choose instead, in turn within one run:
+//! burn, meganeura and candle (`tools/peers/`, each a program with its own lockfile), and PyTorch.
 
 mod report;
 mod talk;
@@ -15,18 +14,18 @@ use std::process::Command;
 use std::time::Duration;
 use talk::Peer;
 
-/// The variable that names a Python that has PyTorch.
+/// The variable that names a Python with PyTorch.
 const PYTHON: &str = "DBVQ_TORCH_PYTHON";
-/// What `tools/peers/torch_peer.py` needs; the twin's environment serves.
+/// What `tools/peers/torch_peer.py` needs; the twin's environment will do.
 const NEEDS: Needs = Needs {
     oldest: (3, 10),
     requirements: "tools/requirements-twin.txt",
     folder: "twin-python",
     imports: "torch, numpy",
 };
-/// Runs of each, in turn; the median counts.
+/// Runs of each, in turn; the median is reported.
 const ROUNDS: usize = 5;
-/// Longest wait for a peer's answer by default: burn tunes minutes on some shapes.
+/// Default limit on waiting for a peer's answer, in seconds: burn tunes for minutes on some shapes.
 const LIMIT: u64 = 600;
 
 /// Options of `cargo xtask peers`.
@@ -34,7 +33,7 @@ const LIMIT: u64 = 600;
 pub struct Options {
     /// JSON instead of Markdown.
     pub json: bool,
-    /// Only work with this in its line.
+    /// Only work whose line contains this.
     pub filter: Option<String>,
     /// The GPU.
     pub adapter: Option<String>,
@@ -44,7 +43,7 @@ pub struct Options {
     pub limit: Option<String>,
 }
 
-/// Builds what is there, runs it in turn, prints the table.
+/// Builds what is there, runs each in turn, prints the table.
 pub fn run(options: &Options) -> Result<()> {
     let limit = options.limit.as_deref().map_or(Ok(LIMIT), str::parse);
     let limit = Duration::from_secs(limit.map_err(|_| "--limit takes whole seconds".to_owned())?);
@@ -115,7 +114,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One line of the table: all are made ready one after another, then run in turn.
+/// Measures one line of the table: prepares all peers one after another, then runs them in turn.
 fn measure(
     title: &str,
     work: &Value,
@@ -168,9 +167,9 @@ fn measure(
 /// This engine, built and ready to start.
 struct Engine {
     ours: Peer,
-    /// The same under `--precision f16`, where the adapter has matrices for it.
+    /// The same with `--precision f16`, if the adapter has matrices for it.
     of_f16: Option<Peer>,
-    /// What the adapter is to a peer: `cpu` or `gpu`.
+    /// What the adapter is called to a peer: `cpu` or `gpu`.
     device: &'static str,
 }
 
@@ -217,7 +216,7 @@ fn engine(options: &Options, target: &Path) -> Result<Engine> {
     })
 }
 
-/// The program of a Rust peer, built.
+/// Builds a Rust peer and returns its program.
 fn built(name: &str, target: &Path, device: &str) -> Result<Command> {
     heading(&format!("building {name} (the first time takes minutes)"));
     let manifest = root().join("tools/peers").join(name).join("Cargo.toml");
@@ -240,7 +239,7 @@ fn built(name: &str, target: &Path, device: &str) -> Result<Command> {
     Ok(program)
 }
 
-/// PyTorch on the CPU, and on CUDA in three precisions where there is a GPU for it.
+/// PyTorch on the CPU, and on CUDA in three precisions if it has a GPU.
 fn torch(target: &Path) -> Vec<Peer> {
     heading("PyTorch");
     let named = std::env::var_os(PYTHON).map(PathBuf::from);
@@ -263,7 +262,7 @@ fn torch(target: &Path) -> Vec<Peer> {
         script
             .arg("-B")
             .arg(root().join("tools/peers/torch_peer.py"));
-        // Threads that spin while they wait would be measured with the next peer's work.
+        // Threads that spin while waiting would distort the next peer's measurement.
         script
             .env("PEER_DEVICE", device)
             .env("OMP_WAIT_POLICY", "passive")

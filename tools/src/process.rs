@@ -1,4 +1,4 @@
-//! Running other programs, and saying what runs and how long it took.
+//! Runs other programs, and reports what runs and how long it took.
 
 use crate::Result;
 use std::ffi::OsStr;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// The cargo that runs this tool, in the folder of the workspace.
+/// The cargo that runs this tool, in the workspace folder.
 pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(crate::root());
@@ -31,7 +31,7 @@ pub fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// `word`, in single quotes where a shell would take it apart.
+/// `word`, in single quotes if a shell would split it.
 fn quoted(word: String) -> String {
     if word.contains(|c: char| c.is_whitespace() || "*?$'\"".contains(c)) {
         format!("'{word}'")
@@ -52,14 +52,14 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs a program and keeps what it writes to both streams.
+/// Runs a program and captures what it writes to both streams.
 pub fn capture(command: &mut Command) -> Result<Output> {
     command
         .output()
         .map_err(|e| format!("cannot start `{}`: {e}", shown(command)))
 }
 
-/// True if the program starts and ends well; its output is thrown away.
+/// True if the program starts and succeeds; its output is discarded.
 pub fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
@@ -73,7 +73,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Starts a part of the output.
+/// Prints a heading for a part of the output.
 pub fn heading(text: &str) {
     println!("\n== {text}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Debian's package of the module `venv`, which its Python comes without.
+/// Debian's package of the module `venv`, which its Python lacks.
 const VENV: &str = "python3-venv";
 
 /// What a script needs.
@@ -22,8 +22,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// The Python of an environment that has what the script needs, made where it is not whole; an
-    /// error says why there is none.
+    /// The Python of an environment that has what the script needs, created if incomplete; an error
+    /// says why there is none.
     pub fn environment(&self, target: &Path) -> Result<PathBuf> {
         let folder = target.join(self.folder);
         let inside = if cfg!(windows) {
@@ -36,7 +36,7 @@ impl Needs {
         let file = crate::root().join(self.requirements);
         let wanted =
             fs::read_to_string(&file).map_err(|e| format!("{}: {e}", self.requirements))?;
-        // The environment is kept between runs; a stamp tells that it is whole.
+        // The environment is kept between runs; a stamp shows that it is complete.
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted)
             && self.has_all(&python)
         {
@@ -63,14 +63,14 @@ impl Needs {
         Ok(python)
     }
 
-    /// Whether a Python is new enough and can import what the script does.
+    /// Whether a Python is new enough and can import what the script imports.
     pub fn has_all(&self, python: &Path) -> bool {
         let import = format!("import {}", self.imports);
         version(python) >= Some(self.oldest)
             && process::succeeds(Command::new(python).args(["-c", &import]))
     }
 
-    /// The machine's Python with the module `venv`; both are installed where apt is at hand.
+    /// The machine's Python with the module `venv`; installs both where apt is available.
     fn system_python(&self) -> Result<PathBuf> {
         let complete = |python: &PathBuf| {
             version(python) >= Some(self.oldest)

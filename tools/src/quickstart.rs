@@ -1,4 +1,4 @@
-//! `cargo xtask quickstart`: from a fresh clone to a trained bridge, its pictures and a table.
+//! `cargo xtask quickstart`: from a fresh clone to a trained bridge, its figures and a table.
 
 use crate::process::{self, cargo, heading, seconds};
 use crate::{Result, packages, report, vulkan};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// The exit code with which `dbvq-wgpu` says that there is no adapter.
+/// Exit code of `dbvq-wgpu` when there is no adapter.
 const NO_ADAPTER: i32 = 4;
 
 /// Sequences that are sampled for the table.
 pub const SAMPLES: u32 = 16_384;
 
-/// What can be chosen.
+/// Options of `cargo xtask quickstart`.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
     /// Folder of the run, kept between calls.
@@ -24,17 +24,17 @@ pub struct Options {
     pub no_install: bool,
 }
 
-/// The built program and what every call of it shares.
+/// The built program and what all calls of it share.
 struct Engine<'a> {
     /// The built program.
     program: PathBuf,
-    /// Folder of the run, relative to the workspace where it lies in it.
+    /// Folder of the run, relative to the workspace if inside it.
     run: PathBuf,
     /// What the person chose.
     options: &'a Options,
 }
 
-/// Does it all.
+/// Runs every step.
 pub fn run(options: &Options) -> Result<()> {
     let run = run_folder(options)?;
     let installed = !vulkan::likely() && install(options, "no Vulkan driver was found")?;
@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
     report::print(&crate::root().join(&engine.run), &engine.run)
 }
 
-/// The folder of the run, seen from the workspace, in which the program is run.
+/// The folder of the run relative to the workspace, where the program runs.
 fn run_folder(options: &Options) -> Result<PathBuf> {
     let Some(out) = &options.out else {
         return Ok(Path::new("runs").join("quickstart"));
@@ -67,7 +67,7 @@ fn run_folder(options: &Options) -> Result<PathBuf> {
         .map_or(whole.clone(), Path::to_path_buf))
 }
 
-/// Installs Mesa's Vulkan driver where that is possible and allowed; says whether it did.
+/// Installs Mesa's Vulkan driver if possible and allowed; returns whether it did.
 fn install(options: &Options, why: &str) -> Result<bool> {
     match packages::manager().filter(|_| !options.no_install) {
         Some(manager) => vulkan::install(manager, why).map(|()| true),
@@ -78,7 +78,7 @@ fn install(options: &Options, why: &str) -> Result<bool> {
 /// Builds the program and returns where cargo put it.
 fn build() -> Result<PathBuf> {
     // The messages on stdout name the executable wherever the target folder is; everything for
-    // people is on stderr.
+    // people goes to stderr.
     let mut command = cargo([
         "build",
         "--release",
@@ -140,8 +140,8 @@ impl Engine<'_> {
         command
     }
 
-    /// Makes sure that there is something to compute on; `installed`: the package manager has been
-    /// called already.
+    /// Makes sure that there is something to compute on; `installed` says that the package manager
+    /// has already been called.
     fn require_adapter(&self, installed: bool) -> Result<()> {
         if self.has_adapter()? {
             return Ok(());
@@ -180,7 +180,7 @@ impl Engine<'_> {
             .any(usable))
     }
 
-    /// Runs one command of the program on this terminal, with the adapter that was chosen.
+    /// Runs one command of the program on this terminal, with the chosen adapter.
     fn step(&self, title: &str, command: &mut Command) -> Result<()> {
         if let Some(adapter) = &self.options.adapter {
             command.args(["--adapter", adapter]);
@@ -190,7 +190,7 @@ impl Engine<'_> {
         process::run(command)
     }
 
-    /// Trains the shortened toy, or goes on with a run that is there.
+    /// Trains the shortened toy, or resumes an existing run.
     fn train(&self) -> Result<()> {
         let mut command = self.command(["train", "toy-quick", "--out"]);
         command.arg(&self.run);

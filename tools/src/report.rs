@@ -1,4 +1,4 @@
-//! The end of the quickstart: where the pictures are, what was reached, how to go on.
+//! The end of the quickstart: where the figures are, what was reached, and what to do next.
 
 use crate::Result;
 use crate::quickstart::SAMPLES;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Prints the report of the run in `folder`, which people know as `name`.
+/// Prints the report of the run in `folder`, shown to people as `name`.
 pub fn print(folder: &Path, name: &Path) -> Result<()> {
     let samples = summary(&folder.join("samples"))?;
     let inpaint = summary(&folder.join("inpaint"))?;
@@ -61,7 +61,7 @@ fn pictures(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What was reached, beside what a reference in PyTorch reached after 20,000 steps.
+/// What was reached, next to a PyTorch reference after 20,000 steps.
 fn table(samples: &Value, inpaint: &Value) -> String {
     let count = format!("{},{:03}", SAMPLES / 1000, SAMPLES % 1000);
     let paths = format!(
@@ -132,7 +132,7 @@ fn percent(share: &Value) -> String {
         .map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
-/// A number with this many digits after the point; a dash where there is none.
+/// A number with this many decimals; a dash if there is none.
 fn decimal(number: &Value, digits: usize) -> String {
     number
         .as_f64()

@@ -14,7 +14,7 @@ pub struct Options {
     /// Reports that `dbvq-wgpu conformance --report` wrote; without any, every adapter of this
     /// machine is tested.
     pub files: Vec<PathBuf>,
-    /// The page; the terminal if there is none.
+    /// Where the page goes; the terminal if `None`.
     pub out: Option<PathBuf>,
 }
 
@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         _ => {}
     }
-    // Of one revision both times: the program would be built anew between them otherwise.
+    // The same revision both times, or the program would be rebuilt in between.
     let revision = revision();
     let mut suite = conformance();
     suite
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
         .envs(tools.variables);
     heading(&process::shown(&suite));
     let outcome = process::run(&mut suite);
-    // Failures are what the page is for; without a report there is nothing to show.
+    // Failures are what the page is for; only without a report is there nothing to show.
     if report.is_file() {
         heading("the table");
         let mut program = conformance();
@@ -57,13 +57,13 @@ pub fn run(options: &Options) -> Result<()> {
     outcome
 }
 
-/// The program's command, built as the tests build it.
+/// The program's conformance command, built as the tests build it.
 fn conformance() -> Command {
     cargo(["run", "--quiet", "--bin", "dbvq-wgpu", "--", "conformance"])
 }
 
-/// The commit that the program is built from, with `-dirty` where files differ from it. Given to
-/// the build for this task only: each change of it compiles the crate anew.
+/// The commit that the program is built from, with `-dirty` if files differ from it. Passed to the
+/// build for this task only, because each change of it recompiles the crate.
 fn revision() -> String {
     let git = |arguments: &[&str]| {
         let output = process::capture(
@@ -87,7 +87,7 @@ fn revision() -> String {
     }
 }
 
-/// Has the program merge the reports, as it alone knows their form, and writes the page.
+/// Has the program merge the reports, as only it knows their format, and writes the page.
 fn merge(mut program: Command, files: &[PathBuf], out: Option<&Path>) -> Result<()> {
     let command = program.arg("--merge").args(files).stderr(Stdio::inherit());
     let page = process::capture(command)?;
@@ -108,7 +108,7 @@ fn merge(mut program: Command, files: &[PathBuf], out: Option<&Path>) -> Result<
     }
 }
 
-/// Cargo runs in the folder of the workspace, the person at the terminal perhaps elsewhere.
+/// Cargo runs in the workspace folder, but the person at the terminal may be elsewhere.
 fn absolute(file: &Path) -> Result<PathBuf> {
     std::path::absolute(file).map_err(|e| format!("{}: {e}", file.display()))
 }

@@ -1,4 +1,4 @@
-//! TensorBoard's own word on the event files of a training: `tools/tensorboard_check.py` reads them
+//! Has TensorBoard itself read the event files of a training: `tools/tensorboard_check.py` does so
 //! in a Python environment below the target folder.
 
 use crate::Result;
@@ -16,7 +16,7 @@ const NEEDS: Needs = Needs {
     folder: "tensorboard-python",
     imports: "tensorboard",
 };
-/// Bytes of a record of CIFAR-10.
+/// Bytes per CIFAR-10 record.
 const RECORD: usize = 3073;
 /// Sizes of a VQ-VAE that trains in no time.
 const TINY: [&str; 8] = [
@@ -30,8 +30,8 @@ const TINY: [&str; 8] = [
     "stages.vqvae.checkpoint_every=2",
 ];
 
-/// Trains a little, goes on from an earlier step, and has TensorBoard read what was written.
-/// `false` without Python or network, and a line says so.
+/// Trains a little, resumes from an earlier step, and has TensorBoard read what was written.
+/// Returns `false` without Python or network, and a line says so.
 pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bool> {
     heading("TensorBoard's reading of a training");
     let python = match NEEDS.environment(target) {
@@ -51,7 +51,7 @@ pub fn check(target: &Path, variables: &[(&'static str, OsString)]) -> Result<bo
     fs::create_dir_all(&data).map_err(failed)?;
     fs::write(data.join("data_batch_1.bin"), records(24)).map_err(failed)?;
     process::run(training(&data, &run).envs(variables.iter().cloned()))?;
-    // As after a kill between two checkpoints: steps 5 and 6 come a second time.
+    // As after a kill between two checkpoints: steps 5 and 6 are repeated.
     fs::remove_file(run.join("checkpoint.safetensors")).map_err(failed)?;
     process::run(
         training(&data, &run)
@@ -90,7 +90,7 @@ fn training(data: &Path, run: &Path) -> Command {
     command
 }
 
-/// Records in CIFAR-10's format: a label, then waves of grey.
+/// Records in CIFAR-10's format: a label, then grey waves.
 fn records(count: usize) -> Vec<u8> {
     let byte = |i: usize, at: usize| {
         if at == 0 {

@@ -1,5 +1,5 @@
-//! Comparisons with PyTorch: `tests/twin.rs` writes what the image models' twin needs,
-//! `tools/twin.py` trains it and compares; `tests/fid.rs` writes our FID and KID,
+//! Comparisons with PyTorch. `tests/twin.rs` writes what the image models' twin needs;
+//! `tools/twin.py` trains it and compares. `tests/fid.rs` writes our FID and KID;
 //! `tools/fid_twin.py` compares them with those of the usual libraries.
 
 use crate::process::heading;
@@ -27,7 +27,7 @@ pub fn folder(target: &Path) -> PathBuf {
 /// The comparisons, ready to run. Without Python or network there are none, and a line says so.
 pub fn comparisons(target: &Path) -> Option<Vec<Command>> {
     heading("comparisons with PyTorch");
-    // PyTorch is large: one that is there already serves.
+    // PyTorch is large, so an installed one is used if there is one.
     let python = match pythons()
         .find(|python| NEEDS.has_all(python))
         .map_or_else(|| NEEDS.environment(target), Ok)

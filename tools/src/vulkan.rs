@@ -10,8 +10,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Replace the loader's search with a list of files. Loaders since 1.3.207 look at the first, older
-/// ones only at the second, so both are set here; `VK_ADD_DRIVER_FILES` would be shorter but older
-/// loaders pass over it.
+/// ones only at the second, so both are set here. `VK_ADD_DRIVER_FILES` would be shorter, but older
+/// loaders ignore it.
 const DRIVER_LISTS: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 
 /// Where browsers keep SwiftShader.
@@ -26,7 +26,7 @@ const BROWSERS: [&str; 5] = [
 /// SwiftShader's file in a browser's folder; it names the library beside it.
 pub const SWIFTSHADER_FILE: &str = "vk_swiftshader_icd.json";
 
-/// Points at SwiftShader's file where it lies elsewhere.
+/// Points at SwiftShader's file if it is elsewhere.
 pub const SWIFTSHADER_VARIABLE: &str = "DBVQ_SWIFTSHADER";
 
 /// The folders in which the loader looks for drivers when nothing tells it otherwise.
@@ -44,7 +44,7 @@ fn driver_folders() -> Vec<PathBuf> {
         "XDG_DATA_DIRS",
         "/usr/local/share:/usr/share",
     )));
-    // Distributions that set the variable without these still have their drivers there.
+    // Distributions that set the variable without these still keep their drivers there.
     parents.extend(["/usr/local/share".into(), "/usr/share".into()]);
     parents
         .into_iter()
@@ -52,7 +52,7 @@ fn driver_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The JSON files of a folder, sorted; a file stands for itself.
+/// The JSON files of a folder, sorted; for a file, the file itself.
 fn driver_files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_path_buf()];
@@ -104,7 +104,7 @@ fn unique(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     kept
 }
 
-/// True if the Vulkan loader lies where the dynamic linker usually looks.
+/// True if the Vulkan loader is where the dynamic linker usually looks.
 fn loader() -> bool {
     let triple = format!("{}-linux-gnu", env::consts::ARCH);
     let usual = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"];
@@ -118,7 +118,7 @@ fn loader() -> bool {
         .any(|folder| folder.join("libvulkan.so.1").exists())
 }
 
-/// A quick look, before anything is built: could there be a Vulkan adapter?
+/// A quick check, before anything is built: could there be a Vulkan adapter?
 pub fn likely() -> bool {
     loader() && !in_use().is_empty()
 }
@@ -141,7 +141,7 @@ pub fn lavapipe() -> Option<PathBuf> {
         .filter(|_| loader())
 }
 
-/// SwiftShader's driver file: the one pointed at, else a browser's, else the one in `fetched`.
+/// SwiftShader's driver file: the one in the variable, else a browser's, else the one in `fetched`.
 pub fn swiftshader(fetched: &Path) -> Result<Option<PathBuf>> {
     if let Some(file) = env::var_os(SWIFTSHADER_VARIABLE).map(PathBuf::from) {
         let here = file.is_file().then(|| file.clone());
@@ -166,12 +166,12 @@ fn fetched_folders(fetched: &Path) -> impl Iterator<Item = PathBuf> {
         .map(move |folder| fetched.join(folder.trim_start_matches('/')))
 }
 
-/// True if the library stands beside the driver file; some packages ship one without the other.
+/// True if the library is beside the driver file; some packages ship one without the other.
 fn complete(file: &Path) -> bool {
     file.is_file() && file.with_file_name("libvk_swiftshader.so").is_file()
 }
 
-/// Variables under which the loader sees all its own drivers and these as well.
+/// Variables that make the loader see all its own drivers and these too.
 pub fn with_drivers(added: &[PathBuf]) -> Result<Vec<(&'static str, OsString)>> {
     let files = unique(in_use().into_iter().chain(added.iter().cloned()).collect());
     if files.is_empty() {

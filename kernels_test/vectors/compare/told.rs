@@ -1,4 +1,4 @@
-//! What is said of a vector whose numbers are wrong on a GPU.
+//! Describes a vector whose numbers are wrong on a GPU.
 
 use super::super::super::check::tell;
 use super::super::super::slopes::{Slope, Traced};
@@ -104,7 +104,7 @@ impl Prepared {
         self.failed(detail, made, kernels)
     }
 
-    /// The inputs of one element of a result.
+    /// Lists the inputs that one element of a result is computed from.
     fn sources(&self, output: usize, element: usize) -> String {
         let traced = Traced::of(&reals(&self.inputs, |_, _| 0.0), |x| (self.plan.define)(x));
         let names: Vec<String> = self
@@ -113,7 +113,7 @@ impl Prepared {
             .iter()
             .map(|place| format!("in.{}", place.name))
             .collect();
-        // In the file's order, as people see the file.
+        // In the file's order, which is what people see.
         let mut numbers = Vec::new();
         let mut sources = traced.sources(output, element);
         for ((place, x), elements) in self.plan.inputs.iter().zip(&self.inputs).zip(&mut sources) {

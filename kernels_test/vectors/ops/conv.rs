@@ -6,12 +6,12 @@ use super::super::args::Args;
 use super::super::plan::{Place, Plan};
 use crate::ops::{self, Conv, ConvTranspose, Mask, Pool};
 
-/// `dims` is [n, c, h, w] as it is in the file.
+/// The output image; `dims` is [n, c, h, w] as in the file.
 fn image(args: &Args, dims: [usize; 4]) -> Result<Place, String> {
     Ok(args.output("y", &dims)?.channels_last())
 }
 
-/// Output size of a window moved over `size`.
+/// Output size of a window that moves over `size`.
 fn moved(
     args: &Args,
     size: usize,
@@ -120,7 +120,7 @@ pub fn conv_transpose2d(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// The average or the maximum of windows.
+/// Average or maximum pooling.
 pub fn pool(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let kernel = args.pair("kernel", 1, None)?;
@@ -161,7 +161,7 @@ pub fn pool(args: &mut Args) -> Result<Plan, String> {
     }
 }
 
-/// Each pixel repeated, `scale` times in both directions or [h, w] times.
+/// Repeats each pixel `scale` times in both directions, or [h, w] times.
 pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let [scale_h, scale_w] = args.pair("scale", 1, None)?;
@@ -176,8 +176,8 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
         if scale_h == scale_w {
             return ops::upsample_nearest(&x[0], scale_h);
         }
-        // The op has one scale: each direction alone, as an image of one row or column, of which
-        // one repetition is kept.
+        // The op has a single scale, so each direction is done alone, as an image of one row or
+        // column of which one repetition is kept.
         let rows = ops::upsample_nearest(&x[0].reshape([n * h, 1, w, c]), scale_w);
         let wide = ops::crop(&rows, [0, scale_w - 1, 0, 0]).reshape([n, h, 1, scale_w * w * c]);
         let columns = ops::upsample_nearest(&wide, scale_h);
@@ -186,7 +186,7 @@ pub fn upsample_nearest(args: &mut Args) -> Result<Plan, String> {
     Plan::new(vec![x.channels_last()], y, run, define)
 }
 
-/// Zeros around, `pad` being [top, bottom, left, right].
+/// Pads with zeros by `pad`, [top, bottom, left, right].
 pub fn pad(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, c, h, w]) = args.ranked("x")?;
     let sides = args.sizes("pad")?;

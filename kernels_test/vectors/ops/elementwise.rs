@@ -39,7 +39,7 @@ pub fn affine(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// `a` and `b`, which broadcast.
+/// Arithmetic of `a` and `b`, which broadcast.
 pub fn binary(args: &mut Args) -> Result<Plan, String> {
     let mut a = args.tensor("a")?;
     let mut b = args.tensor("b")?;

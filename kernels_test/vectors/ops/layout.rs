@@ -1,4 +1,4 @@
-//! Rows by index, tensors joined, cut and turned, and sums.
+//! Rows by index, reductions, and tensors concatenated, sliced and transposed.
 
 use super::super::super::Real;
 use super::super::super::ops::definitions;
@@ -54,7 +54,7 @@ pub fn scatter_add(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// The place of the first least along `axis`, which goes.
+/// Index of the first minimum along `axis`, which is removed.
 pub fn argmin(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axis = args.axis(-1, x.dims.len())?;
@@ -78,7 +78,7 @@ pub fn argmin(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// `a` and `b` side by side along `axis`.
+/// Concatenates `a` and `b` along `axis`.
 pub fn concat(args: &mut Args) -> Result<Plan, String> {
     let a = args.tensor("a")?;
     let b = args.tensor("b")?;
@@ -139,7 +139,7 @@ pub fn narrow(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// Dimension `perm[i]` of x at place i.
+/// Moves dimension `perm[i]` of x to position i.
 pub fn transpose(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let perm = args.sizes("perm")?;
@@ -164,8 +164,8 @@ pub fn transpose(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// The op swaps two neighbouring blocks of dimensions, so each dimension in turn is brought to its
-/// place by turning everything from there on.
+/// Permutes with an op that swaps two neighbouring blocks of dimensions: brings each dimension in
+/// turn to its place by rotating all dimensions from that place on.
 fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
     let mut now: Vec<usize> = (0..dims.len()).collect();
     let mut y = x.clone();
@@ -179,7 +179,7 @@ fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
             now[i..].rotate_left(at - i);
         }
     }
-    // A result of its own, also where nothing moved.
+    // A result of its own even if nothing moved.
     if y.shape() == x.shape() && perm.is_sorted() {
         ops::affine(&y, 1.0, 0.0)
     } else {
@@ -187,7 +187,7 @@ fn turned(x: &Tensor, dims: &[usize], perm: &[usize]) -> Tensor {
     }
 }
 
-/// The sum, the mean or the sum of squares over dimensions, which go.
+/// The sum, the mean or the sum of squares over dimensions, which are removed.
 pub fn reduce(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let axes = args.axes(x.dims.len())?;

@@ -66,7 +66,7 @@ pub fn gumbel_softmax(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// How losses of rows become one.
+/// How row losses are reduced to one.
 #[derive(Clone, Copy, PartialEq)]
 enum Reduction {
     Mean,
@@ -74,7 +74,7 @@ enum Reduction {
     None,
 }
 
-/// What both losses of rows need: a score per class, the class, and perhaps a weight of each row.
+/// Inputs of the row losses: a score per class, the class, and optionally a weight per row.
 struct Rows {
     inputs: Vec<Place>,
     loss: Place,
@@ -108,7 +108,7 @@ impl Rows {
         })
     }
 
-    /// The plan, given the loss of every row on the GPU and in f64.
+    /// The plan, given the loss of each row on the GPU and in f64.
     fn plan(
         self,
         run: impl Fn(&Tensor, &Codes) -> Tensor + 'static,
@@ -166,12 +166,12 @@ pub fn cross_entropy(args: &mut Args) -> Result<Plan, String> {
     })
 }
 
-/// −x[target] of each row, x being logarithms of probabilities.
+/// −x[target] of each row, where x are log probabilities.
 pub fn nll_loss(args: &mut Args) -> Result<Plan, String> {
     let rows = Rows::read(args, "x")?;
     let k = rows.k;
     let n = rows.target.len();
-    // Places in the flattened rows, of which each is one entry of a table.
+    // Indices into the flattened rows, whose entries serve as a table.
     let places: Vec<u32> = rows
         .target
         .iter()
@@ -202,7 +202,7 @@ pub fn mse(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// KL(softmax(p) || softmax(q)) along the last dimension, which goes.
+/// KL(softmax(p) || softmax(q)) along the last dimension, which is removed.
 pub fn kl_divergence(args: &mut Args) -> Result<Plan, String> {
     let p = args.tensor("p")?;
     let q = args.of_dims("q", &p.dims)?.rows();

@@ -1,4 +1,4 @@
-//! For each op what it needs of a file, and its plan.
+//! What each op needs of a file, and its plan.
 
 mod conv;
 mod elementwise;
@@ -13,7 +13,7 @@ use super::plan::Plan;
 
 type Parse = fn(&mut Args) -> Result<Plan, String>;
 
-/// All ops, the parts of a network first.
+/// All ops, the layers of networks first.
 const OPS: &[(&str, Parse)] = &[
     ("conv2d", conv::conv2d),
     ("conv_transpose2d", conv::conv_transpose2d),

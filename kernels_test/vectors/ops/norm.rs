@@ -6,10 +6,10 @@ use super::super::args::Args;
 use super::super::plan::{Place, Plan};
 use crate::ops;
 
-/// What PyTorch adds to a variance.
+/// PyTorch's default ε.
 const EPS: f64 = 1e-5;
 
-/// `x` [n, c, ..] and its sizes n, positions, c; with the same in the engine's order.
+/// `x` [n, c, ..] and `y` in the engine's order, and the sizes n, positions, c.
 fn channels(args: &mut Args) -> Result<(Place, [usize; 3], Place), String> {
     let x = args.tensor("x")?;
     let (n, c) = match x.dims[..] {
@@ -26,7 +26,7 @@ fn channels(args: &mut Args) -> Result<(Place, [usize; 3], Place), String> {
     Ok((x.channels_last().shaped(&sizes), sizes, y))
 }
 
-/// `x` [n, c, ..], `gamma` and `beta` [c]; SiLU on top if wanted.
+/// `x` [n, c, ..], `gamma` and `beta` [c]; followed by SiLU if asked for.
 pub fn group_norm(args: &mut Args) -> Result<Plan, String> {
     let (x, [n, hw, c], y) = channels(args)?;
     let gamma = args.of_dims("gamma", &[c])?;
@@ -58,7 +58,7 @@ pub fn group_norm(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// Over the last dimension.
+/// Layer normalisation over the last dimension.
 pub fn layer_norm(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let y = args.output("y", &x.dims)?.rows();
@@ -75,7 +75,7 @@ pub fn layer_norm(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// `x` [n, c, ..] with given `mean` and `var` [c].
+/// `x` [n, c, ..], normalised with given `mean` and `var` [c].
 pub fn batch_norm(args: &mut Args) -> Result<Plan, String> {
     let (x, [_, _, c], y) = channels(args)?;
     let gamma = args.of_dims("gamma", &[c])?;

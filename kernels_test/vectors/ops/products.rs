@@ -1,4 +1,4 @@
-//! Products of matrices, attention, and the nearest code.
+//! Matrix products, attention, and the nearest code.
 
 use super::super::super::Real;
 use super::super::super::ops::definitions;
@@ -19,7 +19,7 @@ fn matrices(args: &mut Args, name: &'static str) -> Result<(Place, [usize; 3], b
     }
 }
 
-/// `a` and `b`, each with its last two dimensions swapped where the parameters say so.
+/// The product of `a` and `b`, with the last two dimensions swapped where the parameters say so.
 pub fn matmul(args: &mut Args) -> Result<Plan, String> {
     let (a, [batch, a1, a2], flat) = matrices(args, "a")?;
     let (b, [batch_b, b1, b2], _) = matrices(args, "b")?;
@@ -113,7 +113,7 @@ pub fn attention(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// For `x` [m, d] the nearest of `codebook` [k, d].
+/// The nearest code of `codebook` [k, d] to each row of `x` [m, d].
 pub fn nearest_code(args: &mut Args) -> Result<Plan, String> {
     let x = args.tensor("x")?;
     let (codebook, [_, d]) = args.ranked("codebook")?;

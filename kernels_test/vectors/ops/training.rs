@@ -76,7 +76,7 @@ fn on_gpu(
     done: u32,
 ) -> Vec<Output> {
     let [lr, beta1, beta2, eps, weight_decay] = numbers.map(|v| v as f32);
-    // The op works in place, on copies, of whole vec4s.
+    // The op works in place and on whole vec4s, so it gets padded copies.
     let whole = count.next_multiple_of(4);
     let padded = |mut values: Vec<f32>| {
         values.resize(whole, 0.0);
@@ -130,14 +130,14 @@ pub fn ema(args: &mut Args) -> Result<Plan, String> {
     )
 }
 
-/// c0 z + c1 eps + c2 noise + c3 target: z of any shape with `target` [1] or of the same, or [n, c,
-/// ..] with `target` [c].
+/// c0 z + c1 eps + c2 noise + c3 target. z has any shape with `target` [1] or of the same shape, or
+/// is [n, c, ..] with `target` [c].
 pub fn ou_step(args: &mut Args) -> Result<Plan, String> {
     let z = args.tensor("z")?;
     let eps = args.of_dims("eps", &z.dims)?;
     let noise = args.of_dims("noise", &z.dims)?;
     let target = args.tensor("target")?;
-    // A target for each number, or one for all: as if each were a channel.
+    // One target per number, or one for all: treats each number as a channel.
     let each = target.dims == z.dims || z.dims.len() < 2;
     let c = if each { z.order.len() } else { z.dims[1] };
     if target.dims != [1] && target.dims != [c] && target.dims != z.dims {

@@ -4,23 +4,23 @@ use crate::Result;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// One piece of work; ours is the first of its entries.
+/// One piece of work; this engine is its first entry.
 pub struct Line {
     /// The work.
     pub title: String,
-    /// What each did.
+    /// The result of each peer.
     pub entries: Vec<Entry>,
 }
 
-/// What one did.
+/// The result of one peer.
 pub struct Entry {
-    /// Who.
+    /// Its name.
     pub name: String,
     /// Median and first call, ms; or why there are none.
     pub result: Result<(f64, f64)>,
 }
 
-/// The middle one; of an even number the lower of the two.
+/// The median; for an even count the lower of the middle two.
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times
@@ -29,8 +29,8 @@ pub fn median(mut times: Vec<f64>) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// A row for each piece of work: our ms, the others' with how many times ours they are, first calls
-/// apart, and below why some have no figure.
+/// A row for each piece of work: our ms, and the others' with their ratio to ours. First calls come
+/// separately, and below is why some have no figure.
 pub fn markdown(names: &[&str], lines: &[Line]) -> String {
     let mut out = format!(
         "| ms (times ours) | ours | {} | first call, ms |\n",
@@ -77,7 +77,7 @@ pub fn markdown(names: &[&str], lines: &[Line]) -> String {
     out
 }
 
-/// The same for programs.
+/// The same as JSON, for programs.
 pub fn json(lines: &[Line]) -> String {
     let line = |line: &Line| {
         let entry = |entry: &Entry| {
@@ -93,7 +93,7 @@ pub fn json(lines: &[Line]) -> String {
     format!("{all:#}")
 }
 
-/// Three digits that count, or all before the point.
+/// Three significant digits, or all before the decimal point.
 fn digits(value: f64) -> String {
     let places = (2.0 - value.abs().max(1e-3).log10().floor()).clamp(0.0, 4.0) as usize;
     format!("{value:.places$}")

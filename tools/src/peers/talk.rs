@@ -1,5 +1,5 @@
-//! A program that answers a line of JSON with a line of JSON; started when it is first asked, and
-//! again after it died.
+//! A program that answers a line of JSON with a line of JSON; started when first asked, and again
+//! after it died.
 
 use crate::Result;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// What precedes an answer: libraries print as well.
+/// Prefix of an answer: libraries print as well.
 const MARK: &str = "answer ";
 
-/// One that is compared.
+/// A program to compare.
 pub struct Peer {
     /// Its name in the table.
     pub name: String,
-    /// How it is started, or why it is not.
+    /// The command that starts it, or why it cannot be started.
     program: Result<Command>,
     running: Option<Running>,
 }
@@ -36,7 +36,7 @@ impl Peer {
         }
     }
 
-    /// Its answer; an error says why there is none.
+    /// Asks for an answer; an error says why there is none.
     pub fn ask(&mut self, request: &Value, limit: Duration) -> Result<Value> {
         let program = self.program.as_mut().map_err(|why| why.clone())?;
         let mut running = self
@@ -51,7 +51,7 @@ impl Peer {
                 None => Ok(answer),
             };
         }
-        // It is dead or busy for good: the next request finds a new one.
+        // It is dead or stuck: the next request starts a new one.
         let _ = running.child.kill();
         let _ = running.child.wait();
         answer
