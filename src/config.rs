@@ -92,12 +92,12 @@ pub const PRESETS: [(&str, &str, &str); 15] = [
     ),
     (
         "images",
-        "your own pictures, 32×32, at the sizes of cifar10",
+        "your own images, 32×32, at the sizes of cifar10",
         include_str!("../presets/images.toml"),
     ),
     (
         "images-small",
-        "your own pictures, 32×32, at a size for two CPU cores",
+        "your own images, 32×32, at a size for two CPU cores",
         include_str!("../presets/images-small.toml"),
     ),
     (

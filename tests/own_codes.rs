@@ -1,5 +1,5 @@
-//! Priors on codes that a user brings: texts, sequences and grids through every command. Needs a GPU
-//! adapter.
+//! Priors on codes that a user provides: texts, sequences and grids through every command. Needs a
+//! GPU adapter.
 
 mod common;
 
@@ -13,7 +13,7 @@ use predicates::str::contains;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 
-/// Networks as small as can be, of a bridge of 20 levels.
+/// The smallest networks, with a bridge of 20 levels.
 const SMALL: [&str; 14] = [
     "codebook.dim=4",
     "bridge.steps=20",
@@ -42,7 +42,7 @@ fn train(stage: &str, data: &Path, out: &Path, steps: u64, sets: &[&str]) -> Com
     command
 }
 
-/// A text in which each letter follows the one before it or the one before that.
+/// A text that repeats a pattern of seven letters, shifted every 50 letters.
 fn text(dir: &Path) -> PathBuf {
     let letters: String = (0..800)
         .map(|i| char::from(b'a' + (i * i % 7 + i / 50 % 3) as u8))
@@ -52,7 +52,7 @@ fn text(dir: &Path) -> PathBuf {
     file
 }
 
-/// A `.safetensors` of codes [40, 4, 6] below 5, as `i64`.
+/// A `.safetensors` file of codes [40, 4, 6] below 5, as `i64`.
 fn grids(dir: &Path) -> PathBuf {
     let codes: Vec<i64> = (0..40 * 4 * 6).map(|i| (i * i + i / 24) % 5).collect();
     let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_le_bytes()).collect();
@@ -202,7 +202,7 @@ fn grids_train_and_a_killed_run_goes_on_to_equal_bits() {
     )
     .assert()
     .success();
-    // As if it had been killed after its first checkpoint.
+    // As if killed after its first checkpoint.
     std::fs::rename(
         parts.join("checkpoint.previous.safetensors"),
         parts.join("checkpoint.safetensors"),
@@ -229,7 +229,7 @@ fn grids_train_and_a_killed_run_goes_on_to_equal_bits() {
         .assert()
         .success();
     assert_eq!(codes(&dir.path().join("samples")).0, [3, 4, 6]);
-    // Samples are a data set again.
+    // Samples can serve as a data set.
     train(
         "pixelcnn",
         &dir.path().join("samples/samples.safetensors"),
@@ -263,6 +263,15 @@ fn what_does_not_go_together_is_said_in_a_sentence() {
             "800 characters, fewer than the 2000 of a sample",
         ),
         (
+            {
+                let mut command = train("prior", &data, &out, 1, &[]);
+                command.arg("--from").arg(&out);
+                command
+            },
+            2,
+            "leave --from away",
+        ),
+        (
             train("prior", &data, &out, 1, &["vqvae.size=8"]),
             3,
             "unknown key `vqvae`",
@@ -293,6 +302,11 @@ fn what_does_not_go_together_is_said_in_a_sentence() {
     };
     for (mut command, code, words) in [
         (inpaint("0=99", None), 2, "a code of 0 to 6"),
+        (
+            inpaint(&data.to_string_lossy(), None),
+            2,
+            "a file goes with a --mask",
+        ),
         (inpaint("none.txt", Some("left")), 9, "none.txt"),
         (
             {

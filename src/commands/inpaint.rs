@@ -189,6 +189,10 @@ fn given(trained: &Trained, args: &InpaintFlags) -> Result<(MaskedImages, Vec<St
             return Err(Error::Usage(format!("--known: {what}")));
         };
         let text = known.to_string_lossy().into_owned();
+        if Path::new(known).is_file() {
+            let what = "a file goes with a --mask: centre:N, topleft:N, left or right";
+            return Err(Error::Usage(format!("--known {text}: {what}")));
+        }
         let known = known::parse(&text, [config.cells(), config.codes()])?;
         return Ok((MaskedImages::of_known(trained, &known)?, vec![text]));
     };

@@ -16,7 +16,7 @@ use crate::report::table::{self, Column};
 /// Prints the summary of the preset or TOML file `name`, with `sets` applied.
 ///
 /// # Errors
-/// [`Error::Config`](crate::error::Error::Config) if it is invalid.
+/// [`Error::Config`] if it is invalid.
 pub fn run(name: &str, sets: &[String]) -> Result<()> {
     let width = table::terminal_width();
     let source = Source::open(name)?;

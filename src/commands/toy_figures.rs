@@ -33,7 +33,7 @@ pub struct FigureArgs {
 /// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
 ///
 /// # Errors
-/// Those of [`Trained::load`], and [`Error::Io`](crate::error::Error::Io) for the files.
+/// Those of loading the run, and [`Error::Io`](crate::error::Error::Io) for the files.
 pub fn run(args: &FigureArgs) -> Result<()> {
     let files = [
         "figure-2-data.png",

@@ -297,8 +297,7 @@ impl GridConfig {
         if self.unet.prediction == Output::Codes {
             return None;
         }
-        let what =
-            "needs unet.prediction = \"codes\"; presets that end in -paper have what ε and v need";
+        let what = "needs unet.prediction = \"codes\"; the presets that end in -paper have what ε and v need";
         Some(format!("stages.{name}: {of_codes} {what}"))
     }
 

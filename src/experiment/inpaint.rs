@@ -8,7 +8,7 @@ use super::drawn::Drawn;
 use super::known;
 use super::mask::Mask;
 use super::pictures::{Size, numbers};
-use super::sample::Facts;
+use super::sample::{Facts, check_sharpen};
 use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
@@ -151,6 +151,7 @@ pub(crate) fn check(trained: &Trained, how: &Filling, prior: Option<PriorKind>) 
         images,
         ..
     } = how;
+    check_sharpen(trained, images.sharpen)?;
     match (&trained.prior, prior) {
         (Prior::None, _) => Err(no_prior(trained)),
         (Prior::Diffusion(_), Some(PriorKind::PixelCnn)) => {

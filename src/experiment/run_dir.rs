@@ -243,7 +243,8 @@ pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
         Stored::Grid(..) => {
-            let what = "is a run of image models, this command serves the toy; see sample, reconstruct, inpaint and chain";
+            let what =
+                "is no run of the toy, which this command serves; see sample, inpaint and chain";
             Err(Error::Usage(format!("{} {what}", path.display())))
         }
     }

@@ -157,7 +157,7 @@ fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, 
 }
 
 /// Returns an error if `sharpen` is given and the prior of `trained` has no logits to sharpen.
-fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
+pub(crate) fn check_sharpen(trained: &Trained, sharpen: Option<f64>) -> Result<()> {
     match &trained.prior {
         Prior::Diffusion(model) if model.head().is_some() => Ok(()),
         _ if sharpen.is_none() => Ok(()),

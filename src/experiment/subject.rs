@@ -147,6 +147,13 @@ pub(crate) struct Found {
     pub numbers: Map<String, Value>,
 }
 
+impl Found {
+    fn extend(&mut self, more: Found) {
+        self.lines.extend(more.lines);
+        self.numbers.extend(more.numbers);
+    }
+}
+
 /// Summary of code usage: codes in use and perplexity.
 fn usage(codes: &[u32], k: usize) -> Found {
     let usage = Usage::of(codes, k);
@@ -235,11 +242,18 @@ impl Text {
         }
     }
 
-    /// The texts of `codes` [n, length].
-    fn texts<'a>(&'a self, codes: &'a [u32]) -> impl Iterator<Item = String> + 'a {
-        codes
-            .chunks_exact(self.length)
-            .map(|sample| sample.iter().map(|&code| self.letter(code)).collect())
+    /// The texts of `codes` [n, length]: lines with the first ones, and all for `summary.json`.
+    fn texts(&self, codes: &[u32]) -> Found {
+        let text = |sample: &[u32]| sample.iter().map(|&code| self.letter(code)).collect();
+        let texts: Vec<String> = codes.chunks_exact(self.length).map(text).collect();
+        let line = |text: &String| {
+            let line: String = text.chars().map(visible).collect();
+            format!("  {line}")
+        };
+        Found {
+            lines: texts.iter().take(SAID).map(line).collect(),
+            numbers: Map::from_iter([("texts".to_string(), json!(texts))]),
+        }
     }
 }
 
@@ -285,13 +299,13 @@ impl Subject for Text {
 
     fn found(&self, drawn: &Drawn) -> Found {
         let mut found = usage(&drawn.codes, self.symbols.len());
-        let texts: Vec<String> = self.texts(&drawn.codes).collect();
-        let shown = texts.iter().take(SAID);
-        found.lines.extend(shown.map(|text| {
-            let line: String = text.chars().map(visible).collect();
-            format!("  {line}")
-        }));
-        found.numbers.insert("texts".into(), json!(texts));
+        found.extend(self.texts(&drawn.codes));
+        found
+    }
+
+    fn found_of_fillings(&self, filled: &Filled) -> Found {
+        let mut found = filled.found();
+        found.extend(self.texts(&filled.drawn.codes));
         found
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Runs a training.
 ///
 /// # Errors
-/// Usage, configuration, data, file and GPU errors; see [`Error`].
+/// Usage, configuration, data, file and GPU errors; see [`Error`](crate::error::Error).
 pub fn run(args: &TrainArgs) -> Result<()> {
     let source = Source::open(&args.preset)?;
     let stage = match source.kind {

@@ -50,5 +50,5 @@ pub(super) fn quoted(path: &Path) -> String {
 }
 
 pub(crate) fn usage(args: &TrainArgs, what: &str) -> Error {
-    Error::Usage(format!("{} is an image preset: {what}", args.preset))
+    Error::Usage(format!("{}: {what}", args.preset))
 }

@@ -67,6 +67,10 @@ pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Resul
         let what = "its data are codes; --size, --resize, --crop, --skip-broken and --memory are for images";
         return Err(usage(args, what));
     }
+    if args.from.is_some() {
+        let what = "it builds on the codes of the data set; leave --from away";
+        return Err(usage(args, what));
+    }
     let file = data_of(args, Kind::Codes)?;
     let experiment = source.experiment(sets, &toml::Table::new())?;
     let Experiment::Grid(config) = experiment else {

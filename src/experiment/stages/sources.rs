@@ -40,13 +40,7 @@ impl Sources {
         let resumes = args.resume && checkpoint::exists(&args.out);
         let kept = args.out.join(VQVAE_FILE);
         if config.codebook.is_some() {
-            return match &args.from {
-                Some(_) => Err(usage(
-                    args,
-                    "it builds on the codes of the data set; leave --from away",
-                )),
-                None => Ok(Sources::default()),
-            };
+            return Ok(Sources::default());
         }
         match (stage, &args.from) {
             // Its own checkpoint has everything.
