@@ -2,14 +2,15 @@
 //! Pure maths, no GPU.
 //!
 //! ```text
-//! SDE         dz = −ϑ (z − z*) dt + η dW,   stationary law N(z*, v),  v = η² / 2ϑ
-//! levels      t = 0 is data, t = T is noise;  α_t = e^(−2ϑ δ_t),  β_t = 1 − α_t,  ᾱ_t = ∏_{s≤t} α_s,  a = ᾱ_t / ᾱ_s
+//! SDE         dz = −ϑ (z − z*) dt + η dW,   stationary distribution N(z*, v),  v = η² / 2ϑ
+//! levels      t = 0 is data, t = T is noise;  α_t = e^(−2ϑ δ_t),  β_t = 1 − α_t
+//!             ᾱ_t = ∏_{s≤t} α_s,  a = ᾱ_t / ᾱ_s
 //! forward     z_t = z* + √ᾱ_t (z_0 − z*) + √(v (1 − ᾱ_t)) ε,   ε ~ N(0, I)
 //! ```
 //! Ho et al. (2020) is η = √2, ϑ = 1, z* = 0. Everything here returns coefficients; the kernels
 //! apply them, so one fused `z_s = c0 z_t + c1 ε + c2 ξ + c3 z*` serves every one-step sampler.
-//! Where the paper's print is wrong the right form stands, with the erratum's number (E1, E2, E3,
-//! E4, E6).
+//! Where the printed paper is wrong, the corrected form is given with the erratum's number (E1, E2,
+//! E3, E4, E6).
 
 use crate::error::{Error, Result};
 
@@ -21,10 +22,9 @@ mod tests;
 pub use config::{Prediction, ReverseVariance, Spacing, Target};
 pub use step::{Multistep, Step};
 
-/// Below this ᾱ_T the factor 1/√ᾱ_T of the z_0 estimate has no meaning in the kernels' f32 any
-/// more.
+/// Below this ᾱ_T the factor 1/√ᾱ_T of the z_0 estimate is meaningless in the kernels' f32.
 const SMALLEST_ALPHA_BAR: f64 = 1e-30;
-/// Most steps T: far more than any schedule has, few enough for tables of all of them.
+/// Maximum T: far more than any schedule has, few enough for tables over all steps.
 const MOST_STEPS: usize = 1_000_000;
 
 /// z_t given z_0: `z* + signal (z_0 − z*) + noise ε`.
@@ -69,16 +69,16 @@ pub struct Velocity {
 
 /// An Ornstein-Uhlenbeck bridge with its schedule of T steps.
 ///
-/// Levels t run from 0 (data) to T (noise); methods that speak of a step t mean the one between t −
-/// 1 and t and panic outside 1..=T.
+/// Levels t run from 0 (data) to T (noise); step t is the one between t − 1 and t, and methods that
+/// take a step panic outside 1..=T.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bridge {
     theta: f64,
     eta: f64,
     target: Target,
-    /// [T], of step t at t − 1.
+    /// [T]; step t is at index t − 1.
     delta: Vec<f64>,
-    /// [T], of step t at t − 1.
+    /// [T]; step t is at index t − 1.
     beta: Vec<f64>,
     /// [T + 1]: ln ᾱ_t. Kept beside ᾱ because 1 − ᾱ_t and 1 − a cancel when formed from it.
     log_alpha_bar: Vec<f64>,
@@ -90,8 +90,8 @@ impl Bridge {
     /// The bridge of `dz = −ϑ (z − z*) dt + η dW` in T = `steps` steps.
     ///
     /// # Errors
-    /// [`Error::Config`] if `steps` is 0, ϑ or η not above 0, a number not finite, a β outside (0,
-    /// 1), or when ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
+    /// [`Error::Config`] if `steps` is outside 1..=1,000,000, ϑ or η is not above 0, a number is
+    /// not finite, a β is outside (0, 1), or ᾱ_T < 1e-30: f32 cannot recover z_0 from so little.
     pub fn new(
         theta: f64,
         eta: f64,
@@ -155,12 +155,12 @@ impl Bridge {
         self.eta
     }
 
-    /// z*, the mean of the stationary law.
+    /// z*, the mean of the stationary distribution.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// v = η² / 2ϑ, the variance of the stationary law.
+    /// v = η² / 2ϑ, the variance of the stationary distribution.
     pub fn stationary_variance(&self) -> f64 {
         self.eta * self.eta / (2.0 * self.theta)
     }
@@ -197,7 +197,8 @@ impl Bridge {
     /// The bridge: z_s given z_0 and z_t for 0 ≤ s < t (E1).
     ///
     /// ```text
-    /// mean = z* + √ᾱ_s (1 − a) / (1 − ᾱ_t) (z_0 − z*) + √a (1 − ᾱ_s) / (1 − ᾱ_t) (z_t − z*),   a = ᾱ_t / ᾱ_s
+    /// mean = z* + √ᾱ_s (1 − a) / (1 − ᾱ_t) (z_0 − z*) + √a (1 − ᾱ_s) / (1 − ᾱ_t) (z_t − z*)
+    /// a    = ᾱ_t / ᾱ_s
     /// var  = v (1 − ᾱ_s) (1 − a) / (1 − ᾱ_t)
     /// ```
     ///
@@ -301,7 +302,7 @@ impl Bridge {
 
     /// 1 − ᾱ_t without cancellation.
     fn lost(&self, t: usize) -> f64 {
-        // From +0, so that level 0 has lost 0 and not −0.
+        // Subtracted from 0.0, so that level 0 gives 0 and not −0.
         0.0 - self.log_alpha_bar[t].exp_m1()
     }
 

@@ -1,10 +1,10 @@
-//! `dbvq-wgpu conformance`: the table of cases on every adapter, each case in a process that may
-//! die of it.
+//! `dbvq-wgpu conformance`: runs the table of cases on every adapter, in child processes that may
+//! crash.
 //!
-//! `choice` says what is run. [`worker`] is the child that runs cases, `dump` writes what failed,
-//! `supervise` starts children and sees how they end. `report` is the result as data with a
-//! `summary` of each op, and `text`, `markdown` and `junit` set it in type; `conclusion` says on
-//! which side a fault is.
+//! `choice` selects what is run. [`worker`] is the child that runs cases, `dump` writes what
+//! failed, `supervise` starts children and handles how they end. `report` is the result as data
+//! with a `summary` of each op; `text`, `markdown` and `junit` format it, and `conclusion` says
+//! whose fault a failure is.
 
 mod choice;
 mod conclusion;
@@ -37,14 +37,13 @@ use report::{AdapterReport, CaseReport, Report, label};
 use supervise::Found;
 use worker::Job;
 
-/// What stands before the file of a vector in the names of cases.
+/// Prefix of a vector's file in case names.
 const VECTOR: &str = "vector ";
 
-/// Longest that one case may take, seconds; the slowest takes a few on a CPU, kernels compiled and
-/// all.
+/// Time limit of one case, seconds; the slowest takes a few on a CPU, compiling kernels included.
 pub const TIMEOUT: f64 = 120.0;
 
-/// What the command was asked for.
+/// Arguments of the command.
 #[derive(Clone, Debug, Default)]
 pub struct ConformanceArgs {
     /// `--adapter`.
@@ -71,13 +70,13 @@ pub struct ConformanceArgs {
     pub known_failures: Option<PathBuf>,
 }
 
-/// What a run goes by.
+/// Inputs of a run.
 struct Run<'a> {
     args: &'a ConformanceArgs,
     table: &'a [Case],
     jobs: &'a [Job],
     known: &'a [KnownFailure],
-    /// Set by signals to the exit code.
+    /// Set to the exit code by signals.
     stop: &'a AtomicUsize,
 }
 
@@ -89,12 +88,12 @@ pub fn list(args: &ConformanceArgs) -> Result<()> {
     print_document(&choice::list(args, &cases())?)
 }
 
-/// Runs the suite, prints what came of it, and writes the report.
+/// Runs the suite, prints the results, and writes the report.
 ///
 /// # Errors
 /// [`Error::Conformance`] if something failed; [`Error::Usage`] and [`Error::Adapter`] before
-/// anything is run; [`Error::Interrupted`] after a signal, with what was done until then printed
-/// and written.
+/// anything is run; [`Error::Interrupted`] after a signal, once the results so far are printed and
+/// written.
 pub fn run(args: &ConformanceArgs) -> Result<()> {
     let table = cases();
     let jobs = choice::jobs(args, &table)?;
@@ -170,7 +169,7 @@ fn command() -> String {
         .join(" ")
 }
 
-/// The list in the program and the user's, whose entries go first.
+/// The user's known failures, then the built-in ones.
 fn known(file: Option<&Path>) -> Result<Vec<KnownFailure>> {
     let mut list = match file {
         Some(file) => {
@@ -185,7 +184,7 @@ fn known(file: Option<&Path>) -> Result<Vec<KnownFailure>> {
     Ok(list)
 }
 
-/// Where a signal ended the run, how far it had come.
+/// How far the run had come, if a signal ended it.
 fn stopped(
     report: &Report,
     adapters: &[AdapterFacts],
@@ -193,7 +192,7 @@ fn stopped(
     signal: usize,
 ) -> Option<String> {
     let done = |adapter: &AdapterReport| adapter.cases.len() + adapter.probes.len() == jobs;
-    // A signal that came after the last job has stopped nothing.
+    // A signal after the last job stopped nothing.
     if signal == 0 || report.adapters.len() == adapters.len() && report.adapters.iter().all(done) {
         return None;
     }
@@ -213,7 +212,7 @@ fn stopped(
     Some(format!("stopped by a signal{at}{rest}"))
 }
 
-/// Prints the page of several reports.
+/// Prints several reports as one page.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Data`] if a file is no report.
@@ -221,7 +220,7 @@ pub fn merge(files: &[PathBuf]) -> Result<()> {
     print_document(&page(files)?)
 }
 
-/// The page of several reports.
+/// Several reports as one Markdown page.
 pub(super) fn page(files: &[PathBuf]) -> Result<String> {
     let reports = files
         .iter()
@@ -312,7 +311,7 @@ impl Run<'_> {
         }
     }
 
-    /// Entries of the user's list that fit no adapter of this run, or no case at all.
+    /// Entries of the lists of known failures that fit no adapter of this run, or no case at all.
     fn unused(&self, report: &Report) -> Vec<String> {
         let vectors: Vec<(String, String)> = self
             .jobs

@@ -1,7 +1,7 @@
-//! The few ways in which the outside world can fail. Each message says what happened, where, and
-//! what to do.
+//! Errors caused by the user or the environment. Each message says what happened, where, and what
+//! to do.
 //!
-//! Mistakes inside the program (shapes that do not fit) panic instead: no user can cause them.
+//! Bugs in the program (shapes that do not fit) panic instead: no user can cause them.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,20 +14,20 @@ use std::sync::Once;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a panic said that was caught.
+/// The message of a caught panic.
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("no message")
 }
 
-/// Most characters of a message. A longer one carries foreign text, and loses characters from its
-/// middle: what to do stands at its end.
+/// Maximum characters of a message. A longer one quotes foreign text and is cut in the middle,
+/// since its end says what to do.
 const LONGEST: usize = 2000;
-/// Most characters of an [`excerpt`].
+/// Maximum characters of an [`excerpt`].
 const EXCERPT: usize = 80;
 
-/// The beginning of a foreign text, for a sentence about it.
+/// The beginning of a foreign text, to quote in a message.
 pub fn excerpt(text: &str) -> String {
     match text.char_indices().nth(EXCERPT) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -60,8 +60,8 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `f` returns, or what its panic said. The panic is not printed: decoders of foreign files
-/// panic on some of them, and the caller has a sentence for that.
+/// Runs `f` and returns its result, or the message of its panic. The panic is not printed: decoders
+/// panic on some foreign files, and the caller reports that itself.
 ///
 /// # Errors
 /// The text of the panic.
@@ -81,12 +81,12 @@ pub fn catch_quietly<R>(f: impl FnOnce() -> R + UnwindSafe) -> Result<R, String>
     outcome.map_err(|payload| panic_text(&*payload).into())
 }
 
-/// What the outside world did. Each variant has its own documented exit code
+/// An error caused by the user or the environment. Each variant has its own documented exit code
 /// ([`Error::exit_code`]).
 #[derive(Debug)]
 pub enum Error {
-    /// A flag or an argument makes no sense, or `--out` would replace what this program did not
-    /// write. Exit code 2 (clap's own code for wrong usage).
+    /// A flag or an argument is invalid, or `--out` would replace what this program did not write.
+    /// Exit code 2 (clap's own code for wrong usage).
     Usage(String),
     /// A configuration file, preset or `--set` is wrong. Exit code 3.
     Config(String),
@@ -109,12 +109,12 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The operating system's word.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Training, or sampling, left the finite numbers. Exit code 10.
+    /// Training or sampling produced NaN or infinity. Exit code 10.
     Diverged(String),
-    /// Another process works in the same run directory. Exit code 11.
+    /// Another process is working in the same run directory. Exit code 11.
     Locked(PathBuf),
     /// Cases of the conformance suite failed. Exit code 12.
     Conformance(String),
@@ -146,7 +146,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Io`] for `path`; made for `map_err(Error::io(path))`.
+    /// An [`Error::Io`] for `path`, for use as `map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().to_path_buf();
         move |source| Error::Io { path, source }
@@ -196,7 +196,7 @@ impl Error {
     }
 }
 
-/// What to do about trouble with a file, where its name does not say it already.
+/// What to do about an I/O error, where its name does not say it already.
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

@@ -2,25 +2,25 @@
 //! vector quantized variational autoencoders" (Cohen et al., ICML 2022).
 //!
 //! # Layers
-//! A module uses only what stands to its right; `tests/layers.rs` enforces it.
+//! A module uses only modules to its right; `tests/layers.rs` enforces it.
 //! ```text
 //! main → commands → conformance → evaluate → experiment → models → nn → ops → tensor → gpu
 //! leaves: report, bridge, config, data, metrics, philox, number, error
 //! ```
-//! * [`gpu`]: the only code that says `wgpu`: adapters, memory, recording, reading back, timing.
-//! * [`tensor`]: `Tensor` (f32) and `Codes` (u32), and the tape that differentiates.
+//! * [`gpu`]: the only code that uses `wgpu`: adapters, memory, recording, readback, timing.
+//! * [`tensor`]: `Tensor` (f32) and `Codes` (u32), and the autodiff tape.
 //! * [`ops`]: one file per kernel family, each the Rust side of `shaders/<stem>.wgsl`.
 //! * [`nn`]: parameters, initialisation, Adam, checkpoints.
 //! * [`models`]: the paper's models and samplers. No index arithmetic, no kernel names.
-//! * [`experiment`]: a run: its directory, the training loop, the stages, what is drawn from a
-//!   trained run.
+//! * [`experiment`]: a run: its directory, the training loop, the stages, sampling from a trained
+//!   run.
 //! * [`evaluate`]: one file per metric of a trained run; [`metrics`] has the formulas.
 //! * [`conformance`]: runs [`kernels_test`] on every adapter in supervised processes and reports on
 //!   it.
-//! * [`commands`]: flags, and what each command does.
+//! * [`commands`]: the flags and the action of each command.
 //! * [`report`]: console lines, tables, plots and files. [`bridge`]: the Ornstein-Uhlenbeck bridge
 //!   in f64. [`philox`]: random numbers. [`data`]: data sets on the host.
-//! * [`kernels_test`]: the definition of every op in f64, its cases, and the check that compares.
+//! * [`kernels_test`]: the f64 reference of every op, its test cases and the comparison.
 //!
 //! # Invariants
 //! * Tensors are contiguous, row-major, f32 (`Codes`: u32). No views, no strides; a new layout is
@@ -28,15 +28,15 @@
 //! * Activations are channels-last.
 //! * Kernels need nothing beyond WebGPU's default limits (8 storage buffers an entry point, 256
 //!   invocations, 16 KiB of workgroup memory) and 128 bytes of immediates.
-//! * No float atomics: the same adapter gives the same bits twice. (Which of several kernels makes
-//!   a product may be measured there once, and is then kept.)
+//! * No float atomics: the same adapter gives the same bits twice. (Which of several kernels
+//!   computes a product may be chosen once per adapter by timing, and is then kept.)
 //! * No dispatch reads and writes one buffer through two bindings.
 //! * Shader text is never edited at run time; only `#import` is resolved, by appending. Variants
 //!   are `override` constants.
-//! * Nothing waits for the GPU except reading back, profiler and tuner, and a submit that would be
+//! * Nothing waits for the GPU except readback, the profiler, the tuner, and a submit that would be
 //!   the third in flight.
-//! * Randomness is Philox(seed, step, stream, index): the same bits on every vendor, so a resume is
-//!   one integer.
+//! * Randomness is Philox(seed, step, stream, index): the same bits on every vendor, so resuming
+//!   takes one integer.
 //! * No invocation loops more than about 60,000 times: one driver silently stops there.
 //!
 //! # Where to start
@@ -44,7 +44,7 @@
 //! [`gpu`]. To add a kernel, write `shaders/x.wgsl`, `src/ops/x.rs` and `kernels_test/ops/x.rs`,
 //! and name it in the two `mod.rs` files.
 
-// `say!` and `note!` of `report::console` do not panic where nobody reads.
+// `say!` and `note!` of `report::console` do not panic if nobody reads.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 // First, for its macros.

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match gpu::catch(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody may be there to read it.
+            // Standard error may be closed.
             _ = writeln!(std::io::stderr(), "dbvq-wgpu: {error}");
             ExitCode::from(error.exit_code())
         }
@@ -33,8 +33,8 @@ fn quiet_device_selection() {
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") }
 }
 
-/// A file over the limit on the size of files (`ulimit -f`) is to be an error that says so, not the
-/// end of the program.
+/// Makes exceeding the file size limit (`ulimit -f`) an error that says so, instead of a fatal
+/// signal.
 fn outlive_large_files() {
     #[cfg(unix)]
     // Where no handler can be installed, the limit still ends the program.

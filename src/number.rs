@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Number formatting for people.
 
-/// With commas.
+/// `n` with commas between thousands.
 pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();

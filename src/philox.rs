@@ -1,9 +1,9 @@
 //! Counter-based random numbers: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 //! easy as 1, 2, 3").
 //!
-//! Every number is a pure function of `(seed, step, stream, index)`: no state to save, so a resume
-//! is one integer, and the kernels (`shaders/shared/philox.wgsl`) draw the same bits on every
-//! vendor. The host side here is their reference: [`Stream::bits`], [`Stream::uniform`] and
+//! Every number is a pure function of `(seed, step, stream, index)`: there is no state to save, so
+//! resuming takes one integer, and the kernels (`shaders/shared/philox.wgsl`) draw the same bits on
+//! every vendor. The host side here is their reference: [`Stream::bits`], [`Stream::uniform`] and
 //! [`Stream::below`] agree bit for bit, [`Stream::normal`] and [`Stream::gumbel`] up to the
 //! rounding of f32 logarithms and cosines.
 
@@ -52,9 +52,9 @@ pub struct Stream {
     /// What the numbers are for within the step (noise, time levels, dropout, …): one value per
     /// use.
     pub stream: u32,
-    /// The sample of the step's batch with which tensors begin: a part of a batch draws the numbers
-    /// that are its own in the whole. Ops on tensors skip the samples before it; the methods here,
-    /// which are given an index, do not.
+    /// Index in the step's batch of the tensors' first sample: a part of a batch draws the same
+    /// numbers as in the whole batch. Tensor ops skip the samples before it; the methods here,
+    /// which take an index, do not.
     pub first: u32,
 }
 
@@ -62,7 +62,7 @@ pub struct Stream {
 macro_rules! draws {
     ($($(#[$doc:meta])* $name:ident = $stream:literal,)*) => {
         /// What random numbers are for: the one list of streams. Two draws of one step never share
-        /// numbers, since the compiler refuses a value that is there twice.
+        /// numbers, since the compiler rejects duplicate values.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Draw {
@@ -87,13 +87,13 @@ draws! {
     ToySequences = 0x100,
     /// The levels t of a training step.
     Levels = 0x101,
-    /// Encoder outputs on which the codebook is placed.
+    /// Encoder outputs on which the codebook is initialised.
     PlaceCodes = 0x110,
     /// Encoder outputs to which dead codes move.
     ReviveCodes = 0x111,
     /// Classes that classifier-free guidance leaves out in training.
     DropClass = 0x112,
-    /// Which positions training tells the network.
+    /// Which positions the network is told in training.
     ToldMasks = 0x113,
     /// ε of images.
     Epsilon = 0x200,
@@ -101,7 +101,7 @@ draws! {
     Gumbel = 0x202,
     /// Initial weights.
     Init = 0x1000,
-    /// Vectors of codes that a data set gives none.
+    /// Code vectors, if the data set gives none.
     CodeVectors = 0x1001,
     /// Sampling: z_T.
     Initial = 0x2000,
@@ -119,7 +119,8 @@ draws! {
     BoundLevel = 0x2300,
     /// Bound: ε.
     BoundNoise = 0x2301,
-    /// Likelihood by a told network: z_T of a filling, whose number is in the upper half.
+    /// Likelihood by a network told the known codes: z_T of a filling, whose number is in the upper
+    /// half.
     ToldNoise = 0x2302,
     /// Dropout: the first block; the others count on, up to 0x3FFF.
     Dropout = 0x3000,
@@ -129,7 +130,7 @@ draws! {
     Mirror = 0x4001,
     /// Kernel distance: subsets of the first set.
     KidSubsets = 0x5000,
-    /// Kernel distance: subsets of the second.
+    /// Kernel distance: subsets of the second set.
     KidOthers = 0x5001,
     /// Figures of the toy: sequences.
     FigureSequences = 0x6000,
@@ -140,7 +141,7 @@ draws! {
 }
 
 impl Draw {
-    /// The most parts that a stream has.
+    /// Maximum number of parts of a stream.
     pub const PARTS: u32 = 1 << 16;
 
     /// The value of [`Stream::stream`].
@@ -148,10 +149,10 @@ impl Draw {
         self as u32
     }
 
-    /// The stream of the part numbered `number`, which is drawn apart from the others.
+    /// The stream of part `number`, independent of the other parts.
     ///
     /// # Panics
-    /// If there are more parts than a stream has.
+    /// If `number` is not below [`Draw::PARTS`].
     pub fn part(self, number: u32) -> u32 {
         assert!(number < Draw::PARTS, "{self:?} has no part {number}");
         self as u32 | number << 16
@@ -182,7 +183,7 @@ impl Stream {
     /// Standard normal by Box-Muller: `√(−2 ln u) cos(2π u')` for an even index, `… sin(2π u')` for
     /// the odd one after it, with `u` and `u'` the uniforms of the even and the odd index.
     ///
-    /// |normal| ≤ √(48 ln 2) = 5.77, by the smallest uniform. In f64; the kernels do the same in f32.
+    /// |normal| ≤ √(48 ln 2) = 5.77, by the smallest uniform. In f64; the kernels use f32.
     pub fn normal(&self, index: u32) -> f64 {
         let words = self.block(index / 4);
         let pair = (index as usize % 4) & !1;

@@ -1,4 +1,4 @@
-//! What a configuration says about the bridge: schedule, target, reverse variance, meaning of the
+//! The bridge's part of a configuration: schedule, target, reverse variance, meaning of the
 //! network's output.
 
 use super::{positive, refuse};
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use std::fmt;
 
-/// How the noise is spread over the T steps.
+/// The noise schedule over the T steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "schedule", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Spacing {
-    /// Constant δ_t = S / T: ᾱ_T = e^(−2ϑ S). The toy: S = 1.727.
+    /// Constant δ_t = S / T: ᾱ_T = e^(−2ϑ S). For the toy: S = 1.727.
     Constant {
         /// S = Σ δ_t, in the SDE's unit of time.
         total_time: f64,
     },
-    /// β_t linear in t from the first step to the last; one step alone takes `beta_start`. The
+    /// β_t linear in t from the first step to the last; a single step takes `beta_start`. For
     /// images: 1e-4 … 0.02.
     Linear {
         /// β_1, in (0, 1).
@@ -79,8 +79,8 @@ impl fmt::Display for Spacing {
     }
 }
 
-/// `1 − cos²(b) / cos²(a)` at the angles a of t − 1 and b of t, by cos²a − cos²b = sin(b − a) sin(b
-/// + a); at most .999.
+/// `1 − cos²(b) / cos²(a)`, at most .999, for the angles a of t − 1 and b of t. It uses cos²a −
+/// cos²b = sin(b − a) sin(b + a).
 fn cosine_beta(t: usize, steps: usize) -> f64 {
     let angle = |t: usize| (t as f64 / steps as f64 + 0.008) / 1.008 * FRAC_PI_2;
     let a = angle(t - 1);
@@ -88,13 +88,13 @@ fn cosine_beta(t: usize, steps: usize) -> f64 {
     ((b - a).sin() * (b + a).sin() / a.cos().powi(2)).min(0.999)
 }
 
-/// The mean z* of the stationary law.
+/// The mean z* of the stationary distribution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Target {
     /// The same value in every channel.
     Scalar(f64),
-    /// One value a channel, `[d]`.
+    /// One value per channel, `[d]`.
     PerChannel(Vec<f64>),
 }
 
@@ -102,7 +102,7 @@ impl Target {
     /// z* of every channel, `[channels]`: what the kernels bind.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if there is one value a channel, but for
+    /// [`Error::Config`](crate::error::Error::Config) if there is one value per channel, but for
     /// another number of channels.
     pub fn channels(&self, channels: usize) -> Result<Vec<f64>> {
         match self {

@@ -28,8 +28,8 @@ impl Step {
         }
     }
 
-    /// The same step with `c1` on another output of the network, where `eps` =
-    /// [`Bridge::predict_eps`] of that output.
+    /// The same step with `c1` applied to another output of the network, for which `eps` =
+    /// [`Bridge::predict_eps`].
     pub fn on(self, eps: Affine) -> Step {
         Step {
             c1: self.c1 * eps.net,
@@ -67,7 +67,8 @@ impl Bridge {
     /// ancestral.
     ///
     /// ```text
-    /// z_s = z* + √ᾱ_s (ẑ_0 − z*) + √(v (1 − ᾱ_s) − S²) ε_θ + S ξ,   S² = κ² v (1 − ᾱ_s)(1 − a) / (1 − ᾱ_t)
+    /// z_s = z* + √ᾱ_s (ẑ_0 − z*) + √(v (1 − ᾱ_s) − S²) ε_θ + S ξ
+    /// S² = κ² v (1 − ᾱ_s)(1 − a) / (1 − ᾱ_t)
     /// ```
     /// κ = 1 is exactly the bridge step with the true ẑ_0, for every stride.
     ///
@@ -95,10 +96,10 @@ impl Bridge {
         )
     }
 
-    /// Step t of Algorithm 2 as printed (E2): 1 − α_t where 1 − ᾱ_t belongs, and no noise. Here to
-    /// be seen to collapse.
+    /// Step t of Algorithm 2 as printed (E2): 1 − α_t where 1 − ᾱ_t belongs, and no noise. Kept to
+    /// show that it collapses.
     ///
-    /// `z_{t−1} = z* + (z_t − z* − √(v / (1 − α_t)) β_t ε_θ) / √α_t`; the print is for z* = 0.
+    /// `z_{t−1} = z* + (z_t − z* − √(v / (1 − α_t)) β_t ε_θ) / √α_t`; the paper has z* = 0.
     pub fn paper_literal(&self, t: usize) -> Step {
         let z = (1.0 - self.beta(t)).sqrt().recip();
         Step::centred(
@@ -108,11 +109,12 @@ impl Bridge {
         )
     }
 
-    /// DPM-Solver++(2M) (Lu et al. 2022) from t to s < t, with the level `previous` > t of the step
-    /// before, if any.
+    /// DPM-Solver++(2M) (Lu et al. 2022) from t to s < t, after a step from level `previous` > t,
+    /// if any.
     ///
     /// ```text
-    /// λ = ½ ln(ᾱ / (1 − ᾱ)),  h = λ_s − λ_t,  r = (λ_t − λ_previous) / h,  D = (1 + 1/2r) ẑ_0 − (1/2r) ẑ_0'
+    /// λ = ½ ln(ᾱ / (1 − ᾱ)),  h = λ_s − λ_t,  r = (λ_t − λ_previous) / h
+    /// D = (1 + 1/2r) ẑ_0 − (1/2r) ẑ_0'
     /// z_s = z* + √((1 − ᾱ_s) / (1 − ᾱ_t)) (z_t − z*) − √ᾱ_s (e^(−h) − 1) (D − z*)
     /// ```
     /// Second order. The first step has no ẑ_0' and takes D = ẑ_0. So does a step into s = 0, where
@@ -146,8 +148,8 @@ impl Bridge {
         }
     }
 
-    /// The levels of a sampler with `count` steps: `count + 1` evenly strided levels, falling
-    /// strictly from T to 0.
+    /// The levels of a sampler with `count` steps: `count + 1` evenly strided levels, strictly
+    /// decreasing from T to 0.
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) unless 1 ≤ `count` ≤ T.

@@ -48,7 +48,7 @@ fn linear(theta: f64, eta: f64, steps: usize, beta_start: f64, beta_end: f64) ->
     .unwrap()
 }
 
-/// Ho et al.: the images.
+/// The images' schedule (Ho et al.).
 fn images() -> Bridge {
     linear(1.0, f64::sqrt(2.0), 1000, 1e-4, 0.02)
 }
@@ -173,7 +173,7 @@ proptest! {
             prop_assert!((of_z0.z * z + of_z0.net * net - z0).abs() <= 1e-10 * scale);
             let scale = (of_eps.z * z).abs() + (of_eps.net * net).abs();
             prop_assert!((of_eps.z * z + of_eps.net * net - eps).abs() <= 1e-10 * scale);
-            // The same step, whatever the network says.
+            // Both network outputs give the same step.
             let (a, b) = (bridge.ddim(t - 1, t, 0.5), bridge.ddim(t - 1, t, 0.5).on(of_eps));
             let (target, scale) = (1.3, a.c0 * (z.abs() + 1.3) + (a.c1 * eps).abs());
             let moved = |step: Step, net: f64| step.c0 * (target + z) + step.c1 * net + step.c3 * target;
@@ -183,8 +183,8 @@ proptest! {
 
     #[test]
     fn scaling_gives_plain_ddpm(theta in 0.1..5.0, eta in 0.05..3.0, t in 1usize..=40, s in 0usize..40, kappa in 0.0..1.0) {
-        // y = (z − z*) / √v is DDPM with the same ᾱ: what multiplies a noise carries √v, what
-        // multiplies a state nothing.
+        // y = (z − z*) / √v is DDPM with the same ᾱ: coefficients of noise scale with √v, those of
+        // states do not.
         let s = s.min(t - 1);
         let (ours, plain) = (linear(theta, eta, 40, 1e-3, 0.3), linear(1.0, f64::sqrt(2.0), 40, 1e-3, 0.3));
         let scale = ours.stationary_variance().sqrt();
@@ -380,7 +380,7 @@ fn dpmpp2m_is_of_second_order_and_ddim_of_first() {
     assert!(ode_error(20, true) < 0.1 * ode_error(20, false));
 }
 
-/// Variance that a sampler returns from N(0, 1) for the target N(0, ¼) with exact noise: it is
+/// Output variance of a sampler from N(0, 1) for the target N(0, ¼) with exact noise: each step is
 /// linear in z.
 fn returned_variance(step: impl Fn(&Bridge, usize) -> Step) -> f64 {
     let bridge = images();

@@ -36,7 +36,7 @@ fn wants_cases(args: &ConformanceArgs) -> bool {
     args.vectors.is_none() || args.op.is_some() || args.case.is_some()
 }
 
-/// Numbers of the cases that fit the flags.
+/// Indices of the cases that fit the flags.
 pub fn chosen(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<usize>> {
     let of_op = |case: &Case| args.op.as_ref().is_none_or(|op| case.op == *op);
     if let Some(op) = args.op.as_ref().filter(|_| !table.iter().any(of_op)) {
@@ -79,7 +79,7 @@ fn has_gradient(case: &Case) -> bool {
     case.inputs.iter().any(|input| input.wants_grad)
 }
 
-/// No case of the op, or of any, has that in its name.
+/// The error if no case of the op, or of any op, has that in its name.
 fn no_such_case(args: &ConformanceArgs, table: &[Case]) -> String {
     let name = args.case.as_deref().unwrap_or_default();
     let elsewhere = table.iter().find(|case| case.name.contains(name));
@@ -99,7 +99,7 @@ fn no_such_case(args: &ConformanceArgs, table: &[Case]) -> String {
     }
 }
 
-/// The flags that choose, as they are typed.
+/// The selecting flags, as typed.
 fn choosers(args: &ConformanceArgs) -> String {
     let op = args.op.iter().map(|op| format!("--op {}", quoted(op)));
     let case = args
@@ -109,7 +109,7 @@ fn choosers(args: &ConformanceArgs) -> String {
     op.chain(case).collect::<Vec<_>>().join(" ")
 }
 
-/// What is run of the whole suite.
+/// Which part of the suite is run.
 pub fn scope(args: &ConformanceArgs, jobs: &[Job], table: &[Case]) -> Scope {
     let count = |wanted: fn(&Job) -> bool| jobs.iter().filter(|job| wanted(job)).count();
     let mut flags: Vec<String> = Some(choosers(args))

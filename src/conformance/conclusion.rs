@@ -1,11 +1,11 @@
-//! How a run ends: well, or with a sentence that says on which side the fault is.
+//! The outcome of a run: success, or an error that says whose fault it is.
 
 use super::choice::counted;
 use super::report::{AdapterReport, CaseReport, Report};
 use crate::error::{Error, Result};
 use crate::kernels_test::Fault;
 
-/// Failures of files and lists that are named one by one.
+/// Maximum failures of files and lists that are named individually.
 const NAMED: usize = 3;
 
 /// Ok if nothing is worse than a warning or a known failure.

@@ -1,4 +1,4 @@
-//! `--dump DIR`: the numbers and the kernels of cases that failed, for whoever looks for the fault.
+//! `--dump DIR`: the tensors and kernels of failed cases, for debugging.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::gpu::Launch;
 use crate::kernels_test::{Evidence, Mode};
 use crate::report::file;
 
-/// The variable by which the child process learns of the folder.
+/// Environment variable that tells the child process the folder.
 pub const VARIABLE: &str = "DBVQ_CONFORMANCE_DUMP";
 
-/// Most characters of a case's name in a folder's name.
+/// Maximum characters of a case's name in a folder's name.
 const LONGEST: usize = 60;
 
-/// Makes the folder.
+/// Creates the folder.
 ///
 /// # Errors
-/// [`Error::Usage`] if it is there and has anything in it; [`Error::Io`].
+/// [`Error::Usage`] if it exists and is not empty; [`Error::Io`].
 pub fn prepare(folder: &Path) -> Result<()> {
     if let Ok(mut entries) = std::fs::read_dir(folder)
         && entries.next().is_some()
@@ -33,7 +33,7 @@ pub fn prepare(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
-/// Writes what `name` (op and case) had and made in `mode`. Returns the folder.
+/// Writes the tensors and kernels of `name` (op and case) in `mode`. Returns the folder.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -71,7 +71,7 @@ pub fn write(
     Ok(place)
 }
 
-/// The file of all tensors, in f64, with what failed as metadata.
+/// The safetensors file of all tensors, in f64, with the failure as metadata.
 fn tensors(name: &str, mode: Mode, detail: &str, evidence: &Evidence) -> Vec<u8> {
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = evidence
         .tensors
@@ -97,7 +97,7 @@ fn tensors(name: &str, mode: Mode, detail: &str, evidence: &Evidence) -> Vec<u8>
         .expect("each name is there once, each size that of its numbers")
 }
 
-/// The text, with the constants and the grid that it ran with.
+/// The WGSL, headed by the constants and the grid that it ran with.
 fn wgsl(kernel: &Launch) -> String {
     format!(
         "// {}, {:?} workgroups\n{}",
@@ -107,7 +107,7 @@ fn wgsl(kernel: &Launch) -> String {
     )
 }
 
-/// `text` as a file's name on any system.
+/// `text` as a file name that is valid on any system.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(LONGEST) {

@@ -7,11 +7,12 @@ use super::{junit, markdown};
 use crate::error::{Error, Result};
 use crate::report::product::{self, Form};
 
-/// Whether [`write`] can write `file`, found out before hours are spent on what goes in.
+/// Checks that [`write`] can write `file`, before hours are spent on its content.
 ///
 /// # Errors
-/// [`Error::Usage`] if it has the ending of a file that goes beside it, or stands for a folder;
-/// [`Error::Io`] if its folder is not there or nothing can be written in it.
+/// [`Error::Usage`] if it has the extension of a file written beside it, is a folder, or would
+/// replace a file that is not this program's; [`Error::Io`] if its folder does not exist or is not
+/// writable.
 pub fn writable(file: &Path) -> Result<()> {
     let shown = file.display();
     let ending = file
@@ -33,13 +34,12 @@ pub fn writable(file: &Path) -> Result<()> {
     for (file, form) in files(file) {
         product::check(&file, form)?;
     }
-    // Begins as `write` does and leaves off there.
+    // Begins as `write` does, then discards the file.
     let begun = atomic_write_file::AtomicWriteFile::open(file).map_err(Error::io(file))?;
     begun.discard().map_err(Error::io(file))
 }
 
-/// Writes the report to `file` as JSON, and beside it, with the endings `xml` and `md`, for JUnit
-/// and for people.
+/// Writes the report to `file` as JSON, and beside it as JUnit XML (`.xml`) and Markdown (`.md`).
 ///
 /// # Errors
 /// [`Error::Io`].

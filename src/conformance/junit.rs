@@ -1,4 +1,4 @@
-//! A report for machines that read JUnit's XML: a suite for each adapter, a case for each case.
+//! The report as JUnit XML: a test suite for each adapter, a test case for each case.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn is_skipped(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::NotSupported | Verdict::KnownFailure)
 }
 
-/// JUnit keeps tests that went wrong apart from tests that could not be carried through.
+/// JUnit distinguishes tests that failed from tests that could not be completed.
 fn is_error(verdict: Verdict) -> bool {
     matches!(
         verdict,
@@ -112,7 +112,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// What a driver says, in one line and without characters that XML has no word for.
+/// Text from a driver, in one line and without characters that XML cannot represent.
 fn line(text: &str) -> String {
     text.replace(['\n', '\t'], " ")
         .replace(['\u{fffe}', '\u{ffff}'], "")

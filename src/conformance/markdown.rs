@@ -22,7 +22,7 @@ pub fn text(reports: &[Report]) -> String {
     out
 }
 
-/// What was run, and whether that is all there is.
+/// What was run, and whether it was the whole suite.
 fn commands(reports: &[Report]) -> String {
     let mut out = String::new();
     for report in reports {
@@ -56,7 +56,7 @@ fn capital(sentence: &str) -> String {
     })
 }
 
-/// An adapter of one of the reports, with a name that no other has.
+/// An adapter of one of the reports, with a unique name.
 struct Column<'a> {
     name: String,
     report: &'a Report,
@@ -112,7 +112,7 @@ fn adapters(columns: &[Column]) -> String {
     )
 }
 
-/// `6 of 6`, and where the table has more, of how many.
+/// `6 of 6`, and for a partial run also the table's size.
 fn passed(column: &Column) -> String {
     let count = format!(
         "{} of {}",

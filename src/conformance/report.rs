@@ -15,13 +15,13 @@ use crate::ops;
 use crate::report::console;
 use crate::report::console::REVISION;
 
-/// Counts up when a key changes its meaning or goes.
+/// Incremented when a key changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 
 /// One run of the suite on one machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// Version of this form.
+    /// Version of this schema.
     pub schema: u32,
     /// Version of the program.
     pub version: String,
@@ -30,7 +30,7 @@ pub struct Report {
     /// The command, as it was typed.
     #[serde(default)]
     pub command: String,
-    /// What was run of the whole.
+    /// Which part of the suite was run.
     #[serde(default)]
     pub scope: Scope,
     /// Why the run ended before its end, if it did.
@@ -39,7 +39,7 @@ pub struct Report {
     /// What `DBVQ_CONFORMANCE_FAULT` was: failures are then made up.
     #[serde(default)]
     pub provoked: Option<String>,
-    /// Entries of lists of known failures that were of no use, and why.
+    /// Unused entries of lists of known failures, and why they are unused.
     #[serde(default)]
     pub unused: Vec<String>,
     /// Version of wgpu.
@@ -54,21 +54,21 @@ pub struct Report {
     pub adapters: Vec<AdapterReport>,
 }
 
-/// What a run was asked for of the whole suite.
+/// The part of the suite that a run was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
-    /// The flags that chose; empty where nothing was left out.
+    /// The selecting flags; empty if nothing was left out.
     pub flags: String,
-    /// Cases of the table that were chosen.
+    /// Number of cases of the table that were chosen.
     pub chosen: usize,
-    /// Cases that the table has.
+    /// Number of cases in the table.
     pub table: usize,
-    /// Files of vectors.
+    /// Number of vector files.
     pub vectors: usize,
 }
 
 impl Scope {
-    /// Where a pass is not a pass of the whole suite, what it is of.
+    /// The part that was run, unless it was the whole suite.
     pub fn partial(&self) -> Option<String> {
         if self.flags.is_empty() {
             return None;
@@ -105,7 +105,7 @@ pub struct AdapterReport {
     pub seconds: f64,
 }
 
-/// One case, over both modes.
+/// One case, over all its modes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaseReport {
     /// The op.
@@ -114,21 +114,21 @@ pub struct CaseReport {
     pub case: String,
     /// The conclusion.
     pub verdict: Verdict,
-    /// Worst error of the forward result as a share of its bound; `null` if the case did not come
-    /// to its numbers.
+    /// Worst error of the forward result as a share of its bound; `null` if it was not computed, or
+    /// the case is a known failure.
     pub forward: Option<f64>,
-    /// The same of the directional derivative.
+    /// The same for the directional derivative.
     pub gradient: Option<f64>,
     /// What is wrong; empty if nothing is.
     pub detail: String,
-    /// On which side, if it fails.
+    /// Whose fault it is, if it fails.
     #[serde(default)]
     pub fault: Fault,
-    /// The command that repeats it; empty if it passed.
+    /// The command that repeats it; empty if it passed without remarks.
     #[serde(default)]
     pub repeat: String,
-    /// Wall time, opening the device and compiling the kernels included where this case was the
-    /// first to need them.
+    /// Wall time, including opening the device and compiling the kernels if this case was the first
+    /// to need them.
     pub seconds: f64,
 }
 
@@ -185,7 +185,7 @@ impl Report {
     /// Reads the JSON of a report.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Data`] if the file is none.
+    /// [`Error::Io`], or [`Error::Data`] if the file is not a report.
     pub fn read(file: &Path) -> Result<Report> {
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let unfit = |what: String| {
@@ -207,7 +207,7 @@ impl AdapterReport {
         label(&self.facts)
     }
 
-    /// Cases of which `wanted` is true.
+    /// Number of cases for which `wanted` is true.
     pub fn count(&self, wanted: impl Fn(&CaseReport) -> bool) -> usize {
         self.cases.iter().filter(|case| wanted(case)).count()
     }
@@ -230,7 +230,7 @@ impl AdapterReport {
     }
 }
 
-/// `vulkan/llvmpipe`: the backend, and the name as far as it names the device.
+/// `vulkan/llvmpipe`: the backend, and the name up to the first parenthesis.
 pub fn label(facts: &AdapterFacts) -> String {
     format!(
         "{}/{}",

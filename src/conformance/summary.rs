@@ -1,4 +1,4 @@
-//! What tables say about an op: all its cases in one line.
+//! The summary of an op in tables: all its cases in one line.
 
 use super::report::{AdapterReport, CaseReport};
 use crate::kernels_test::Verdict;
@@ -8,9 +8,9 @@ use crate::kernels_test::Verdict;
 pub struct OpSummary {
     /// The op.
     pub op: String,
-    /// Its cases.
+    /// Number of its cases.
     pub cases: usize,
-    /// Those of them whose numbers are right.
+    /// Number of cases whose numbers are right.
     pub passed: usize,
     /// Worst share of a forward bound.
     pub forward: Option<f64>,
@@ -42,7 +42,7 @@ impl OpSummary {
     }
 }
 
-/// A share of a bound in at most seven characters; nothing where there is none.
+/// A share of a bound in at most seven characters; empty if there is none.
 pub fn share(share: Option<f64>) -> String {
     match share {
         None => String::new(),

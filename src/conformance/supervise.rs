@@ -1,5 +1,5 @@
-//! Jobs in child processes: whatever becomes of a child is the verdict of the job it was at, and
-//! the rest goes on.
+//! Runs jobs in child processes. If a child crashes or hangs, that is the verdict of its current
+//! job, and the rest goes on.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,14 +15,13 @@ use super::worker::{Event, Job};
 use crate::kernels_test::probes::{Fact, PROBES};
 use crate::kernels_test::{Outcome, Verdict};
 
-/// After so many jobs in a row without an answer the adapter is given up: the rest would only wait
-/// as long.
+/// Timeouts in a row after which the adapter is given up: the rest would only wait as long.
 const UNANSWERED: u32 = 5;
 
-/// How often a signal is looked for.
+/// Interval at which signals are polled.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What became of a job.
+/// Result of a job.
 pub enum Found {
     /// Of a probe.
     Fact(Fact),
@@ -46,10 +45,10 @@ impl Found {
     }
 }
 
-/// A child at work; killed when this goes.
+/// A running child; killed on drop.
 struct Worker {
     child: Child,
-    /// Held open: where it ends, the child does.
+    /// Held open: the child exits when it closes.
     _stdin: ChildStdin,
     events: Receiver<Event>,
     stderr: JoinHandle<String>,
@@ -70,7 +69,7 @@ impl Worker {
             Some(folder) => command.env(dump::VARIABLE, folder),
             None => command.env_remove(dump::VARIABLE),
         };
-        // Ctrl-C ends the child by its parent's hand, not as a crash.
+        // On Ctrl-C the parent kills the child; the signal itself would look like a crash.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
@@ -86,7 +85,7 @@ impl Worker {
         let lines: String = jobs
             .map(|job| serde_json::to_string(job).expect("jobs are plain data") + "\n")
             .collect();
-        // A child that is gone already is noticed by its silence.
+        // A child that has already exited is noticed by its closed output.
         let _ = stdin
             .write_all((lines + "\n").as_bytes())
             .and_then(|()| stdin.flush());
@@ -115,7 +114,7 @@ impl Worker {
         })
     }
 
-    /// How it ended, and the last it said.
+    /// Its exit status, and the last lines of its stderr.
     fn last_words(mut self) -> String {
         let status = self
             .child
@@ -138,34 +137,34 @@ impl Worker {
     }
 }
 
-/// How jobs are watched over.
+/// Runs jobs under supervision.
 pub struct Supervisor<'a> {
     /// Index of the adapter.
     pub adapter: usize,
-    /// Longest that a job may take.
+    /// Time limit of a job.
     pub timeout: Duration,
     /// Where children write what failed.
     pub dump: Option<PathBuf>,
-    /// Set to another number than 0 by a signal, which ends the run.
+    /// Set to non-zero by a signal, which ends the run.
     pub stop: &'a AtomicUsize,
 }
 
-/// How it stands with a child.
+/// State of a child.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// It has ended, or does nothing any more.
+    /// It has ended, or takes no more jobs.
     Ended,
-    /// It gives no answer.
+    /// It does not answer.
     Hangs,
     /// A signal came.
     Stopped,
 }
 
 impl Supervisor<'_> {
-    /// Runs `jobs`; `each` gets what became of every one, in order, and how long it took.
+    /// Runs `jobs`; `each` gets the result of every one, in order, and how long it took.
     ///
     /// # Errors
-    /// Why the adapter was given up; the rest of the jobs was not done.
+    /// Why the run ended early; the remaining jobs were not done.
     pub fn run(
         &self,
         jobs: &[Job],
@@ -233,10 +232,10 @@ impl Supervisor<'_> {
             };
             let found = match event {
                 Event::Opened => continue,
-                // A driver may hang in closing; nobody waits for that.
+                // A driver may hang while closing; do not wait for it.
                 Event::Leaves => return (None, State::Ended),
                 Event::Begins(job, mode) => {
-                    // The time limit is the job's, over its modes.
+                    // The time limit is per job, over all its modes.
                     let since = at.as_ref().map_or_else(Instant::now, |at| at.since);
                     at = rest.front().filter(|front| ***front == job).map(|job| At {
                         job,
@@ -257,7 +256,7 @@ impl Supervisor<'_> {
         (None, State::Ended)
     }
 
-    /// The next that a child says about what began at `since`.
+    /// The child's next event; the time limit runs from `since`.
     fn next(&self, worker: &Worker, since: Instant) -> Result<Event, State> {
         loop {
             if self.stop.load(Ordering::Relaxed) != 0 {

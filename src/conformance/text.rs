@@ -7,7 +7,7 @@ use crate::kernels_test::Verdict;
 use crate::kernels_test::probes::Fact;
 use crate::report::table::{self, Column, wrapped};
 
-/// Cases shown one by one; a driver that fails everything would fill the screen.
+/// Maximum cases shown individually; a driver that fails everything would fill the screen.
 const SHOWN: usize = 20;
 
 /// The table of ops of an adapter, and what did not pass, in at most `width` columns as far as
@@ -118,7 +118,7 @@ pub fn repeat(adapter: usize, case: &CaseReport, args: &ConformanceArgs) -> Stri
     format!("dbvq-wgpu conformance --adapter {adapter} {what}{timeout}{known}")
 }
 
-/// `word` as a POSIX shell takes it whole.
+/// `word` quoted, if necessary, for a POSIX shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,15 +1,15 @@
-//! `--vectors DIR`: cases that somebody else has made, one file each.
+//! `--vectors DIR`: cases made by others, one file each.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::kernels_test::vectors::{self, Header};
 
-/// What stands for the op of a file that cannot be read, or names none that is known.
+/// Stands for the op of a file that cannot be read, or names no known op.
 pub const UNREADABLE: &str = "unreadable";
 
-/// The `.safetensors` files of a folder by name, or the one file; with `grad` only those with a
-/// gradient, and those that cannot be read, whose fault nobody would see otherwise.
+/// The `.safetensors` files of a folder, sorted by name, or the one file. `grad` keeps only those
+/// with a gradient, and unreadable ones, whose fault would go unnoticed otherwise.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Usage`] if there is none.
@@ -50,8 +50,7 @@ fn all(place: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The op of a file, by its header alone: what else is in it may do harm, and only a child process
-/// may come to that.
+/// The op of a file, from its header alone: the rest may do harm, so only a child process reads it.
 pub fn op(file: &Path) -> String {
     Header::read(file)
         .and_then(|header| header.op)

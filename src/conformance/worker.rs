@@ -1,10 +1,10 @@
-//! The child process that does the jobs, so that a driver that crashes or hangs takes only itself
-//! along.
+//! The child process that does the jobs, so that a driver that crashes or hangs takes only the
+//! child down.
 //!
 //! Jobs come as JSON lines on the standard input, up to an empty one; events go out as JSON lines.
-//! A child that meets trouble ends early, since its device is spoiled: whoever started it starts
-//! another for the rest. When the standard input ends, whoever started the child is gone, and it
-//! ends too, even in a driver that hangs.
+//! After a failure the child ends early, since its device may be unusable, and the supervisor
+//! starts another for the rest. When standard input closes, the supervisor is gone and the child
+//! exits too, even if a driver hangs.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -22,18 +22,18 @@ use crate::kernels_test::{
     over_modes, spoil, vectors,
 };
 
-/// What a child is asked to do.
+/// A job for a child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Job {
-    /// The probe of this number.
+    /// The probe with this index.
     Probe(usize),
-    /// The case of this number in the whole table.
+    /// The case with this index in the whole table.
     Case(usize),
     /// The golden vector in this file.
     Vector(PathBuf),
 }
 
-/// What a child says.
+/// An event that a child reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// The adapter is open; what goes wrong from now on is a job's fault.
@@ -85,10 +85,11 @@ fn jobs() -> Result<Vec<Job>> {
     lines.map(read).collect()
 }
 
-/// Does the jobs on the standard input, on the adapter of this index.
+/// Runs the jobs from standard input on the adapter with this index.
 ///
 /// # Errors
-/// [`Error::Adapter`] if it does not open; the engine's errors, by unwinding, in a probe.
+/// [`Error::Adapter`] if it does not open, [`Error::Usage`] if a job cannot be parsed. A probe may
+/// unwind with the engine's errors.
 pub fn run(adapter: &str) -> Result<()> {
     let jobs = jobs()?;
     std::thread::spawn(|| {
@@ -118,7 +119,7 @@ pub fn run(adapter: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns, as the next two do, whether the rest should be done by a fresh child.
+/// Like the next two, returns whether a fresh child should do the rest.
 fn probe(devices: &mut Devices, number: usize) -> Result<bool> {
     let probe = &PROBES[number];
     say(&Event::Begins(Job::Probe(number), String::new()))?;
@@ -178,7 +179,7 @@ fn all_modes(
         let mut outcome = check(devices.get(mode)?);
         dumped(&mut outcome, name, mode);
         outcomes.push((mode.name, outcome));
-        // A lost device would only repeat itself.
+        // A lost device would fail in every further mode.
         if outcomes
             .last()
             .is_some_and(|(_, o)| spoils_the_device(o.verdict))
@@ -195,7 +196,7 @@ fn all_modes(
     Ok(fresh)
 }
 
-/// Writes the numbers of a case that failed, if somebody wants them, and says where.
+/// Dumps the tensors of a failed case, if a folder is set, and adds the path to its detail.
 fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
     let Some(evidence) = outcome.evidence.take() else {
         return;
@@ -205,7 +206,7 @@ fn dumped(outcome: &mut Outcome, name: &str, mode: Mode) {
     };
     outcome.detail += &match dump::write(Path::new(&folder), name, mode, &outcome.detail, &evidence)
     {
-        // The same words for every mode, so that modes that say the same are told together.
+        // The same text for every mode, so that modes with equal details are reported together.
         Ok(place) => format!("; dumped to {}", place.parent().unwrap_or(&place).display()),
         Err(error) => format!("; not dumped: {error}"),
     };
@@ -218,15 +219,15 @@ fn spoils_the_device(verdict: Verdict) -> bool {
     )
 }
 
-/// The variable that [`fault`] goes by.
+/// Environment variable that controls [`fault`].
 const FAULT: &str = "DBVQ_CONFORMANCE_FAULT";
 
-/// What failures are made up, if any are.
+/// Which failures are made up, if any.
 pub fn provoked() -> Option<String> {
     std::env::var(FAULT).ok()
 }
 
-/// Says that failures may be made up.
+/// Warns if failures are made up.
 pub fn announce_fault() {
     if let Some(wanted) = provoked() {
         note!(

@@ -1,9 +1,10 @@
-//! Distances between two sets of codes by their histograms. Codes are maps [n, h, w] below k, flat.
+//! Distances between the histograms of two sets of codes. Codes are flat maps [n, h, w] of values
+//! below k.
 
 use std::collections::BTreeMap;
 
-/// What is added to each count of the second histogram: Jeffreys' prior, without which one code
-/// that the samples miss would make the divergence infinite.
+/// Added to each count of the second histogram (Jeffreys' prior). Without it one code missing from
+/// the samples would make the divergence infinite.
 const PSEUDO_COUNT: f64 = 0.5;
 
 /// How often each of `k` codes occurs.
@@ -13,7 +14,7 @@ fn counts(codes: impl Iterator<Item = u32>, k: usize) -> Vec<f64> {
     counts
 }
 
-/// KL(p ‖ q) in nats of a histogram p against q, whose law is (q_k + ½) / (Σ q + K/2).
+/// KL(p ‖ q) in nats of the histograms p and q, with q smoothed to (q_k + ½) / (Σ q + K/2).
 fn divergence(p: &[f64], q: &[f64]) -> f64 {
     let of_p = p.iter().sum::<f64>();
     let of_q = q.iter().sum::<f64>() + PSEUDO_COUNT * q.len() as f64;
@@ -21,13 +22,13 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(term).sum()
 }
 
-/// Section 4.3: at each of the `positions` of a map the divergence KL(data ‖ samples) of its code's
-/// law, `[positions]`, nats.
+/// Section 4.3: KL(data ‖ samples) of the code's distribution at each of the `positions` of a map,
+/// `[positions]`, nats.
 ///
-/// The law of the data is their histogram; that of the samples has half a count more in each of the
-/// `k` cells, since the divergence is infinite where samples lack a code of the data, and the paper
-/// does not say what it does there. Finite numbers of maps leave a floor: the value of two draws of
-/// the data.
+/// The data's distribution is their histogram. The samples' gets half a count more in each of the
+/// `k` cells: the divergence is infinite where samples lack a code of the data, and the paper does
+/// not say what it does there. Finite numbers of maps leave a floor: the value for two draws of the
+/// data.
 pub fn kl_map(data: &[u32], samples: &[u32], positions: usize, k: usize) -> Vec<f64> {
     let at = |codes: &[u32], i: usize| counts(codes.iter().skip(i).step_by(positions).copied(), k);
     (0..positions)
@@ -35,7 +36,7 @@ pub fn kl_map(data: &[u32], samples: &[u32], positions: usize, k: usize) -> Vec<
         .collect()
 }
 
-/// ½ Σ |p − q| of two histograms with any totals: 0 for equal laws, 1 for laws that share nothing.
+/// ½ Σ |p − q| of two histograms with any totals: 0 for equal distributions, 1 for disjoint ones.
 fn total_variation(p: &[f64], q: &[f64]) -> f64 {
     let of_p = p.iter().sum::<f64>();
     let of_q = q.iter().sum::<f64>();
@@ -46,15 +47,14 @@ fn total_variation(p: &[f64], q: &[f64]) -> f64 {
         .sum::<f64>()
 }
 
-/// Total variation between the laws of single codes, all positions together.
+/// Total variation between the distributions of single codes, pooled over positions.
 pub fn code_distance(a: &[u32], b: &[u32], k: usize) -> f64 {
     total_variation(&counts(a.iter().copied(), k), &counts(b.iter().copied(), k))
 }
 
-/// Total variation between the laws of ordered pairs of neighbours, a code and the one right of it
-/// or below it (each direction by itself, the mean of both), on maps of `h` × `w`; of sequences the
-/// one direction there is, and 0 of single codes. Takes memory for the pairs that occur, not for
-/// all.
+/// Total variation between the distributions of neighbouring pairs on maps of `h` × `w`: a code and
+/// the one right of it or below it, averaged over the two directions. Sequences have one direction;
+/// single codes give 0. Takes memory for the pairs that occur, not for all.
 pub fn pair_distance(a: &[u32], b: &[u32], [h, w]: [usize; 2]) -> f64 {
     let of = |step: [usize; 2]| {
         // How often a pair occurs in each set.
@@ -95,7 +95,7 @@ mod tests {
         assert!((map[0] - wanted).abs() < 1e-12, "{map:?}");
         // Four of one code against (4.5, 0.5) / 5.
         assert!((map[1] - (1.0f64 / 0.9).ln()).abs() < 1e-12, "{map:?}");
-        // A code that the samples lack is dear but not infinite.
+        // A code that the samples lack costs much, but not infinitely much.
         let missed = kl_map(&[1], &[0], 1, 2)[0];
         assert!((missed - 4f64.ln()).abs() < 1e-12, "{missed}");
     }
@@ -118,7 +118,7 @@ mod tests {
             (0.0, 1.0)
         );
         assert_eq!(code_distance(&[0, 0, 0, 1], &[0, 1], 2), 0.25);
-        // The same codes in another order: as single codes equal, as pairs not.
+        // The same codes in another order: equal as single codes, but not as pairs.
         let rows = [0, 0, 1, 1];
         let columns = [0, 1, 0, 1];
         assert_eq!(code_distance(&rows, &columns, 2), 0.0);

@@ -1,14 +1,14 @@
 //! The likelihood of hidden codes by Monte Carlo: estimators on the host.
 //!
-//! A prior fills a hole S times. Sample s gives every position i of the hole a law over the codes,
-//! of which only the logarithm of the true code's probability is kept: `log_p` [samples,
-//! positions], nats.
+//! A prior fills a hole S times. Sample s gives every position i of the hole a distribution over
+//! codes, of which only the true code's log-probability is kept: `log_p` [samples, positions],
+//! nats.
 
 use std::f64::consts::LN_2;
 
-/// Ratio between two temperatures of the grid on which [`fit_temperature`] begins.
+/// Ratio of neighbouring temperatures in the first grid of [`fit_temperature`].
 const GRID: f64 = 2.0;
-/// Steps of the golden section after it.
+/// Steps of the golden-section search after it.
 const SECTIONS: usize = 24;
 
 /// log softmax(−‖z − e‖²/τ) of the true code: `distances` `[k]` are the ‖z − e_k‖².
@@ -33,24 +33,25 @@ fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// −log₂ of (1/S) Σ_s Π_i p_s(q_i), divided by the positions: the paper's estimator of section 4.3,
-/// of all hidden codes together, in bits a code. Biased upwards while S is small beside the number
-/// of likely fillings.
+/// of all hidden codes together, in bits per code. Biased upwards while S is small compared with
+/// the number of likely fillings.
 pub fn joint_bits(log_p: &[f64], positions: usize) -> f64 {
     let joint = log_p
         .chunks_exact(positions)
         .map(|sample| sample.iter().sum::<f64>());
-    // Not minus nothing for a certain code.
+    // Subtracted from 0.0, so that a certain code gives 0 and not −0.
     (0.0 - log_mean_exp(joint)) / (positions as f64 * LN_2)
 }
 
-/// The mean over positions of −log₂ (1/S) Σ_s p_s(q_i): of each hidden code alone, in bits a code.
+/// The mean over positions of −log₂ (1/S) Σ_s p_s(q_i): of each hidden code alone, in bits per
+/// code.
 pub fn single_bits(log_p: &[f64], positions: usize) -> f64 {
     let of = |i: usize| 0.0 - log_mean_exp(log_p.iter().skip(i).step_by(positions).copied());
     (0..positions).map(of).sum::<f64>() / (positions as f64 * LN_2)
 }
 
-/// The τ in `range`, both of whose ends are above 0, with the least `cost(τ)`: the best of a
-/// geometric grid, refined by golden section beside it.
+/// The τ in `range` (both ends above 0) that minimises `cost(τ)`: the best of a geometric grid,
+/// refined by a golden-section search around it.
 pub fn fit_temperature(range: [f64; 2], cost: impl Fn(f64) -> f64) -> f64 {
     let count = ((range[1] / range[0]).ln() / GRID.ln()).ceil() as usize;
     let grid: Vec<f64> = (0..=count)
@@ -110,7 +111,7 @@ mod tests {
         close(log_softmax(&distances, 0, 1.0), 0.75f64.ln(), 1e-7);
         close(log_softmax(&distances, 1, 1.0), 0.25f64.ln(), 1e-7);
         close(log_softmax(&distances, 1, 1e9), 0.5f64.ln(), 1e-7);
-        // A distance of a thousand temperatures is no overflow.
+        // A distance of a thousand temperatures does not overflow.
         close(log_softmax(&[1000.0, 0.0], 0, 1.0), -1000.0, 1e-9);
         // Two samples, two positions: p = (1/2, 1/4) and (1/8, 1/2).
         let log_p = [0.5f64, 0.25, 0.125, 0.5].map(f64::ln);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     /// A perfect sampler of the toy's last three codes, the first two known: eight fillings,
-    /// equally likely, each code with the data's noise around its centroid. Nats a code of the
+    /// equally likely, each code with the data's noise around its centroid. Nats per code of the
     /// joint estimator, averaged over `sequences`.
     fn toy_nats(temperature: f64, samples: usize, sequences: u32) -> f64 {
         const HOLE: usize = LENGTH - 2;
@@ -183,12 +184,12 @@ mod tests {
         (0..sequences).map(nats).sum::<f64>() / f64::from(sequences)
     }
 
-    /// The true value is ln 8 / 3 = .693 nats a code.
+    /// The true value is ln 8 / 3 = .693 nats per code.
     #[test]
     fn on_the_toy_the_estimate_depends_on_temperature_and_samples() {
         close(toy_nats(1.0, 4096, 20), 1.52, 0.02);
         let own = 2.0 * f64::from(NOISE_STD).powi(2);
-        // With one sample seven of eight fillings are wrong, and cost some 80 nats a code.
+        // With one sample seven of eight fillings are wrong, and cost some 80 nats per code.
         close(toy_nats(own, 1, 2000), 72.0, 4.0);
         close(toy_nats(own, 256, 100), 0.698, 0.01);
         close(toy_nats(own, 4096, 20), 8f64.ln() / 3.0, 0.01);

@@ -1,4 +1,4 @@
-//! Differences between pictures of [−1, 1], flat [size, size, 3].
+//! Differences between images in [−1, 1], flat [size, size, 3].
 
 /// From the darkest value to the brightest.
 const RANGE: f64 = 2.0;
@@ -16,14 +16,14 @@ pub fn mse(a: &[f32], b: &[f32]) -> f64 {
         / a.len() as f64
 }
 
-/// 10 log₁₀ (range² / MSE), dB; `None` for equal pictures, whose ratio is infinite.
+/// 10 log₁₀ (range² / MSE), dB; `None` for equal images, whose ratio is infinite.
 pub fn psnr(mse: f64) -> Option<f64> {
     (mse > 0.0).then(|| 10.0 * (RANGE * RANGE / mse).log10())
 }
 
 /// Structural similarity (Wang et al. 2004): Gaussian windows of 11 × 11 with σ = 1.5 that lie
-/// inside the picture, K₁ = .01, K₂ = .03, range 2, biased variances; the mean over windows and
-/// channels. 1 for equal pictures, `None` for pictures smaller than the window.
+/// inside the image, K₁ = .01, K₂ = .03, range 2, biased variances; the mean over windows and
+/// channels. 1 for equal images, `None` for images smaller than the window.
 pub fn ssim(a: &[f32], b: &[f32], size: usize) -> Option<f64> {
     let channel = |image: &[f32], c: usize| {
         image
@@ -37,7 +37,7 @@ pub fn ssim(a: &[f32], b: &[f32], size: usize) -> Option<f64> {
     (size >= WINDOW).then(|| (0..3).map(of).sum::<f64>() / 3.0)
 }
 
-/// Of one channel.
+/// SSIM of one channel.
 fn ssim_of(a: &[f64], b: &[f64], size: usize) -> f64 {
     let products = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>();
     let [mean_a, mean_b] = [a, b].map(|x| blurred(x, size));
@@ -55,7 +55,7 @@ fn ssim_of(a: &[f64], b: &[f64], size: usize) -> f64 {
     (0..mean_a.len()).map(at).sum::<f64>() / mean_a.len() as f64
 }
 
-/// Gaussian means of all windows inside, first along rows, then along columns.
+/// Gaussian means of all windows inside the image, first along rows, then along columns.
 fn blurred(x: &[f64], size: usize) -> Vec<f64> {
     let bell = |i: usize| (-0.5 * ((i as f64 - (WINDOW / 2) as f64) / SIGMA).powi(2)).exp();
     let sum: f64 = (0..WINDOW).map(bell).sum();
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn equal_pictures_are_1_and_a_negative_is_nearly_minus_1() {
-        // Alternating signs: each window's mean is nearly nothing, so the structure alone speaks.
+        // Alternating signs: each window's mean is nearly 0, so only the structure counts.
         let a = picture(|i| {
             if (i / 3 / SIZE + i / 3 % SIZE).is_multiple_of(2) {
                 0.8
@@ -138,7 +138,7 @@ mod tests {
 
     /// scikit-image 0.26,
     /// `structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-    /// data_range=2, channel_axis=2)` of these two pictures in f64.
+    /// data_range=2, channel_axis=2)` of these two images in f64.
     #[test]
     fn the_same_as_scikit_image() {
         let a = picture(|i| (0.7 * i as f64).sin());

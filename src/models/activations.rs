@@ -1,4 +1,4 @@
-//! What backward keeps of a deep network: everything, or the inputs of its parts.
+//! Activation checkpointing: backward keeps everything, or only the inputs of a network's parts.
 
 use crate::config::Activations;
 use crate::ops::{self, Kept};
@@ -13,7 +13,7 @@ impl Activations {
         }
     }
 
-    /// `part(inputs)`, one part of a network.
+    /// Runs `part(inputs)`, one part of a network; when recomputing, backward runs it again.
     pub(super) fn run<const N: usize>(
         self,
         inputs: [&Kept; N],

@@ -1,4 +1,5 @@
-//! Algorithm 1: what the diffusion bridge adds to the losses of a first stage that learns with it.
+//! Algorithm 1: the losses that the diffusion bridge adds to those of a first stage trained
+//! jointly.
 
 use super::Losses;
 use super::diffusion::{Diffusion, Lesson, Loss, Plan};
@@ -8,7 +9,7 @@ use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
 
-/// What a first stage makes of a batch.
+/// A batch encoded by a first stage.
 pub(super) struct Encoded<'a> {
     /// Its own losses: L^rec.
     pub losses: Losses,
@@ -22,12 +23,13 @@ pub(super) struct Encoded<'a> {
     pub vectors: &'a Tensor,
 }
 
-/// L^rec + L_t + L_reg of a batch at the levels of `plan`, told the classes `class` `[n]`.
+/// L^rec + L_t + L_reg of a batch at the levels of `plan`, conditioned on the classes `class`
+/// `[n]`.
 ///
-/// Of a prior that predicts codes, L_t reaches what made the latents through z_t (and through the
-/// known z_0), and code vectors that learn by gradient through the likelihood and ẑ_0, both as much
-/// as `config.diffusion_gradient` says. The codes that it asks for are the nearest ones, through
-/// which nothing passes. L_reg is there to move encoder and codes: its gradient passes whole.
+/// If the prior predicts codes, the gradient of L_t reaches the encoder through z_t (and through
+/// the known z_0), and trainable code vectors through the likelihood and ẑ_0, both as far as
+/// `config.diffusion_gradient` allows. Its target codes are the nearest ones, which pass no
+/// gradient. L_reg is meant to move encoder and codes, so its gradient passes in full.
 pub(super) fn losses(
     prior: &Diffusion,
     config: &JointConfig,

@@ -1,26 +1,27 @@
-//! A bound of −log p(q) of codes whose vectors a bridge diffuses.
+//! An upper bound on −log p(q) of codes whose vectors a bridge diffuses.
 //!
 //! ```text
-//! −log p(q) ≤ L_T + Σ_{t=2}^T ½ (SNR_{t−1} − SNR_t) E ‖ẑ_0 − z_0‖² + L_0,   SNR_t = ᾱ_t / (v (1 − ᾱ_t))
+//! −log p(q) ≤ L_T + Σ_{t=2}^T ½ (SNR_{t−1} − SNR_t) E ‖ẑ_0 − z_0‖² + L_0,
+//! SNR_t = ᾱ_t / (v (1 − ᾱ_t))
 //! ```
 //! for p(z_{t−1} | z_t) = q(z_{t−1} | z_t, ẑ_0) (Ho et al. 2020; Kingma et al. 2021, appendix E,
-//! for v = 1). L_T is the divergence of q(z_T | z_0) to N(z*, v), and L_0 = −log p(q | z_1). The
-//! sum is estimated at levels drawn by importance.
+//! for v = 1). L_T is the KL divergence of q(z_T | z_0) from N(z*, v), and L_0 = −log p(q | z_1).
+//! The sum is estimated by importance sampling of levels.
 
 use crate::bridge::{Bridge, Prediction};
 use crate::ops;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// Strata of t whose share of the sum a first look finds out.
+/// Number of strata of t; a pilot pass estimates their shares of the sum.
 const STRATA: usize = 100;
-/// Share of the levels that are drawn alike from all strata.
+/// Share of the proposal that is uniform over all levels.
 const EVEN: f64 = 0.2;
-/// The first call of the first look, and of L_0, both far from those of the sum.
+/// First call number of the pilot pass, and of L_0, both far from those of the sum.
 const LOOK: u32 = 1 << 30;
 const FIRST: u32 = 1 << 31;
 
-/// What the bound is one of.
+/// The model whose bound is computed.
 pub struct Bound<'a> {
     /// The bridge.
     pub bridge: &'a Bridge,
@@ -30,7 +31,7 @@ pub struct Bound<'a> {
     pub eps: &'a dyn Fn(&Tensor, usize) -> Tensor,
     /// −log p(q | z_1) of codes [n, ..] at z_1 [n, .., d], nats, [n, ..].
     pub first: &'a dyn Fn(&Tensor, &Codes) -> Tensor,
-    /// Of levels and noise.
+    /// Seed of levels and noise.
     pub seed: u64,
 }
 
@@ -46,8 +47,8 @@ pub struct Nats {
 }
 
 impl Bound<'_> {
-    /// The bound of each of the samples `z0` [n, .., d] with the codes `codes` [n, ..], from
-    /// `count` levels of the law `levels`. `chunk` numbers the random numbers.
+    /// The bound of each of the samples `z0` [n, .., d] with the codes `codes` [n, ..], estimated
+    /// at `count` levels drawn from `levels`. Each `chunk` has its own random numbers.
     pub fn of(
         &self,
         z0: &Tensor,
@@ -60,7 +61,7 @@ impl Bound<'_> {
             let n = z0.shape().dims()[0];
             let d = z0.count() / z0.shape().dims()[0];
             let mut sums = vec![0.0; n];
-            // With one step L_0 and L_T are all.
+            // With one step there are only L_0 and L_T.
             let count = if self.bridge.steps() > 1 { count } else { 0 };
             for at in 0..count {
                 let call = (chunk * count + at) as u32;
@@ -96,7 +97,7 @@ impl Bound<'_> {
         })
     }
 
-    /// A law of levels by their share of the sum, as the samples `z0` have it.
+    /// A proposal over levels by their share of the sum, estimated on the samples `z0`.
     pub fn levels(&self, z0: &Tensor) -> LevelShares {
         let steps = self.bridge.steps();
         let strata = STRATA.min(steps.saturating_sub(1));
@@ -155,7 +156,7 @@ impl Bound<'_> {
     }
 }
 
-/// A law of levels, even within each stratum.
+/// A distribution over levels, uniform within each stratum.
 pub struct LevelShares {
     /// First level of each stratum, and one past the last.
     bounds: Vec<usize>,
@@ -183,7 +184,7 @@ impl LevelShares {
         LevelShares { bounds, cumulative }
     }
 
-    /// The level at `u` in [0, 1) of the law, and its probability.
+    /// The level at quantile `u` in [0, 1), and its probability.
     fn level(&self, u: f64) -> (usize, f64) {
         let i = self
             .cumulative

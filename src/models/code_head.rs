@@ -1,15 +1,15 @@
-//! Codes prediction: a law of the codes at each position from the network's logits and the exact
-//! likelihood of z_t.
+//! Codes prediction: the distribution of the code at each position, from the network's logits and
+//! the exact likelihood of z_t.
 //!
 //! ```text
 //! log p(k | z_t, i) = log softmax_k(f_θ(z_t, t)_{i,k} + b_{i,k} + ℓ_{i,k})
 //! ℓ_{i,k} = log N(z_t,i; z* + √ᾱ_t (e_k − z*), v (1 − ᾱ_t) + ᾱ_t w)     up to a constant
 //! m = Σ_k p_k e_k,   ẑ_0 = m + g (z_t − z* − √ᾱ_t (m − z*)),   g = √ᾱ_t w / (v (1 − ᾱ_t) + ᾱ_t w)
 //! ```
-//! with the code vectors e_k and the spread w of z_0 about its code in each channel: 0 where code
-//! vectors are diffused, so that ẑ_0 = m. At low noise ℓ alone is right; at high noise the law
-//! begins as b, the log of the codes' histogram at position i. The network learns what the rest of
-//! the picture says.
+//! Here e_k are the code vectors, and w is the variance of z_0 about its code vector in each
+//! channel: 0 where code vectors are diffused, so that ẑ_0 = m. At low noise ℓ alone suffices; at
+//! high noise the distribution starts as b, the log histogram of the codes at position i. The
+//! network learns what the rest of the image adds.
 
 use std::cell::RefCell;
 
@@ -19,11 +19,11 @@ use crate::nn::init::Init;
 use crate::ops::{self, CodeLaw};
 use crate::tensor::{Codes, Tensor};
 
-/// What turns logits into a law of the codes.
+/// Turns logits into a distribution over codes.
 pub struct CodeHead {
     /// b, [p, k].
     pub bias: Tensor,
-    /// e_k − z*, standardised, [k, d]. In joint training they move at every step.
+    /// e_k − z*, standardised, [k, d]. Joint training updates them at every step.
     vectors: RefCell<Tensor>,
     /// w in each channel, standardised, `[d]`.
     spread: Tensor,
@@ -79,8 +79,8 @@ impl Tables {
 }
 
 impl CodeHead {
-    /// A head for `codes` codes of `dim` channels at `positions` positions, its vectors and its
-    /// bias still 0.
+    /// A head for `codes` codes of `dim` channels at `positions` positions, with zero vectors and
+    /// bias.
     pub fn new(init: &mut Init, bridge: &Bridge, [positions, codes, dim]: [usize; 3]) -> CodeHead {
         let gpu = &init.gpu().clone();
         CodeHead {
@@ -96,8 +96,8 @@ impl CodeHead {
         self.bias.gpu().overwrite(self.bias.buffer(), values);
     }
 
-    /// Puts `vectors`, standardised and z* subtracted, in the place of the code vectors. Their
-    /// gradient passes.
+    /// Replaces the code vectors by `vectors` [k, d], standardised and with z* subtracted.
+    /// Gradients flow into them.
     pub fn speak(&self, vectors: Tensor) {
         *self.vectors.borrow_mut() = vectors;
     }
@@ -107,15 +107,15 @@ impl CodeHead {
         &self.spread
     }
 
-    /// Puts `spread`, standardised, in the place of w.
+    /// Replaces w by `spread` `[d]`, standardised.
     pub fn spread_by(&mut self, bridge: &Bridge, spread: &[f32]) {
         let gpu = self.spread.gpu().clone();
         self.tables = Tables::new(&gpu, bridge, spread);
         self.spread = Tensor::from_slice(&gpu, spread, [spread.len()]);
     }
 
-    /// The law at z_t − z* = `z` [n, h, w, d], levels `t` `[n]`, given the network's `logits` [n,
-    /// h, w, k], or by ℓ and b alone.
+    /// The distribution at z_t − z* = `z` [n, h, w, d] and levels `t` `[n]`, from ℓ, b and, unless
+    /// `None`, the network's `logits` [n, h, w, k].
     pub fn law(&self, z: &Tensor, t: &Codes, logits: Option<&Tensor>) -> Law<'_> {
         let [n, h, w, d] = z.dims();
         let vectors = self.vectors.borrow().clone();
@@ -133,7 +133,7 @@ impl CodeHead {
     }
 }
 
-/// The law of the codes at each position of noised pictures.
+/// The distribution of the code at each position of noised latents.
 pub struct Law<'a> {
     head: &'a CodeHead,
     vectors: Tensor,
@@ -183,7 +183,7 @@ impl Law<'_> {
         ))
     }
 
-    /// ε_θ of a law whose pictures are all at the level of `marginal`, [n, h, w, d].
+    /// ε_θ [n, h, w, d] where all images are at the level of `marginal`.
     pub fn eps(&self, marginal: Marginal) -> Tensor {
         let rest = ops::sub(
             &self.on_grid(&self.z),
@@ -198,7 +198,7 @@ impl Law<'_> {
         self.op().cross_entropy(&codes.reshape([n, p]))
     }
 
-    /// The logarithms of the probabilities, each position up to a constant: [n, h w, k].
+    /// Log-probabilities up to a constant per position, [n, h w, k].
     pub fn scores(&self) -> Tensor {
         self.op().scores()
     }

@@ -62,7 +62,7 @@ impl ConvNet {
 }
 
 impl Denoiser for ConvNet {
-    /// Sequences are grids of one row. The network knows of no classes and drops nothing.
+    /// Sequences are grids of one row. The network ignores classes and has no dropout.
     fn forward(
         &self,
         z: &Tensor,

@@ -1,4 +1,4 @@
-//! What the bridge asks of a network.
+//! The interface between the bridge and a network.
 
 use crate::nn::Module;
 use crate::philox::Stream;
@@ -6,9 +6,9 @@ use crate::tensor::{Codes, Tensor};
 
 /// A network that a bridge trains.
 pub trait Denoiser: Module {
-    /// The network's output [n, h, w, outputs] for `z` [n, h, w, inputs] at levels `t` `[n]`, told
-    /// the classes `class` `[n]` if it knows of any. With `dropout`, whose step numbers the noise, it
-    /// trains.
+    /// The network's output [n, h, w, outputs] for `z` [n, h, w, inputs] at levels `t` `[n]`,
+    /// conditioned on the classes `class` `[n]` if it has any. `dropout` turns dropout on, with
+    /// that stream's random numbers.
     fn forward(
         &self,
         z: &Tensor,

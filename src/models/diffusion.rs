@@ -1,4 +1,4 @@
-//! The diffusion prior: the bridge with a network as ε_θ (Algorithms 1 and 2), whatever the network
+//! The diffusion prior: the bridge and a network that gives ε_θ (Algorithms 1 and 2), whatever it
 //! predicts.
 
 use super::code_head::{CodeHead, Law};
@@ -14,45 +14,44 @@ use crate::ops;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// Channels of the mask that says which positions are known, all alike: kernels read four at a
-/// time.
+/// Channels of the mask of known positions, all identical: kernels read four at a time.
 const MASK: usize = 4;
 
-/// What samples should show, by classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + scale (ε_c
-/// − ε_∅), or so of the logits.
+/// Classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + scale (ε_c − ε_∅), and likewise for
+/// logits.
 pub struct Guidance {
     /// The class c of each sample, `[n]`.
     pub class: Codes,
-    /// Between 0 and 1 it weakens the class, 1 is the conditional model itself, more exaggerates
-    /// what belongs to the class.
+    /// Guidance scale: 1 is the conditional model itself, between 0 and 1 weakens the class, more
+    /// exaggerates it.
     pub scale: f32,
 }
 
-/// What the network is told of z_0.
+/// The known part of z_0, which conditions the network.
 #[derive(Clone)]
 pub struct Told {
-    /// z_0, standardised, [n, h, w, d]; what is unknown does not count.
+    /// z_0, standardised, [n, h, w, d]; unknown positions are ignored.
     pub z0: Tensor,
     /// 1 where it is known, else 0: [n or 1, h, w, 1].
     pub mask: Tensor,
 }
 
 impl Told {
-    /// `z` [n, h, w, d] with what is known in its place.
+    /// `z` [n, h, w, d] with z_0 at the known positions.
     pub fn put_into(&self, z: &Tensor) -> Tensor {
         let hole = ops::affine(&self.mask, -1.0, 1.0);
         ops::add(&ops::mul(z, &hole), &ops::mul(&self.z0, &self.mask))
     }
 }
 
-/// How the network is asked.
+/// Conditioning of a network evaluation.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// Towards classes.
+    /// Classifier-free guidance.
     pub guidance: Option<&'a Guidance>,
-    /// What is known.
+    /// The known part of z_0.
     pub told: Option<&'a Told>,
-    /// Factor of the logits.
+    /// Factor on the logits.
     pub sharpen: f32,
 }
 
@@ -66,7 +65,7 @@ impl Default for Ask<'_> {
     }
 }
 
-/// Levels of the pictures of a training step, and what of them the network is told.
+/// Levels of the images of a training step, and which positions the network is told.
 pub struct Plan {
     /// t, `[n]`.
     pub t: Codes,
@@ -76,21 +75,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The levels `t` `[n]`, and nothing told.
+    /// The levels `t` `[n]`, with no known positions.
     pub fn at(t: Codes) -> Plan {
         Plan { t, told: None }
     }
 }
 
-/// What a training step learns from.
+/// Inputs of a training step.
 pub struct Lesson<'a> {
     /// z_0, standardised, [n, h, w, d].
     pub z0: &'a Tensor,
     /// Its codes, [n, h, w], for a prior that predicts them.
     pub codes: Option<&'a Codes>,
-    /// Its levels, and what of it the network is told.
+    /// Its levels, and which positions the network is told.
     pub plan: &'a Plan,
-    /// Classes `[n]`, if the network is told them.
+    /// Classes `[n]`, if the network is conditioned on them.
     pub class: Option<&'a Codes>,
     /// Random numbers; its step is the training step.
     pub stream: Stream,
@@ -100,8 +99,8 @@ pub struct Lesson<'a> {
 pub struct Loss {
     /// The mean, minimised.
     pub total: Tensor,
-    /// −log p of the codes of each picture, `[n]`, nats a code; `None` unless that is what is
-    /// minimised.
+    /// Mean −log p of each image's codes, `[n]`, nats per code; `None` unless training minimises
+    /// it.
     pub each: Option<Tensor>,
 }
 
@@ -112,24 +111,24 @@ pub struct Diffusion {
     network: Box<dyn Denoiser>,
     /// z* of every channel, `[d]`.
     target: Tensor,
-    /// Mean and standard deviation of the latents' channels, `[d]`; `None` where latents are taken
-    /// as they are.
+    /// Mean and standard deviation of the latents' channels, `[d]`; `None` if latents are not
+    /// standardised.
     pub moments: Option<[Tensor; 2]>,
     /// √ᾱ_t and √(v (1 − ᾱ_t)), [T + 1, 2].
     forward: Tensor,
     output: Output,
-    /// The law of the codes; of a network that predicts none, by their likelihood alone.
+    /// The distribution of the codes; from the likelihood alone if the network predicts none.
     codes: CodeHead,
-    /// Whether −log p of the codes is minimised, not a squared error.
+    /// Whether training minimises −log p of the codes instead of a squared error.
     is_cross_entropy: bool,
-    /// Whether the network can be told what is known.
+    /// Whether the network can be conditioned on known positions.
     is_told: bool,
-    /// What ε of training is drawn for.
+    /// The [`Draw`] of training's ε.
     epsilon: Draw,
-    /// Weight of the network's squared error at level t in training, [T + 1, 1]; where it gives
-    /// logits, of that of ẑ_0.
+    /// Training weight at level t of the squared error of the network's output, or of ẑ_0 if it
+    /// gives logits, [T + 1, 1].
     weight: Tensor,
-    /// The weight that makes it the squared error of ε, [T + 1, 1].
+    /// The weight that turns that error into the squared error of ε, [T + 1, 1].
     of_eps: Tensor,
 }
 
@@ -149,15 +148,15 @@ enum Output {
 struct Preconditioned {
     /// Those of t = 1..T.
     levels: Vec<Level>,
-    /// The input c_in (z_t − z*) from z_0 − z* and ε, [T + 1, 2].
+    /// Coefficients of z_0 − z* and ε in the input c_in (z_t − z*), [T + 1, 2].
     input: Tensor,
-    /// What F should be, from the same, [T + 1, 2].
+    /// Coefficients of the same in the target of F, [T + 1, 2].
     goal: Tensor,
     /// c_in, [T + 1, 1].
     scale: Tensor,
 }
 
-/// What a network of a prior predicts.
+/// What a prior's network predicts.
 #[derive(Clone, Copy, Debug)]
 pub enum Predicts {
     /// ε.
@@ -176,34 +175,35 @@ pub enum Predicts {
     },
 }
 
-/// What a prior is made from, beside its network.
+/// What a prior is made from, besides its network.
 pub struct Setup {
     /// The bridge.
     pub bridge: Bridge,
     /// Channels of a latent, d.
     pub dim: usize,
-    /// Positions, and codes.
+    /// Number of positions and of codes.
     pub codes: [usize; 2],
     /// What the network predicts.
     pub predicts: Predicts,
-    /// How its error is weighted.
+    /// How the error is weighted.
     pub loss: LossWeight,
-    /// σ_t², for `weighted`.
+    /// σ_t², for [`LossWeight::Weighted`].
     pub variance: ReverseVariance,
-    /// Whether the network can be told what is known.
+    /// Whether the network can be conditioned on known positions.
     pub is_told: bool,
-    /// Whether latents are standardised by moments, which are to come.
+    /// Whether latents are standardised, by moments that are set later.
     pub standardises: bool,
-    /// What ε of training is drawn for.
+    /// The [`Draw`] of training's ε.
     pub epsilon: Draw,
 }
 
 impl Diffusion {
-    /// The prior of `config` with random weights; latents are taken as they are until `moments` says
-    /// otherwise.
+    /// The prior of `config` with random weights. Standardising is the identity until `moments` is
+    /// overwritten.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
+    /// [`Error::Config`](crate::error::Error::Config) if the bridge's parameters are invalid, or z*
+    /// does not fit the latents' channels.
     pub fn new(init: &mut Init, config: &GridConfig) -> Result<Diffusion> {
         let bridge = config.bridge.build()?;
         let dim = config.dim();
@@ -245,10 +245,10 @@ impl Diffusion {
         Diffusion::of(init, Box::new(unet), setup)
     }
 
-    /// The prior of a `network`.
+    /// The prior around a `network`.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if z* has other channels than latents.
+    /// [`Error::Config`](crate::error::Error::Config) if z* does not fit the latents' channels.
     pub fn of(init: &mut Init, network: Box<dyn Denoiser>, setup: Setup) -> Result<Diffusion> {
         let gpu = &init.gpu().clone();
         let Setup { bridge, dim, .. } = setup;
@@ -300,7 +300,8 @@ impl Diffusion {
         };
         let [positions, count] = setup.codes;
         let codes = CodeHead::new(init, &bridge, [positions, count, dim]);
-        // ε − ε_θ = factor (output wanted − output), or of ẑ_0.
+        // The squared factor of ε − ε_θ = factor (target − output), the output being ẑ_0 if it is
+        // logits.
         let of_eps = |t: usize| match &output {
             Output::Noise => 1.0,
             Output::Velocity(_) => bridge.predict_eps(t, Prediction::Velocity).net.powi(2),
@@ -342,12 +343,12 @@ impl Diffusion {
         &self.target
     }
 
-    /// Whether the network can be told what is known.
+    /// Whether the network can be conditioned on known positions.
     pub fn is_told(&self) -> bool {
         self.is_told
     }
 
-    /// What turns logits into a law of codes, if the network gives logits.
+    /// The head that turns logits into a distribution over codes, if the network gives logits.
     pub fn head(&self) -> Option<&CodeHead> {
         match &self.output {
             Output::Codes(_) => Some(&self.codes),
@@ -355,19 +356,19 @@ impl Diffusion {
         }
     }
 
-    /// Takes `spread` `[d]`, standardised, for that of z_0 about its code vector.
+    /// Sets the variance of z_0 about its code vector to `spread` `[d]`, standardised.
     pub fn spread_by(&mut self, spread: &[f32]) {
         self.codes.spread_by(&self.bridge, spread);
     }
 
-    /// Takes `vectors` [k, d], as the VQ-VAE has them, for those of the codes. Their gradient
-    /// passes.
+    /// Sets the code vectors to `vectors` [k, d], not standardised, as in the VQ-VAE. Gradients
+    /// flow into them.
     pub fn speak(&self, vectors: &Tensor) {
         self.codes
             .speak(ops::sub(&self.standardise(vectors), &self.target));
     }
 
-    /// Encoder outputs [n, h, w, d] as the bridge sees them.
+    /// Standardises encoder outputs [n, h, w, d] for the bridge.
     pub fn standardise(&self, latents: &Tensor) -> Tensor {
         match &self.moments {
             Some([mean, std]) => ops::div(&ops::sub(latents, mean), std),
@@ -416,7 +417,7 @@ impl Diffusion {
         )
     }
 
-    /// What `read` makes of the law of the codes at z_t = `z` [n, h, w, d]; `None` where the
+    /// Applies `read` to the distribution of the codes at z_t = `z` [n, h, w, d]; `None` if the
     /// network gives no logits.
     pub fn law<R>(
         &self,
@@ -432,8 +433,8 @@ impl Diffusion {
         Some(read(&head.law(&centred, &levels, Some(&net))))
     }
 
-    /// −log p(q | z_1) of `codes` [n, h, w] in nats, [n, h w]: by the network's law, or where it
-    /// predicts no codes by the likelihood of z_1 = `z` [n, h, w, d] alone.
+    /// −log p(q | z_1) of `codes` [n, h, w] in nats, [n, h w]: from the network's distribution, or,
+    /// if it predicts no codes, from the likelihood of z_1 = `z` [n, h, w, d] alone.
     pub fn first_nats(&self, z: &Tensor, codes: &Codes) -> Tensor {
         self.law(z, 1, &Ask::default(), |law| law.cross_entropy(codes))
             .unwrap_or_else(|| {
@@ -468,9 +469,10 @@ impl Diffusion {
         }
     }
 
-    /// What the network sees of z_t − z* = `centred`: that itself where it predicts ε or V. Else
-    /// that with unit variance, and where it predicts codes beside it the mean of the codes by their likelihood alone; where
-    /// z_0 is known, z_0 in the place of both, and a mask.
+    /// The network's input for z_t − z* = `centred`: that itself if the network predicts ε or V,
+    /// else scaled to unit variance. A network that predicts codes also gets their mean m from ℓ
+    /// and b, without logits. One that can be told known positions gets z_0 in place of both there,
+    /// and a mask.
     fn input(&self, centred: &Tensor, t: &Codes, told: Option<&Told>) -> Tensor {
         let n = t.count();
         let scaled =
@@ -495,7 +497,7 @@ impl Diffusion {
         ops::concat(&ops::add(&ops::mul(&seen, &hole), &known), &mask)
     }
 
-    /// z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d].
+    /// Returns z_t at the levels `t` `[n]` and the ε in it, for standardised `z0` [n, h, w, d].
     /// `stream.step` numbers ε.
     pub fn noised(&self, z0: &Tensor, t: &Codes, stream: Stream) -> (Tensor, Tensor) {
         let eps = self.epsilon(z0, stream);
@@ -505,7 +507,7 @@ impl Diffusion {
         )
     }
 
-    /// ε for `z0`, of a training step.
+    /// ε of a training step, shaped like `z0`.
     fn epsilon(&self, z0: &Tensor, stream: Stream) -> Tensor {
         let stream = Stream {
             stream: self.epsilon.stream(),
@@ -515,8 +517,8 @@ impl Diffusion {
     }
 
     /// L_t of a `lesson`: the mean of ‖ε − ε_θ(z_t, t)‖², or of ‖V − V_θ‖² where the network
-    /// predicts V; weighted as equation (4) weights the error of ε, if configured; or −log p of the
-    /// codes, nats a code. With `trains` activations are dropped.
+    /// predicts V, weighted by equation (4) if configured; or −log p of the codes, in nats per
+    /// code. `trains` turns dropout on.
     pub fn loss(&self, lesson: &Lesson, trains: bool) -> Loss {
         if self.is_cross_entropy {
             return self.cross_entropy(lesson, trains);
@@ -527,8 +529,8 @@ impl Diffusion {
         }
     }
 
-    /// The mean of ‖ε − ε_θ(z_t, t)‖² whatever the network predicts and training minimises; else as
-    /// [`Diffusion::loss`].
+    /// The mean of ‖ε − ε_θ(z_t, t)‖² whatever the network predicts and training minimises. No
+    /// dropout; otherwise like [`Diffusion::loss`].
     pub fn eps_loss(&self, lesson: &Lesson) -> Tensor {
         self.squared_error(lesson, false, &self.of_eps)
     }
@@ -614,8 +616,8 @@ fn input_scale(bridge: &Bridge, moment: f64, t: usize) -> f64 {
         .recip()
 }
 
-/// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. t = 1 is L_0, whose own σ_1² = v β_1
-/// gives the forward variance's weight where the bridge's is infinite.
+/// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. At t = 1 the bridge variance's weight
+/// is infinite: that term is L_0, whose own σ_1² = v β_1 gives the forward variance's weight.
 fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
     let weight = bridge.weight(t, variance);
     if weight.is_finite() {

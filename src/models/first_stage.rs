@@ -1,4 +1,4 @@
-//! What stands between data and the prior: a trained VQ-VAE, or codes that the data set itself has.
+//! The first stage, between data and prior: a trained VQ-VAE, or the data set's own codes.
 
 use crate::config::CodebookConfig;
 use crate::gpu::Gpu;
@@ -6,16 +6,16 @@ use crate::ops;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Tensor};
 
-/// Turns examples into latents and codes, and codes into pictures.
+/// Turns examples into latents and codes, and codes into images.
 pub trait FirstStage {
-    /// z_e [n, h, w, d] of examples as a data set has them, flat: images [n, size, size, 3] in
-    /// [−1, 1], or codes [n, h, w].
+    /// z_e [n, h, w, d] of flat examples, as in a data set: images [n, size, size, 3] in [−1, 1],
+    /// or codes [n, h, w].
     fn latents(&self, examples: &[f32]) -> Tensor;
 
     /// The code vectors that latents are compared with, [k, d].
     fn vectors(&self) -> Tensor;
 
-    /// Pictures [n, height, width, 3] in [−1, 1] of `codes` [n, h, w].
+    /// Images [n, height, width, 3] in [−1, 1] of `codes` [n, h, w].
     fn show(&self, codes: &Codes) -> Tensor;
 
     /// The nearest code of every latent: `latents` [.., d] → [..].
@@ -29,7 +29,7 @@ pub trait FirstStage {
     }
 }
 
-/// Codes with fixed vectors, each shown as a pixel of a colour of its own.
+/// Codes with fixed vectors, each shown as a pixel of its own colour.
 pub struct FixedCodebook {
     vectors: Tensor,
     /// [k, 3].
@@ -38,7 +38,7 @@ pub struct FixedCodebook {
 }
 
 impl FixedCodebook {
-    /// Of the code vectors `values` [k, d].
+    /// A codebook of the code vectors `values` [k, d].
     pub fn new(gpu: &Gpu, config: &CodebookConfig, values: &[f32]) -> FixedCodebook {
         let k = config.codes;
         let colours: Vec<f32> = (0..k).flat_map(colour).collect();

@@ -1,5 +1,5 @@
 //! Inception-v3 (Szegedy et al. 2016) as the Fréchet Inception Distance uses it: the network of
-//! 2015 that TensorFlow published, whose weights pytorch-fid turned into PyTorch's.
+//! 2015 that TensorFlow published, whose weights pytorch-fid converted to PyTorch.
 //!
 //! It differs from the textbook's network in its pools: averages are over the pixels inside the
 //! image, and the last block pools by maximum. Only what leads to the 2,048 pooled features is
@@ -15,7 +15,7 @@ use crate::nn::conv_norm::{ConvNorm, Source};
 use crate::ops::{self, Pool};
 use crate::tensor::Tensor;
 
-/// Features of an image.
+/// Number of features per image.
 pub const FEATURES: usize = 2048;
 /// Side of the images that the network sees.
 pub const SIDE: usize = 299;
@@ -77,7 +77,7 @@ impl Inception {
     }
 }
 
-/// The largest of 3 × 3 pixels, every second place.
+/// Max pooling over 3 × 3 pixels with stride 2.
 fn halve(x: &Tensor) -> Tensor {
     ops::max_pool2d(
         x,

@@ -1,7 +1,7 @@
 //! Algorithm 1 end to end on images: the VQ-VAE and its diffusion prior as one model with one loss.
 //!
-//! The decoder reconstructs from the encoder's output, not from the denoiser's ẑ_0: the latter
-//! learns nothing.
+//! The decoder reconstructs from the quantised encoder output, not from the denoiser's ẑ_0, with
+//! which nothing is learnt.
 
 use super::algorithm1::{self, Encoded};
 use super::diffusion::{Diffusion, Plan};
@@ -29,10 +29,11 @@ impl Joint {
     /// Both with random weights.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
+    /// [`Error::Config`](crate::error::Error::Config) if the bridge's parameters are invalid, or z*
+    /// does not fit the latents' channels.
     pub fn new(init: &mut Init, config: &GridConfig) -> Result<Joint> {
         let vqvae = VqVae::new(init, &config.vqvae);
-        // A prior whose loss is weighted as this stage's.
+        // The prior's loss is configured by this stage.
         let stages = StagesConfig {
             prior: config.stages.joint.clone(),
             ..config.stages.clone()
@@ -51,8 +52,8 @@ impl Joint {
         })
     }
 
-    /// Where the bridge begins, standardised: the encoder's output `latents` [n, h, w, d], or the
-    /// vectors of its `codes` [n, h, w] with the gradient passed straight through.
+    /// z_0 of the bridge, standardised: the encoder's output `latents` [n, h, w, d], or the vectors
+    /// of its `codes` [n, h, w] with a straight-through gradient.
     pub fn start(&self, latents: &Tensor, codes: &Codes) -> Tensor {
         match self.config.diffuse {
             Diffuse::Data => self.prior.standardise(latents),
@@ -63,9 +64,9 @@ impl Joint {
         }
     }
 
-    /// The losses of Algorithm 1 for `images` [n, h, w, 3] of the classes `class` `[n]`, if the
-    /// prior is told, at the levels of `plan`: those of the VQ-VAE, L_t and L_reg. `stream.step` is
-    /// the training step.
+    /// The losses of Algorithm 1 for `images` [n, h, w, 3] at the levels of `plan`: those of the
+    /// VQ-VAE, L_t and L_reg. `class` `[n]` is for a class-conditional prior. `stream.step` is the
+    /// training step.
     pub fn step(
         &self,
         images: &Tensor,

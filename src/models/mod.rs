@@ -26,6 +26,6 @@ pub struct Losses {
     pub total: Tensor,
     /// Its parts, by the names of `metrics.jsonl`.
     pub parts: Vec<(&'static str, Tensor)>,
-    /// −log p of the codes of each picture, `[n]`, nats a code, where training follows it.
+    /// Mean −log p of each image's codes, `[n]`, nats per code, if that is minimised.
     pub each: Option<Tensor>,
 }

@@ -1,7 +1,7 @@
 //! The gated PixelCNN on codes (van den Oord et al. 2016): a vertical stack that sees the rows
 //! above, a horizontal one that sees the row's left part and the vertical stack. Together they see
-//! every code before a position in raster order. Sequences, which have one row, do without the
-//! vertical stack: what is left is a gated causal convolution (WaveNet's, van den Oord et al. 2016).
+//! every code before a position in raster order. Sequences have one row and no vertical stack,
+//! which leaves a gated causal convolution (WaveNet's, van den Oord et al. 2016).
 
 pub mod raster;
 
@@ -18,13 +18,13 @@ pub struct PixelCnn {
     layers: Vec<Layer>,
     hidden: Conv2d,
     logits: Conv2d,
-    /// What backward keeps.
+    /// What is kept for backward.
     pub activations: Activations,
 }
 
 impl PixelCnn {
-    /// A network with random weights for `codes` codes in `rows` rows and `classes` classes; without
-    /// classes all are of class 0.
+    /// A network with random weights for `codes` codes in `rows` rows and `classes` classes;
+    /// without classes, all samples are of class 0.
     pub fn new(
         init: &mut Init,
         config: &PixelCnnConfig,
@@ -57,7 +57,7 @@ impl PixelCnn {
     }
 
     /// Logits [n, h, w, codes] for `codes` [n, h, w] of classes `class` `[n]`; those of a position
-    /// depend on the codes before it alone.
+    /// depend only on the codes before it.
     pub fn forward(&self, codes: &Codes, class: &Codes) -> Tensor {
         let x = ops::gather(&self.embedding, codes);
         let mut vertical = x.clone();
@@ -71,14 +71,14 @@ impl PixelCnn {
         self.head(&horizontal)
     }
 
-    /// Logits from what the horizontal stack says.
+    /// Logits from the horizontal stack's output.
     fn head(&self, horizontal: &Tensor) -> Tensor {
         self.logits
             .forward(&ops::relu(&self.hidden.forward(&ops::relu(horizontal))))
     }
 
-    /// A layer that backward computes again. A part has one result, so both stacks lie side by side
-    /// in it.
+    /// Runs a layer that backward recomputes. A recomputed part has one result, so both stacks are
+    /// concatenated.
     fn layer(
         &self,
         layer: Layer,
@@ -98,16 +98,17 @@ impl PixelCnn {
     }
 }
 
-/// One gated layer. Images are shifted by padding: row i of the vertical stack sees rows ≤ i, in
-/// the first layer, whose kernels do without their last row and column (mask A), rows < i.
+/// One gated layer, made causal by padding: row i of the vertical stack sees rows ≤ i. In the first
+/// layer (mask A) the vertical kernel drops its last row and the horizontal one its last column, so
+/// row i sees rows < i.
 #[derive(Clone)]
 struct Layer {
-    /// The vertical stack's convolution, and what it gives to the horizontal one; `None` for
+    /// The vertical stack's convolution, and the 1 × 1 one to the horizontal stack; `None` for
     /// sequences.
     vertical: Option<[Conv2d; 2]>,
     horizontal: Conv2d,
     out: Conv2d,
-    /// What a class adds to both stacks, [classes, 2 c].
+    /// Class embeddings, added to both stacks, [classes, 2 c].
     class: Tensor,
     kernel: usize,
     first: bool,
@@ -141,7 +142,7 @@ impl Layer {
         self.kernel / 2 + 1 - usize::from(self.first)
     }
 
-    /// What the classes `class` `[n]` add, [n, 1, 1, 2 c].
+    /// The embeddings of the classes `class` `[n]`, [n, 1, 1, 2 c].
     fn class(&self, class: &Codes) -> Tensor {
         let rows = ops::gather(&self.class, class);
         rows.reshape([class.count(), 1, 1, rows.shape().last()])
@@ -163,7 +164,7 @@ impl Layer {
             _ => left,
         };
         let gated = ops::gated(&ops::add(&both, &class));
-        // The first layer's horizontal stack gets the code itself, which must not pass on.
+        // The first layer's horizontal input is the code to predict: no residual connection.
         let horizontal = if self.first {
             self.out.forward(&gated)
         } else {

@@ -1,6 +1,6 @@
 //! Preconditioning of a network (Karras et al. 2022, with σ² = v (1 − ᾱ)/ᾱ).
 //!
-//! The network sees c_in (z_t − z*) and gives F; ẑ_0 = z* + (c_skip/√ᾱ)(z_t − z*) + c_out F, so that
+//! The network sees c_in (z_t − z*) and gives F; ẑ_0 = z* + (c_skip/√ᾱ)(z_t − z*) + c_out F, so
 //! both sides of its squared error have unit variance at every level.
 
 use crate::bridge::{Affine, Bridge};
@@ -12,7 +12,7 @@ pub struct Level {
     pub input: f64,
     /// ε_θ = `eps.z` (z_t − z*) + `eps.net` F.
     pub eps: Affine,
-    /// What F should be: `goal_z0` (z_0 − z*) + `goal_eps` ε.
+    /// Target of F: `goal_z0` (z_0 − z*) + `goal_eps` ε.
     pub goal_z0: f64,
     /// See `goal_z0`.
     pub goal_eps: f64,

@@ -1,4 +1,4 @@
-//! Algorithm 2, corrected, and its faster relatives; inpainting by replacement and resampling.
+//! Samplers: Algorithm 2, corrected, and faster ones; inpainting by replacement and resampling.
 //!
 //! A sampler needs ε_θ only as a function of (z_t, t): the trained network, or the exact one in
 //! tests.
@@ -10,10 +10,11 @@ use crate::ops;
 use crate::philox::{Draw, Stream};
 use crate::tensor::{Codes, Shape, Tensor};
 
-/// How z_{t−1} comes from z_t.
+/// The rule for a reverse step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampler {
-    /// Algorithm 2 with E2 mended: every step with noise. With fewer steps, DDIM at κ = 1.
+    /// Algorithm 2 with E2 corrected: fresh noise in every step but the last. Longer strides take
+    /// DDIM with κ = 1.
     Ancestral,
     /// DDIM(κ): κ = 0 is deterministic.
     Ddim {
@@ -22,17 +23,17 @@ pub enum Sampler {
     },
     /// DPM-Solver++(2M).
     Dpmpp2m,
-    /// Algorithm 2 as printed: no noise, α for ᾱ. Collapses; for looking at.
+    /// Algorithm 2 as printed: no noise, α instead of ᾱ. Samples collapse; for demonstration.
     PaperLiteral,
 }
 
-/// What a sampler works with.
+/// A reverse process: the bridge, its network and the device.
 pub struct Process<'a> {
     /// The device.
     pub gpu: &'a Gpu,
     /// The bridge.
     pub bridge: &'a Bridge,
-    /// σ_t² of full ancestral sampling.
+    /// σ_t² of ancestral steps of stride 1.
     pub variance: ReverseVariance,
     /// z*, `[1]` or `[channels]`.
     pub target: &'a Tensor,
@@ -40,7 +41,7 @@ pub struct Process<'a> {
     pub eps: &'a dyn Fn(&Tensor, usize) -> Tensor,
 }
 
-/// Known latents while the rest is sampled.
+/// Known latents for inpainting.
 pub struct Known<'a> {
     /// z̄_0, the shape of the samples.
     pub z0: &'a Tensor,
@@ -51,8 +52,8 @@ pub struct Known<'a> {
 }
 
 impl Process<'_> {
-    /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every level from T to
-    /// 0.
+    /// Samples z_0 of `shape` in `count` steps; `seen(t, z_t)` is called at every visited level,
+    /// from T to 0.
     ///
     /// # Errors
     /// [`Error::Usage`] if `count` does not fit the bridge or the sampler.
@@ -84,8 +85,7 @@ impl Process<'_> {
             .map_err(|e| Error::Usage(format!("--sampling-steps: {e}")))
     }
 
-    /// Walks `z` from the first of the falling `levels` to the last; `seen(t, z_t)` is called at
-    /// each.
+    /// Denoises `z` along the descending `levels`, first to last; `seen(t, z_t)` is called at each.
     pub fn denoise(
         &self,
         z: &Tensor,
@@ -153,10 +153,10 @@ impl Process<'_> {
         }
     }
 
-    /// Ancestral sampling of the unknown part beside a known one (appendix B), along the falling
-    /// `levels`, T to 0: after each reverse step the known part is drawn from its forward marginal;
-    /// with `resample` > 1 each level is walked again and again from one step of fresh noise, which
-    /// lets both parts agree. `seen(t, z_t)` is called at each level.
+    /// Inpaints (appendix B): samples the unknown part by ancestral steps along the descending
+    /// `levels`, T to 0. After each reverse step the known part is drawn from its forward marginal.
+    /// With `resample` > 1 each step is repeated from one forward step of fresh noise, which makes
+    /// both parts consistent. `seen(t, z_t)` is called at each level.
     pub fn inpaint(
         &self,
         known: &Known,
@@ -172,7 +172,7 @@ impl Process<'_> {
                 let t = pair[0];
                 let s = pair[1];
                 for pass in 0..known.resample {
-                    // A stream of its own for each pass over the level.
+                    // Each pass over the level has its own stream.
                     let draw = |what: Draw| Stream {
                         seed,
                         step: t as u32,
@@ -195,7 +195,7 @@ impl Process<'_> {
         })
     }
 
-    /// A draw of z_t given `z0`.
+    /// Draws z_t given `z0`.
     pub fn noised(&self, z0: &Tensor, t: usize, seed: u64) -> Tensor {
         self.marginal(
             z0,
@@ -238,8 +238,8 @@ impl Process<'_> {
     }
 }
 
-/// Codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line of
-/// Algorithm 2, with E10 mended: argmin of ‖z − e_k‖²/τ − Gumbel noise.
+/// Draws codes ~ softmax(−‖z − e_k‖²/τ): `latents` [.., d], `codebook` [k, d] → [..]. The last line
+/// of Algorithm 2 with E10 corrected: argmin of ‖z − e_k‖²/τ − Gumbel noise.
 pub fn draw_codes(latents: &Tensor, codebook: &Tensor, temperature: f64, stream: Stream) -> Codes {
     let distances = ops::affine(
         &ops::distances(latents, codebook),

@@ -1,11 +1,11 @@
-//! Terms of Algorithm 1 that the toy and the images share: how much of the diffusion loss reaches
-//! z_0, and L_reg.
+//! Terms of Algorithm 1 that the toy and the images share: how much of the diffusion loss's
+//! gradient reaches z_0, and L_reg.
 
 use crate::config::{DiffusionGradient, JointConfig, Regulariser};
 use crate::ops;
 use crate::tensor::{Codes, Tensor};
 
-/// `z0` as the diffusion loss takes it, with as much of the gradient as configured; `scale` is for
+/// `z0` with its gradient stopped, passed or scaled, as configured; `scale` is for
 /// [`DiffusionGradient::Scale`].
 pub(super) fn passing(z0: &Tensor, gradient: DiffusionGradient, scale: f64) -> Tensor {
     match gradient {
@@ -21,12 +21,12 @@ pub(super) fn passing(z0: &Tensor, gradient: DiffusionGradient, scale: f64) -> T
     }
 }
 
-/// Geometric from `first` at 0 to `last` at `end` and beyond.
+/// Geometric schedule from `first` at 0 to `last` at `end` and beyond.
 pub(super) fn annealed(first: f64, last: f64, at: f64, end: f64) -> f64 {
     first * (last / first).powf((at / end).min(1.0))
 }
 
-/// Numbers of L_reg.
+/// Parameters of L_reg.
 pub(super) struct Regularising {
     kind: Regulariser,
     /// Logits are −scale · ‖z − e‖².

@@ -1,5 +1,5 @@
-//! The toy's model: points about eight code vectors, fixed or learnt with Gumbel-softmax beside the
-//! bridge.
+//! The toy's model: points around eight code vectors, fixed or learnt with Gumbel-softmax jointly
+//! with the bridge.
 
 use super::Losses;
 use super::algorithm1::{self, Encoded};
@@ -29,16 +29,16 @@ pub struct Toy {
     zero: Tensor,
 }
 
-/// What the parameters of the network are called.
+/// Prefix of the network's parameter names.
 const NETWORK: &str = "denoiser.";
-/// The bias of the codes, which is the prior's own.
+/// Name of the code bias, which belongs to the prior, not to the network.
 const BIAS: &str = "codes.bias";
 
 impl Toy {
     /// The model of `config` with random weights.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) if the bridge's numbers make no sense.
+    /// [`Error::Config`](crate::error::Error::Config) if the bridge's parameters are invalid.
     pub fn new(gpu: &Gpu, config: &Config) -> Result<Toy> {
         let mut init = Init::new(gpu, config.seed);
         let mut prior = prior(&mut init, config)?;
@@ -47,7 +47,7 @@ impl Toy {
             .as_ref()
             .is_some_and(|codes| codes.diffuse == Diffuse::Codes);
         if prior.head().is_some() && !relaxed {
-            // The data lie about their centroids with noise; relaxed codes lie on them.
+            // Data scatter about their centroids; relaxed codes do not.
             prior.spread_by(&[NOISE_STD * NOISE_STD; DIM]);
         }
         let truth = Tensor::from_slice(gpu, toy::centroids().as_flattened(), [CODES, DIM]);
@@ -156,7 +156,7 @@ fn prior(init: &mut Init, config: &Config) -> Result<Diffusion> {
     let moment = 0.5 + f64::from(NOISE_STD).powi(2) + shift;
     let (predicts, ports) = match config.denoiser.prediction {
         DenoiserOutput::Preconditioned => (Predicts::Preconditioned { moment }, [DIM, DIM]),
-        // Beside the point stands the mean of the codes by their likelihood.
+        // The input is the point and the mean of the codes without logits.
         DenoiserOutput::Codes => (Predicts::Codes { moment }, [2 * DIM, CODES]),
     };
     let network = ConvNet::new(init, &config.denoiser, LENGTH, ports, bridge.steps());

@@ -1,7 +1,7 @@
 //! The U-Net ε_θ(z_t, t) on latents (Ho et al. 2020): residual blocks with group norm and SiLU,
-//! modulated by the level t, attention in the middle, skips from the way down to the way up. Odd
-//! sizes are cropped on the way up. Told of a class, it adds that class's embedding to the one of
-//! t.
+//! modulated by the level t, attention in the middle and at configured resolutions, skips from the
+//! way down to the way up. Odd sizes are cropped on the way up. A class embedding is added to that
+//! of t.
 
 use super::denoiser::Denoiser;
 use crate::config::{Activations, UNetConfig};
@@ -23,26 +23,26 @@ pub struct UNet {
     conv_out: Conv2d,
     /// Sinusoids of t, [T + 1, base]; not trained.
     sinusoids: Tensor,
-    /// What backward keeps.
+    /// What is kept for backward.
     pub activations: Activations,
-    /// What a class adds to the embedding of t, [classes + 1, 2 base], the last for no class.
+    /// Class embeddings, added to that of t, [classes + 1, 2 base]; the last one is for no class.
     class: Option<Tensor>,
-    /// What is added at each position after the first convolution, [h w, base].
+    /// Position embedding, added after the first convolution, [h w, base].
     position: Option<Tensor>,
 }
 
-/// What goes into the network and comes out.
+/// Shapes of the network's input and output.
 pub struct Ports {
     /// Channels of the input.
     pub inputs: usize,
     /// Channels of the output.
     pub outputs: usize,
-    /// Rows and columns of latents. Where there is one row, convolutions have one too.
+    /// Rows and columns of latents. With one row, kernels are 1 × 3 instead of 3 × 3.
     pub grid: [usize; 2],
 }
 
 impl Ports {
-    /// `dim` channels in and out, on any grid: for a network without an embedding of positions.
+    /// `dim` channels in and out, on any grid: for a network without position embedding.
     pub fn same(dim: usize) -> Ports {
         Ports {
             inputs: dim,
@@ -52,12 +52,11 @@ impl Ports {
     }
 }
 
-/// One size on the way down or up.
+/// One resolution on the way down or up.
 struct Level {
     blocks: Vec<Block>,
     attention: Vec<SelfAttention>,
-    /// Halves on the way down, smooths the doubled image on the way up; `None` at the end of the
-    /// way.
+    /// Halves the size on the way down, smooths the doubled image on the way up; `None` at the end.
     resize: Option<Conv2d>,
 }
 
@@ -164,7 +163,7 @@ impl Denoiser for UNet {
         class: Option<&Codes>,
         dropout: Option<Stream>,
     ) -> Tensor {
-        // Every block wants SiLU of the embedding: once is enough.
+        // Every block takes SiLU of the embedding: compute it once.
         let time = Kept::exact(ops::silu(&self.embed(t, class)));
         let keep = |x: Tensor| self.activations.keep(x);
         let mut x = self.conv_in.forward(z);
@@ -258,7 +257,7 @@ impl Level {
     }
 }
 
-/// A block with the attention that follows it: what is recomputed at once.
+/// A block with the attention that follows it: the unit of recomputation.
 struct Part {
     block: Block,
     attention: Option<SelfAttention>,
@@ -287,7 +286,7 @@ struct Block {
 }
 
 impl Block {
-    /// Makes blocks [in, out], each with a number of its own for its dropout.
+    /// Makes blocks [in, out], each with its own dropout stream.
     fn maker(
         config: &UNetConfig,
         time: usize,

@@ -1,12 +1,12 @@
 //! The vector quantised autoencoder (van den Oord et al. 2017): two convolutions of stride 2 and
-//! residual blocks, the nearest code vector with the gradient passed straight through, and the
-//! mirrored decoder.
+//! residual blocks, the nearest code vector with a straight-through gradient, and the mirrored
+//! decoder.
 //!
-//! With cosine distance everything outside the encoder's and the codebook's memory lives on the
-//! unit sphere: z_e, the code vectors and what the decoder sees have norm 1, where the nearest
-//! vector is the one at the least angle, and every loss is what it is without. The memory of the
-//! codebook keeps its own lengths, a running mean of unit vectors or a free parameter, and
-//! [`VqVae::vectors`] scales them: a mean's direction is what spherical k-means moves to.
+//! With cosine distance z_e, the code vectors and, with nearest codes, the decoder's input have
+//! norm 1. On the unit sphere the nearest vector is the one at the smallest angle. The losses keep
+//! their form. The stored codebook is not normalised: it holds running means of unit vectors, or
+//! free parameters, which [`VqVae::vectors`] scales to norm 1. The direction of such a mean is the
+//! update of spherical k-means.
 
 use super::Losses;
 use super::first_stage::FirstStage;
@@ -24,7 +24,7 @@ use crate::tensor::{Codes, Tensor};
 pub struct VqVae {
     encoder: Encoder,
     decoder: Decoder,
-    /// The memory of the code vectors; [`VqVae::vectors`] are what latents are compared with.
+    /// The stored code vectors; latents are compared with [`VqVae::vectors`].
     pub codebook: Codebook,
     config: VqVaeConfig,
 }
@@ -68,9 +68,10 @@ impl VqVae {
     }
 
     /// The losses of stage 1 for `images` [n, h, w, 3]: ‖x − x̂‖² + ‖sg(z_e) − e‖² + β_c ‖z_e −
-    /// sg(e)‖², means. The second is there with a gradient codebook and the nearest code: running
-    /// averages need no gradient, and a relaxed sample passes on that of the reconstruction.
-    /// `stream.step` is the training step, on which the relaxed samples depend.
+    /// sg(e)‖², means, plus the normaliser if configured. The second term is for a gradient
+    /// codebook with nearest codes: running averages need no gradient, and relaxed samples get
+    /// theirs from the reconstruction. `stream.step` is the training step, on which relaxed samples
+    /// depend.
     pub fn step(&self, images: &Tensor, stream: Stream) -> Step {
         let latents = self.encode(images);
         let vectors = self.vectors();
@@ -159,8 +160,8 @@ impl FirstStage for VqVae {
         self.encode(&images)
     }
 
-    /// Of norm 1 with cosine distance. Among vectors of norm 1 the nearest one is that at the least
-    /// angle whatever the latent's norm, so a prior's samples may leave the sphere.
+    /// Scaled to norm 1 with cosine distance. Among unit vectors the nearest is the one at the
+    /// smallest angle, whatever the latent's norm, so a prior's samples may leave the sphere.
     fn vectors(&self) -> Tensor {
         self.to_sphere(&self.codebook.vectors)
     }

@@ -1,6 +1,6 @@
 //! Checkpoints: one safetensors file with weights, running averages, moments and the step,
-//! checksummed and written so that a kill at any moment leaves a whole file. The one before is kept
-//! beside it.
+//! checksummed and written atomically, so that a kill at any moment leaves a whole file. The
+//! previous one is kept beside it.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -34,15 +34,15 @@ pub fn exists(run: &Path) -> bool {
     path(run).exists() || previous(run).exists()
 }
 
-/// The step of the newest checkpoint of `run` as its head says, the rest unread; `None` if there is
-/// none of ours.
+/// The step of the newest checkpoint of `run`, from its header alone; `None` if there is none of
+/// this program.
 pub fn step(run: &Path) -> Option<u64> {
     [path(run), previous(run)]
         .iter()
         .find_map(|file| head(file)?.get("step")?.parse().ok())
 }
 
-/// The metadata of a checkpoint of ours.
+/// The metadata of a checkpoint of this program.
 fn head(file: &Path) -> Option<HashMap<String, String>> {
     let mut opened = std::fs::File::open(file).ok()?;
     let mut length = [0; 8];
@@ -60,8 +60,8 @@ fn head(file: &Path) -> Option<HashMap<String, String>> {
     Some(facts).filter(|facts| facts.get("format").is_some_and(|format| format == FORMAT))
 }
 
-/// Puts the checkpoint before the newest in the newest one's place, so that the next [`save`] does
-/// not keep a damaged file as the last good one.
+/// Replaces the newest checkpoint by the previous one, so that the next [`save`] does not keep a
+/// damaged file as the last good one.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
@@ -84,8 +84,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Gives `model` the tensors whose names are `prefix` and the paths of its parameters: `ema.`
-    /// for a run's averaged weights.
+    /// Loads the parameters of `model` from the tensors named `prefix` + path, e.g. `ema.` for a
+    /// run's averaged weights.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if one is missing or of another shape.
@@ -104,10 +104,11 @@ impl Checkpoint {
 /// A tensor to write: name, shape, values.
 pub type Entry = (String, Shape, Vec<f32>);
 
-/// Writes `entries` to the run directory's checkpoint, keeping the one before.
+/// Writes `entries` to the run directory's checkpoint, keeping the previous one.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file; the checkpoint that was there is untouched then.
+/// [`Error::Io`] naming the file, [`Error::Checkpoint`] if `entries` cannot be serialised; the
+/// existing checkpoint is then untouched.
 pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) -> Result<()> {
     let file = path(run);
     let facts = facts_text(step, seed, model);
@@ -137,8 +138,8 @@ pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) ->
     out.commit().map_err(Error::io(&file))
 }
 
-/// Makes `to` a second name of `from` (or a copy where the file system has no links), replacing
-/// `to` in one move.
+/// Makes `to` a hard link to `from` (or a copy where the file system has no links), replacing `to`
+/// atomically.
 fn keep(from: &Path, to: &Path) -> Result<()> {
     let fresh = to.with_extension("keep");
     let _ = std::fs::remove_file(&fresh);
@@ -146,7 +147,7 @@ fn keep(from: &Path, to: &Path) -> Result<()> {
         std::fs::copy(from, &fresh).map_err(Error::io(&fresh))?;
     }
     std::fs::rename(&fresh, to).map_err(Error::io(to))?;
-    // Renaming one name of a file over another name of it leaves both; the spare one goes.
+    // Renaming a file over a hard link to itself leaves both; remove the spare one.
     let _ = std::fs::remove_file(&fresh);
     Ok(())
 }
@@ -189,10 +190,10 @@ fn checksum<'a>(facts: &str, entries: impl Iterator<Item = (&'a str, &'a [f32])>
     hasher.finalize().to_hex().to_string()
 }
 
-/// The newest good checkpoint of `run`, and a word to the user if that is not the newest one.
+/// The newest good checkpoint of `run`, and a warning if that is not the newest one.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if there is none, or both are damaged.
+/// The newest one's [`Error::Checkpoint`] or [`Error::Io`] if neither is there and good.
 pub fn newest(run: &Path) -> Result<(Checkpoint, Option<String>)> {
     let first = match load(&path(run)) {
         Ok(found) => return Ok((found, None)),
@@ -213,7 +214,7 @@ pub fn newest(run: &Path) -> Result<(Checkpoint, Option<String>)> {
 /// Reads one checkpoint file.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] saying what is wrong with it.
+/// [`Error::Checkpoint`] saying what is wrong with it, [`Error::Io`] if it cannot be read.
 pub fn load(file: &Path) -> Result<Checkpoint> {
     let bad = |what: String| Error::checkpoint(file, what);
     let bytes = match std::fs::read(file) {
@@ -314,10 +315,10 @@ impl Checkpoint {
             .map(|(name, (dims, values))| (name.as_str(), dims.as_slice(), values.as_slice()))
     }
 
-    /// The values of the tensor `name` of one dimension, whatever its size.
+    /// The values of the one-dimensional tensor `name`, of any size.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it is missing or of another rank.
+    /// [`Error::Checkpoint`] if it is missing, empty or of another rank.
     pub fn row(&self, name: &str) -> Result<Vec<f32>> {
         match self.tensors.get(name) {
             Some((dims, values)) if dims.len() == 1 && !values.is_empty() => Ok(values.clone()),

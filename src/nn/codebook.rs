@@ -1,5 +1,5 @@
-//! The code vectors of a VQ-VAE with their running averages: placed on data, moved by what they
-//! stand for, revived when nothing falls to them.
+//! The code vectors of a VQ-VAE with their running averages: initialised on data, moved to the mean
+//! of their latents, revived when unused.
 
 use crate::gpu::Gpu;
 use crate::ops::{self, Trans};
@@ -14,9 +14,9 @@ const DEAD: f32 = 0.05;
 pub struct Codebook {
     /// The vectors, [k, d].
     pub vectors: Tensor,
-    /// Running average of the hits of each code a step, `[k]`.
+    /// Running average of each code's hits (latents assigned to it) per step, `[k]`.
     pub counts: Tensor,
-    /// Running average of the sum of what hit it, [k, d].
+    /// Running average of the sum of the latents assigned to it, [k, d].
     pub sums: Tensor,
 }
 
@@ -31,7 +31,7 @@ impl Codebook {
         }
     }
 
-    /// The tensors that a checkpoint holds beside the parameters, with their names.
+    /// The tensors that a checkpoint holds besides the parameters, with their names.
     pub fn state(&self) -> [(&'static str, &Tensor); 3] {
         [
             ("codebook.vectors", &self.vectors),
@@ -40,15 +40,15 @@ impl Codebook {
         ]
     }
 
-    /// Puts every vector onto a random one of `latents` [.., d], with a count of one hit: a code
-    /// that nothing falls to then keeps its place. Waits for the GPU.
+    /// Sets every vector to a random one of `latents` [.., d] and its count to 1, so that a code
+    /// without hits keeps its place. Waits for the GPU.
     pub fn place(&self, latents: &Tensor, stream: Stream) {
         let [k, d] = self.vectors.dims();
         let chosen = choose(&latents.to_vec(), d, k, stream);
         self.write(&chosen, &vec![1.0; k], &chosen);
     }
 
-    /// Moves the vectors by the running averages of the `latents` [.., d] that fall to their
+    /// Moves the vectors to the running averages of the `latents` [.., d] assigned to them by
     /// `codes` [..].
     pub fn follow(&self, latents: &Tensor, codes: &Codes, decay: f64) {
         ops::codebook_ema(
@@ -61,7 +61,7 @@ impl Codebook {
         );
     }
 
-    /// Puts dead codes onto random `latents`, and says how many they were. Waits for the GPU.
+    /// Moves dead codes to random `latents` and returns their number. Waits for the GPU.
     pub fn revive(&self, latents: &Tensor, stream: Stream) -> usize {
         let [_, d] = self.vectors.dims();
         let mut counts = self.counts.to_vec();
@@ -114,7 +114,7 @@ pub fn relaxed(z: &Tensor, vectors: &Tensor, gumbel: &Tensor, [scale, tau]: [f32
     ops::matmul(&weights, &vectors.reshape([1, k, d]), Trans::default()).reshape(z.shape())
 }
 
-/// The rows of `x` [.., d] scaled to norm 1; a row of zeros stays.
+/// The rows of `x` [.., d] scaled to norm 1; a row of zeros stays zero.
 pub fn unit(x: &Tensor) -> Tensor {
     let d = x.shape().last();
     let rows = x.reshape([x.count() / d, d]);

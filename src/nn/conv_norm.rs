@@ -1,5 +1,5 @@
-//! Convolution, batch normalisation and ReLU of a network that is only ever asked: one convolution
-//! with a bias.
+//! Convolution, batch normalisation and ReLU for inference only: one convolution with a bias, then
+//! ReLU.
 
 use super::layers::Conv2d;
 use crate::error::Result;
@@ -7,18 +7,17 @@ use crate::gpu::Gpu;
 use crate::ops::{self, Conv};
 use crate::tensor::Tensor;
 
-/// Gives the numbers of a tensor by its name and dimensions, in PyTorch's order, or says why it
-/// cannot.
+/// Returns the values of the tensor with this name and dimensions, in PyTorch's order, or an error.
 pub type Source<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
-/// ReLU(γ (w * x − μ) / √(σ² + ε) + β), the statistics being constants: the factor goes into the
-/// weights, the rest into a bias, both in f64 before they are rounded.
+/// ReLU(γ (w * x − μ) / √(σ² + ε) + β) with constant statistics: the factor is folded into the
+/// weights, the rest into a bias, both in f64 before rounding.
 pub struct ConvNorm {
     conv: Conv2d,
 }
 
 impl ConvNorm {
-    /// Takes `name.conv.weight` [o, c, height, width] and
+    /// Loads `name.conv.weight` [o, c, height, width] and
     /// `name.bn.{weight, bias, running_mean, running_var}` `[o]` of a `kernel` [height, width] from
     /// `c` to `o` channels.
     ///

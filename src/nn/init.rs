@@ -12,7 +12,7 @@ pub struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    /// Weights of a model with this `seed`; in a rehearsal nobody looks at them, and they are zero.
+    /// Weights of a model with this `seed`; in a rehearsal they are not needed and are zero.
     pub fn new(gpu: &'a Gpu, seed: u64) -> Init<'a> {
         Init {
             gpu,
@@ -26,7 +26,7 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Zeros for random weights: for a model that gets its weights from elsewhere.
+    /// Zeros instead of random weights, for a model that gets its weights from elsewhere.
     pub fn blank(gpu: &'a Gpu) -> Init<'a> {
         Init {
             blank: true,
@@ -65,7 +65,7 @@ impl<'a> Init<'a> {
         Tensor::zeros(self.gpu, dims)
     }
 
-    /// Entries by their row-major index.
+    /// Entries `f(i)` by row-major index i.
     pub fn from(&mut self, dims: &[usize], f: impl Fn(u32) -> f32) -> Tensor {
         let count = dims.iter().product::<usize>() as u32;
         Tensor::from_slice(self.gpu, &(0..count).map(f).collect::<Vec<_>>(), dims)

@@ -1,4 +1,4 @@
-//! Layers: parameters with the op that uses them. Names and initial laws are PyTorch's.
+//! Layers: parameters with the op that uses them. Names and initial distributions are PyTorch's.
 
 use super::Module;
 use super::init::Init;
@@ -14,7 +14,7 @@ fn join(at: &str, name: &str) -> String {
     }
 }
 
-/// Calls `f` for the parameters of `part`, whose paths get `name.` before them.
+/// Calls `f` for the parameters of `part`, with `name.` prefixed to their paths.
 pub fn visit_part(name: &str, part: &mut dyn Module, f: &mut dyn FnMut(&str, &mut Tensor)) {
     part.visit(&mut |path, tensor| f(&join(name, path), tensor));
 }
@@ -62,7 +62,7 @@ impl Conv2d {
         Conv2d::new(init, channels, kernel, conv)
     }
 
-    /// [`Conv2d::same`] that starts as zero.
+    /// [`Conv2d::same`] with all parameters zero.
     pub fn zero(init: &mut Init, [c, o]: [usize; 2], kernel: [usize; 2]) -> Conv2d {
         let conv = Conv {
             padding: kernel.map(|side| side / 2),
@@ -86,8 +86,8 @@ impl Conv2d {
         ops::conv2d_residual(x, &self.weight, Some(&self.bias), self.conv, residual)
     }
 
-    /// The convolution with the kernel's first taps in raster order alone, which form a kernel of
-    /// the size `kernel`.
+    /// The convolution with only the kernel's first taps in raster order, which form a kernel of
+    /// size `kernel`.
     pub fn forward_first(&self, x: &Tensor, kernel: [usize; 2]) -> Tensor {
         let [h, w, c, o] = self.weight.dims();
         if kernel == [h, w] {
@@ -116,7 +116,7 @@ pub struct ConvTranspose2d {
 }
 
 impl ConvTranspose2d {
-    /// Twice the size: 4 × 4, stride 2, padding 1.
+    /// Doubles the size: 4 × 4, stride 2, padding 1.
     pub fn double(init: &mut Init, [c, o]: [usize; 2]) -> ConvTranspose2d {
         // PyTorch counts the fan in over the output's channels here.
         let bound = ((4 * 4 * o) as f64).powf(-0.5);
@@ -162,7 +162,7 @@ impl Linear {
         }
     }
 
-    /// The map of `x` [.., i].
+    /// Applies the layer to `x` [.., i].
     pub fn forward(&self, x: &Tensor) -> Tensor {
         ops::linear(x, &self.weight, Some(&self.bias))
     }
@@ -184,9 +184,9 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// γ = 1, β = 0, 32 groups or the largest smaller number that divides `channels`, with two
-    /// channels a group at least: one alone would lose what a U-Net adds to it for the level and
-    /// the class.
+    /// γ = 1, β = 0; 32 groups, or the largest smaller number that divides `channels`, with at
+    /// least two channels per group. Normalising a single channel would cancel what a U-Net adds to
+    /// it for the level and the class.
     pub fn new(init: &mut Init, channels: usize) -> GroupNorm {
         let groups = (1..=32.min(channels / 2))
             .rev()

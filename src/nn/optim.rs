@@ -8,10 +8,10 @@ use crate::gpu::{ALIGN, Gpu};
 use crate::ops::{self, AdamStep, Clip};
 use crate::tensor::{Grads, Shape, Tensor};
 
-/// Most elements of one arena: 64 MiB, half of what the smallest adapters bind.
+/// Maximum elements of an arena: 64 MiB, half the smallest adapters' binding limit.
 const ARENA: usize = 16 << 20;
 
-/// A parameter's place.
+/// A parameter's place in its arena.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its path in the model.
@@ -40,10 +40,10 @@ struct Arena {
     state: [Tensor; 4],
 }
 
-/// What of a parameter a checkpoint holds; the order of an arena's state.
+/// Tensors saved per parameter, in the order of an arena's state.
 pub const STATES: [&str; 4] = ["model", "adam.first", "adam.second", "ema"];
 
-/// Numbers that all groups share.
+/// Hyperparameters that all groups share.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamOptions {
     /// Decay of the first moment.
@@ -67,7 +67,7 @@ impl From<&TrainConfig> for AdamOptions {
     }
 }
 
-/// What a group of parameters has of its own in a step.
+/// Hyperparameters of one group in a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     /// Learning rate.
@@ -85,7 +85,7 @@ pub struct Adam {
 
 impl Adam {
     /// Moves the parameters of `model` into arenas and makes them leaves of the tape. `group(path)`
-    /// numbers the learning rates.
+    /// is the index of a parameter's group.
     pub fn new(
         gpu: &Gpu,
         model: &mut dyn Module,
@@ -130,9 +130,9 @@ impl Adam {
         }
     }
 
-    /// One step: `groups[group]` each, `step` from 1, `ema` the decay of the running average.
-    /// Returns the first group's gradient norm before clipping, on the GPU, as a tensor `[2]` with
-    /// the norm first.
+    /// Takes a step: `groups[group]` for each group, `step` from 1, `ema` the decay of the running
+    /// average. Returns the gradient norm of the first group with parameters, before clipping, on
+    /// the GPU, as a tensor `[2]` with the norm first.
     pub fn step(&self, grads: &Grads, groups: &[Group], step: u32, ema: f64) -> Tensor {
         self.arenas
             .iter()
@@ -192,8 +192,8 @@ impl Adam {
         (!arenas.is_empty()).then(|| ops::clip(&self.gpu, &arenas, limit as f32))
     }
 
-    /// Puts the running averages of the parameters in the place of those of `model`, one like that
-    /// which is trained.
+    /// Replaces the parameters of `model`, which has the trained model's structure, by the running
+    /// averages.
     pub fn averages(&self, model: &mut dyn Module) {
         model.visit(&mut |path, tensor| {
             let places = self
@@ -227,7 +227,7 @@ impl Adam {
         all
     }
 
-    /// Puts back what [`Adam::export`] gave; `find(name, shape)` returns the values.
+    /// Restores what [`Adam::export`] returned; `find(name, shape)` returns the values.
     ///
     /// # Errors
     /// Whatever `find` returns.

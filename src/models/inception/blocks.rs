@@ -1,5 +1,5 @@
-//! The blocks of Inception-v3, each several ways from one image to channels that are laid beside
-//! each other. Names of layers and their order in the output are those of the published weights.
+//! The blocks of Inception-v3, each several branches whose outputs are concatenated along the
+//! channels. Names and order of the branches are those of the published weights.
 
 use super::halve;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// ε of the batch normalisations.
 const EPS: f64 = 1e-3;
 
-/// Where layers come from.
+/// Loads layers from a source of weights.
 pub(super) struct Layers<'a, 'b> {
     pub gpu: &'a Gpu,
     pub source: &'a mut Source<'b>,
@@ -51,7 +51,7 @@ impl Layers<'_, '_> {
         self.layer(name, channels, [3, 3], Conv::default())
     }
 
-    /// 3 × 3 without padding, every second place.
+    /// 3 × 3 without padding, stride 2.
     pub fn strided(&mut self, name: &str, channels: [usize; 2]) -> Result<ConvNorm> {
         self.layer(
             name,
@@ -64,7 +64,7 @@ impl Layers<'_, '_> {
         )
     }
 
-    /// A way of layers that keep the size: name, channels and kernel of each.
+    /// A branch of layers that keep the size: name, output channels and kernel of each.
     fn way(&mut self, at: &str, mut c: usize, list: &[(&str, usize, [usize; 2])]) -> Result<Way> {
         let mut way = Vec::new();
         for &(name, o, kernel) in list {
@@ -74,7 +74,7 @@ impl Layers<'_, '_> {
         Ok(Way(way))
     }
 
-    /// [`Layers::way`] and a strided layer at its end.
+    /// [`Layers::way`] followed by a strided layer.
     fn way_down(
         &mut self,
         at: &str,
@@ -90,7 +90,7 @@ impl Layers<'_, '_> {
     }
 }
 
-/// Layers one after another.
+/// A branch: layers in sequence.
 pub(super) struct Way(Vec<ConvNorm>);
 
 impl Way {
@@ -187,7 +187,7 @@ pub(super) struct C {
 }
 
 impl C {
-    /// `inner` channels inside the ways.
+    /// `inner` channels inside the branches.
     pub fn load(layers: &mut Layers<'_, '_>, at: &str, inner: usize) -> Result<C> {
         let c = 768;
         let o = 192;
@@ -250,7 +250,7 @@ impl Block for D {
     }
 }
 
-/// 8 × 8 pixels; two ways fork at their ends.
+/// 8 × 8 pixels; two branches fork at their ends.
 pub(super) struct E {
     single: Way,
     forks: [(Way, [Way; 2]); 2],

@@ -1,9 +1,9 @@
 //! Drawing codes from the PixelCNN one after another in raster order.
 //!
-//! A position depends on the codes before it alone, so what was computed for them stays:
-//! [`Algorithm::Cached`] keeps the inputs of every convolution that later positions still see, computes
+//! A position depends only on the codes before it, so activations can be cached:
+//! [`Algorithm::Cached`] keeps the convolution inputs that later positions still see, and computes
 //! the vertical stack row by row and the horizontal one position by position. Each output is the
-//! same sum in the same order as [`PixelCnn::forward`]'s.
+//! same sum in the same order as in [`PixelCnn::forward`].
 
 use super::{Layer, PixelCnn};
 use crate::gpu::Gpu;
@@ -14,32 +14,32 @@ use crate::tensor::{Codes, Tensor};
 /// How the logits of a position are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
-    /// From kept activations.
+    /// From cached activations.
     #[default]
     Cached,
-    /// By the whole network over the whole grid, for each position anew.
+    /// Runs the whole network on the whole grid for each position.
     Naive,
 }
 
-/// Codes that are not drawn but given.
+/// Codes that are given instead of drawn.
 pub struct Given<'a> {
-    /// [n, h, w]; only those that are known count.
+    /// [n, h, w]; ignored where not known.
     pub codes: &'a [u32],
     /// [h, w].
     pub known: &'a [bool],
 }
 
-/// What is drawn.
+/// What to sample.
 pub struct Raster<'a> {
     /// Rows and columns.
     pub size: [usize; 2],
     /// The class of each sample, `[n]`.
     pub class: &'a Codes,
-    /// Codes that are there already.
+    /// Codes that are given.
     pub given: Option<Given<'a>>,
-    /// Seed of the draws. The first samples are the same, however many there are.
+    /// Seed of the draws. The first samples do not depend on how many are drawn.
     pub seed: u64,
-    /// How.
+    /// The algorithm.
     pub way: Algorithm,
 }
 
@@ -58,7 +58,7 @@ impl Raster<'_> {
         )
     }
 
-    /// Codes `[n]` by the law of their `logits` [n, k]: argmax (logit + Gumbel noise).
+    /// Draws codes `[n]` from their `logits` [n, k]: argmax (logit + Gumbel noise).
     fn draw(&self, logits: &Tensor, at: usize) -> Codes {
         let stream = Stream {
             seed: self.seed,
@@ -72,7 +72,8 @@ impl Raster<'_> {
 }
 
 impl PixelCnn {
-    /// Codes [n, h, w], on the host; `seen(p)` is called when position p in raster order is done.
+    /// Samples codes [n, h, w], on the host; `seen(p)` is called when position p in raster order is
+    /// done.
     pub fn sample(&self, raster: &Raster, seen: &mut dyn FnMut(usize)) -> Vec<u32> {
         let gpu = raster.class.gpu();
         let columns = gpu.no_grad(|| match raster.way {
@@ -199,13 +200,14 @@ fn flat(x: &Tensor) -> Tensor {
 
 /// What a layer keeps between positions.
 struct Kept {
-    /// What the class adds, [n, 1, 1, 2 c].
+    /// The class embedding, [n, 1, 1, 2 c].
     class: Tensor,
     /// Inputs of the vertical convolution in the rows above.
     rows: Window,
     /// Inputs of the horizontal convolution in the columns to the left.
     columns: Window,
-    /// What the vertical stack gives to the row, [n, 1, w, 2 c]; `None` of sequences.
+    /// The vertical stack's input to the row's horizontal stack, [n, 1, w, 2 c]; `None` for
+    /// sequences.
     to_horizontal: Option<Tensor>,
 }
 
@@ -240,7 +242,7 @@ impl Window {
         }
     }
 
-    /// The pieces with `next` behind them, [n, (keep + 1) · size]; the first one is forgotten.
+    /// Returns the pieces followed by `next`, [n, (keep + 1) · size], and drops the first one.
     fn push(&mut self, next: &Tensor) -> Tensor {
         let n = next.shape().dims()[0];
         let size = next.count() / n;
