@@ -185,7 +185,11 @@ mod tests {
             Ok(array(&[3], vec![0.0; 3]))
         );
         assert!(read(&with("False", "True ")[..], 3).is_ok_and(|array| array.fortran));
-        let ones = [&with("<f8", "<i2")[..header(&[3]).len()], &[1, 0, 2, 0, 0xFF, 0xFF]].concat();
+        let ones = [
+            &with("<f8", "<i2")[..header(&[3]).len()],
+            &[1, 0, 2, 0, 0xFF, 0xFF],
+        ]
+        .concat();
         assert_eq!(read(&ones[..], 3), Ok(array(&[3], vec![1.0, 2.0, -1.0])));
         assert!(read(&with("<f8", "<c8")[..], 3).is_err_and(|e| e.contains("'<c8'")));
         assert!(read(&with("<f8", "|O")[..], 3).is_err_and(|e| e.contains("Python objects")));
