@@ -112,7 +112,7 @@ impl Bridge {
         )?;
         if !target.is_finite() {
             return refuse(format!(
-                "target = {target} must be one finite number, or one for each channel"
+                "target = {target} must be one finite number or one per channel"
             ));
         }
         let beta = spacing.betas(theta, steps)?;

@@ -353,7 +353,7 @@ const MOST: usize = 10_000_000;
 fn count_of(value: Option<usize>) -> Result<Option<usize>> {
     if let Some(count) = value.filter(|&count| count > MOST) {
         return Err(Error::Usage(format!(
-            "--count {count}: at most {MOST} at once; give more runs a --seed each"
+            "--count {count}: at most {MOST} at once; for more, run again with another --seed"
         )));
     }
     at_least_one("--count", value)

@@ -47,7 +47,7 @@ pub const PRESETS: [(&str, &str, &str); 15] = [
     ),
     (
         "toy-joint",
-        "the toy with codes learnt from a random start",
+        "the toy with codes learned from a random start",
         include_str!("../presets/toy-joint.toml"),
     ),
     (

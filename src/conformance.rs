@@ -147,7 +147,7 @@ fn finish(args: &ConformanceArgs, report: &Report, signal: usize) -> Result<()> 
             .map(|file| file.display().to_string())
             .join(", ");
         note!("wrote {files}");
-        written = format!("; {files} have what was done");
+        written = format!("; {files} hold the results so far");
     }
     match (&report.stopped, u8::try_from(signal)) {
         (Some(what), Ok(code)) => Err(Error::Interrupted {
@@ -207,7 +207,7 @@ fn stopped(
     let rest = if rest.is_empty() {
         String::new()
     } else {
-        format!("; not begun: {}", rest.join(", "))
+        format!("; not started: {}", rest.join(", "))
     };
     Some(format!("stopped by a signal{at}{rest}"))
 }
@@ -344,8 +344,8 @@ impl Run<'_> {
                 ));
             };
             match (known, adapter) {
-                (false, _) => say("fits no case; `dbvq-wgpu conformance --list` names all"),
-                (_, false) => say("fits no adapter of this run"),
+                (false, _) => say("matches no case; `dbvq-wgpu conformance --list` lists all"),
+                (_, false) => say("matches no adapter of this run"),
                 _ => {}
             }
         }

@@ -200,12 +200,12 @@ impl Error {
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; make room, and go on with --resume if it is a training"
+            "; free space, then continue a training run with --resume"
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; choose another place, or change its permissions"
         }
-        ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
+        ErrorKind::FileTooLarge => "; raise the file size limit (ulimit -f)",
         ErrorKind::NotFound => "; check the name",
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
             "; choose another name"

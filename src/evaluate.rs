@@ -294,7 +294,7 @@ fn opened(args: &EvaluateArgs) -> Result<Vec<Trained>> {
     };
     if let Some(other) = runs.iter().find(|other| data(other) != data(first)) {
         return Err(other.unfit(&format!(
-            "its data and classes are not those of {}",
+            "its data and classes differ from those of {}",
             first.run.display()
         )));
     }
@@ -361,7 +361,7 @@ impl Evaluation {
             self.missing.push(Missing::new(
                 trained,
                 &["psnr"],
-                "the reconstructions are the pictures, to the bit",
+                "the reconstructions equal the images exactly",
             ));
         }
         rows.push(row);
@@ -404,7 +404,7 @@ fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
     let count = wanted(args, held_out)?;
     if args.save_stats.is_some() && count < 2 {
         return Err(Error::Usage(
-            "--save-stats: one picture has no covariance; there must be two held-out ones at least"
+            "--save-stats: one image has no covariance; at least two held-out images are needed"
                 .into(),
         ));
     }
@@ -414,12 +414,12 @@ fn count(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
 fn wanted(args: &EvaluateArgs, held_out: usize) -> Result<usize> {
     match args.count {
         Some(count) if count > held_out => Err(Error::Usage(format!(
-            "--count {count}: {} has {held_out} held-out pictures; take at most those",
+            "--count {count}: {} has only {held_out} held-out images",
             args.data.display()
         ))),
         Some(count) => Ok(count),
         None if held_out < COUNT => {
-            note!("--count {held_out}: all held-out pictures, which are fewer than {COUNT}");
+            note!("--count {held_out}: all held-out images, fewer than {COUNT}");
             Ok(held_out)
         }
         None => Ok(COUNT),

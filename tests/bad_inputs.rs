@@ -53,7 +53,7 @@ fn data_that_is_missing_or_damaged_is_8() {
     refused(
         vqvae(),
         8,
-        &["03.jpg is", "mend or remove it", "--skip-broken"],
+        &["03.jpg is", "repair or remove it", "--skip-broken"],
         &out,
     );
     std::fs::remove_file(&jpeg).expect("it was written");
@@ -63,7 +63,7 @@ fn data_that_is_missing_or_damaged_is_8() {
     refused(
         vqvae(),
         8,
-        &["04.png is a single pixel", "take it away", "--resize"],
+        &["04.png is a single pixel", "remove it", "--resize"],
         &out,
     );
     DynamicImage::new_rgb8(9, 7)
@@ -288,7 +288,7 @@ fn a_full_disk_is_9_and_the_last_checkpoint_stays_whole() {
     for words in [
         "run/checkpoint.safetensors",
         "No space left",
-        "make room",
+        "free space",
         "--resume",
     ] {
         assert!(message.contains(words), "{said}");

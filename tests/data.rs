@@ -117,9 +117,9 @@ fn batches_are_told_from_the_official_ones() {
     let mut outcome = data("cifar10", dir.path(), &[]).assert().success();
     for words in [
         "2 records, shorter than the official",
-        "not read, by name no batch",
+        "not read, not named like",
         "data_batch_9.bin",
-        "not here: data_batch_2.bin",
+        "missing: data_batch_2.bin",
         "1 of them are copies",
     ] {
         outcome = outcome.stdout(contains(words));
@@ -183,7 +183,7 @@ fn a_sheet_among_the_images_is_refused() {
             .arg(&out)
             .assert()
             .code(2)
-            .stderr(contains("lies in the images").and(contains("--out")));
+            .stderr(contains("is inside the image folder").and(contains("--out")));
         assert!(!out.exists());
     }
 }

@@ -194,7 +194,7 @@ fn pictures_are_drawn_as_large_and_apart_as_is_asked() {
     on("inpaint", &out, &arguments)
         .assert()
         .success()
-        .stdout(contains("for each of 30 pictures"));
+        .stdout(contains("for each of 30 originals"));
     let (wide, high) = size(out.join("inpainting.png"));
     assert!(high < 15 * 40 && wide > 3 * 3 * 32, "{wide} x {high}");
     assert_eq!(names(out.join("fillings")).len(), 30);
@@ -246,7 +246,7 @@ fn masks_of_drawing_programs_cut_the_same_hole() {
         let (outcome, known) = fill(name, text(&file));
         assert_eq!(known, wanted, "{name}");
         outcome
-            .stderr(contains("16 of 8 x 8 cells are hole"))
+            .stderr(contains("16 of 8 x 8 cells are in the hole"))
             .stdout(contains("1 filling of 16 of 64 cells\n"));
     }
 }

@@ -74,7 +74,7 @@ fn every_metric_has_its_rows_and_they_hold_together() {
     call.args(["--nll-resample", "1", "--time-budget", "0.05"]);
     call.assert()
         .success()
-        .stdout(contains("KL of the codes' laws"))
+        .stdout(contains("KL of the code distributions"))
         .stdout(contains("s/sample"));
     let found = evaluation(&out);
     assert_eq!(found["runs"].as_array().map(Vec::len), Some(3), "{found}");
@@ -187,7 +187,7 @@ fn all_held_out_pictures_are_taken_where_they_are_few() {
     { call }
         .assert()
         .success()
-        .stderr(contains("--count 8: all held-out pictures"));
+        .stderr(contains("--count 8: all held-out images"));
     assert_eq!(evaluation(&out)["codes"][0]["count"], 8);
 }
 
@@ -204,7 +204,7 @@ fn without_weights_there_is_a_dash_and_the_reason() {
     // Sentences are line-wrapped.
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        words.contains('—') && words.contains("No fid of") && words.contains("--inception FILE"),
+        words.contains('—') && words.contains("No fid for") && words.contains("--inception FILE"),
         "{table}"
     );
     let missing = &evaluation(&out)["missing"];
@@ -222,7 +222,12 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
             .stderr(contains(words))
             .stderr(contains("panicked").count(0));
     };
-    fails(&["prior"], &["--count", "9"], 2, "has 8 held-out pictures");
+    fails(
+        &["prior"],
+        &["--count", "9"],
+        2,
+        "has only 8 held-out images",
+    );
     fails(
         &["prior"],
         &["--count", "0"],
@@ -243,13 +248,13 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
         &["prior"],
         &with(&["--save-stats", "stats.zip"]),
         2,
-        "ends in .npz",
+        "must end in .npz",
     );
     fails(
         &["prior"],
         &with(&["--save-stats", "no folder/stats.npz"]),
         2,
-        "its folder is not there",
+        "its folder does not exist",
     );
     fails(
         &["prior"],
@@ -263,7 +268,7 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
     let out = runs().join("refused");
     for (flag, code, words) in [
         ("--save-stats", 2, "holds no statistics"),
-        ("--reference", 8, "it is no .npz"),
+        ("--reference", 8, "it is not an .npz file"),
     ] {
         let call = evaluate(
             &["prior"],
@@ -273,7 +278,7 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
         { call }.assert().code(code).stderr(contains(words));
     }
     assert_eq!(std::fs::read(&foreign).expect("it is still there"), b"mine");
-    fails(&["nowhere"], &["--count", "4"], 7, "is no run directory");
+    fails(&["nowhere"], &["--count", "4"], 7, "is not a run directory");
     fails(
         &["prior"],
         &["--count", "4", "--metrics", "kl", "--sampling-steps", "41"],

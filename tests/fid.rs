@@ -306,8 +306,8 @@ fn statistics_go_to_and_from_numpys_files() {
         );
     };
     let bytes = std::fs::read(golden_file("fid-statistics.npz")).expect("a file");
-    refuses(b"no zip", "it is no .npz");
-    refuses(&bytes[..bytes.len() / 2], "it is no .npz");
+    refuses(b"no zip", "it is not an .npz file");
+    refuses(&bytes[..bytes.len() / 2], "it is not an .npz file");
     let mut without = bytes.clone();
     let renamed = without
         .windows(9)
@@ -389,12 +389,12 @@ fn a_command_compares_with_statistics_of_a_file() {
         &Statistics::of(&rows(0, 40, 6)).expect("statistics"),
     )
     .expect("a file");
-    evaluate(&["--reference", file]).code(8).stderr(contains(
-        "statistics of 6 features, Inception-v3 gives 2048",
-    ));
+    evaluate(&["--reference", file])
+        .code(8)
+        .stderr(contains("it has 6 features, Inception-v3 gives 2048"));
     evaluate(&["--reference", file, "--save-stats", file])
         .code(2)
-        .stderr(contains("is the file of --reference"));
+        .stderr(contains("this is the --reference file"));
 }
 
 #[test]
@@ -412,7 +412,7 @@ fn what_is_wrong_with_weights_is_said() {
         );
     };
     std::fs::write(&file, b"PK").expect("a file");
-    refuses("no safetensors file");
+    refuses("not a safetensors file");
     let other: [Entry; 1] = [("weight".into(), Shape::from([2]), vec![0.0; 2])];
     std::fs::write(
         &file,

@@ -361,7 +361,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(
         train("vqvae", &out(""), &out("l"), 2),
         2,
-        "lies in the images of",
+        "is inside the image folder",
     );
     std::fs::create_dir(out("empty")).expect("a folder");
     fails(
@@ -380,7 +380,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(
         from(train("pixelcnn", &data, &out("i"), 2), &prior),
         7,
-        "is no VQ-VAE of this preset",
+        "is not a VQ-VAE of this preset",
     );
     fails(train("joint", &data, &out("j"), 2), 2, "--from");
     let pixelcnn = out("pixelcnn");
@@ -399,7 +399,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     from(train("prior", &data, &out("m"), 2), &longer)
         .assert()
         .success()
-        .stderr(contains("the checkpoint before it, step 2"));
+        .stderr(contains("the previous checkpoint, step 2"));
     let mut again = from(train("prior", &data, &out("m"), 2), &longer);
     again.arg("--resume").assert().success();
     // Which images they were is not guessed.

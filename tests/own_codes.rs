@@ -269,7 +269,7 @@ fn what_does_not_go_together_is_said_in_a_sentence() {
                 command
             },
             2,
-            "leave --from away",
+            "omit --from",
         ),
         (
             train("prior", &data, &out, 1, &["vqvae.size=8"]),
@@ -305,7 +305,7 @@ fn what_does_not_go_together_is_said_in_a_sentence() {
         (
             inpaint(&data.to_string_lossy(), None),
             2,
-            "a file goes with a --mask",
+            "a file needs a --mask",
         ),
         (inpaint("none.txt", Some("left")), 9, "none.txt"),
         (

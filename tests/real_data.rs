@@ -76,7 +76,7 @@ fn mini_imagenet() {
     );
     assert_eq!(
         splits.notes[0],
-        "5120 of the 38400 pictures of splits/train.csv are here"
+        "5120 of the 38400 images of splits/train.csv are here"
     );
     let [kept, aside] = hold_out(&splits.train, Held::PerClass(8)).expect("eight of eighty");
     assert_eq!(

@@ -168,17 +168,15 @@ fn the_toy_goes_from_nothing_to_a_report() {
     toy(&out)
         .assert()
         .success()
-        .stderr(contains("taken as it is").count(2))
-        .stderr(contains("is there, kept").count(3));
+        .stderr(contains("used as it is").count(2))
+        .stderr(contains("exists, kept").count(3));
     assert_eq!(std::fs::read(out.join("report.md")).expect("a page"), page);
     // Trainings of another configuration are not reused.
     toy(&out)
         .args(["--set", "train.lr=1e-3"])
         .assert()
         .code(3)
-        .stderr(contains(
-            "seed-0: a run of another configuration lies there",
-        ))
+        .stderr(contains("seed-0: this run has another configuration"))
         .stderr(contains("lr = 0.001"));
 }
 
@@ -232,10 +230,10 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
     images(&data, &out)
         .assert()
         .success()
-        .stderr(contains("parameters, 4 steps × 4 pictures, ").count(runs.len() + 1))
-        .stderr(contains("vqvae: is there (4 steps), taken as it is"))
-        .stderr(contains("samples: is there, kept"))
-        .stderr(contains("codes: is there, kept"));
+        .stderr(contains("parameters, 4 steps × 4 images, ").count(runs.len() + 1))
+        .stderr(contains("vqvae: exists (4 steps), used as it is"))
+        .stderr(contains("samples: exists, kept"))
+        .stderr(contains("codes: exists, kept"));
     for name in runs {
         assert_eq!(checkpoint(&run(name)).0, STEPS, "{name}");
     }
@@ -269,9 +267,7 @@ fn images_are_stopped_twice_and_go_on_to_a_report() {
         .args(["--set", "stages.pixelcnn.steps=5"])
         .assert()
         .code(3)
-        .stderr(contains(
-            "pixelcnn: a run of another configuration lies there",
-        ));
+        .stderr(contains("pixelcnn: this run has another configuration"));
 }
 
 /// Checks that the numbers of an image report are present and consistent.
@@ -408,7 +404,10 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     for (arguments, said) in [
         (&["toy", "--seeds", "0"][..], "--seeds must be at least 1"),
         (&["toy", "--seeds", "5000"], "--seeds 5000 is over 1000"),
-        (&["toy", "--budget", "1"], "the toy has no --budget"),
+        (
+            &["toy", "--budget", "1"],
+            "--budget is for the priors of images",
+        ),
         (
             &["cifar10", "--data", "somewhere", "--seeds", "0"],
             "--seeds must be at least 1",
@@ -430,7 +429,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
                 "--budget",
                 "1e-4",
             ],
-            "leaves no step of prior, which takes 0.0",
+            "is too small for one step of prior, which takes 0.0",
         ),
         (
             &[
@@ -443,7 +442,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
                 "--set",
                 "stages.prior.steps=3",
             ],
-            "leave --set stages.prior.steps away",
+            "omit --set stages.prior.steps",
         ),
         (
             &[

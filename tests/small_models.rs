@@ -187,11 +187,11 @@ fn pictures_below_the_window_of_a_metric_have_a_dash() {
     for row in found["reconstruction"].as_array().expect("rows") {
         assert!(row["ssim"].is_null() && row["mse"].is_f64(), "{row}");
     }
-    let words = "pictures of 8 x 8 are smaller than its window of 11 x 11";
+    let words = "8 x 8 images are smaller than its 11 x 11 window";
     assert_eq!(reason(&found, "ssim"), words);
     assert!(reason(&found, "fid").contains("--inception FILE"));
     // One held-out image.
-    assert!(reason(&found, "nll").contains("needs two held-out pictures"));
+    assert!(reason(&found, "nll").contains("needs two held-out images"));
     let pixelcnn = found["nll"].as_array().expect("rows");
     assert!(
         !pixelcnn.is_empty() && pixelcnn.iter().all(|row| row["stage"] == "pixelcnn"),
@@ -210,7 +210,7 @@ fn pictures_below_the_window_of_a_metric_have_a_dash() {
         .assert()
         .success()
         .stderr(contains(words))
-        .stdout(contains("No ssim of "));
+        .stdout(contains("No ssim for "));
     let table = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
     let row = table
         .lines()
@@ -293,7 +293,7 @@ fn two_codes_and_one_class_go_through_every_command() {
         found["reconstruction"][0]["ssim"].is_f64(),
         "the window fits once: {found}"
     );
-    assert!(reason(&found, "nll").contains("told classes"));
+    assert!(reason(&found, "nll").contains("class-conditional"));
     let mut sample = program();
     sample
         .arg("sample")
@@ -382,7 +382,7 @@ fn reproduce_goes_through_with_dashes() {
     of_one_budget(&out);
     assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     assert!(
-        page.contains("## Not measured") && page.contains("needs two held-out pictures"),
+        page.contains("## Not measured") && page.contains("needs two held-out images"),
         "{page}"
     );
 }

@@ -533,7 +533,7 @@ fn an_export_has_pytorchs_names_and_layouts() {
         &folder.path().join("nowhere"),
         &out,
         7,
-        "is no run directory",
+        "is not a run directory",
     );
     // No folder can be created where a file is.
     fails(&run, &out.join("weights.safetensors"), 9, "weights");

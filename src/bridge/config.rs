@@ -50,7 +50,7 @@ impl Spacing {
         };
         match betas.iter().position(|beta| !(*beta > 0.0 && *beta < 1.0)) {
             Some(i) => refuse(format!(
-                "beta = {} at step {} of {steps} is outside (0, 1), by {self}",
+                "beta = {} at step {} of {steps} is outside (0, 1), from {self}",
                 betas[i],
                 i + 1
             )),
@@ -63,7 +63,7 @@ impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Spacing::Constant { total_time } => {
-                write!(f, "a constant schedule of total_time = {total_time}")
+                write!(f, "a constant schedule with total_time = {total_time}")
             }
             Spacing::Linear {
                 beta_start,
@@ -71,7 +71,7 @@ impl fmt::Display for Spacing {
             } => {
                 write!(
                     f,
-                    "a linear schedule of beta_start = {beta_start}, beta_end = {beta_end}"
+                    "a linear schedule with beta_start = {beta_start}, beta_end = {beta_end}"
                 )
             }
             Spacing::Cosine {} => f.write_str("the cosine schedule"),

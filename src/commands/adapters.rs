@@ -33,7 +33,7 @@ pub fn run(json: bool) -> Result<()> {
 fn text(a: &AdapterFacts, alone: bool) -> String {
     let mark = match (a.default, a.backend == "gl" && !alone) {
         (true, _) => "  (default)",
-        (_, true) => "  (OpenGL: a device again, taken only by --adapter)",
+        (_, true) => "  (OpenGL: a duplicate, used only with --adapter)",
         _ => "",
     };
     let mut out = format!("{} {}{mark}\n", a.index, a.name);

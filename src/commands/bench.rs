@@ -139,7 +139,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     for (i, case) in cases.iter().enumerate() {
         progress.at(i as u64, || case.to_string());
         if begin.elapsed().as_secs_f64() > args.limit {
-            left_out.push(format!("{case}: {} s were over (--limit)", args.limit));
+            left_out.push(format!("{case}: the {} s of --limit were over", args.limit));
             continue;
         }
         match gpu::catch(|| gpus.measure(case, ceilings)) {
@@ -206,7 +206,7 @@ fn chosen(args: &BenchArgs) -> Result<(Vec<Case>, bool)> {
         let ops = ops.into_iter().collect::<Vec<_>>().join(", ");
         let text = args.filter.as_deref().unwrap_or_default();
         return Err(Error::Usage(format!(
-            "no case has '{text}' in its line; --filter takes part of an op ({ops}, start-up), its shape or direction"
+            "no case matches '{text}'; --filter takes part of an op ({ops}, start-up), its shape or direction"
         )));
     }
     Ok((cases, starts))

@@ -79,7 +79,7 @@ impl ChainFlags {
         };
         if self.mask.is_some() && self.known.is_empty() {
             return Err(Error::Usage(
-                "--mask cuts a hole into a picture; name it with --known".into(),
+                "--mask cuts a hole in an image; name the image with --known".into(),
             ));
         }
         keep_out_of_images(&self.out, &self.run)?;
@@ -95,7 +95,7 @@ impl ChainFlags {
         )?;
         let trained = Trained::load_grid(&self.run, &self.device.clone().into())?;
         let Prior::Diffusion(model) = &trained.prior else {
-            return Err(trained.unfit("chains are of a diffusion prior; name a run of it"));
+            return Err(trained.unfit("chains need a diffusion prior; name a run that has one"));
         };
         let (steps, from) = self.levels(model)?;
         let begin = Instant::now();

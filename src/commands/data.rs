@@ -125,7 +125,7 @@ fn batches(folder: &Path) -> Result<String> {
             Some((_, right)) if md5 == *right => "official".into(),
             Some(_) if bytes < cifar10::OFFICIAL_BYTES => {
                 format!(
-                    "shorter than the official {}; a checksum cannot tell more",
+                    "shorter than the official {}; its checksum cannot be checked",
                     thousands(10_000)
                 )
             }
@@ -141,7 +141,7 @@ fn batches(folder: &Path) -> Result<String> {
         .filter(|name| !here(name))
         .collect();
     if !missing.is_empty() {
-        let _ = writeln!(text, "    not here: {}", missing.join(", "));
+        let _ = writeln!(text, "    missing: {}", missing.join(", "));
     }
     Ok(text)
 }

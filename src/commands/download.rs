@@ -120,7 +120,7 @@ impl Source<'_> {
                     if std::mem::take(&mut doubtful) {
                         continue;
                     }
-                    return Err(self.failed(part, 0, "what comes from there has another MD5"));
+                    return Err(self.failed(part, 0, "the file served there has a different MD5"));
                 }
                 Err(why) => why,
             };
@@ -130,7 +130,7 @@ impl Source<'_> {
             }
             std::thread::sleep(PAUSE);
         }
-        Err(self.failed(part, 0, "it came wrong again and again"))
+        Err(self.failed(part, 0, "every attempt got a wrong file"))
     }
 
     /// Whether the file has the archive's MD5. Reads through the locked handle, since on some
@@ -145,13 +145,13 @@ impl Source<'_> {
         let md5 = self.md5;
         let dir = part.parent().unwrap_or(part).display();
         let kept = if have > 0 {
-            format!(" ({} MiB are kept, it goes on from there)", have >> 20)
+            format!(" (it continues after the {} MiB kept)", have >> 20)
         } else {
             String::new()
         };
         Error::Data(format!(
-            "{url} could not be fetched: {why}; run the same again{kept}, or fetch it by hand, put it into {dir} as {ARCHIVE} \
-             (MD5 {md5}) and run the same again"
+            "could not download {url}: {why}; run the command again{kept}, or download it by hand, save it in {dir} as {ARCHIVE} \
+             (MD5 {md5}) and run the command again"
         ))
     }
 
@@ -191,7 +191,7 @@ impl Source<'_> {
                 file.set_len(0)?;
                 have = file.seek(SeekFrom::Start(0))?;
             }
-            status => return Ok(Err(format!("the server answers {status}"))),
+            status => return Ok(Err(format!("the server answered {status}"))),
         }
         let total = rest.map(|rest| have + rest);
         copy(response.body_mut().as_reader(), file, have, total)
@@ -253,7 +253,7 @@ pub(super) fn unpack(
     let damaged = |e: std::io::Error| {
         let why = excerpt(&e.to_string());
         Error::Data(format!(
-            "{path}: is a damaged archive ({why}); remove it and run again"
+            "{path} is a damaged archive ({why}); remove it and run again"
         ))
     };
     let mut found = Vec::new();
@@ -280,7 +280,7 @@ pub(super) fn unpack(
     }
     match wanted.iter().find(|name| !found.contains(name)) {
         Some(name) => Err(Error::Data(format!(
-            "{path}: has no {FOLDER}/{name}; remove it and run again"
+            "{path} has no {FOLDER}/{name}; remove it and run again"
         ))),
         None => Ok(()),
     }

@@ -151,7 +151,7 @@ impl EvaluateFlags {
         .filter(|_| !metrics.contains(&Metric::Fid))
         {
             return Err(Error::Usage(format!(
-                "{flag} goes with the metric fid; add it to --metrics"
+                "{flag} needs the metric fid; add fid to --metrics"
             )));
         }
         Ok(EvaluateArgs {

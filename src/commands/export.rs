@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ExportFlags) -> Result<()> {
     let out = args.out.display();
     let config = beside.display();
     note!(
-        "{tensors} tensors, {numbers} numbers, {kind}, of step {step}: {out}; configuration: {config}"
+        "{tensors} tensors, {numbers} numbers, {kind}, from step {step}: {out}; configuration: {config}"
     );
     Ok(())
 }

@@ -135,7 +135,7 @@ impl InpaintFlags {
         output.picture("inpainting.png", &trained.subject.fillings(&filled, &look))?;
         if shown < files.len() {
             note!(
-                "inpainting.png shows the first {shown} of {} pictures; --separate writes each filling to a file",
+                "inpainting.png shows the first {shown} of {} images; --separate writes each filling to a file",
                 files.len()
             );
         }
@@ -185,12 +185,12 @@ fn given(trained: &Trained, args: &InpaintFlags) -> Result<(MaskedImages, Vec<St
     let config = &trained.config;
     let Some(shape) = &args.mask else {
         let [known] = &args.known[..] else {
-            let what = "name one list POSITION=CODE,POSITION=CODE, or files and a --mask";
+            let what = "give one list POSITION=CODE,POSITION=CODE, or files with a --mask";
             return Err(Error::Usage(format!("--known: {what}")));
         };
         let text = known.to_string_lossy().into_owned();
         if Path::new(known).is_file() {
-            let what = "a file goes with a --mask: centre:N, topleft:N, left or right";
+            let what = "a file needs a --mask: centre:N, topleft:N, left or right";
             return Err(Error::Usage(format!("--known {text}: {what}")));
         }
         let known = known::parse(&text, [config.cells(), config.codes()])?;
@@ -237,7 +237,7 @@ fn check_known(args: &InpaintFlags) -> Result<()> {
         }
         (Stored::Grid(_, config), _) if config.codebook.is_none() => Ok(()),
         _ if args.paste => Err(Error::Usage(format!(
-            "{run} is no run on images; --paste keeps pixels of images"
+            "{run} is not a run on images; --paste keeps image pixels"
         ))),
         _ => Ok(()),
     }

@@ -95,7 +95,7 @@ impl ReconstructFlags {
             "{}: PSNR {}, perplexity {:.1} ({} of {} codes)",
             counted(indices.len(), "image"),
             psnr.map_or_else(
-                || "— (they are the originals, to the bit)".into(),
+                || "— (identical to the originals)".into(),
                 |psnr| format!("{psnr:.2} dB")
             ),
             usage.perplexity,

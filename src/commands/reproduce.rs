@@ -92,7 +92,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     match (args.which, &args.data) {
         (Which::Toy, None) => toy::run(args),
         (Which::Toy, Some(_)) => Err(Error::Usage(
-            "the toy makes its own data; leave --data away".into(),
+            "the toy makes its own data; omit --data".into(),
         )),
         (_, Some(data)) => images::run(args, data),
         (_, None) => Err(Error::Usage(
@@ -111,8 +111,7 @@ impl ReproduceArgs {
         if let Some(budget) = self.budget {
             if self.which == Which::Toy {
                 return wrong(
-                    "the toy has no --budget, which is for the priors of images; leave it away"
-                        .into(),
+                    "--budget is for the priors of images, not for the toy; omit it".into(),
                 );
             }
             if !(budget > 0.0 && budget.is_finite()) {

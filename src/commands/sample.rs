@@ -32,8 +32,7 @@ pub(super) fn only_ancestral(command: &str, sampler: Option<SamplerName>) -> Res
     match sampler {
         None | Some(SamplerName::Ancestral) => Ok(()),
         Some(_) => Err(Error::Usage(format!(
-            "--sampler: {command} takes ancestral steps of a diffusion prior and no others; leave it away, --sampling-steps sets \
-             how many"
+            "--sampler: {command} takes only ancestral steps of a diffusion prior; omit it (--sampling-steps sets how many)"
         ))),
     }
 }

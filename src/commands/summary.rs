@@ -30,7 +30,7 @@ pub fn run(name: &str, sets: &[String]) -> Result<()> {
             print_document(&text(&head, task.as_mut(), &needs, width))
         }
         Experiment::Grid(config) if config.cells() * config.codes() == 0 => {
-            let what = "its sizes come from the data; name them: --set codebook.codes=K --set codebook.height=H --set codebook.width=W";
+            let what = "its sizes come from the data; give them: --set codebook.codes=K --set codebook.height=H --set codebook.width=W";
             Err(Error::Config(format!("{name}: {what}")))
         }
         Experiment::Grid(config) => GridConfig::stages_of(config.kind())
@@ -116,7 +116,7 @@ fn text(head: &str, task: &mut dyn Task, needs: &Needs, width: usize) -> String 
             needs.held.saturating_sub(5 * weights),
         ),
         (
-            "activations and work space",
+            "activations and workspace",
             needs.peak.saturating_sub(needs.held),
         ),
     ];

@@ -48,7 +48,7 @@ impl CodebookConfig {
         let cells = self.height.saturating_mul(self.width);
         (cells > MOST_CELLS).then(|| {
             format!(
-                "codebook.height x codebook.width = {cells} codes a sample are over {MOST_CELLS}"
+                "codebook.height x codebook.width = {cells} codes per sample are over {MOST_CELLS}"
             )
         })
     }

@@ -291,7 +291,7 @@ impl GridConfig {
                 ));
             }
             (LossWeight::CrossEntropy, _) => "loss = \"cross-entropy\"",
-            (_, Levels::Entropy { .. }) => "levels of law \"entropy\"",
+            (_, Levels::Entropy { .. }) => "levels with law = \"entropy\"",
             _ => return None,
         };
         if self.unet.prediction == Output::Codes {
@@ -313,7 +313,7 @@ impl GridConfig {
         }
         if self.stages.evaluate_images == 0 {
             return Some(
-                "stages.evaluate_images = 0 must be at least 1; stages.evaluate_every = 0 leaves evaluations out"
+                "stages.evaluate_images = 0 must be at least 1; to skip evaluations, set stages.evaluate_every = 0"
                     .into(),
             );
         }

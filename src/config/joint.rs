@@ -78,7 +78,7 @@ impl JointConfig {
             .iter()
             .find(|(_, v)| !(*v >= 0.0 && (*v as f32).is_finite()))?;
         Some(format!(
-            "joint.{name} = {value} must be a finite number, not negative"
+            "joint.{name} = {value} must be finite and not negative"
         ))
     }
 }

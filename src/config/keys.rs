@@ -12,15 +12,15 @@ const FLAGS: [(&str, &str); 10] = [
     ("from", "name the run with train's --from"),
     ("out", "name the run directory with train's --out"),
     ("stage", "choose it with train's --stage"),
-    ("resume", "it is train's --resume"),
+    ("resume", "use train's --resume"),
     ("adapter", "choose it with train's --adapter"),
-    ("gpu_memory", "it is train's --gpu-memory"),
-    ("precision", "it is train's --precision"),
+    ("gpu_memory", "use train's --gpu-memory"),
+    ("precision", "use train's --precision"),
     (
         "preset",
-        "a file may say it at its head, or give it to train in place of the file",
+        "write it at the top of a file, or give it to train in place of the file",
     ),
-    ("kind", "a file may say it at its head, a preset has one"),
+    ("kind", "write it at the top of a file; presets set it"),
 ];
 /// Longest word, in bytes, for which a similar one is looked up.
 const MOST_ALIKE: usize = 100;
@@ -127,7 +127,7 @@ fn hint(path: &str, known: &[String]) -> String {
 fn of_flag(path: &str) -> Option<String> {
     let name = path.replace('-', "_").to_lowercase();
     let (_, what) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
-    Some(format!("; it is no key: {what}"))
+    Some(format!("; it is not a key: {what}"))
 }
 
 /// The candidate most similar to `word`, if any is similar.

@@ -174,7 +174,7 @@ impl Source {
                 Some(Value::Table(inner)) => section = inner,
                 Some(_) => {
                     return Err(Error::Config(format!(
-                        "--set {set}: `{part}` is no section"
+                        "--set {set}: `{part}` is not a section"
                     )));
                 }
                 None => break,
@@ -286,12 +286,12 @@ impl Config {
         }
         if !predicts_codes && matches!(self.train.levels, Levels::Entropy { .. }) {
             return wrong(
-                "train.levels of law \"entropy\" need denoiser.prediction = \"codes\"".into(),
+                "train.levels with law = \"entropy\" need denoiser.prediction = \"codes\"".into(),
             );
         }
         if self.train.accumulate > 1 {
             return wrong(
-                "train.accumulate is for image presets; the toy's batches go through the network whole".into(),
+                "train.accumulate is for image presets; the toy runs each batch whole".into(),
             );
         }
         let sizes = [
@@ -368,9 +368,7 @@ impl TrainConfig {
             .iter()
             .find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0)
         {
-            return Some(format!(
-                "{name} = {value} must be a finite number, not negative"
-            ));
+            return Some(format!("{name} = {value} must be finite and not negative"));
         }
         if let Levels::Bump {
             centre,
@@ -383,13 +381,13 @@ impl TrainConfig {
                 && floor >= 0.0
                 && floor.is_finite())
         {
-            return Some("levels: width must be above 0, floor not negative".into());
+            return Some("levels: width must be above 0, floor must not be negative".into());
         }
         if let Levels::Entropy { bins, uniform } = t.levels
             && !((2..=MOST_BINS).contains(&bins) && uniform > 0.0 && uniform <= 1.0)
         {
             return Some(format!(
-                "levels: bins must be 2 to {MOST_BINS}, uniform in (0, 1]"
+                "levels: bins must be 2 to {MOST_BINS}, uniform must be in (0, 1]"
             ));
         }
         None

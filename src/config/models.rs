@@ -114,13 +114,12 @@ impl VqVaeConfig {
         let bounded = self.distance == Distance::Cosine || self.normaliser <= most;
         if !(self.normaliser >= 0.0 && self.normaliser.is_finite() && bounded) {
             let what = format!(
-                "must be in [0, commitment / dim = {most}], or latents flee from all codes"
+                "must be in [0, commitment / dim = {most}], or latents move away from all codes"
             );
             return Some(format!("vqvae.normaliser = {} {what}", self.normaliser));
         }
         if self.quantiser == Quantiser::Gumbel && self.codebook != CodebookRule::Gradient {
-            let what =
-                "moves code vectors by their gradient: it needs vqvae.codebook = \"gradient\"";
+            let what = "updates code vectors by gradient: it needs vqvae.codebook = \"gradient\"";
             return Some(format!("vqvae.quantiser = \"gumbel\" {what}"));
         }
         self.gumbel.wrong()
@@ -283,12 +282,12 @@ impl UNetConfig {
         let widths = self.widths();
         if widths.is_empty() || widths.contains(&0) || !self.base.is_multiple_of(2) {
             return Some(
-                "unet.multipliers must not be empty nor have a 0, and unet.base be even".into(),
+                "unet.multipliers must not be empty or have a 0, and unet.base must be even".into(),
             );
         }
         let widest = widths.iter().copied().max().unwrap_or(0);
         let sizes = [
-            ("multipliers: their number", widths.len(), MOST_BLOCKS),
+            ("multipliers: count", widths.len(), MOST_BLOCKS),
             ("base times its multipliers", widest, MOST_CHANNELS),
             ("blocks", self.blocks, MOST_BLOCKS),
         ];
@@ -297,7 +296,7 @@ impl UNetConfig {
         }
         if let Some(level) = self.attention.iter().find(|level| **level >= widths.len()) {
             let what = format!(
-                "has {level}, but the levels are 0 to {}, as unet.multipliers has them",
+                "has {level}, but unet.multipliers defines levels 0 to {}",
                 widths.len() - 1
             );
             return Some(format!("unet.attention {what}"));
@@ -355,8 +354,10 @@ impl PixelCnnConfig {
         let even = self.first_kernel.is_multiple_of(2)
             || self.kernel.is_multiple_of(2)
             || self.first_kernel < 3;
-        let kernels =
-            || "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel odd".to_string();
+        let kernels = || {
+            "pixelcnn.first_kernel must be odd and at least 3, pixelcnn.kernel must be odd"
+                .to_string()
+        };
         let limits = [
             ("layers", self.layers, MOST_BLOCKS),
             ("channels", self.channels, MOST_CHANNELS),

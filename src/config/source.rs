@@ -115,11 +115,11 @@ impl Source {
                 "preset = \"{name}\" and kind = \"{}\" do not go together",
                 kind.name()
             );
-            return Err(Error::Config(format!("{whose}: {what}; leave kind away")));
+            return Err(Error::Config(format!("{whose}: {what}; omit kind")));
         }
         if stage.is_some() && kind == Kind::Toy {
             return Err(Error::Config(format!(
-                "{whose}: a toy has no stage; leave it away, or write kind = \"images\" or \"codes\""
+                "{whose}: a toy has no stage; omit it, or write kind = \"images\" or \"codes\""
             )));
         }
         let note = if kind == Kind::Images && extends.is_none() {
@@ -167,7 +167,7 @@ fn named(name: &str, whose: &str) -> Result<Source> {
         return preset(name);
     }
     Err(Error::Config(format!(
-        "{whose}: preset = \"{name}\" is no preset ({}){}",
+        "{whose}: preset = \"{name}\" is not a preset ({}){}",
         names(),
         did_you_mean(name)
     )))
@@ -196,11 +196,11 @@ fn paper_sized(file: &Table, whose: &str) -> Option<String> {
     };
     let missing = SIZES.iter().find(|size| !has(size))?;
     let what = format!(
-        "{whose} leaves out sizes ({}.{} is one) and names no preset",
+        "{whose} omits sizes (such as {}.{}) and names no preset",
         missing.0, missing.1
     );
     Some(format!(
-        "{what}: they are the paper's; write preset = \"images-small\" into it for smaller ones"
+        "{what}: the paper's are used; write preset = \"images-small\" into it for smaller ones"
     ))
 }
 

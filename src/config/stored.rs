@@ -31,7 +31,7 @@ impl Stored {
             (Experiment::Toy(config), _) => Ok(Stored::Toy(config)),
             (Experiment::Grid(config), Some(stage)) => Ok(Stored::Grid(stage, config)),
             (Experiment::Grid(_), None) => {
-                let what = "is not the configuration of a run: it names no stage; write one, as stage = \"vqvae\"";
+                let what = "is not the configuration of a run: it names no stage; write one, such as stage = \"vqvae\"";
                 Err(Error::Config(format!("{whose} {what}")))
             }
         }

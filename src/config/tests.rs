@@ -306,11 +306,11 @@ fn keys_that_end_alike_and_flags_are_named() {
         ("batch=8", &["`stages.vqvae.batch`", "`stages.joint.batch`"]),
         ("channels=8", &["`pixelcnn.channels` or `vqvae.channels`"]),
         ("unet.dropuot=0.1", &["`unet.dropout`"]),
-        ("data=x", &["it is no key", "--data"]),
+        ("data=x", &["it is not a key", "--data"]),
         ("gpu-memory=5", &["--gpu-memory"]),
         ("stage=prior", &["--stage"]),
         ("unet=5", &["`unet` is a section"]),
-        ("seed.x=1", &["`seed` is no section"]),
+        ("seed.x=1", &["`seed` is not a section"]),
     ] {
         let error = wrong("preset = 'images-small'", &[set]);
         assert!(
@@ -350,7 +350,7 @@ fn a_file_extends_a_preset() {
     assert_eq!(uniform.train.levels, Levels::Uniform {});
     let error = wrong("preset = 'imags-small'", &[]);
     assert!(
-        error.contains("is no preset") && error.contains("'images-small'"),
+        error.contains("is not a preset") && error.contains("'images-small'"),
         "{error}"
     );
     assert!(wrong("preset = 'toy'\nkind = 'images'", &[]).contains("do not go together"));

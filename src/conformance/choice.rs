@@ -43,7 +43,7 @@ pub fn chosen(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<usize>> {
         let near = config::nearest(op, table.iter().map(|case| case.op));
         let hint = near.map_or(String::new(), |near| format!("; did you mean '{near}'?"));
         return Err(Error::Usage(format!(
-            "--op {op}: there is no such op{hint} (--list names all)"
+            "--op {op}: there is no such op{hint} (--list lists all)"
         )));
     }
     let exact =
@@ -66,7 +66,7 @@ pub fn chosen(args: &ConformanceArgs, table: &[Case]) -> Result<Vec<usize>> {
         .collect();
     if list.is_empty() {
         Err(Error::Usage(format!(
-            "--grad: of the {count} cases that {} fits none has a gradient; leave --grad out",
+            "--grad: none of the {count} cases that match {} has a gradient; omit --grad",
             choosers(args)
         )))
     } else {
@@ -86,16 +86,16 @@ fn no_such_case(args: &ConformanceArgs, table: &[Case]) -> String {
     match (&args.op, elsewhere) {
         (Some(op), Some(case)) => {
             format!(
-                "--case {name}: no case of {op} has that in its name, but {} has; `--list --op {op}` names them",
+                "--case {name}: no case of {op} has that in its name, but one of {} does; `--list --op {op}` lists them",
                 case.op
             )
         }
         (Some(op), None) => {
             format!(
-                "--case {name}: no case has that in its name; `--list --op {op}` names those of {op}"
+                "--case {name}: no case has that in its name; `--list --op {op}` lists those of {op}"
             )
         }
-        (None, _) => format!("--case {name}: no case has that in its name; --list names all"),
+        (None, _) => format!("--case {name}: no case has that in its name; --list lists all"),
     }
 }
 
@@ -188,7 +188,7 @@ pub fn adapters(args: &ConformanceArgs) -> Result<Vec<AdapterFacts>> {
         .partition(|facts| facts.usable.is_ok());
     for facts in not {
         let why = facts.usable.err().unwrap_or_default();
-        note!("{} {}: left out, as it {why}", facts.index, facts.name);
+        note!("{} {}: skipped, as it {why}", facts.index, facts.name);
     }
     if usable.is_empty() {
         Err(Error::Adapter(none_found()))
@@ -260,14 +260,15 @@ mod tests {
         );
         let what = says(Some("relu"), Some("4x4"), false);
         assert!(
-            what.starts_with("--case 4x4: no case of relu") && what.contains("but conv2d has"),
+            what.starts_with("--case 4x4: no case of relu")
+                && what.contains("but one of conv2d does"),
             "{what}"
         );
         assert!(says(Some("relu"), Some("[no such]"), false).contains("`--list --op relu`"));
         assert!(says(None, Some("[no such]"), false).starts_with("--case [no such]"));
         let what = says(Some("argmin"), Some("ties"), true);
         assert!(
-            what.starts_with("--grad: of the 3 cases that --op argmin --case ties fits none"),
+            what.starts_with("--grad: none of the 3 cases that match --op argmin --case ties"),
             "{what}"
         );
     }

@@ -26,7 +26,7 @@ pub fn of(report: &Report) -> Result<()> {
     }
     if let Some(fault) = &report.provoked {
         sentences.push(format!(
-            "failures are made up: DBVQ_CONFORMANCE_FAULT={fault} is set"
+            "failures are simulated: DBVQ_CONFORMANCE_FAULT={fault} is set"
         ));
     }
     Err(Error::Conformance(sentences.join("; ")))
@@ -70,7 +70,7 @@ fn of_files(report: &Report) -> Option<String> {
     let count = counted(names.len(), "vector file");
     (!names.is_empty()).then(|| {
         format!(
-            "{count} {verb}, which no adapter is to blame for: {}",
+            "{count} {verb}, which is not an adapter's fault: {}",
             listed(&names)
         )
     })
@@ -85,7 +85,7 @@ fn of_lists(report: &Report) -> Option<String> {
     let count = counted(names.len(), "known failure");
     (!names.is_empty()).then(|| {
         format!(
-            "{count} {verb} now, take the entry off its list: {}",
+            "{count} {verb} now; remove the entry from its list: {}",
             listed(&names)
         )
     })
@@ -168,7 +168,7 @@ mod tests {
         let what = of(&report).expect_err("a file is wrong").to_string();
         assert_eq!(
             what,
-            "1 vector file is wrong or cannot be used, which no adapter is to blame for: a/b.safetensors"
+            "1 vector file is wrong or cannot be used, which is not an adapter's fault: a/b.safetensors"
         );
         report.adapters[0].cases[bad].fault = Fault::List;
         let what = of(&report)

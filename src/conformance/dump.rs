@@ -25,7 +25,7 @@ pub fn prepare(folder: &Path) -> Result<()> {
         && entries.next().is_some()
     {
         let what = format!(
-            "--dump {}: is not empty; name a new folder or an empty one",
+            "--dump {}: is not empty; name a new or empty folder",
             folder.display()
         );
         return Err(Error::Usage(what));

@@ -22,7 +22,7 @@ pub fn writable(file: &Path) -> Result<()> {
         .to_lowercase();
     if matches!(ending.as_str(), "xml" | "md") {
         let what = format!(
-            "--report {shown}: names the JSON, and .{ending} is written beside it; call it .json"
+            "--report {shown}: names the JSON file, and .{ending} is written next to it; name it .json"
         );
         return Err(Error::Usage(what));
     }

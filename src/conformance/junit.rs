@@ -49,7 +49,7 @@ fn properties(report: &Report, adapter: &AdapterReport) -> Vec<Property> {
         ("scope", report.scope.partial()),
         ("stopped", report.stopped.clone()),
         (
-            "failures made up by DBVQ_CONFORMANCE_FAULT",
+            "failures simulated by DBVQ_CONFORMANCE_FAULT",
             report.provoked.clone(),
         ),
     ];

@@ -32,7 +32,7 @@ fn commands(reports: &[Report]) -> String {
         let made_up = report
             .provoked
             .as_ref()
-            .map(|fault| format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"));
+            .map(|fault| format!("failures are simulated: DBVQ_CONFORMANCE_FAULT={fault}"));
         for what in report
             .scope
             .partial()
@@ -122,7 +122,7 @@ fn passed(column: &Column) -> String {
     match column.report.scope.partial() {
         Some(_) => {
             format!(
-                "{count} (a part: {} of the table's {})",
+                "{count} (partial: {} of the table's {})",
                 column.report.scope.chosen, column.report.scope.table
             )
         }
@@ -290,12 +290,12 @@ mod tests {
         for what in [
             "Command: `dbvq-wgpu conformance --op relu`",
             "**Not the whole suite: 9 of 700 cases, chosen by --op relu**",
-            "3 of 9 (a part: 9 of the table's 700)",
-            "**Failures are made up",
+            "3 of 9 (partial: 9 of the table's 700)",
+            "**Failures are simulated",
         ] {
             assert!(page.contains(what), "{page}");
         }
-        assert!(!text(&[example()]).contains("a part:"));
+        assert!(!text(&[example()]).contains("partial:"));
     }
 
     #[test]

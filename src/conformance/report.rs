@@ -189,13 +189,16 @@ impl Report {
     pub fn read(file: &Path) -> Result<Report> {
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let unfit = |what: String| {
-            Error::Data(format!("{}: no conformance report: {what}", file.display()))
+            Error::Data(format!(
+                "{}: not a conformance report: {what}",
+                file.display()
+            ))
         };
         let report: Report = serde_json::from_slice(&bytes).map_err(|e| unfit(e.to_string()))?;
         match report.schema {
             SCHEMA => Ok(report),
             other => Err(unfit(format!(
-                "its schema is {other}, this program reads {SCHEMA}"
+                "its schema is {other}, but this program reads {SCHEMA}"
             ))),
         }
     }

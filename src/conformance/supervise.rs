@@ -176,13 +176,13 @@ impl Supervisor<'_> {
         while !rest.is_empty() {
             let before = rest.len();
             let worker = Worker::start(self, rest.iter().copied())
-                .map_err(|e| format!("no child process: {e}"))?;
+                .map_err(|e| format!("cannot start a child process: {e}"))?;
             let (at, state) = self.follow(&worker, &mut rest, each);
             if rest.len() < before {
                 unanswered = 0;
             }
             match (at, state) {
-                (_, State::Stopped) => return Err("a signal came".into()),
+                (_, State::Stopped) => return Err("received a signal".into()),
                 (Some(at), State::Hangs) => {
                     unanswered += 1;
                     let what = format!("no answer in {seconds} s");

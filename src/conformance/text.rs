@@ -40,7 +40,7 @@ pub fn adapter(whole: &Report, report: &AdapterReport, width: usize) -> String {
     }
     if let Some(fault) = &whole.provoked {
         out.push_str(&wrapped(
-            &format!("failures are made up: DBVQ_CONFORMANCE_FAULT={fault}"),
+            &format!("failures are simulated: DBVQ_CONFORMANCE_FAULT={fault}"),
             0,
             width,
         ));
@@ -58,7 +58,7 @@ pub fn adapter(whole: &Report, report: &AdapterReport, width: usize) -> String {
     }
     if bad.len() > SHOWN {
         out.push_str(&format!(
-            "and {} more; --report FILE has all\n",
+            "and {} more; --report FILE lists all\n",
             bad.len() - SHOWN
         ));
     }
@@ -206,7 +206,7 @@ mod tests {
         for what in [
             "not the whole suite: 9 of 700 cases, chosen by --op relu",
             "9 of 12 jobs",
-            "made up",
+            "simulated",
         ] {
             assert!(shown.contains(what), "{shown}");
         }

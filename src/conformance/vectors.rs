@@ -17,7 +17,7 @@ pub fn files(place: &Path, grad: bool) -> Result<Vec<PathBuf>> {
     let mut files = all(place)?;
     if files.is_empty() {
         return Err(Error::Usage(format!(
-            "--vectors {}: there is no .safetensors file in it",
+            "--vectors {}: no .safetensors file in it",
             place.display()
         )));
     }
@@ -26,7 +26,7 @@ pub fn files(place: &Path, grad: bool) -> Result<Vec<PathBuf>> {
     }
     if files.is_empty() {
         Err(Error::Usage(format!(
-            "--vectors {}: no file has a gradient, as --grad asks",
+            "--vectors {}: no file has a gradient, which --grad requires",
             place.display()
         )))
     } else {

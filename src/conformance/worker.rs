@@ -231,7 +231,7 @@ pub fn provoked() -> Option<String> {
 pub fn announce_fault() {
     if let Some(wanted) = provoked() {
         note!(
-            "{FAULT}={wanted} is set: jobs crash, hang or go wrong on purpose, a test of the command itself"
+            "{FAULT}={wanted} is set: jobs crash, hang or fail on purpose to test the command itself"
         );
     }
 }

@@ -50,8 +50,8 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (dir, entered) = layout::enter(dir)?;
     let missing = || {
         Error::Data(format!(
-            "{}: neither here nor in {FOLDER} lies a data_batch_*.bin (1 to 5) of CIFAR-10's binary version; name the \
-             folder that has them, or let `dbvq-wgpu data cifar10 --dir DIR --download` fetch them",
+            "{}: no data_batch_*.bin (1 to 5) of CIFAR-10's binary version here or in {FOLDER}; name the folder that \
+             has them, or fetch them with `dbvq-wgpu data cifar10 --dir DIR --download`",
             dir.display()
         ))
     };
@@ -70,7 +70,7 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
         .collect();
     if !strange.is_empty() {
         notes.push(format!(
-            "{} not read, by name no batch of CIFAR-10: {}",
+            "{} not read, not named like a CIFAR-10 batch: {}",
             strange.len(),
             strange.join(", ")
         ));
@@ -82,7 +82,7 @@ pub fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let Some(train) = train else {
         let folder = folder.display();
         return Err(Error::Data(format!(
-            "{folder}: no batch to train on is whole; fetch them again"
+            "{folder}: no training batch is complete; fetch them again"
         )));
     };
     let splits = [("cifar10 train", Some(train)), ("cifar10 test", test)];
@@ -172,12 +172,8 @@ fn beside(dir: &Path, folder: &Path) -> Result<Option<String>> {
             names.push(entry.name());
         }
     }
-    Ok((!names.is_empty()).then(|| {
-        format!(
-            "beside the batches of CIFAR-10 and not read: {}",
-            shown(&names)
-        )
-    }))
+    Ok((!names.is_empty())
+        .then(|| format!("next to the CIFAR-10 batches, not read: {}", shown(&names))))
 }
 
 /// The names in `batches.meta.txt`, or the ten built-in ones if it is missing.
@@ -198,7 +194,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
         return Ok(names);
     }
     Err(Error::Data(format!(
-        "{}: has {} names, and CIFAR-10 has ten classes; fetch it again",
+        "{}: has {} names, but CIFAR-10 has ten classes; fetch it again",
         file.display(),
         names.len()
     )))

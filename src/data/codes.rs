@@ -65,7 +65,7 @@ pub fn read(file: &Path, text: Text) -> Result<CodeSet> {
     let wrong = |what: String| Error::Data(format!("{}: {what}", file.display()));
     if file.is_dir() {
         return Err(wrong(
-            "is a folder; name a file of codes: .npz, .safetensors or a text".into(),
+            "is a folder; name a file of codes: .npz, .safetensors or text".into(),
         ));
     }
     match file.extension().and_then(|end| end.to_str()) {
@@ -77,14 +77,13 @@ pub fn read(file: &Path, text: Text) -> Result<CodeSet> {
         Some("safetensors") => {
             let bytes = std::fs::read(file).map_err(Error::io(file))?;
             let tensors = SafeTensors::deserialize(&bytes)
-                .map_err(|e| wrong(format!("it is no .safetensors ({e})")))?;
+                .map_err(|e| wrong(format!("it is not a .safetensors file ({e})")))?;
             of_arrays(&mut |name| of_safetensors(&tensors, name)).map_err(wrong)
         }
         _ => {
             let bytes = std::fs::read(file).map_err(Error::io(file))?;
-            let letters = String::from_utf8(bytes).map_err(|_| {
-                wrong("is neither .npz nor .safetensors, and no text in UTF-8".into())
-            })?;
+            let letters = String::from_utf8(bytes)
+                .map_err(|_| wrong("is not .npz, .safetensors or UTF-8 text".into()))?;
             of_text(&letters, text).map_err(wrong)
         }
     }
@@ -96,7 +95,7 @@ type Arrays<'a> = dyn FnMut(&str) -> Result<Option<Array>, String> + 'a;
 fn open_npz(file: &Path) -> Result<ZipArchive<File>> {
     let opened = File::open(file).map_err(Error::io(file))?;
     ZipArchive::new(opened)
-        .map_err(|e| Error::Data(format!("{}: it is no .npz ({e})", file.display())))
+        .map_err(|e| Error::Data(format!("{}: it is not an .npz file ({e})", file.display())))
 }
 
 fn of_npz(archive: &mut ZipArchive<File>, name: &str) -> Result<Option<Array>, String> {
@@ -135,7 +134,7 @@ fn of_safetensors(tensors: &SafeTensors, name: &str) -> Result<Option<Array>, St
         Dtype::F64 => read!(f64),
         other => {
             return Err(format!(
-                "tensor `{name}`: its numbers are {other:?}; save floats or integers"
+                "tensor `{name}`: its type is {other:?}; save floats or integers"
             ));
         }
     };
@@ -160,7 +159,7 @@ fn of_arrays(array: &mut Arrays) -> Result<CodeSet, String> {
         }
     };
     if found.fortran {
-        return Err("`codes` lies in Fortran's order; save numpy.ascontiguousarray of it".into());
+        return Err("`codes` is in Fortran order; save numpy.ascontiguousarray of it".into());
     }
     let codes = found
         .values
@@ -198,7 +197,7 @@ fn whole(value: f64) -> Option<u32> {
 fn no_code(value: f64, at: usize, shape: &[usize]) -> String {
     let sample = at / shape[1..].iter().product::<usize>();
     format!(
-        "`codes` has {value} in sample {sample}; codes are whole numbers of 0 to {}",
+        "`codes` has {value} in sample {sample}; codes are whole numbers from 0 to {}",
         MOST_DIFFERENT - 1
     )
 }
@@ -209,9 +208,7 @@ fn vectors(found: Array, highest: usize) -> Result<(Vec<f32>, usize), String> {
         return Err(format!("`codebook` is {:?}, not [K, d]", found.shape));
     };
     if found.fortran {
-        return Err(
-            "`codebook` lies in Fortran's order; save numpy.ascontiguousarray of it".into(),
-        );
+        return Err("`codebook` is in Fortran order; save numpy.ascontiguousarray of it".into());
     }
     if count <= highest {
         return Err(format!(
@@ -226,7 +223,7 @@ fn vectors(found: Array, highest: usize) -> Result<(Vec<f32>, usize), String> {
     rows.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     if let Some(pair) = rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(format!(
-            "`codebook` has the same vector for codes {} and {}, which nothing can tell apart then",
+            "`codebook` has the same vector for codes {} and {}, which makes them indistinguishable",
             pair[0].1, pair[1].1
         ));
     }
@@ -237,7 +234,7 @@ fn vectors(found: Array, highest: usize) -> Result<(Vec<f32>, usize), String> {
 fn characters(found: &Array, highest: usize) -> Result<Vec<char>, String> {
     if found.shape.len() != 1 || found.values.len() <= highest {
         return Err(format!(
-            "`symbols` is {:?}, not the code point of each of the {} codes",
+            "`symbols` is {:?}, but must hold one code point for each of the {} codes",
             found.shape,
             highest + 1
         ));
@@ -247,7 +244,7 @@ fn characters(found: &Array, highest: usize) -> Result<Vec<char>, String> {
         point
             .then(|| char::from_u32(value as u32))
             .flatten()
-            .ok_or_else(|| format!("`symbols` has {value}, which is no code point of Unicode"))
+            .ok_or_else(|| format!("`symbols` has {value}, which is not a Unicode code point"))
     };
     found.values.iter().map(character).collect()
 }
@@ -277,7 +274,7 @@ fn of_text(letters: &str, Text { window, symbols }: Text) -> Result<CodeSet, Str
         symbols
             .binary_search(symbol)
             .map(|code| code as u32)
-            .map_err(|_| format!("{symbol:?} does not occur in the text that was trained on"))
+            .map_err(|_| format!("{symbol:?} does not occur in the training text"))
     };
     let codes = letters[..kept].iter().map(code).collect::<Result<_, _>>()?;
     Ok(CodeSet {
@@ -296,7 +293,7 @@ impl CodeSet {
         let samples = self.len();
         if samples < 2 {
             return Err(format!(
-                "it has {samples} samples of {height}x{width} codes; two are needed at least, one to train on and one held out"
+                "it has {samples} samples of {height}x{width} codes; at least two are needed, one to train on and one held out"
             ));
         }
         if self.count < 2 {
@@ -304,7 +301,7 @@ impl CodeSet {
         }
         if self.count > MOST_DIFFERENT {
             return Err(format!(
-                "it has {} different codes, over the limit of {MOST_DIFFERENT}",
+                "it has {} distinct codes, over the limit of {MOST_DIFFERENT}",
                 self.count
             ));
         }
@@ -408,7 +405,7 @@ mod tests {
             (with("symbols", &[2], &[97.0, 98.0]), "`symbols` is [2]"),
             (
                 with("symbols", &[3], &[97.0, 98.0, 55_296.0]),
-                "no code point",
+                "not a Unicode code point",
             ),
         ] {
             let said = set(&arrays).expect_err(words);
@@ -456,7 +453,10 @@ mod tests {
             open(&file, text)
         };
         assert_eq!(of("a.txt", b"abba").expect("a text").len(), 2);
-        for (name, words) in [("a.npz", "no .npz"), ("a.safetensors", "no .safetensors")] {
+        for (name, words) in [
+            ("a.npz", "not an .npz"),
+            ("a.safetensors", "not a .safetensors"),
+        ] {
             let said = of(name, b"abba").expect_err(words);
             assert!(
                 said.exit_code() == 8 && said.to_string().contains(words),

@@ -105,7 +105,7 @@ fn resized(picture: &RgbImage, [height, width]: [usize; 2]) -> RgbImage {
 /// Catches panics: a bug in a decoder must cost one file, not the run.
 fn guarded(path: &Path) -> Result<RgbImage, String> {
     let decoded = catch_quietly(|| decode(path));
-    decoded.unwrap_or_else(|_| Err("is damaged so that its decoder gave up".into()))
+    decoded.unwrap_or_else(|_| Err("is damaged: the decoder gave up".into()))
 }
 
 /// [height, width].
@@ -123,7 +123,7 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
         });
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    let foreign = format!("is damaged or no {FORMATS}");
+    let foreign = format!("is damaged or not {FORMATS}");
     // Some decoders end their message with a newline.
     let broken = |e: image::ImageError| format!("{foreign} ({})", e.to_string().trim());
     let mut reader = ImageReader::new(Cursor::new(&bytes))
@@ -136,7 +136,7 @@ fn decode(path: &Path) -> Result<RgbImage, String> {
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     if width > SIDE || height > SIDE || decoder.total_bytes() > BYTES {
-        let most = format!("{SIDE} pixels to a side and {} MiB", BYTES >> 20);
+        let most = format!("{SIDE} pixels per side and {} MiB", BYTES >> 20);
         return Err(format!(
             "has {width}×{height} pixels, over the limit of {most}; scale it down"
         ));

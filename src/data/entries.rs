@@ -122,7 +122,7 @@ fn reason(path: &Path, error: &std::io::Error) -> String {
             "is a link to {}, which cannot be reached ({error})",
             target.display()
         ),
-        Err(_) => format!("cannot be looked at ({error})"),
+        Err(_) => format!("cannot be inspected ({error})"),
     }
 }
 

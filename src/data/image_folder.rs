@@ -61,8 +61,8 @@ pub(super) fn scan_splits(
         if Tree::holds_images(&other.path)? {
             let train = folders[0].as_deref().map(name_of).unwrap_or_default();
             return Err(Error::Data(format!(
-                "{} holds images beside {train}, and is no split by its name (train, val, test); rename it or move it away, or \
-                 rename {train} if that is a class",
+                "{} holds images next to {train}, but its name is not a split's (train, val, test); rename it or move \
+                 it away, or rename {train} if that is a class",
                 other.path.display()
             )));
         }
@@ -139,7 +139,7 @@ fn listed(
                     let first = all.files[several[0]].path.display();
                     let second = all.files[several[1]].path.display();
                     return Err(Error::Data(format!(
-                        "{}: {name} may be {first} or {second}; write its path below {}",
+                        "{}: {name} may be {first} or {second}; write its path relative to {}",
                         path.display(),
                         folder.display()
                     )));
@@ -154,7 +154,7 @@ fn listed(
                 let other = if before == split {
                     "twice".into()
                 } else {
-                    format!("in the list of {} too", SPLITS[before])
+                    format!("in the list of {} as well", SPLITS[before])
                 };
                 return Err(Error::Data(format!(
                     "{}: {image} is listed {other}; list it once",
@@ -179,7 +179,7 @@ fn listed(
         tree.classes = classes;
         if tree.files.is_empty() {
             return Err(Error::Data(format!(
-                "{}: none of its {} images lies below {}; move them there",
+                "{}: none of its {} images is under {}; move them there",
                 path.display(),
                 list.entries.len(),
                 folder.display()
@@ -196,7 +196,7 @@ fn listed(
             .expect("one is not listed");
         let image = all.files[first].path.display();
         notes.push(format!(
-            "{unlisted} images are in no list and are not read, as {image}"
+            "{unlisted} images are in no list and are not read, such as {image}"
         ));
     }
     if let Some(train) = &mut trees[0] {

@@ -319,7 +319,7 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
     {
         if set.len() < 2 {
             let what =
-                "there is but one; add images, or put some to be held out into a folder `test`";
+                "there is only one; add images, or put those to hold out into a folder `test`";
             return Err(wrong(what.into()));
         }
         let quota = ((share * set.len() as f64).round() as usize).clamp(1, set.len() - 1);
@@ -329,7 +329,7 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
     for (class, &count) in set.classes.iter().zip(&counts) {
         let quota = match held {
             Held::Share(share) if !(0.0..1.0).contains(&share) => {
-                return Err(wrong("a share lies in 0..1".into()));
+                return Err(wrong("the share must be in 0..1".into()));
             }
             Held::Share(share) => {
                 ((share * count as f64).round() as usize).max(usize::from(count > 1))
@@ -338,7 +338,7 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
         };
         if quota >= count && count > 0 {
             return Err(wrong(format!(
-                "class {class} has {count} images, and must keep one"
+                "class {class} has {count} images and must keep one"
             )));
         }
         quotas.push(quota);
@@ -348,7 +348,7 @@ pub fn hold_out(set: &ImageSet, held: Held) -> Result<[ImageSet; 2]> {
         .zip(&counts)
         .all(|(quota, count)| *quota.min(count) == 0)
     {
-        return Err(wrong("that is nothing".into()));
+        return Err(wrong("that would hold out no image".into()));
     }
     Ok(divided(set, &quotas, &counts, &|i| set.labels[i] as usize))
 }
@@ -415,7 +415,7 @@ mod tests {
             .expect_err("refused")
             .to_string();
         assert!(
-            said.contains("10 % of the images") && said.contains("there is but one"),
+            said.contains("10 % of the images") && said.contains("there is only one"),
             "{said}"
         );
     }

@@ -182,7 +182,7 @@ impl Frame {
             if walked.is_none() {
                 let percent = 100 * mcu / mcus;
                 return Err(format!(
-                    "is damaged: its data end or break off after {percent} % of the image"
+                    "is damaged: its data end after {percent} % of the image"
                 ));
             }
         }

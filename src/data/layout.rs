@@ -83,7 +83,7 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
             let first = first.display();
             let second = splits[split].as_ref().expect("just put").display();
             return Err(Error::Data(format!(
-                "{first} and {second} are both called as the split {}; rename one or move it away",
+                "{first} and {second} are both names of the split {}; rename one or move it away",
                 SPLITS[split]
             )));
         }
@@ -103,13 +103,13 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
         }
         if with_images.is_empty() && !has_lists(root)? {
             return Err(Error::Data(format!(
-                "{} looks like a split, but beside it is no folder `train`; rename the folder to train on to `train`, or name \
-                 the folder above it",
+                "{} looks like a split, but there is no folder `train` next to it; rename the folder to train on to \
+                 `train`, or name the folder above it",
                 split.display()
             )));
         }
         notes.push(format!(
-            "{} is taken as a class, not as a split: there is no folder `train`",
+            "{} is taken for a class, not a split: there is no folder `train`",
             name_of(split)
         ));
     }
@@ -128,11 +128,11 @@ pub(super) fn find(root: &Path) -> Result<(Layout, Vec<String>)> {
             Some((list, error)) if others.len() < 2 => {
                 let list = list.display();
                 return Err(Error::Data(format!(
-                    "{error}; if that is no list of the images, move {list} away"
+                    "{error}; if {list} is not a list of the images, move it away"
                 )));
             }
             Some((_, error)) => {
-                notes.push(format!("a list beside the images is not used: {error}"))
+                notes.push(format!("a list next to the images is not used: {error}"))
             }
             None => return Ok((Layout::Lists(lists), notes)),
         }
@@ -172,7 +172,7 @@ pub(super) fn unused_lists(dir: &Path) -> Result<Vec<String>> {
         let list = dir.join(format!("{split}.csv"));
         if is_file(&list)? {
             notes.push(format!(
-                "{} is not read: the folders say what is in which split",
+                "{} is not read: the folders define the splits",
                 list.display()
             ));
         }

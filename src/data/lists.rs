@@ -71,7 +71,7 @@ impl List {
                 Err(_) => {
                     return Err(wrong(
                         line,
-                        "is no text in UTF-8; a list has `filename,label` on each line",
+                        "is not UTF-8 text; a list has `filename,label` on each line",
                     ));
                 }
             }
@@ -124,7 +124,7 @@ fn unlike(record: &csv::StringRecord) -> String {
         .chars()
         .take(60)
         .collect();
-    format!("`{shown}` is not `filename,label`, and no header names these two columns")
+    format!("`{shown}` is not `filename,label`, and there is no header naming these two columns")
 }
 
 /// The list called `name` in `dir` or in `dir/splits`.

@@ -79,8 +79,8 @@ impl<'a> Reader<'a> {
             let gib = needed as f64 / f64::from(1 << 30);
             let root = first.root().display();
             return Err(Error::Data(format!(
-                "{root}: its images take {gib:.2} GiB decoded, more than memory is allowed, and there is no cache directory to \
-                 pack them into; set XDG_CACHE_HOME or HOME, or give more memory with --memory MIB"
+                "{root}: its images take {gib:.2} GiB decoded, over the memory limit, and there is no cache directory \
+                 to pack them into; set XDG_CACHE_HOME or HOME, or raise the limit with --memory MIB"
             )));
         }
         Ok(reader)
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
     fn unequal(&self, name: &str, [height, width]: [usize; 2]) -> Error {
         let (first, [rows, columns]) = self.first.as_ref().expect("a size that others differ from");
         Error::Data(format!(
-            "{name} has {width}×{height} pixels, but {first} has {columns}×{rows}; all must have one size: {}",
+            "{name} has {width}×{height} pixels, but {first} has {columns}×{rows}; all must have the same size: {}",
             self.reading.resizing
         ))
     }
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
 /// The error for an image or file `name` that cannot be used.
 pub(super) fn broken(name: &str, why: &str) -> Error {
     Error::Data(format!(
-        "{name} {why}; mend or remove it, or leave out all such files with --skip-broken"
+        "{name} {why}; repair or remove it, or skip all such files with --skip-broken"
     ))
 }
 
@@ -257,7 +257,7 @@ fn all_broken(source: &dyn Source) -> Error {
         "all its images are"
     };
     Error::Data(format!(
-        "{root}: {plural} broken ({count}); leave --skip-broken out to be told what is wrong"
+        "{root}: {plural} broken ({count}); omit --skip-broken to see what is wrong"
     ))
 }
 
@@ -267,7 +267,7 @@ pub(super) fn from_file(path: &Path, reading: &Reading) -> Result<RgbImage, Stri
     if image.dimensions() == (1, 1) && reading.size.is_none() {
         let resizing = reading.resizing;
         return Err(format!(
-            "is a single pixel (a placeholder?); take it away, or have all images resized: {resizing}"
+            "is a single pixel (a placeholder?); remove it, or have all images resized: {resizing}"
         ));
     }
     Ok(image)

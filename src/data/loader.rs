@@ -146,7 +146,7 @@ impl Batches {
             let n = set.len();
             let batch = options.batch;
             return Err(Error::Data(format!(
-                "{name}: {n} pictures in batches of {batch} make no training"
+                "{name}: {n} images in batches of {batch} do not make one batch"
             )));
         }
         Ok(Batches {

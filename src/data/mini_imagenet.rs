@@ -34,7 +34,7 @@ pub(super) fn open(dir: &Path, reading: &Reading) -> Result<Splits> {
     let (dir, entered) = layout::enter(dir)?;
     if !is_one(&dir)? {
         return Err(Error::Data(format!(
-            "{}: no mini-ImageNet here; the folder train and the list {} (filename,label) are looked for",
+            "{}: mini-ImageNet not found here; expected the folder train and the list {} (filename,label)",
             dir.display(),
             file("train")
         )));
@@ -75,7 +75,7 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
                     let image = image.path.display();
                     let path = path.display();
                     return Err(Error::Data(format!(
-                        "{image} lies in class {class}, but {path} has it in {right}"
+                        "{image} is in class {class}, but {path} puts it in {right}"
                     )));
                 }
                 None => strange = strange.or(Some(&image.path)),
@@ -91,7 +91,7 @@ fn check(dir: &Path, split: &str, tree: &Tree) -> Result<Vec<String>> {
         }
         if here < listed.len() {
             notes.push(format!(
-                "{here} of the {} pictures of {} are here",
+                "{here} of the {} images of {} are here",
                 listed.len(),
                 file(&name)
             ));

@@ -139,7 +139,7 @@ impl Splits {
 pub fn open(dir: &Path, kind: Option<Kind>, reading: &Reading) -> Result<Splits> {
     if !entries::is_folder(dir)? {
         return Err(Error::Data(format!(
-            "{} is no folder; name the folder that holds the data",
+            "{} is not a folder; name the folder that holds the data",
             dir.display()
         )));
     }
@@ -177,7 +177,7 @@ fn reserve(dir: &Path, bytes: usize) -> Result<Vec<u8>> {
         let gib = bytes as f64 / f64::from(1 << 30);
         let dir = dir.display();
         Error::Data(format!(
-            "{dir}: no memory for {gib:.2} GiB of decoded images; allow less with --memory MIB"
+            "{dir}: not enough memory for {gib:.2} GiB of decoded images; lower the limit with --memory MIB"
         ))
     })?;
     Ok(buffer)

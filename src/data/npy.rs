@@ -49,7 +49,7 @@ pub fn read(mut file: impl Read, most: usize) -> Result<Array, String> {
     let short = |e: std::io::Error| format!("it ends early ({e})");
     file.read_exact(&mut start[..10]).map_err(short)?;
     if &start[..6] != MAGIC {
-        return Err("it does not begin as NumPy's arrays do".into());
+        return Err("it does not begin like a NumPy array".into());
     }
     let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
     if start[6] > 1 {
@@ -59,7 +59,7 @@ pub fn read(mut file: impl Read, most: usize) -> Result<Array, String> {
     }
     if length > HEAD {
         return Err(format!(
-            "its head has {length} letters, over the limit of {HEAD}"
+            "its header has {length} bytes, over the limit of {HEAD}"
         ));
     }
     let mut text = vec![0; length];
@@ -81,7 +81,7 @@ pub fn read(mut file: impl Read, most: usize) -> Result<Array, String> {
         .try_fold(1, |count: usize, &side| count.checked_mul(side));
     let count = count
         .filter(|&n| n > 0 && n <= most)
-        .ok_or_else(|| format!("its shape {shape:?} is not that of at most {most} numbers"))?;
+        .ok_or_else(|| format!("its shape {shape:?} does not hold 1 to {most} numbers"))?;
     let mut data = Vec::new();
     file.take((count * number.bytes) as u64)
         .read_to_end(&mut data)
@@ -135,7 +135,7 @@ fn type_of(descr: &str) -> Result<Number, String> {
         }
         other => {
             return Err(format!(
-                "its numbers are {other}, neither integers of 8 to 64 bits nor float32 or float64"
+                "its type is {other}, not an integer of 8 to 64 bits, float32 or float64"
             ));
         }
     })

@@ -198,8 +198,8 @@ impl Packer {
 fn trouble(path: &Path, expected: u64, error: &std::io::Error) -> Error {
     let gib = expected as f64 / f64::from(1 << 30);
     Error::Data(format!(
-        "{}: the decoded images do not fit into memory and cannot be packed here ({error}); make room for {gib:.2} GiB, name \
-         another place in XDG_CACHE_HOME, or allow more memory with --memory MIB",
+        "{}: the decoded images do not fit in memory and cannot be packed here ({error}); free {gib:.2} GiB, set \
+         XDG_CACHE_HOME to another place, or allow more memory with --memory MIB",
         path.display()
     ))
 }

@@ -59,7 +59,7 @@ impl Passed {
         kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         for (ending, count) in kinds.iter().take(KINDS) {
             let ending = if ending.is_empty() {
-                "without an ending".into()
+                "without an extension".into()
             } else {
                 format!(".{ending}")
             };
@@ -70,7 +70,7 @@ impl Passed {
             parts.push(format!("{more} of other kinds"));
         }
         for (names, what) in [
-            (&self.hidden, "hidden or of a file manager"),
+            (&self.hidden, "hidden or from a file manager"),
             (&self.special, "neither file nor folder"),
         ] {
             if !names.is_empty() {
@@ -80,7 +80,7 @@ impl Passed {
         let mut notes = Vec::new();
         if !parts.is_empty() {
             notes.push(format!(
-                "{whose}: passed over {}; read is .{}",
+                "{whose}: skipped {}; reads .{}",
                 parts.join(", "),
                 EXTENSIONS.join(" .")
             ));
@@ -92,23 +92,23 @@ impl Passed {
             .collect();
         if !foreign.is_empty() {
             notes.push(format!(
-                "{whose}: convert .{} to PNG or JPEG to have them read",
+                "{whose}: convert .{} to PNG or JPEG to include them",
                 foreign.join(", .")
             ));
         }
         if !self.beside.is_empty() {
             let count = self.beside.len();
             notes.push(format!(
-                "{count} beside {whose} in no split, not read: {}",
+                "{count} next to {whose} in no split, not read: {}",
                 shown(&self.beside)
             ));
         }
         if !self.empty.is_empty() {
             let count = self.empty.len();
             let what = if count == 1 {
-                "folder without an image is no class"
+                "folder without images is not a class"
             } else {
-                "folders without an image are no classes"
+                "folders without images are not classes"
             };
             notes.push(format!("{whose}: {count} {what}: {}", shown(&self.empty)));
         }
@@ -147,8 +147,7 @@ mod tests {
         passed.empty.push("c".into());
         let notes = passed.notes("data");
         assert!(
-            notes[0]
-                .starts_with("data: passed over 2 .txt, 1 without an ending, 1 .heic, 4 hidden"),
+            notes[0].starts_with("data: skipped 2 .txt, 1 without an extension, 1 .heic, 4 hidden"),
             "{notes:?}"
         );
         assert!(
@@ -157,7 +156,7 @@ mod tests {
         );
         assert!(notes[1].contains("convert .heic to PNG"), "{notes:?}");
         assert!(
-            notes[2].contains("1 folder without an image is no class: c"),
+            notes[2].contains("1 folder without images is not a class: c"),
             "{notes:?}"
         );
     }

@@ -99,7 +99,7 @@ impl Store {
         };
         if digest(&pixels) != self.digests[i] {
             return Err(Error::Data(format!(
-                "{} changed while it was in use; start the command again",
+                "{} changed while in use; run the command again",
                 path.display()
             )));
         }

@@ -170,7 +170,7 @@ fn an_empty_folder_says_what_was_looked_for() {
     refused(
         &dir.path().join("nowhere"),
         Reading::default(),
-        &["nowhere", "is no folder"],
+        &["nowhere", "is not a folder"],
     );
     let kinds = [
         (Kind::Cifar10, "data_batch_*.bin"),
@@ -249,14 +249,14 @@ fn what_cannot_be_told_apart_is_refused() {
     refused(
         dir.path(),
         Reading::default(),
-        &["a.png lies beside folders of images (cat)"],
+        &["a.png is next to folders of images (cat)"],
     );
     paint(dir.path(), "train/b.png", [2, 2], 0);
     std::fs::remove_file(dir.path().join("a.png")).expect("it is there");
     refused(
         dir.path(),
         Reading::default(),
-        &["cat holds images beside train"],
+        &["cat holds images next to train"],
     );
 }
 
@@ -303,7 +303,7 @@ fn mini_imagenet_is_held_to_its_lists() {
     );
     assert_eq!(
         splits.notes,
-        ["3 of the 4 pictures of splits/train.csv are here"]
+        ["3 of the 4 images of splits/train.csv are here"]
     );
     paint(dir, "train/n2/d.png", [2, 2], 0);
     refused(
@@ -319,7 +319,7 @@ fn mini_imagenet_is_held_to_its_lists() {
     refused(
         dir,
         Reading::default(),
-        &["c.png lies in class n2", "has it in n1"],
+        &["c.png is in class n2", "puts it in n1"],
     );
     write(dir, "splits/train.csv", "filename,label\na.png n1\n");
     refused(
@@ -451,7 +451,7 @@ fn what_looks_like_splits_and_is_not_taken_so_is_told_or_refused() {
     paint(dir, "b/cat/0.png", [2, 2], 0);
     let splits = open(&dir.join("b"), None, &Reading::default()).expect("a class called test");
     assert!(
-        splits.notes[0].contains("test is taken as a class"),
+        splits.notes[0].contains("test is taken for a class"),
         "{:?}",
         splits.notes
     );
@@ -504,7 +504,7 @@ fn lists_beside_images_divide_them() {
     refused(
         dir,
         Reading::default(),
-        &["0.png", "in the list of train too"],
+        &["0.png", "in the list of train as well"],
     );
     write(dir, "val.csv", "a,b,c\n");
     refused(dir, Reading::default(), &["val.csv", "line 1"]);
@@ -561,7 +561,7 @@ fn what_is_passed_over_is_counted() {
         "@eaDir",
         "__MACOSX",
         "convert .heic",
-        "is no class: c",
+        "is not a class: c",
     ] {
         assert!(notes.contains(words), "{words}: {notes}");
     }

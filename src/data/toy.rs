@@ -126,7 +126,7 @@ pub fn reached(codes: &[u32]) -> Reached {
     assert_eq!(
         codes.len() % LENGTH,
         0,
-        "toy: {} codes are no whole number of sequences",
+        "toy: {} codes are not a whole number of sequences",
         codes.len()
     );
     let samples = codes.len() / LENGTH;

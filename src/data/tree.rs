@@ -104,7 +104,7 @@ impl Tree {
         {
             let root = root.display();
             return Err(Error::Data(format!(
-                "{} lies beside folders of images ({class}); move it into one of them, or the folders out of {root}",
+                "{} is next to folders of images ({class}); move it into one of them, or move the folders out of {root}",
                 file.path.display()
             )));
         }
@@ -150,7 +150,7 @@ impl Tree {
         if !seen.insert(folder.canonicalize().map_err(Error::io(folder))?) {
             let path = folder.display();
             return Err(Error::Data(format!(
-                "{path} is reached twice; a link in the data leads back into it, remove it"
+                "{path} is reached twice; a link in the data leads back into it; remove the link"
             )));
         }
         let listed = match entries(folder) {
@@ -195,9 +195,9 @@ impl Tree {
         let other = self
             .other
             .iter()
-            .map(|path| format!(" (there are others, as {})", path.display()));
+            .map(|path| format!(" (there are others, such as {})", path.display()));
         Error::Data(format!(
-            "{}: no images here or in folders below; files that end in .{} are looked for{}",
+            "{}: no images here or in subfolders; expected files that end in .{}{}",
             self.root.display(),
             EXTENSIONS.join(", ."),
             other.collect::<String>()

@@ -73,7 +73,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         }),
     ];
     let title =
-        "Codes: total variation to the data, of single codes and of pairs of neighbours".into();
+        "Codes: total variation from the data, for single codes and neighbouring pairs".into();
     Some(Section {
         title,
         columns,

@@ -45,7 +45,7 @@ impl DataCodes {
             return Ok(DataCodes {
                 first,
                 second,
-                second_name: "other held-out pictures",
+                second_name: "other held-out images",
             });
         }
         let spread: Vec<u32> = (0..count)
@@ -55,7 +55,7 @@ impl DataCodes {
         Ok(DataCodes {
             first,
             second,
-            second_name: "training pictures",
+            second_name: "training images",
         })
     }
 }

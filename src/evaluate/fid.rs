@@ -97,7 +97,7 @@ impl Distances {
         if let Some(file) = save {
             fid::write_npz(file, &self.network.statistics(&data)?)?;
             note!(
-                "wrote the statistics of {count} held-out pictures to {}",
+                "wrote the statistics of {count} held-out images to {}",
                 file.display()
             );
         }
@@ -164,13 +164,13 @@ fn reference(file: &Path) -> Result<(Statistics, String)> {
     let width = statistics.mean.len();
     if width != FEATURES {
         return Err(Error::Data(format!(
-            "--reference {}: statistics of {width} features, Inception-v3 gives {FEATURES}; make them with `python -m pytorch_fid \
+            "--reference {}: it has {width} features, Inception-v3 gives {FEATURES}; make it with `python -m pytorch_fid \
              --save-stats` (--dims {FEATURES}), or with --save-stats",
             file.display()
         )));
     }
     let images = statistics.n.map_or_else(
-        || "it does not say of how many images".into(),
+        || "number of images unknown".into(),
         |n| format!("{n} images"),
     );
     note!("reference: {}, {images}", file.display());
@@ -184,22 +184,22 @@ fn writable(file: &Path, reference: Option<&Path>) -> Result<()> {
         .extension()
         .is_none_or(|end| !end.eq_ignore_ascii_case("npz"))
     {
-        return Err(wrong("give it a name that ends in .npz"));
+        return Err(wrong("the name must end in .npz"));
     }
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(wrong("its folder is not there; make it first"));
+        return Err(wrong("its folder does not exist; create it first"));
     }
     if reference
         .is_some_and(|other| other.canonicalize().ok() == file.canonicalize().ok() && file.exists())
     {
-        return Err(wrong("is the file of --reference; choose another name"));
+        return Err(wrong("this is the --reference file; choose another name"));
     }
     if file.exists() && fid::read_npz(file).is_err() {
         return Err(wrong(
-            "a file that holds no statistics lies there; choose another name",
+            "the existing file holds no statistics; choose another name",
         ));
     }
     Ok(())
@@ -263,7 +263,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
     ]);
     let first = found.and_then(|rows| rows.first());
     let subsets = first.map(|row| match row.subsets {
-        [1, _] => "KID: of all images as one subset, which has no ±.".to_string(),
+        [1, _] => "KID: all images form one subset, so there is no ±.".to_string(),
         [subsets, size] => {
             format!("KID: mean ± standard deviation over {subsets} subsets of {size} images.")
         }
@@ -275,7 +275,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         first.and_then(|row| fid::warning(row.count)),
     ];
     let note = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let title = "FID and KID of samples to reconstructions and to held-out pictures".into();
+    let title = "FID and KID of samples to reconstructions and to held-out images".into();
     Some(Section {
         title,
         columns,

@@ -112,7 +112,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         rows.right("KL", 0, |r| format!("{:.3}", r.mean)),
         rows.right("floor", 0, |r| format!("{:.3}", r.floor)),
     ];
-    let title = "KL of the codes' laws at each position, averaged, nats".into();
+    let title = "KL of the code distributions, averaged over positions, nats".into();
     Some(Section {
         title,
         columns,

@@ -50,10 +50,10 @@ pub struct LikelihoodRow {
 pub(super) fn obstacle(trained: &Trained) -> Option<String> {
     match trained.prior {
         _ if trained.config.classes > 0 => {
-            Some("the likelihood of priors that are told classes is not estimated".into())
+            Some("the likelihood of class-conditional priors is not estimated".into())
         }
         Prior::Diffusion(_) if trained.diffuse() == Diffuse::Data => Some(
-            "the bound is one of codes, and this prior diffuses z_e, which codes do not say; train one with \
+            "the bound is for codes, and this prior diffuses z_e, which codes do not determine; train one with \
              prior.diffuse = \"codes\""
                 .into(),
         ),
@@ -164,7 +164,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
     )?;
     let columns = vec![
         rows.runs(),
-        rows.right("bits a code", 0, |r| {
+        rows.right("bits per code", 0, |r| {
             format!(
                 "{}{:.3} ± {:.3}",
                 if r.exact { "" } else { "≤ " },
@@ -172,15 +172,15 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
                 r.error
             )
         }),
-        rows.right("of it L_T", 1, |r| or_dash(r.last, 4)),
+        rows.right("of which L_T", 1, |r| or_dash(r.last, 4)),
         rows.right("and L_0", 1, |r| or_dash(r.first, 4)),
-        rows.right("pictures", 2, |r| r.images.to_string()),
+        rows.right("images", 2, |r| r.images.to_string()),
         rows.right("levels", 3, |r| {
             r.levels.map_or_else(String::new, |n| n.to_string())
         }),
     ];
-    let note = "PixelCNN: exact, by the chain rule. Diffusion priors: a bound from above. ± is the standard error over pictures.";
-    let title = "Likelihood of the codes of whole held-out pictures".into();
+    let note = "PixelCNN: exact, by the chain rule. Diffusion priors: an upper bound. ± is the standard error over images.";
+    let title = "Likelihood of the codes of whole held-out images".into();
     Some(Section {
         title,
         columns,

@@ -45,7 +45,7 @@ pub(crate) fn sentences<'a>(missing: impl Iterator<Item = &'a Missing>) -> Vec<S
     }
     let sentence = |(first, runs): (&Missing, Vec<&str>)| {
         format!(
-            "No {} of {}: {}.",
+            "No {} for {}: {}.",
             first.metrics.join(", "),
             runs.join(", "),
             first.reason

@@ -113,10 +113,10 @@ pub(crate) fn holes([h, w]: [usize; 2]) -> [MaskShape; 2] {
 pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
     match trained.prior {
         Prior::PixelCnn(_) if trained.config.classes > 0 => {
-            Some("the likelihood of a PixelCNN that is told classes is not estimated".into())
+            Some("the likelihood of a class-conditional PixelCNN is not estimated".into())
         }
         Prior::Diffusion(_) if held_out < 2 => Some(
-            "it needs two held-out pictures, one to fit the temperature on and one to look at; there is one".into(),
+            "it needs two held-out images, one to fit the temperature and one to measure; there is one".into(),
         ),
         _ => None,
     }
@@ -447,18 +447,18 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         rows.left("law", 0, |r| law(r.law)),
         rows.left("temperature", 0, tau),
         // A single image has no standard deviation.
-        rows.right("bits a code", 0, |r| match r.images {
+        rows.right("bits per code", 0, |r| match r.images {
             1 => format!("{:.2}", r.mean),
             _ => format!("{:.2} ± {:.2}", r.mean, r.std),
         }),
-        rows.right("pictures", 2, |r| r.images.to_string()),
+        rows.right("images", 2, |r| r.images.to_string()),
         rows.right("fillings", 3, |r| {
             r.samples.map_or_else(String::new, |n| n.to_string())
         }),
         rows.left("estimator", 4, |r| r.estimator.clone()),
     ];
-    let note = "joint: of all hidden codes together; single: of each alone. ± is the deviation over pictures. The PixelCNN's joint \
-                value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
+    let note = "joint: all hidden codes together; single: each alone. ± is the standard deviation over images. The PixelCNN's \
+                joint value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
     let title = "Negative log-likelihood of hidden codes".into();
     Some(Section {
         title,

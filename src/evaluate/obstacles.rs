@@ -44,7 +44,7 @@ pub(super) fn of(
         .map(|m| m.name())
         .collect();
     if !sampled.is_empty() && !runs.iter().any(|run| prior(&run)) {
-        let reason = "a run of stage vqvae has no prior to sample from; name runs of stage prior, pixelcnn or joint too";
+        let reason = "a run of stage vqvae has no prior to sample from; add runs of stage prior, pixelcnn or joint";
         found.extend(runs.iter().map(|run| Missing::new(run, &sampled, reason)));
     }
     for run in runs.iter().filter(prior) {
@@ -57,7 +57,7 @@ pub(super) fn of(
         let no_fid = match (&args.inception, count) {
             (None, _) => Some(NO_WEIGHTS),
             (Some(_), 0..=1) => Some(
-                "FID and KID need two samples and two held-out pictures at least; there is one of each",
+                "FID and KID need at least two samples and two held-out images; there is one of each",
             ),
             _ => None,
         };

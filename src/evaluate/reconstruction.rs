@@ -28,9 +28,8 @@ pub struct ReconstructionRow {
 /// Why images of `size` × `size` have no structural similarity, if they have none.
 pub(super) fn no_ssim(size: usize) -> Option<String> {
     let window = picture::WINDOW;
-    (size < window).then(|| {
-        format!("pictures of {size} x {size} are smaller than its window of {window} x {window}")
-    })
+    (size < window)
+        .then(|| format!("{size} x {size} images are smaller than its {window} x {window} window"))
 }
 
 pub(super) fn row(
@@ -68,14 +67,14 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
     )?;
     let columns = vec![
         rows.runs(),
-        rows.right("pictures", 1, |r| r.count.to_string()),
+        rows.right("images", 1, |r| r.count.to_string()),
         rows.right("MSE", 2, |r| format!("{:.4}", r.mse)),
         rows.right("PSNR, dB", 0, |r| or_dash(r.psnr, 2)),
         rows.right("SSIM", 0, |r| or_dash(r.ssim, 3)),
     ];
     let note = noted(evaluation, &["reconstruction", "psnr", "ssim"], "");
     Some(Section {
-        title: "Reconstruction of held-out pictures".into(),
+        title: "Reconstruction of held-out images".into(),
         columns,
         note,
     })

@@ -113,7 +113,7 @@ pub(super) fn sampler(name: &str, sharpen: Option<f64>) -> String {
 /// Explains what a floor is.
 pub(super) fn floor(evaluation: &Evaluation) -> String {
     format!(
-        "Floor: the same between two draws of the data, held-out pictures and {}.",
+        "Floor: the same between two draws of the data, held-out images and {}.",
         evaluation.second_draw
     )
 }

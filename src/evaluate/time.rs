@@ -211,7 +211,7 @@ fn walk(trained: &Trained, how: How, steps: usize, args: &EvaluateArgs) -> Resul
         (How::Raster(way), Prior::PixelCnn(model)) => {
             Ok(Walked::Codes(raster(trained, model, way, steps, args.seed)))
         }
-        _ => Err(trained.unfit("it has no prior whose time could be taken")),
+        _ => Err(trained.unfit("it has no prior to time")),
     }
 }
 
@@ -286,7 +286,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         rows.right("steps", 0, |r| r.steps.to_string()),
         rows.right("s/sample", 0, |r| format!("{:.4}", r.seconds)),
         rows.right("in kernels", 1, |r| format!("{:.4}", r.gpu_seconds)),
-        rows.right("least to most", 2, |r| {
+        rows.right("range", 2, |r| {
             format!("{:.4} to {:.4}", r.spread[0], r.spread[1])
         }),
         rows.right("batches", 3, |r| r.repeats.to_string()),
@@ -296,7 +296,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
         }),
     ];
     let title = format!(
-        "Time of a sample, in batches of 32, on {}",
+        "Time per sample, in batches of 32, on {}",
         evaluation.adapter
     );
     Some(Section {

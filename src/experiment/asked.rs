@@ -35,7 +35,7 @@ impl ImageFlags {
     pub(crate) fn explain(&self, error: Error) -> Error {
         match self.guidance {
             Some(scale) if scale > 1.0 => Error::Diverged(format!(
-                "--guidance {scale:e} drives the samples out of the finite numbers; nothing is written. Take less: 1 is the model \
+                "--guidance {scale:e} makes the samples infinite or NaN; nothing is written. Use less: 1 is the model \
                  itself, 2 to 8 are usual"
             )),
             _ => error,

@@ -27,7 +27,7 @@ const FILES: [&str; 9] = [
 const PICTURES: [&str; 2] = ["reconstructions-", "samples-"];
 
 /// Error text for a checkpoint of another configuration.
-pub const OTHER: &str = "is of another configuration; give the same preset and --set";
+pub const OTHER: &str = "has a different configuration; give the same preset and --set";
 
 /// Contents of a directory.
 enum Found {
@@ -148,12 +148,12 @@ pub fn claim(out: &Path, wanted: &Stored, input: &str, resume: bool) -> Result<S
     match (look(out)?, resume) {
         (Found::Foreign(file), _) => Err(Error::Usage(of_others(&file, input))),
         (Found::Saved, false) => Err(Error::Usage(format!(
-            "{shown} holds a run already; go on with --resume, or choose another --out"
+            "{shown} holds a run already; continue it with --resume, or choose another --out"
         ))),
         (Found::Lost(step), _) => {
             let what = format!("the log reaches step {step}, but the checkpoint is gone");
             let what =
-                format!("{what}; put checkpoint.safetensors back, or begin anew in another --out");
+                format!("{what}; put checkpoint.safetensors back, or start over in another --out");
             Err(if resume {
                 Error::checkpoint(out, what)
             } else {
@@ -182,12 +182,10 @@ fn of_others(file: &Path, input: &str) -> String {
     let shown = file.display();
     if is_same(file, input) {
         format!(
-            "--out would replace {shown}, the configuration that this training is given; choose another --out"
+            "--out would replace {shown}, the configuration of this training; choose another --out"
         )
     } else {
-        format!(
-            "--out would replace {shown}, which is of no run of dbvq-wgpu; choose another --out"
-        )
+        format!("--out would replace {shown}, which does not belong to a run; choose another --out")
     }
 }
 
@@ -221,7 +219,7 @@ fn resumed(out: &Path, wanted: &Stored) -> Result<Start> {
     let section = wanted.section();
     let shown = out.display();
     if done > steps {
-        let what = format!("has done {done} steps already, {section}.steps = {steps} is less");
+        let what = format!("has done {done} steps already, but {section}.steps = {steps} is less");
         return Err(Error::Config(format!(
             "--resume: the run in {shown} {what}; ask for more than {done} with --steps"
         )));
@@ -248,8 +246,8 @@ fn stretched(section: &str, train: &TrainConfig, before: u64, done: u64) -> Stri
         done,
     );
     format!(
-        "{section}.steps is {steps} now, was {before}: the learning rate goes on at {:.0} % of its peak and falls to 0 at step \
-         {steps}; weights will differ from those of {steps} steps at once",
+        "{section}.steps is {steps} now, was {before}: the learning rate continues at {:.0} % of its peak and falls to 0 at step \
+         {steps}; weights will differ from those of {steps} steps in one go",
         100.0 * share
     )
 }

@@ -53,13 +53,13 @@ fn check(file: &Path, set: &CodeSet, config: &CodebookConfig) -> Result<()> {
     let wrong = |what: String| Err(Error::Data(format!("{}: {what}", file.display())));
     if set.grid != [h, w] {
         return wrong(format!(
-            "its samples are {}x{} codes, those of the run {h}x{w}",
+            "its samples are {}x{} codes, but the run has {h}x{w}",
             set.grid[0], set.grid[1]
         ));
     }
     match set.codes.iter().max() {
         Some(&code) if code as usize >= config.codes => wrong(format!(
-            "it has code {code}, the run's codes are 0 to {}",
+            "it has code {code}, but the run's codes are 0 to {}",
             config.codes - 1
         )),
         _ => Ok(()),
@@ -130,7 +130,7 @@ pub fn load(gpu: &Gpu, config: &CodebookConfig, run: &Path) -> Result<FixedCodeb
     let vectors: Vec<f32> = tensor(run, VECTORS)?.unwrap_or_default();
     if vectors.len() != config.codes * config.dim {
         let what = format!(
-            "has {} numbers of code vectors, not {} x {}",
+            "has {} code vector values, not {} x {}",
             vectors.len(),
             config.codes,
             config.dim

@@ -127,7 +127,7 @@ impl Pictures {
         if shared > 0 {
             let of = held_out.len();
             note!(
-                "warning: {shared} of the {of} held-out {what} are also trained on, so figures of them say too much"
+                "warning: {shared} of the {of} held-out {what} are also in the training set, so their results look too good"
             );
         }
         let repeats = train.repeats();
@@ -196,7 +196,7 @@ impl Pictures {
             return Ok(());
         }
         Err(Error::Data(format!(
-            "{}: these are not the images that the run began with, as {} knows them; give --resume the same --data and flags \
+            "{}: these are not the images that the run began with (see {}); give --resume the same --data and flags \
              (--skip-broken, --resize, --crop), or train on other images with another --out",
             folder.display(),
             file.display()
@@ -254,7 +254,7 @@ pub(crate) fn keep_apart(out: &Path, folder: &Path) -> Result<()> {
     let out = out.display();
     let folder = folder.display();
     let what = format!(
-        "--out {out} lies in the images of {folder}, which would read what is written there as images"
+        "--out {out} is inside the image folder {folder}, so what is written there would be read as images"
     );
     Err(Error::Usage(format!("{what}; choose another --out")))
 }
@@ -337,15 +337,15 @@ fn fits(folder: &Path, splits: &Splits, config: &GridConfig) -> Result<()> {
             String::new()
         };
         return Err(Error::Data(format!(
-            "{folder}: its images are {width}×{height}, the model takes {size}×{size}; --resize squashes them to that, --crop takes \
-             their middle squares{own}"
+            "{folder}: its images are {width}×{height}, but the model takes {size}×{size}; --resize squashes them, --crop \
+             takes their middle squares{own}"
         )));
     }
     let classes = config.classes;
     let found = splits.train.classes.len();
     if classes > 0 && classes != found {
         let what = format!(
-            "its images are of {found} classes, the model is told {classes}; train with --set classes={found}"
+            "its images have {found} classes, but the model has {classes}; train with --set classes={found}"
         );
         return Err(Error::Data(format!("{folder}: {what}")));
     }

@@ -57,7 +57,7 @@ impl Device {
         }
         if gpu.prefers() == Prefer::Measured && gpu.is_unmeasured() {
             note!(
-                "measuring which kernels are the fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune goes by rules"
+                "measuring which kernels are fastest on this GPU, {TUNING_SECONDS} s at most; --no-tune uses fixed rules"
             );
         }
         Ok(gpu)
@@ -67,7 +67,7 @@ impl Device {
 /// Saves which kernels this run has measured to be the fastest. Write errors only print a note.
 pub fn keep_answers(gpu: &Gpu) {
     if let Err(error) = gpu.save_answers() {
-        note!("note: which kernels are the fastest is not kept for the next run ({error})");
+        note!("note: which kernels are fastest could not be saved for the next run ({error})");
     }
 }
 
@@ -75,17 +75,17 @@ pub fn keep_answers(gpu: &Gpu) {
 /// print a note.
 pub fn keep_caches(gpu: &Gpu) {
     if let Err(error) = gpu.save_caches() {
-        note!("note: compiled kernels are not kept for the next run ({error})");
+        note!("note: compiled kernels could not be saved for the next run ({error})");
     }
     let (shapes, seconds, wrong) = gpu.measured();
     if shapes > 0 {
         note!(
-            "measured in {seconds:.1} s which kernels are the fastest for {shapes} shapes; --no-tune chooses by rules"
+            "measured in {seconds:.1} s which kernels are fastest for {shapes} shapes; --no-tune uses fixed rules"
         );
     }
     for what in wrong {
         note!(
-            "warning: {what} on this adapter; it is not used, and `dbvq-wgpu conformance` says more"
+            "warning: {what} on this adapter; it is not used; `dbvq-wgpu conformance` gives details"
         );
     }
 }

@@ -69,7 +69,7 @@ impl Inherited {
             if !may_differ(&path, *stage) {
                 let [has, says] = [has, says].map(|value| table::line(&path, value.as_ref()));
                 let what = format!(
-                    "`{says}` is not what --from {run} has, `{has}`; leave it away, or name a run of that"
+                    "`{says}` is not what --from {run} has, `{has}`; leave it out, or name a run that has it"
                 );
                 return Err(Error::Config(what));
             }

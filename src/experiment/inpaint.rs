@@ -161,12 +161,12 @@ pub(crate) fn check(trained: &Trained, how: &Filling, prior: Option<PriorKind>) 
             Err(trained.unfit("not --prior diffusion"))
         }
         (Prior::PixelCnn(_), _) if trained.config.classes > 0 && images.class.is_none() => {
-            Err(trained.unfit("it wants to know the class of the pictures; add --class"))
+            Err(trained.unfit("it needs the class of the images; add --class"))
         }
         (Prior::PixelCnn(_), _)
             if steps.is_some() || resample.is_some() || images.temperature.is_some() =>
         {
-            let what = "it fills in raster order; leave --sampling-steps, --resample, --codes and --temperature away";
+            let what = "it fills in raster order; omit --sampling-steps, --resample, --codes and --temperature";
             Err(trained.unfit(what))
         }
         (Prior::Diffusion(model), _) => {

@@ -42,7 +42,7 @@ impl FromStr for MaskShape {
 
     fn from_str(text: &str) -> std::result::Result<MaskShape, String> {
         let wrong =
-            || format!("`{text}` is none of centre:N, topleft:N, left, right and a picture file");
+            || format!("`{text}` is not centre:N, topleft:N, left, right or a picture file");
         match text.split_once(':') {
             Some(("centre" | "center", n)) => n.parse().map(MaskShape::Centre).map_err(|_| wrong()),
             Some(("topleft", n)) => n.parse().map(MaskShape::TopLeft).map_err(|_| wrong()),
@@ -87,7 +87,7 @@ impl Mask {
         };
         if hole.iter().all(|&h| h == hole[0]) {
             let what = if hole[0] {
-                "everything is hole; sample instead"
+                "the hole covers everything; sample instead"
             } else {
                 "there is no hole"
             };

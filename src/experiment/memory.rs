@@ -108,7 +108,7 @@ fn advise(gpu: &Gpu, config: &GridConfig, stage: Stage, limit: u64, error: Error
     };
     let takes = match needs(None, config, stage, u64::MAX) {
         Ok(needs) => format!("takes about {} MiB of GPU memory", mib(needs.peak)),
-        Err(_) => "fits on no GPU".into(),
+        Err(_) => "does not fit on any GPU".into(),
     };
     let name = stage.name();
     let batch = config.stage(stage).batch;
@@ -134,7 +134,7 @@ fn advise(gpu: &Gpu, config: &GridConfig, stage: Stage, limit: u64, error: Error
         }
     }
     let remedy = match most * parts {
-        0 => format!("even a batch of {parts} does not fit, use a smaller model"),
+        0 => format!("even a batch of {parts} does not fit; use a smaller model"),
         most => format!("a batch of {most} fits: --set stages.{name}.batch={most}"),
     };
     let why = why.split(';').next().unwrap_or_default();

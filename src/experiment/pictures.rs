@@ -116,7 +116,7 @@ impl PictureFlags {
         let most = PIXELS / high.saturating_mul(wide).saturating_mul(images.max(1));
         match (most, self.scale) {
             (0, Some(scale)) => Err(Error::Usage(format!(
-                "--scale {scale}: a picture of {images} images of {wide} x {high} pixels would have over {} million; take less",
+                "--scale {scale}: a picture of {images} images of {wide} x {high} pixels would have over {} million; use less",
                 PIXELS >> 20
             ))),
             _ => Ok(count.min(most.max(1))),

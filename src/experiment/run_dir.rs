@@ -243,8 +243,7 @@ pub fn config(path: &Path) -> Result<Config> {
     match stored(path)? {
         Stored::Toy(config) => Ok(*config),
         Stored::Grid(..) => {
-            let what =
-                "is no run of the toy, which this command serves; see sample, inpaint and chain";
+            let what = "is not a run of the toy, and this command serves the toy; see sample, inpaint and chain";
             Err(Error::Usage(format!("{} {what}", path.display())))
         }
     }
@@ -268,7 +267,7 @@ pub fn text(path: &Path) -> Result<String> {
         Ok(bytes) => decode(&bytes, &file.display().to_string()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::checkpoint(
             path,
-            "is no run directory (it has no config.toml); name the --out of a training",
+            "is not a run directory (it has no config.toml); name the --out of a training",
         )),
         Err(e) => Err(Error::io(&file)(e)),
     }
@@ -312,7 +311,7 @@ pub fn newest_of(run: &Path, model: &str) -> Result<Checkpoint> {
     if found.model == model {
         return Ok(found);
     }
-    let what = "is of another configuration than the config.toml beside it";
+    let what = "does not match the config.toml beside it";
     Err(Error::checkpoint(&found.path, what))
 }
 

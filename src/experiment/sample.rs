@@ -36,7 +36,7 @@ pub(crate) fn check(trained: &Trained, how: &Drawing) -> Result<()> {
         Prior::PixelCnn(_)
             if how.sampler.is_some() || how.steps.is_some() || how.images.temperature.is_some() =>
         {
-            let what = "it draws codes one after another; leave --sampler, --sampling-steps, --codes and --temperature away";
+            let what = "it draws codes one after another; omit --sampler, --sampling-steps, --codes and --temperature";
             return Err(trained.unfit(what));
         }
         Prior::PixelCnn(_) => {}

@@ -255,7 +255,10 @@ impl Session {
                 self.save()?;
             }
             if stop != 0 {
-                let what = format!("stopped at step {}, saved; go on with --resume", self.step);
+                let what = format!(
+                    "stopped at step {}, saved; continue with --resume",
+                    self.step
+                );
                 return Err(Error::Interrupted {
                     code: stop as u8,
                     what,
@@ -290,7 +293,7 @@ impl Session {
         };
         let advice = "train with a smaller learning rate (train.lr, or stages.STAGE.lr of an image preset) into another --out";
         Error::Diverged(format!(
-            "{what}, found at step {step} (looked at every {every} steps); {kept}{advice}"
+            "{what}, found at step {step} (checked every {every} steps); {kept}{advice}"
         ))
     }
 

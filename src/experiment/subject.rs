@@ -118,7 +118,7 @@ impl Filled<'_> {
         let each = if originals == 1 {
             String::new()
         } else {
-            format!(" for each of {}", counted(originals, "picture"))
+            format!(" for each of {}", counted(originals, "original"))
         };
         let numbers = [
             ("known", json!(self.files)),

@@ -29,7 +29,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     terminal::check_terminal(&bridge.build()?, args.allow_bad_terminal)?;
     if let Start::Complete(steps) = claim::claim(&args.out, &wanted, &args.preset, args.resume)? {
         let out = args.out.display();
-        note!("{out}: complete at step {steps}; --steps N with more than {steps} goes on with it");
+        note!("{out}: complete at step {steps}; to continue, use --steps N above {steps}");
         return Ok(());
     }
     source.note.iter().for_each(|note| note!("note: {note}"));

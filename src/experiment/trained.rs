@@ -215,7 +215,7 @@ impl Trained {
         let encode = |chunk: &[f32]| self.gpu.no_grad(|| self.first.latents(chunk)).to_vec();
         let chunks = examples.chunks(CHUNK * self.example());
         let latents: Vec<f32> = chunks.flat_map(encode).collect();
-        check_finite("latents of the pictures", &latents)?;
+        check_finite("latents of the images", &latents)?;
         Ok(latents)
     }
 
@@ -308,7 +308,7 @@ pub(crate) fn configuration(run: &Path) -> Result<(Stage, GridConfig)> {
     match run_dir::stored(run)? {
         Stored::Grid(stage, config) => Ok((stage, *config)),
         Stored::Toy(_) => Err(Error::Usage(format!(
-            "{} is a run of the toy; this command serves runs on images and codes",
+            "{} is a run of the toy; this command is for runs on images and codes",
             run.display()
         ))),
     }
@@ -351,7 +351,7 @@ impl Trained {
         if self.subject.has_pixels() || *look == PictureFlags::default() {
             return Ok(());
         }
-        Err(self.unfit("--scale and --separate are for pictures of images and of grids of codes"))
+        Err(self.unfit("--scale and --separate are for runs on images or grids of codes"))
     }
 
     /// Checks that the class flags fit the run.
@@ -362,7 +362,7 @@ impl Trained {
                 Err(self.unfit("--class needs a run that was trained with classes"))
             }
             Some(class) if class as usize >= known => Err(self.unfit(&format!(
-                "--class {class} is none of its classes 0 to {}",
+                "--class {class} is not one of its classes 0 to {}",
                 known - 1
             ))),
             Some(_) if flags.guidance.is_some() && matches!(self.prior, Prior::PixelCnn(_)) => {

@@ -118,7 +118,7 @@ impl Absence {
             let hidden = self.hidden.join(", ");
             let besides = hint_of(&of_vulkan);
             return format!(
-                "{none}: {set} hides those that there are ({hidden}); unset {BACKEND}{besides}"
+                "{none}: {set} hides those available ({hidden}); unset {BACKEND}{besides}"
             );
         }
         match &self.loader {
@@ -131,14 +131,15 @@ impl Absence {
                 let set = listed(&of_vulkan);
                 let names = names.join(" and ");
                 format!(
-                    "{none}: {set} tells the Vulkan loader which drivers to leave out; unset {names}, or name a driver that is there"
+                    "{none}: {set} tells the Vulkan loader which drivers to leave out; unset {names}, or name an \
+                     installed driver"
                 )
             }
             Loader::Present => format!(
-                "{none}: the Vulkan loader is there, a driver is not; install a Vulkan driver for the GPU (Mesa's software driver \
-                 will do: `cargo xtask quickstart` installs it on Linux)"
+                "{none}: the Vulkan loader is installed, but no driver; install a Vulkan driver for the GPU (Mesa's \
+                 software driver will do: `cargo xtask quickstart` installs it on Linux)"
             ),
-            Loader::Needless => format!("{none}: this system shows no GPU to programs"),
+            Loader::Needless => format!("{none}: the system exposes no GPU"),
         }
     }
 }
@@ -210,7 +211,7 @@ mod tests {
         );
         let driver = said(&[], &[], Loader::Present);
         assert!(
-            driver.contains("the Vulkan loader is there")
+            driver.contains("the Vulkan loader is installed")
                 && driver.contains("install a Vulkan driver"),
             "{driver}"
         );

@@ -127,10 +127,10 @@ fn choose(facts: &[AdapterFacts], wanted: Option<&str>) -> Result<usize> {
     };
     let Some(index) = found else {
         let what = wanted.map_or("none of the adapters can run the kernels".into(), |w| {
-            format!("no adapter is called '{w}'")
+            format!("no adapter matches '{w}'")
         });
         return Err(Error::Adapter(format!(
-            "{what}; --adapter (or DBVQ_ADAPTER) takes an index, part of a name or a backend of: {}{}",
+            "{what}; --adapter (or DBVQ_ADAPTER) takes an index, part of a name or a backend: {}{}",
             list(),
             absence::hint()
         )));
@@ -231,7 +231,7 @@ pub(super) fn open(
     }
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
         Error::Adapter(format!(
-            "{} does not open: {e}; update its driver or choose another --adapter",
+            "{} cannot be opened: {e}; update its driver or choose another --adapter",
             adapter.get_info().name
         ))
     })

@@ -172,12 +172,12 @@ pub(super) fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
         || limits.max_immediate_size < IMMEDIATE_BYTES
     {
         Some(format!(
-            "has no {IMMEDIATE_BYTES} bytes of immediates (push constants)"
+            "lacks {IMMEDIATE_BYTES} bytes of immediates (push constants)"
         ))
     } else if limits.max_storage_buffers_per_shader_stage < 8 {
         Some("binds fewer than 8 storage buffers at once".to_string())
     } else if limits.max_compute_invocations_per_workgroup < 256 {
-        Some("has no compute workgroups of 256 invocations".to_string())
+        Some("does not support compute workgroups of 256 invocations".to_string())
     } else {
         None
     };

@@ -138,8 +138,8 @@ impl Gpu {
         let halves = options.precision == Precision::F16;
         if halves && facts.cooperative().is_none() {
             return Err(Error::Adapter(format!(
-                "{} has no cooperative matrices of f16 summed in f32 that kernels can use (`dbvq-wgpu adapters` lists what it \
-                 has); leave out --precision f16",
+                "{} has no usable f16 cooperative matrices with f32 accumulation (`dbvq-wgpu adapters` lists what it \
+                 has); omit --precision f16",
                 facts.name
             )));
         }
@@ -342,7 +342,7 @@ impl Gpu {
         let held = self.0.pool.borrow().bytes;
         let exhausted = |why: &str| {
             Error::OutOfMemory(format!(
-                "GPU memory of {} is exhausted: {} MiB held, {} MiB more wanted, {why}; use a smaller batch or model",
+                "GPU memory of {} is exhausted: {} MiB in use, {} MiB more requested, {why}; use a smaller batch or model",
                 self.0.facts.name,
                 held >> 20,
                 bytes.div_ceil(1 << 20)

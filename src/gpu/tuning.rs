@@ -224,7 +224,7 @@ impl Gpu {
             .values()
             .flat_map(|a| a.wrong.iter().map(|w| (a.op.as_str(), w.as_str())));
         let wrong: BTreeSet<String> = wrong
-            .map(|(op, by)| format!("{op} by {by} gives wrong numbers"))
+            .map(|(op, by)| format!("{op} with {by} gives wrong numbers"))
             .collect();
         (
             tuning.found,

@@ -149,7 +149,7 @@ impl Process<'_> {
             Sampler::Ancestral => self.bridge.ddim(s, t, 1.0),
             Sampler::Ddim { kappa } => self.bridge.ddim(s, t, kappa),
             Sampler::PaperLiteral => self.bridge.paper_literal(t),
-            Sampler::Dpmpp2m => unreachable!("DPM-Solver++(2M) takes no single steps"),
+            Sampler::Dpmpp2m => unreachable!("DPM-Solver++(2M) has no single step"),
         }
     }
 

@@ -202,7 +202,7 @@ pub fn newest(run: &Path) -> Result<(Checkpoint, Option<String>)> {
     match load(&previous(run)) {
         Ok(found) => {
             let note = format!(
-                "{first}; going on from the checkpoint before it, step {}",
+                "{first}; continuing from the previous checkpoint, step {}",
                 found.step
             );
             Ok((found, Some(note)))
@@ -221,7 +221,7 @@ pub fn load(file: &Path) -> Result<Checkpoint> {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(bad(
-                "there is no checkpoint; train first, or name the run directory of a training"
+                "there is no checkpoint; train first, or name the directory of a training run"
                     .into(),
             ));
         }
@@ -263,7 +263,7 @@ pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     if fact("format")? != FORMAT {
         let format = fact("format")?;
         return Err(bad(format!(
-            "is of format `{}`, this program reads `{FORMAT}`",
+            "has format `{}`, but this program reads `{FORMAT}`",
             excerpt(&format)
         )));
     }
@@ -287,7 +287,7 @@ pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     let number = |name: &str| {
         fact(name)?
             .parse::<u64>()
-            .map_err(|_| bad(format!("its `{name}` is no number")))
+            .map_err(|_| bad(format!("its `{name}` is not a number")))
     };
     let step = number("step")?;
     let seed = number("seed")?;
@@ -295,7 +295,7 @@ pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     let content = tensors.iter().map(|(n, (_, v))| (n.as_str(), v.as_slice()));
     if checksum(&facts_text(step, seed, &model), content) != fact("blake3")? {
         return Err(bad(
-            "damaged: its checksum does not fit its content; use another checkpoint".into(),
+            "damaged: its checksum does not match its content; use another checkpoint".into(),
         ));
     }
     Ok(Checkpoint {

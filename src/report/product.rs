@@ -91,7 +91,7 @@ pub fn check(file: &Path, form: Form) -> Result<()> {
     };
     if found.is_dir() {
         return Err(Error::Usage(format!(
-            "{} is a folder where a file would be written; choose another name",
+            "{} is a folder, but a file must be written there; choose another name",
             file.display()
         )));
     }
@@ -103,7 +103,7 @@ pub fn check(file: &Path, form: Form) -> Result<()> {
     {
         return Ok(());
     }
-    let what = "is there already, and not of dbvq-wgpu's making; move it away, or write elsewhere";
+    let what = "already exists and was not made by dbvq-wgpu; move it away, or write elsewhere";
     Err(Error::Usage(format!("{} {what}", file.display())))
 }
 

@@ -27,8 +27,8 @@ pub fn check_finite(what: &str, values: &[f32]) -> Result<()> {
     };
     let count = values.iter().filter(|v| !v.is_finite()).count();
     Err(Error::Diverged(format!(
-        "the {what} are not finite: {count} of {} numbers, the first {} at {at}; nothing is written. Either the run's weights are \
-         damaged, or the adapter computes wrongly (`dbvq-wgpu conformance` tells)",
+        "the {what} are not finite: {count} of {} numbers, the first {} at {at}; nothing was written. Either the run's weights \
+         are damaged, or the adapter computes wrong results (check with `dbvq-wgpu conformance`)",
         values.len(),
         values[at]
     )))

@@ -114,10 +114,10 @@ fn a_checkpoint_of_another_configuration_is_7() {
         fails(
             sampling(&other, &dir.path().join("out")),
             7,
-            &["of another configuration"],
+            &["does not match the config.toml"],
         );
         let resumed = add(training("toy", &other, 6, 2), &["--set", set, "--resume"]);
-        fails(resumed, 7, &["of another configuration"]);
+        fails(resumed, 7, &["has a different configuration"]);
     }
 }
 

@@ -10,7 +10,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     let out = folder.path().join("out");
     let call = |command: &str, run: &str, arguments: &[&str]| on(command, run, &out, arguments);
     fails(call("sample", "vqvae", &[]), 2, "is a run of stage vqvae");
-    fails(call("sample", "nowhere", &[]), 7, "is no run directory");
+    fails(call("sample", "nowhere", &[]), 7, "is not a run directory");
     fails(
         call("sample", "prior", &["--sampling-steps", "41"]),
         2,
@@ -66,7 +66,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     fails(
         inpaint("prior", &[&hole[..], &["centre:8"]].concat()),
         2,
-        "everything is hole",
+        "the hole covers everything",
     );
     fails(
         inpaint(
@@ -112,7 +112,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
             &[&hole[..], &["left", "--sampler", "dpmpp2m"]].concat(),
         ),
         2,
-        "takes ancestral steps",
+        "takes only ancestral steps",
     );
     fails(
         inpaint("prior", &[&hole[..], &["left", "--scale", "0"]].concat()),
@@ -122,7 +122,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     fails(
         call("chain", "prior", &["--sampler", "ddim"]),
         2,
-        "takes ancestral steps",
+        "takes only ancestral steps",
     );
     fails(
         call("sample", "prior", &["--guidance", "-1", "--class", "0"]),
@@ -147,7 +147,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     fails(
         call("chain", "pixelcnn", &[]),
         2,
-        "chains are of a diffusion prior",
+        "chains need a diffusion prior",
     );
     fails(call("chain", "prior", &["--mask", "left"]), 2, "--known");
     fails(
@@ -170,7 +170,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
     copy("prior", "config.toml");
     fails(sample(), 7, "there is no checkpoint");
     copy("pixelcnn", "checkpoint.safetensors");
-    fails(sample(), 7, "is of another configuration");
+    fails(sample(), 7, "does not match the config.toml");
     copy("prior", "checkpoint.safetensors");
     fails(sample(), 7, "vqvae.safetensors");
     copy("prior", "vqvae.safetensors");
@@ -216,11 +216,11 @@ fn the_toy_refuses_what_only_image_runs_have() {
         2,
         "keeps pixels of images",
     );
-    fails(call("sample", &["--scale", "2"]), 2, "pictures of images");
+    fails(call("sample", &["--scale", "2"]), 2, "for runs on images");
     fails(call("inpaint", &["--known", "0=0", "4=4"]), 2, "one list");
     fails(
         call("reconstruct", &["--images", "a.png"]),
         2,
-        "serves runs on images and codes",
+        "is for runs on images and codes",
     );
 }

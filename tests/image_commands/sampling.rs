@@ -184,7 +184,7 @@ fn classes_are_told_to_both_priors() {
         fails(
             call("c", &["--class", "10"]),
             2,
-            "none of its classes 0 to 9",
+            "not one of its classes 0 to 9",
         );
         let guided = ["--class", "3", "--guidance", "2"];
         match stage {
@@ -198,7 +198,7 @@ fn classes_are_told_to_both_priors() {
                 fails(
                     call("g", &["--class", "3", "--guidance", "3e38"]),
                     10,
-                    "--guidance 3e38 drives the samples out",
+                    "--guidance 3e38 makes the samples infinite",
                 );
                 assert!(!folder.path().join("g/samples.safetensors").exists());
                 assert!(!folder.path().join("g/samples.png").exists());

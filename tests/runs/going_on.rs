@@ -86,12 +86,12 @@ fn a_finished_run_goes_on() {
             0,
             &[
                 "steps is 8 now, was 4",
-                "learning rate goes on at 50 % of its peak",
+                "learning rate continues at 50 % of its peak",
                 "step 8",
             ],
         );
         assert!(
-            said.contains("differ from those of 8 steps at once"),
+            said.contains("differ from those of 8 steps in one go"),
             "{said}"
         );
         assert_eq!(checkpoint(run).0, 8);

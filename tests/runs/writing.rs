@@ -134,7 +134,7 @@ fn results_replace_results_and_nothing_else() {
             says(
                 call(command, &out),
                 2,
-                &[file, "not of dbvq-wgpu's making", "write elsewhere"],
+                &[file, "was not made by dbvq-wgpu", "write elsewhere"],
             );
             assert_eq!(files(&theirs), before, "{command} {file}");
         }
@@ -158,7 +158,7 @@ fn results_replace_results_and_nothing_else() {
                 &[command, flag, file.to_str().expect("a plain path")],
             ),
             2,
-            &["not of dbvq-wgpu's making"],
+            &["was not made by dbvq-wgpu"],
         );
     }
     let reproduction = dir.path().join("reproduction");

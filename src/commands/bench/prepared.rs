@@ -189,7 +189,7 @@ fn op(gpu: &Gpu, case: &Case) -> Box<dyn Fn() -> Option<Tensor>> {
             Box::new(move || Some(ops::step(&z, &eps, &target, step, stream)))
         }
         Work::Adam { .. } | Work::Train { .. } | Work::UnetStep { .. } => {
-            unreachable!("{case} is no op")
+            unreachable!("{case} is not an op")
         }
     }
 }

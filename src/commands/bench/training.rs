@@ -33,7 +33,10 @@ pub fn step(gpu: &Gpu, work: &Work) -> Result<Box<dyn FnMut(u64) -> Result<()>>>
             task.start()?;
             Ok(Box::new(move |number| task.step(number).map(drop)))
         }
-        _ => Err(Error::Usage(format!("{} is no training step", work.op()))),
+        _ => Err(Error::Usage(format!(
+            "{} is not a training step",
+            work.op()
+        ))),
     }
 }
 

@@ -49,8 +49,8 @@ pub fn run(device: &Device) -> Result<()> {
     let mut ready: Option<(Prepared, usize, u64)> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(Error::io("standard input"))?;
-        let request =
-            Request::read(&line).ok_or_else(|| Error::Usage(format!("`{line}` is no request")))?;
+        let request = Request::read(&line)
+            .ok_or_else(|| Error::Usage(format!("`{line}` is not a request")))?;
         let answer = match request {
             Request::List => Ok(list()),
             Request::Prepare(work, gradients) => {

@@ -106,7 +106,7 @@ fn title(set: &ImageSet) -> String {
     let width = set.width;
     let classes = set.classes.len();
     let shown = if classes > CLASSES {
-        format!(", {CLASSES} of them here")
+        format!(", {CLASSES} of them shown")
     } else {
         String::new()
     };

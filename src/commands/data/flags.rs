@@ -58,7 +58,7 @@ impl DataFlags {
             KindName::Folder => Kind::Folder,
         };
         if self.download && kind != Kind::Cifar10 {
-            let what = "--download goes with cifar10 only; other data sets are fetched by hand (docs/data.md)";
+            let what = "--download works only with cifar10; download other data sets by hand (docs/data.md)";
             return Err(Error::Usage(what.into()));
         }
         data::run(&DataArgs {

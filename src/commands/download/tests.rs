@@ -223,7 +223,7 @@ fn a_transfer_that_stops_keeps_what_it_has() {
         .expect_err("broken off")
         .to_string();
     assert!(
-        ["broke off", "run the same again", "by hand", &url]
+        ["broke off", "run the command again", "by hand", &url]
             .iter()
             .all(|word| said.contains(word)),
         "{said}"
@@ -242,7 +242,7 @@ fn a_transfer_that_stops_keeps_what_it_has() {
 fn another_file_or_no_file_is_refused() {
     let body = official();
     for (answers, word) in [
-        (&[Answer::Whole][..], "another MD5"),
+        (&[Answer::Whole][..], "a different MD5"),
         (&[Answer::Status(404)], "404"),
         (&[Answer::Status(503)], "503"),
     ] {
@@ -265,7 +265,7 @@ fn without_a_network_it_says_what_to_do() {
         .expect_err("nobody listens")
         .to_string();
     for word in [
-        "could not be fetched",
+        "could not download",
         "by hand",
         "cifar-10-binary.tar.gz",
         MD5,

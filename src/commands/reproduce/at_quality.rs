@@ -100,7 +100,7 @@ fn kl_of(evaluated: &Evaluated, model: Model) -> Vec<f64> {
 
 /// The table of `rows`.
 pub fn table(report: &mut Report, rows: &[Row]) {
-    report.heading("Seconds a sample at this quality");
+    report.heading("Seconds per sample at this quality");
     let times =
         |value: Option<f64>| value.map_or("—".into(), |value| format!("× {}", figures(value)));
     let row = |row: &Row| {
@@ -132,8 +132,8 @@ pub fn table(report: &mut Report, rows: &[Row]) {
     ];
     report.table(&heads, &rows.iter().map(row).collect::<Vec<_>>());
     report.paragraph(
-        "Wall time of batches of the first seed, decoding included. × 2 is twice as fast. The cached PixelCNN keeps the activations \
-         of the codes before and computes one position a call, the naive one all of them; both draw the same codes.",
+        "Wall time of batches of the first seed, decoding included. × 2 is twice as fast. The cached PixelCNN keeps the \
+         activations of earlier codes and computes one position per call, the naive one all of them; both draw the same codes.",
     );
     report.put("at_this_quality", rows);
 }

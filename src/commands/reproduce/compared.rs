@@ -65,21 +65,21 @@ impl Circumstances {
         let (word, why) = match metric {
             Metric::Kl => (
                 "in kind",
-                "The paper does not say on which data set, nor how far apart two draws of the data are (the floor), and the value \
-                 depends on both: what can be compared is which prior is nearer."
+                "The paper does not say for which data set, nor how far apart two draws of the data are (the floor), and the \
+                 value depends on both: what can be compared is which prior is nearer."
                     .to_string(),
             ),
             Metric::Nll => (
                 "no",
-                "A Monte Carlo estimate of a density at τ = 1 depends on the scale of the latents and on the number of fillings, \
-                 which the paper does not give, and the PixelCNN's value, each code given the true ones before it, is another \
-                 quantity than ours of all hidden codes. Below stand estimates with the temperature fitted, and of each code alone, \
-                 which all priors have."
+                "A Monte Carlo estimate of a density at τ = 1 depends on the scale of the latents and on the number of \
+                 fillings, which the paper does not give, and the PixelCNN's value, each code given the true ones before it, \
+                 is a different quantity from ours for all hidden codes. Below are estimates with the temperature fitted, and \
+                 for each code alone, which all priors have."
                     .to_string(),
             ),
             Metric::Fid => (
                 "roughly",
-                "The paper gives neither the number of pictures nor the weights of the network, and FID depends on both.".to_string(),
+                "The paper gives neither the number of images nor the weights of the network, and FID depends on both.".to_string(),
             ),
             Metric::Time => ("no", format!("A GTX TITAN Xp there, {} here.", self.adapter)),
         };
@@ -201,8 +201,8 @@ pub fn tables(report: &mut Report, lines: &[Line], circumstances: &Circumstances
     report.put("published", all);
     report.put("values", lines);
     for (metric, title) in [
-        (Metric::Nll, "NLL of a masked patch, in bits a code"),
-        (Metric::Time, "Seconds a sample"),
+        (Metric::Nll, "NLL of a masked patch, in bits per code"),
+        (Metric::Time, "Seconds per sample"),
     ] {
         details(
             report,
@@ -266,7 +266,7 @@ impl Metric {
     fn name(self) -> &'static str {
         match self {
             Metric::Kl => "KL, nats",
-            Metric::Nll => "NLL, bits a code",
+            Metric::Nll => "NLL, bits per code",
             Metric::Fid => "FID",
             Metric::Time => "s/sample",
         }
@@ -317,13 +317,13 @@ mod tests {
         for row in [
             "| KL, nats | PixelCNN | 0.809 | 3.0 | no (1, 2) | how 3.0 |",
             // The value measured as in the paper, not the first one.
-            "| NLL, bits a code | PixelCNN | 1.41 (± 0.06) | 2.0 | no (1, 2) | how 2.0 |",
+            "| NLL, bits per code | PixelCNN | 1.41 (± 0.06) | 2.0 | no (1, 2) | how 2.0 |",
             "| FID | End-to-end | 92 | — | no (1, 4) | name weights |",
             // The diffusion prior's values are compared with both of ours.
             "| FID | Diffusion prior | 104 | — | no (1, 4, 3) | name weights |",
             "| FID | Diffusion prior, as in the paper | 104 | — | no (1, 4) | name weights |",
             "| s/sample | PixelCNN | 0.21 s (± 0.8 ms) | — | no (5) | not measured |",
-            "| NLL, bits a code | PixelCNN | 1.00 (± 0.05) | `reproduce mini-imagenet` |",
+            "| NLL, bits per code | PixelCNN | 1.00 (± 0.05) | `reproduce mini-imagenet` |",
             // All of ours.
             "| PixelCNN | 1.0 | how 1.0 |",
         ] {

@@ -36,7 +36,7 @@ const CURVES: [(&str, &str, &[Curve]); RUNS.len()] = [
     ),
     (
         "PixelCNN prior",
-        "bits a code",
+        "bits per code",
         &[
             ("training", "loss", std::f64::consts::LOG2_E),
             ("held out", "held_out_bits_per_code", 1.0),

@@ -143,7 +143,7 @@ impl Evaluated {
             }),
             kl("seeds", &|rows, _| rows.len().to_string()),
             kl(
-                "KL at each position, averaged (floor), nats",
+                "KL averaged over positions (floor), nats",
                 &|rows, first| format!("{} ({:.3})", spread_of(rows, 3, |r| r.mean), first.floor),
             ),
             codes("total variation of single codes (floor)", &|rows, first| {
@@ -177,11 +177,11 @@ impl Evaluated {
                     first.used[1]
                 )
             }),
-            row("bits a code of held-out pictures", &|model| {
+            row("bits per code of held-out images", &|model| {
                 self.bits(model)
             }),
             row(
-                "NLL of single hidden codes, mean of the holes, bits",
+                "NLL of single hidden codes, mean over holes, bits",
                 &|model| self.single_bits(model),
             ),
             row("PSNR of reconstructions, dB", &|model| {

@@ -26,29 +26,29 @@ fn captions(which: Which, effort: Effort) -> Vec<Caption> {
         format!("our fillings by {steps} ancestral steps, {resample} passes over each level");
     let (more, kept) = if cifar { (14, 13) } else { (16, 15) };
     let beside = if cifar {
-        "samples of the PixelCNN prior (left), of the diffusion prior, and of that of the paper (right), others than in Figure 5"
+        "samples of the PixelCNN prior (left), the diffusion prior, and the paper's (right), other than those in Figure 5"
     } else {
-        "more samples of the diffusion prior, and of that of the paper (right); the PixelCNN's (left) are ours to compare with"
+        "more samples of the diffusion prior and the paper's (right); the PixelCNN's (left) are added for comparison"
     };
     let conditional = format!(
-        "for each of three held-out pictures {fillings} independent fillings by the diffusion prior (above), by that of the paper and \
-         by the PixelCNN (below); on the left what is known, on the right the VQ-VAE's reconstruction; {filled}"
+        "for each of three held-out images, {fillings} independent fillings by the diffusion prior (above), the paper's and \
+         the PixelCNN (below); left: the known part, right: the VQ-VAE's reconstruction; {filled}"
     );
     let chain = |beside: &str| {
         format!(
-            "what the decoder makes of z_t on the way from t = T/2 to 0, {beside}; {steps} ancestral steps from T to 0"
+            "z_t decoded on the way from t = T/2 to 0, {beside}; {steps} ancestral steps from T to 0"
         )
     };
     [
-        ("05-samples", format!("Figure 5: {samples} samples of each prior; those of diffusion by 20 steps of DPM++(2M), the nearest codes")),
+        ("05-samples", format!("Figure 5: {samples} samples of each prior; diffusion by 20 steps of DPM++(2M), nearest codes")),
         (&format!("{more}-samples"), format!("Figure {more}: {beside}")),
         ("end-to-end-samples", "Samples of the model whose VQ-VAE and prior were trained together".into()),
-        (&format!("{kept}-reconstructions"), format!("Figure {kept}: held-out pictures above their reconstructions by the VQ-VAE")),
+        (&format!("{kept}-reconstructions"), format!("Figure {kept}: held-out images above their reconstructions by the VQ-VAE")),
         ("08-centre", format!("Figure 8: conditional sampling with a hole in the middle: {conditional}")),
         ("09-top-left", format!("Figure 9: the same with the hole in the corner: {conditional}")),
-        ("17-halves", format!("Figure 17: the right half sampled given the left one: the VQ-VAE's reconstruction, what is known, a sample of the diffusion prior, one of that of the paper, two of the PixelCNN; {filled}")),
-        ("19-classes", format!("Figure 19: the right half sampled given the left one, a row for each class; the paper shows the PixelCNN's alone; {filled}")),
-        ("06-chain-centre", format!("Figure 6: {}", chain("conditioned on what is around a hole in the middle"))),
+        ("17-halves", format!("Figure 17: the right half sampled given the left one: the VQ-VAE's reconstruction, the known part, one sample of the diffusion prior, one of the paper's, two of the PixelCNN; {filled}")),
+        ("19-classes", format!("Figure 19: the right half sampled given the left one, a row for each class; the paper shows only the PixelCNN's; {filled}")),
+        ("06-chain-centre", format!("Figure 6: {}", chain("conditioned on the surroundings of a hole in the middle"))),
         ("07-chain", format!("Figure 7: {}", chain("unconditional"))),
         ("18-chain-half", format!("Figure 18: {}", chain("conditioned on the left half"))),
     ]
@@ -96,7 +96,7 @@ impl Reproduction<'_> {
         let right = MaskShape::Right;
         self.draw(
             "chains",
-            "drawing chains from noise to pictures",
+            "drawing chains from noise to images",
             &next(3),
             |paper| {
                 Ok(vec![

@@ -77,9 +77,9 @@ impl Reproduction<'_> {
         )?;
         captions.extend(
             [
-                (MAPS, "Figure 4: KL between the laws of codes in data and samples at each position, and between two draws of the data; dark is little."),
+                (MAPS, "Figure 4: KL between the code distributions of data and samples at each position, and between two draws of the data; dark is low."),
                 (STEPS, "Quality of the diffusion prior against the number of sampling steps."),
-                (TRAINING, "Curves of the trainings."),
+                (TRAINING, "Training curves."),
             ]
             .map(|(file, caption)| (file.to_string(), caption.to_string())),
         );

@@ -101,8 +101,8 @@ pub fn of(findings: &Findings) -> Report {
         ));
     }
     report.paragraph(
-        "The PixelCNN and the diffusion priors build on the same frozen VQ-VAE, those of further seeds too. The end-to-end model starts from the trained VQ-VAE \
-         and prior where `reproduce` trains it; the paper starts it from a trained VQ-VAE.",
+        "The PixelCNN and the diffusion priors build on the same frozen VQ-VAE, also for further seeds. The end-to-end model \
+         starts from the trained VQ-VAE and prior where `reproduce` trains it; the paper starts it from a trained VQ-VAE.",
     );
     report.put("experiment", args.preset());
     report.put("budget", args.budget);
@@ -125,8 +125,8 @@ fn introduction(findings: &Findings) -> String {
     let [grid, _] = config.grid();
     let codes = config.codes();
     let size = if args.small {
-        "Networks and trainings are cut down to what a machine without a GPU does in an hour or two: the kinds of comparison are the \
-         paper's, the values are not."
+        "Networks and trainings are reduced to what a machine without a GPU does in an hour or two: the kinds of comparison \
+         are the paper's, the values are not."
     } else {
         "Networks have the paper's sizes."
     };
@@ -143,8 +143,8 @@ fn introduction(findings: &Findings) -> String {
         format!(" with {}", sets.join(", "))
     };
     format!(
-        "Sections 4.2 to 4.4 of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML 2022), preset \
-         `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size}{seeds} Adapter: {}.",
+        "Sections 4.2 to 4.4 of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML 2022), \
+         preset `{}`{sets}: a grid of {grid} × {grid} codes of {codes}, T = {}. {size}{seeds} Adapter: {}.",
         args.preset(),
         config.bridge.steps,
         findings.adapter,
@@ -171,7 +171,7 @@ fn steps(report: &mut Report, steps: &Steps) {
         &rows,
     );
     report.paragraph(&format!(
-        "{0} samples of each against {0} encodings; two draws of the data are {1:.3} apart at that number. Batches of at most 32, \
+        "{0} samples of each against {0} encodings; two such draws of the data are {1:.3} apart. Batches of at most 32, \
          decoding included.",
         steps.samples, steps.floor
     ));

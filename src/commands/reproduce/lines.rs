@@ -87,7 +87,7 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
             ", τ = 1 (the paper's)".into()
         };
     }
-    conditions += &format!("; {} pictures", row.images);
+    conditions += &format!("; {} images", row.images);
     if let Some(samples) = row.samples {
         conditions += &format!(" × {samples} fillings");
     }
@@ -96,7 +96,7 @@ fn of_nll((model, rows): &(Model, Vec<&NllRow>)) -> Line {
     }
     let values = values(rows, |row| row.mean);
     let std = mean(&rows.iter().map(|row| row.std).collect::<Vec<_>>());
-    let of_pictures = if rows.len() > 1 { " over pictures" } else { "" };
+    let of_pictures = if rows.len() > 1 { " over images" } else { "" };
     Line {
         metric: Metric::Nll,
         model: *model,
@@ -136,7 +136,7 @@ fn of_fid((model, rows): &(Model, Vec<&FidRow>)) -> Vec<Line> {
         value: mean(&values),
         values,
         conditions: format!(
-            "{name}; {} samples, {}, and as many held-out pictures; weights {}",
+            "{name}; {} samples, {}, and as many held-out images; weights {}",
             row.count,
             sampled(&row.sampler),
             row.weights.get(..8).unwrap_or_default()
@@ -165,9 +165,9 @@ fn of_fid((model, rows): &(Model, Vec<&FidRow>)) -> Vec<Line> {
     };
     vec![
         fid("FID to reconstructions", |row| row.fid, true),
-        fid("FID to the pictures", |row| row.fid_data, false),
+        fid("FID to the images", |row| row.fid_data, false),
         kid("reconstructions", |row| row.kid),
-        kid("the pictures", |row| row.kid_data),
+        kid("the images", |row| row.kid_data),
     ]
 }
 
@@ -265,10 +265,7 @@ mod tests {
                 (Model::Diffusion, "0.400 ± 0.141 (n = 2; floor 0.250)"),
                 (Model::PaperDiffusion, "0.500 (floor 0.250)"),
                 (Model::Diffusion, "2.00 (± 0.50)"),
-                (
-                    Model::Diffusion,
-                    "1.50 ± 0.71 (n = 2; ± 0.50 over pictures)"
-                ),
+                (Model::Diffusion, "1.50 ± 0.71 (n = 2; ± 0.50 over images)"),
             ]
         );
         assert_eq!(

@@ -70,14 +70,14 @@ impl Reproduction<'_> {
         let mut wanted = vec![
             Wanted::new(
                 "codes",
-                "laws of codes, KL at each position",
+                "distributions of codes, KL at each position",
                 &priors,
                 &laws,
                 samples,
             ),
             Wanted::new(
                 "codes of joint",
-                "the same of the model trained end to end",
+                "the same for the model trained end to end",
                 &joint,
                 &laws,
                 end_to_end,
@@ -91,12 +91,12 @@ impl Reproduction<'_> {
             ),
             Wanted::new(
                 "bits",
-                "bits a code of whole pictures",
+                "bits per code of whole images",
                 &priors,
                 &[Metric::Likelihood],
                 samples,
             ),
-            Wanted::new("times", "seconds a sample", &all, &[Metric::Time], 1),
+            Wanted::new("times", "seconds per sample", &all, &[Metric::Time], 1),
         ];
         wanted.extend(self.distances("distances", &all));
         for seed in 1..self.args.seeds() {
@@ -104,7 +104,7 @@ impl Reproduction<'_> {
             let name = |of: &str| format!("{of} of seed {seed}");
             wanted.push(Wanted::new(
                 &name("codes"),
-                "the same of a further seed",
+                "the same for a further seed",
                 &runs,
                 &laws[1..],
                 samples,
@@ -116,7 +116,7 @@ impl Reproduction<'_> {
                 &[Metric::Nll],
                 1,
             ));
-            let what = "bits a code of whole pictures";
+            let what = "bits per code of whole images";
             wanted.push(Wanted::new(
                 &name("bits"),
                 what,

@@ -129,10 +129,10 @@ impl Pipeline {
             }
         }
         if step >= steps {
-            self.next(&name, &format!("is there ({step} steps), taken as it is"));
+            self.next(&name, &format!("exists ({step} steps), used as it is"));
         } else {
             let from = if step > 0 {
-                format!(", going on at {step}")
+                format!(", continuing at {step}")
             } else {
                 String::new()
             };
@@ -143,8 +143,9 @@ impl Pipeline {
             self.idle.store(true, Ordering::SeqCst);
             done.map_err(|error| match error {
                 Error::Interrupted { code, .. } => {
-                    let what =
-                        format!("stopped while training {name}, saved; the same command goes on");
+                    let what = format!(
+                        "stopped while training {name}, saved; repeat the command to continue"
+                    );
                     Error::Interrupted { code, what }
                 }
                 error => error,
@@ -179,7 +180,7 @@ impl Pipeline {
         if let Some(kept) = read(&file).filter(|kept| kept.from == from && self.has(&kept.files))
             && let Ok(result) = serde_json::from_value(kept.result)
         {
-            self.next(name, "is there, kept");
+            self.next(name, "exists, kept");
             return Ok(result);
         }
         self.next(name, what);
@@ -250,7 +251,7 @@ fn agree(run: &Path, stored: &Stored, wanted: &Stored) -> Result<()> {
     match claim::difference(&stored, &wanted) {
         None => Ok(()),
         Some((has, wants)) => Err(Error::Config(format!(
-            "{}: a run of another configuration lies there (it has `{has}`, this command `{wants}`); give the --set it was \
+            "{}: this run has another configuration (it has `{has}`, this command `{wants}`); pass the --set it was \
              trained with, move it away, or choose another --out",
             run.display()
         ))),

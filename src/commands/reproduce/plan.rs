@@ -64,7 +64,9 @@ pub fn announce(plan: &[Planned]) {
 pub fn load(preset: &str, sets: &[String]) -> Result<GridConfig> {
     match Experiment::load(preset, sets)? {
         Experiment::Grid(config) => Ok(*config),
-        Experiment::Toy(_) => Err(Error::Config(format!("{preset} is no preset of images"))),
+        Experiment::Toy(_) => Err(Error::Config(format!(
+            "{preset} is not a preset for images"
+        ))),
     }
 }
 
@@ -138,7 +140,7 @@ impl Planned {
         } = &self.work;
         let steps = self.config.stage(self.stage).steps;
         format!(
-            "{}: {} parameters, {steps} steps × {batch} pictures, {} GFLOP a step, {} TFLOP in all",
+            "{}: {} parameters, {steps} steps × {batch} images, {} GFLOP per step, {} TFLOP in all",
             self.name,
             thousands(*parameters),
             scaled(*flop_a_step, GIGA),
@@ -154,7 +156,7 @@ fn further(first: u64, number: u64) -> Result<u64> {
         .filter(|seed| i64::try_from(*seed).is_ok());
     seed.ok_or_else(|| {
         Error::Usage(format!(
-            "seed = {first} leaves no room for another one; set a smaller one"
+            "seed = {first} leaves no room for another seed; set a smaller one"
         ))
     })
 }
@@ -173,14 +175,14 @@ fn set_steps(
         .any(|set| set.split('=').next().map(str::trim) == Some(key.as_str()))
     {
         let what =
-            format!("--budget says how many steps {name} has; leave --set {key} away, or --budget");
+            format!("--budget sets the number of steps of {name}; omit --set {key} or --budget");
         return Err(Error::Usage(what));
     }
     let steps = (budget * TERA / flop_a_step).round();
     if steps < 1.0 {
         let step = scaled(flop_a_step, TERA);
         return Err(Error::Usage(format!(
-            "--budget {budget} leaves no step of {name}, which takes {step} TFLOP"
+            "--budget {budget} is too small for one step of {name}, which takes {step} TFLOP"
         )));
     }
     if steps.is_nan() || steps > MOST_STEPS {
@@ -202,7 +204,7 @@ mod tests {
         for (budget, part) in [
             (
                 0.9,
-                "--budget 0.9 leaves no step of prior, which takes 2.0 TFLOP",
+                "--budget 0.9 is too small for one step of prior, which takes 2.0 TFLOP",
             ),
             (1e300, "is over"),
         ] {
@@ -213,10 +215,7 @@ mod tests {
         let error = set_steps(21.0, "prior", Stage::Prior, &sets, 2e12)
             .expect_err("said twice")
             .to_string();
-        assert!(
-            error.contains("leave --set stages.prior.steps away"),
-            "{error}"
-        );
+        assert!(error.contains("omit --set stages.prior.steps"), "{error}");
         assert!(set_steps(21.0, "pixelcnn", Stage::PixelCnn, &sets, 2e12).is_ok());
     }
 

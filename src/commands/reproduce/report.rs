@@ -96,7 +96,7 @@ impl Report {
                 "run",
                 "parameters",
                 "steps × batch",
-                "GFLOP a step",
+                "GFLOP per step",
                 "TFLOP in all",
                 "wall time",
             ]
@@ -107,8 +107,8 @@ impl Report {
         let counted = "FLOPs are the multiplications and additions of products, convolutions, attention and distances to codes, \
                        forward and backward. ";
         self.paragraph(&format!(
-            "{}Wall time is that of the steps that count, as the log of the run has it: parts of a run that was stopped and gone on \
-             with are added up, evaluations and checkpoints are in it, and so is whatever else the machine did meanwhile.",
+            "{}Wall time is that of the steps that count, as the log of the run has it: parts of a run stopped and resumed \
+             are added up; evaluations, checkpoints and whatever else the machine did meanwhile are included.",
             if costs { counted } else { "" }
         ));
         self.put("trainings", trainings);
@@ -238,7 +238,7 @@ mod tests {
             "\n* first\n* second\n",
             "\n![Figure 1](figure.png)\n\n*Figure 1: what it shows.*\n",
             "| `runs/prior` | 7 | 90 s |",
-            "| run | parameters | steps × batch | GFLOP a step | TFLOP in all | wall time |\n",
+            "| run | parameters | steps × batch | GFLOP per step | TFLOP in all | wall time |\n",
             "| `runs/prior` | 1,234 | 7 × 4 | 2.5 | 0.018 | 90 s |",
         ] {
             assert!(page.contains(part), "{part}\nis not in\n{page}");

@@ -85,7 +85,7 @@ fn introduction(args: &ReproduceArgs, seeds: &[Measured]) -> String {
         "Section 4.1 and appendix E of \"Diffusion bridges vector quantized variational autoencoders\" (Cohen et al., ICML \
          2022): eight codes on a circle, chains of five, {} of 32,768 sequences valid. Trainings of the preset `{preset}` \
          with {}, and one of `toy-joint`{sets}. Adapter: {}. ± is the standard deviation over the seeds.\n\n\
-         The paper gives no numbers for the toy beside Table 4 and the sequences of its figures; the columns *reference* are \
+         The paper gives no numbers for the toy except Table 4 and the sequences of its figures; the columns *reference* are \
          what an implementation in PyTorch reached, with the exact denoiser and with a trained one.",
         toy::CHAINS,
         if seeds.len() == 1 {
@@ -131,11 +131,11 @@ fn samplers(report: &mut Report, seeds: &[Measured]) {
     ];
     report.table(&heads, &rows);
     report.paragraph(&format!(
-        "{SAMPLES} sequences a sampler (s: seconds for all of them). *Total variation* is to the uniform law on the valid \
+        "{SAMPLES} sequences per sampler (s: seconds for all). *Total variation* is from the uniform distribution on the valid \
          chains, of the valid samples; sampling alone gives 0.035. *Distinct* counts all sequences, valid or not. \
-         `paper-literal` is Algorithm 2 as printed (1 − α where 1 − ᾱ belongs, no noise): its sequences are valid, and few. The \
-         reference had other networks and trainings: comparable in kind, not to the digit; its last row is another error \
-         than the printed one (no noise, but ᾱ)."
+         `paper-literal` is Algorithm 2 as printed (1 − α where 1 − ᾱ belongs, no noise): its sequences are valid, but few. The \
+         reference had other networks and trainings: comparable in kind, not to the digit; its last row has a different error \
+         from the printed one (no noise, but ᾱ)."
     ));
     report.put("seeds", seeds);
 }
@@ -168,8 +168,8 @@ fn fillings(report: &mut Report, seeds: &[Measured]) {
     report.table(&heads, &rows);
     report.paragraph(&format!(
         "{FILLINGS} fillings, ancestral. Only two are valid. One pass is the replacement of the paper's appendix B, which is \
-         biased: the sampled part does not see what the known part will become. More passes (RePaint) let both agree. The \
-         three fillings of the paper's Figure 12 are all valid: with one training and three samples no rate can be read off."
+         biased: the sampled part does not see what the known part will become. More passes (RePaint) make both agree. The \
+         three fillings of the paper's Figure 12 are all valid: one training and three samples give no rate."
     ));
 }
 
@@ -183,12 +183,12 @@ fn end_to_end(report: &mut Report, joint: &Measured) {
         &["", "ours", "reference"],
         &[
             vec![
-                format!("centroids with one code of their own within {RECOVERED}"),
+                format!("centroids with their own code within {RECOVERED}"),
                 format!("{recovered} of {}", toy::CODES),
                 "8 of 8".into(),
             ],
             vec![
-                "farthest distance of a centroid to its code".into(),
+                "largest distance of a centroid from its code".into(),
                 format!("{farthest:.4}"),
                 ".0005".into(),
             ],
@@ -205,7 +205,7 @@ fn end_to_end(report: &mut Report, joint: &Measured) {
         ],
     );
     report.paragraph(
-        "The paper shows the codes before and after, and gives no number. Codes come in an order of their own: chains are read \
+        "The paper shows the codes before and after, and gives no number. The order of codes is arbitrary: chains are read \
          off the nearest true centroids.",
     );
     report.put("joint", joint);
@@ -235,9 +235,9 @@ fn of_table4(report: &mut Report, table4: &[Row]) {
         "is not"
     };
     report.paragraph(&format!(
-        "One random path each: not comparable entry by entry. What is: at t = T all sequences are about equally likely, at t = 0 \
-         a valid chain must stand (the paper's is one; ours {valid}), and the last levels change little. The paper's caption \
-         says that X is Gaussian at t = 0; that is t = T."
+        "One random path each: not comparable entry by entry. Comparable: at t = T all sequences are about equally likely, at \
+         t = 0 a valid chain must result (the paper's is one; ours {valid}), and the last levels change little. The paper's \
+         caption says that X is Gaussian at t = 0; that is t = T."
     ));
     report.put("table_4", json!({ "ours": table4, "paper": TABLE_4 }));
 }

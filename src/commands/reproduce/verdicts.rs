@@ -97,8 +97,8 @@ pub fn priors(kl: &Kl, model: Model, diffusion: &Training, pixelcnn: &Training) 
         String::new()
     };
     format!(
-        "The averaged KL of {said} is {} nats and that of the PixelCNN {}{seeds}; {samples} encodings against {samples} samples, two \
-         draws of the data are {floor:.3} apart. That of {said} is {}, {}.",
+        "The averaged KL of {said} is {} nats and that of the PixelCNN {}{seeds}; {samples} encodings against {samples} \
+         samples, two draws of the data are {floor:.3} apart. The KL of {said} is {}, {}.",
         spread(ours, 3),
         spread(theirs, 3),
         nearer(ours, theirs),
@@ -128,7 +128,7 @@ fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
         .zip(pixelcnn.work.as_ref())
         .map(|(a, b)| (a.flop, b.flop));
     let arithmetic = flop.map_or_else(
-        || "with trainings of unknown FLOPs".to_string(),
+        || "with unknown training FLOPs".to_string(),
         |(a, b)| {
             let times = ratio(a.max(b), a.min(b));
             let both = format!("{} and {} TFLOP", scaled(a, TERA), scaled(b, TERA));
@@ -137,7 +137,7 @@ fn costs(said: &str, diffusion: &Training, pixelcnn: &Training) -> String {
                 format!("at equal training FLOPs ({both})")
             } else {
                 format!(
-                    "but {longer} had {times:.1} times the other's training FLOPs ({both}), so the two are not trained equally"
+                    "but {longer} had {times:.1} times the other's training FLOPs ({both}), so the training was unequal"
                 )
             }
         },
@@ -174,8 +174,8 @@ pub fn few_steps(steps: &Steps) -> Option<String> {
         "**more than 5 % above it**"
     };
     Some(format!(
-        "DPM++(2M) at {} steps has an averaged KL of {:.3} nats, ancestral sampling at all {} steps {:.3}: {word} ({:+.1} %; {} samples \
-         each, floor {:.3}). It is × {:.0} faster: {:.4} s a sample against {:.3}. The paper expects {}.",
+        "DPM++(2M) at {} steps has an averaged KL of {:.3} nats, ancestral sampling at all {} steps {:.3}: {word} ({:+.1} %; \
+         {} samples each, floor {:.3}). It is × {:.0} faster: {:.4} s per sample against {:.3}. The paper expects {}.",
         few.steps,
         few.kl,
         all.steps,
@@ -254,7 +254,7 @@ mod tests {
             &training(minutes, None),
             &training(minutes, flop),
         );
-        assert!(said.contains("unknown FLOPs"), "{said}");
+        assert!(said.contains("unknown training FLOPs"), "{said}");
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         steps.points.iter_mut().for_each(|point| point.kl = 0.0);
         assert!(
             few_steps(&steps).is_some_and(|said| said.contains("+0.0 %")),
-            "one code has no laws to differ"
+            "one code has only one distribution"
         );
         steps.points.pop();
         assert_eq!(few_steps(&steps), None);

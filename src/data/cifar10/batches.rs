@@ -57,7 +57,7 @@ impl Batches {
             }
             _ => {
                 return Err(Error::Data(format!(
-                    "{} is no file; move it away",
+                    "{} is not a file; move it away",
                     path.display()
                 )));
             }
@@ -109,7 +109,7 @@ impl Batches {
                     .map_err(Error::io(&batch.path))?;
                 if record[0] != self.labels[i] {
                     return Err(Error::Data(format!(
-                        "{}: changed while it was read; try again",
+                        "{}: changed while being read; try again",
                         batch.path.display()
                     )));
                 }
@@ -186,8 +186,8 @@ fn label(batch: &Batch, i: usize) -> Result<u8> {
         return Ok(label[0]);
     }
     Err(Error::Data(format!(
-        "{}: the byte at offset {offset} is {}, and a CIFAR-10 label is at most 9; this is another format (the binary version of \
-         CIFAR-10 is wanted) or a damaged file",
+        "{}: the byte at offset {offset} is {}, and a CIFAR-10 label is at most 9; the file is damaged or not the \
+         binary version of CIFAR-10",
         batch.path.display(),
         label[0]
     )))
@@ -208,7 +208,7 @@ fn records(file: &Path) -> Result<usize> {
         (0, 0) => wrong("is empty".into()),
         (_, 0) => Ok(whole as usize),
         _ => wrong(format!(
-            "its {bytes} bytes are no whole number of CIFAR-10 records of {RECORD}: the record at offset {} has only {rest}",
+            "its {bytes} bytes are not a whole number of CIFAR-10 records of {RECORD}: the record at offset {} has only {rest}",
             whole * RECORD as u64
         )),
     }

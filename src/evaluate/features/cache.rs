@@ -27,7 +27,7 @@ impl Cache {
             Ok(()) => Some(Cache(folder.to_path_buf())),
             Err(error) => {
                 note!(
-                    "note: features are not kept between runs ({}: {error})",
+                    "note: features are not cached between runs ({}: {error})",
                     folder.display()
                 );
                 None

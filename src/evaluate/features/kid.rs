@@ -51,7 +51,7 @@ pub fn kid(
     let least = a.count().min(b.count());
     if size < 2 || size > least || subsets == 0 {
         let what = format!(
-            "KID over {subsets} subsets of {size} images: there must be a subset, and 2 to {least} images in it"
+            "KID over {subsets} subsets of {size} images: use at least one subset, of 2 to {least} images"
         );
         return Err(Error::Data(what));
     }
@@ -114,7 +114,7 @@ fn between(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<f64> {
     if x.nrows() != y.nrows() || x.ncols() < 2 || y.ncols() < 2 {
         let [a, b] = [x, y].map(|m| format!("{} images of {} features", m.ncols(), m.nrows()));
         return Err(Error::Data(format!(
-            "KID of {a} and {b}: give two images or more, and features of one network"
+            "KID of {a} and {b}: it needs at least two images each, and features of the same network"
         )));
     }
     let d = x.nrows() as f64;

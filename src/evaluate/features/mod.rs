@@ -28,15 +28,15 @@ pub const ENOUGH: usize = 10_000;
 pub fn warning(n: usize) -> Option<String> {
     (n < ENOUGH).then(|| {
         format!(
-            "FID of {n} images: its bias grows as images become fewer, so compare it only with values of as many; \
+            "FID of {n} images: its bias grows with fewer images, so compare it only with values of as many; \
              published ones take {ENOUGH} or more"
         )
     })
 }
 
 /// The report's text in place of FID and KID if there are no weights.
-pub const NO_WEIGHTS: &str = "FID and KID need the weights of Inception-v3: take pt_inception-2015-12-05-6726825d.pth from \
-                              pytorch-fid's releases, turn it with tools/inception_weights.py, and name the result with \
+pub const NO_WEIGHTS: &str = "FID and KID need the weights of Inception-v3: get pt_inception-2015-12-05-6726825d.pth from \
+                              pytorch-fid's releases, convert it with tools/inception_weights.py, and pass the result as \
                               --inception FILE";
 
 /// One row of features for each image.
@@ -55,14 +55,14 @@ impl Features {
     pub fn new(values: Vec<f32>, width: usize) -> Result<Features> {
         if width == 0 || !values.len().is_multiple_of(width) {
             return Err(Error::Data(format!(
-                "{} numbers are no rows of {width} features",
+                "{} numbers are not whole rows of {width} features",
                 values.len()
             )));
         }
         match values.iter().position(|v| !v.is_finite()) {
             Some(at) => Err(Error::Data(format!(
-                "feature {} of image {} is {}: the weights of the feature network are not those of an Inception-v3, or \
-                 the adapter computes wrongly (`dbvq-wgpu conformance` tells)",
+                "feature {} of image {} is {}: the weights are not those of an Inception-v3, or \
+                 the adapter computes wrong results (check with `dbvq-wgpu conformance`)",
                 at % width,
                 at / width,
                 values[at]

@@ -84,7 +84,7 @@ impl FeatureNetwork {
         let image = size * size * 3;
         assert!(
             image > 0 && images.len().is_multiple_of(image),
-            "{} numbers are no images of {size}",
+            "{} values are not whole images of {size}",
             images.len()
         );
         let mut values = Vec::with_capacity(images.len() / image * FEATURES);
@@ -133,7 +133,7 @@ impl FeatureNetwork {
     /// Stores `bytes` in the cache; a failure is only reported.
     fn keep(&self, name: &str, bytes: &[u8]) {
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep(name, bytes)) {
-            note!("note: features are not kept for the next run ({error})");
+            note!("note: features are not cached for the next run ({error})");
         }
     }
 
@@ -164,7 +164,7 @@ fn eight_bits(v: f32) -> u8 {
 /// The tensors in a file's `bytes`, or an error message.
 pub(crate) fn parse_weights(bytes: &[u8]) -> Result<SafeTensors<'_>, String> {
     SafeTensors::deserialize(bytes)
-        .map_err(|e| format!("it is no safetensors file ({})", excerpt(&e.to_string())))
+        .map_err(|e| format!("it is not a safetensors file ({})", excerpt(&e.to_string())))
 }
 
 /// The values of a tensor of `file`, or an error message.

@@ -32,7 +32,8 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
         let hint = "statistics come from `python -m pytorch_fid --save-stats`, or from `evaluate --save-stats`";
         Error::Data(format!("{}: {what}; {hint}", path.display()))
     };
-    let mut archive = ZipArchive::new(file).map_err(|e| wrong(format!("it is no .npz ({e})")))?;
+    let mut archive =
+        ZipArchive::new(file).map_err(|e| wrong(format!("it is not an .npz file ({e})")))?;
     let mut array = |name: &str, most: usize| {
         let entry = archive
             .by_name(&format!("{name}.npy"))
@@ -58,7 +59,7 @@ pub fn read_npz(path: &Path) -> Result<Statistics> {
     }
     if !is_covariance(&covariance, d) {
         return Err(wrong(
-            "sigma is no covariance: it is not symmetric, or a variance is below 0".into(),
+            "sigma is not a covariance: it is not symmetric, or a variance is negative".into(),
         ));
     }
     // pytorch-fid does not say how many images there were.
@@ -165,7 +166,7 @@ mod tests {
             ),
             (
                 vec![mu.clone(), sigma([-2.0, 1.0, 1.0, 2.0])],
-                "a variance is below 0",
+                "a variance is negative",
             ),
             (
                 vec![mu.clone(), sigma([2.0, f64::NAN, f64::NAN, 2.0])],
@@ -173,16 +174,16 @@ mod tests {
             ),
             (
                 vec![mu.clone(), ("sigma", array(&[3, 3], &[0.0; 9]))],
-                "[3, 3] is not that of at most 4",
+                "[3, 3] does not hold 1 to 4",
             ),
             (
                 vec![("mu", npy::header(&[2048])), sigma([0.0; 4])],
                 "after 0 of 2048 numbers",
             ),
-            (vec![("mu", array(&[4096], &[0.0; 4096]))], "at most 2048"),
+            (vec![("mu", array(&[4096], &[0.0; 4096]))], "1 to 2048"),
             (
                 vec![("mu", b"mu = [1, 2]".to_vec())],
-                "does not begin as NumPy's",
+                "does not begin like a NumPy array",
             ),
         ] {
             let error = read(&zipped(&arrays)).expect_err(words);

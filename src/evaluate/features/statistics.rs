@@ -31,7 +31,7 @@ impl Statistics {
         let d = features.width();
         if n < 2 {
             return Err(Error::Data(format!(
-                "{n} images have no covariance: give two or more"
+                "{n} images have no covariance: at least two are needed"
             )));
         }
         let mut mean = vec![0.0; d];
@@ -120,7 +120,8 @@ pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64> {
 fn trace_of_root(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<f64> {
     let failed = |_| {
         Error::Data(
-            "the covariances of the features have no eigenvalues: are all numbers finite?".into(),
+            "the eigenvalues of the feature covariances were not found: are all numbers finite?"
+                .into(),
         )
     };
     let eigen = a.self_adjoint_eigen(Side::Lower).map_err(failed)?;

@@ -64,13 +64,13 @@ pub(super) fn cells(file: &Path, grid: [usize; 2], fit: Fit) -> Result<Vec<bool>
     let square = if shown.width() == shown.height() || fit == Fit::Squash {
         ""
     } else {
-        ", of its middle square"
+        ", in its middle square"
     };
     let count = hole.iter().filter(|&&h| h).count();
     let by = mask.rule();
     let [h, w] = grid;
     note!(
-        "{}: {count} of {h} x {w} cells are hole{square}, by {by}",
+        "{}: {count} of {h} x {w} cells are in the hole{square}, by {by}",
         file.display()
     );
     Ok(hole)
@@ -195,8 +195,8 @@ impl Values {
         if everything {
             let rule = self.rule();
             return format!(
-                "everything is hole: each of the {h} x {w} cells has a pixel of {rule}; leave {opposite} what is known, or \
-                 sample instead"
+                "the hole covers everything: each of the {h} x {w} cells has a pixel of {rule}; keep what is known {opposite}, \
+                 or sample instead"
             );
         }
         let most = self.values.iter().max().map_or(0, |v| v / EIGHT);
@@ -435,12 +435,12 @@ mod tests {
             (
                 "white.png",
                 GrayImage::from_pixel(8, 8, Luma([255])).into(),
-                "everything is hole",
+                "the hole covers everything",
             ),
             (
                 "bright.png",
                 bright.into(),
-                "everything is hole: each of the 4 x 4 cells has a pixel of brightness 128",
+                "the hole covers everything: each of the 4 x 4 cells has a pixel of brightness 128",
             ),
             (
                 "even.png",

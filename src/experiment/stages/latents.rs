@@ -75,7 +75,7 @@ impl Latents {
             && let Err(error) = file.keep(batch, &latents.to_vec())
         {
             note!(
-                "note: latents are not kept any more ({}: {error})",
+                "note: latents are no longer cached ({}: {error})",
                 file.path.display()
             );
             *cache = None;
@@ -125,7 +125,7 @@ impl Cache {
             }),
             Err(error) => {
                 note!(
-                    "note: latents are not kept between runs ({}: {error})",
+                    "note: latents are not cached between runs ({}: {error})",
                     path.display()
                 );
                 None

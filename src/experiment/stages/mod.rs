@@ -50,7 +50,7 @@ pub(super) fn stage_of(args: &TrainArgs, kind: Kind, stage: Option<Stage>) -> Re
         Some(stage) if !stages.contains(&stage) => Err(usage(
             args,
             &format!(
-                "its data have codes of their own, so there is no stage {}; choose --stage {names}",
+                "its data are already codes, so there is no stage {}; choose --stage {names}",
                 stage.name()
             ),
         )),
@@ -68,7 +68,7 @@ pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Resul
         return Err(usage(args, what));
     }
     if args.from.is_some() {
-        let what = "it builds on the codes of the data set; leave --from away";
+        let what = "it builds on the codes of the data set; omit --from";
         return Err(usage(args, what));
     }
     let file = data_of(args, Kind::Codes)?;
@@ -83,7 +83,7 @@ pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Resul
 /// The data path in `args`.
 fn data_of(args: &TrainArgs, kind: Kind) -> Result<&Path> {
     let what = if kind == Kind::Codes {
-        "name the file of codes (.npz, .safetensors or a text) with --data"
+        "name the file of codes (.npz, .safetensors or text) with --data"
     } else {
         "name the folder of the images with --data"
     };

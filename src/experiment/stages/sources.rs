@@ -58,7 +58,7 @@ impl Sources {
                     );
                     return Err(usage(
                         args,
-                        &format!("{what}; leave --from away, the run keeps its own"),
+                        &format!("{what}; omit --from, the run keeps its own"),
                     ));
                 }
                 Sources::frozen(&kept, config)
@@ -79,7 +79,7 @@ impl Sources {
     fn of_vqvae(found: Checkpoint, config: &GridConfig) -> Result<Sources> {
         if found.model != config.model_text(Stage::VqVae) {
             let what =
-                "is no VQ-VAE of this preset; name the run of its stage vqvae with train's --from";
+                "is not a VQ-VAE of this preset; name a run of its stage vqvae with train's --from";
             return Err(Error::checkpoint(&found.path, what));
         }
         Ok(Sources {
@@ -96,7 +96,7 @@ impl Sources {
                 checkpoint::load(&run.join(VQVAE_FILE))?
             }
             Ok(Stored::Toy(_)) => {
-                let what = "is a run of the toy; name one of images with --from";
+                let what = "is a run of the toy; name a run on images with --from";
                 return Err(Error::checkpoint(checkpoint::path(run), what));
             }
             _ => run_dir::newest(run)?,
@@ -139,7 +139,7 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "builds on another VQ-VAE than {}; move it away to have it trained again",
+        "builds on another VQ-VAE than {}; move it away to train it again",
         vqvae.display()
     );
     Err(Error::checkpoint(run, what))

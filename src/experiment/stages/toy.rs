@@ -30,7 +30,7 @@ pub(in crate::experiment) fn prepare(
         || args.size.is_some()
         || args.reading.are_given()
     {
-        let what = "is a toy: it has no --stage, --data, --size, --resize, --crop, --skip-broken nor --memory";
+        let what = "is a toy: it takes no --stage, --data, --size, --resize, --crop, --skip-broken or --memory";
         return Err(Error::Usage(format!("{} {what}", args.preset)));
     }
     let start = match &args.from {
