@@ -4,7 +4,8 @@
 use dbvq_wgpu::bridge::{Spacing, Target};
 use dbvq_wgpu::config::{GridConfig, LossWeight, Output};
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
-use dbvq_wgpu::models::diffusion::{Ask, Diffusion, Guidance, Lesson, Plan, Told};
+use dbvq_wgpu::models::diffusion::Diffusion;
+use dbvq_wgpu::models::lesson::{Ask, Guidance, Lesson, Plan, Told};
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;

@@ -6,8 +6,9 @@ use dbvq_wgpu::config::{
     CodebookRule, Distance, GridConfig, GumbelConfig, LossWeight, Output, Quantiser, VqVaeConfig,
 };
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
-use dbvq_wgpu::models::diffusion::{Diffusion, Guidance, Lesson, Plan};
+use dbvq_wgpu::models::diffusion::Diffusion;
 use dbvq_wgpu::models::first_stage::FirstStage;
+use dbvq_wgpu::models::lesson::{Guidance, Lesson, Plan};
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::Module;

@@ -2,7 +2,8 @@
 //! jointly.
 
 use super::Losses;
-use super::diffusion::{Diffusion, Lesson, Loss, Plan};
+use super::diffusion::Diffusion;
+use super::lesson::{Lesson, Loss, Plan};
 use super::terms::{Regularising, passing};
 use crate::config::JointConfig;
 use crate::ops;

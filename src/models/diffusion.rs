@@ -3,7 +3,8 @@
 
 use super::code_head::{CodeHead, Law};
 use super::denoiser::Denoiser;
-use super::preconditioned::{Level, level};
+use super::lesson::{Ask, Guidance, Lesson, Loss, Plan, Told};
+use super::prediction::{Output, Predicts, shift, table};
 use super::unet::{Ports, UNet};
 use crate::bridge::{Bridge, Prediction, ReverseVariance};
 use crate::config::{self, GridConfig, LossWeight};
@@ -16,93 +17,6 @@ use crate::tensor::{Codes, Tensor};
 
 /// Channels of the mask of known positions, all identical: kernels read four at a time.
 const MASK: usize = 4;
-
-/// Classifier-free guidance (Ho & Salimans 2022): ε = ε_∅ + scale (ε_c − ε_∅), and likewise for
-/// logits.
-pub struct Guidance {
-    /// The class c of each sample, `[n]`.
-    pub class: Codes,
-    /// Guidance scale: 1 is the conditional model itself, between 0 and 1 weakens the class, more
-    /// exaggerates it.
-    pub scale: f32,
-}
-
-/// The known part of z_0, which conditions the network.
-#[derive(Clone)]
-pub struct Told {
-    /// z_0, standardised, [n, h, w, d]; unknown positions are ignored.
-    pub z0: Tensor,
-    /// 1 where it is known, else 0: [n or 1, h, w, 1].
-    pub mask: Tensor,
-}
-
-impl Told {
-    /// `z` [n, h, w, d] with z_0 at the known positions.
-    pub fn put_into(&self, z: &Tensor) -> Tensor {
-        let hole = ops::affine(&self.mask, -1.0, 1.0);
-        ops::add(&ops::mul(z, &hole), &ops::mul(&self.z0, &self.mask))
-    }
-}
-
-/// Conditioning of a network evaluation.
-#[derive(Clone, Copy)]
-pub struct Ask<'a> {
-    /// Classifier-free guidance.
-    pub guidance: Option<&'a Guidance>,
-    /// The known part of z_0.
-    pub told: Option<&'a Told>,
-    /// Factor on the logits.
-    pub sharpen: f32,
-}
-
-impl Default for Ask<'_> {
-    fn default() -> Self {
-        Ask {
-            guidance: None,
-            told: None,
-            sharpen: 1.0,
-        }
-    }
-}
-
-/// Levels of the images of a training step, and which positions the network is told.
-pub struct Plan {
-    /// t, `[n]`.
-    pub t: Codes,
-    /// 1 where z_0 is known, else 0, [n, h, w, 1]; and the weight of each position in the loss, [n,
-    /// h w].
-    pub told: Option<[Tensor; 2]>,
-}
-
-impl Plan {
-    /// The levels `t` `[n]`, with no known positions.
-    pub fn at(t: Codes) -> Plan {
-        Plan { t, told: None }
-    }
-}
-
-/// Inputs of a training step.
-pub struct Lesson<'a> {
-    /// z_0, standardised, [n, h, w, d].
-    pub z0: &'a Tensor,
-    /// Its codes, [n, h, w], for a prior that predicts them.
-    pub codes: Option<&'a Codes>,
-    /// Its levels, and which positions the network is told.
-    pub plan: &'a Plan,
-    /// Classes `[n]`, if the network is conditioned on them.
-    pub class: Option<&'a Codes>,
-    /// Random numbers; its step is the training step.
-    pub stream: Stream,
-}
-
-/// The loss of a lesson.
-pub struct Loss {
-    /// The mean, minimised.
-    pub total: Tensor,
-    /// Mean −log p of each image's codes, `[n]`, nats per code; `None` unless training minimises
-    /// it.
-    pub each: Option<Tensor>,
-}
 
 /// ε_θ, the bridge, and how latents are standardised.
 pub struct Diffusion {
@@ -130,49 +44,6 @@ pub struct Diffusion {
     weight: Tensor,
     /// The weight that turns that error into the squared error of ε, [T + 1, 1].
     of_eps: Tensor,
-}
-
-/// What the network's output means.
-enum Output {
-    /// ε.
-    Noise,
-    /// V = a (z_0 − z*) + b ε: a and b, [T + 1, 2].
-    Velocity(Tensor),
-    /// F of [`super::preconditioned`].
-    Preconditioned(Preconditioned),
-    /// Logits; and the factor that gives the input unit variance, [T + 1, 1].
-    Codes(Tensor),
-}
-
-/// Coefficients of a preconditioned network.
-struct Preconditioned {
-    /// Those of t = 1..T.
-    levels: Vec<Level>,
-    /// Coefficients of z_0 − z* and ε in the input c_in (z_t − z*), [T + 1, 2].
-    input: Tensor,
-    /// Coefficients of the same in the target of F, [T + 1, 2].
-    goal: Tensor,
-    /// c_in, [T + 1, 1].
-    scale: Tensor,
-}
-
-/// What a prior's network predicts.
-#[derive(Clone, Copy, Debug)]
-pub enum Predicts {
-    /// ε.
-    Noise,
-    /// V, see [`Prediction::Velocity`].
-    Velocity,
-    /// F, for data with `moment` = E (z_0 − z*)² per dimension.
-    Preconditioned {
-        /// That moment.
-        moment: f64,
-    },
-    /// Logits of the codes, for data with that moment.
-    Codes {
-        /// That moment.
-        moment: f64,
-    },
 }
 
 /// What a prior is made from, besides its network.
@@ -255,69 +126,16 @@ impl Diffusion {
         let target = bridge.target().channels(dim)?;
         let target: Vec<f32> = target.iter().map(|&z| z as f32).collect();
         let steps = bridge.steps();
-        let table = |width: usize, f: &dyn Fn(usize) -> Vec<f64>| {
-            let values: Vec<f32> = (0..=steps).flat_map(f).map(|v| v as f32).collect();
-            Tensor::from_slice(gpu, &values, [steps + 1, width])
-        };
+        let table = |width: usize, f: &dyn Fn(usize) -> Vec<f64>| table(gpu, steps, width, f);
         let forward = table(2, &|t| {
             vec![bridge.forward(t).signal, bridge.forward(t).noise]
         });
-        let output = match setup.predicts {
-            Predicts::Noise => Output::Noise,
-            Predicts::Velocity => Output::Velocity(table(2, &|t| {
-                vec![bridge.velocity(t).z0, bridge.velocity(t).eps]
-            })),
-            Predicts::Preconditioned { moment } => {
-                let levels: Vec<Level> = (1..=steps).map(|t| level(&bridge, moment, t)).collect();
-                // Row 0 is never gathered: training draws t from 1..T.
-                let of_level = |t: usize, f: &dyn Fn(&Level) -> Vec<f64>, width: usize| {
-                    if t == 0 {
-                        vec![0.0; width]
-                    } else {
-                        f(&levels[t - 1])
-                    }
-                };
-                let input = table(2, &|t| {
-                    let marginal = bridge.forward(t);
-                    of_level(
-                        t,
-                        &|l| vec![l.input * marginal.signal, l.input * marginal.noise],
-                        2,
-                    )
-                });
-                let goal = table(2, &|t| of_level(t, &|l| vec![l.goal_z0, l.goal_eps], 2));
-                let scale = table(1, &|t| of_level(t, &|l| vec![l.input], 1));
-                Output::Preconditioned(Preconditioned {
-                    levels,
-                    input,
-                    goal,
-                    scale,
-                })
-            }
-            Predicts::Codes { moment } => {
-                Output::Codes(table(1, &|t| vec![input_scale(&bridge, moment, t)]))
-            }
-        };
+        let output = Output::new(gpu, &bridge, setup.predicts);
         let [positions, count] = setup.codes;
         let codes = CodeHead::new(init, &bridge, [positions, count, dim]);
-        // The squared factor of ε − ε_θ = factor (target − output), the output being ẑ_0 if it is
-        // logits.
-        let of_eps = |t: usize| match &output {
-            Output::Noise => 1.0,
-            Output::Velocity(_) => bridge.predict_eps(t, Prediction::Velocity).net.powi(2),
-            Output::Preconditioned(_) | Output::Codes(_) if t == 0 => 0.0,
-            Output::Preconditioned(of) => of.levels[t - 1].eps.net.powi(2),
-            Output::Codes(_) => (bridge.forward(t).signal / bridge.forward(t).noise).powi(2),
-        };
-        let weight = |t: usize| match (setup.loss, &output) {
-            (LossWeight::Weighted, _) if t > 0 => {
-                of_eps(t) * finite_weight(&bridge, t, setup.variance)
-            }
-            (LossWeight::Simple, Output::Preconditioned(_)) | (_, Output::Codes(_)) => of_eps(t),
-            _ => 1.0,
-        };
+        let weight = |t: usize| output.weight(&bridge, setup.loss, setup.variance, t);
         let weight = table(1, &|t| vec![weight(t)]);
-        let of_eps = table(1, &|t| vec![of_eps(t)]);
+        let of_eps = table(1, &|t| vec![output.of_eps(&bridge, t)]);
         let moments = setup
             .standardises
             .then(|| [0.0, 1.0].map(|v| Tensor::from_slice(gpu, &vec![v; dim], [dim])));
@@ -594,36 +412,6 @@ impl Diffusion {
         let origin = Tensor::zeros(eps.gpu(), [1]);
         let factors = ops::gather(table, &lesson.plan.t);
         ops::marginal(&ops::sub(lesson.z0, &self.target), eps, &origin, &factors)
-    }
-}
-
-/// The mean square of z*'s channels.
-fn shift(bridge: &Bridge, dim: usize) -> Result<f64> {
-    let target = bridge.target().channels(dim)?;
-    Ok(target
-        .iter()
-        .map(|z| (*z as f32) as f64)
-        .map(|z| z * z)
-        .sum::<f64>()
-        / dim as f64)
-}
-
-/// The factor that gives z_t − z* unit variance at level t, for data with that `moment`.
-fn input_scale(bridge: &Bridge, moment: f64, t: usize) -> f64 {
-    let marginal = bridge.forward(t);
-    (marginal.signal.powi(2) * moment + marginal.noise.powi(2))
-        .sqrt()
-        .recip()
-}
-
-/// The weight of ‖ε − ε_θ‖² of equation (4) at level t ≥ 1. At t = 1 the bridge variance's weight
-/// is infinite: that term is L_0, whose own σ_1² = v β_1 gives the forward variance's weight.
-fn finite_weight(bridge: &Bridge, t: usize, variance: ReverseVariance) -> f64 {
-    let weight = bridge.weight(t, variance);
-    if weight.is_finite() {
-        weight
-    } else {
-        bridge.weight(t, ReverseVariance::Forward)
     }
 }
 

@@ -4,8 +4,9 @@
 //! which nothing is learnt.
 
 use super::algorithm1::{self, Encoded};
-use super::diffusion::{Diffusion, Plan};
+use super::diffusion::Diffusion;
 use super::first_stage::FirstStage;
+use super::lesson::Plan;
 use super::vqvae::{Step, VqVae};
 use crate::config::{Diffuse, GridConfig, JointConfig, StagesConfig};
 use crate::error::Result;

@@ -4,7 +4,9 @@
 use super::Losses;
 use super::algorithm1::{self, Encoded};
 use super::conv_net::ConvNet;
-use super::diffusion::{Diffusion, Lesson, Loss, Plan, Predicts, Setup};
+use super::diffusion::{Diffusion, Setup};
+use super::lesson::{Lesson, Loss, Plan};
+use super::prediction::Predicts;
 use super::terms::annealed;
 use crate::config::{CodesConfig, Config, DenoiserOutput, Diffuse};
 use crate::data::toy::{self, CODES, DIM, LENGTH, NOISE_STD};

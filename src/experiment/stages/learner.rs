@@ -13,7 +13,7 @@ use crate::experiment::learning_rate::{averaging, learning_rate};
 use crate::experiment::levels::LevelLaw;
 use crate::experiment::session::Report;
 use crate::models::Losses;
-use crate::models::diffusion::Plan;
+use crate::models::lesson::Plan;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
 use crate::nn::optim::{Adam, AdamOptions, Group};
