@@ -141,7 +141,7 @@ fn a_checkpoint_to_build_on_that_does_not_serve_is_7() {
         7,
         &[
             "toy/checkpoint.safetensors",
-            "no VQ-VAE of this preset",
+            "not a VQ-VAE of this preset",
             "--from",
         ],
         &out,

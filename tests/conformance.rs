@@ -643,7 +643,7 @@ fn adapters_lists_those_of_opengl_and_marks_them() {
             .stdout,
     )
     .expect("text");
-    let marked = text.matches("taken only by --adapter").count();
+    let marked = text.matches("used only with --adapter").count();
     assert_eq!(
         marked,
         if others.is_empty() { 0 } else { gl.len() },

@@ -242,7 +242,7 @@ fn what_cannot_be_evaluated_is_said_in_one_sentence() {
         &["prior"],
         &with(&["--metrics", "kl", "--reference", "a.npz"]),
         2,
-        "add it to --metrics",
+        "add fid to --metrics",
     );
     fails(
         &["prior"],

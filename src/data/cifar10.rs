@@ -313,7 +313,7 @@ mod tests {
             open(dir.path(), &skip)
                 .expect_err("none is whole")
                 .to_string()
-                .contains("no batch")
+                .contains("no training batch")
         );
     }
 

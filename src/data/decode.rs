@@ -292,7 +292,7 @@ mod tests {
         assert!(
             picture(&path, None)
                 .expect_err("refused")
-                .contains("no PNG, JPEG")
+                .contains("not PNG, JPEG")
         );
     }
 

@@ -467,7 +467,7 @@ mod tests {
     fn a_hold_out_that_leaves_nothing_is_refused() {
         for (held, word) in [
             (Held::PerClass(4), "class 1 has 4 images"),
-            (Held::PerClass(0), "nothing"),
+            (Held::PerClass(0), "no image"),
             (Held::Share(0.9), "class 1"),
             (Held::Share(1.0), "0..1"),
             (Held::Share(f64::NAN), "0..1"),

@@ -9,7 +9,7 @@ fn a_missing_checkpoint_is_7() {
     fails(
         sampling(dir.path(), &out),
         7,
-        &["no run directory", "config.toml"],
+        &["not a run directory", "config.toml"],
     );
     fails(
         add(training("toy", &out, 6, 2), &["--resume"]),
@@ -71,7 +71,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
         .stderr(contains("step 4"));
     assert_eq!(checkpoint(&run), good);
     assert_eq!(logged_steps(&run), [1, 2, 3, 4, 5, 6]);
-    let kept = std::fs::read(&before).expect("the checkpoint before it");
+    let kept = std::fs::read(&before).expect("the previous checkpoint");
     assert!(
         !damages.iter().any(|(_, bytes, _)| *bytes == kept),
         "a damaged file is never kept as the good one"

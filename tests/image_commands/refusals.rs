@@ -214,7 +214,7 @@ fn the_toy_refuses_what_only_image_runs_have() {
     fails(
         call("inpaint", &["--known", "0=0", "--paste"]),
         2,
-        "keeps pixels of images",
+        "keeps image pixels",
     );
     fails(call("sample", &["--scale", "2"]), 2, "for runs on images");
     fails(call("inpaint", &["--known", "0=0", "4=4"]), 2, "one list");

@@ -21,7 +21,7 @@ fn a_training_replaces_nothing_of_others() {
         let whose = [
             "would replace",
             name,
-            "no run of dbvq-wgpu",
+            "does not belong to a run",
             "another --out",
         ];
         for flags in [&[][..], &["--resume"]] {
@@ -56,7 +56,7 @@ fn the_configuration_given_is_never_written() {
     let words = [
         "would replace",
         "config.toml",
-        "the configuration that this training is given",
+        "the configuration of this training",
         "another --out",
     ];
     says(training(name, &mine, 2, 2), 2, &words);
