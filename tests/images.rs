@@ -346,7 +346,7 @@ fn what_is_missing_or_does_not_fit_is_said_in_a_sentence() {
     fails(
         train("vqvae", &out("no-data"), &out("f"), 2),
         8,
-        "is no folder",
+        "is not a folder",
     );
     let mut nothing = program();
     nothing

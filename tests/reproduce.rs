@@ -453,7 +453,7 @@ fn what_does_not_fit_is_said_in_a_sentence() {
                 "--set",
                 "seed=9223372036854775807",
             ],
-            "seed = 9223372036854775807 leaves no room for another one",
+            "seed = 9223372036854775807 leaves no room for another seed",
         ),
     ] {
         call(arguments).assert().code(2).stderr(contains(said));

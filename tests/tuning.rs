@@ -180,7 +180,7 @@ fn a_wrong_kernel_is_never_chosen() {
     );
     let (_, _, wrong) = gpu.measured();
     assert!(
-        wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul by ")),
+        wrong.len() == 4 && wrong.iter().all(|what| what.starts_with("matmul with ")),
         "{wrong:?}"
     );
 }

@@ -467,7 +467,7 @@ fn an_export_has_pytorchs_names_and_layouts() {
         export(&run, &out, more)
             .assert()
             .success()
-            .stderr(contains("of step 2"));
+            .stderr(contains("from step 2"));
         let bytes = std::fs::read(&out).expect("a file");
         let found = SafeTensors::deserialize(&bytes).expect("safetensors");
         let config =

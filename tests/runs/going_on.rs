@@ -383,7 +383,7 @@ fn every_stage_starts_from_another_run() {
     says(
         add(training("toy", &fresh, 1, 1), &["--from", images]),
         2,
-        &["is a run of image models"],
+        &["is not a run of the toy"],
     );
     says(from(&fresh, &["--from", run]), 7, &["is a run of the toy"]);
 }

@@ -36,8 +36,8 @@ pub struct Line {
 /// The character that a cell shows: symbols for line ends, tabs and control characters.
 pub fn visible(letter: char) -> char {
     match letter {
-        '\n' => '↵',
-        '\t' => '→',
+        '\n' => '¶',
+        '\t' => '»',
         c if c.is_control() => '·',
         c => c,
     }
