@@ -1,6 +1,6 @@
 //! WGSL files: resolves `#import` by appending, and finds bindings and parameters by reflection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
@@ -65,183 +65,48 @@ macro_rules! variants {
 }
 pub use variants;
 
+/// A list of files of `shaders/shared/`: (name, text).
+macro_rules! shared {
+    ($($name:literal,)*) => {
+        &[$((
+            $name,
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/shared/",
+                $name,
+                ".wgsl"
+            )),
+        )),*]
+    };
+}
+
 /// The files of `shaders/shared/`, which `#import` can append.
-const SHARED: [(&str, &str); 25] = [
-    (
-        "attention",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/attention.wgsl"
-        )),
-    ),
-    (
-        "block",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/block.wgsl"
-        )),
-    ),
-    (
-        "code_law",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/code_law.wgsl"
-        )),
-    ),
-    (
-        "code_tile",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/code_tile.wgsl"
-        )),
-    ),
-    (
-        "conv",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/conv.wgsl"
-        )),
-    ),
-    (
-        "cooperative",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/cooperative.wgsl"
-        )),
-    ),
-    (
-        "cooperative8",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/cooperative8.wgsl"
-        )),
-    ),
-    (
-        "cooperative16",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/cooperative16.wgsl"
-        )),
-    ),
-    (
-        "fours",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/fours.wgsl"
-        )),
-    ),
-    (
-        "grid",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/grid.wgsl"
-        )),
-    ),
-    (
-        "group_walk",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/group_walk.wgsl"
-        )),
-    ),
-    (
-        "lanes",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/lanes.wgsl"
-        )),
-    ),
-    (
-        "accurate",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/accurate.wgsl"
-        )),
-    ),
-    (
-        "ones",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/ones.wgsl"
-        )),
-    ),
-    (
-        "pairs",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/pairs.wgsl"
-        )),
-    ),
-    (
-        "philox",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/philox.wgsl"
-        )),
-    ),
-    (
-        "nearer",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/nearer.wgsl"
-        )),
-    ),
-    (
-        "product",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/product.wgsl"
-        )),
-    ),
-    (
-        "quads",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/quads.wgsl"
-        )),
-    ),
-    (
-        "staging",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/staging.wgsl"
-        )),
-    ),
-    (
-        "tile",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/tile.wgsl"
-        )),
-    ),
-    (
-        "vec4s",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/vec4s.wgsl"
-        )),
-    ),
-    (
-        "winograd",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/winograd.wgsl"
-        )),
-    ),
-    (
-        "winograd_places",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/winograd_places.wgsl"
-        )),
-    ),
-    (
-        "winograd_transforms",
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/shared/winograd_transforms.wgsl"
-        )),
-    ),
+const SHARED: &[(&str, &str)] = shared![
+    "attention",
+    "block",
+    "code_law",
+    "code_tile",
+    "conv",
+    "cooperative",
+    "cooperative8",
+    "cooperative16",
+    "fours",
+    "grid",
+    "group_walk",
+    "lanes",
+    "accurate",
+    "ones",
+    "pairs",
+    "philox",
+    "nearer",
+    "product",
+    "quads",
+    "staging",
+    "tile",
+    "vec4s",
+    "winograd",
+    "winograd_places",
+    "winograd_transforms",
 ];
 
 impl Shader {
@@ -257,47 +122,46 @@ impl Shader {
     /// # Panics
     /// If an imported file is not in `shaders/shared`, or the import to be replaced does not occur.
     pub fn text(&self) -> String {
-        let mut text = self.source.to_string();
-        let mut done = Vec::new();
-        let mut stands_in = self.instead.is_none();
-        while let Some(at) = text.find("\n#import ") {
-            let line = text[at + 1..]
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_string();
-            let name = line["#import ".len()..].trim();
-            let instead = self.instead.filter(|(import, _)| *import == name);
-            stands_in |= instead.is_some();
-            let name = instead.map_or(name, |(_, instead)| instead);
-            text.replace_range(at + 1..at + 8, "//mport");
-            if !done.iter().any(|d| d == name) {
-                let shared = SHARED.iter().find(|(n, _)| *n == name);
-                let (_, shared) = shared
-                    .unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
-                text.push('\n');
-                text.push_str(shared);
-                done.push(name.to_string());
+        let mut text = String::new();
+        let mut enabled = String::new();
+        let mut imported: Vec<&str> = Vec::new();
+        let mut replaced = false;
+        let mut files = VecDeque::from([self.source]);
+        while let Some(file) = files.pop_front() {
+            for line in file.lines() {
+                if let Some(name) = line.strip_prefix("#import ") {
+                    let instead = self.instead.filter(|(import, _)| *import == name.trim());
+                    replaced |= instead.is_some();
+                    let name = instead.map_or(name.trim(), |(_, instead)| instead);
+                    if !imported.contains(&name) {
+                        files.push_back(shared(name));
+                        imported.push(name);
+                    }
+                    text += "// ";
+                } else if line.starts_with("enable ") {
+                    enabled += &format!("{line} ");
+                    text += "// ";
+                }
+                text += line;
+                text += "\n";
             }
         }
         assert!(
-            stands_in,
+            replaced || self.instead.is_none(),
             "shaders/{}.wgsl does not import what {:?} says",
             self.stem(),
             self.instead
         );
-        let mut enabled = String::new();
-        while let Some(at) = text.find("\nenable ") {
-            let line = text[at + 1..]
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_string();
-            enabled += &format!("{line} ");
-            text.replace_range(at + 1..at + 1 + "enable".len(), "//able");
-        }
         enabled + &text
     }
+}
+
+/// The text of the shared file `name`.
+fn shared(name: &str) -> &'static str {
+    let file = SHARED.iter().find(|(known, _)| *known == name);
+    let (_, text) =
+        file.unwrap_or_else(|| panic!("#import {name}: shaders/shared has no {name}.wgsl"));
+    text
 }
 
 /// What reflection finds out about an entry point.
