@@ -55,6 +55,14 @@ impl VqVae {
         self.to_sphere(&self.encoder.forward(images))
     }
 
+    /// Number of values in code vectors that follow running averages and so are not trained.
+    pub fn averaged_values(&self) -> usize {
+        match self.config.codebook {
+            CodebookRule::Ema => self.codebook.vectors.count(),
+            CodebookRule::Gradient => 0,
+        }
+    }
+
     fn to_sphere(&self, rows: &Tensor) -> Tensor {
         match self.config.distance {
             Distance::Euclidean => rows.clone(),

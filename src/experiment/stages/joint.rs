@@ -13,7 +13,7 @@ use super::sources::{Sources, load_vqvae, restore_codebook};
 use super::standard;
 use super::standard::measure;
 use super::vqvae::reconstruct;
-use crate::config::{CodebookRule, Stage};
+use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::session::{Report, Task};
 use crate::models::diffusion::Diffusion;
@@ -79,14 +79,8 @@ impl Task for JointTask {
     }
 
     fn parameters(&mut self) -> usize {
-        let follows = self.context.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
-        model.parameters()
-            + if follows {
-                model.vqvae.codebook.vectors.count()
-            } else {
-                0
-            }
+        model.parameters() + model.vqvae.averaged_values()
     }
 
     fn start(&mut self) -> Result<()> {

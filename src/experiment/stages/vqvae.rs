@@ -10,7 +10,7 @@ use super::context::StageContext;
 use super::learner::Learner;
 use super::part::Part;
 use super::sources::{Sources, load_vqvae, prefix_of, restore_codebook};
-use crate::config::{CodebookRule, Stage};
+use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::pictures;
 use crate::experiment::session::{Report, Task};
@@ -71,14 +71,8 @@ impl Task for VqVaeTask {
     }
 
     fn parameters(&mut self) -> usize {
-        let follows = self.context.config.vqvae.codebook == CodebookRule::Ema;
         let model = &mut self.learner.model;
-        model.parameters()
-            + if follows {
-                model.codebook.vectors.count()
-            } else {
-                0
-            }
+        model.parameters() + model.averaged_values()
     }
 
     fn step(&mut self, step: u64) -> Result<Report> {
