@@ -215,8 +215,9 @@ fn write(
     let [height, width] = config.picture();
     let known = holed.mask.known();
     let mut more = vec![("known", vec![h, w], Values::F32(&known))];
-    let originals = nchw(pictures, [height, width]);
+    let originals;
     if config.codebook.is_none() {
+        originals = nchw(pictures, [height, width]);
         let shape = vec![holed.count(), 3, height, width];
         more.push(("originals", shape, Values::F32(&originals)));
     }

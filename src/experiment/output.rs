@@ -121,11 +121,12 @@ impl<'a> Output<'a> {
             vec![n, h, w]
         };
         let mut tensors = vec![("codes", grid.clone(), Values::U32(&drawn.codes))];
-        let images: Vec<f32> = nchw(&drawn.images, [height, width])
-            .into_iter()
-            .map(|v| v.clamp(-1.0, 1.0))
-            .collect();
+        let images: Vec<f32>;
         if config.codebook.is_none() {
+            images = nchw(&drawn.images, [height, width])
+                .into_iter()
+                .map(|v| v.clamp(-1.0, 1.0))
+                .collect();
             let shape = vec![n, 3, height, width];
             tensors.push(("images", shape, Values::F32(&images)));
         }
