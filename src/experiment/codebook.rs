@@ -17,22 +17,18 @@ const FILE: &str = "codebook.safetensors";
 const VECTORS: &str = "codebook";
 const SYMBOLS: &str = "symbols";
 
-/// Reads the data set in `file`; returns it and its sizes as `--set` overrides of `config`.
-///
-/// # Errors
-/// [`Error::Data`] and [`Error::Io`], as [`codes::open`].
-pub fn sets(file: &Path, config: &CodebookConfig) -> Result<(CodeSet, Vec<String>)> {
-    let found = open(file, config, None)?;
-    let [height, width] = found.grid;
+/// The sizes of the data set `set` as `--set` overrides.
+pub fn sets(set: &CodeSet) -> Vec<String> {
+    let [height, width] = set.grid;
     let mut sets = vec![
-        format!("codebook.codes={}", found.count),
+        format!("codebook.codes={}", set.count),
         format!("codebook.height={height}"),
         format!("codebook.width={width}"),
     ];
-    if let Some((_, dim)) = &found.codebook {
+    if let Some((_, dim)) = &set.codebook {
         sets.push(format!("codebook.dim={dim}"));
     }
-    Ok((found, sets))
+    sets
 }
 
 /// Opens the data set in `file`. A text's characters are `symbols`, or by default those that occur.

@@ -4,11 +4,11 @@ use super::claim::{self, Start};
 use super::device::keep_caches;
 use super::inherited::Inherited;
 use super::session::Session;
-use super::stages::closing;
-use super::stages::toy;
+use super::stages::{closing, toy};
 use super::train_args::TrainArgs;
-use super::{memory, run_dir, stages as images, terminal};
+use super::{codebook, memory, run_dir, stages, terminal};
 use crate::config::{Kind, Resize, Source, Stage, Stored};
+use crate::data::codes::CodeSet;
 use crate::error::Result;
 
 /// Runs a training.
@@ -19,9 +19,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let source = Source::open(&args.preset)?;
     let stage = match source.kind {
         Kind::Toy => None,
-        kind @ (Kind::Images | Kind::Codes) => Some(images::stage_of(args, kind, source.stage)?),
+        kind @ (Kind::Images | Kind::Codes) => Some(stages::stage_of(args, kind, source.stage)?),
     };
-    let wanted = wanted(args, &source, stage)?;
+    let codes = match source.kind {
+        Kind::Codes => Some(stages::read_codes(args, &source)?),
+        Kind::Toy | Kind::Images => None,
+    };
+    let wanted = wanted(args, &source, stage, codes.as_ref())?;
     let bridge = match &wanted {
         Stored::Toy(config) => &config.bridge,
         Stored::Grid(_, config) => &config.bridge,
@@ -35,7 +39,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     source.note.iter().for_each(|note| note!("note: {note}"));
     let (gpu, task, dir) = match &wanted {
         Stored::Toy(config) => toy::prepare(args, config)?,
-        Stored::Grid(stage, config) => images::prepare(args, config, *stage)?,
+        Stored::Grid(stage, config) => stages::prepare(args, config, *stage, codes.as_ref())?,
     };
     let mut session = Session::new(gpu.clone(), task, &wanted, dir)?;
     session.begin(args.resume)?;
@@ -48,15 +52,18 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 /// The resolved configuration: that of `source`, overridden by the run that it starts from and by
 /// the user's settings.
-fn wanted(args: &TrainArgs, source: &Source, stage: Option<Stage>) -> Result<Stored> {
+fn wanted(
+    args: &TrainArgs,
+    source: &Source,
+    stage: Option<Stage>,
+    codes: Option<&CodeSet>,
+) -> Result<Stored> {
     let section = stage.map_or("train".to_string(), |stage| {
         format!("stages.{}", stage.name())
     });
     let mut sets = args.sets.clone();
     sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
-    if source.kind == Kind::Codes {
-        sets.extend(images::sizes(args, source, &sets)?);
-    }
+    sets.extend(codes.into_iter().flat_map(codebook::sets));
     if source.kind == Kind::Images {
         sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
         // With --size, images are squashed by default.

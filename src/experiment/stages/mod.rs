@@ -27,7 +27,8 @@ use super::memory;
 use super::run_dir::RunDir;
 use super::session::Task;
 use super::train_args::{TrainArgs, usage};
-use crate::config::{Experiment, GridConfig, Kind, Source, Stage, Stored};
+use crate::config::{CodebookConfig, Experiment, GridConfig, Kind, Source, Stage, Stored};
+use crate::data::codes::CodeSet;
 use crate::error::Result;
 use crate::gpu::Gpu;
 
@@ -58,11 +59,12 @@ pub(super) fn stage_of(args: &TrainArgs, kind: Kind, stage: Option<Stage>) -> Re
     }
 }
 
-/// The sizes of a model on codes, which the data file decides, as `--set` overrides.
+/// Reads the data set of a training on codes, which decides the model's sizes.
 ///
 /// # Errors
-/// [`Error::Data`] and [`Error::Io`] for the file.
-pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Result<Vec<String>> {
+/// [`Error::Data`](crate::error::Error::Data) and [`Error::Io`](crate::error::Error::Io) for the
+/// file.
+pub(super) fn read_codes(args: &TrainArgs, source: &Source) -> Result<CodeSet> {
     if args.size.is_some() || args.reading.are_given() {
         let what = "its data are codes; --size, --resize, --crop, --skip-broken and --memory are for images";
         return Err(usage(args, what));
@@ -72,12 +74,11 @@ pub(super) fn sizes(args: &TrainArgs, source: &Source, sets: &[String]) -> Resul
         return Err(usage(args, what));
     }
     let file = data_of(args, Kind::Codes)?;
-    let experiment = source.experiment(sets, &toml::Table::new())?;
-    let Experiment::Grid(config) = experiment else {
-        return Ok(Vec::new());
+    let config = match source.experiment(&args.sets, &toml::Table::new())? {
+        Experiment::Grid(config) => config.codebook.unwrap_or_default(),
+        Experiment::Toy(_) => CodebookConfig::default(),
     };
-    let codebook = config.codebook.unwrap_or_default();
-    Ok(codebook::sets(file, &codebook)?.1)
+    codebook::open(file, &config, None)
 }
 
 /// The data path in `args`.
@@ -99,6 +100,7 @@ pub(super) fn prepare(
     args: &TrainArgs,
     config: &GridConfig,
     stage: Stage,
+    codes: Option<&CodeSet>,
 ) -> Result<(Gpu, Box<dyn Task>, RunDir)> {
     let folder = data_of(args, config.kind())?;
     let sources = Sources::find(args, config, stage)?;
@@ -107,11 +109,7 @@ pub(super) fn prepare(
     let gpu = args.device.open()?;
     memory::check(&gpu, config, stage)?;
     // Last, as it may take long.
-    let codes = match &config.codebook {
-        Some(codebook) => Some(codebook::open(folder, codebook, None)?),
-        None => None,
-    };
-    let pictures = match &codes {
+    let pictures = match codes {
         Some(codes) => Pictures::of_codes(codes, &folder.display().to_string())?,
         None => Pictures::read(folder, config, &args.reading)?,
     };
@@ -120,7 +118,7 @@ pub(super) fn prepare(
     }
     dir.write_config(&Stored::Grid(stage, Box::new(config.clone())))?;
     pictures.keep_facts(&args.out, folder)?;
-    if let (Some(codes), Some(codebook)) = (&codes, &config.codebook)
+    if let (Some(codes), Some(codebook)) = (codes, &config.codebook)
         && !codebook::is_kept(&args.out)
     {
         codebook::keep(&args.out, codes, codebook, config.seed)?;
