@@ -21,8 +21,8 @@ fn right_along() -> bool {
     return false;
 }
 
-// The tile's first pixel and first channel quad.
-struct Place { pixel: u32, quad: u32 }
+// The tile's first pixel and first channel quad, and the taps that reach its pixels.
+struct Place { pixel: u32, quad: u32, taps: Window }
 
 // The pixels' sites, or the channel quad.
 struct Source { sites: Sites, quad: u32 }
@@ -39,14 +39,30 @@ fn source_of(load: Load, place: Place) -> Source {
 fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     if load.left {
         let tap = divide(term / 4u, p.c / 4u);
-        let kh = tap / p.kernel_w;
-        let t = taps_of(source.sites, kh, tap - kh * p.kernel_w);
+        let at = tap_at(tap, place.taps);
+        let t = taps_of(source.sites, at.x, at.y);
         let k = (t.at + term - tap * p.c) / 4u;
         return Loaded(mat4x4(x[k.x], x[k.y], x[k.z], x[k.w]), t.inside);
     }
     let step = p.o / 4u;
-    let at = term * step + source.quad;
+    let at = weight_row(term, place.taps) * step + source.quad;
     return Loaded(mat4x4(weight[at], weight[at + step], weight[at + 2u * step], weight[at + 3u * step]), vec4(1.0));
+}
+
+// Row and column in the kernel of tap `tap` of a window.
+fn tap_at(tap: u32, taps: Window) -> vec2<u32> {
+    let line = tap / taps.size.y;
+    return taps.first + vec2(line, tap - line * taps.size.y);
+}
+
+// The row of the weight that a term multiplies.
+fn weight_row(term: u32, taps: Window) -> u32 {
+    if !POSITIONS {
+        return term;
+    }
+    let tap = divide(term / 4u, p.c / 4u);
+    let at = tap_at(tap, taps);
+    return (at.x * p.kernel_w + at.y - tap) * p.c + term;
 }
 
 fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
@@ -55,7 +71,7 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     if pixel >= pixel_count() || column >= p.o / 4u {
         return;
     }
-    let to = pixel * (p.o / 4u) + column;
+    let to = place_of_number(pixel) * (p.o / 4u) + column;
     var out = sum;
     if p.bias == 1u {
         out += bias[column];
@@ -66,7 +82,30 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     y[to] = out;
 }
 
+// Where pixel `number` lies in y.
+fn place_of_number(number: u32) -> u32 {
+    if !POSITIONS {
+        return number;
+    }
+    let at = numbered_pixel(number, p.out_h, p.out_w);
+    return (at.x * p.out_h + at.y) * p.out_w + at.z;
+}
+
+// The taps of pixels `first` .. `last` that lie inside the image for any of them.
+fn taps_of_tile(first: u32, last: u32) -> Window {
+    let pixels = window_of(first, last, p.out_w);
+    let top = vec2<i32>(vec2(p.pad_h, p.pad_w)) - vec2<i32>(pixels.first * p.stride);
+    let shift = vec2<i32>((pixels.size - 1u) * p.stride);
+    return window_between(top - shift, top + vec2<i32>(vec2(p.h, p.w)), vec2(p.kernel_h, p.kernel_w));
+}
+
 fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.o / 4u);
-    return Work(true, Place(tile.x * tile_rows(), tile.y), 0u, p.taps * p.c);
+    let first = tile.x * tile_rows();
+    if !POSITIONS {
+        let all = Window(vec2(0u), vec2(p.kernel_h, p.kernel_w));
+        return Work(true, Place(first, tile.y, all), 0u, p.taps * p.c);
+    }
+    let taps = taps_of_tile(first, min(first + tile_rows(), pixel_count()) - 1u);
+    return Work(true, Place(first, tile.y, taps), 0u, taps.size.x * taps.size.y * p.c);
 }

@@ -20,9 +20,9 @@ fn right_along() -> bool {
     return true;
 }
 
-// The phase with the number of the tile's first pixel in it, the first channel quad, and the phase's taps: the first row
-// and column of the kernel, and how many columns.
-struct Place { phase: vec3<u32>, quad: u32, taps: vec3<u32> }
+// The phase with the number of the tile's first pixel in it, the first channel quad, the first row and column of the kernel
+// that reach the phase, and which of the phase's rows and columns of taps reach the tile's pixels.
+struct Place { phase: vec3<u32>, quad: u32, start: vec2<u32>, taps: Window }
 
 // The pixels' sites, or where the weight of the first channel begins.
 struct Source { sites: Sites, at: u32 }
@@ -36,9 +36,10 @@ fn block_of(load: Load, source: Source, place: Place, term: u32) -> Loaded {
     let step = p.o / 4u;
     let number = divide(term / 4u, step);
     let quad = term / 4u - number * step;
-    let line = number / place.taps.z;
-    let column = number - line * place.taps.z;
-    let tap = (place.taps.x + p.stride * line) * p.kernel_w + place.taps.y + p.stride * column;
+    let down = number / place.taps.size.y;
+    let line = place.taps.first.x + down;
+    let column = place.taps.first.y + number - down * place.taps.size.y;
+    let tap = (place.start.x + p.stride * line) * p.kernel_w + place.start.y + p.stride * column;
     if load.left {
         let t = reverse_taps_of(source.sites, line, column);
         let k = t.at / 4u + quad;
@@ -56,7 +57,7 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     if number >= p.batch * size.x * size.y || column >= p.c / 4u {
         return;
     }
-    let at = pixel_of(number, size.x, size.y);
+    let at = numbered_pixel(number, size.x, size.y);
     let to = place_of(vec3(at.x, at.yz * p.stride + place.phase.xy), false);
     if to == OUTSIDE {
         return;
@@ -68,13 +69,28 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     dx[to * (p.c / 4u) + column] = sum + offset;
 }
 
+// Rows and columns of the phase's taps that carry anything to pixels `first` .. `last` of it; of `reach` there are.
+fn taps_of_tile(phase: vec2<u32>, first: u32, last: u32, reach: vec2<u32>) -> Window {
+    let pixels = window_of(first, last, phase_size().y);
+    // The row and column of dy that the phase's first tap carries from.
+    let begin = vec2<i32>(pixels.first + (phase + vec2(p.pad_h, p.pad_w)) / p.stride);
+    let end = begin + vec2<i32>(pixels.size);
+    return window_between(begin + 1 - vec2<i32>(vec2(p.out_h, p.out_w)), end, reach);
+}
+
 fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.c / 4u);
     let phase = phase_of(tile.x, tile_rows());
     let start = (phase.xy + vec2(p.pad_h, p.pad_w)) % p.stride;
     // Rows and columns of the kernel that reach this phase: those from `start` in steps of the stride.
     let reach = (max(vec2(p.kernel_h, p.kernel_w), start) - start + p.stride - 1u) / p.stride;
-    let place = Place(phase, tile.y, vec3(start, reach.y));
+    var taps = Window(vec2(0u), reach);
+    if POSITIONS {
+        let size = phase_size();
+        let last = min(phase.z + tile_rows(), p.batch * size.x * size.y) - 1u;
+        taps = taps_of_tile(phase.xy, phase.z, last, reach);
+    }
+    let place = Place(phase, tile.y, start, taps);
     // Under a mask there may be no tap at all.
-    return Work(phase.x < p.stride, place, 0u, select(reach.x * reach.y * p.o, 0u, p.taps == 0u));
+    return Work(phase.x < p.stride, place, 0u, select(taps.size.x * taps.size.y * p.o, 0u, p.taps == 0u));
 }

@@ -54,6 +54,16 @@ const PLAIN: &[Sizes] = &[
     [3, 4, 5, 16, 20, 3, 3, 1, 1, 1, 1],
     [1, 21, 21, 16, 16, 3, 3, 1, 1, 1, 0],
     [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 1],
+    // Enough small images for tiles to take pixels position by position: one position or many a tile, taps that reach no
+    // pixel, kernels larger than the image, strides, and padding beyond the kernel.
+    [16, 2, 2, 32, 36, 3, 3, 1, 1, 1, 1],
+    [20, 4, 3, 16, 20, 3, 3, 1, 1, 1, 1],
+    [132, 2, 3, 16, 16, 3, 3, 1, 1, 1, 0],
+    [16, 5, 4, 16, 36, 3, 3, 2, 1, 1, 1],
+    [24, 4, 4, 32, 16, 4, 4, 2, 1, 1, 0],
+    [32, 3, 3, 16, 16, 5, 5, 1, 2, 2, 1],
+    [16, 3, 2, 20, 32, 3, 2, 3, 2, 0, 1],
+    [16, 2, 2, 16, 16, 2, 2, 1, 2, 2, 0],
     // So many tiles that their sum is split into parts.
     [2052, 1, 1, 16, 16, 3, 3, 1, 1, 1, 0],
     // More output pixels than an invocation may loop over for the weight's gradient.

@@ -13,11 +13,43 @@ struct Params {
 }
 var<immediate> p: Params;
 
+// Pixels are numbered position by position, images within one: pixels of one tile then miss the same taps, and the tiled
+// kernels leave those out. Otherwise image by image. Set by the host, for small images and unmasked kernels.
+override POSITIONS: bool = false;
+
 // Pixel number -> (n, row, column) of images of height h and width w.
 fn pixel_of(at: u32, h: u32, w: u32) -> vec3<u32> {
     let line = divide(at, w);
     let n = divide(line, h);
     return vec3(n, line - n * h, at - line * w);
+}
+
+// Pixel number -> (n, row, column), in the order that POSITIONS says.
+fn numbered_pixel(at: u32, h: u32, w: u32) -> vec3<u32> {
+    if !POSITIONS {
+        return pixel_of(at, h, w);
+    }
+    let position = divide(at, p.batch);
+    let row = position / w;
+    return vec3(at - position * p.batch, row, position - row * w);
+}
+
+// Rows and columns of pixels or taps: the first, and how many.
+struct Window { first: vec2<u32>, size: vec2<u32> }
+
+// The smallest window with pixels `first` .. `last`, in images of width w, numbered by position.
+fn window_of(first: u32, last: u32, w: u32) -> Window {
+    let begin = first / p.batch;
+    let end = last / p.batch;
+    let rows = vec2(begin, end) / w;
+    let columns = select(vec2(0u, w - 1u), vec2(begin, end) - rows * w, rows.x == rows.y);
+    return Window(vec2(rows.x, columns.x), vec2(rows.y - rows.x, columns.y - columns.x) + 1u);
+}
+
+// Of `count` rows and columns, those from `begin` (perhaps negative) up to `end`.
+fn window_between(begin: vec2<i32>, end: vec2<i32>, count: vec2<u32>) -> Window {
+    let first = max(begin, vec2(0));
+    return Window(vec2<u32>(first), vec2<u32>(max(min(end, vec2<i32>(count)) - first, vec2(0))));
 }
 
 // Four pixels; where their taps lie: row and column of the first, which wrap above and left of the image, and its element;
@@ -29,7 +61,7 @@ struct Taps { at: vec4<u32>, inside: vec4<f32> }
 // Pixels `numbers` of images of height h and width w; beyond the last it repeats.
 fn pixels_at(numbers: vec4<u32>, pixels: u32, h: u32, w: u32) -> Pixels {
     let at = min(numbers, vec4(pixels - 1u));
-    return Pixels(pixel_of(at.x, h, w), pixel_of(at.y, h, w), pixel_of(at.z, h, w), pixel_of(at.w, h, w));
+    return Pixels(numbered_pixel(at.x, h, w), numbered_pixel(at.y, h, w), numbered_pixel(at.z, h, w), numbered_pixel(at.w, h, w));
 }
 
 // Pixels moved to rows and columns of images of a size (height, width, channels).

@@ -67,7 +67,7 @@ enum By {
 }
 
 /// Tiles computed by invocations, largest first; [`Prefer::Tiles`] is an index into them.
-const TILES: [(&str, Tile); 4] = [
+const TILES: [(&str, Tile); 5] = [
     (
         "128x128",
         Tile {
@@ -98,6 +98,14 @@ const TILES: [(&str, Tile); 4] = [
             height: 32,
             width: 32,
             by: By::Invocations { side: 4 },
+        },
+    ),
+    (
+        "128x64",
+        Tile {
+            height: 128,
+            width: 64,
+            by: By::Invocations { side: 8 },
         },
     ),
 ];

@@ -55,6 +55,17 @@ pub const IN_TILES: &[Faults] = &[
             ("if p.bias == 1u {", "if p.bias == 0u {"),
             ("out += residual[to];", "out -= residual[to];"),
             ("(t.at + term - tap * p.c) / 4u", "(t.at + term % 4u) / 4u"),
+            ("at.x * p.kernel_w + at.y - tap", "at.x + at.y - tap"),
+            ("top - shift, top", "top, top"),
+            (
+                "top + vec2<i32>(vec2(p.h, p.w)),",
+                "top + vec2<i32>(vec2(p.h, p.w)) - 1,",
+            ),
+            ("rows * w, rows.x == rows.y)", "rows * w, true)"),
+            (
+                "vec3(at - position * p.batch, row",
+                "vec3(at % p.batch, row / 2u",
+            ),
             ("0u, p.taps * p.c)", "0u, p.taps * p.c - 4u)"),
             (
                 "if pixel >= pixel_count()",
@@ -71,11 +82,25 @@ pub const IN_TILES: &[Faults] = &[
                 "select(vec4(0.0), vec4(1.0), tap < p.taps)",
             ),
             ("t.inside, tap < p.taps)", "t.inside, tap <= p.taps)"),
-            ("place.taps.y + p.stride * column", "place.taps.y + column"),
+            (
+                "place.start.y + p.stride * column",
+                "place.start.y + column",
+            ),
             ("0u - left,", "0u,"),
             ("at.yz * p.stride + place.phase.xy", "at.yz * p.stride"),
             ("offset = bias[column];", "offset = bias[0];"),
-            ("vec3(start, reach.y)", "vec3(start, p.kernel_w)"),
+            (
+                "Window(vec2(0u), reach)",
+                "Window(vec2(0u), vec2(reach.x, p.kernel_w))",
+            ),
+            (
+                "begin + 1 - vec2<i32>(vec2(p.out_h, p.out_w))",
+                "begin + 2 - vec2<i32>(vec2(p.out_h, p.out_w))",
+            ),
+            (
+                "begin + vec2<i32>(pixels.size);",
+                "begin + vec2<i32>(pixels.size) - 1;",
+            ),
         ],
     },
     Faults {
@@ -88,9 +113,15 @@ pub const IN_TILES: &[Faults] = &[
             ("vec3(0u, 0u, 2u)", "vec3(0u, 0u, 1u)"),
             ("dw[(place.plane + own)", "dw[(own)"),
             (
-                "(wid.y + 1u) * p.part, p.batch",
-                "(wid.y + 2u) * p.part, p.batch",
+                "(wid.y + 1u) * part, positions",
+                "(wid.y + 2u) * part, positions",
             ),
+            (
+                "(vec2(rows.y, columns.y)) + stride",
+                "(vec2(rows.x, columns.x)) + stride",
+            ),
+            ("LANES * (p.out_h * p.out_w)", "LANES"),
+            ("(4u * grid.y) * 4u", "(8u * grid.y) * 4u"),
         ],
     },
     Faults {

@@ -20,6 +20,10 @@ const PART: usize = 2048;
 /// Most numbers in all parts of a weight's gradient: half of WebGPU's lowest binding limit.
 const PARTIAL: usize = 1 << 24;
 
+/// Most positions of an image for which tiles take pixels position by position, and fewest images.
+const POSITIONS: u32 = 256;
+const IMAGES: u32 = 16;
+
 /// How a direction is computed.
 #[derive(Clone, Copy)]
 enum Algorithm {
@@ -56,8 +60,21 @@ fn width(channels: usize) -> (Override, usize) {
 }
 
 impl Params {
+    /// Whether tiles number `positions` per image position by position (`POSITIONS` in
+    /// `shaders/shared/conv.wgsl`): where many taps lie outside the image.
+    fn by_position(&self, positions: u32) -> Override {
+        let taps = self.kernel_h * self.kernel_w;
+        let wins = taps > 1
+            && self.taps == taps
+            && positions <= POSITIONS
+            && self.batch >= IMAGES
+            && self.batch.is_multiple_of(4);
+        ("POSITIONS", u32::from(wins))
+    }
+
     /// How `family` computes `pixels` x `channels` outputs in each of `phases`.
     fn plan(
+        &self,
         family: KernelFamily,
         tiled: &'static Tiled,
         phases: usize,
@@ -65,6 +82,7 @@ impl Params {
         channels: u32,
         gradient: Gradient,
     ) -> Plan {
+        let positions = pixels as u32 / self.batch;
         let channels = channels as usize;
         let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
         let plan = |shader, overrides, groups| Plan {
@@ -81,7 +99,7 @@ impl Params {
             }
             KernelFamily::Tiled(tile) => plan(
                 tile.shader(tiled),
-                tile.overrides(gradient),
+                [tile.overrides(gradient), vec![self.by_position(positions)]].concat(),
                 grid(phases * tile.count(pixels, channels), 1),
             ),
         }
@@ -189,7 +207,7 @@ fn forward_by(
         shader,
         overrides,
         groups,
-    } = Params::plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
+    } = params.plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
     let [bias, residual] = added.buffers(weight);
     let buffers = [x.buffer(), weight.buffer(), bias, y.buffer(), residual];
     let [bias, residual] = added.flags();
@@ -264,7 +282,7 @@ fn backward_input_by(
         shader,
         overrides,
         groups,
-    } = Params::plan(
+    } = params.plan(
         family,
         &TILED_INPUT,
         stride * stride,
@@ -370,7 +388,11 @@ fn backward_weight_by(
         ),
         KernelFamily::Tiled(tile) => (
             tile.shader(&TILED_WEIGHT),
-            tile.overrides(gradient),
+            [
+                tile.overrides(gradient),
+                vec![params.by_position(params.out_h * params.out_w)],
+            ]
+            .concat(),
             tile.count(taps * c, o),
         ),
     };
