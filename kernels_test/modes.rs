@@ -84,6 +84,9 @@ const TILES: [Mode; 6] = [
     Mode::new("128x128", false, Prefer::Tiles(0)),
     Mode::new("128x64", false, Prefer::Tiles(4)),
 ];
+/// With the kernels for GPUs, for ops that have no tiles; also as in debug builds.
+const ON_GPUS: Mode = Mode::new("for GPUs", false, Prefer::Tiles(3));
+const CHECKED_ON_GPUS: Mode = Mode::new("for GPUs checked", true, Prefer::Tiles(3));
 /// As where tuning on a GPU has chosen Winograd's algorithm for a convolution; also as in debug
 /// builds.
 const WINOGRAD: [Mode; 2] = [
@@ -126,6 +129,8 @@ const TILED: [&str; 7] = [
     "conv2d_residual",
     "conv_transpose2d",
 ];
+/// Ops with kernels for GPUs beside those of CPU drivers.
+const FOR_GPUS: [&str; 5] = ["sum", "mean", "sum_all", "mean_all", "squared_norm"];
 /// Ops that may use Winograd's algorithm.
 const BY_WINOGRAD: [&str; 3] = ["conv2d", "conv2d_residual", "conv_transpose2d"];
 
@@ -140,6 +145,9 @@ pub fn modes(adapter: &AdapterFacts, op: &str) -> Vec<Mode> {
         || adapter.has_lanes()
     {
         modes.push(PORTABLE);
+    }
+    if FOR_GPUS.contains(&op) {
+        modes.extend([ON_GPUS, CHECKED_ON_GPUS]);
     }
     if BY_WINOGRAD.contains(&op) {
         modes.extend(WINOGRAD);

@@ -2,6 +2,7 @@
 //!   serial   one invocation an output: many outputs
 //!   fours    one invocation four neighbouring outputs, where inner and count divide by 4
 //!   tree     one workgroup an output: few outputs; strided partial sums, then a fixed tree
+//!   columns  one workgroup 32 neighbouring outputs, likewise, where inner and count divide by 4. Grid: x over inner, y over outer
 //!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
 //! SQUARE sums x². The last row may be short: x has `count` elements. The host splits r so that no invocation loops more than 32,768 times.
 #import grid
@@ -27,6 +28,10 @@ fn term(at: u32) -> f32 {
     return select(v, v * v, SQUARE);
 }
 
+fn terms(v: vec4<f32>) -> vec4<f32> {
+    return select(v, v * v, SQUARE);
+}
+
 @compute @workgroup_size(64)
 fn serial(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
     let at = linear_index(wid, grid, lid, 64u);
@@ -36,8 +41,8 @@ fn serial(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: 
     let o = divide(at, p.inner);
     let first = o * p.middle * p.inner + (at - o * p.inner);
     var sum = 0.0;
-    let terms = rows_of(first, p.inner, p.count);
-    for (var r = 0u; r < terms; r += 1u) {
+    let rows = rows_of(first, p.inner, p.count);
+    for (var r = 0u; r < rows; r += 1u) {
         sum += term(first + r * p.inner);
     }
     y[at] = p.scale * sum;
@@ -55,8 +60,7 @@ fn fours(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: v
     let rows = rows_of(first, inner, p.count / 4u);
     var sum = vec4(0.0);
     for (var r = 0u; r < rows; r += 1u) {
-        let v = values(x4[first + r * inner]);
-        sum += select(v, v * v, SQUARE);
+        sum += terms(values(x4[first + r * inner]));
     }
     y4[at] = element(p.scale * sum);
 }
@@ -69,8 +73,8 @@ fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     if inside {
         let o = at / p.inner;
         let first = o * p.middle * p.inner + at % p.inner;
-        let terms = rows_of(first, p.inner, p.count);
-        for (var r = lid; r < terms; r += 64u) {
+        let rows = rows_of(first, p.inner, p.count);
+        for (var r = lid; r < rows; r += 64u) {
             sum += term(first + r * p.inner);
         }
     }
@@ -83,6 +87,33 @@ fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     }
     if lid == 0u && inside {
         y[at] = p.scale * sh_sum[0];
+    }
+}
+
+var<workgroup> sh_columns: array<vec4<f32>, 256>;
+
+@compute @workgroup_size(8, 32)
+fn columns(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let inner = p.inner / 4u;
+    let column = wid.x * 8u + local.x;
+    let first = wid.y * p.middle * inner + column;
+    var sum = vec4(0.0);
+    if column < inner {
+        let rows = rows_of(first, inner, p.count / 4u);
+        for (var r = local.y; r < rows; r += 32u) {
+            sum += terms(values(x4[first + r * inner]));
+        }
+    }
+    let own = local.y * 8u + local.x;
+    sh_columns[own] = sum;
+    for (var half = 128u; half > 4u; half /= 2u) {
+        workgroupBarrier();
+        if own < half {
+            sh_columns[own] += sh_columns[own + half];
+        }
+    }
+    if own < 8u && column < inner {
+        y4[wid.y * inner + column] = element(p.scale * sh_columns[own]);
     }
 }
 

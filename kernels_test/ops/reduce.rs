@@ -15,6 +15,8 @@ pub fn cases(list: &mut Vec<Case>) {
         (&[21, 21, 3], 0),
         (&[3, 65, 8], 1),
         (&[1000, 36], 0),
+        (&[3, 35, 36], 1),
+        (&[1030, 68], 0),
     ] {
         let sizes = [
             dims[..axis].iter().product(),

@@ -218,6 +218,15 @@ impl Gpu {
         self.0.lanes
     }
 
+    /// Whether ops use the kernels written for GPUs: on GPUs, and where an option forces them.
+    pub fn runs_gpu_kernels(&self) -> bool {
+        match self.prefers() {
+            Prefer::Portable => false,
+            Prefer::Tiles(_) | Prefer::WinogradOnGpus => true,
+            _ => !self.is_cpu(),
+        }
+    }
+
     /// Picks the four-number one of a file's [`variants!`] that suits the adapter.
     pub fn form(&self, variants: &'static [Shader]) -> &'static Shader {
         &variants[usize::from(self.has_lanes())]

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grid;
-use crate::gpu::{Shader, variants};
+use crate::gpu::{GROUPS, Shader, variants};
 use crate::tensor::{Shape, Tensor};
 
 pub(super) static VARIANTS: [Shader; 2] = variants!("reduce");
@@ -13,6 +13,12 @@ pub(super) static VARIANTS: [Shader; 2] = variants!("reduce");
 const PART: usize = 32_768;
 /// Up to this many terms, one invocation always computes the whole sum.
 const SHORT: usize = 256;
+/// Fewest terms for which a workgroup sums 32 outputs on GPUs, and most in one pass.
+const COLUMNS: [usize; 2] = [16, 1024];
+/// Terms per output in the first of two such passes.
+const COLUMNS_PART: usize = 256;
+/// Outputs with which one invocation for each four fills a GPU.
+const MANY: usize = 1 << 16;
 /// Outputs per row from which on invocations side by side read whole cache lines.
 const SIDE_BY_SIDE: usize = 32;
 
@@ -33,13 +39,28 @@ pub(super) fn sum_middle(
     scale: f32,
     square: bool,
 ) -> Tensor {
+    let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
+    let [few_terms, most_terms] = COLUMNS;
+    let by_columns = x.gpu().runs_gpu_kernels()
+        && fours
+        && middle >= few_terms
+        && outer * inner < MANY
+        && outer <= GROUPS
+        && middle <= 64 * PART;
     // Two passes where one would be too long, or where rows are long enough for coalesced reads.
     let part = if middle > 64 * PART {
         PART
+    } else if by_columns {
+        COLUMNS_PART.max(middle.isqrt())
     } else {
         middle.isqrt().max(SHORT / 4)
     };
-    if outer == 1 && (middle > 64 * PART || (middle > SHORT && inner >= SIDE_BY_SIDE)) {
+    let long = if by_columns {
+        middle > most_terms
+    } else {
+        middle > SHORT && inner >= SIDE_BY_SIDE
+    };
+    if outer == 1 && (middle > 64 * PART || long) {
         // The last row of the first pass may be short.
         let rows = sum_middle(x, [middle.div_ceil(part), part, inner], 1.0, square);
         return sum_middle(&rows, [1, rows.count() / inner, inner], scale, false);
@@ -60,10 +81,16 @@ pub(super) fn sum_middle(
     };
     let overrides = [("SQUARE", u32::from(square))];
     let buffers = [x.buffer(), y.buffer()];
+    if by_columns {
+        let groups = [inner.div_ceil(32) as u32, outer as u32, 1];
+        let shader = x.gpu().form(&VARIANTS);
+        x.gpu()
+            .dispatch(shader, "columns", &overrides, &buffers, &params, groups);
+        return y;
+    }
     // One workgroup per output if there are few; one invocation per output if these fill the GPU or
     // the sum is short.
     if middle <= SHORT || (outputs >= 4096 && middle <= PART) {
-        let fours = inner.is_multiple_of(4) && x.count().is_multiple_of(4);
         let (shader, entry, invocations) = if fours {
             (x.gpu().form(&VARIANTS), "fours", outputs / 4)
         } else {

@@ -249,13 +249,16 @@ pub const IN_ARITHMETIC: &[Faults] = &[
         faults: &[
             ("half > 0u; half /= 2u", "half > 1u; half /= 2u"),
             (
-                "(var r = lid; r < terms; r += 64u)",
-                "(var r = lid; r + 1u < terms; r += 64u)",
+                "(var r = lid; r < rows; r += 64u)",
+                "(var r = lid; r + 1u < rows; r += 64u)",
             ),
             ("at % p.inner;", "(at % p.inner) * p.middle;"),
             ("y[at] = p.scale * sh_sum[0];", "y[at] = sh_sum[0];"),
             ("y4[at] = element(p.scale * sum);", "y4[at] = element(sum);"),
-            ("sum += select(v, v * v, SQUARE);", "sum += v;"),
+            (
+                "sum += terms(values(x4[first + r * inner]));\n    }\n    y4",
+                "sum += values(x4[first + r * inner]);\n    }\n    y4",
+            ),
             (
                 "y[at] = p.scale * x[o * p.inner + i];",
                 "y[at] = x[o * p.inner + i];",

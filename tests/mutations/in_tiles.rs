@@ -125,6 +125,23 @@ pub const IN_TILES: &[Faults] = &[
         ],
     },
     Faults {
+        shader: "reduce",
+        ops: &["sum", "mean", "squared_norm"],
+        faults: &[
+            ("half > 4u; half /= 2u", "half > 8u; half /= 2u"),
+            ("r < rows; r += 32u", "r + 1u < rows; r += 32u"),
+            (
+                "element(p.scale * sh_columns[own])",
+                "element(sh_columns[own])",
+            ),
+            (
+                "terms(values(x4[first + r * inner]));\n        }",
+                "values(x4[first + r * inner]);\n        }",
+            ),
+            ("wid.y * p.middle * inner + column", "column"),
+        ],
+    },
+    Faults {
         shader: "nearest_among",
         ops: &["nearest_code"],
         faults: &[

@@ -49,6 +49,7 @@ fn main() {
     let on_matrices = if matrices { ON_MATRICES } else { &[] };
     let mut trials = Vec::new();
     let portable = IN_ARITHMETIC.len() + IN_LAYERS.len();
+    let anywhere = portable + IN_TILES.len() + BY_WINOGRAD.len();
     let on_any = IN_ARITHMETIC
         .iter()
         .chain(IN_LAYERS)
@@ -61,12 +62,16 @@ fn main() {
         .chain(on_matrices)
         .enumerate()
     {
+        // A shader may have faults in several lists.
+        let first = if at < portable {
+            0
+        } else if at < anywhere {
+            100
+        } else {
+            200
+        };
         for number in 0..faults.faults.len() {
-            let name = format!(
-                "{}/{}",
-                faults.shader,
-                if at < portable { number } else { 100 + number }
-            );
+            let name = format!("{}/{}", faults.shader, first + number);
             trials.push(Trial::test(name, move || is_caught(faults, number)));
         }
     }

@@ -8,7 +8,10 @@ pub const ON_CPUS: &[Faults] = &[
     Faults {
         shader: "reduce",
         ops: &["sum", "mean"],
-        faults: &[("        workgroupBarrier();\n", "")],
+        faults: &[(
+            "workgroupBarrier();\n        if lid < half",
+            "if lid < half",
+        )],
     },
     Faults {
         shader: "group_norm_direct",
