@@ -16,6 +16,7 @@ mod shares;
 mod slopes;
 mod tape;
 pub mod vectors;
+mod verify;
 pub mod wrong;
 
 use crate::gpu::Gpu;
@@ -30,6 +31,7 @@ pub use ops::cases;
 pub use outcome::{Evidence, Fault, Outcome, Verdict};
 pub use real::{Real, U};
 pub use shares::Shares;
+pub use verify::verify;
 
 /// Distribution of an input's entries.
 #[derive(Clone, Debug)]

@@ -7,10 +7,11 @@ mod look;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Gpu, Shader};
+use crate::gpu::{Gpu, Origin, Shader};
 
 /// Kernels of the probes.
 pub static SHADER: Shader = Shader {
+    origin: Origin::BuiltIn,
     name: "probes",
     source: include_str!("probes.wgsl"),
     instead: None,
@@ -18,6 +19,7 @@ pub static SHADER: Shader = Shader {
 
 /// The kernel that packs f16.
 pub static HALVES: Shader = Shader {
+    origin: Origin::BuiltIn,
     name: "probes_f16",
     source: include_str!("probes_f16.wgsl"),
     instead: None,

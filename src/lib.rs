@@ -1,6 +1,46 @@
 //! A GPU compute engine with hand-written WGSL kernels, and on it the system of "Diffusion bridges
 //! vector quantized variational autoencoders" (Cohen et al., ICML 2022).
 //!
+//! # The engine as a library
+//! ```
+//! use dbvq_wgpu::prelude::*;
+//!
+//! module! { struct Mlp { a: Linear, b: Linear, c: Linear } }
+//!
+//! impl Mlp {
+//!     fn forward(&self, x: &Tensor) -> Tensor {
+//!         let h = self.a.forward(x).silu();
+//!         let h = self.b.forward(&h).silu() + &h; // shapes broadcast as in NumPy
+//!         self.c.forward(&h)
+//!     }
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     let gpu = Gpu::open_default()?; // Vulkan, Metal or DX12; a CPU driver if there is no GPU
+//!     let mut init = Init::new(&gpu, 0);
+//!     let mut net = Mlp {
+//!         a: Linear::new(&mut init, [1, 64]),
+//!         b: Linear::new(&mut init, [64, 64]),
+//!         c: Linear::new(&mut init, [64, 2]),
+//!     };
+//!     let mut adam = Adam::new(&gpu, &mut net, AdamOptions { lr: 3e-3, ..Default::default() });
+//!     let angles: Vec<f32> = (0..64).map(|i| 0.1 * i as f32 - 3.2).collect();
+//!     let points: Vec<f32> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
+//!     let x = Tensor::from_slice(&gpu, &angles, [64, 1]);
+//!     let goal = Tensor::from_slice(&gpu, &points, [64, 2]);
+//!     for step in 0..500 {
+//!         let loss = net.forward(&x).mse(&goal);
+//!         adam.step(&loss.backward())?;
+//!         if step % 100 == 0 {
+//!             println!("{step} {:.5}", loss.item());
+//!         }
+//!     }
+//!     net.save(std::env::temp_dir().join("circle.safetensors")) // with PyTorch's names and layouts
+//! }
+//! ```
+//! [`ops::Kernel`] runs kernels of your own, and [`kernels_test::verify`] checks them. A [`gpu::Gpu`] and
+//! its tensors stay on the thread that opened it; several threads may each open their own.
+//!
 //! # Layers
 //! A module uses only modules to its right; `tests/layers.rs` enforces it.
 //! ```text
@@ -47,25 +87,32 @@
 // `say!` and `note!` of `report::console` do not panic if nobody reads.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+/// The README's programs, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 // First, for its macros.
 #[macro_use]
 pub mod report;
 
 pub mod bridge;
-pub mod commands;
-pub mod config;
-pub mod conformance;
-pub mod data;
 pub mod error;
-pub mod evaluate;
-pub mod experiment;
 pub mod gpu;
 #[path = "../kernels_test/mod.rs"]
 pub mod kernels_test;
-pub mod metrics;
-pub mod models;
 pub mod nn;
 pub mod number;
 pub mod ops;
 pub mod philox;
+pub mod prelude;
 pub mod tensor;
+
+pub mod commands;
+pub mod config;
+pub mod conformance;
+pub mod data;
+pub mod evaluate;
+pub mod experiment;
+pub mod metrics;
+pub mod models;

@@ -9,7 +9,7 @@ use dbvq_wgpu::models::lesson::{Ask, Guidance, Lesson, Plan, Told};
 use dbvq_wgpu::models::sampler::{Process, Sampler};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;
-use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
+use dbvq_wgpu::nn::optim::{Group, GroupedAdam, Moments};
 use dbvq_wgpu::ops;
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
@@ -330,13 +330,13 @@ fn learnt(gpu: &Gpu) -> Diffusion {
         .head()
         .expect("it predicts codes")
         .start_at(&[0.0; CELLS * CODES]);
-    let options = AdamOptions {
+    let options = Moments {
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
         weight_decay: 0.0,
     };
-    let adam = Adam::new(gpu, &mut model, options, |_| 0);
+    let adam = GroupedAdam::new(gpu, &mut model, options, |_| 0);
     let codes = Codes::from_slice(gpu, &stripes(n), [n, GRID, GRID]);
     let vectors = Tensor::from_slice(gpu, &vectors(), [CODES, DIM]);
     let z0 = model.standardise(&ops::gather(&vectors, &codes));

@@ -7,7 +7,7 @@ use dbvq_wgpu::error::Error;
 use dbvq_wgpu::gpu::{Gpu, GpuOptions, Prefer};
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::init::Init;
-use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
+use dbvq_wgpu::nn::optim::{Group, GroupedAdam, Moments};
 use dbvq_wgpu::ops::{self, Trans};
 use dbvq_wgpu::tensor::Tensor;
 
@@ -218,13 +218,13 @@ fn a_training_step_creates_nothing_in_steady_state() {
         weight: init.normal(&[3, 5], 0.1),
         bias: init.zeros(&[3]),
     };
-    let options = AdamOptions {
+    let options = Moments {
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
         weight_decay: 0.0,
     };
-    let adam = Adam::new(&gpu, &mut line, options, |_| 0);
+    let adam = GroupedAdam::new(&gpu, &mut line, options, |_| 0);
     let numbers: Vec<f32> = (0..40).map(|i| (i as f32 * 0.7).sin()).collect();
     let mut losses = Vec::new();
     let mut step = |i: u32| {

@@ -15,7 +15,8 @@ use dbvq_wgpu::evaluate::features::{
 };
 use dbvq_wgpu::gpu::{Gpu, GpuOptions};
 use dbvq_wgpu::models::inception::{FEATURES, Inception};
-use dbvq_wgpu::nn::checkpoint::{self, Entry};
+use dbvq_wgpu::nn::checkpoint::Entry;
+use dbvq_wgpu::nn::weights::{Format, serialise};
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::Shape;
 use predicates::str::contains;
@@ -68,7 +69,7 @@ fn weights(gpu: &Gpu, file: &Path) {
     Inception::load(gpu, &mut source).expect("weights");
     std::fs::write(
         file,
-        checkpoint::serialise(&entries, [].into()).expect("tensors"),
+        serialise(&entries, [].into(), Format::F32).expect("tensors"),
     )
     .expect("a file");
 }
@@ -416,7 +417,7 @@ fn what_is_wrong_with_weights_is_said() {
     let other: [Entry; 1] = [("weight".into(), Shape::from([2]), vec![0.0; 2])];
     std::fs::write(
         &file,
-        checkpoint::serialise(&other, [].into()).expect("tensors"),
+        serialise(&other, [].into(), Format::F32).expect("tensors"),
     )
     .expect("a file");
     refuses("`Conv2d_1a_3x3.conv.weight` is missing; make the file from pytorch-fid's weights");
@@ -427,7 +428,7 @@ fn what_is_wrong_with_weights_is_said() {
     )];
     std::fs::write(
         &file,
-        checkpoint::serialise(&one, [].into()).expect("tensors"),
+        serialise(&one, [].into(), Format::F32).expect("tensors"),
     )
     .expect("a file");
     refuses("is F32 [3, 3, 3, 32], not F32 [32, 3, 3, 3]");

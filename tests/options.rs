@@ -14,7 +14,7 @@ use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::Module;
 use dbvq_wgpu::nn::codebook::unit;
 use dbvq_wgpu::nn::init::Init;
-use dbvq_wgpu::nn::optim::{Adam, AdamOptions, Group};
+use dbvq_wgpu::nn::optim::{Group, GroupedAdam, Moments};
 use dbvq_wgpu::ops;
 use dbvq_wgpu::philox::Stream;
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
@@ -269,13 +269,13 @@ fn a_conditional_prior_learns_what_its_classes_are() {
     let gpu = gpu();
     let n = 16;
     let mut model = diffusion(&gpu, &diffusion_config(Output::Velocity, 2));
-    let options = AdamOptions {
+    let options = Moments {
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
         weight_decay: 0.0,
     };
-    let adam = Adam::new(&gpu, &mut model, options, |_| 0);
+    let adam = GroupedAdam::new(&gpu, &mut model, options, |_| 0);
     // Class 0 lies below z*, class 1 above; a third of the labels is dropped.
     let class: Vec<u32> = (0..n as u32).map(|i| i % 2).collect();
     let z0: Vec<f32> = class
@@ -580,13 +580,13 @@ fn every_quantiser_and_codebook_rule_trains() {
             let quantised = model.look_up(&model.quantise(&model.encode(&images)));
             ops::mse(&model.decode(&quantised), &images).item()
         };
-        let options = AdamOptions {
+        let options = Moments {
             beta1: 0.9,
             beta2: 0.99,
             eps: 1e-8,
             weight_decay: 0.0,
         };
-        let adam = Adam::new(&gpu, &mut model, options, |_| 0);
+        let adam = GroupedAdam::new(&gpu, &mut model, options, |_| 0);
         let before = error(&model);
         let vectors = model.vectors().to_vec();
         for step in 0..40 {

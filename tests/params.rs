@@ -229,11 +229,12 @@ fn immediates_are_the_same_on_both_sides() {
             let mut words = BTreeMap::new();
             wgsl_words(&parsed.module, &ty.inner, "", 0, &mut words);
             let differs = compare(&words, &rust_words(&all, &rust, ""));
-            wrong.extend(
-                differs.map(|what| {
-                    format!("{path}, {rust} and {name} of {}.wgsl: {what}", shader.name)
-                }),
-            );
+            wrong.extend(differs.map(|what| {
+                format!(
+                    "{path}, {rust} and {name} of {}.wgsl: {what}",
+                    shader.name()
+                )
+            }));
             seen += 1;
         }
     }

@@ -22,6 +22,7 @@ use dbvq_wgpu::models::pixelcnn::PixelCnn;
 use dbvq_wgpu::models::vqvae::VqVae;
 use dbvq_wgpu::nn::checkpoint::Entry;
 use dbvq_wgpu::nn::init::Init;
+use dbvq_wgpu::nn::weights::{Format, serialise};
 use dbvq_wgpu::nn::{Module, checkpoint as file};
 use dbvq_wgpu::philox::{Draw, Stream};
 use dbvq_wgpu::tensor::{Codes, Shape, Tensor};
@@ -315,7 +316,7 @@ fn hand_over(
     }
     entries.extend(noise(&config));
     entries.extend(outputs(ground, name, stage, &config));
-    let bytes = file::serialise(&entries, [].into()).expect("tensors");
+    let bytes = serialise(&entries, [].into(), Format::F32).expect("tensors");
     std::fs::write(folder.join(format!("{name}-data.safetensors")), bytes).expect("a file");
 }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::error::{Error, Result};
 use crate::experiment::run_dir;
-use crate::nn::checkpoint::{self, Checkpoint, Entry};
+use crate::nn::checkpoint::{Checkpoint, Entry};
+use crate::nn::weights::{Format, serialise, to_pytorch};
 use crate::report::product::{self, Folder, Form};
 use crate::report::samples_file::check_finite;
 use crate::tensor::Shape;
@@ -22,7 +23,40 @@ pub(crate) struct ExportFlags {
     /// Export the weights of the last step instead of their running averages.
     #[arg(long)]
     raw: bool,
+    /// Number format of the tensors.
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
 }
+
+/// A number format.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Dtype {
+    /// 32-bit floats, as they are trained.
+    #[default]
+    F32,
+    /// Half precision: 11 bits, up to 65,504.
+    F16,
+    /// bfloat16: 8 bits, the range of f32.
+    Bf16,
+}
+
+impl Dtype {
+    /// The format, if it holds `values`.
+    fn format(self, name: &str, values: &[f32]) -> Result<Format> {
+        let largest = values.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        match self {
+            Dtype::F16 if largest > MAX_F16 => Err(Error::Usage(format!(
+                "`{name}` holds {largest}, more than f16's {MAX_F16}; use --dtype bf16 or f32"
+            ))),
+            Dtype::F16 => Ok(Format::F16),
+            Dtype::Bf16 => Ok(Format::Bf16),
+            Dtype::F32 => Ok(Format::F32),
+        }
+    }
+}
+
+/// The largest number of f16.
+const MAX_F16: f32 = 65_504.0;
 
 /// Tensors that a model uses besides its parameters (buffers): their names in a checkpoint, and in
 /// PyTorch, where the code vectors are the weights of an embedding.
@@ -65,6 +99,10 @@ pub(crate) fn run(args: &ExportFlags) -> Result<()> {
     entries
         .iter()
         .try_for_each(|(name, _, values)| check_finite(&format!("numbers of `{name}`"), values))?;
+    let mut format = Format::F32;
+    for (name, _, values) in &entries {
+        format = args.dtype.format(name, values)?;
+    }
     let kind = if args.raw { "raw" } else { "averaged" };
     let metadata = [
         ("format", "pt".to_string()),
@@ -75,7 +113,7 @@ pub(crate) fn run(args: &ExportFlags) -> Result<()> {
         .map(|(name, value)| (name.to_string(), value))
         .into();
     let bytes =
-        checkpoint::serialise(&entries, metadata).map_err(|e| Error::checkpoint(&found.path, e))?;
+        serialise(&entries, metadata, format).map_err(|e| Error::checkpoint(&found.path, e))?;
     let _folder = args.out.parent().map(Folder::make).transpose()?;
     product::write(&args.out, Form::Tensors, &bytes)?;
     product::write(&beside, Form::Settings, config.as_bytes())?;
@@ -110,7 +148,7 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     let mut beside = Vec::new();
     for (name, dims, values) in found.tensors() {
         if let Some(path) = name.strip_prefix(wanted) {
-            let (dims, values) = pytorch(dims, values);
+            let (dims, values) = to_pytorch(dims, values);
             entries.push((path.to_string(), Shape::from(dims), values));
         } else if let Some((_, exported)) = BESIDE.iter().find(|(stored, _)| *stored == name) {
             beside.push(((*exported).to_string(), Shape::from(dims), values.to_vec()));
@@ -129,40 +167,18 @@ fn weights(found: &Checkpoint, raw: bool) -> Vec<Entry> {
     entries
 }
 
-/// Converts a parameter to PyTorch's layout. Convolution kernels, that is, tensors with more than
-/// two dimensions, are [taps.., a, b] here and [b, a, taps..] in PyTorch: b is the output channels
-/// of a convolution, the input channels of a transposed one.
-fn pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
-    let [taps @ .., a, b] = dims else {
-        return (dims.to_vec(), values.to_vec());
-    };
-    let count = taps.iter().product::<usize>();
-    let a = *a;
-    let b = *b;
-    if taps.is_empty() {
-        return (dims.to_vec(), values.to_vec());
-    }
-    let order = (0..b)
-        .flat_map(|j| (0..a).flat_map(move |i| (0..count).map(move |tap| (tap * a + i) * b + j)));
-    (
-        [&[b, a], taps].concat(),
-        order.map(|at| values[at]).collect(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn kernels_alone_change_their_order() {
-        let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
-        let (dims, turned) = pytorch(&[2, 2, 2, 3], &values);
-        assert_eq!(dims, [3, 2, 2, 2]);
-        // Tap (1, 0) from channel 1 to channel 2.
-        assert_eq!(turned[(2 * 2 + 1) * 4 + 2], values[(2 * 2 + 1) * 3 + 2]);
-        assert_eq!(pytorch(&[3, 2, 4], &values).0, [4, 2, 3]);
-        assert_eq!(pytorch(&[4, 6], &values), (vec![4, 6], values.clone()));
-        assert_eq!(pytorch(&[24], &values).0, [24]);
+    fn numbers_beyond_f16_are_refused() {
+        let refused = Dtype::F16.format("x", &[1.0, -70_000.0]);
+        let message = refused.expect_err("it is over 65,504").to_string();
+        assert!(message.contains("`x` holds 70000"), "{message}");
+        for (dtype, format) in [(Dtype::F32, Format::F32), (Dtype::Bf16, Format::Bf16)] {
+            let found = dtype.format("x", &[-70_000.0]);
+            assert_eq!(found.expect("it holds them"), format);
+        }
     }
 }

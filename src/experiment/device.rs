@@ -47,6 +47,8 @@ impl Device {
             memory_limit: self.memory_mib.map(|mib| mib << 20),
             cache_dir: cache::folder(),
             profile,
+            // The conformance suite shows that built-in kernels need none.
+            driver_checks: false,
             ..GpuOptions::default()
         })?;
         if self.precision == Precision::F16 && !ops::matrices_are_right(&gpu) {

@@ -1,6 +1,18 @@
 //! Schedules of the learning rate and of the decay of the weights' moving average.
 
 use crate::config::TrainConfig;
+use crate::nn::optim::Moments;
+
+impl From<&TrainConfig> for Moments {
+    fn from(t: &TrainConfig) -> Moments {
+        Moments {
+            beta1: t.beta1,
+            beta2: t.beta2,
+            eps: t.eps,
+            weight_decay: t.weight_decay,
+        }
+    }
+}
 
 /// ½(1 + cos πx), 0 from x = 1 on.
 pub fn half_cosine(x: f64) -> f64 {

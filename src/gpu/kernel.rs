@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use rustc_hash::FxHashMap;
 
 use super::facts::IMMEDIATE_BYTES;
-use super::{EntryFacts, GpuOptions, Override, Shader, parse};
+use super::{EntryFacts, GpuOptions, Origin, Override, Shader, parse};
 use crate::error::panic_text;
 
 /// An entry point with its overrides, compiled or being compiled.
@@ -27,6 +27,8 @@ pub(super) struct Pipeline {
     overrides: Vec<Override>,
     shader: &'static str,
     entry: &'static str,
+    /// Whether it comes from outside of the crate.
+    pub foreign: bool,
 }
 
 /// A pipeline, or the message of a compiler that panicked.
@@ -167,7 +169,7 @@ impl Kernels {
             let cache = self.cache.clone();
             let label = label.clone();
             let overrides = overrides.to_vec();
-            let zeroed = self.checked;
+            let zeroed = self.checked || shader.origin == Origin::Foreign;
             move || {
                 let constants: Vec<(&str, f64)> = overrides
                     .iter()
@@ -211,6 +213,7 @@ impl Kernels {
             overrides,
             shader: shader.name,
             entry,
+            foreign: shader.origin != Origin::BuiltIn,
         }
     }
 
@@ -228,7 +231,8 @@ impl Kernels {
             return loaded.clone();
         }
         let parsed = parse(&self.standing_for(shader)).unwrap_or_else(|e| panic!("{e}"));
-        let raw = create_module(device, shader.name, parsed.module, self.checked);
+        let checked = self.checked || shader.origin == Origin::Foreign;
+        let raw = create_module(device, shader.name, parsed.module, checked);
         let loaded = Rc::new(Loaded {
             raw,
             entries: parsed.entries,
@@ -239,10 +243,10 @@ impl Kernels {
 }
 
 /// Creates the module with or without WebGPU's run-time checks. The conformance suite runs every
-/// kernel both ways and shows that none leaves its bindings or loops forever.
+/// built-in kernel both ways and shows that none leaves its bindings or loops forever.
 #[expect(
     unsafe_code,
-    reason = "wgpu marks leaving out run-time checks as unsafe; the kernels are ours and tested with them"
+    reason = "wgpu marks leaving out run-time checks as unsafe; built-in kernels are tested with them"
 )]
 fn create_module(
     device: &wgpu::Device,
@@ -258,8 +262,8 @@ fn create_module(
     if checked {
         return device.create_shader_module(descriptor);
     }
-    // SAFETY: kernels index only within the sizes in their Params, which the conformance suite
-    // tests for every kernel.
+    // SAFETY: built-in kernels index only within the sizes in their Params, which the conformance
+    // suite tests for every kernel; for others the caller of an unsafe function answers.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

@@ -30,7 +30,7 @@ const TAIL: u64 = 64;
 
 /// A range of GPU memory, returned to the pool when its last clone is dropped.
 #[derive(Clone)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     alloc: Rc<Alloc>,
     offset: u64,
     size: u64,
@@ -109,10 +109,17 @@ impl Buffer {
         (self.alloc.id, self.offset, self.size)
     }
 
-    /// The binding: the range rounded up to whole vec4s.
-    pub(super) fn binding(&self, poison: bool) -> wgpu::BufferBinding<'_> {
-        let tail = if poison && self.offset == 0 { TAIL } else { 0 };
-        let size = wgpu::BufferSize::new(self.size.next_multiple_of(16) + tail);
+    /// The binding: the range, rounded up to whole vec4s unless it is to be `exact`, as
+    /// `arrayLength` then tells foreign kernels.
+    pub(super) fn binding(&self, poison: bool, exact: bool) -> wgpu::BufferBinding<'_> {
+        let bytes = if exact {
+            self.size
+        } else if poison && self.offset == 0 {
+            self.size.next_multiple_of(16) + TAIL
+        } else {
+            self.size.next_multiple_of(16)
+        };
+        let size = wgpu::BufferSize::new(bytes);
         wgpu::BufferBinding {
             buffer: &self.alloc.raw,
             offset: self.offset,

@@ -3,7 +3,7 @@
 //!
 //! Dispatches are encoded at once, or as soon as their pipelines are compiled, into one compute
 //! pass, which [`Gpu::submit`] hands to the driver: one submit per training step. Nothing waits for
-//! the GPU except [`Gpu::read`], the profiler, the tuner, and a submit that would be the third in
+//! the GPU except reading back, the profiler, the tuner, and a submit that would be the third in
 //! flight.
 //!
 //! Faults that only the driver can cause (out of memory, device lost) unwind from these functions
@@ -40,14 +40,16 @@ pub use facts::{
     AdapterFacts, COOPERATIVE_BYTES, Cooperative, FeatureFacts, IMMEDIATE_BYTES, LimitFacts,
 };
 pub use launches::Launch;
-pub use memory::{ALIGN, Buffer};
+pub use memory::ALIGN;
 pub use options::{GpuOptions, Precision, Prefer};
 pub use profile::{KernelTime, table as profile_table};
 pub use record::GROUPS;
-pub use shader::{EntryFacts, Override, Parsed, Shader, parse, shader, variants};
+pub use shader::{EntryFacts, Override, Parsed, Shader, parse};
 pub use tuning::{Question, TUNING_SECONDS};
 
 pub(crate) use cache::verified;
+pub(crate) use memory::Buffer;
+pub(crate) use shader::{Origin, shader, variants};
 pub(crate) use tuning::count_answers;
 
 use crate::error::{Error, Result};
@@ -88,6 +90,7 @@ struct Inner {
     tuning: RefCell<Tuning>,
     lanes: bool,
     cpu: bool,
+    driver_checks: bool,
     cooperative: Option<Cooperative>,
 }
 
@@ -128,6 +131,14 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
+    /// Opens the fastest kind of adapter present, with the default options.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_default() -> Result<Gpu> {
+        Gpu::open(GpuOptions::default())
+    }
+
     /// Opens an adapter.
     ///
     /// # Errors
@@ -143,8 +154,7 @@ impl Gpu {
                 facts.name
             )));
         }
-        let (device, queue) =
-            adapter::open(&adapter, halves, options.checked || options.driver_checks)?;
+        let (device, queue) = adapter::open(&adapter, halves, options.has_driver_checks())?;
         Ok(Gpu::on(device, queue, facts, options, None))
     }
 
@@ -193,6 +203,7 @@ impl Gpu {
             lanes: facts.has_lanes() && by_kind,
             // A rehearsal represents any adapter.
             cpu: facts.is_cpu() && by_kind && rehearsal.is_none(),
+            driver_checks: options.has_driver_checks(),
             cooperative: facts
                 .cooperative()
                 .filter(|_| options.precision == Precision::F16),
@@ -218,6 +229,11 @@ impl Gpu {
         self.0.lanes
     }
 
+    /// Whether the driver checks bounds, which kernels from outside of this crate need.
+    pub fn has_driver_checks(&self) -> bool {
+        self.0.driver_checks
+    }
+
     /// Whether ops use the kernels written for GPUs: on GPUs, and where an option forces them.
     pub fn runs_gpu_kernels(&self) -> bool {
         match self.prefers() {
@@ -227,7 +243,7 @@ impl Gpu {
         }
     }
 
-    /// Picks the four-number one of a file's [`variants!`] that suits the adapter.
+    /// Picks the four-number one of a file's `variants!` that suits the adapter.
     pub fn form(&self, variants: &'static [Shader]) -> &'static Shader {
         &variants[usize::from(self.has_lanes())]
     }
@@ -289,7 +305,7 @@ impl Gpu {
     ///
     /// # Panics
     /// Unwinds with [`Error::OutOfMemory`] if the adapter has no room for it.
-    pub fn alloc(&self, elements: usize) -> Buffer {
+    pub(crate) fn alloc(&self, elements: usize) -> Buffer {
         let buffer = self.take(elements, false);
         if self.0.pool.borrow().poison {
             self.fill_poison(&buffer);
@@ -298,7 +314,7 @@ impl Gpu {
     }
 
     /// A new buffer with a copy of `data`.
-    pub fn upload<T: bytemuck::NoUninit>(&self, data: &[T]) -> Buffer {
+    pub(crate) fn upload<T: bytemuck::NoUninit>(&self, data: &[T]) -> Buffer {
         const { assert!(size_of::<T>() == 4, "kernels see words of 4 bytes") };
         let buffer = self.take(data.len(), true);
         if self.0.pool.borrow().poison {
@@ -310,7 +326,7 @@ impl Gpu {
     }
 
     /// Overwrites `buffer` with `data` after everything recorded so far.
-    pub fn overwrite<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
+    pub(crate) fn overwrite<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
         assert_eq!(
             buffer.size(),
             size_of_val(data) as u64,

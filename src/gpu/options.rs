@@ -11,8 +11,9 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// WebGPU's run-time checks in kernels; by default on in debug builds.
     pub checked: bool,
-    /// Keep the driver's bounds checks even if kernels run unchecked: for kernels that access out
-    /// of bounds on purpose.
+    /// Keep the driver's bounds checks even if built-in kernels run unchecked. Kernels from outside
+    /// of this crate need them ([`Kernel`](crate::ops::Kernel)); a program that has none is faster
+    /// without.
     pub driver_checks: bool,
     /// Which kernels ops use where they have several.
     pub prefer: Prefer,
@@ -28,7 +29,7 @@ pub struct GpuOptions {
     /// Where compiled pipelines and measurements are kept between runs; `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
     /// Shaders that replace those of the same name, with which tests show that broken kernels are
-    /// caught.
+    /// caught; see [`Shader::with_source`].
     pub stand_ins: Vec<Shader>,
 }
 
@@ -37,7 +38,7 @@ impl Default for GpuOptions {
         GpuOptions {
             adapter: None,
             checked: cfg!(debug_assertions),
-            driver_checks: false,
+            driver_checks: true,
             prefer: Prefer::Rule,
             precision: Precision::F32,
             poison: false,
@@ -46,6 +47,14 @@ impl Default for GpuOptions {
             cache_dir: None,
             stand_ins: Vec::new(),
         }
+    }
+}
+
+impl GpuOptions {
+    /// Whether the driver checks bounds: checked kernels need it, since wgpu leaves the bounds of
+    /// buffers to the driver.
+    pub(super) fn has_driver_checks(&self) -> bool {
+        self.checked || self.driver_checks
     }
 }
 

@@ -50,7 +50,7 @@ impl Gpu {
     /// # Panics
     /// If the number of buffers or the size of `params` differs from the WGSL's, or one buffer is
     /// bound for both reading and writing.
-    pub fn dispatch<P: bytemuck::NoUninit>(
+    pub(crate) fn dispatch<P: bytemuck::NoUninit>(
         &self,
         shader: &'static Shader,
         entry: &'static str,
@@ -115,9 +115,10 @@ impl Gpu {
         }
         check_aliasing(pipeline, buffers);
         let poison = self.0.pool.borrow().poison;
+        let exact = pipeline.foreign;
         let resources = buffers
             .iter()
-            .map(|b| wgpu::BindingResource::Buffer(b.binding(poison)));
+            .map(|b| wgpu::BindingResource::Buffer(b.binding(poison, exact)));
         let bindings = pipeline.facts.bindings.iter().map(|b| b.0);
         let entries: Vec<_> = bindings
             .zip(resources)
@@ -210,7 +211,7 @@ impl Gpu {
     }
 
     /// Zeroes `buffer` after everything recorded so far.
-    pub fn zero(&self, buffer: &Buffer) {
+    pub(crate) fn zero(&self, buffer: &Buffer) {
         if self.rehearses() {
             return;
         }
@@ -223,7 +224,7 @@ impl Gpu {
     ///
     /// # Panics
     /// If it does not fit there.
-    pub fn copy(&self, from: &Buffer, to: &Buffer, at: u64) {
+    pub(crate) fn copy(&self, from: &Buffer, to: &Buffer, at: u64) {
         assert!(
             at + from.size() <= to.size(),
             "a copy of {} bytes to {at} of {}",
@@ -324,7 +325,7 @@ impl Gpu {
     }
 
     /// The content of `buffer`, after waiting for everything recorded so far.
-    pub fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
+    pub(crate) fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
         let bytes = self.read_raw(buffer.raw(), buffer.offset(), buffer.size());
         bytemuck::pod_collect_to_vec(&bytes)
     }

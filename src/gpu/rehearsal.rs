@@ -55,7 +55,7 @@ impl Gpu {
     }
 
     /// In a rehearsal, notes that the layer with this `parameter` outputs a tensor of these `dims`.
-    pub fn note(&self, parameter: &Buffer, dims: &[usize]) {
+    pub(crate) fn note(&self, parameter: &Buffer, dims: &[usize]) {
         if let Some(rehearsal) = &self.0.rehearsal {
             rehearsal
                 .outputs
@@ -65,7 +65,7 @@ impl Gpu {
     }
 
     /// The dimensions last passed to [`Gpu::note`] for `parameter`.
-    pub fn noted(&self, parameter: &Buffer) -> Option<Vec<usize>> {
+    pub(crate) fn noted(&self, parameter: &Buffer) -> Option<Vec<usize>> {
         self.0
             .rehearsal
             .as_ref()?

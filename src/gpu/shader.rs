@@ -4,24 +4,37 @@ use std::collections::{BTreeMap, VecDeque};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
-/// One WGSL file of `shaders/`, embedded in the program; made by [`shader!`](crate::gpu::shader).
+/// One WGSL file of `shaders/`, embedded in the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shader {
     /// The file's stem, followed by the replacement for one of its imports, if any.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The file's text.
-    pub source: &'static str,
+    pub(crate) source: &'static str,
     /// An imported file of `shaders/shared/`, and the file to use instead.
-    pub instead: Option<(&'static str, &'static str)>,
+    pub(crate) instead: Option<(&'static str, &'static str)>,
+    /// Who answers for what it accesses.
+    pub(crate) origin: Origin,
+}
+
+/// Who answers for what a shader accesses, and so whether it runs with run-time checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This crate: the conformance suite shows that it stays inside its bindings.
+    BuiltIn,
+    /// Nobody: it always runs with WebGPU's checks.
+    Foreign,
+    /// A caller of an `unsafe` function.
+    Trusted,
 }
 
 /// `shader!("matmul")` is the [`Shader`] of `shaders/matmul.wgsl`; `shader!("matmul_tiled", tile:
 /// "cooperative16")` that of a file which imports `tile`, with `shaders/shared/cooperative16.wgsl`
 /// in its place.
-#[macro_export]
 macro_rules! shader {
     ($name:literal) => {
         $crate::gpu::Shader {
+            origin: $crate::gpu::Origin::BuiltIn,
             name: $name,
             source: include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
@@ -34,6 +47,7 @@ macro_rules! shader {
     };
     ($name:literal, $import:ident: $instead:literal) => {
         $crate::gpu::Shader {
+            origin: $crate::gpu::Origin::BuiltIn,
             name: concat!($name, " ", $instead),
             source: include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
@@ -45,12 +59,11 @@ macro_rules! shader {
         }
     };
 }
-pub use shader;
+pub(crate) use shader;
 
 /// `variants!("adam")` are the variants of `shaders/adam.wgsl`, which imports `fours`: one as
 /// written and one with `quads`, for adapters that use the `lanes` kernels. `variants!("layout",
 /// "ones")` adds a third with `ones`, for sizes that are not multiples of four.
-#[macro_export]
 macro_rules! variants {
     ($name:literal) => {
         [$crate::gpu::shader!($name), $crate::gpu::shader!($name, fours: "quads")]
@@ -63,7 +76,7 @@ macro_rules! variants {
         ]
     };
 }
-pub use variants;
+pub(crate) use variants;
 
 /// A list of files of `shaders/shared/`: (name, text).
 macro_rules! shared {
@@ -110,6 +123,42 @@ const SHARED: &[(&str, &str)] = shared![
 ];
 
 impl Shader {
+    /// The file's stem, followed by the replacement for one of its imports, if any.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The file's text, without its imports.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// An imported file of `shaders/shared/`, and the file that is used instead.
+    pub fn instead(&self) -> Option<(&'static str, &'static str)> {
+        self.instead
+    }
+
+    /// This shader with another text, for tests that break a kernel on purpose; see
+    /// [`GpuOptions::stand_ins`](super::GpuOptions::stand_ins).
+    ///
+    /// # Safety
+    /// The kernel runs without run-time checks: the text must not access memory outside of its
+    /// bindings nor loop without end, unless the device was opened with `driver_checks` or
+    /// `checked`.
+    #[expect(
+        unsafe_code,
+        reason = "unchecked WGSL can access any memory of the process on CPU drivers"
+    )]
+    pub unsafe fn with_source(&self, source: String) -> Shader {
+        let imports = |name: &str| source.lines().any(|line| line == format!("#import {name}"));
+        let instead = self.instead.filter(|(import, _)| imports(import));
+        Shader {
+            source: Box::leak(source.into_boxed_str()),
+            instead,
+            ..self.clone()
+        }
+    }
+
     /// The file's stem.
     pub fn stem(&self) -> &'static str {
         self.name.split(' ').next().unwrap_or(self.name)
@@ -171,6 +220,8 @@ pub struct EntryFacts {
     pub bindings: Vec<(u32, String, bool)>,
     /// Bytes of its immediates; 0 if it uses none.
     pub immediates: u32,
+    /// Invocations of a workgroup in each dimension.
+    pub workgroup: [u32; 3],
 }
 
 /// A shader file parsed, validated and reflected.
@@ -189,7 +240,10 @@ pub struct Parsed {
 /// naga's message with file, line and column.
 pub fn parse(shader: &Shader) -> Result<Parsed, String> {
     let text = shader.text();
-    let path = format!("shaders/{}.wgsl", shader.stem());
+    let path = match shader.origin {
+        Origin::BuiltIn => format!("shaders/{}.wgsl", shader.stem()),
+        Origin::Foreign | Origin::Trusted => "WGSL".to_string(),
+    };
     let module = naga::front::wgsl::parse_str(&text)
         .map_err(|e| e.emit_to_string_with_path(&text, &path))?;
     // Only a probe uses packed f16; no kernel needs it. The other capabilities are those of kernels
@@ -207,7 +261,10 @@ pub fn parse(shader: &Shader) -> Result<Parsed, String> {
         .map(|i| {
             (
                 module.entry_points[i].name.clone(),
-                reflect(&module, info.get_entry_point(i)),
+                EntryFacts {
+                    workgroup: module.entry_points[i].workgroup_size,
+                    ..reflect(&module, info.get_entry_point(i))
+                },
             )
         })
         .collect();
@@ -241,6 +298,7 @@ fn reflect(module: &naga::Module, info: &naga::valid::FunctionInfo) -> EntryFact
     EntryFacts {
         bindings,
         immediates,
+        workgroup: [1; 3],
     }
 }
 

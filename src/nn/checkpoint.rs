@@ -7,9 +7,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 
 use super::Module;
+use super::weights::{Format, serialise};
+
+pub use super::weights::Entry;
 use crate::error::{Error, Result, excerpt};
 use crate::gpu::Gpu;
 use crate::tensor::{Shape, Tensor};
@@ -101,9 +104,6 @@ impl Checkpoint {
     }
 }
 
-/// A tensor to write: name, shape, values.
-pub type Entry = (String, Shape, Vec<f32>);
-
 /// Writes `entries` to the run directory's checkpoint, keeping the previous one.
 ///
 /// # Errors
@@ -127,7 +127,8 @@ pub fn save(run: &Path, step: u64, seed: u64, model: &str, entries: &[Entry]) ->
                 .map(|(name, _, v)| (name.as_str(), v.as_slice())),
         ),
     );
-    let bytes = serialise(entries, metadata).map_err(|e| Error::checkpoint(&file, e))?;
+    let bytes =
+        serialise(entries, metadata, Format::F32).map_err(|e| Error::checkpoint(&file, e))?;
     let mut out = atomic_write_file::AtomicWriteFile::open(&file).map_err(Error::io(&file))?;
     out.write_all(&bytes)
         .and_then(|()| out.sync_all())
@@ -150,26 +151,6 @@ fn keep(from: &Path, to: &Path) -> Result<()> {
     // Renaming a file over a hard link to itself leaves both; remove the spare one.
     let _ = std::fs::remove_file(&fresh);
     Ok(())
-}
-
-/// `entries` and `metadata` as a safetensors file.
-///
-/// # Errors
-/// safetensors' message.
-pub fn serialise(entries: &[Entry], metadata: HashMap<String, String>) -> Result<Vec<u8>, String> {
-    let views: Result<Vec<_>, _> = entries
-        .iter()
-        .map(|(name, shape, values)| {
-            let view = TensorView::new(
-                Dtype::F32,
-                shape.dims().to_vec(),
-                bytemuck::cast_slice(values),
-            );
-            view.map(|view| (name.as_str(), view))
-        })
-        .collect();
-    safetensors::serialize(views.map_err(|e| e.to_string())?, Some(metadata))
-        .map_err(|e| e.to_string())
 }
 
 /// What the checksum covers besides the tensors.

@@ -3,7 +3,6 @@
 //! tensors the model has.
 
 use super::Module;
-use crate::config::TrainConfig;
 use crate::gpu::{ALIGN, Gpu};
 use crate::ops::{self, AdamStep, Clip};
 use crate::tensor::{Grads, Shape, Tensor};
@@ -43,9 +42,9 @@ struct Arena {
 /// Tensors saved per parameter, in the order of an arena's state.
 pub const STATES: [&str; 4] = ["model", "adam.first", "adam.second", "ema"];
 
-/// Hyperparameters that all groups share.
+/// Hyperparameters of Adam that all groups share.
 #[derive(Clone, Copy, Debug)]
-pub struct AdamOptions {
+pub struct Moments {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
@@ -54,17 +53,6 @@ pub struct AdamOptions {
     pub eps: f64,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f64,
-}
-
-impl From<&TrainConfig> for AdamOptions {
-    fn from(t: &TrainConfig) -> AdamOptions {
-        AdamOptions {
-            beta1: t.beta1,
-            beta2: t.beta2,
-            eps: t.eps,
-            weight_decay: t.weight_decay,
-        }
-    }
 }
 
 /// Hyperparameters of one group in a step.
@@ -77,21 +65,21 @@ pub struct Group {
 }
 
 /// Adam with decoupled weight decay, clipping and a running average of the weights.
-pub struct Adam {
+pub struct GroupedAdam {
     gpu: Gpu,
     arenas: Vec<Arena>,
-    options: AdamOptions,
+    options: Moments,
 }
 
-impl Adam {
+impl GroupedAdam {
     /// Moves the parameters of `model` into arenas and makes them leaves of the tape. `group(path)`
     /// is the index of a parameter's group.
     pub fn new(
         gpu: &Gpu,
         model: &mut dyn Module,
-        options: AdamOptions,
+        options: Moments,
         group: impl Fn(&str) -> usize,
-    ) -> Adam {
+    ) -> GroupedAdam {
         let mut plans: Vec<(usize, Vec<Place>, Vec<Vec<f32>>)> = Vec::new();
         model.visit(&mut |path, tensor| {
             let group = group(path);
@@ -123,7 +111,7 @@ impl Adam {
                 .map(|(_, leaf)| leaf.clone())
                 .expect("every parameter has a place");
         });
-        Adam {
+        GroupedAdam {
             gpu: gpu.clone(),
             arenas,
             options,
@@ -227,7 +215,7 @@ impl Adam {
         all
     }
 
-    /// Restores what [`Adam::export`] returned; `find(name, shape)` returns the values.
+    /// Restores what [`GroupedAdam::export`] returned; `find(name, shape)` returns the values.
     ///
     /// # Errors
     /// Whatever `find` returns.

@@ -78,6 +78,22 @@ impl Tensor {
         &self.0.gpu
     }
 
+    /// Replaces the elements, also those of all clones, which share the memory.
+    ///
+    /// # Panics
+    /// If `data` does not have the tensor's number of elements.
+    #[track_caller]
+    pub fn assign(&self, data: &[f32]) {
+        assert_eq!(
+            data.len(),
+            self.count(),
+            "{} numbers for a tensor {:?}",
+            data.len(),
+            self.shape()
+        );
+        self.0.gpu.overwrite(&self.0.buffer, data);
+    }
+
     /// The memory.
     pub(crate) fn buffer(&self) -> &Buffer {
         &self.0.buffer

@@ -118,7 +118,13 @@ impl Tensor {
     /// Records that `self` was computed from `inputs`. `vjp(dy, wanted)` returns the inputs'
     /// gradients; those not `wanted` may be `None`. Backward keeps in memory what the closure
     /// captures; if no input wants a gradient, the closure is dropped at once.
-    pub(crate) fn with_vjp<const N: usize>(
+    ///
+    /// The closure must not hold an input that is on the tape, which would keep the tape alive: give
+    /// it [`Tensor::detach`]ed ones.
+    ///
+    /// # Panics
+    /// In [`Tensor::backward`], if a gradient has another shape than its input.
+    pub fn with_vjp<const N: usize>(
         self,
         inputs: [&Tensor; N],
         vjp: impl FnOnce(&Tensor, [bool; N]) -> [Option<Tensor>; N] + 'static,
@@ -127,8 +133,17 @@ impl Tensor {
         if !wanted.contains(&true) || !self.gpu().records_gradients() {
             return self;
         }
+        let shapes = inputs.map(Tensor::shape);
         let inputs = inputs.iter().map(|t| t.0.node.clone()).collect();
-        let vjp = Box::new(move |dy: &Tensor| vjp(dy, wanted).into_iter().collect());
+        let vjp = Box::new(move |dy: &Tensor| {
+            let gradients = vjp(dy, wanted);
+            for (gradient, shape) in gradients.iter().zip(shapes) {
+                // Kernels rely on it.
+                let fits = gradient.as_ref().is_none_or(|g| g.shape() == shape);
+                assert!(fits, "a gradient {gradient:?} of an input {shape:?}");
+            }
+            gradients.into_iter().collect()
+        });
         self.with_node(Node::new(Op::Inner { inputs, vjp }))
     }
 

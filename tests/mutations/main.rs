@@ -130,31 +130,29 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
 }
 
 /// The shader with one of its faults applied.
+#[expect(unsafe_code, reason = "it breaks kernels on purpose")]
 fn broken(faults: &Faults, number: usize) -> Shader {
     let whole = ops::shaders()
         .into_iter()
-        .find(|s| s.name == faults.shader)
+        .find(|s| s.name() == faults.shader)
         .expect("it is listed");
     let (from, to) = faults.faults[number];
     // The text may be in an imported file, or in one imported instead; then the full text is used,
     // which imports nothing.
-    let own = whole.source.contains(from);
-    let (text, instead) = if own {
-        (whole.source.to_string(), whole.instead)
+    let own = whole.source().contains(from);
+    let text = if own {
+        whole.source().to_string()
     } else {
-        (whole.text(), None)
+        whole.text()
     };
     assert_eq!(
         text.matches(from).count(),
         1,
         "shaders/{}.wgsl: `{from}` is to stand there once",
-        whole.name
+        whole.name()
     );
-    let shader = Shader {
-        source: Box::leak(text.replacen(from, to, 1).into_boxed_str()),
-        instead,
-        ..whole.clone()
-    };
+    // SAFETY: the device checks bounds.
+    let shader = unsafe { whole.with_source(text.replacen(from, to, 1)) };
     if let Err(e) = parse(&shader) {
         panic!("a fault must still be WGSL: {e}");
     }

@@ -53,7 +53,7 @@ fn stems(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn every_file_is_listed_once() {
-    let names: Vec<&str> = ops::shaders().iter().map(|s| s.name).collect();
+    let names: Vec<&str> = ops::shaders().iter().map(|s| s.name()).collect();
     let listed: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(
         listed.len(),
@@ -72,7 +72,7 @@ fn every_shared_file_is_imported() {
     let shared = folder().join("shared");
     let texts: Vec<String> = ops::shaders()
         .iter()
-        .map(|s| s.source.to_string())
+        .map(|s| s.source().to_string())
         .chain(
             stems(&shared)
                 .iter()
@@ -84,7 +84,7 @@ fn every_shared_file_is_imported() {
         let imported = texts.iter().any(|t| t.lines().any(|l| l == line))
             || ops::shaders()
                 .iter()
-                .any(|s| s.instead.is_some_and(|(_, instead)| instead == stem));
+                .any(|s| s.instead().is_some_and(|(_, instead)| instead == stem));
         assert!(imported, "shaders/shared/{stem}.wgsl: nobody imports it");
     }
 }
@@ -93,14 +93,14 @@ fn every_shared_file_is_imported() {
 fn every_file_has_a_head_and_every_binding_its_shape() {
     let mut wrong = Vec::new();
     for shader in ops::shaders() {
-        if !shader.source.starts_with("//! ") {
-            wrong.push(format!("shaders/{}.wgsl: no head", shader.name));
+        if !shader.source().starts_with("//! ") {
+            wrong.push(format!("shaders/{}.wgsl: no head", shader.name()));
         }
-        for (number, line) in shader.source.lines().enumerate() {
+        for (number, line) in shader.source().lines().enumerate() {
             if line.contains("var<storage") && !has_shape(line) {
                 wrong.push(format!(
                     "shaders/{}.wgsl:{}: no shape behind `{line}`",
-                    shader.name,
+                    shader.name(),
                     number + 1
                 ));
             }
@@ -126,7 +126,7 @@ fn every_entry_point_fits_default_limits() {
     let mut entries = 0;
     for (shader, parsed) in all() {
         for entry in &parsed.module.entry_points {
-            let name = format!("shaders/{}.wgsl, {}", shader.name, entry.name);
+            let name = format!("shaders/{}.wgsl, {}", shader.name(), entry.name);
             let facts: &EntryFacts = &parsed.entries[&entry.name];
             assert_eq!(entry.stage, ShaderStage::Compute, "{name}");
             assert!(
@@ -145,12 +145,12 @@ fn every_entry_point_fits_default_limits() {
             assert!(
                 !matches!(variable.space, AddressSpace::Uniform),
                 "shaders/{}.wgsl: a uniform buffer",
-                shader.name
+                shader.name()
             );
             assert!(
                 variable.binding.as_ref().is_none_or(|b| b.group == 0),
                 "shaders/{}.wgsl: a group",
-                shader.name
+                shader.name()
             );
         }
     }
@@ -244,8 +244,8 @@ fn each_variant(mut f: impl FnMut(&Module, &ModuleInfo, &str, &str) -> Result<()
     let mut wrong = Vec::new();
     for (shader, parsed) in all() {
         for entry in parsed.entries.keys() {
-            for set in variants(&parsed.module, shader.name) {
-                let name = format!("shaders/{}.wgsl, {entry} {set:?}", shader.name);
+            for set in variants(&parsed.module, shader.name()) {
+                let name = format!("shaders/{}.wgsl, {entry} {set:?}", shader.name());
                 let which = Some((ShaderStage::Compute, entry.as_str()));
                 let constants = set.into_iter().collect();
                 let (module, info) =

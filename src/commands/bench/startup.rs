@@ -80,6 +80,7 @@ pub fn child(adapter: &str, cache: &Path) -> Result<()> {
         adapter: Some(adapter.into()),
         cache_dir: Some(cache.to_path_buf()),
         checked: false,
+        driver_checks: false,
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(options)?;

@@ -10,7 +10,7 @@ use crate::gpu::Gpu;
 use crate::models::denoiser::Denoiser;
 use crate::models::unet::{Ports, UNet};
 use crate::nn::init::Init;
-use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::nn::optim::{Group, GroupedAdam, Moments};
 use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::Codes;
@@ -52,13 +52,13 @@ fn unet(gpu: &Gpu, [n, h, w, c]: [usize; 4]) -> Box<dyn FnMut(u64) -> Result<()>
         ..UNetConfig::default()
     };
     let mut model = UNet::new(&mut Init::new(gpu, 0), &config, Ports::same(c), 1000, 0);
-    let options = AdamOptions {
+    let options = Moments {
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
         weight_decay: 0.0,
     };
-    let adam = Adam::new(gpu, &mut model, options, |_| 0);
+    let adam = GroupedAdam::new(gpu, &mut model, options, |_| 0);
     let normal = |stream| {
         ops::normal(
             gpu,

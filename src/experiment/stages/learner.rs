@@ -16,7 +16,7 @@ use crate::models::Losses;
 use crate::models::lesson::Plan;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
-use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::nn::optim::{Group, GroupedAdam, Moments};
 use crate::ops;
 use crate::philox::Stream;
 use crate::tensor::{Codes, Tensor};
@@ -29,7 +29,7 @@ pub(super) struct Learner<M> {
     pub averaged: M,
     context: Rc<StageContext>,
     stage: Stage,
-    adam: Adam,
+    adam: GroupedAdam,
     /// Peak learning rate of each group of parameters.
     peaks: Vec<f64>,
     /// Created at the first step, whose number is not known before.
@@ -48,7 +48,7 @@ impl<M: Module> Learner<M> {
         group: impl Fn(&str) -> usize,
     ) -> Learner<M> {
         let train = context.config.stage(stage);
-        let adam = Adam::new(&context.gpu, &mut model, AdamOptions::from(train), group);
+        let adam = GroupedAdam::new(&context.gpu, &mut model, Moments::from(train), group);
         adam.averages(&mut averaged);
         let levels = LevelLaw::new(train.levels, context.config.bridge.steps);
         Learner {

@@ -13,7 +13,7 @@ use crate::gpu::Gpu;
 use crate::models::toy::Toy;
 use crate::nn::Module;
 use crate::nn::checkpoint::{Checkpoint, Entry};
-use crate::nn::optim::{Adam, AdamOptions, Group};
+use crate::nn::optim::{Group, GroupedAdam, Moments};
 use crate::philox::{Draw, Stream};
 use crate::tensor::Codes;
 
@@ -52,7 +52,7 @@ pub(crate) struct ToyTask {
     config: Config,
     gpu: Gpu,
     model: Toy,
-    adam: Adam,
+    adam: GroupedAdam,
     levels: LevelLaw,
 }
 
@@ -66,7 +66,7 @@ impl ToyTask {
         let mut model = Toy::new(gpu, config)?;
         start.map_or(Ok(()), |found| found.weights(gpu, &mut model, "ema."))?;
         // Codes have their own learning rate and are excluded from the denoiser's clipping.
-        let adam = Adam::new(gpu, &mut model, AdamOptions::from(&config.train), |path| {
+        let adam = GroupedAdam::new(gpu, &mut model, Moments::from(&config.train), |path| {
             usize::from(path == "codebook")
         });
         let levels = LevelLaw::new(config.train.levels, model.prior.bridge.steps());

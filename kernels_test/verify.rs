@@ -1,0 +1,65 @@
+//! Checks cases of one's own.
+
+use super::{Case, Expectation, Verdict};
+use crate::error::Result;
+use crate::gpu::{Gpu, GpuOptions, adapters};
+
+/// Runs `cases` on every usable adapter, with and without WebGPU's run-time checks in the built-in
+/// kernels: the outputs against the definition in f64, every input's gradient along random
+/// directions, a second run for equal bits, and memory around the tensors for stray writes.
+///
+/// Returns what fails, one line for each adapter and case; nothing if all is right.
+///
+/// ```
+/// use dbvq_wgpu::kernels_test::{Case, Input, verify};
+///
+/// let case = Case::new(
+///     "silu of twice x",
+///     "[7]",
+///     vec![Input::normal(&[7])],
+///     |_, x| (&x[0] * 2.0).silu(),
+///     |x| x[0].iter().map(|&x| { let x = x + x; x * x.sigmoid() }).collect(),
+/// );
+/// assert_eq!(verify(&[case])?, Vec::<String>::new());
+/// # Ok::<(), dbvq_wgpu::error::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Adapter`](crate::error::Error::Adapter) if there is no usable adapter, or one does not
+/// open.
+pub fn verify(cases: &[Case]) -> Result<Vec<String>> {
+    let usable: Vec<_> = adapters()
+        .into_iter()
+        .filter(|adapter| adapter.usable.is_ok())
+        .collect();
+    if usable.is_empty() {
+        // Says why there is none.
+        Gpu::open_default()?;
+    }
+    let expectations: Vec<Expectation> = cases.iter().map(Expectation::of).collect();
+    let mut failures = Vec::new();
+    for adapter in usable {
+        for checked in [true, false] {
+            let gpu = Gpu::open(GpuOptions {
+                adapter: Some(adapter.index.to_string()),
+                checked,
+                poison: true,
+                ..GpuOptions::default()
+            })?;
+            for (case, expectation) in cases.iter().zip(&expectations) {
+                let outcome = expectation.check(&gpu);
+                if outcome.verdict != Verdict::Pass {
+                    failures.push(format!(
+                        "{} {} on {}: {}: {}",
+                        case.op,
+                        case.name,
+                        adapter.name,
+                        outcome.verdict.word(),
+                        outcome.detail
+                    ));
+                }
+            }
+        }
+    }
+    Ok(failures)
+}
