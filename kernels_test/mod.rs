@@ -6,6 +6,7 @@
 //! does where WGSL leaves it a choice; `known_failures.toml` lists what is wrong with drivers.
 
 mod check;
+#[cfg(feature = "app")]
 mod known_failures;
 mod modes;
 mod ops;
@@ -15,6 +16,7 @@ mod real;
 mod shares;
 mod slopes;
 mod tape;
+#[cfg(feature = "app")]
 pub mod vectors;
 mod verify;
 pub mod wrong;
@@ -23,6 +25,7 @@ use crate::gpu::Gpu;
 use crate::tensor::{Codes, Tensor};
 
 pub use check::{Expectation, check, compare, guarded, spoil};
+#[cfg(feature = "app")]
 pub use known_failures::{
     Id, KnownFailure, in_the_light_of, known_failures, parse_known_failures, with_known_failures,
 };

@@ -47,6 +47,8 @@
 //! main → commands → conformance → evaluate → experiment → models → nn → ops → tensor → gpu
 //! leaves: report, bridge, config, data, metrics, philox, number, error
 //! ```
+//! Without the default feature `app`, the crate is the engine alone: [`nn`] and what stands to its
+//! right, [`bridge`], [`philox`], [`error`] and [`kernels_test`].
 //! * [`gpu`]: the only code that uses `wgpu`: adapters, memory, recording, readback, timing.
 //! * [`tensor`]: `Tensor` (f32) and `Codes` (u32), and the autodiff tape.
 //! * [`ops`]: one file per kernel family, each the Rust side of `shaders/<stem>.wgsl`.
@@ -93,6 +95,7 @@
 pub struct Readme;
 
 // First, for its macros.
+#[cfg(feature = "app")]
 #[macro_use]
 pub mod report;
 
@@ -108,11 +111,19 @@ pub mod philox;
 pub mod prelude;
 pub mod tensor;
 
+#[cfg(feature = "app")]
 pub mod commands;
+#[cfg(feature = "app")]
 pub mod config;
+#[cfg(feature = "app")]
 pub mod conformance;
+#[cfg(feature = "app")]
 pub mod data;
+#[cfg(feature = "app")]
 pub mod evaluate;
+#[cfg(feature = "app")]
 pub mod experiment;
+#[cfg(feature = "app")]
 pub mod metrics;
+#[cfg(feature = "app")]
 pub mod models;

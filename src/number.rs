@@ -14,6 +14,7 @@ pub fn thousands(n: usize) -> String {
 }
 
 /// `count` and the `name` of what is counted, in the plural unless it is one.
+#[cfg(feature = "app")]
 pub(crate) fn counted(count: usize, name: &str) -> String {
     format!(
         "{} {name}{}",

@@ -239,10 +239,13 @@ fn weights_come_back_and_wrong_files_are_told() {
     assert!(error.contains("no safetensors file"), "{error}");
 }
 
-/// What `examples/NAME.rs` prints.
+/// What `examples/NAME.rs` prints, with the features of this test.
 fn example(name: &str) -> String {
     let mut command = Command::new(env!("CARGO"));
     command.args(["run", "--quiet", "--example", name]);
+    if cfg!(not(feature = "app")) {
+        command.arg("--no-default-features");
+    }
     let output = command.output().expect("Cargo runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);

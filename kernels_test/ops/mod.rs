@@ -70,6 +70,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Definitions that vectors use too.
+#[cfg(feature = "app")]
 pub(super) mod definitions {
     pub(crate) use super::adam::define as adam;
     pub(crate) use super::attention::define as attention;

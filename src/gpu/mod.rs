@@ -47,9 +47,11 @@ pub use record::GROUPS;
 pub use shader::{EntryFacts, Override, Parsed, Shader, parse};
 pub use tuning::{Question, TUNING_SECONDS};
 
+#[cfg(feature = "app")]
 pub(crate) use cache::verified;
 pub(crate) use memory::Buffer;
 pub(crate) use shader::{Origin, shader, variants};
+#[cfg(feature = "app")]
 pub(crate) use tuning::count_answers;
 
 use crate::error::{Error, Result};

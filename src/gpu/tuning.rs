@@ -108,6 +108,7 @@ fn parse(bytes: &[u8]) -> FxHashMap<Key, Answer> {
 }
 
 /// How many answers there are in a file's bytes.
+#[cfg(feature = "app")]
 pub(crate) fn count_answers(bytes: &[u8]) -> usize {
     parse(bytes).len()
 }

@@ -43,6 +43,10 @@ pub fn run(options: &Options) -> Result<()> {
             "-D",
             "warnings",
         ]))?;
+        step(&mut engine_alone(
+            "clippy",
+            &["--lib", "--examples", "--", "-D", "warnings"],
+        ))?;
         step(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     adapters(&tools)?;
@@ -53,6 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
             .envs(variables)
             .env(twin::VARIABLE, shared),
     )?;
+    step(engine_alone("test", &[]).envs(tools.variables.iter().cloned()))?;
     match onnx::vectors(&target()?)? {
         Some(folder) => step(onnx::conformance(&folder).envs(tools.variables.iter().cloned()))?,
         None => tools.left_out.push("ONNX's cases".into()),
@@ -75,6 +80,13 @@ pub fn run(options: &Options) -> Result<()> {
         conclusion(&seconds(start.elapsed()), &tools.left_out)
     );
     Ok(())
+}
+
+/// A Cargo command on the engine without the program, with its own test.
+fn engine_alone(command: &str, rest: &[&str]) -> Command {
+    let mut arguments = vec![command, "--no-default-features", "--test", "library"];
+    arguments.extend(rest);
+    cargo(arguments)
 }
 
 /// The last line: that everything passed, and what was left out.
