@@ -39,7 +39,9 @@
 //! }
 //! ```
 //! [`ops::Kernel`] runs kernels of your own, and [`kernels_test::verify`] checks them. A [`gpu::Gpu`] and
-//! its tensors stay on the thread that opened it; several threads may each open their own.
+//! its tensors stay on the thread that opened it; several threads may each open their own. A lost
+//! device or exhausted memory is an error of the next [`nn::adam::Adam::step`] or
+//! [`tensor::Tensor::read`]; nothing unwinds but shapes that do not fit, which panic.
 //!
 //! # Layers
 //! A module uses only modules to its right; `tests/layers.rs` enforces it.

@@ -42,7 +42,7 @@ fn memory_over_the_limit_is_one_error() {
         ..GpuOptions::default()
     })
     .expect("an adapter");
-    let error = raised(|| Tensor::zeros(&gpu, [1 << 20]));
+    let error = raised(|| Tensor::zeros(&gpu, [1 << 20]).to_vec());
     assert!(
         error.exit_code() == 6 && error.to_string().contains("limit 1 MiB"),
         "{error}"

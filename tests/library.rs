@@ -141,6 +141,55 @@ fn mistakes_with_kernels_are_told() {
     );
 }
 
+/// The same as with `panic = "abort"`: nothing unwinds.
+#[test]
+fn errors_are_values() {
+    let options = GpuOptions {
+        memory_limit: Some(1 << 20),
+        ..GpuOptions::default()
+    };
+    let gpu = Gpu::open(options).expect("an adapter");
+    let small = Tensor::from_slice(&gpu, &[1.0, 2.0], [2]);
+    let large = Tensor::zeros(&gpu, [1 << 20]);
+    // Nothing is computed until somebody looks.
+    let sum = (&large + 1.0).sum_all();
+    let error = sum.read().expect_err("4 MiB are over the limit of 1");
+    assert!(matches!(error, Error::OutOfMemory(_)), "{error}");
+    assert!(error.to_string().contains("limit 1 MiB"), "{error}");
+    // What fits goes on; what could not be allocated does not come back.
+    assert_eq!((&small * 2.0).read().expect("it fits"), [2.0, 4.0]);
+    let error = large.sum_all().read().expect_err("it holds nothing");
+    assert!(
+        error.to_string().contains("could not be allocated"),
+        "{error}"
+    );
+
+    let mut line = small_line(&gpu);
+    let mut adam = Adam::new(&gpu, &mut line, AdamOptions::default());
+    let loss = |x: &Tensor| line.linear.forward(x).square().mean_all();
+    let rows = Tensor::zeros(&gpu, [1 << 17, 4]);
+    let outcome = adam.step(&loss(&rows).backward());
+    assert!(matches!(outcome, Err(Error::OutOfMemory(_))), "{outcome:?}");
+    drop(rows);
+    let few = Tensor::from_slice(&gpu, &[1.0; 8], [2, 4]);
+    adam.step(&loss(&few).backward())
+        .expect("a smaller batch fits");
+
+    gpu.destroy();
+    let outcome = loss(&few).read();
+    assert!(matches!(outcome, Err(Error::DeviceLost(_))), "{outcome:?}");
+}
+
+module! {
+    struct SmallLine { linear: Linear }
+}
+
+fn small_line(gpu: &Gpu) -> SmallLine {
+    SmallLine {
+        linear: Linear::new(&mut Init::new(gpu, 0), [4, 4]),
+    }
+}
+
 #[test]
 fn operators_broadcast_and_take_numbers_on_either_side() {
     let gpu = gpu();

@@ -76,9 +76,9 @@ fn a_rehearsal_holds_memory_like_a_device_but_computes_nothing() {
         "a size class of 1000 floats"
     );
     let many = dbvq_wgpu::gpu::catch(|| {
-        Ok((0..300)
-            .map(|_| Tensor::zeros(&gpu, [1000]))
-            .collect::<Vec<_>>())
+        let many: Vec<Tensor> = (0..300).map(|_| Tensor::zeros(&gpu, [1000])).collect();
+        gpu.submit();
+        Ok(many)
     });
     assert_eq!(many.expect_err("over the limit").exit_code(), 6);
     let counters = gpu.counters();

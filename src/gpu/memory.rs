@@ -36,6 +36,9 @@ pub(crate) struct Buffer {
     size: u64,
 }
 
+/// Number of a buffer that could not be allocated.
+const NOTHING: u32 = u32::MAX;
+
 struct Alloc {
     id: u32,
     raw: wgpu::Buffer,
@@ -44,7 +47,9 @@ struct Alloc {
 
 impl Drop for Alloc {
     fn drop(&mut self) {
-        self.pool.borrow_mut().give_back(self.id);
+        if self.id != NOTHING {
+            self.pool.borrow_mut().give_back(self.id);
+        }
     }
 }
 
@@ -61,6 +66,23 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffer {
+    /// Stands for `size` bytes that could not be allocated: nothing may access it.
+    pub(super) fn nothing(pool: &Rc<RefCell<Pool>>, raw: wgpu::Buffer, size: u64) -> Buffer {
+        Buffer {
+            alloc: Rc::new(Alloc {
+                id: NOTHING,
+                raw,
+                pool: pool.clone(),
+            }),
+            offset: 0,
+            size,
+        }
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.alloc.id == NOTHING
+    }
+
     /// Bytes in use, padding excluded.
     pub fn size(&self) -> u64 {
         self.size
@@ -315,7 +337,9 @@ impl Gpu {
     pub fn check_guards(&self) -> Result<(), String> {
         let watched = self.0.pool.borrow_mut().watched();
         for (id, raw, size) in watched {
-            let bytes = self.read_raw(&raw, size, raw.size() - size);
+            let bytes = self
+                .read_raw(&raw, size, raw.size() - size)
+                .map_err(|error| error.to_string())?;
             for (at, word) in bytes.chunks_exact(4).enumerate() {
                 if word != poison(id).to_ne_bytes() {
                     let where_ = if bytes.len() as u64 - 4 * at as u64 > GUARD {

@@ -6,8 +6,12 @@
 //! the GPU except reading back, the profiler, the tuner, and a submit that would be the third in
 //! flight.
 //!
-//! Faults that only the driver can cause (out of memory, device lost) unwind from these functions
-//! with an [`Error`] as payload, which `main` catches. So ops need no `Result`.
+//! Faults that only the driver can cause (out of memory, device lost) are kept until somebody looks:
+//! [`Gpu::check`], [`Tensor::read`](crate::tensor::Tensor::read) and
+//! [`Adam::step`](crate::nn::adam::Adam::step) return them. Until then nothing is dispatched and tensors
+//! that could not be allocated hold nothing, so ops need no `Result`. [`Gpu::submit`], [`Gpu::wait`] and
+//! [`Tensor::to_vec`](crate::tensor::Tensor::to_vec) are for programs that catch them in one place: they
+//! unwind with the [`Error`] as payload; see [`catch`].
 
 mod absence;
 mod adapter;
@@ -26,7 +30,7 @@ mod tuning;
 #[cfg(any(windows, target_os = "linux", target_os = "android"))]
 mod vulkan;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -82,6 +86,11 @@ struct Inner {
     profile: Option<RefCell<Profile>>,
     launches: RefCell<Option<Vec<Launch>>>,
     failure: Arc<Mutex<Option<Error>>>,
+    /// Whether an allocation has failed since the last look at `failure`: until then nothing is
+    /// dispatched.
+    failed: Cell<bool>,
+    /// The memory of buffers that could not be allocated.
+    nothing: OnceCell<wgpu::Buffer>,
     counters: Cell<Counters>,
     memory_limit: u64,
     cache_file: Option<PathBuf>,
@@ -122,7 +131,7 @@ fn during<R>(flag: &Cell<bool>, value: bool, f: impl FnOnce() -> R) -> R {
 }
 
 /// Unwinds with `error`; see the module docs.
-fn raise(error: Error) -> ! {
+pub(crate) fn raise(error: Error) -> ! {
     std::panic::resume_unwind(Box::new(error))
 }
 
@@ -194,6 +203,8 @@ impl Gpu {
                 .then(|| RefCell::new(Profile::new(&device, &queue))),
             launches: RefCell::default(),
             failure,
+            failed: Cell::default(),
+            nothing: OnceCell::default(),
             counters: Cell::default(),
             memory_limit,
             cache_file,
@@ -319,9 +330,9 @@ impl Gpu {
     pub(crate) fn upload<T: bytemuck::NoUninit>(&self, data: &[T]) -> Buffer {
         const { assert!(size_of::<T>() == 4, "kernels see words of 4 bytes") };
         let buffer = self.take(data.len(), true);
-        if self.0.pool.borrow().poison {
+        if self.0.pool.borrow().poison && !buffer.is_nothing() {
             self.fill_poison(&buffer);
-            self.submit();
+            self.hand_over();
         }
         self.write(&buffer, data);
         buffer
@@ -334,12 +345,12 @@ impl Gpu {
             size_of_val(data) as u64,
             "overwrite: sizes differ"
         );
-        self.submit();
+        self.hand_over();
         self.write(buffer, data);
     }
 
     fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, data: &[T]) {
-        if !self.rehearses() {
+        if !self.rehearses() && !self.lacks(&[buffer]) {
             self.0
                 .queue
                 .write_buffer(buffer.raw(), buffer.offset(), bytemuck::cast_slice(data));
@@ -348,17 +359,65 @@ impl Gpu {
 
     fn take(&self, elements: usize, fresh: bool) -> Buffer {
         let size = (elements as u64 * 4).max(4);
+        self.try_take(size, fresh).unwrap_or_else(|error| {
+            self.fail(error);
+            self.nothing(size)
+        })
+    }
+
+    fn try_take(&self, size: u64, fresh: bool) -> Result<Buffer> {
         let limit = self.largest_tensor();
         if size > limit {
-            raise(Error::OutOfMemory(format!(
+            return Err(Error::OutOfMemory(format!(
                 "a tensor of {} MiB is over the {} MiB that {} can bind; use a smaller batch or model",
                 size >> 20,
                 limit >> 20,
                 self.0.facts.name
             )));
         }
-        let taken = memory::take(&self.0.pool, size, fresh, |bytes| self.create(bytes));
-        taken.unwrap_or_else(|error| raise(error))
+        memory::take(&self.0.pool, size, fresh, |bytes| self.create(bytes))
+    }
+
+    /// A buffer that could not be allocated.
+    fn nothing(&self, size: u64) -> Buffer {
+        let raw = self.0.nothing.get_or_init(|| {
+            self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("nothing"),
+                size: 4,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        });
+        Buffer::nothing(&self.0.pool, raw.clone(), size)
+    }
+
+    /// Keeps `error` for the next [`Gpu::check`], unless an earlier one waits there.
+    pub(crate) fn fail(&self, error: Error) {
+        self.0.failed.set(true);
+        let mut failure = self.0.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.get_or_insert(error);
+    }
+
+    /// Whether recording has stopped because an allocation failed, or one of `buffers` could not be
+    /// allocated; then it stops now.
+    fn lacks(&self, buffers: &[&Buffer]) -> bool {
+        if buffers.iter().any(|buffer| buffer.is_nothing()) {
+            self.fail(Error::OutOfMemory(
+                "a tensor that could not be allocated is used; make it again with a smaller batch or model".into(),
+            ));
+        }
+        self.0.failed.get()
+    }
+
+    /// What has gone wrong on the device since the last look. Out of memory, recording may go on
+    /// afterwards with tensors that fit.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] or [`Error::DeviceLost`].
+    pub fn check(&self) -> Result<()> {
+        self.0.failed.set(false);
+        let mut failure = self.0.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.take().map_or(Ok(()), Err)
     }
 
     fn create(&self, bytes: u64) -> Result<wgpu::Buffer> {
@@ -404,7 +463,7 @@ impl Gpu {
 
     /// Returns free buffers to the driver.
     fn trim(&self) {
-        self.submit();
+        self.hand_over();
         if self.0.pool.borrow_mut().trim() > 0 {
             self.0.bind_groups.borrow_mut().clear();
         }

@@ -146,7 +146,10 @@ impl Gpu {
         };
         // Take the names out of `pending` first: the read-back below submits again.
         let names = std::mem::take(&mut profile.borrow_mut().pending);
-        let bytes = self.read_raw(&resolved, 0, 16 * count as u64);
+        let bytes = match self.read_raw(&resolved, 0, 16 * count as u64) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.fail(error),
+        };
         let mut profile = profile.borrow_mut();
         profile.pending = names;
         profile.resolve(&bytemuck::pod_collect_to_vec(&bytes));

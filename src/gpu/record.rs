@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::kernel::Pipeline;
 use super::{Buffer, Gpu, Override, Shader, during, raise};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Most workgroups of a dispatch in each dimension: WebGPU's lowest limit.
 pub const GROUPS: usize = 65_535;
@@ -61,6 +61,9 @@ impl Gpu {
     ) {
         if self.rehearses() {
             return self.count(|c| c.dispatches += 1);
+        }
+        if self.lacks(buffers) {
+            return;
         }
         let pipeline =
             self.0
@@ -212,7 +215,7 @@ impl Gpu {
 
     /// Zeroes `buffer` after everything recorded so far.
     pub(crate) fn zero(&self, buffer: &Buffer) {
-        if self.rehearses() {
+        if self.rehearses() || self.lacks(&[buffer]) {
             return;
         }
         self.with_encoder(|encoder| {
@@ -231,7 +234,7 @@ impl Gpu {
             from.size(),
             to.size()
         );
-        if self.rehearses() {
+        if self.rehearses() || self.lacks(&[from, to]) {
             return;
         }
         let source = from.raw();
@@ -259,8 +262,14 @@ impl Gpu {
     }
 
     /// Hands everything recorded to the GPU; does not wait, unless two earlier submits are
-    /// unfinished.
+    /// unfinished. Unwinds with what [`Gpu::check`] would return.
     pub fn submit(&self) {
+        self.hand_over();
+        self.check().unwrap_or_else(|error| raise(error));
+    }
+
+    /// [`Gpu::submit`], which leaves what went wrong to [`Gpu::check`].
+    pub(crate) fn hand_over(&self) {
         if self.rehearses() {
             self.0.pool.borrow_mut().recording += 1;
             return;
@@ -296,44 +305,47 @@ impl Gpu {
                 timeout: None,
             });
         }
-        self.check();
         if resolve {
             self.collect_timestamps();
         }
     }
 
-    /// Waits until everything submitted is done.
+    /// Waits until everything submitted is done. Unwinds with what [`Gpu::check`] would return.
     pub fn wait(&self) {
-        self.submit();
+        self.finish();
+        self.check().unwrap_or_else(|error| raise(error));
+    }
+
+    /// [`Gpu::wait`], which leaves what went wrong to [`Gpu::check`].
+    pub(crate) fn finish(&self) {
+        self.hand_over();
         self.count(|c| c.waits += 1);
         let _ = self.0.device.poll(wgpu::PollType::wait_indefinitely());
         self.0.recorder.borrow_mut().in_flight.clear();
-        self.check();
-    }
-
-    /// Raises an error that the driver has reported meanwhile.
-    pub(super) fn check(&self) {
-        let failure = self
-            .0
-            .failure
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .take();
-        if let Some(error) = failure {
-            raise(error);
-        }
     }
 
     /// The content of `buffer`, after waiting for everything recorded so far.
-    pub(crate) fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
-        let bytes = self.read_raw(buffer.raw(), buffer.offset(), buffer.size());
-        bytemuck::pod_collect_to_vec(&bytes)
+    ///
+    /// # Errors
+    /// What went wrong on the device, as [`Gpu::check`].
+    pub(crate) fn try_read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Result<Vec<T>> {
+        if self.lacks(&[buffer]) {
+            self.check()?;
+        }
+        let bytes = self.read_raw(buffer.raw(), buffer.offset(), buffer.size())?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    pub(super) fn read_raw(&self, raw: &wgpu::Buffer, offset: u64, size: u64) -> Vec<u8> {
+    /// [`Gpu::try_read`], which unwinds with the error.
+    pub(crate) fn read<T: bytemuck::Pod>(&self, buffer: &Buffer) -> Vec<T> {
+        self.try_read(buffer).unwrap_or_else(|error| raise(error))
+    }
+
+    pub(super) fn read_raw(&self, raw: &wgpu::Buffer, offset: u64, size: u64) -> Result<Vec<u8>> {
         if self.rehearses() {
-            self.submit();
-            return vec![0; size as usize];
+            self.hand_over();
+            self.check()?;
+            return Ok(vec![0; size as usize]);
         }
         let class = size.next_power_of_two().max(4096);
         let create = || {
@@ -348,14 +360,15 @@ impl Gpu {
         let kept = self.0.staging.borrow_mut().entry(class).or_default().pop();
         let staging = kept.unwrap_or_else(create);
         self.with_encoder(|encoder| encoder.copy_buffer_to_buffer(raw, offset, &staging, 0, size));
-        self.submit();
+        self.hand_over();
         let (sender, mapped) = std::sync::mpsc::channel();
         staging
             .slice(..size)
             .map_async(wgpu::MapMode::Read, move |result| {
                 let _ = sender.send(result);
             });
-        self.wait();
+        self.finish();
+        self.check()?;
         let outcome = mapped
             .recv()
             .map_err(|e| e.to_string())
@@ -367,10 +380,10 @@ impl Gpu {
                 .map_err(|e| e.to_string())
         });
         let Ok(view) = view else {
-            raise(Error::DeviceLost(format!(
+            return Err(Error::DeviceLost(format!(
                 "{} stopped answering; check the driver and run the command again (train with --resume)",
                 self.0.facts.name
-            )))
+            )));
         };
         let bytes = view.to_vec();
         drop(view);
@@ -381,7 +394,7 @@ impl Gpu {
             .entry(class)
             .or_default()
             .push(staging);
-        bytes
+        Ok(bytes)
     }
 }
 

@@ -200,10 +200,10 @@ impl Gpu {
         let timed = |repeats: usize| {
             let start = Instant::now();
             (0..repeats).for_each(|_| record());
-            self.wait();
+            self.finish();
             start.elapsed().as_secs_f64() / repeats as f64
         };
-        self.wait();
+        self.finish();
         let once = timed(1);
         // Kernels this short are dominated by submit overhead.
         if once > 4.0 * best && once > ONE {

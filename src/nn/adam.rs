@@ -3,7 +3,7 @@
 use super::Module;
 use super::optim::{Group, GroupedAdam, Moments};
 use crate::error::Result;
-use crate::gpu::{Gpu, catch};
+use crate::gpu::Gpu;
 use crate::tensor::Grads;
 
 /// Hyperparameters of [`Adam`].
@@ -98,12 +98,10 @@ impl Adam {
             lr: self.options.lr,
             clip: self.options.clip,
         };
-        catch(|| {
-            self.inner
-                .step(grads, &[group], self.steps, self.options.ema);
-            self.gpu.submit();
-            Ok(())
-        })
+        self.inner
+            .step(grads, &[group], self.steps, self.options.ema);
+        self.gpu.hand_over();
+        self.gpu.check()
     }
 
     /// Steps taken.

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::error::Error;
-use crate::gpu::{Cooperative, Gpu, Override, Prefer, Question, Shader, catch};
+use crate::gpu::{Cooperative, Gpu, Override, Prefer, Question, Shader};
 use crate::philox::Stream;
 use crate::tensor::{Shape, Tensor};
 
@@ -298,10 +298,10 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     if !gpu.may_measure(&question) {
         return None;
     }
-    let measured = if_room(|| {
+    let measured = if_room(gpu, || {
         let run = make();
         let run = |name: &str| named(name).map_or_else(Vec::new, &run);
-        let numbers = |name: &str| run(name).iter().map(Tensor::to_vec).collect::<Vec<_>>();
+        let numbers = |name: &str| run(name).iter().map(contents).collect::<Vec<_>>();
         let names: Vec<&str> = ways.iter().map(|(name, _)| *name).collect();
         gpu.prepare(|| names.iter().for_each(|name| drop(run(name))));
         let right = numbers(names[0]);
@@ -319,7 +319,7 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
         gpu.measure(
             &question,
             &names,
-            &|name| if_room(|| numbers(name)).map(is_right),
+            &|name| if_room(gpu, || numbers(name)).map(is_right),
             &|name| drop(run(name)),
         );
         gpu.answer(&question).and_then(|name| named(&name))
@@ -331,14 +331,30 @@ pub(super) fn fastest<W: Copy, F: Fn(W) -> Vec<Tensor>>(
     })
 }
 
-/// The result of `f`, or `None` if the adapter has not enough memory for it. Other errors of the
-/// engine pass through.
-fn if_room<R>(f: impl FnOnce() -> R) -> Option<R> {
-    match catch(|| Ok(f())) {
-        Ok(result) => Some(result),
-        Err(Error::OutOfMemory(_)) => None,
-        Err(error) => std::panic::resume_unwind(Box::new(error)),
+/// The result of `f`, or `None` if the adapter has not enough memory for it. Other errors wait for
+/// whoever looks next.
+fn if_room<R>(gpu: &Gpu, f: impl FnOnce() -> R) -> Option<R> {
+    if let Err(earlier) = gpu.check() {
+        gpu.fail(earlier);
+        return None;
     }
+    let result = f();
+    match gpu.check() {
+        Ok(()) => Some(result),
+        Err(Error::OutOfMemory(_)) => None,
+        Err(error) => {
+            gpu.fail(error);
+            None
+        }
+    }
+}
+
+/// The numbers of a tensor; none if the device has failed, which [`if_room`] then sees.
+fn contents(tensor: &Tensor) -> Vec<f32> {
+    tensor.read().unwrap_or_else(|error| {
+        tensor.gpu().fail(error);
+        Vec::new()
+    })
 }
 
 fn are_near(found: &[f32], right: &[f32], near: f32) -> bool {

@@ -13,7 +13,8 @@ pub use tape::Grads;
 use tape::Node;
 pub(crate) use tape::{VARIANTS as ACCUMULATE, grid, recompute};
 
-use crate::gpu::{Buffer, Gpu};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, raise};
 
 /// A tensor of f32 on the GPU.
 #[derive(Clone)]
@@ -121,11 +122,21 @@ impl Tensor {
     }
 
     /// Reads the tensor back. Waits for the GPU.
-    pub fn to_vec(&self) -> Vec<f32> {
-        self.0.gpu.read(&self.0.buffer)
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory) or
+    /// [`Error::DeviceLost`](crate::error::Error::DeviceLost), if that happened since the last look.
+    pub fn read(&self) -> Result<Vec<f32>> {
+        self.0.gpu.try_read(&self.0.buffer)
     }
 
-    /// Reads a tensor of one element back. Waits for the GPU.
+    /// [`Tensor::read`] for programs that catch errors in one place: unwinds with the error; see
+    /// [`gpu::catch`](crate::gpu::catch).
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.read().unwrap_or_else(|error| raise(error))
+    }
+
+    /// Reads a tensor of one element back, as [`Tensor::to_vec`].
     ///
     /// # Panics
     /// If there is more than one element.
@@ -275,7 +286,15 @@ impl Codes {
     }
 
     /// Reads the codes back. Waits for the GPU.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    pub fn read(&self) -> Result<Vec<u32>> {
+        self.gpu.try_read(&self.buffer)
+    }
+
+    /// [`Codes::read`], which unwinds with the error, as [`Tensor::to_vec`].
     pub fn to_vec(&self) -> Vec<u32> {
-        self.gpu.read(&self.buffer)
+        self.read().unwrap_or_else(|error| raise(error))
     }
 }
