@@ -288,13 +288,14 @@ fn weights_come_back_and_wrong_files_are_told() {
     assert!(error.contains("no safetensors file"), "{error}");
 }
 
-/// What `examples/NAME.rs` prints, with the features of this test.
-fn example(name: &str) -> String {
+/// What `examples/NAME.rs` prints when it is run with these arguments, and with the features of this test.
+fn example(name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     command.args(["run", "--quiet", "--example", name]);
     if cfg!(not(feature = "app")) {
         command.arg("--no-default-features");
     }
+    command.arg("--").args(arguments);
     let output = command.output().expect("Cargo runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -304,12 +305,12 @@ fn example(name: &str) -> String {
 
 #[test]
 fn the_examples_do_what_they_say() {
-    let line = example("01-line");
+    let line = example("01-line", &[]);
     assert!(
         line.contains("y = 2.0") || line.contains("y = 1.9"),
         "{line}"
     );
-    let circle = example("02-circle");
+    let circle = example("02-circle", &[]);
     let point = circle.split_once("at (").expect("it prints a point").1;
     let point: Vec<f32> = point
         .trim_end_matches(['\n', ')'])
@@ -320,8 +321,43 @@ fn the_examples_do_what_they_say() {
         point[0].abs() < 0.05 && (point[1] - 1.0).abs() < 0.05,
         "{circle}"
     );
-    let own = example("03-own-kernel");
+    let own = example("03-own-kernel", &[]);
     assert!(own.contains("0 of 3 checks failed"), "{own}");
     // σ(x) (1 + x (1 − σ(x))).
     assert!(own.contains("[0.0723, 0.5000, 0.9277]"), "{own}");
+}
+
+/// A file of CIFAR-10's format: 40 images that shade from one colour into another.
+fn shades() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for i in 0..40usize {
+        bytes.push(0);
+        for colour in 0..3 {
+            for pixel in 0..32 * 32 {
+                let across = (pixel % 32) * 8;
+                let level = (across * (i % 3 + 1) + colour * 90 + i * 13) / 4;
+                bytes.push((level % 256) as u8);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn the_vq_vae_of_the_examples_learns() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("data_batch_1.bin");
+    std::fs::write(&file, shades()).expect("it can be written");
+    let text = example("04-vqvae", &[&file.to_string_lossy(), "40"]);
+    let psnr: Vec<f32> = text
+        .lines()
+        .filter_map(|line| {
+            line.split_once("PSNR ")?
+                .1
+                .strip_suffix(" dB")?
+                .parse()
+                .ok()
+        })
+        .collect();
+    assert!(psnr.len() == 5 && psnr[4] > psnr[0] + 3.0, "{text}");
 }
