@@ -309,39 +309,31 @@ impl From<TrainFlags> for TrainArgs {
             out,
             steps,
             seed,
-            mut sets,
+            sets,
             resume,
             allow_bad_terminal,
-            ..
-        } = flags;
-        let TrainFlags {
             stage,
             data,
             size,
             reading,
             from,
             device,
-            ..
         } = flags;
-        let reading = reading.into();
-        let stage = stage.map(Stage::from);
-        let device = device.into();
-        sets.extend(seed.map(|n| format!("seed={n}")));
-        let advise = true;
         TrainArgs {
             preset,
             out,
             steps,
+            seed,
             sets,
-            stage,
-            data,
-            size,
-            reading,
-            from,
             resume,
             allow_bad_terminal,
-            advise,
-            device,
+            stage: stage.map(Stage::from),
+            data,
+            reading: reading.into(),
+            size,
+            from,
+            advise: true,
+            device: device.into(),
         }
     }
 }

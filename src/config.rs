@@ -7,6 +7,7 @@ mod joint;
 mod keys;
 mod load;
 mod models;
+mod overrides;
 mod prior;
 mod source;
 mod stages;
@@ -24,6 +25,7 @@ pub use models::{
     CodebookRule, Distance, GumbelConfig, Output, PixelCnnConfig, Quantiser, UNetConfig,
     VqVaeConfig,
 };
+pub use overrides::Overrides;
 pub use prior::PriorConfig;
 use serde::{Deserialize, Serialize};
 pub use source::{Kind, Source, decode};

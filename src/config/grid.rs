@@ -220,17 +220,20 @@ impl GridConfig {
         }
     }
 
+    /// As [`GridConfig::stage`], to change it.
+    pub(super) fn stage_mut(&mut self, stage: Stage) -> &mut TrainConfig {
+        match stage {
+            Stage::VqVae => &mut self.stages.vqvae,
+            Stage::Prior => &mut self.stages.prior,
+            Stage::PixelCnn => &mut self.stages.pixelcnn,
+            Stage::Joint => &mut self.stages.joint,
+        }
+    }
+
     /// The same configuration with another batch size in `stage`.
     pub fn with_batch(&self, stage: Stage, batch: usize) -> GridConfig {
         let mut config = self.clone();
-        let stages = &mut config.stages;
-        let train = match stage {
-            Stage::VqVae => &mut stages.vqvae,
-            Stage::Prior => &mut stages.prior,
-            Stage::PixelCnn => &mut stages.pixelcnn,
-            Stage::Joint => &mut stages.joint,
-        };
-        train.batch = batch;
+        config.stage_mut(stage).batch = batch;
         config
     }
 

@@ -7,7 +7,7 @@ use super::source::{Kind, Source};
 use super::table::{along, at, in_one_line, merge};
 use super::{
     BridgeConfig, CodebookConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, GridConfig,
-    Levels, LossWeight, StagesConfig, TOTAL_TIME, TrainConfig, keys,
+    Levels, LossWeight, Overrides, Stage, StagesConfig, TOTAL_TIME, TrainConfig, keys,
 };
 use crate::error::{Error, Result};
 
@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 const MOST_BINS: usize = 1000;
 /// Most sequences or images per step.
 const MOST_BATCH: usize = 1 << 16;
-/// In a training that the user shortens, the warm-up takes at most 1/`WARMUP_SHARE` of the steps.
-const WARMUP_SHARE: i64 = 10;
 
 /// What a preset or file describes.
 #[derive(Clone, Debug)]
@@ -33,7 +31,7 @@ impl Experiment {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Experiment> {
-        Source::open(name)?.experiment(sets, &Table::new())
+        Source::open(name)?.experiment(&Overrides::of_sets(sets))
     }
 
     /// Its bridge.
@@ -67,20 +65,29 @@ impl Experiment {
     }
 }
 
+/// A configuration before its typed overrides.
+struct Resolved<T> {
+    config: T,
+    /// The same without the user's file and settings.
+    base: T,
+    /// What the user's file and settings say.
+    said: Table,
+}
+
 impl Source {
-    /// The configuration: the preset, overridden by the sections `inherited`, then by the file,
-    /// then by `sets` (`key.path=value`).
+    /// The configuration: the preset, overridden by the sections that `over` inherits, then by the
+    /// file, then by the rest of `over`.
     ///
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
-    pub fn experiment(&self, sets: &[String], inherited: &Table) -> Result<Experiment> {
+    pub fn experiment(&self, over: &Overrides) -> Result<Experiment> {
         Ok(match self.kind {
-            Kind::Toy => Experiment::Toy(Box::new(self.toy(sets, inherited)?)),
-            Kind::Images | Kind::Codes => Experiment::Grid(Box::new(self.grid(sets, inherited)?)),
+            Kind::Toy => Experiment::Toy(Box::new(self.toy(over)?)),
+            Kind::Images | Kind::Codes => Experiment::Grid(Box::new(self.grid(over)?)),
         })
     }
 
-    fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
+    fn toy(&self, over: &Overrides) -> Result<Config> {
         // With every optional key present, so that all keys are known.
         let denoiser = DenoiserConfig {
             prediction: DenoiserOutput::Codes,
@@ -91,12 +98,18 @@ impl Source {
             denoiser,
             ..Config::default()
         };
-        let config: Config = self.resolve(sets, inherited, &keys::known(&full), complete_toy)?;
+        let Resolved {
+            mut config,
+            base,
+            said,
+        } = self.resolve::<Config>(over, &keys::known(&full), complete_toy)?;
+        over.set_toy(&mut config);
+        over.set_training(None, &mut config.train, &base.train, at(&said, "train"));
         config.check(&self.whose)?;
         Ok(config)
     }
 
-    fn grid(&self, sets: &[String], inherited: &Table) -> Result<GridConfig> {
+    fn grid(&self, over: &Overrides) -> Result<GridConfig> {
         // With the distribution of t (`law`) that has the most keys.
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
         let stages = StagesConfig {
@@ -111,47 +124,54 @@ impl Source {
             codebook: (self.kind == Kind::Codes).then(CodebookConfig::default),
             ..GridConfig::default()
         };
-        let mut config: GridConfig =
-            self.resolve(sets, inherited, &keys::known(&full.table()), complete_grid)?;
+        let Resolved {
+            mut config,
+            base,
+            said,
+        } = self.resolve::<GridConfig>(over, &keys::known(&full.table()), complete_grid)?;
         config.codebook = (self.kind == Kind::Codes).then(|| config.codebook.unwrap_or_default());
-        if let Some(what) = config.wrong() {
-            return Err(Error::Config(format!("{}: {what}", self.whose)));
+        over.set_grid(&mut config);
+        for stage in Stage::ALL {
+            let said = at(&said, &format!("stages.{}", stage.name()));
+            let train = config.stage_mut(stage);
+            over.set_training(Some(stage), train, base.stage(stage), said);
         }
-        config
-            .bridge
-            .build()
-            .map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))?;
+        config.check(&self.whose)?;
         Ok(config)
     }
 
-    /// The values with `sets` applied, if every key is one of `known`; `complete` fills in missing
-    /// keys.
+    /// The values with the sections and settings of `over` applied, if every key is one of `known`;
+    /// `complete` fills in missing keys.
     fn resolve<T: DeserializeOwned>(
         &self,
-        sets: &[String],
-        inherited: &Table,
+        over: &Overrides,
         known: &[String],
         complete: fn(&mut Table),
-    ) -> Result<T> {
+    ) -> Result<Resolved<T>> {
+        over.check(&self.whose)?;
         keys::check(&self.file, "", known, &self.whose)?;
         let mut base = self.preset.clone();
-        merge(&mut base, inherited.clone());
+        merge(&mut base, over.inherited.clone());
         let mut table = base.clone();
         let mut said = self.file.clone();
         merge(&mut table, self.file.clone());
-        for set in sets {
+        for set in over.sets {
             let value = self.value(set, &table)?;
             keys::check(&value, "", known, &format!("--set {set}"))?;
             merge(&mut table, value.clone());
             merge(&mut said, value);
         }
-        complete(&mut base);
-        complete(&mut table);
-        shorten_warmups(&mut table, &base, &said);
-        let wrong = |e: toml::de::Error| {
-            Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+        let typed = |mut table: Table| {
+            complete(&mut table);
+            table.try_into().map_err(|e: toml::de::Error| {
+                Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+            })
         };
-        table.try_into().map_err(wrong)
+        Ok(Resolved {
+            config: typed(table)?,
+            base: typed(base)?,
+            said,
+        })
     }
 
     /// What `set` says, as a table to merge into `table`.
@@ -188,44 +208,6 @@ impl Source {
         }
         Ok(along(key, value))
     }
-
-    /// Whether the file or `sets` give the value at `path`.
-    pub fn says(&self, sets: &[String], path: &str) -> bool {
-        at(&self.file, path).is_some()
-            || sets
-                .iter()
-                .any(|set| set.split('=').next().map(str::trim) == Some(path))
-    }
-}
-
-/// The sections of training options.
-const TRAININGS: [&str; 5] = [
-    "train",
-    "stages.vqvae",
-    "stages.prior",
-    "stages.pixelcnn",
-    "stages.joint",
-];
-
-/// Limits the warm-up to a tenth of the steps if the user (`said`) gives fewer steps than `base`
-/// and no warm-up.
-fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
-    for training in TRAININGS {
-        let number = |of: &Table, key: &str| {
-            at(of, &format!("{training}.{key}")).and_then(Value::as_integer)
-        };
-        let (Some(steps), None) = (number(said, "steps"), number(said, "warmup")) else {
-            continue;
-        };
-        let before = number(base, "steps").zip(number(base, "warmup"));
-        if let Some((_, warmup)) = before.filter(|(before, _)| steps < *before) {
-            let share = warmup.min((steps / WARMUP_SHARE).max(1));
-            merge(
-                table,
-                along(&format!("{training}.warmup"), Value::Integer(share)),
-            );
-        }
-    }
 }
 
 impl GridConfig {
@@ -234,7 +216,17 @@ impl GridConfig {
     /// # Errors
     /// [`Error::Config`], as for [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<GridConfig> {
-        Source::parse(text, whose)?.grid(sets, &Table::new())
+        Source::parse(text, whose)?.grid(&Overrides::of_sets(sets))
+    }
+
+    fn check(&self, whose: &str) -> Result<()> {
+        if let Some(what) = self.wrong() {
+            return Err(Error::Config(format!("{whose}: {what}")));
+        }
+        self.bridge
+            .build()
+            .map(|_| ())
+            .map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
     }
 }
 
@@ -244,7 +236,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Config> {
-        Source::open(name)?.toy(sets, &Table::new())
+        Source::open(name)?.toy(&Overrides::of_sets(sets))
     }
 
     /// A configuration from TOML text; `whose` names it in messages.
@@ -252,7 +244,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`], as for [`Config::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
-        Source::parse(text, whose)?.toy(sets, &Table::new())
+        Source::parse(text, whose)?.toy(&Overrides::of_sets(sets))
     }
 
     /// This configuration as TOML, every value written out.

@@ -284,7 +284,7 @@ fn a_wrong_name_or_number_says_so() {
 fn images(text: &str, sets: &[&str]) -> GridConfig {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
     match Source::parse(text, "t")
-        .and_then(|source| source.experiment(&sets, &toml::Table::new()))
+        .and_then(|source| source.experiment(&Overrides::of_sets(&sets)))
         .expect(text)
     {
         Experiment::Grid(config) => *config,
@@ -295,7 +295,7 @@ fn images(text: &str, sets: &[&str]) -> GridConfig {
 fn wrong(text: &str, sets: &[&str]) -> String {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
     let found = Source::parse(text, "x.toml")
-        .and_then(|source| source.experiment(&sets, &toml::Table::new()));
+        .and_then(|source| source.experiment(&Overrides::of_sets(&sets)));
     found.map(|_| ()).expect_err(text).to_string()
 }
 
@@ -500,7 +500,10 @@ fn sections_of_another_run_stand_between_preset_and_user() {
     };
     let source = Source::open("cifar10-small").expect("a preset");
     let codes = |sets: &[String], inherited: &toml::Table| match source
-        .experiment(sets, inherited)
+        .experiment(&Overrides {
+            inherited: inherited.clone(),
+            ..Overrides::of_sets(sets)
+        })
         .expect("valid")
     {
         Experiment::Grid(config) => (config.vqvae.codes, config.vqvae.channels),

@@ -17,20 +17,6 @@ const FILE: &str = "codebook.safetensors";
 const VECTORS: &str = "codebook";
 const SYMBOLS: &str = "symbols";
 
-/// The sizes of the data set `set` as `--set` overrides.
-pub fn sets(set: &CodeSet) -> Vec<String> {
-    let [height, width] = set.grid;
-    let mut sets = vec![
-        format!("codebook.codes={}", set.count),
-        format!("codebook.height={height}"),
-        format!("codebook.width={width}"),
-    ];
-    if let Some((_, dim)) = &set.codebook {
-        sets.push(format!("codebook.dim={dim}"));
-    }
-    sets
-}
-
 /// Opens the data set in `file`. A text's characters are `symbols`, or by default those that occur.
 ///
 /// # Errors
