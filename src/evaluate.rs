@@ -253,7 +253,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     let mut evaluation = Evaluation::new(args, &runs, &codes);
     evaluation.missing = missing;
     // A covariance needs two images.
-    let of_images = first.config.codebook.is_none();
+    let of_images = first.config.is_of_images();
     let distances = match distances.filter(|_| count > 1 && of_images) {
         Some(distances) => {
             let save = args.save_stats.as_deref();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sample::{ClassFlags, LookFlags, SamplerName, only_ancestral};
 use super::{DeviceFlags, count_of, passes};
-use crate::config::Stored;
+use crate::config::Kind;
 use crate::error::{Error, Result};
 use crate::experiment::dataset::keep_out_of_images;
 use crate::experiment::drawn::Drawn;
@@ -216,7 +216,7 @@ fn write(
     let known = holed.mask.known();
     let mut more = vec![("known", vec![h, w], Values::F32(&known))];
     let originals;
-    if config.codebook.is_none() {
+    if config.is_of_images() {
         originals = nchw(pictures, [height, width]);
         let shape = vec![holed.count(), 3, height, width];
         more.push(("originals", shape, Values::F32(&originals)));
@@ -227,16 +227,16 @@ fn write(
 /// Fails early if an image run has no mask, the toy has one, or `--paste` is not for an image run.
 fn check_known(args: &InpaintFlags) -> Result<()> {
     let run = args.run.display();
-    match (run_dir::stored(&args.run)?, &args.mask) {
-        (Stored::Grid(_, config), None) if config.codebook.is_none() => {
+    match (run_dir::stored(&args.run)?.kind(), &args.mask) {
+        (Kind::Images, None) => {
             let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
             Err(Error::Usage(format!("{run}: {what}")))
         }
-        (Stored::Toy(_), Some(_)) => {
+        (Kind::Toy, Some(_)) => {
             let what = "is a run of the toy; --mask is for runs on images and codes";
             Err(Error::Usage(format!("{run} {what}")))
         }
-        (Stored::Grid(_, config), _) if config.codebook.is_none() => Ok(()),
+        (Kind::Images, Some(_)) => Ok(()),
         _ if args.paste => Err(Error::Usage(format!(
             "{run} is not a run on images; --paste keeps image pixels"
         ))),

@@ -66,7 +66,7 @@ impl ReconstructFlags {
         keep_out_of_images(&self.out, &self.run)?;
         let _folder = Folder::open(&self.out, &FILES, self.images.iter().map(PathBuf::as_path))?;
         let trained = Trained::load_grid(&self.run, &self.device.clone().into())?;
-        if trained.config.codebook.is_some() {
+        if !trained.config.is_of_images() {
             return Err(
                 trained.unfit("the data set has codes of its own; there is nothing to reconstruct")
             );

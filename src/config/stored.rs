@@ -69,6 +69,14 @@ impl Stored {
         }
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Stored::Toy(_) => Kind::Toy,
+            Stored::Grid(_, config) => config.kind(),
+        }
+    }
+
     /// Its stage; `None` for the toy.
     pub fn stage(&self) -> Option<Stage> {
         match self {

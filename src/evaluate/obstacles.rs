@@ -15,7 +15,7 @@ pub(super) fn of(
     let wants = |metric: Metric| args.metrics.contains(&metric);
     let prior = |run: &&Trained| !matches!(run.prior, Prior::None);
     let mut found = Vec::new();
-    let has_codes = |run: &&Trained| run.config.codebook.is_some();
+    let has_codes = |run: &&Trained| !run.config.is_of_images();
     for run in runs.iter().filter(has_codes) {
         let of_images: Vec<&str> = [Metric::Reconstruction, Metric::Fid]
             .into_iter()

@@ -50,7 +50,7 @@ impl MaskedImages {
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
     pub fn of(trained: &Trained, examples: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
-        if trained.config.codebook.is_some() {
+        if !trained.config.is_of_images() {
             // Codes are embedded independently, so the hole need not be filled.
             let latents = trained.encode(&examples)?;
             return Ok(MaskedImages::of_latents(trained, Vec::new(), latents, mask));
@@ -111,7 +111,7 @@ impl MaskedImages {
     /// # Errors
     /// As [`Trained::decode`].
     pub fn pictures(&self, trained: &Trained) -> Result<Vec<f32>> {
-        if trained.config.codebook.is_none() {
+        if trained.config.is_of_images() {
             return Ok(self.originals.clone());
         }
         let [h, w] = trained.config.grid();

@@ -77,7 +77,7 @@ impl Trained {
         let found = run_dir::newest_of(run, &config.model_text(stage))?;
         let frozen = match stage {
             Stage::VqVae | Stage::Joint => None,
-            _ if config.codebook.is_some() => None,
+            _ if !config.is_of_images() => None,
             Stage::Prior | Stage::PixelCnn => {
                 Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae
             }
@@ -287,9 +287,10 @@ impl Trained {
 
     /// Number of values of an example in the format of its data set.
     pub fn example(&self) -> usize {
-        match self.config.codebook {
-            Some(_) => self.config.cells(),
-            None => self.image(),
+        if self.config.is_of_images() {
+            self.image()
+        } else {
+            self.config.cells()
         }
     }
 
