@@ -149,7 +149,8 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
 /// copied into `out`. Its parameters are not leaves of the tape, so nothing updates them.
 pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<Frozen> {
     if let Some(config) = &context.config.codebook {
-        return Ok(Frozen::Codebook(codebook::load(&context.gpu, config, out)?));
+        let kept = codebook::Kept::read(out, config)?;
+        return Ok(Frozen::Codebook(kept.first_stage(&context.gpu, config)));
     }
     let found = sources
         .vqvae
