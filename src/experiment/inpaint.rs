@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::drawn::Drawn;
+use super::drawn::{Drawn, Facts};
 use super::known;
 use super::mask::Mask;
 use super::pictures::{Size, numbers};
-use super::sample::{Facts, check_sharpen};
+use super::raster::{Batch, InRaster};
+use super::sample::check_sharpen;
 use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
@@ -18,7 +19,6 @@ use crate::experiment::filling::{Filling, PriorKind};
 use crate::models::diffusion::Diffusion;
 use crate::models::lesson::{Ask, Told};
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Given, Raster};
 use crate::models::sampler::{Known, Sampler};
 use crate::report::progress::Progress;
 use crate::tensor::{Codes, Tensor};
@@ -241,11 +241,7 @@ fn diffuse(
     let mut drawn = Drawn::default();
     let mut done = 0;
     for (i, chunk) in rows.chunks(chunk).enumerate() {
-        let latents: Vec<f32> = chunk
-            .iter()
-            .flat_map(|&i| &holed.latents[i * latent..][..latent])
-            .copied()
-            .collect();
+        let latents = of_rows(&holed.latents, chunk, latent);
         let z0 = trained.start(model, &trained.latents(&latents));
         let seed = chunk_seed(how.seed, i);
         let guidance = trained.guidance(&how.images, chunk.len());
@@ -309,39 +305,24 @@ fn raster(
     holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let [h, w] = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
-    let codes = &holed.codes;
-    let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * h * w) as u64);
-    let mut drawn = Drawn::default();
-    let mut done = 0;
-    for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        let cells = h * w;
-        let codes: Vec<u32> = chunk
-            .iter()
-            .flat_map(|&i| &codes[i * cells..][..cells])
-            .copied()
-            .collect();
-        let class = trained.classes(&how.images, 0, chunk.len());
-        let given = Given {
-            codes: &codes,
-            known: &known,
-        };
-        let seed = chunk_seed(how.seed, i);
-        let raster = Raster {
-            size: [h, w],
-            class: &class,
-            given: Some(given),
-            seed,
-            way: how.images.way,
-        };
-        let codes = model.sample(&raster, &mut |at| {
-            done += 1;
-            progress.at(done, || format!("code {} of {}", at + 1, h * w));
-        });
-        drawn.append(trained.of_codes(codes)?);
-    }
-    progress.finish();
-    let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
-    Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
+    let batches = rows.chunks(CHUNK).map(|rows| Batch {
+        class: trained.classes(&how.images, 0, rows.len()),
+        codes: of_rows(&holed.codes, rows, known.len()),
+    });
+    let raster = InRaster {
+        name: "inpaint",
+        known: Some(&known),
+        images: &how.images,
+        seed: how.seed,
+    };
+    raster.draw(trained, model, batches)
+}
+
+/// The rows `rows` of `values`, `each` values per row.
+fn of_rows<T: Copy>(values: &[T], rows: &[usize], each: usize) -> Vec<T> {
+    rows.iter()
+        .flat_map(|&row| &values[row * each..][..each])
+        .copied()
+        .collect()
 }
