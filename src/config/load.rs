@@ -1,5 +1,6 @@
 //! From a preset or file, with `--set` on top, to a checked configuration.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -102,7 +103,7 @@ impl Source {
             mut config,
             base,
             said,
-        } = self.resolve::<Config>(over, &keys::known(&full), complete_toy)?;
+        } = self.resolve::<Config>(over, &keys::known(&full))?;
         over.set_toy(&mut config);
         over.set_training(None, &mut config.train, &base.train, at(&said, "train"));
         config.check(&self.whose)?;
@@ -128,7 +129,7 @@ impl Source {
             mut config,
             base,
             said,
-        } = self.resolve::<GridConfig>(over, &keys::known(&full.table()), complete_grid)?;
+        } = self.resolve::<GridConfig>(over, &keys::known(&full.table()))?;
         config.codebook = (self.kind == Kind::Codes).then(|| config.codebook.unwrap_or_default());
         over.set_grid(&mut config);
         for stage in Stage::ALL {
@@ -140,13 +141,11 @@ impl Source {
         Ok(config)
     }
 
-    /// The values with the sections and settings of `over` applied, if every key is one of `known`;
-    /// `complete` fills in missing keys.
-    fn resolve<T: DeserializeOwned>(
+    /// The values with the sections and settings of `over` applied, if every key is one of `known`.
+    fn resolve<T: Default + Serialize + DeserializeOwned>(
         &self,
         over: &Overrides,
         known: &[String],
-        complete: fn(&mut Table),
     ) -> Result<Resolved<T>> {
         over.check(&self.whose)?;
         keys::check(&self.file, "", known, &self.whose)?;
@@ -161,11 +160,12 @@ impl Source {
             merge(&mut table, value.clone());
             merge(&mut said, value);
         }
-        let typed = |mut table: Table| {
-            complete(&mut table);
-            table.try_into().map_err(|e: toml::de::Error| {
-                Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
-            })
+        let typed = |table: Table| {
+            over_defaults::<T>(table)
+                .try_into()
+                .map_err(|e: toml::de::Error| {
+                    Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+                })
         };
         Ok(Resolved {
             config: typed(table)?,
@@ -386,86 +386,26 @@ impl TrainConfig {
     }
 }
 
-/// Fills in what the toy's values leave out.
-fn complete_toy(table: &mut Table) {
-    complete_spacing(table);
-    let defaults =
-        Table::try_from(TrainConfig::default()).expect("a configuration is a TOML table");
-    let section = table
-        .entry("train")
-        .or_insert_with(|| Value::Table(Table::new()));
-    for key in ["steps", "warmup"] {
-        if let (Value::Table(section), Some(value)) = (&mut *section, defaults.get(key)) {
-            section.entry(key).or_insert(value.clone());
-        }
-    }
+/// `table` with the defaults of `T` for the keys that it leaves out.
+fn over_defaults<T: Default + Serialize>(table: Table) -> Table {
+    let mut full = Table::try_from(T::default()).expect("a configuration is a TOML table");
+    merge(&mut full, table);
+    complete_spacing(&mut full);
+    full
 }
 
-/// Fills in what the values of an experiment on grids leave out.
-fn complete_grid(table: &mut Table) {
-    complete_bridge(table);
-    complete_spacing(table);
-    complete_stages(table);
-}
-
-/// Every key is optional: a `[bridge]` without a schedule, or without its parameters, takes the
-/// defaults.
+/// A schedule that is chosen without its numbers takes their defaults.
 fn complete_spacing(table: &mut Table) {
     let Some(Value::Table(bridge)) = table.get_mut("bridge") else {
         return;
     };
-    let schedule = bridge
-        .entry("schedule")
-        .or_insert_with(|| "constant".into())
-        .as_str()
-        .map(str::to_string);
-    let numbers: &[(&str, f64)] = match schedule.as_deref() {
+    let numbers: &[(&str, f64)] = match bridge.get("schedule").and_then(Value::as_str) {
         Some("constant") => &[("total_time", TOTAL_TIME)],
         Some("linear") => &[("beta_start", 1e-4), ("beta_end", 0.02)],
         _ => &[],
     };
     for (key, value) in numbers {
         bridge.entry(*key).or_insert(Value::Float(*value));
-    }
-}
-
-/// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not
-/// the toy's. Another schedule has parameters of its own.
-fn complete_bridge(table: &mut Table) {
-    let Some(Value::Table(given)) = table.get_mut("bridge") else {
-        return;
-    };
-    let default =
-        Table::try_from(GridConfig::default().bridge).expect("a configuration is a TOML table");
-    let same = given
-        .get("schedule")
-        .is_none_or(|schedule| Some(schedule) == default.get("schedule"));
-    for (key, value) in default {
-        if same || !matches!(key.as_str(), "schedule" | "beta_start" | "beta_end") {
-            given.entry(key).or_insert(value);
-        }
-    }
-}
-
-/// A key that a section of `[stages]` leaves out takes that stage's default, not the toy's.
-fn complete_stages(table: &mut Table) {
-    let defaults =
-        Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
-    let Value::Table(stages) = table
-        .entry("stages")
-        .or_insert_with(|| Value::Table(Table::new()))
-    else {
-        return;
-    };
-    for (stage, value) in defaults {
-        match (stages.get_mut(&stage), value) {
-            (Some(Value::Table(given)), Value::Table(keys)) => {
-                keys.into_iter()
-                    .for_each(|(key, value)| _ = given.entry(key).or_insert(value));
-            }
-            (Some(_), _) => {}
-            (None, value) => _ = stages.insert(stage, value),
-        }
     }
 }
 
