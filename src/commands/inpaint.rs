@@ -99,11 +99,7 @@ impl InpaintFlags {
         let look = self.look.check()?;
         check_known(&self)?;
         keep_out_of_images(&self.out, &self.run)?;
-        let mask = if let Some(MaskShape::File(file)) = &self.mask {
-            Some(file.as_path())
-        } else {
-            None
-        };
+        let mask = self.mask.as_ref().and_then(MaskShape::file);
         let inputs = self.known.iter().map(Path::new).chain(mask);
         let _folder = Folder::open(&self.out, &FILES, inputs)?;
         let trained = Trained::load(&self.run, &self.device.clone().into())?;
