@@ -51,14 +51,14 @@ impl<'a> Overrides<'a> {
 
     /// Refuses numbers that a configuration cannot hold; `whose` names it in messages.
     pub(super) fn check(&self, whose: &str) -> Result<()> {
-        let numbers = [("seed", self.seed), ("steps", self.steps)];
-        let over = |(name, number): (_, Option<u64>)| Some((name, number.filter(|n| *n > MOST)?));
-        match numbers.into_iter().find_map(over) {
-            Some((name, number)) => Err(Error::Config(format!(
-                "{whose}: {name} = {number} is over {MOST}"
-            ))),
-            None => Ok(()),
+        for (name, number) in [("seed", self.seed), ("steps", self.steps)] {
+            if let Some(number) = number.filter(|&number| number > MOST) {
+                return Err(Error::Config(format!(
+                    "{whose}: {name} = {number} is over {MOST}"
+                )));
+            }
         }
+        Ok(())
     }
 
     /// Sets the typed values that the toy has, except those of its training.
