@@ -8,6 +8,8 @@ mod draws;
 mod fid;
 mod kl;
 mod likelihood;
+mod measure;
+mod metrics;
 mod missing;
 mod nll;
 mod obstacles;
@@ -20,6 +22,7 @@ pub(crate) use draws::parse as parse_draws;
 pub use fid::FidRow;
 pub use kl::KlRow;
 pub use likelihood::LikelihoodRow;
+pub use metrics::{Metric, Results};
 pub use missing::Missing;
 pub(crate) use missing::sentences;
 pub(crate) use nll::holes;
@@ -27,13 +30,14 @@ pub use nll::{Law, NllRow, NllSettings};
 pub use reconstruction::ReconstructionRow;
 pub use time::TimeRow;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use self::draws::{DataCodes, Draws};
+use self::draws::DataCodes;
 use self::features::Features;
 use self::fid::Distances;
+use self::measure::{Given, Run};
 use crate::config::Stage;
 use crate::error::{Error, Result};
 use crate::experiment::dataset::{Pictures, ReadingFlags, keep_out_of_images};
@@ -45,62 +49,6 @@ use crate::report::product::{self, Folder, Form};
 
 /// Files written besides the samples.
 const FILES: [(&str, Form); 2] = [("evaluation.json", Form::Json), ("kl.png", Form::Picture)];
-
-/// The tables of the metrics, in the order in which they are printed.
-const TABLES: [tables::Table; 7] = [
-    reconstruction::table,
-    codes::table,
-    kl::table,
-    nll::table,
-    likelihood::table,
-    fid::table,
-    time::table,
-];
-
-/// A metric of `--metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// MSE, PSNR and SSIM of the VQ-VAE on held-out images.
-    Reconstruction,
-    /// Distances between the distributions of codes, and of neighbouring pairs.
-    Codes,
-    /// KL divergence of code histograms at each position.
-    Kl,
-    /// Negative log-likelihood of a masked patch.
-    Nll,
-    /// Bits per code of whole images: exact, or a bound.
-    Likelihood,
-    /// FID and KID, given the weights of Inception-v3.
-    Fid,
-    /// Seconds per sample.
-    Time,
-}
-
-impl Metric {
-    /// All metrics, cheap ones first.
-    pub const ALL: [Metric; 7] = [
-        Metric::Reconstruction,
-        Metric::Codes,
-        Metric::Kl,
-        Metric::Nll,
-        Metric::Likelihood,
-        Metric::Fid,
-        Metric::Time,
-    ];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::Reconstruction => "reconstruction",
-            Metric::Codes => "codes",
-            Metric::Kl => "kl",
-            Metric::Nll => "nll",
-            Metric::Likelihood => "likelihood",
-            Metric::Fid => "fid",
-            Metric::Time => "time",
-        }
-    }
-}
 
 /// Default number of samples and of held-out images to encode; fewer if there are fewer images.
 const COUNT: usize = 1000;
@@ -157,8 +105,7 @@ pub struct RunFacts {
     pub first_runs_codes: bool,
 }
 
-/// All results; `evaluation.json`. A metric that was not requested is `None`; one that could not be
-/// measured for a run is listed in [`Missing`].
+/// All results; `evaluation.json`. What could not be measured for a run is listed in [`Missing`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Adapter and driver.
@@ -171,22 +118,9 @@ pub struct Evaluation {
     pub second_draw: String,
     /// The runs, in the order of the command line.
     pub runs: Vec<RunFacts>,
-    /// The VQ-VAEs.
-    pub reconstruction: Option<Vec<ReconstructionRow>>,
-    /// Distributions of codes.
-    pub codes: Option<Vec<CodesRow>>,
-    /// KL maps.
-    pub kl: Option<Vec<KlRow>>,
-    /// Likelihoods.
-    pub nll: Option<Vec<NllRow>>,
-    /// Bits per code of whole images.
-    #[serde(default)]
-    pub likelihood: Option<Vec<LikelihoodRow>>,
-    /// FID and KID.
-    #[serde(default)]
-    pub fid: Option<Vec<FidRow>>,
-    /// Speed of sampling.
-    pub time: Option<Vec<TimeRow>>,
+    /// The results of each metric.
+    #[serde(flatten)]
+    pub results: Results,
     /// What could not be measured, and why.
     #[serde(default)]
     pub missing: Vec<Missing>,
@@ -209,15 +143,16 @@ pub fn run(args: &EvaluateArgs, json: bool) -> Result<()> {
         Form::Json,
         text.as_bytes(),
     )?;
-    if let Some(rows) = evaluation.kl.as_deref().filter(|rows| !rows.is_empty()) {
-        kl::draw(rows, &args.out.join("kl.png"), args.seed)?;
+    let maps = evaluation.results.kl.as_deref().unwrap_or_default();
+    let drawn = !maps.is_empty();
+    if drawn {
+        kl::draw(maps, &args.out.join("kl.png"), args.seed)?;
     }
     print_document(&if json {
         text
     } else {
-        tables::text(&evaluation, &TABLES)
+        tables::text(&evaluation, metrics::sections(&evaluation))
     })?;
-    let drawn = evaluation.kl.is_some_and(|rows| !rows.is_empty());
     note!(
         "wrote evaluation.json{} to {}",
         if drawn { ", kl.png" } else { "" },
@@ -241,7 +176,12 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     };
     let pictures = first.examples(&args.data, &args.reading)?;
     let count = count(args, pictures.held_out.len())?;
-    let missing = obstacles::of(&runs, args, count, pictures.held_out.len());
+    let given = Given {
+        args,
+        count,
+        held_out: pictures.held_out.len(),
+    };
+    let missing = obstacles::of(&runs, &given);
     missing::sentences(missing.iter())
         .iter()
         .for_each(|sentence| note!("{sentence}"));
@@ -253,30 +193,37 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<Evaluation> {
     let mut evaluation = Evaluation::new(args, &runs, &codes);
     evaluation.missing = missing;
     // A covariance needs two images.
-    let of_images = first.config.codebook.is_none();
-    let distances = match distances.filter(|_| count > 1 && of_images) {
-        Some(distances) => {
-            let save = args.save_stats.as_deref();
-            let of_data = distances.pictures(&pictures.held_out, count, save)?;
-            Some((distances, of_data))
-        }
-        None => None,
-    };
+    let distances = distances.filter(|_| count > 1 && first.config.is_of_images());
     let material = Material {
         args,
         pictures: &pictures,
         count,
-        distances,
+        distances: with_features(distances, args, &pictures, count)?,
     };
     for (i, (trained, data)) in runs.iter().zip(&codes).enumerate() {
-        if !codes[..i].iter().any(|before| before.first == data.first) {
-            evaluation.reconstruct(trained, &material)?;
-        }
-        if !matches!(trained.prior, Prior::None) {
-            evaluation.measure(trained, data, &material)?;
-        }
+        let repeats = codes[..i].iter().any(|before| before.first == data.first);
+        let run = Run::new(trained, data, repeats, &material);
+        let Evaluation {
+            results, missing, ..
+        } = &mut evaluation;
+        results.measure(&run, missing)?;
     }
     Ok(evaluation)
+}
+
+/// `distances` with the features of the first `count` held-out images.
+fn with_features(
+    distances: Option<Distances>,
+    args: &EvaluateArgs,
+    pictures: &Pictures,
+    count: usize,
+) -> Result<Option<(Distances, Features)>> {
+    let Some(distances) = distances else {
+        return Ok(None);
+    };
+    let save = args.save_stats.as_deref();
+    let of_data = distances.pictures(&pictures.held_out, count, save)?;
+    Ok(Some((distances, of_data)))
 }
 
 /// Loads the runs; checks that they can be compared and support the requested sampler.
@@ -318,7 +265,6 @@ struct Material<'a> {
 impl Evaluation {
     /// An evaluation of `runs` with nothing measured yet.
     fn new(args: &EvaluateArgs, runs: &[Trained], codes: &[DataCodes]) -> Evaluation {
-        let wants = |metric: Metric| args.metrics.contains(&metric);
         let facts = |(trained, data): (&Trained, &DataCodes)| RunFacts {
             path: trained.run.display().to_string(),
             stage: trained.stage,
@@ -331,71 +277,9 @@ impl Evaluation {
             seed: args.seed,
             second_draw: codes[0].second_name.to_string(),
             runs: runs.iter().zip(codes).map(facts).collect(),
-            reconstruction: wants(Metric::Reconstruction).then(Vec::new),
-            codes: wants(Metric::Codes).then(Vec::new),
-            kl: wants(Metric::Kl).then(Vec::new),
-            nll: wants(Metric::Nll).then(Vec::new),
-            likelihood: wants(Metric::Likelihood).then(Vec::new),
-            fid: wants(Metric::Fid).then(Vec::new),
-            time: wants(Metric::Time).then(Vec::new),
+            results: Results::new(&args.metrics),
             missing: Vec::new(),
         }
-    }
-
-    fn lacks(&self, trained: &Trained, metric: Metric) -> bool {
-        self.missing
-            .iter()
-            .any(|m| Path::new(&m.run) == trained.run && m.has(metric.name()))
-    }
-
-    /// Measures the VQ-VAE of `trained`, if requested.
-    fn reconstruct(&mut self, trained: &Trained, material: &Material) -> Result<()> {
-        if self.lacks(trained, Metric::Reconstruction) {
-            return Ok(());
-        }
-        let Some(rows) = &mut self.reconstruction else {
-            return Ok(());
-        };
-        let row = reconstruction::row(trained, &material.pictures.held_out, material.count)?;
-        if row.psnr.is_none() {
-            self.missing.push(Missing::new(
-                trained,
-                &["psnr"],
-                "the reconstructions equal the images exactly",
-            ));
-        }
-        rows.push(row);
-        Ok(())
-    }
-
-    /// Measures the prior of `trained`; `data` are the codes that its VQ-VAE gives to the images.
-    fn measure(&mut self, trained: &Trained, data: &DataCodes, material: &Material) -> Result<()> {
-        let Material { args, pictures, .. } = material;
-        if self.codes.is_some() || self.kl.is_some() || material.distances.is_some() {
-            let drawn = Draws::of(trained, args, material.count)?;
-            if let (Some(rows), Some((distances, of_data))) = (&mut self.fid, &material.distances) {
-                let images = &pictures.held_out;
-                rows.push(distances.row(trained, images, of_data, &drawn, args.seed)?);
-            }
-            if let Some(rows) = &mut self.codes {
-                rows.push(codes::row(trained, data, &drawn));
-            }
-            if let Some(rows) = &mut self.kl {
-                rows.push(kl::row(trained, data, &drawn));
-            }
-        }
-        let has_nll = !self.lacks(trained, Metric::Nll);
-        let has_likelihood = !self.lacks(trained, Metric::Likelihood);
-        if let Some(rows) = self.nll.as_mut().filter(|_| has_nll) {
-            rows.extend(nll::rows(trained, pictures, args)?);
-        }
-        if let Some(rows) = self.likelihood.as_mut().filter(|_| has_likelihood) {
-            rows.push(likelihood::row(trained, pictures, args)?);
-        }
-        if let Some(rows) = &mut self.time {
-            rows.extend(time::rows(trained, args)?);
-        }
-        Ok(())
     }
 }
 

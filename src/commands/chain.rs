@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::{Map, json};
+use image::RgbImage;
+use serde_json::{Map, Value, json};
 
 use super::sample::{SamplerName, only_ancestral, scale_of};
 use super::{DeviceFlags, count_of};
@@ -16,7 +17,7 @@ use crate::experiment::inpaint::MaskedImages;
 use crate::experiment::known;
 use crate::experiment::mask::{Mask, MaskShape};
 use crate::experiment::output::{Output, nchw};
-use crate::experiment::pictures::{self, Page};
+use crate::experiment::pictures::{self, Page, Size, numbers};
 use crate::experiment::subject::{RESAMPLE, STEPS};
 use crate::experiment::trained::{Prior, Trained};
 use crate::models::diffusion::Diffusion;
@@ -83,16 +84,9 @@ impl ChainFlags {
             ));
         }
         keep_out_of_images(&self.out, &self.run)?;
-        let mask = if let Some(MaskShape::File(file)) = &self.mask {
-            Some(file.as_path())
-        } else {
-            None
-        };
-        let _folder = Folder::open(
-            &self.out,
-            &FILES,
-            self.known.iter().map(PathBuf::as_path).chain(mask),
-        )?;
+        let mask = self.mask.as_ref().and_then(MaskShape::file);
+        let inputs = self.known.iter().map(PathBuf::as_path).chain(mask);
+        let _folder = Folder::open(&self.out, &FILES, inputs)?;
         let trained = Trained::load_grid(&self.run, &self.device.clone().into())?;
         let Prior::Diffusion(model) = &trained.prior else {
             return Err(trained.unfit("chains need a diffusion prior; name a run that has one"));
@@ -102,89 +96,54 @@ impl ChainFlags {
         let start = self.start(&trained, count)?;
         let size = trained.config.picture();
         let shown = look.fits(size, SHOWN, start.count(&trained))?;
-        let (levels, frames) = walk(
-            &trained,
-            model,
-            &start,
-            &Walk {
-                steps,
-                resample: RESAMPLE,
-                from,
-                seed: self.seed,
-            },
-        )?;
+        let how = Walk {
+            steps,
+            resample: RESAMPLE,
+            from,
+            seed: self.seed,
+        };
+        let (levels, frames) = walk(&trained, model, &start, &how)?;
         let seconds = begin.elapsed().as_secs_f64();
-        let facts = [
-            ("seed", json!(self.seed)),
-            ("sampler", json!("ancestral")),
-            ("steps", json!(steps)),
-        ];
-        let kind = match (&self.mask, self.known.is_empty()) {
-            (Some(_), _) => "conditional",
-            (None, true) => "unconditional",
-            (None, false) => "from data",
+        let chains = Chains {
+            levels: &levels,
+            frames: &frames,
+            size,
         };
-        let facts = facts
-            .into_iter()
-            .chain([("from_step", json!(from)), ("chain", json!(kind))]);
-        let facts = facts.chain(
-            self.mask
-                .as_ref()
-                .map(|shape| ("mask", json!(shape.to_string()))),
+        let mut output = Output::new(&self.out, &trained, self.facts(steps, from));
+        chains.write(&mut output, shown, look.zoom(size))?;
+        say!(
+            "{}, {}, at t = {levels:?}",
+            counted(chains.count(), "chain"),
+            self.kind()
         );
-        let mut output = Output::new(&self.out, &trained, facts.collect());
-        let image = trained.image();
-        let zoom = look.zoom(size);
-        let rows = frames[0].len() / image;
-        let row = |row: usize| {
-            let cells = frames
-                .iter()
-                .flat_map(|frame| pictures::each(&frame[row * image..][..image], size, zoom));
-            Row {
-                cells: cells.collect(),
-                ..Row::default()
-            }
-        };
-        let heads = levels.iter().map(|t| (1, format!("t = {t}"))).collect();
-        output.picture(
-            "chain.png",
-            &Page {
-                heads,
-                rows: (0..shown).map(row).collect(),
-            }
-            .draw(),
-        )?;
-        if shown < rows {
-            note!("chain.png shows the first {shown}; chain.safetensors has all");
-        }
-        let columns = pictures::columns(shown, size);
-        let still =
-            |frame: &Vec<f32>| pictures::sheet(&frame[..shown * image], size, columns, zoom);
-        output.animation(
-            "chain-animated.png",
-            &frames.iter().map(still).collect::<Vec<_>>(),
-        )?;
-        let shown: Vec<u32> = levels.iter().map(|&t| t as u32).collect();
-        let all: Vec<f32> = frames
-            .iter()
-            .flat_map(|frame| nchw(frame, size))
-            .map(|v| v.clamp(-1.0, 1.0))
-            .collect();
-        let tensors = [
-            ("levels", vec![levels.len()], Values::U32(&shown)),
-            (
-                "images",
-                vec![levels.len(), rows, 3, size[0], size[1]],
-                Values::F32(&all),
-            ),
-        ];
-        output.tensors("chain.safetensors", &tensors)?;
-        say!("{}, {kind}, at t = {levels:?}", counted(rows, "chain"));
         output.finish(
             &trained,
             seconds,
             Map::from_iter([("levels".to_string(), json!(levels))]),
         )
+    }
+
+    /// What the chains start from, in a word.
+    fn kind(&self) -> &'static str {
+        match (&self.mask, self.known.is_empty()) {
+            (Some(_), _) => "conditional",
+            (None, true) => "unconditional",
+            (None, false) => "from data",
+        }
+    }
+
+    /// Metadata for the output files.
+    fn facts(&self, steps: usize, from: usize) -> Vec<(&'static str, Value)> {
+        let mut facts = vec![
+            ("seed", json!(self.seed)),
+            ("sampler", json!("ancestral")),
+            ("steps", json!(steps)),
+            ("from_step", json!(from)),
+            ("chain", json!(self.kind())),
+        ];
+        let mask = self.mask.as_ref();
+        facts.extend(mask.map(|shape| ("mask", json!(shape.to_string()))));
+        facts
     }
 
     /// Number of steps, and the level of the first image shown.
@@ -218,5 +177,67 @@ impl ChainFlags {
             return Ok(Start::Noise(count));
         }
         Ok(Start::Pictures(known::examples(&self.known, trained)?))
+    }
+}
+
+/// Chains to write.
+struct Chains<'a> {
+    /// The levels that are shown.
+    levels: &'a [usize],
+    /// The images at each level, [n, height, width, 3].
+    frames: &'a [Vec<f32>],
+    /// Of an image.
+    size: Size,
+}
+
+impl Chains<'_> {
+    /// Number of chains.
+    fn count(&self) -> usize {
+        self.frames[0].len() / numbers(self.size)
+    }
+
+    /// Writes pictures of the first `shown` chains, and all as tensors.
+    fn write(&self, output: &mut Output, shown: usize, zoom: usize) -> Result<()> {
+        output.picture("chain.png", &self.page(shown, zoom))?;
+        if shown < self.count() {
+            note!("chain.png shows the first {shown}; chain.safetensors has all");
+        }
+        let columns = pictures::columns(shown, self.size);
+        let seen = shown * numbers(self.size);
+        let still = |frame: &Vec<f32>| pictures::sheet(&frame[..seen], self.size, columns, zoom);
+        let stills: Vec<RgbImage> = self.frames.iter().map(still).collect();
+        output.animation("chain-animated.png", &stills)?;
+        let levels: Vec<u32> = self.levels.iter().map(|&t| t as u32).collect();
+        let frames = self.frames.iter().flat_map(|frame| nchw(frame, self.size));
+        let images: Vec<f32> = frames.map(|v| v.clamp(-1.0, 1.0)).collect();
+        let [height, width] = self.size;
+        let shape = vec![levels.len(), self.count(), 3, height, width];
+        let tensors = [
+            ("levels", vec![levels.len()], Values::U32(&levels)),
+            ("images", shape, Values::F32(&images)),
+        ];
+        output.tensors("chain.safetensors", &tensors)
+    }
+
+    /// A row for each of the first `shown` chains, a column for each level.
+    fn page(&self, shown: usize, zoom: usize) -> RgbImage {
+        let image = numbers(self.size);
+        let row = |row: usize| {
+            let images = self
+                .frames
+                .iter()
+                .map(|frame| &frame[row * image..][..image]);
+            let cells = images.flat_map(|image| pictures::each(image, self.size, zoom));
+            Row {
+                cells: cells.collect(),
+                ..Row::default()
+            }
+        };
+        let heads = self.levels.iter().map(|t| (1, format!("t = {t}")));
+        let page = Page {
+            heads: heads.collect(),
+            rows: (0..shown).map(row).collect(),
+        };
+        page.draw()
     }
 }

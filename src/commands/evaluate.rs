@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::DeviceFlags;
@@ -10,22 +11,14 @@ use super::sample::{SamplerName, sharpen_of};
 use crate::error::{Error, Result};
 use crate::evaluate::{self, EvaluateArgs, Metric, NllSettings};
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MetricName {
-    /// MSE, PSNR and SSIM of the VQ-VAE.
-    Reconstruction,
-    /// Distances between the distributions of codes, and of neighbouring pairs.
-    Codes,
-    /// KL divergence of code histograms at each position.
-    Kl,
-    /// Negative log-likelihood of a masked patch.
-    Nll,
-    /// Bits per code of whole images: exact, or a bound.
-    Likelihood,
-    /// FID and KID, with --inception.
-    Fid,
-    /// Seconds per sample.
-    Time,
+impl ValueEnum for Metric {
+    fn value_variants<'a>() -> &'a [Metric] {
+        Metric::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.about()))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -40,7 +33,7 @@ pub(super) struct EvaluateFlags {
     reading: ReadingFlags,
     /// The metrics to compute; all by default.
     #[arg(long, value_enum, value_delimiter = ',')]
-    metrics: Vec<MetricName>,
+    metrics: Vec<Metric>,
     /// Samples of each run, and held-out images to encode (M of section 4.3): 1000 by default, or
     /// all held-out images if there are fewer.
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
@@ -127,20 +120,10 @@ impl EvaluateFlags {
                 self.time_budget
             )));
         }
-        let metric = |name: &MetricName| match name {
-            MetricName::Reconstruction => Metric::Reconstruction,
-            MetricName::Codes => Metric::Codes,
-            MetricName::Kl => Metric::Kl,
-            MetricName::Nll => Metric::Nll,
-            MetricName::Likelihood => Metric::Likelihood,
-            MetricName::Fid => Metric::Fid,
-            MetricName::Time => Metric::Time,
-        };
-        let metrics: Vec<Metric> = self.metrics.iter().map(metric).collect();
-        let metrics = if metrics.is_empty() {
+        let metrics = if self.metrics.is_empty() {
             Metric::ALL.into()
         } else {
-            metrics
+            self.metrics
         };
         if let Some(flag) = [
             ("--reference", &self.reference),

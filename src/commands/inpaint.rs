@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sample::{ClassFlags, LookFlags, SamplerName, only_ancestral};
 use super::{DeviceFlags, count_of, passes};
-use crate::config::Stored;
+use crate::config::Kind;
 use crate::error::{Error, Result};
 use crate::experiment::dataset::keep_out_of_images;
 use crate::experiment::drawn::Drawn;
@@ -99,11 +99,7 @@ impl InpaintFlags {
         let look = self.look.check()?;
         check_known(&self)?;
         keep_out_of_images(&self.out, &self.run)?;
-        let mask = if let Some(MaskShape::File(file)) = &self.mask {
-            Some(file.as_path())
-        } else {
-            None
-        };
+        let mask = self.mask.as_ref().and_then(MaskShape::file);
         let inputs = self.known.iter().map(Path::new).chain(mask);
         let _folder = Folder::open(&self.out, &FILES, inputs)?;
         let trained = Trained::load(&self.run, &self.device.clone().into())?;
@@ -216,7 +212,7 @@ fn write(
     let known = holed.mask.known();
     let mut more = vec![("known", vec![h, w], Values::F32(&known))];
     let originals;
-    if config.codebook.is_none() {
+    if config.is_of_images() {
         originals = nchw(pictures, [height, width]);
         let shape = vec![holed.count(), 3, height, width];
         more.push(("originals", shape, Values::F32(&originals)));
@@ -227,16 +223,16 @@ fn write(
 /// Fails early if an image run has no mask, the toy has one, or `--paste` is not for an image run.
 fn check_known(args: &InpaintFlags) -> Result<()> {
     let run = args.run.display();
-    match (run_dir::stored(&args.run)?, &args.mask) {
-        (Stored::Grid(_, config), None) if config.codebook.is_none() => {
+    match (run_dir::stored(&args.run)?.kind(), &args.mask) {
+        (Kind::Images, None) => {
             let what = "an image run needs --mask centre:N, topleft:N, left, right or a picture of the hole";
             Err(Error::Usage(format!("{run}: {what}")))
         }
-        (Stored::Toy(_), Some(_)) => {
+        (Kind::Toy, Some(_)) => {
             let what = "is a run of the toy; --mask is for runs on images and codes";
             Err(Error::Usage(format!("{run} {what}")))
         }
-        (Stored::Grid(_, config), _) if config.codebook.is_none() => Ok(()),
+        (Kind::Images, Some(_)) => Ok(()),
         _ if args.paste => Err(Error::Usage(format!(
             "{run} is not a run on images; --paste keeps image pixels"
         ))),

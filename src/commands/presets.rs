@@ -1,6 +1,6 @@
 //! `dbvq-wgpu presets`: the built-in configurations.
 
-use crate::config::{PRESETS, Source};
+use crate::config::{Overrides, PRESETS, Source};
 use crate::error::Result;
 use crate::report::console::print_document;
 
@@ -26,5 +26,5 @@ pub fn run(name: Option<&str>, sets: &[String]) -> Result<()> {
         return print_document(text);
     }
     source.note.iter().for_each(|note| note!("note: {note}"));
-    print_document(&source.experiment(sets, &toml::Table::new())?.to_toml())
+    print_document(&source.experiment(&Overrides::of_sets(sets))?.to_toml())
 }

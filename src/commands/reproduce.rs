@@ -181,6 +181,7 @@ impl ReproduceArgs {
             preset: preset.into(),
             out: PathBuf::new(),
             steps: None,
+            seed: None,
             sets,
             resume: false,
             allow_bad_terminal: false,

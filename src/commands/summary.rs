@@ -1,7 +1,7 @@
 //! `dbvq-wgpu presets NAME --summary`: layers, shapes, parameters, FLOPs and GPU memory of every
 //! stage, determined in a rehearsal of its training.
 
-use crate::config::{Experiment, GridConfig, Source, Stage};
+use crate::config::{Experiment, GridConfig, Overrides, Source, Stage};
 use crate::error::{Error, Result};
 use crate::experiment::memory::{self, Needs, mib};
 use crate::experiment::session::Task;
@@ -21,7 +21,7 @@ pub fn run(name: &str, sets: &[String]) -> Result<()> {
     let width = table::terminal_width();
     let source = Source::open(name)?;
     source.note.iter().for_each(|note| note!("note: {note}"));
-    match source.experiment(sets, &toml::Table::new())? {
+    match source.experiment(&Overrides::of_sets(sets))? {
         Experiment::Toy(config) => {
             let gpu = Gpu::rehearsal(None, u64::MAX)?;
             let make = || Ok(Box::new(ToyTask::new(&gpu, &config)?) as Box<dyn Task>);

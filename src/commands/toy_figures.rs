@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+use super::DeviceFlags;
 use crate::config::Config;
 use crate::data::toy::{self, DIM, LENGTH};
 use crate::error::Result;
-use crate::experiment::device::Device;
 use crate::experiment::run_dir;
 use crate::experiment::subject::points::{frames, pairs, sequences};
 use crate::experiment::trained::Trained;
@@ -17,57 +19,57 @@ use crate::report::figures::{self, Frame};
 use crate::report::product::{Folder, Form};
 use crate::tensor::{Shape, Tensor};
 
-/// Arguments of `figures`.
-#[derive(Clone, Debug)]
-pub struct FigureArgs {
+#[derive(Args, Debug)]
+pub(super) struct FigureFlags {
     /// A run directory.
-    pub run: PathBuf,
+    run: PathBuf,
     /// Directory for the figures.
-    pub out: PathBuf,
+    #[arg(long)]
+    out: PathBuf,
     /// Seed of the samples.
-    pub seed: u64,
-    /// The adapter.
-    pub device: Device,
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
+    #[command(flatten)]
+    device: DeviceFlags,
 }
 
-/// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
-///
-/// # Errors
-/// Those of loading the run, and [`Error::Io`](crate::error::Error::Io) for the files.
-pub fn run(args: &FigureArgs) -> Result<()> {
-    let files = [
-        "figure-2-data.png",
-        "figure-3-paths.png",
-        "figure-11-codes.png",
-        "training.png",
-    ];
-    let _folder = Folder::open(&args.out, &files.map(|file| (file, Form::Picture)), None)?;
-    let config = run_dir::config(&args.run)?;
-    let trained = Trained::load(&args.run, &args.device)?;
-    let facts = facts(&args.run, &trained, args.seed);
-    let save = |name: &str, picture: &image::RgbImage| {
-        let file = args.out.join(name);
-        figures::save(&file, picture, &facts)?;
-        say!("{}", file.display());
+impl FigureFlags {
+    /// Draws figures 2, 3, 11 (learnt codes) and the training curves; prints Table 4.
+    pub(super) fn run(self) -> Result<()> {
+        let files = [
+            "figure-2-data.png",
+            "figure-3-paths.png",
+            "figure-11-codes.png",
+            "training.png",
+        ];
+        let _folder = Folder::open(&self.out, &files.map(|file| (file, Form::Picture)), None)?;
+        let config = run_dir::config(&self.run)?;
+        let trained = Trained::load(&self.run, &self.device.into())?;
+        let facts = facts(&self.run, &trained, self.seed);
+        let save = |name: &str, picture: &image::RgbImage| {
+            let file = self.out.join(name);
+            figures::save(&file, picture, &facts)?;
+            say!("{}", file.display());
+            Ok(())
+        };
+        save("figure-2-data.png", &samples_of_data(self.seed))?;
+        let (paths, reverse) = paths(&trained, self.seed)?;
+        save("figure-3-paths.png", &paths)?;
+        if config.codes.is_some() {
+            save("figure-11-codes.png", &codes(&trained, &config, self.seed)?)?;
+            let found = recovered(&codebook(&trained));
+            say!(
+                "{found} of {} centroids have one code of their own within {RECOVERED}",
+                toy::CODES
+            );
+        }
+        save("training.png", &curves(&self.run)?)?;
+        say!("\n  t  nearest centroids (Table 4)");
+        table4(&reverse)
+            .iter()
+            .for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
         Ok(())
-    };
-    save("figure-2-data.png", &samples_of_data(args.seed))?;
-    let (paths, reverse) = paths(&trained, args.seed)?;
-    save("figure-3-paths.png", &paths)?;
-    if config.codes.is_some() {
-        save("figure-11-codes.png", &codes(&trained, &config, args.seed)?)?;
-        let found = recovered(&codebook(&trained));
-        say!(
-            "{found} of {} centroids have one code of their own within {RECOVERED}",
-            toy::CODES
-        );
     }
-    save("training.png", &curves(&args.run)?)?;
-    say!("\n  t  nearest centroids (Table 4)");
-    table4(&reverse)
-        .iter()
-        .for_each(|(t, codes)| say!("{t:>3}  {codes:?}"));
-    Ok(())
 }
 
 /// Metadata of a figure about its run.

@@ -150,6 +150,11 @@ impl GridConfig {
         }
     }
 
+    /// Whether its samples are images, whose codes a VQ-VAE gives.
+    pub fn is_of_images(&self) -> bool {
+        self.kind() == Kind::Images
+    }
+
     /// Rows and columns of codes per sample.
     pub fn grid(&self) -> [usize; 2] {
         match &self.codebook {
@@ -181,9 +186,10 @@ impl GridConfig {
 
     /// Height and width at which a sample is drawn: the image's, or a pixel for each code.
     pub fn picture(&self) -> [usize; 2] {
-        match self.codebook {
-            Some(_) => self.grid(),
-            None => [self.vqvae.size; 2],
+        if self.is_of_images() {
+            [self.vqvae.size; 2]
+        } else {
+            self.grid()
         }
     }
 
@@ -199,7 +205,7 @@ impl GridConfig {
     /// Its values, without the sections that do not apply to its kind.
     pub fn table(&self) -> Table {
         let mut table = Table::try_from(self).expect("a configuration is a TOML table");
-        if self.codebook.is_some() {
+        if !self.is_of_images() {
             table.retain(|key, _| !OF_IMAGES.contains(&key));
             if let Some(Value::Table(stages)) = table.get_mut("stages") {
                 ["vqvae", "joint", "latent_cache"]
@@ -220,17 +226,20 @@ impl GridConfig {
         }
     }
 
+    /// As [`GridConfig::stage`], to change it.
+    pub(super) fn stage_mut(&mut self, stage: Stage) -> &mut TrainConfig {
+        match stage {
+            Stage::VqVae => &mut self.stages.vqvae,
+            Stage::Prior => &mut self.stages.prior,
+            Stage::PixelCnn => &mut self.stages.pixelcnn,
+            Stage::Joint => &mut self.stages.joint,
+        }
+    }
+
     /// The same configuration with another batch size in `stage`.
     pub fn with_batch(&self, stage: Stage, batch: usize) -> GridConfig {
         let mut config = self.clone();
-        let stages = &mut config.stages;
-        let train = match stage {
-            Stage::VqVae => &mut stages.vqvae,
-            Stage::Prior => &mut stages.prior,
-            Stage::PixelCnn => &mut stages.pixelcnn,
-            Stage::Joint => &mut stages.joint,
-        };
-        train.batch = batch;
+        config.stage_mut(stage).batch = batch;
         config
     }
 
@@ -273,11 +282,13 @@ impl GridConfig {
 
     /// This configuration as TOML, every value written out.
     pub fn to_toml(&self) -> String {
-        match self.codebook {
-            Some(_) => toml::to_string(&self.table()),
-            None => toml::to_string(self),
-        }
-        .expect("a configuration is a TOML table")
+        let text = if self.is_of_images() {
+            // In the order of the fields.
+            toml::to_string(self)
+        } else {
+            toml::to_string(&self.table())
+        };
+        text.expect("a configuration is a TOML table")
     }
 
     /// What is invalid in loss and levels of a stage that trains the U-Net, if anything.

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Diffuse, DiffusionGradient, Regulariser};
-
 /// Joint training of the image models, Algorithm 1 end to end. The defaults are safe: the VQ-VAE
 /// learns from its own losses only, the prior follows its latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,4 +79,40 @@ impl JointConfig {
             "joint.{name} = {value} must be finite and not negative"
         ))
     }
+}
+
+/// L_reg of equation (5), minimised. The printed signs differ between sections of the paper. `kl`
+/// is the term of the ELBO. `gamma` is the short form, with the sign that pulls z_t and its code
+/// together where τ_t > τ; that is opposite to the leading term of `kl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Regulariser {
+    /// KL(q(z_q^t | z_t) ‖ p(z_q^t | z_t)).
+    Kl,
+    /// γ_t ‖z_t − ẑ_q^t‖², γ_t = 1/τ − 1/τ_t.
+    Gamma,
+    /// None.
+    Off,
+}
+
+/// What the bridge starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Diffuse {
+    /// z_e^0: the data in the toy, the encoder's output for images.
+    Data,
+    /// z_q^0: the Gumbel-softmax sample in the toy, the nearest code vectors for images.
+    Codes,
+}
+
+/// How much of the diffusion loss's gradient reaches z_0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiffusionGradient {
+    /// Nothing.
+    Stop,
+    /// `gradient_scale` times it.
+    Scale,
+    /// All of it.
+    Full,
 }

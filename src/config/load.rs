@@ -1,22 +1,17 @@
 //! From a preset or file, with `--set` on top, to a checked configuration.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::bridge::complete_spacing;
 use super::source::{Kind, Source};
 use super::table::{along, at, in_one_line, merge};
 use super::{
     BridgeConfig, CodebookConfig, CodesConfig, Config, DenoiserConfig, DenoiserOutput, GridConfig,
-    Levels, LossWeight, StagesConfig, TOTAL_TIME, TrainConfig, keys,
+    Overrides, Stage, StagesConfig, TrainConfig, keys,
 };
 use crate::error::{Error, Result};
-
-/// Most bins of t in which a cross-entropy is measured.
-const MOST_BINS: usize = 1000;
-/// Most sequences or images per step.
-const MOST_BATCH: usize = 1 << 16;
-/// In a training that the user shortens, the warm-up takes at most 1/`WARMUP_SHARE` of the steps.
-const WARMUP_SHARE: i64 = 10;
 
 /// What a preset or file describes.
 #[derive(Clone, Debug)]
@@ -33,7 +28,7 @@ impl Experiment {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Experiment> {
-        Source::open(name)?.experiment(sets, &Table::new())
+        Source::open(name)?.experiment(&Overrides::of_sets(sets))
     }
 
     /// Its bridge.
@@ -67,20 +62,29 @@ impl Experiment {
     }
 }
 
+/// A configuration before its typed overrides.
+struct Resolved<T> {
+    config: T,
+    /// The same without the user's file and settings.
+    base: T,
+    /// What the user's file and settings say.
+    said: Table,
+}
+
 impl Source {
-    /// The configuration: the preset, overridden by the sections `inherited`, then by the file,
-    /// then by `sets` (`key.path=value`).
+    /// The configuration: the preset, overridden by the sections that `over` inherits, then by the
+    /// file, then by the rest of `over`.
     ///
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
-    pub fn experiment(&self, sets: &[String], inherited: &Table) -> Result<Experiment> {
+    pub fn experiment(&self, over: &Overrides) -> Result<Experiment> {
         Ok(match self.kind {
-            Kind::Toy => Experiment::Toy(Box::new(self.toy(sets, inherited)?)),
-            Kind::Images | Kind::Codes => Experiment::Grid(Box::new(self.grid(sets, inherited)?)),
+            Kind::Toy => Experiment::Toy(Box::new(self.toy(over)?)),
+            Kind::Images | Kind::Codes => Experiment::Grid(Box::new(self.grid(over)?)),
         })
     }
 
-    fn toy(&self, sets: &[String], inherited: &Table) -> Result<Config> {
+    fn toy(&self, over: &Overrides) -> Result<Config> {
         // With every optional key present, so that all keys are known.
         let denoiser = DenoiserConfig {
             prediction: DenoiserOutput::Codes,
@@ -91,12 +95,18 @@ impl Source {
             denoiser,
             ..Config::default()
         };
-        let config: Config = self.resolve(sets, inherited, &keys::known(&full), complete_toy)?;
-        config.check(&self.whose)?;
+        let Resolved {
+            mut config,
+            base,
+            said,
+        } = self.resolve::<Config>(over, &keys::known(&full))?;
+        over.set_toy(&mut config);
+        over.set_training(None, &mut config.train, &base.train, at(&said, "train"));
+        self.check(config.wrong(), &config.bridge)?;
         Ok(config)
     }
 
-    fn grid(&self, sets: &[String], inherited: &Table) -> Result<GridConfig> {
+    fn grid(&self, over: &Overrides) -> Result<GridConfig> {
         // With the distribution of t (`law`) that has the most keys.
         let [vqvae, prior, pixelcnn, joint] = [(); 4].map(|()| TrainConfig::default());
         let stages = StagesConfig {
@@ -111,47 +121,64 @@ impl Source {
             codebook: (self.kind == Kind::Codes).then(CodebookConfig::default),
             ..GridConfig::default()
         };
-        let mut config: GridConfig =
-            self.resolve(sets, inherited, &keys::known(&full.table()), complete_grid)?;
+        let Resolved {
+            mut config,
+            base,
+            said,
+        } = self.resolve::<GridConfig>(over, &keys::known(&full.table()))?;
         config.codebook = (self.kind == Kind::Codes).then(|| config.codebook.unwrap_or_default());
-        if let Some(what) = config.wrong() {
-            return Err(Error::Config(format!("{}: {what}", self.whose)));
+        over.set_grid(&mut config);
+        for stage in Stage::ALL {
+            let said = at(&said, &format!("stages.{}", stage.name()));
+            let train = config.stage_mut(stage);
+            over.set_training(Some(stage), train, base.stage(stage), said);
         }
-        config
-            .bridge
-            .build()
-            .map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))?;
+        self.check(config.wrong(), &config.bridge)?;
         Ok(config)
     }
 
-    /// The values with `sets` applied, if every key is one of `known`; `complete` fills in missing
-    /// keys.
-    fn resolve<T: DeserializeOwned>(
+    /// Fails if something is `wrong` with the configuration, or its bridge cannot be built.
+    fn check(&self, wrong: Option<String>, bridge: &BridgeConfig) -> Result<()> {
+        if let Some(what) = wrong {
+            return Err(Error::Config(format!("{}: {what}", self.whose)));
+        }
+        bridge
+            .build()
+            .map(|_| ())
+            .map_err(|e| Error::Config(format!("{}: [bridge] {e}", self.whose)))
+    }
+
+    /// The values with the sections and settings of `over` applied, if every key is one of `known`.
+    fn resolve<T: Default + Serialize + DeserializeOwned>(
         &self,
-        sets: &[String],
-        inherited: &Table,
+        over: &Overrides,
         known: &[String],
-        complete: fn(&mut Table),
-    ) -> Result<T> {
+    ) -> Result<Resolved<T>> {
+        over.check(&self.whose)?;
         keys::check(&self.file, "", known, &self.whose)?;
         let mut base = self.preset.clone();
-        merge(&mut base, inherited.clone());
+        merge(&mut base, over.inherited.clone());
         let mut table = base.clone();
         let mut said = self.file.clone();
         merge(&mut table, self.file.clone());
-        for set in sets {
+        for set in over.sets {
             let value = self.value(set, &table)?;
             keys::check(&value, "", known, &format!("--set {set}"))?;
             merge(&mut table, value.clone());
             merge(&mut said, value);
         }
-        complete(&mut base);
-        complete(&mut table);
-        shorten_warmups(&mut table, &base, &said);
-        let wrong = |e: toml::de::Error| {
-            Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+        let typed = |table: Table| {
+            over_defaults::<T>(table)
+                .try_into()
+                .map_err(|e: toml::de::Error| {
+                    Error::Config(format!("{}: {}", self.whose, in_one_line(&e.to_string())))
+                })
         };
-        table.try_into().map_err(wrong)
+        Ok(Resolved {
+            config: typed(table)?,
+            base: typed(base)?,
+            said,
+        })
     }
 
     /// What `set` says, as a table to merge into `table`.
@@ -188,44 +215,6 @@ impl Source {
         }
         Ok(along(key, value))
     }
-
-    /// Whether the file or `sets` give the value at `path`.
-    pub fn says(&self, sets: &[String], path: &str) -> bool {
-        at(&self.file, path).is_some()
-            || sets
-                .iter()
-                .any(|set| set.split('=').next().map(str::trim) == Some(path))
-    }
-}
-
-/// The sections of training options.
-const TRAININGS: [&str; 5] = [
-    "train",
-    "stages.vqvae",
-    "stages.prior",
-    "stages.pixelcnn",
-    "stages.joint",
-];
-
-/// Limits the warm-up to a tenth of the steps if the user (`said`) gives fewer steps than `base`
-/// and no warm-up.
-fn shorten_warmups(table: &mut Table, base: &Table, said: &Table) {
-    for training in TRAININGS {
-        let number = |of: &Table, key: &str| {
-            at(of, &format!("{training}.{key}")).and_then(Value::as_integer)
-        };
-        let (Some(steps), None) = (number(said, "steps"), number(said, "warmup")) else {
-            continue;
-        };
-        let before = number(base, "steps").zip(number(base, "warmup"));
-        if let Some((_, warmup)) = before.filter(|(before, _)| steps < *before) {
-            let share = warmup.min((steps / WARMUP_SHARE).max(1));
-            merge(
-                table,
-                along(&format!("{training}.warmup"), Value::Integer(share)),
-            );
-        }
-    }
 }
 
 impl GridConfig {
@@ -234,7 +223,7 @@ impl GridConfig {
     /// # Errors
     /// [`Error::Config`], as for [`Experiment::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<GridConfig> {
-        Source::parse(text, whose)?.grid(sets, &Table::new())
+        Source::parse(text, whose)?.grid(&Overrides::of_sets(sets))
     }
 }
 
@@ -244,7 +233,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming file, key and what to write instead.
     pub fn load(name: &str, sets: &[String]) -> Result<Config> {
-        Source::open(name)?.toy(sets, &Table::new())
+        Source::open(name)?.toy(&Overrides::of_sets(sets))
     }
 
     /// A configuration from TOML text; `whose` names it in messages.
@@ -252,229 +241,16 @@ impl Config {
     /// # Errors
     /// [`Error::Config`], as for [`Config::load`].
     pub fn parse(text: &str, whose: &str, sets: &[String]) -> Result<Config> {
-        Source::parse(text, whose)?.toy(sets, &Table::new())
-    }
-
-    /// This configuration as TOML, every value written out.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration is a TOML table")
-    }
-
-    /// The configuration that must match for weights of one run to fit another: all but `train` and
-    /// `seed`.
-    pub fn model_text(&self) -> String {
-        let model = Config {
-            train: TrainConfig::default(),
-            seed: 0,
-            ..self.clone()
-        };
-        model.to_toml()
-    }
-
-    fn check(&self, whose: &str) -> Result<()> {
-        let wrong = |what: String| Err(Error::Config(format!("{whose}: {what}")));
-        let d = &self.denoiser;
-        if let Some(what) = self.train.wrong() {
-            return wrong(format!("train.{what}"));
-        }
-        let predicts_codes = d.prediction == DenoiserOutput::Codes;
-        if predicts_codes != (self.train.loss == LossWeight::CrossEntropy) {
-            return wrong(
-                "denoiser.prediction = \"codes\" and train.loss = \"cross-entropy\" go together"
-                    .into(),
-            );
-        }
-        if !predicts_codes && matches!(self.train.levels, Levels::Entropy { .. }) {
-            return wrong(
-                "train.levels with law = \"entropy\" need denoiser.prediction = \"codes\"".into(),
-            );
-        }
-        if self.train.accumulate > 1 {
-            return wrong(
-                "train.accumulate is for image presets; the toy runs each batch whole".into(),
-            );
-        }
-        let sizes = [
-            ("kernel", d.kernel, 31),
-            ("channels", d.channels, 1024),
-            ("features", d.features, 1024),
-            ("blocks", d.blocks, 256),
-        ];
-        if let Some((name, size, most)) = sizes.into_iter().find(|(_, size, most)| size > most) {
-            return wrong(format!("denoiser.{name} = {size} is over {most}"));
-        }
-        if d.kernel.is_multiple_of(2) || d.channels == 0 || d.features == 0 {
-            return wrong(format!(
-                "denoiser.kernel must be odd (is {}), channels and features at least 1",
-                d.kernel
-            ));
-        }
-        if let Some(c) = &self.codes {
-            let sizes = [
-                ("tau_start", c.tau_start),
-                ("tau_end", c.tau_end),
-                ("scale", c.scale),
-                ("reg_tau", c.reg_tau),
-            ];
-            let more = [
-                ("reg_tau_first", c.reg_tau_first),
-                ("reg_tau_last", c.reg_tau_last),
-                ("lr", c.lr),
-            ];
-            if let Some((name, value)) = sizes
-                .iter()
-                .chain(&more)
-                .find(|(_, v)| !(*v > 0.0 && (*v as f32).is_finite()))
-            {
-                return wrong(format!(
-                    "codes.{name} = {value} must be a finite number above 0"
-                ));
-            }
-        }
-        self.bridge
-            .build()
-            .map(|_| ())
-            .map_err(|e| Error::Config(format!("{whose}: [bridge] {e}")))
+        Source::parse(text, whose)?.toy(&Overrides::of_sets(sets))
     }
 }
 
-impl TrainConfig {
-    /// What is invalid in it, if anything.
-    pub(super) fn wrong(&self) -> Option<String> {
-        let t = self;
-        if t.batch == 0 || t.steps == 0 || t.checkpoint_every == 0 || t.log_every == 0 {
-            return Some("batch, steps, checkpoint_every and log_every must be at least 1".into());
-        }
-        if t.batch > MOST_BATCH {
-            return Some(format!("batch = {} is over {MOST_BATCH}", t.batch));
-        }
-        if t.accumulate == 0 || !t.batch.is_multiple_of(t.accumulate) {
-            return Some(format!(
-                "accumulate = {} must divide batch = {}",
-                t.accumulate, t.batch
-            ));
-        }
-        let decays = [("beta1", t.beta1), ("beta2", t.beta2), ("ema", t.ema)];
-        if let Some((name, value)) = decays.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
-            return Some(format!("{name} = {value} must be in [0, 1)"));
-        }
-        let sizes = [
-            ("lr", t.lr),
-            ("eps", t.eps),
-            ("weight_decay", t.weight_decay),
-            ("clip", t.clip),
-        ];
-        if let Some((name, value)) = sizes
-            .iter()
-            .find(|(_, v)| !(*v as f32).is_finite() || *v < 0.0)
-        {
-            return Some(format!("{name} = {value} must be finite and not negative"));
-        }
-        if let Levels::Bump {
-            centre,
-            width,
-            floor,
-        } = t.levels
-            && !(centre.is_finite()
-                && width > 0.0
-                && width.is_finite()
-                && floor >= 0.0
-                && floor.is_finite())
-        {
-            return Some("levels: width must be above 0, floor must not be negative".into());
-        }
-        if let Levels::Entropy { bins, uniform } = t.levels
-            && !((2..=MOST_BINS).contains(&bins) && uniform > 0.0 && uniform <= 1.0)
-        {
-            return Some(format!(
-                "levels: bins must be 2 to {MOST_BINS}, uniform must be in (0, 1]"
-            ));
-        }
-        None
-    }
-}
-
-/// Fills in what the toy's values leave out.
-fn complete_toy(table: &mut Table) {
-    complete_spacing(table);
-    let defaults =
-        Table::try_from(TrainConfig::default()).expect("a configuration is a TOML table");
-    let section = table
-        .entry("train")
-        .or_insert_with(|| Value::Table(Table::new()));
-    for key in ["steps", "warmup"] {
-        if let (Value::Table(section), Some(value)) = (&mut *section, defaults.get(key)) {
-            section.entry(key).or_insert(value.clone());
-        }
-    }
-}
-
-/// Fills in what the values of an experiment on grids leave out.
-fn complete_grid(table: &mut Table) {
-    complete_bridge(table);
-    complete_spacing(table);
-    complete_stages(table);
-}
-
-/// Every key is optional: a `[bridge]` without a schedule, or without its parameters, takes the
-/// defaults.
-fn complete_spacing(table: &mut Table) {
-    let Some(Value::Table(bridge)) = table.get_mut("bridge") else {
-        return;
-    };
-    let schedule = bridge
-        .entry("schedule")
-        .or_insert_with(|| "constant".into())
-        .as_str()
-        .map(str::to_string);
-    let numbers: &[(&str, f64)] = match schedule.as_deref() {
-        Some("constant") => &[("total_time", TOTAL_TIME)],
-        Some("linear") => &[("beta_start", 1e-4), ("beta_end", 0.02)],
-        _ => &[],
-    };
-    for (key, value) in numbers {
-        bridge.entry(*key).or_insert(Value::Float(*value));
-    }
-}
-
-/// A key that the `[bridge]` of an image configuration leaves out takes the images' default, not
-/// the toy's. Another schedule has parameters of its own.
-fn complete_bridge(table: &mut Table) {
-    let Some(Value::Table(given)) = table.get_mut("bridge") else {
-        return;
-    };
-    let default =
-        Table::try_from(GridConfig::default().bridge).expect("a configuration is a TOML table");
-    let same = given
-        .get("schedule")
-        .is_none_or(|schedule| Some(schedule) == default.get("schedule"));
-    for (key, value) in default {
-        if same || !matches!(key.as_str(), "schedule" | "beta_start" | "beta_end") {
-            given.entry(key).or_insert(value);
-        }
-    }
-}
-
-/// A key that a section of `[stages]` leaves out takes that stage's default, not the toy's.
-fn complete_stages(table: &mut Table) {
-    let defaults =
-        Table::try_from(StagesConfig::default()).expect("a configuration is a TOML table");
-    let Value::Table(stages) = table
-        .entry("stages")
-        .or_insert_with(|| Value::Table(Table::new()))
-    else {
-        return;
-    };
-    for (stage, value) in defaults {
-        match (stages.get_mut(&stage), value) {
-            (Some(Value::Table(given)), Value::Table(keys)) => {
-                keys.into_iter()
-                    .for_each(|(key, value)| _ = given.entry(key).or_insert(value));
-            }
-            (Some(_), _) => {}
-            (None, value) => _ = stages.insert(stage, value),
-        }
-    }
+/// `table` with the defaults of `T` for the keys that it leaves out.
+fn over_defaults<T: Default + Serialize>(table: Table) -> Table {
+    let mut full = Table::try_from(T::default()).expect("a configuration is a TOML table");
+    merge(&mut full, table);
+    complete_spacing(&mut full);
+    full
 }
 
 /// A TOML value if `text` is one, else a string: `--set codes.regulariser=kl` needs no quotes.

@@ -95,17 +95,8 @@ impl Source {
             .as_deref()
             .map(|name| named(name, whose))
             .transpose()?;
-        let is_of_images = stage.is_some() || OF_IMAGES.iter().any(|key| file.contains_key(*key));
         let of_preset = base.as_ref().map(|base| base.kind);
-        let kind = said
-            .or(of_preset)
-            .unwrap_or(if file.contains_key("codebook") {
-                Kind::Codes
-            } else if is_of_images {
-                Kind::Images
-            } else {
-                Kind::Toy
-            });
+        let kind = said.or(of_preset).unwrap_or_else(|| Kind::of(&file, stage));
         if let Some((name, _)) = extends
             .as_deref()
             .zip(of_preset)
@@ -139,6 +130,17 @@ impl Source {
 }
 
 impl Kind {
+    /// The kind of a file that names neither its kind nor a preset.
+    fn of(file: &Table, stage: Option<Stage>) -> Kind {
+        if file.contains_key("codebook") {
+            Kind::Codes
+        } else if stage.is_some() || OF_IMAGES.iter().any(|key| file.contains_key(*key)) {
+            Kind::Images
+        } else {
+            Kind::Toy
+        }
+    }
+
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {

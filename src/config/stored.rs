@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::source::{Kind, Source};
-use super::{Config, Experiment, GridConfig, Stage, TrainConfig};
+use super::{Config, Experiment, GridConfig, Overrides, Stage, TrainConfig};
 use crate::error::{Error, Result};
 
 /// A run's `config.toml`.
@@ -27,7 +27,7 @@ impl Stored {
     /// [`Error::Config`] if it is not the configuration of a run.
     pub fn parse(text: &str, whose: &str) -> Result<Stored> {
         let source = Source::parse(text, whose)?;
-        match (source.experiment(&[], &Table::new())?, source.stage) {
+        match (source.experiment(&Overrides::default())?, source.stage) {
             (Experiment::Toy(config), _) => Ok(Stored::Toy(config)),
             (Experiment::Grid(config), Some(stage)) => Ok(Stored::Grid(stage, config)),
             (Experiment::Grid(_), None) => {
@@ -69,6 +69,22 @@ impl Stored {
         }
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Stored::Toy(_) => Kind::Toy,
+            Stored::Grid(_, config) => config.kind(),
+        }
+    }
+
+    /// Its stage; `None` for the toy.
+    pub fn stage(&self) -> Option<Stage> {
+        match self {
+            Stored::Toy(_) => None,
+            Stored::Grid(stage, _) => Some(*stage),
+        }
+    }
+
     /// Its seed.
     pub fn seed(&self) -> u64 {
         match self {
@@ -87,9 +103,9 @@ impl Stored {
 
     /// The section that [`Stored::train`] returns.
     pub fn section(&self) -> String {
-        match self {
-            Stored::Toy(_) => "train".into(),
-            Stored::Grid(stage, _) => format!("stages.{}", stage.name()),
+        match self.stage() {
+            None => "train".into(),
+            Some(stage) => format!("stages.{}", stage.name()),
         }
     }
 

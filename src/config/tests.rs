@@ -284,7 +284,7 @@ fn a_wrong_name_or_number_says_so() {
 fn images(text: &str, sets: &[&str]) -> GridConfig {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
     match Source::parse(text, "t")
-        .and_then(|source| source.experiment(&sets, &toml::Table::new()))
+        .and_then(|source| source.experiment(&Overrides::of_sets(&sets)))
         .expect(text)
     {
         Experiment::Grid(config) => *config,
@@ -295,7 +295,7 @@ fn images(text: &str, sets: &[&str]) -> GridConfig {
 fn wrong(text: &str, sets: &[&str]) -> String {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
     let found = Source::parse(text, "x.toml")
-        .and_then(|source| source.experiment(&sets, &toml::Table::new()));
+        .and_then(|source| source.experiment(&Overrides::of_sets(&sets)));
     found.map(|_| ()).expect_err(text).to_string()
 }
 
@@ -500,7 +500,10 @@ fn sections_of_another_run_stand_between_preset_and_user() {
     };
     let source = Source::open("cifar10-small").expect("a preset");
     let codes = |sets: &[String], inherited: &toml::Table| match source
-        .experiment(sets, inherited)
+        .experiment(&Overrides {
+            inherited: inherited.clone(),
+            ..Overrides::of_sets(sets)
+        })
         .expect("valid")
     {
         Experiment::Grid(config) => (config.vqvae.codes, config.vqvae.channels),
@@ -508,4 +511,108 @@ fn sections_of_another_run_stand_between_preset_and_user() {
     };
     assert_eq!(codes(&[], &vqvae(16)), (16, 64));
     assert_eq!(codes(&["vqvae.codes=32".into()], &vqvae(16)), (32, 64));
+}
+
+#[test]
+fn typed_values_override_settings() {
+    let load = |name: &str, over: &Overrides| match Source::open(name)
+        .and_then(|source| source.experiment(over))
+        .expect(name)
+    {
+        Experiment::Grid(config) => *config,
+        Experiment::Toy(_) => panic!("{name} is a preset of grids"),
+    };
+    let sets = ["seed=1", "stages.prior.steps=60", "vqvae.size=64"].map(String::from);
+    let over = Overrides {
+        seed: Some(7),
+        stage: Some(Stage::Prior),
+        steps: Some(30),
+        size: Some(16),
+        resize: Some(Resize::Crop),
+        skip_broken: true,
+        ..Overrides::of_sets(&sets)
+    };
+    let config = load("images-small", &over);
+    assert_eq!((config.seed, config.vqvae.size), (7, 16));
+    assert_eq!(config.data.resize, Resize::Crop);
+    assert!(config.data.skip_broken);
+    let of = |config: &GridConfig, stage| (config.stage(stage).steps, config.stage(stage).warmup);
+    assert_eq!(of(&config, Stage::Prior), (30, 3), "a tenth");
+    let plain = load("images-small", &Overrides::default());
+    assert_eq!(
+        of(&config, Stage::PixelCnn),
+        of(&plain, Stage::PixelCnn),
+        "another stage"
+    );
+    let kept = Overrides {
+        warmup: Some(50),
+        ..over.clone()
+    };
+    assert_eq!(
+        of(&load("images-small", &kept), Stage::Prior),
+        (30, 50),
+        "as the resumed run"
+    );
+    let said = ["stages.prior.warmup=9".to_string()];
+    let said = Overrides {
+        sets: &said,
+        ..kept
+    };
+    assert_eq!(
+        of(&load("images-small", &said), Stage::Prior),
+        (30, 9),
+        "as the user says"
+    );
+    let sets = ["codebook.codes=99".to_string()];
+    let over = Overrides {
+        codes: Some(5),
+        grid: Some([2, 3]),
+        ..Overrides::of_sets(&sets)
+    };
+    let config = load("codes-small", &over);
+    let usual = load("codes-small", &Overrides::default()).dim();
+    assert_eq!(
+        (config.codes(), config.grid(), config.dim()),
+        (5, [2, 3], usual)
+    );
+}
+
+#[test]
+fn numbers_beyond_toml_s_are_refused_by_name() {
+    let most = Some(u64::MAX);
+    for (name, over) in [
+        (
+            "seed",
+            Overrides {
+                seed: most,
+                ..Overrides::default()
+            },
+        ),
+        (
+            "steps",
+            Overrides {
+                steps: most,
+                ..Overrides::default()
+            },
+        ),
+    ] {
+        let source = Source::open("toy").expect("a preset");
+        let error = source.experiment(&over).expect_err(name);
+        assert!(
+            error.exit_code() == 3 && error.to_string().contains(&format!("{name} = ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_law_keeps_the_default_numbers_that_a_file_leaves_out() {
+    let text = "[train]\nlevels = { law = 'bump', width = 0.1 }";
+    let levels = Config::parse(text, "t", &[]).expect("valid").train.levels;
+    let bump = Levels::Bump {
+        centre: 0.6,
+        width: 0.1,
+        floor: 0.15,
+    };
+    assert_eq!(levels, bump);
 }

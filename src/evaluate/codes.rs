@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Evaluation;
 use super::draws::{DataCodes, Draws};
-use super::tables::{Rows, Section, floor, noted, sampler};
-use super::{Evaluation, Metric};
+use super::measure::{Measure, Run};
+use super::tables::{Rows, Section, floor, sampler};
+use crate::error::Result;
 use crate::experiment::trained::Trained;
 use crate::experiment::usage::Usage;
 use crate::metrics::histogram::{code_distance, pair_distance};
@@ -35,7 +37,7 @@ pub struct CodesRow {
     pub used: [usize; 2],
 }
 
-pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRow {
+fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRow {
     let k = trained.config.codes();
     let [h, w] = trained.config.grid();
     let [of_samples, of_data] = [&drawn.codes, &data.first].map(|codes| Usage::of(codes, k));
@@ -53,30 +55,41 @@ pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> CodesRo
     }
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(evaluation, Metric::Codes, evaluation.codes.as_ref(), |r| {
-        &r.run
-    })?;
-    let beside = |value: f64, floor: f64| format!("{value:.3} ({floor:.3})");
-    let columns = vec![
-        rows.runs(),
-        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
-        rows.right("samples", 2, |r| r.count.to_string()),
-        rows.right("codes (floor)", 0, |r| beside(r.codes, r.codes_floor)),
-        rows.right("pairs (floor)", 0, |r| beside(r.pairs, r.pairs_floor)),
-        rows.right("perplexity (data)", 3, |r| {
-            format!("{:.1} ({:.1})", r.perplexity[0], r.perplexity[1])
-        }),
-        rows.right("used (data)", 4, |r| {
-            format!("{} ({})", r.used[0], r.used[1])
-        }),
-    ];
-    let title =
-        "Codes: total variation from the data, for single codes and neighbouring pairs".into();
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["codes"], &floor(evaluation)),
-    })
+/// Distributions of codes and of neighbouring pairs.
+pub(super) struct Codes;
+
+impl Measure for Codes {
+    type Row = CodesRow;
+
+    fn run(row: &CodesRow) -> &str {
+        &row.run
+    }
+
+    fn rows(run: &Run) -> Result<Vec<CodesRow>> {
+        Ok(vec![row(run.trained, run.data, run.draws()?)])
+    }
+
+    fn table(rows: &Rows<CodesRow>, evaluation: &Evaluation) -> Section {
+        let beside = |value: f64, floor: f64| format!("{value:.3} ({floor:.3})");
+        let columns = vec![
+            rows.runs(),
+            rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
+            rows.right("samples", 2, |r| r.count.to_string()),
+            rows.right("codes (floor)", 0, |r| beside(r.codes, r.codes_floor)),
+            rows.right("pairs (floor)", 0, |r| beside(r.pairs, r.pairs_floor)),
+            rows.right("perplexity (data)", 3, |r| {
+                format!("{:.1} ({:.1})", r.perplexity[0], r.perplexity[1])
+            }),
+            rows.right("used (data)", 4, |r| {
+                format!("{} ({})", r.used[0], r.used[1])
+            }),
+        ];
+        let title =
+            "Codes: total variation from the data, for single codes and neighbouring pairs".into();
+        Section {
+            title,
+            columns,
+            note: floor(evaluation),
+        }
+    }
 }

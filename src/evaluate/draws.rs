@@ -115,11 +115,18 @@ impl Draws {
             _ => "raster".to_string(),
         };
         let sharpen = sharpen(trained, args);
-        let file = file(
-            trained,
-            &(name.clone() + &sharpen.map_or_else(String::new, |by| format!(" × {by}"))),
-            args,
-        )?;
+        let sharpened = sharpen.map_or_else(String::new, |by| format!(" × {by}"));
+        let file = file(trained, &format!("{name}{sharpened}"), args)?;
+        let drawing = Drawing {
+            count: Some(CHUNK),
+            sampler,
+            steps,
+            seed: args.seed,
+            images: ImageFlags {
+                sharpen,
+                ..ImageFlags::default()
+            },
+        };
         let cells = trained.config.cells();
         let (mut codes, mut seconds) =
             stored(&file, cells, trained.config.codes()).unwrap_or_default();
@@ -138,33 +145,15 @@ impl Draws {
                     count
                 );
             }
-            let seed = chunk_seed(args.seed, chunk);
             let begin = Instant::now();
-            let images = ImageFlags {
-                sharpen,
-                ..ImageFlags::default()
-            };
             let drawing = Drawing {
-                count: Some(CHUNK),
-                sampler,
-                steps,
-                seed,
-                images,
+                seed: chunk_seed(args.seed, chunk),
+                ..drawing.clone()
             };
             codes.extend(sample::draw(trained, &drawing)?.0.codes);
             seconds += begin.elapsed().as_secs_f64();
-            let shape = vec![codes.len() / cells, cells];
-            let all = Values::U32(&codes);
-            let took = [seconds as f32];
-            let tensors = [
-                ("codes", shape, all),
-                ("seconds", vec![1], Values::F32(&took)),
-            ];
-            samples_file::write(
-                &file,
-                &tensors,
-                &[("sampler", name.clone()), ("seed", args.seed.to_string())],
-            )?;
+            let facts = [("sampler", name.clone()), ("seed", args.seed.to_string())];
+            keep(&file, &codes, cells, seconds, &facts)?;
         }
         let seconds = seconds / (codes.len() / cells) as f64;
         codes.truncate(count * cells);
@@ -210,6 +199,23 @@ fn file(trained: &Trained, sampler: &str, args: &EvaluateArgs) -> Result<PathBuf
         trained.stage.name(),
         &fingerprint[..16]
     )))
+}
+
+/// Writes `codes`, `cells` per sample, and the seconds they took.
+fn keep(
+    file: &Path,
+    codes: &[u32],
+    cells: usize,
+    seconds: f64,
+    facts: &[(&str, String)],
+) -> Result<()> {
+    let shape = vec![codes.len() / cells, cells];
+    let took = [seconds as f32];
+    let tensors = [
+        ("codes", shape, Values::U32(codes)),
+        ("seconds", vec![1], Values::F32(&took)),
+    ];
+    samples_file::write(file, &tensors, facts)
 }
 
 /// Codes and the seconds they took, if the file exists and is complete.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
 use super::features::{FeatureNetwork, Features, Statistics, cache_folder, frechet_distance, kid};
-use super::tables::{Rows, Section, noted, or_dash};
-use super::{EvaluateArgs, Evaluation, Metric, features as fid};
+use super::measure::{Given, Measure, Run};
+use super::tables::{Rows, Section, or_dash};
+use super::{EvaluateArgs, Evaluation, Material, features as fid};
 use crate::config::Stage;
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
@@ -230,55 +231,88 @@ fn features(
     Features::new(values, FEATURES)
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let found = evaluation.fid.as_ref();
-    let rows = Rows::of(evaluation, Metric::Fid, found, |r| &r.run)?;
-    let kid = |(mean, std): (f64, Option<f64>)| {
-        std.map_or_else(
-            || format!("{mean:.4}"),
-            |std| format!("{mean:.4} ± {std:.4}"),
-        )
-    };
-    let mut columns = vec![
-        rows.runs(),
-        rows.left("sampler", 1, |r| r.sampler.clone()),
-        rows.right("FID, reconstructions", 0, |r| format!("{:.2}", r.fid)),
-        rows.right("FID, data", 0, |r| format!("{:.2}", r.fid_data)),
-    ];
-    let reference = found
-        .into_iter()
-        .flatten()
-        .find_map(|row| row.reference.clone());
-    if reference.is_some() {
-        columns.push(rows.right("FID, reference", 0, |r| or_dash(r.fid_reference, 2)));
+/// FID and KID.
+pub(super) struct Fid;
+
+impl Measure for Fid {
+    type Row = FidRow;
+
+    const IS_OF_IMAGES: bool = true;
+
+    fn run(row: &FidRow) -> &str {
+        &row.run
     }
-    columns.extend([
-        rows.right("KID, reconstructions", 1, |r| kid(r.kid)),
-        rows.right("KID, data", 1, |r| kid(r.kid_data)),
-        rows.right("subsets", 3, |r| {
-            format!("{} of {}", r.subsets[0], r.subsets[1])
-        }),
-        rows.right("images", 2, |r| r.count.to_string()),
-    ]);
-    let first = found.and_then(|rows| rows.first());
-    let subsets = first.map(|row| match row.subsets {
-        [1, _] => "KID: all images form one subset, so there is no ±.".to_string(),
-        [subsets, size] => {
-            format!("KID: mean ± standard deviation over {subsets} subsets of {size} images.")
+
+    fn obstacle(_trained: &Trained, given: &Given) -> Option<String> {
+        match (&given.args.inception, given.count) {
+            (None, _) => Some(fid::NO_WEIGHTS.into()),
+            (Some(_), 0..=1) => Some(
+                "FID and KID need at least two samples and two held-out images; there is one of each"
+                    .into(),
+            ),
+            _ => None,
         }
-    });
-    let reference = reference.map(|file| format!("Reference: {file}."));
-    let parts = [
-        reference,
-        subsets,
-        first.and_then(|row| fid::warning(row.count)),
-    ];
-    let note = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let title = "FID and KID of samples to reconstructions and to held-out images".into();
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["fid"], &note),
-    })
+    }
+
+    fn rows(run: &Run) -> Result<Vec<FidRow>> {
+        let Material {
+            args,
+            pictures,
+            distances,
+            ..
+        } = run.material;
+        let Some((distances, of_data)) = distances else {
+            return Ok(Vec::new());
+        };
+        let images = &pictures.held_out;
+        let row = distances.row(run.trained, images, of_data, run.draws()?, args.seed)?;
+        Ok(vec![row])
+    }
+
+    fn table(rows: &Rows<FidRow>, _evaluation: &Evaluation) -> Section {
+        let kid = |(mean, std): (f64, Option<f64>)| {
+            std.map_or_else(
+                || format!("{mean:.4}"),
+                |std| format!("{mean:.4} ± {std:.4}"),
+            )
+        };
+        let mut columns = vec![
+            rows.runs(),
+            rows.left("sampler", 1, |r| r.sampler.clone()),
+            rows.right("FID, reconstructions", 0, |r| format!("{:.2}", r.fid)),
+            rows.right("FID, data", 0, |r| format!("{:.2}", r.fid_data)),
+        ];
+        let reference = rows.found().find_map(|row| row.reference.clone());
+        if reference.is_some() {
+            columns.push(rows.right("FID, reference", 0, |r| or_dash(r.fid_reference, 2)));
+        }
+        columns.extend([
+            rows.right("KID, reconstructions", 1, |r| kid(r.kid)),
+            rows.right("KID, data", 1, |r| kid(r.kid_data)),
+            rows.right("subsets", 3, |r| {
+                format!("{} of {}", r.subsets[0], r.subsets[1])
+            }),
+            rows.right("images", 2, |r| r.count.to_string()),
+        ]);
+        let first = rows.found().next();
+        let subsets = first.map(|row| match row.subsets {
+            [1, _] => "KID: all images form one subset, so there is no ±.".to_string(),
+            [subsets, size] => {
+                format!("KID: mean ± standard deviation over {subsets} subsets of {size} images.")
+            }
+        });
+        let reference = reference.map(|file| format!("Reference: {file}."));
+        let parts = [
+            reference,
+            subsets,
+            first.and_then(|row| fid::warning(row.count)),
+        ];
+        let note = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let title = "FID and KID of samples to reconstructions and to held-out images".into();
+        Section {
+            title,
+            columns,
+            note,
+        }
+    }
 }

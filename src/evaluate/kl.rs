@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Evaluation;
 use super::draws::{DataCodes, Draws};
-use super::tables::{Rows, Section, floor, noted, sampler};
-use super::{Evaluation, Metric};
+use super::measure::{Measure, Run};
+use super::tables::{Rows, Section, floor, sampler};
 use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::trained::Trained;
@@ -41,7 +42,7 @@ pub struct KlRow {
     pub seconds: f64,
 }
 
-pub(super) fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
+fn row(trained: &Trained, data: &DataCodes, drawn: &Draws) -> KlRow {
     let k = trained.config.codes();
     let [h, w] = trained.config.grid();
     let map = kl_map(&data.first, &drawn.codes, h * w, k);
@@ -102,20 +103,33 @@ pub fn draw(rows: &[KlRow], file: &Path, seed: u64) -> Result<()> {
     )
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(evaluation, Metric::Kl, evaluation.kl.as_ref(), |r| &r.run)?;
-    let columns = vec![
-        rows.runs(),
-        rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
-        rows.right("samples", 2, |r| r.count.to_string()),
-        rows.right("KL", 0, |r| format!("{:.3}", r.mean)),
-        rows.right("floor", 0, |r| format!("{:.3}", r.floor)),
-    ];
-    let title = "KL of the code distributions, averaged over positions, nats".into();
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["kl"], &floor(evaluation)),
-    })
+/// KL divergence of code histograms.
+pub(super) struct Kl;
+
+impl Measure for Kl {
+    type Row = KlRow;
+
+    fn run(row: &KlRow) -> &str {
+        &row.run
+    }
+
+    fn rows(run: &Run) -> Result<Vec<KlRow>> {
+        Ok(vec![row(run.trained, run.data, run.draws()?)])
+    }
+
+    fn table(rows: &Rows<KlRow>, evaluation: &Evaluation) -> Section {
+        let columns = vec![
+            rows.runs(),
+            rows.left("sampler", 1, |r| sampler(&r.sampler, r.sharpen)),
+            rows.right("samples", 2, |r| r.count.to_string()),
+            rows.right("KL", 0, |r| format!("{:.3}", r.mean)),
+            rows.right("floor", 0, |r| format!("{:.3}", r.floor)),
+        ];
+        let title = "KL of the code distributions, averaged over positions, nats".into();
+        Section {
+            title,
+            columns,
+            note: floor(evaluation),
+        }
+    }
 }

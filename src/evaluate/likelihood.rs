@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::draws::codes_of;
-use super::tables::{Rows, Section, noted, or_dash};
-use super::{EvaluateArgs, Evaluation, Metric};
+use super::measure::{Given, Measure, Run};
+use super::tables::{Rows, Section, or_dash};
+use super::{EvaluateArgs, Evaluation, Material};
 use crate::config::{Diffuse, Stage};
 use crate::error::Result;
 use crate::experiment::asked::ImageFlags;
@@ -47,7 +48,7 @@ pub struct LikelihoodRow {
 }
 
 /// Why the likelihood of a run cannot be computed, if it cannot.
-pub(super) fn obstacle(trained: &Trained) -> Option<String> {
+fn obstacle(trained: &Trained) -> Option<String> {
     match trained.prior {
         _ if trained.config.classes > 0 => {
             Some("the likelihood of class-conditional priors is not estimated".into())
@@ -62,11 +63,7 @@ pub(super) fn obstacle(trained: &Trained) -> Option<String> {
 }
 
 /// The likelihood of the first held-out images.
-pub(super) fn row(
-    trained: &Trained,
-    pictures: &Pictures,
-    args: &EvaluateArgs,
-) -> Result<LikelihoodRow> {
+fn row(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<LikelihoodRow> {
     let count = args
         .count
         .unwrap_or(crate::evaluate::COUNT)
@@ -154,36 +151,49 @@ fn bounded(
     nats
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(
-        evaluation,
-        Metric::Likelihood,
-        evaluation.likelihood.as_ref(),
-        |r| &r.run,
-    )?;
-    let columns = vec![
-        rows.runs(),
-        rows.right("bits per code", 0, |r| {
-            format!(
-                "{}{:.3} ± {:.3}",
-                if r.exact { "" } else { "≤ " },
-                r.bits,
-                r.error
-            )
-        }),
-        rows.right("of which L_T", 1, |r| or_dash(r.last, 4)),
-        rows.right("and L_0", 1, |r| or_dash(r.first, 4)),
-        rows.right("images", 2, |r| r.images.to_string()),
-        rows.right("levels", 3, |r| {
-            r.levels.map_or_else(String::new, |n| n.to_string())
-        }),
-    ];
-    let note = "PixelCNN: exact, by the chain rule. Diffusion priors: an upper bound. ± is the standard error over images.";
-    let title = "Likelihood of the codes of whole held-out images".into();
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["likelihood"], note),
-    })
+/// Likelihood of the codes of whole images.
+pub(super) struct Likelihood;
+
+impl Measure for Likelihood {
+    type Row = LikelihoodRow;
+
+    fn run(row: &LikelihoodRow) -> &str {
+        &row.run
+    }
+
+    fn obstacle(trained: &Trained, _given: &Given) -> Option<String> {
+        obstacle(trained)
+    }
+
+    fn rows(run: &Run) -> Result<Vec<LikelihoodRow>> {
+        let Material { args, pictures, .. } = run.material;
+        Ok(vec![row(run.trained, pictures, args)?])
+    }
+
+    fn table(rows: &Rows<LikelihoodRow>, _evaluation: &Evaluation) -> Section {
+        let columns = vec![
+            rows.runs(),
+            rows.right("bits per code", 0, |r| {
+                format!(
+                    "{}{:.3} ± {:.3}",
+                    if r.exact { "" } else { "≤ " },
+                    r.bits,
+                    r.error
+                )
+            }),
+            rows.right("of which L_T", 1, |r| or_dash(r.last, 4)),
+            rows.right("and L_0", 1, |r| or_dash(r.first, 4)),
+            rows.right("images", 2, |r| r.images.to_string()),
+            rows.right("levels", 3, |r| {
+                r.levels.map_or_else(String::new, |n| n.to_string())
+            }),
+        ];
+        let note = "PixelCNN: exact, by the chain rule. Diffusion priors: an upper bound. ± is the standard error over images.";
+        let title = "Likelihood of the codes of whole held-out images".into();
+        Section {
+            title,
+            columns,
+            note: note.into(),
+        }
+    }
 }

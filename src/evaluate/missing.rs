@@ -1,5 +1,7 @@
 //! Metrics that cannot be measured for a run, and why.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::trained::Trained;
@@ -23,6 +25,11 @@ impl Missing {
             metrics,
             reason: reason.into(),
         }
+    }
+
+    /// Whether the run is `trained` and `metric` is among them.
+    pub(super) fn is_of(&self, trained: &Trained, metric: &str) -> bool {
+        Path::new(&self.run) == trained.run && self.has(metric)
     }
 
     /// Whether `metric` is among them.

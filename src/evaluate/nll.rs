@@ -5,8 +5,9 @@ mod told;
 use serde::{Deserialize, Serialize};
 
 use super::draws::codes_of;
-use super::tables::{Rows, Section, noted};
-use super::{EvaluateArgs, Evaluation, Metric};
+use super::measure::{Given, Measure, Run};
+use super::tables::{Rows, Section};
+use super::{EvaluateArgs, Evaluation, Material};
 use crate::config::Stage;
 use crate::data::Fit;
 use crate::error::Result;
@@ -110,7 +111,7 @@ pub(crate) fn holes([h, w]: [usize; 2]) -> [MaskShape; 2] {
 }
 
 /// Why the likelihood of a run cannot be estimated on `held_out` images, if it cannot.
-pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
+fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
     match trained.prior {
         Prior::PixelCnn(_) if trained.config.classes > 0 => {
             Some("the likelihood of a class-conditional PixelCNN is not estimated".into())
@@ -123,11 +124,7 @@ pub(super) fn obstacle(trained: &Trained, held_out: usize) -> Option<String> {
 }
 
 /// All estimates of a run, with both of the paper's masks.
-pub(super) fn rows(
-    trained: &Trained,
-    pictures: &Pictures,
-    args: &EvaluateArgs,
-) -> Result<Vec<NllRow>> {
+fn rows(trained: &Trained, pictures: &Pictures, args: &EvaluateArgs) -> Result<Vec<NllRow>> {
     let grid = trained.config.grid();
     let mut rows = Vec::new();
     for shape in holes(grid) {
@@ -432,37 +429,55 @@ impl Hidden<'_> {
     }
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(evaluation, Metric::Nll, evaluation.nll.as_ref(), |r| &r.run)?;
-    let law = |law: Law| if law == Law::Joint { "joint" } else { "single" }.to_string();
-    let tau = |r: &NllRow| {
-        r.temperature.map_or_else(String::new, |tau| {
-            format!("{tau:.3}{}", if r.fitted { " fitted" } else { "" })
-        })
-    };
-    let columns = vec![
-        rows.runs(),
-        rows.left("hole", 0, |r| r.mask.clone()),
-        rows.left("law", 0, |r| law(r.law)),
-        rows.left("temperature", 0, tau),
-        // A single image has no standard deviation.
-        rows.right("bits per code", 0, |r| match r.images {
-            1 => format!("{:.2}", r.mean),
-            _ => format!("{:.2} ± {:.2}", r.mean, r.std),
-        }),
-        rows.right("images", 2, |r| r.images.to_string()),
-        rows.right("fillings", 3, |r| {
-            r.samples.map_or_else(String::new, |n| n.to_string())
-        }),
-        rows.left("estimator", 4, |r| r.estimator.clone()),
-    ];
-    let note = "joint: all hidden codes together; single: each alone. ± is the standard deviation over images. The PixelCNN's \
-                joint value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
-    let title = "Negative log-likelihood of hidden codes".into();
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["nll"], note),
-    })
+/// Likelihood of the codes under a mask.
+pub(super) struct Nll;
+
+impl Measure for Nll {
+    type Row = NllRow;
+
+    fn run(row: &NllRow) -> &str {
+        &row.run
+    }
+
+    fn obstacle(trained: &Trained, given: &Given) -> Option<String> {
+        obstacle(trained, given.held_out)
+    }
+
+    fn rows(run: &Run) -> Result<Vec<NllRow>> {
+        let Material { args, pictures, .. } = run.material;
+        rows(run.trained, pictures, args)
+    }
+
+    fn table(rows: &Rows<NllRow>, _evaluation: &Evaluation) -> Section {
+        let law = |law: Law| if law == Law::Joint { "joint" } else { "single" }.to_string();
+        let tau = |r: &NllRow| {
+            r.temperature.map_or_else(String::new, |tau| {
+                format!("{tau:.3}{}", if r.fitted { " fitted" } else { "" })
+            })
+        };
+        let columns = vec![
+            rows.runs(),
+            rows.left("hole", 0, |r| r.mask.clone()),
+            rows.left("law", 0, |r| law(r.law)),
+            rows.left("temperature", 0, tau),
+            // A single image has no standard deviation.
+            rows.right("bits per code", 0, |r| match r.images {
+                1 => format!("{:.2}", r.mean),
+                _ => format!("{:.2} ± {:.2}", r.mean, r.std),
+            }),
+            rows.right("images", 2, |r| r.images.to_string()),
+            rows.right("fillings", 3, |r| {
+                r.samples.map_or_else(String::new, |n| n.to_string())
+            }),
+            rows.left("estimator", 4, |r| r.estimator.clone()),
+        ];
+        let note = "joint: all hidden codes together; single: each alone. ± is the standard deviation over images. The PixelCNN's \
+                    joint value sees the true codes of the hole; docs/metrics.md says which values can be compared.";
+        let title = "Negative log-likelihood of hidden codes".into();
+        Section {
+            title,
+            columns,
+            note: note.into(),
+        }
+    }
 }

@@ -1,69 +1,78 @@
 //! Metrics that are known to be impossible before anything is measured.
 
-use super::features::NO_WEIGHTS;
+use super::measure::Given;
+use super::metrics::Metric;
 use super::missing::Missing;
-use super::{EvaluateArgs, Metric, likelihood, nll, reconstruction};
+use super::reconstruction;
 use crate::experiment::trained::{Prior, Trained};
 
-/// What cannot be measured with `count` samples and `held_out` images.
-pub(super) fn of(
-    runs: &[Trained],
-    args: &EvaluateArgs,
-    count: usize,
-    held_out: usize,
-) -> Vec<Missing> {
-    let wants = |metric: Metric| args.metrics.contains(&metric);
-    let prior = |run: &&Trained| !matches!(run.prior, Prior::None);
-    let mut found = Vec::new();
-    let has_codes = |run: &&Trained| run.config.codebook.is_some();
-    for run in runs.iter().filter(has_codes) {
-        let of_images: Vec<&str> = [Metric::Reconstruction, Metric::Fid]
-            .into_iter()
-            .filter(|metric| wants(*metric))
-            .map(Metric::name)
-            .collect();
-        if !of_images.is_empty() {
-            let reason = "its data are codes, not images";
-            found.push(Missing::new(run, &of_images, reason));
-        }
-    }
-    let no_ssim = runs
-        .first()
-        .filter(|run| !has_codes(run))
-        .and_then(|run| reconstruction::no_ssim(run.config.vqvae.size));
-    if let Some(reason) = no_ssim.filter(|_| wants(Metric::Reconstruction)) {
-        found.extend(
-            runs.iter()
-                .map(|run| Missing::new(run, &["ssim"], reason.clone())),
-        );
-    }
-    let sampled: Vec<&str> = args
-        .metrics
-        .iter()
-        .filter(|m| **m != Metric::Reconstruction)
-        .map(|m| m.name())
-        .collect();
-    if !sampled.is_empty() && !runs.iter().any(|run| prior(&run)) {
-        let reason = "a run of stage vqvae has no prior to sample from; add runs of stage prior, pixelcnn or joint";
-        found.extend(runs.iter().map(|run| Missing::new(run, &sampled, reason)));
-    }
-    for run in runs.iter().filter(prior) {
-        if let Some(reason) = nll::obstacle(run, held_out).filter(|_| wants(Metric::Nll)) {
-            found.push(Missing::new(run, &["nll"], reason));
-        }
-        if let Some(reason) = likelihood::obstacle(run).filter(|_| wants(Metric::Likelihood)) {
-            found.push(Missing::new(run, &["likelihood"], reason));
-        }
-        let no_fid = match (&args.inception, count) {
-            (None, _) => Some(NO_WEIGHTS),
-            (Some(_), 0..=1) => Some(
-                "FID and KID need at least two samples and two held-out images; there is one of each",
-            ),
-            _ => None,
-        };
-        if let Some(reason) = no_fid.filter(|_| wants(Metric::Fid) && !has_codes(&run)) {
-            found.push(Missing::new(run, &["fid"], reason));
+/// What cannot be measured for `runs`.
+pub(super) fn of(runs: &[Trained], given: &Given) -> Vec<Missing> {
+    let mut found = of_codes(runs, given);
+    found.extend(no_ssim(runs, given));
+    found.extend(no_prior(runs, given));
+    for run in runs.iter().filter(|run| has_prior(run)) {
+        for metric in wanted(given) {
+            let fits = run.config.is_of_images() || !metric.is_of_images();
+            if let Some(reason) = metric.obstacle(run, given).filter(|_| fits) {
+                found.push(Missing::new(run, &[metric.name()], reason));
+            }
         }
     }
     found
+}
+
+/// The metrics asked for, in their usual order.
+fn wanted<'a>(given: &'a Given) -> impl Iterator<Item = Metric> + 'a {
+    let all = Metric::ALL.iter().copied();
+    all.filter(|metric| given.args.metrics.contains(metric))
+}
+
+fn has_prior(run: &Trained) -> bool {
+    !matches!(run.prior, Prior::None)
+}
+
+/// Metrics of images, for runs on codes.
+fn of_codes(runs: &[Trained], given: &Given) -> Vec<Missing> {
+    let of_images: Vec<&str> = wanted(given)
+        .filter(|metric| metric.is_of_images())
+        .map(Metric::name)
+        .collect();
+    if of_images.is_empty() {
+        return Vec::new();
+    }
+    let on_codes = runs.iter().filter(|run| !run.config.is_of_images());
+    on_codes
+        .map(|run| Missing::new(run, &of_images, "its data are codes, not images"))
+        .collect()
+}
+
+/// The structural similarity of images that are smaller than its window.
+fn no_ssim(runs: &[Trained], given: &Given) -> Vec<Missing> {
+    let is_wanted = wanted(given).any(|metric| metric == Metric::Reconstruction);
+    let of_images = runs
+        .iter()
+        .filter(|run| is_wanted && run.config.is_of_images());
+    of_images
+        .filter_map(|run| {
+            let reason = reconstruction::no_ssim(run.config.vqvae.size)?;
+            Some(Missing::new(run, &["ssim"], reason))
+        })
+        .collect()
+}
+
+/// Metrics of priors, if no run has one.
+fn no_prior(runs: &[Trained], given: &Given) -> Vec<Missing> {
+    let metrics = given.args.metrics.iter();
+    let of_priors: Vec<&str> = metrics
+        .filter(|metric| metric.is_of_priors())
+        .map(|metric| metric.name())
+        .collect();
+    if of_priors.is_empty() || runs.iter().any(has_prior) {
+        return Vec::new();
+    }
+    let reason = "a run of stage vqvae has no prior to sample from; add runs of stage prior, pixelcnn or joint";
+    runs.iter()
+        .map(|run| Missing::new(run, &of_priors, reason))
+        .collect()
 }

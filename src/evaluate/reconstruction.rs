@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tables::{Rows, Section, noted, or_dash};
-use super::{Evaluation, Metric};
+use super::measure::{Measure, Run};
+use super::tables::{Rows, Section, or_dash};
+use super::{Evaluation, Material};
 use crate::data::ImageSet;
 use crate::error::Result;
 use crate::experiment::reconstruct::reconstructed;
@@ -32,11 +33,7 @@ pub(super) fn no_ssim(size: usize) -> Option<String> {
         .then(|| format!("{size} x {size} images are smaller than its {window} x {window} window"))
 }
 
-pub(super) fn row(
-    trained: &Trained,
-    held_out: &ImageSet,
-    count: usize,
-) -> Result<ReconstructionRow> {
+fn row(trained: &Trained, held_out: &ImageSet, count: usize) -> Result<ReconstructionRow> {
     let originals = held_out.floats(&(0..count as u32).collect::<Vec<_>>())?;
     let (_, images) = reconstructed(trained, &originals)?;
     let size = trained.config.vqvae.size;
@@ -57,25 +54,44 @@ pub(super) fn row(
     })
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(
-        evaluation,
-        Metric::Reconstruction,
-        evaluation.reconstruction.as_ref(),
-        |r| &r.run,
-    )?;
-    let columns = vec![
-        rows.runs(),
-        rows.right("images", 1, |r| r.count.to_string()),
-        rows.right("MSE", 2, |r| format!("{:.4}", r.mse)),
-        rows.right("PSNR, dB", 0, |r| or_dash(r.psnr, 2)),
-        rows.right("SSIM", 0, |r| or_dash(r.ssim, 3)),
-    ];
-    let note = noted(evaluation, &["reconstruction", "psnr", "ssim"], "");
-    Some(Section {
-        title: "Reconstruction of held-out images".into(),
-        columns,
-        note,
-    })
+/// Reconstruction error of VQ-VAEs.
+pub(super) struct Reconstruction;
+
+impl Measure for Reconstruction {
+    type Row = ReconstructionRow;
+
+    const IS_OF_IMAGES: bool = true;
+    const IS_OF_PRIORS: bool = false;
+    const VALUES: &'static [&'static str] = &["psnr", "ssim"];
+
+    fn run(row: &ReconstructionRow) -> &str {
+        &row.run
+    }
+
+    fn rows(run: &Run) -> Result<Vec<ReconstructionRow>> {
+        let Material {
+            pictures, count, ..
+        } = run.material;
+        Ok(vec![row(run.trained, &pictures.held_out, *count)?])
+    }
+
+    fn gap(row: &ReconstructionRow) -> Option<(&'static str, &'static str)> {
+        let reason = "the reconstructions equal the images exactly";
+        row.psnr.is_none().then_some(("psnr", reason))
+    }
+
+    fn table(rows: &Rows<ReconstructionRow>, _evaluation: &Evaluation) -> Section {
+        let columns = vec![
+            rows.runs(),
+            rows.right("images", 1, |r| r.count.to_string()),
+            rows.right("MSE", 2, |r| format!("{:.4}", r.mse)),
+            rows.right("PSNR, dB", 0, |r| or_dash(r.psnr, 2)),
+            rows.right("SSIM", 0, |r| or_dash(r.ssim, 3)),
+        ];
+        Section {
+            title: "Reconstruction of held-out images".into(),
+            columns,
+            note: String::new(),
+        }
+    }
 }

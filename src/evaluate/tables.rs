@@ -1,7 +1,7 @@
 //! The results as text tables.
 
 use super::missing::{Missing, sentences};
-use super::{Evaluation, Metric, RunFacts};
+use super::{Evaluation, RunFacts};
 use crate::report::table::{self, Column, fit, terminal_width};
 
 /// Shown for a missing value.
@@ -21,7 +21,7 @@ impl<'a, R> Rows<'a, R> {
     /// The rows of `metric`, if there are any.
     pub fn of(
         evaluation: &'a Evaluation,
-        metric: Metric,
+        metric: &str,
         rows: Option<&'a Vec<R>>,
         run: fn(&R) -> &str,
     ) -> Option<Self> {
@@ -29,7 +29,7 @@ impl<'a, R> Rows<'a, R> {
         let missing = evaluation
             .missing
             .iter()
-            .filter(|m| m.has(metric.name()))
+            .filter(|m| m.has(metric))
             .map(|m| (m.run.as_str(), None));
         let all: Vec<_> = found.chain(missing).collect();
         (!all.is_empty()).then_some(Rows(all))
@@ -41,6 +41,11 @@ impl<'a, R> Rows<'a, R> {
             self.0.iter().map(|(run, _)| (*run).to_string()).collect(),
             0,
         )
+    }
+
+    /// The results.
+    pub fn found(&self) -> impl Iterator<Item = &'a R> {
+        self.0.iter().filter_map(|(_, row)| *row)
     }
 
     fn cells(&self, text: impl Fn(&R) -> String) -> Vec<String> {
@@ -59,12 +64,8 @@ impl<'a, R> Rows<'a, R> {
     }
 }
 
-/// The table of a metric, if it has results.
-pub(super) type Table = fn(&Evaluation) -> Option<Section>;
-
-/// The table of runs, then each of `tables` that has rows.
-pub(super) fn text(evaluation: &Evaluation, tables: &[Table]) -> String {
-    let of_metrics = tables.iter().filter_map(|table| table(evaluation));
+/// The table of runs, then those of the metrics, `of_metrics`.
+pub(super) fn text(evaluation: &Evaluation, of_metrics: Vec<Section>) -> String {
     let sections = std::iter::once(runs(evaluation)).chain(of_metrics);
     let width = terminal_width();
     let mut out = String::new();

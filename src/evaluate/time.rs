@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::tables::{Rows, Section, noted};
-use super::{EvaluateArgs, Evaluation, Metric};
+use super::measure::{Measure, Run};
+use super::tables::{Rows, Section};
+use super::{EvaluateArgs, Evaluation};
 use crate::config::Stage;
 use crate::error::Result;
 use crate::experiment::asked::ImageFlags;
@@ -81,7 +82,7 @@ struct Batch {
 }
 
 /// Times every sampler of the run's prior.
-pub(super) fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow>> {
+fn rows(trained: &Trained, args: &EvaluateArgs) -> Result<Vec<TimeRow>> {
     let all = trained.config.bridge.steps;
     let positions = trained.config.cells();
     let hows: Vec<(How, usize)> = match trained.prior {
@@ -275,33 +276,44 @@ fn decode(trained: &Trained, walked: Walked) -> Result<()> {
     Ok(())
 }
 
-/// The table of the results, if there are any.
-pub(super) fn table(evaluation: &Evaluation) -> Option<Section> {
-    let rows = Rows::of(evaluation, Metric::Time, evaluation.time.as_ref(), |r| {
-        &r.run
-    })?;
-    let columns = vec![
-        rows.runs(),
-        rows.left("sampler", 0, |r| r.sampler.clone()),
-        rows.right("steps", 0, |r| r.steps.to_string()),
-        rows.right("s/sample", 0, |r| format!("{:.4}", r.seconds)),
-        rows.right("in kernels", 1, |r| format!("{:.4}", r.gpu_seconds)),
-        rows.right("range", 2, |r| {
-            format!("{:.4} to {:.4}", r.spread[0], r.spread[1])
-        }),
-        rows.right("batches", 3, |r| r.repeats.to_string()),
-        rows.left("scaled from", 2, |r| {
-            r.extrapolated_from
-                .map_or_else(String::new, |n| format!("{n} steps"))
-        }),
-    ];
-    let title = format!(
-        "Time per sample, in batches of 32, on {}",
-        evaluation.adapter
-    );
-    Some(Section {
-        title,
-        columns,
-        note: noted(evaluation, &["time"], ""),
-    })
+/// Seconds per sample.
+pub(super) struct Time;
+
+impl Measure for Time {
+    type Row = TimeRow;
+
+    fn run(row: &TimeRow) -> &str {
+        &row.run
+    }
+
+    fn rows(run: &Run) -> Result<Vec<TimeRow>> {
+        rows(run.trained, run.material.args)
+    }
+
+    fn table(rows: &Rows<TimeRow>, evaluation: &Evaluation) -> Section {
+        let columns = vec![
+            rows.runs(),
+            rows.left("sampler", 0, |r| r.sampler.clone()),
+            rows.right("steps", 0, |r| r.steps.to_string()),
+            rows.right("s/sample", 0, |r| format!("{:.4}", r.seconds)),
+            rows.right("in kernels", 1, |r| format!("{:.4}", r.gpu_seconds)),
+            rows.right("range", 2, |r| {
+                format!("{:.4} to {:.4}", r.spread[0], r.spread[1])
+            }),
+            rows.right("batches", 3, |r| r.repeats.to_string()),
+            rows.left("scaled from", 2, |r| {
+                r.extrapolated_from
+                    .map_or_else(String::new, |n| format!("{n} steps"))
+            }),
+        ];
+        let title = format!(
+            "Time per sample, in batches of 32, on {}",
+            evaluation.adapter
+        );
+        Section {
+            title,
+            columns,
+            note: String::new(),
+        }
+    }
 }

@@ -17,20 +17,6 @@ const FILE: &str = "codebook.safetensors";
 const VECTORS: &str = "codebook";
 const SYMBOLS: &str = "symbols";
 
-/// The sizes of the data set `set` as `--set` overrides.
-pub fn sets(set: &CodeSet) -> Vec<String> {
-    let [height, width] = set.grid;
-    let mut sets = vec![
-        format!("codebook.codes={}", set.count),
-        format!("codebook.height={height}"),
-        format!("codebook.width={width}"),
-    ];
-    if let Some((_, dim)) = &set.codebook {
-        sets.push(format!("codebook.dim={dim}"));
-    }
-    sets
-}
-
 /// Opens the data set in `file`. A text's characters are `symbols`, or by default those that occur.
 ///
 /// # Errors
@@ -62,25 +48,28 @@ fn check(file: &Path, set: &CodeSet, config: &CodebookConfig) -> Result<()> {
     }
 }
 
-/// The data set in `file` for the run at `run`.
+/// The data set in `file` for a run whose codes stand for `symbols`, if for any.
 ///
 /// # Errors
 /// As [`codes::open`], and [`Error::Data`] if the grid or the codes do not fit the run.
-pub fn open_for(run: &Path, file: &Path, config: &CodebookConfig) -> Result<CodeSet> {
-    let set = open(file, config, symbols(run)?.as_deref())?;
+pub fn open_for(symbols: Option<&[char]>, file: &Path, config: &CodebookConfig) -> Result<CodeSet> {
+    let set = open(file, config, symbols)?;
     check(file, &set, config)?;
     Ok(set)
 }
 
-/// The first sample in `file` for the run at `run`, [h, w].
+/// The first sample in `file` for a run whose codes stand for `symbols`, if for any: [h, w].
 ///
 /// # Errors
 /// As [`codes::read`], and [`Error::Data`] if the grid or the codes do not fit the run.
-pub fn first_of(run: &Path, file: &Path, config: &CodebookConfig) -> Result<Vec<u32>> {
-    let symbols = symbols(run)?;
+pub fn first_of(
+    symbols: Option<&[char]>,
+    file: &Path,
+    config: &CodebookConfig,
+) -> Result<Vec<u32>> {
     let text = Text {
         window: config.width,
-        symbols: symbols.as_deref(),
+        symbols,
     };
     let set = codes::read(file, text)?;
     check(file, &set, config)?;
@@ -118,48 +107,51 @@ pub fn is_kept(out: &Path) -> bool {
     out.join(FILE).is_file()
 }
 
-/// Loads the codebook of the run at `run`.
-///
-/// # Errors
-/// [`Error::Checkpoint`] if its file is missing or damaged.
-pub fn load(gpu: &Gpu, config: &CodebookConfig, run: &Path) -> Result<FixedCodebook> {
-    let vectors: Vec<f32> = tensor(run, VECTORS)?.unwrap_or_default();
-    if vectors.len() != config.codes * config.dim {
-        let what = format!(
-            "has {} code vector values, not {} x {}",
-            vectors.len(),
-            config.codes,
-            config.dim
-        );
-        return Err(Error::checkpoint(run.join(FILE), what));
+/// What a run has stored of its codes.
+pub struct Kept {
+    /// The code vectors, [k, d].
+    vectors: Vec<f32>,
+    /// The characters that the codes stand for, if the run was trained on a text.
+    pub symbols: Option<Vec<char>>,
+}
+
+impl Kept {
+    /// Reads the file of the run at `run`, whose configuration is `config`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is damaged or has
+    /// vectors of other sizes.
+    pub fn read(run: &Path, config: &CodebookConfig) -> Result<Kept> {
+        let file = run.join(FILE);
+        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
+            let what = format!("is damaged ({e}); train again into another --out");
+            Error::checkpoint(&file, what)
+        })?;
+        let vectors: Vec<f32> = values(&tensors, VECTORS).unwrap_or_default();
+        if vectors.len() != config.codes * config.dim {
+            let what = format!(
+                "has {} code vector values, not {} x {}",
+                vectors.len(),
+                config.codes,
+                config.dim
+            );
+            return Err(Error::checkpoint(&file, what));
+        }
+        let points: Option<Vec<u32>> = values(&tensors, SYMBOLS);
+        let letter = |point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER);
+        let symbols = points.map(|points| points.into_iter().map(letter).collect());
+        Ok(Kept { vectors, symbols })
     }
-    Ok(FixedCodebook::new(gpu, config, &vectors))
+
+    /// The first stage of a run with these codes.
+    pub fn first_stage(&self, gpu: &Gpu, config: &CodebookConfig) -> FixedCodebook {
+        FixedCodebook::new(gpu, config, &self.vectors)
+    }
 }
 
-/// The characters that the codes of the run at `run` stand for, if it was trained on a text.
-///
-/// # Errors
-/// As [`load`].
-pub fn symbols(run: &Path) -> Result<Option<Vec<char>>> {
-    let points: Option<Vec<u32>> = tensor(run, SYMBOLS)?;
-    Ok(points.map(|points| {
-        points
-            .into_iter()
-            .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect()
-    }))
-}
-
-/// The values of the tensor `name` in the run's file, if it has one.
-fn tensor<T: bytemuck::Pod>(run: &Path, name: &str) -> Result<Option<Vec<T>>> {
-    let file = run.join(FILE);
-    let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
-        Error::checkpoint(
-            &file,
-            format!("is damaged ({e}); train again into another --out"),
-        )
-    })?;
-    let found = tensors.tensor(name).ok();
-    Ok(found.map(|found| bytemuck::pod_collect_to_vec(found.data())))
+/// The values of the tensor `name`, if there is one.
+fn values<T: bytemuck::Pod>(tensors: &SafeTensors, name: &str) -> Option<Vec<T>> {
+    let found = tensors.tensor(name).ok()?;
+    Some(bytemuck::pod_collect_to_vec(found.data()))
 }

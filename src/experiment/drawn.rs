@@ -1,5 +1,10 @@
 //! Samples as they are written to files.
 
+use serde_json::Value;
+
+/// Metadata for files on how samples were drawn.
+pub(crate) type Facts = Vec<(&'static str, Value)>;
+
 /// Samples and what they look like.
 #[derive(Default)]
 pub(crate) struct Drawn {

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::run_dir;
 use super::train_args::TrainArgs;
-use crate::config::{Experiment, GridConfig, Source, Stage, Stored, table};
+use crate::config::{Experiment, GridConfig, Overrides, Source, Stage, Stored, table};
 use crate::error::{Error, Result};
 
 /// Keys of `[vqvae]` that weights do not depend on and that may differ from the run's.
@@ -55,11 +55,16 @@ impl Inherited {
     }
 
     /// Refuses user settings that contradict the run of --from, and prints where that run differs
-    /// from the preset.
+    /// from the preset. `experiment` is `source` with `over`.
     ///
     /// # Errors
     /// [`Error::Config`].
-    pub fn explain(&self, source: &Source, sets: &[String], experiment: &Experiment) -> Result<()> {
+    pub fn explain(
+        &self,
+        source: &Source,
+        over: &Overrides,
+        experiment: &Experiment,
+    ) -> Result<()> {
         let Some((run, stage)) = &self.from else {
             return Ok(());
         };
@@ -74,7 +79,11 @@ impl Inherited {
                 return Err(Error::Config(what));
             }
         }
-        let Ok(plain) = source.experiment(sets, &Table::new()) else {
+        let alone = Overrides {
+            inherited: Table::new(),
+            ..over.clone()
+        };
+        let Ok(plain) = source.experiment(&alone) else {
             return Ok(());
         };
         let mut plain = plain.table();

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::drawn::Drawn;
+use super::drawn::{Drawn, Facts};
 use super::known;
 use super::mask::Mask;
 use super::pictures::{Size, numbers};
-use super::sample::{Facts, check_sharpen};
+use super::raster::{Batch, InRaster};
+use super::sample::check_sharpen;
 use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
@@ -18,7 +19,6 @@ use crate::experiment::filling::{Filling, PriorKind};
 use crate::models::diffusion::Diffusion;
 use crate::models::lesson::{Ask, Told};
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Given, Raster};
 use crate::models::sampler::{Known, Sampler};
 use crate::report::progress::Progress;
 use crate::tensor::{Codes, Tensor};
@@ -50,7 +50,7 @@ impl MaskedImages {
     /// # Errors
     /// [`Error::Diverged`] if the latents are not finite.
     pub fn of(trained: &Trained, examples: Vec<f32>, mask: Mask) -> Result<MaskedImages> {
-        if trained.config.codebook.is_some() {
+        if !trained.config.is_of_images() {
             // Codes are embedded independently, so the hole need not be filled.
             let latents = trained.encode(&examples)?;
             return Ok(MaskedImages::of_latents(trained, Vec::new(), latents, mask));
@@ -111,7 +111,7 @@ impl MaskedImages {
     /// # Errors
     /// As [`Trained::decode`].
     pub fn pictures(&self, trained: &Trained) -> Result<Vec<f32>> {
-        if trained.config.codebook.is_none() {
+        if trained.config.is_of_images() {
             return Ok(self.originals.clone());
         }
         let [h, w] = trained.config.grid();
@@ -225,81 +225,103 @@ fn diffuse(
     holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let told = model.is_told() && how.resample.is_none();
-    let steps = steps_of(trained, model, how);
     let Defaults {
         resample, chunk, ..
     } = trained.subject.defaults();
-    let resample = how.resample.unwrap_or(resample);
-    let mask = holed.known(trained);
+    let way = Diffusing {
+        trained,
+        model,
+        how,
+        mask: holed.known(trained),
+        told: model.is_told() && how.resample.is_none(),
+        steps: steps_of(trained, model, how),
+        resample: how.resample.unwrap_or(resample),
+    };
     let latent = trained.latent();
-    let mut progress = Progress::new(
-        "inpaint",
-        0,
-        (rows.len().div_ceil(chunk) * (steps + 1)) as u64,
-    );
+    let evaluations = rows.len().div_ceil(chunk) * (way.steps + 1);
+    let mut progress = Progress::new("inpaint", 0, evaluations as u64);
     let mut drawn = Drawn::default();
     let mut done = 0;
     for (i, chunk) in rows.chunks(chunk).enumerate() {
-        let latents: Vec<f32> = chunk
-            .iter()
-            .flat_map(|&i| &holed.latents[i * latent..][..latent])
-            .copied()
-            .collect();
+        let latents = of_rows(&holed.latents, chunk, latent);
         let z0 = trained.start(model, &trained.latents(&latents));
         let seed = chunk_seed(how.seed, i);
-        let guidance = trained.guidance(&how.images, chunk.len());
+        let z = way.fill(&z0, seed, &mut |t, _| {
+            done += 1;
+            progress.at(done, || format!("t = {t}"));
+        })?;
+        drawn.append(trained.of_latents(model, &z, &how.images, seed)?);
+    }
+    progress.finish();
+    Ok((drawn, way.facts()))
+}
+
+/// How a diffusion prior fills.
+struct Diffusing<'a> {
+    trained: &'a Trained,
+    model: &'a Diffusion,
+    how: &'a Filling,
+    /// 1 where known, [1, h, w, 1].
+    mask: Tensor,
+    /// Whether the network is told the known part; otherwise it is put back at every level.
+    told: bool,
+    steps: usize,
+    /// Passes over each level.
+    resample: usize,
+}
+
+impl Diffusing<'_> {
+    /// Fills samples whose known part is that of `z0` [n, h, w, d]; `seen` is called after each
+    /// step.
+    fn fill(&self, z0: &Tensor, seed: u64, seen: &mut dyn FnMut(usize, &Tensor)) -> Result<Tensor> {
+        let Diffusing {
+            trained,
+            model,
+            how,
+            ..
+        } = self;
+        let [n, ..] = z0.dims::<4>();
+        let guidance = trained.guidance(&how.images, n);
         let known = Told {
             z0: z0.clone(),
-            mask: mask.clone(),
+            mask: self.mask.clone(),
         };
         let ask = Ask {
             guidance: guidance.as_ref(),
-            told: told.then_some(&known),
+            told: self.told.then_some(&known),
             ..trained.ask(&how.images)
         };
         let eps = |z: &Tensor, t: usize| model.asked(z, t, &ask);
         let process = trained.process(model, &eps);
-        let levels = process.levels(steps)?;
-        let mut seen = |t: usize, _: &Tensor| {
-            done += 1;
-            progress.at(done, || format!("t = {t}"));
+        let levels = process.levels(self.steps)?;
+        if self.told {
+            let noise = &process.initial(z0.shape(), seed);
+            let z = process.denoise(noise, &levels, TOLD_SAMPLER, seed, seen);
+            return Ok(trained.gpu.no_grad(|| known.put_into(&z)));
+        }
+        let known = Known {
+            z0,
+            mask: &self.mask,
+            resample: self.resample,
         };
-        let z = if told {
-            let z = process.denoise(
-                &process.initial(z0.shape(), seed),
-                &levels,
-                TOLD_SAMPLER,
-                seed,
-                &mut seen,
-            );
-            trained.gpu.no_grad(|| known.put_into(&z))
-        } else {
-            process.inpaint(
-                &Known {
-                    z0: &z0,
-                    mask: &mask,
-                    resample,
-                },
-                &levels,
-                seed,
-                &mut seen,
-            )
-        };
-        drawn.append(trained.of_latents(model, &z, &how.images, seed)?);
+        Ok(process.inpaint(&known, &levels, seed, seen))
     }
-    progress.finish();
-    let name = if told { "dpmpp2m" } else { "ancestral" };
-    let facts = [
-        ("seed", json!(how.seed)),
-        ("sampler", json!(name)),
-        ("steps", json!(steps)),
-        ("told", json!(told)),
-    ];
-    let facts = facts
-        .into_iter()
-        .chain((!told).then_some(("resample", json!(resample))));
-    Ok((drawn, facts.chain(how.images.facts()).collect()))
+
+    /// Metadata for files.
+    fn facts(&self) -> Facts {
+        let name = if self.told { "dpmpp2m" } else { "ancestral" };
+        let mut facts = vec![
+            ("seed", json!(self.how.seed)),
+            ("sampler", json!(name)),
+            ("steps", json!(self.steps)),
+            ("told", json!(self.told)),
+        ];
+        if !self.told {
+            facts.push(("resample", json!(self.resample)));
+        }
+        facts.extend(self.how.images.facts());
+        facts
+    }
 }
 
 fn raster(
@@ -309,39 +331,24 @@ fn raster(
     holed: &MaskedImages,
     rows: &[usize],
 ) -> Result<(Drawn, Facts)> {
-    let [h, w] = holed.mask.grid;
     let known: Vec<bool> = holed.mask.hole.iter().map(|hole| !hole).collect();
-    let codes = &holed.codes;
-    let mut progress = Progress::new("inpaint", 0, (rows.len().div_ceil(CHUNK) * h * w) as u64);
-    let mut drawn = Drawn::default();
-    let mut done = 0;
-    for (i, chunk) in rows.chunks(CHUNK).enumerate() {
-        let cells = h * w;
-        let codes: Vec<u32> = chunk
-            .iter()
-            .flat_map(|&i| &codes[i * cells..][..cells])
-            .copied()
-            .collect();
-        let class = trained.classes(&how.images, 0, chunk.len());
-        let given = Given {
-            codes: &codes,
-            known: &known,
-        };
-        let seed = chunk_seed(how.seed, i);
-        let raster = Raster {
-            size: [h, w],
-            class: &class,
-            given: Some(given),
-            seed,
-            way: how.images.way,
-        };
-        let codes = model.sample(&raster, &mut |at| {
-            done += 1;
-            progress.at(done, || format!("code {} of {}", at + 1, h * w));
-        });
-        drawn.append(trained.of_codes(codes)?);
-    }
-    progress.finish();
-    let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
-    Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
+    let batches = rows.chunks(CHUNK).map(|rows| Batch {
+        class: trained.classes(&how.images, 0, rows.len()),
+        codes: of_rows(&holed.codes, rows, known.len()),
+    });
+    let raster = InRaster {
+        name: "inpaint",
+        known: Some(&known),
+        images: &how.images,
+        seed: how.seed,
+    };
+    raster.draw(trained, model, batches)
+}
+
+/// The rows `rows` of `values`, `each` values per row.
+fn of_rows<T: Copy>(values: &[T], rows: &[usize], each: usize) -> Vec<T> {
+    rows.iter()
+        .flat_map(|&row| &values[row * each..][..each])
+        .copied()
+        .collect()
 }

@@ -59,9 +59,10 @@ pub(crate) fn examples(files: &[PathBuf], trained: &Trained) -> Result<Vec<f32>>
         let set = pictures(files, &trained.config)?;
         return set.floats(&(0..set.len() as u32).collect::<Vec<_>>());
     };
+    let symbols = trained.subject.symbols();
     let mut examples = Vec::new();
     for file in files {
-        let codes = codebook::first_of(&trained.run, file, codebook)?;
+        let codes = codebook::first_of(symbols, file, codebook)?;
         examples.extend(codes.into_iter().map(|code| code as f32));
     }
     Ok(examples)

@@ -3,7 +3,7 @@
 mod file;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::pictures::Size;
@@ -23,6 +23,16 @@ pub enum MaskShape {
     Right,
     /// An image of any size, white or opaque in the hole.
     File(PathBuf),
+}
+
+impl MaskShape {
+    /// The image file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            MaskShape::File(file) => Some(file),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for MaskShape {

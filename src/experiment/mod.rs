@@ -19,6 +19,7 @@ pub mod mask;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod pictures;
+mod raster;
 pub mod reconstruct;
 pub mod run_dir;
 pub mod sample;

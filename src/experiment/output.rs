@@ -115,14 +115,14 @@ impl<'a> Output<'a> {
         let [height, width] = config.picture();
         let n = drawn.codes.len() / config.cells();
         // Sequences have no row dimension.
-        let grid = if config.codebook.is_some() && h == 1 {
+        let grid = if !config.is_of_images() && h == 1 {
             vec![n, w]
         } else {
             vec![n, h, w]
         };
         let mut tensors = vec![("codes", grid.clone(), Values::U32(&drawn.codes))];
         let images: Vec<f32>;
-        if config.codebook.is_none() {
+        if config.is_of_images() {
             images = nchw(&drawn.images, [height, width])
                 .into_iter()
                 .map(|v| v.clamp(-1.0, 1.0))

@@ -1,8 +1,9 @@
 //! Samples drawn from a trained run.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::drawn::Drawn;
+use super::drawn::{Drawn, Facts};
+use super::raster::{Batch, InRaster};
 use super::stages::context::CHUNK;
 use super::subject::Defaults;
 use super::trained::{Prior, Trained};
@@ -11,7 +12,7 @@ use crate::experiment::drawing::{Drawing, chunk_seed, sampler_name};
 use crate::models::diffusion::Diffusion;
 use crate::models::lesson::Ask;
 use crate::models::pixelcnn::PixelCnn;
-use crate::models::pixelcnn::raster::{Algorithm, Raster};
+use crate::models::pixelcnn::raster::Algorithm;
 use crate::models::sampler::Sampler;
 use crate::report::progress::Progress;
 use crate::tensor::{Shape, Tensor};
@@ -68,9 +69,6 @@ fn chunks(trained: &Trained, how: &Drawing) -> Vec<usize> {
         .map(|first| chunk.min(count - first))
         .collect()
 }
-
-/// Metadata for files on how samples were drawn.
-pub(super) type Facts = Vec<(&'static str, Value)>;
 
 fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn, Facts)> {
     let chunks = chunks(trained, how);
@@ -132,29 +130,17 @@ fn diffuse(trained: &Trained, model: &Diffusion, how: &Drawing) -> Result<(Drawn
 
 fn raster(trained: &Trained, model: &PixelCnn, how: &Drawing) -> Result<(Drawn, Facts)> {
     let chunks = chunks(trained, how);
-    let [h, w] = trained.config.grid();
-    let mut progress = Progress::new("sample", 0, (chunks.len() * h * w) as u64);
-    let mut drawn = Drawn::default();
-    let mut done = 0;
-    for (i, &n) in chunks.iter().enumerate() {
-        let class = trained.classes(&how.images, i * CHUNK, n);
-        let seed = chunk_seed(how.seed, i);
-        let raster = Raster {
-            size: [h, w],
-            class: &class,
-            given: None,
-            seed,
-            way: how.images.way,
-        };
-        let codes = model.sample(&raster, &mut |at| {
-            done += 1;
-            progress.at(done, || format!("code {} of {}", at + 1, h * w));
-        });
-        drawn.append(trained.of_codes(codes)?);
-    }
-    progress.finish();
-    let facts = [("seed", json!(how.seed)), ("sampler", json!("raster"))];
-    Ok((drawn, facts.into_iter().chain(how.images.facts()).collect()))
+    let batches = chunks.iter().enumerate().map(|(i, &n)| Batch {
+        class: trained.classes(&how.images, i * CHUNK, n),
+        codes: Vec::new(),
+    });
+    let raster = InRaster {
+        name: "sample",
+        known: None,
+        images: &how.images,
+        seed: how.seed,
+    };
+    raster.draw(trained, model, batches)
 }
 
 /// Returns an error if `sharpen` is given and the prior of `trained` has no logits to sharpen.

@@ -57,6 +57,11 @@ pub(crate) trait Subject {
         filled.found()
     }
 
+    /// The characters that codes stand for, if they are a text's.
+    fn symbols(&self) -> Option<&[char]> {
+        None
+    }
+
     /// The vectors [k, d] that user-given codes refer to, if these are not the model's own.
     fn anchors(&self) -> Option<Vec<f32>> {
         None
@@ -258,6 +263,10 @@ impl Text {
 }
 
 impl Subject for Text {
+    fn symbols(&self) -> Option<&[char]> {
+        Some(&self.symbols)
+    }
+
     fn sheet(&self, drawn: &Drawn, shown: usize, _look: &PictureFlags) -> RgbImage {
         let samples = drawn.codes.chunks_exact(self.length).take(shown);
         let line = |sample| self.line(String::new(), sample, |_, c| Letter::Plain(c));

@@ -6,8 +6,8 @@ use super::inherited::Inherited;
 use super::session::Session;
 use super::stages::{closing, toy};
 use super::train_args::TrainArgs;
-use super::{codebook, memory, run_dir, stages, terminal};
-use crate::config::{Kind, Resize, Source, Stage, Stored};
+use super::{memory, run_dir, stages, terminal};
+use crate::config::{Kind, Overrides, Resize, Source, Stage, Stored};
 use crate::data::codes::CodeSet;
 use crate::error::Result;
 
@@ -50,46 +50,41 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// The resolved configuration: that of `source`, overridden by the run that it starts from and by
-/// the user's settings.
+/// The resolved configuration: that of `source`, overridden by the run that it starts from, by the
+/// user's settings and by the sizes of the data set `codes`.
 fn wanted(
     args: &TrainArgs,
     source: &Source,
     stage: Option<Stage>,
     codes: Option<&CodeSet>,
 ) -> Result<Stored> {
-    let section = stage.map_or("train".to_string(), |stage| {
-        format!("stages.{}", stage.name())
-    });
-    let mut sets = args.sets.clone();
-    sets.extend(args.steps.map(|steps| format!("{section}.steps={steps}")));
-    sets.extend(codes.into_iter().flat_map(codebook::sets));
-    if source.kind == Kind::Images {
-        sets.extend(args.size.map(|size| format!("vqvae.size={size}")));
-        // With --size, images are squashed by default.
-        let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
-        sets.extend(resize.map(|resize| format!("data.resize={}", resize.name())));
-        sets.extend(
-            args.reading
-                .skip_broken
-                .then(|| "data.skip_broken=true".to_string()),
-        );
-    }
     let before = if args.resume {
         run_dir::stored(&args.out).ok()
     } else {
         None
     };
     // A resumed training keeps its original warm-up, even if its number of steps changes.
-    let warmup = format!("{section}.warmup");
-    if let Some(before) = before
-        .as_ref()
-        .filter(|before| before.section() == section && !source.says(&sets, &warmup))
-    {
-        sets.push(format!("{warmup}={}", before.train().warmup));
-    }
+    let resumed = before.as_ref().filter(|before| before.stage() == stage);
+    let warmup = resumed.map(|before| before.train().warmup);
     let inherited = Inherited::of(args, before, stage)?;
-    let experiment = source.experiment(&sets, inherited.values())?;
-    inherited.explain(source, &sets, &experiment)?;
+    // With --size, images are squashed by default.
+    let resize = args.reading.resize.or(args.size.map(|_| Resize::Squash));
+    let vectors = codes.and_then(|codes| codes.codebook.as_ref());
+    let over = Overrides {
+        inherited: inherited.values().clone(),
+        sets: &args.sets,
+        seed: args.seed,
+        stage,
+        steps: args.steps,
+        warmup,
+        size: args.size,
+        resize,
+        skip_broken: args.reading.skip_broken,
+        codes: codes.map(|codes| codes.count),
+        grid: codes.map(|codes| codes.grid),
+        dim: vectors.map(|(_, dim)| *dim),
+    };
+    let experiment = source.experiment(&over)?;
+    inherited.explain(source, &over, &experiment)?;
     Ok(Stored::new(experiment, stage).expect("images have a stage here"))
 }

@@ -16,6 +16,8 @@ pub struct TrainArgs {
     pub out: PathBuf,
     /// Training steps, overriding the preset's.
     pub steps: Option<u64>,
+    /// Seed of all randomness, overriding the preset's.
+    pub seed: Option<u64>,
     /// `key.path=value` settings, overriding the preset.
     pub sets: Vec<String>,
     /// Continue from the checkpoint in the run directory.

@@ -5,7 +5,7 @@ pub(crate) mod toy;
 use std::path::{Path, PathBuf};
 
 use super::asked::{ImageFlags, PictureFlags};
-use super::codebook;
+use super::codebook::{self, Kept};
 use super::dataset::{Pictures, ReadingFlags};
 use super::drawn::Drawn;
 use super::pictures::numbers;
@@ -77,47 +77,28 @@ impl Trained {
         let found = run_dir::newest_of(run, &config.model_text(stage))?;
         let frozen = match stage {
             Stage::VqVae | Stage::Joint => None,
-            _ if config.codebook.is_some() => None,
+            _ if !config.is_of_images() => None,
             Stage::Prior | Stage::PixelCnn => {
                 Sources::frozen(&run.join(VQVAE_FILE), &config)?.vqvae
             }
         };
         let gpu = device.open()?;
-        let first: Box<dyn FirstStage> = match &config.codebook {
-            Some(codes) => Box::new(codebook::load(&gpu, codes, run)?),
+        let (first, symbols): (Box<dyn FirstStage>, _) = match &config.codebook {
+            Some(codebook) => {
+                let kept = Kept::read(run, codebook)?;
+                (Box::new(kept.first_stage(&gpu, codebook)), kept.symbols)
+            }
             None => {
-                let mut vqvae = VqVae::new(&mut Init::blank(&gpu), &config.vqvae);
-                let prefix = if stage == Stage::Joint {
-                    "ema.vqvae."
-                } else {
-                    "ema."
-                };
-                load_vqvae(&mut vqvae, frozen.as_ref().unwrap_or(&found), prefix)?;
-                Box::new(vqvae)
+                let vqvae = frozen.as_ref().unwrap_or(&found);
+                let vqvae = vqvae_of(&gpu, &config, stage, vqvae)?;
+                (Box::new(vqvae), None)
             }
         };
-        let prior = match stage {
-            Stage::VqVae => Prior::None,
-            Stage::Prior => Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.")?)),
-            Stage::Joint => {
-                Prior::Diffusion(Box::new(diffusion(&gpu, &config, &found, "ema.prior.")?))
-            }
-            Stage::PixelCnn => {
-                let mut model = PixelCnn::new(
-                    &mut Init::blank(&gpu),
-                    &config.pixelcnn,
-                    config.codes(),
-                    config.grid()[0],
-                    config.classes,
-                );
-                found.weights(&gpu, &mut model, "ema.")?;
-                Prior::PixelCnn(model)
-            }
-        };
+        let prior = prior(&gpu, &config, stage, &found)?;
         if let Prior::Diffusion(model) = &prior {
             model.speak(&first.vectors());
         }
-        let subject = subject(&config, run)?;
+        let subject = subject(&config, symbols);
         Ok(Trained {
             gpu,
             config,
@@ -137,7 +118,7 @@ impl Trained {
     pub fn examples(&self, data: &Path, flags: &ReadingFlags) -> Result<Pictures> {
         match &self.config.codebook {
             Some(codebook) => {
-                let set = codebook::open_for(&self.run, data, codebook)?;
+                let set = codebook::open_for(self.subject.symbols(), data, codebook)?;
                 Pictures::of_codes(&set, &data.display().to_string())
             }
             None => Pictures::read(data, &self.config, flags),
@@ -287,9 +268,10 @@ impl Trained {
 
     /// Number of values of an example in the format of its data set.
     pub fn example(&self) -> usize {
-        match self.config.codebook {
-            Some(_) => self.config.cells(),
-            None => self.image(),
+        if self.config.is_of_images() {
+            self.image()
+        } else {
+            self.config.cells()
         }
     }
 
@@ -315,13 +297,9 @@ pub(crate) fn configuration(run: &Path) -> Result<(Stage, GridConfig)> {
     }
 }
 
-/// The subject that the codes of the run at `run` stand for.
-fn subject(config: &GridConfig, run: &Path) -> Result<Box<dyn Subject>> {
-    let symbols = match config.codebook {
-        Some(_) => codebook::symbols(run)?,
-        None => None,
-    };
-    Ok(match symbols {
+/// The subject of a run whose codes stand for `symbols`, if for any.
+fn subject(config: &GridConfig, symbols: Option<Vec<char>>) -> Box<dyn Subject> {
+    match symbols {
         Some(symbols) => Box::new(Text {
             symbols,
             length: config.cells(),
@@ -330,7 +308,44 @@ fn subject(config: &GridConfig, run: &Path) -> Result<Box<dyn Subject>> {
             size: config.picture(),
             codes: config.codes(),
         }),
-    })
+    }
+}
+
+/// Loads the VQ-VAE of the checkpoint `found` of a run of `stage`.
+fn vqvae_of(gpu: &Gpu, config: &GridConfig, stage: Stage, found: &Checkpoint) -> Result<VqVae> {
+    let mut vqvae = VqVae::new(&mut Init::blank(gpu), &config.vqvae);
+    let prefix = if stage == Stage::Joint {
+        "ema.vqvae."
+    } else {
+        "ema."
+    };
+    load_vqvae(&mut vqvae, found, prefix)?;
+    Ok(vqvae)
+}
+
+/// Loads the prior that `stage` has trained.
+fn prior(gpu: &Gpu, config: &GridConfig, stage: Stage, found: &Checkpoint) -> Result<Prior> {
+    let prefix = match stage {
+        Stage::VqVae => return Ok(Prior::None),
+        Stage::PixelCnn => return Ok(Prior::PixelCnn(pixelcnn(gpu, config, found)?)),
+        Stage::Prior => "ema.",
+        Stage::Joint => "ema.prior.",
+    };
+    let model = diffusion(gpu, config, found, prefix)?;
+    Ok(Prior::Diffusion(Box::new(model)))
+}
+
+/// Loads the PixelCNN of a checkpoint.
+fn pixelcnn(gpu: &Gpu, config: &GridConfig, found: &Checkpoint) -> Result<PixelCnn> {
+    let mut model = PixelCnn::new(
+        &mut Init::blank(gpu),
+        &config.pixelcnn,
+        config.codes(),
+        config.grid()[0],
+        config.classes,
+    );
+    found.weights(gpu, &mut model, "ema.")?;
+    Ok(model)
 }
 
 /// Loads the diffusion prior of a checkpoint, with the moments of its latents.

@@ -57,14 +57,16 @@ fn spread_of<R>(rows: &[&R], places: usize, value: impl Fn(&R) -> f64) -> String
 impl Evaluated {
     /// Adds the results of another evaluation.
     pub fn take(&mut self, more: Evaluation) {
+        let results = more.results;
         self.reconstruction
-            .extend(more.reconstruction.unwrap_or_default());
-        self.codes.extend(more.codes.unwrap_or_default());
-        self.kl.extend(more.kl.unwrap_or_default());
-        self.nll.extend(more.nll.unwrap_or_default());
-        self.likelihood.extend(more.likelihood.unwrap_or_default());
-        self.fid.extend(more.fid.unwrap_or_default());
-        self.time.extend(more.time.unwrap_or_default());
+            .extend(results.reconstruction.unwrap_or_default());
+        self.codes.extend(results.codes.unwrap_or_default());
+        self.kl.extend(results.kl.unwrap_or_default());
+        self.nll.extend(results.nll.unwrap_or_default());
+        self.likelihood
+            .extend(results.likelihood.unwrap_or_default());
+        self.fid.extend(results.fid.unwrap_or_default());
+        self.time.extend(results.time.unwrap_or_default());
         self.missing.extend(more.missing);
     }
 

@@ -169,7 +169,7 @@ impl Reproduction<'_> {
                 by: Some((sampler, n)),
                 ..plain
             })?;
-            for row in evaluation.kl.iter().flatten() {
+            for row in evaluation.results.kl.iter().flatten() {
                 steps.points.push(point(name, n, row));
                 (steps.samples, steps.floor) = (row.count, row.floor);
             }

@@ -27,7 +27,9 @@ use super::memory;
 use super::run_dir::RunDir;
 use super::session::Task;
 use super::train_args::{TrainArgs, usage};
-use crate::config::{CodebookConfig, Experiment, GridConfig, Kind, Source, Stage, Stored};
+use crate::config::{
+    CodebookConfig, Experiment, GridConfig, Kind, Overrides, Source, Stage, Stored,
+};
 use crate::data::codes::CodeSet;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -74,7 +76,7 @@ pub(super) fn read_codes(args: &TrainArgs, source: &Source) -> Result<CodeSet> {
         return Err(usage(args, what));
     }
     let file = data_of(args, Kind::Codes)?;
-    let config = match source.experiment(&args.sets, &toml::Table::new())? {
+    let config = match source.experiment(&Overrides::of_sets(&args.sets))? {
         Experiment::Grid(config) => config.codebook.unwrap_or_default(),
         Experiment::Toy(_) => CodebookConfig::default(),
     };

@@ -37,11 +37,11 @@ pub(in crate::experiment) struct Sources {
 impl Sources {
     /// Finds the sources that `args` name for `stage`, and checks them before anything slow.
     pub fn find(args: &TrainArgs, config: &GridConfig, stage: Stage) -> Result<Sources> {
-        let resumes = args.resume && checkpoint::exists(&args.out);
-        let kept = args.out.join(VQVAE_FILE);
-        if config.codebook.is_some() {
+        if !config.is_of_images() {
             return Ok(Sources::default());
         }
+        let resumes = args.resume && checkpoint::exists(&args.out);
+        let kept = args.out.join(VQVAE_FILE);
         match (stage, &args.from) {
             // Its own checkpoint has everything.
             (Stage::VqVae | Stage::Joint, _) if resumes => Ok(Sources::default()),
@@ -149,7 +149,8 @@ pub(crate) fn builds_on(run: &Path, vqvae: &Path) -> Result<()> {
 /// copied into `out`. Its parameters are not leaves of the tape, so nothing updates them.
 pub(super) fn freeze(context: &StageContext, sources: Sources, out: &Path) -> Result<Frozen> {
     if let Some(config) = &context.config.codebook {
-        return Ok(Frozen::Codebook(codebook::load(&context.gpu, config, out)?));
+        let kept = codebook::Kept::read(out, config)?;
+        return Ok(Frozen::Codebook(kept.first_stage(&context.gpu, config)));
     }
     let found = sources
         .vqvae
