@@ -76,17 +76,19 @@ pub const PROBED: Mode = Mode {
 const PORTABLE: Mode = Mode::new("portable", false, Prefer::Portable);
 /// As in release builds on GPUs, with each tile that tuning may choose; the smallest one also as in
 /// debug builds.
-const TILES: [Mode; 6] = [
-    Mode::new("32x32", false, Prefer::Tiles(3)),
-    Mode::new("32x32 checked", true, Prefer::Tiles(3)),
-    Mode::new("64x64", false, Prefer::Tiles(1)),
-    Mode::new("64x64 by 256", false, Prefer::Tiles(2)),
+const TILES: [Mode; 8] = [
+    Mode::new("32x32", false, Prefer::Tiles(4)),
+    Mode::new("32x32 checked", true, Prefer::Tiles(4)),
+    Mode::new("32x32 in parts", false, Prefer::Tiles(7)),
+    Mode::new("64x64", false, Prefer::Tiles(2)),
+    Mode::new("64x64 by 256", false, Prefer::Tiles(3)),
+    Mode::new("64x64 by 256 in parts", false, Prefer::Tiles(6)),
+    Mode::new("128x64", false, Prefer::Tiles(1)),
     Mode::new("128x128", false, Prefer::Tiles(0)),
-    Mode::new("128x64", false, Prefer::Tiles(4)),
 ];
 /// With the kernels for GPUs, for ops that have no tiles; also as in debug builds.
-const ON_GPUS: Mode = Mode::new("for GPUs", false, Prefer::Tiles(3));
-const CHECKED_ON_GPUS: Mode = Mode::new("for GPUs checked", true, Prefer::Tiles(3));
+const ON_GPUS: Mode = Mode::new("for GPUs", false, Prefer::Tiles(4));
+const CHECKED_ON_GPUS: Mode = Mode::new("for GPUs checked", true, Prefer::Tiles(4));
 /// As where tuning on a GPU has chosen Winograd's algorithm for a convolution; also as in debug
 /// builds.
 const WINOGRAD: [Mode; 2] = [

@@ -1,13 +1,13 @@
 //! Convolution as in conv2d_vec4.wgsl for GPUs: products of tiles (see shared/staging.wgsl), whose rows are output pixels,
 //! columns output channels, and terms (tap, input channel).
-//! Grid: x over tiles of the output, folded into y.
+//! Grid: x over tiles of the output, folded into y; z over parts of the terms, whose planes of y are summed afterwards.
 #import conv
 #import tile
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [n, h, w, c / 4]
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [o / 4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // [parts, n, out_h, out_w, o / 4]
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>; // as y
 
 // Of pixels outside the image nothing counts.
@@ -21,8 +21,8 @@ fn right_along() -> bool {
     return false;
 }
 
-// The tile's first pixel and first channel quad, and the taps that reach its pixels.
-struct Place { pixel: u32, quad: u32, taps: Window }
+// The tile's first pixel and first channel quad, the taps that reach its pixels, and the first pixel of y's plane.
+struct Place { pixel: u32, quad: u32, taps: Window, plane: u32 }
 
 // The pixels' sites, or the channel quad.
 struct Source { sites: Sites, quad: u32 }
@@ -79,7 +79,7 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     if p.residual == 1u {
         out += residual[to];
     }
-    y[to] = out;
+    y[place.plane * (p.o / 4u) + to] = out;
 }
 
 // Where pixel `number` lies in y.
@@ -102,10 +102,13 @@ fn taps_of_tile(first: u32, last: u32) -> Window {
 fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
     let tile = tile_at(linear_index(wid, grid, 0u, 1u), p.o / 4u);
     let first = tile.x * tile_rows();
+    let plane = wid.z * pixel_count();
     if !POSITIONS {
         let all = Window(vec2(0u), vec2(p.kernel_h, p.kernel_w));
-        return Work(true, Place(first, tile.y, all), 0u, p.taps * p.c);
+        let terms = part_of(p.taps * p.c, wid.z, grid.z);
+        return Work(true, Place(first, tile.y, all, plane), terms.x, terms.y);
     }
     let taps = taps_of_tile(first, min(first + tile_rows(), pixel_count()) - 1u);
-    return Work(true, Place(first, tile.y, taps), 0u, taps.size.x * taps.size.y * p.c);
+    let terms = part_of(taps.size.x * taps.size.y * p.c, wid.z, grid.z);
+    return Work(true, Place(first, tile.y, taps, plane), terms.x, terms.y);
 }

@@ -1,13 +1,13 @@
 //! The gradient of conv2d_tiled.wgsl's x: products of tiles (see shared/staging.wgsl), whose rows are pixels of a phase of
 //! the stride, columns input channels, and terms (tap of the phase, output channel).
-//! Grid: x over tiles of all phases, folded into y.
+//! Grid: x over tiles of all phases, folded into y; z over parts of the terms, whose planes of dx are summed afterwards.
 #import conv
 #import tile
 
 @group(0) @binding(0) var<storage, read> weight: array<vec4<f32>>; // [kernel_h, kernel_w, c, o / 4]
 @group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>; // [c / 4]
 @group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>; // [n, out_h, out_w, o / 4]
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>; // [n, h, w, c / 4]
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>; // [parts, n, h, w, c / 4]
 
 // Of pixels outside the image nothing counts.
 const HAS_FACTORS = true;
@@ -21,8 +21,8 @@ fn right_along() -> bool {
 }
 
 // The phase with the number of the tile's first pixel in it, the first channel quad, the first row and column of the kernel
-// that reach the phase, and which of the phase's rows and columns of taps reach the tile's pixels.
-struct Place { phase: vec3<u32>, quad: u32, start: vec2<u32>, taps: Window }
+// that reach the phase, which of the phase's rows and columns of taps reach the tile's pixels, and the first pixel of dx's plane.
+struct Place { phase: vec3<u32>, quad: u32, start: vec2<u32>, taps: Window, plane: u32 }
 
 // The pixels' sites, or where the weight of the first channel begins.
 struct Source { sites: Sites, at: u32 }
@@ -66,7 +66,7 @@ fn keep_row(place: Place, row: u32, quad: u32, sum: vec4<f32>) {
     if p.bias == 1u {
         offset = bias[column];
     }
-    dx[to * (p.c / 4u) + column] = sum + offset;
+    dx[(place.plane + to) * (p.c / 4u) + column] = sum + offset;
 }
 
 // Rows and columns of the phase's taps that carry anything to pixels `first` .. `last` of it; of `reach` there are.
@@ -90,7 +90,8 @@ fn work_of(wid: vec3<u32>, grid: vec3<u32>) -> Work {
         let last = min(phase.z + tile_rows(), p.batch * size.x * size.y) - 1u;
         taps = taps_of_tile(phase.xy, phase.z, last, reach);
     }
-    let place = Place(phase, tile.y, start, taps);
+    let place = Place(phase, tile.y, start, taps, wid.z * p.batch * p.h * p.w);
     // Under a mask there may be no tap at all.
-    return Work(phase.x < p.stride, place, 0u, select(taps.size.x * taps.size.y * p.o, 0u, p.taps == 0u));
+    let terms = part_of(select(taps.size.x * taps.size.y * p.o, 0u, p.taps == 0u), wid.z, grid.z);
+    return Work(phase.x < p.stride, place, terms.x, terms.y);
 }

@@ -3,12 +3,16 @@
 //!   fours    one invocation four neighbouring outputs, where inner and count divide by 4
 //!   tree     one workgroup an output: few outputs; strided partial sums, then a fixed tree
 //!   columns  one workgroup 32 neighbouring outputs, likewise, where inner and count divide by 4. Grid: x over inner, y over outer
+//!   parts    y[o, i] = Σ_r x[r, o, i] + bias[i] + residual[o, i]: what a product in parts ends with; one invocation four
+//!            neighbours, where inner divides by 4
 //!   spread   the gradient of both: y[o, r, i] = scale x[o, i]
 //! SQUARE sums x². The last row may be short: x has `count` elements. The host splits r so that no invocation loops more than 32,768 times.
 #import grid
 #import fours
 
 override SQUARE: bool = false;
+override BIAS: bool = false;
+override RESIDUAL: bool = false;
 
 struct Params { outer: u32, middle: u32, inner: u32, count: u32, scale: f32 }
 var<immediate> p: Params;
@@ -16,6 +20,8 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>; // [outer, inner]; [outer, middle, inner] in spread
 @group(0) @binding(2) var<storage, read> x4: array<Element>; // [outer, middle, inner / 4]
 @group(0) @binding(3) var<storage, read_write> y4: array<Element>; // [outer, inner / 4]
+@group(0) @binding(4) var<storage, read> bias: array<Element>; // [inner / 4]
+@group(0) @binding(5) var<storage, read> residual: array<Element>; // [outer, inner / 4]
 var<workgroup> sh_sum: array<f32, 64>;
 
 // Rows from element `first` on of a matrix of `count` elements, `inner` a row; the last of all may be short.
@@ -88,6 +94,27 @@ fn tree(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     if lid == 0u && inside {
         y[at] = p.scale * sh_sum[0];
     }
+}
+
+@compute @workgroup_size(64)
+fn parts(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let at = linear_index(wid, grid, lid, 64u);
+    let inner = p.inner / 4u;
+    let count = p.outer * inner;
+    if at >= count {
+        return;
+    }
+    var sum = values(x4[at]);
+    for (var r = 1u; r < p.middle; r += 1u) {
+        sum += values(x4[r * count + at]);
+    }
+    if BIAS {
+        sum += values(bias[at - divide(at, inner) * inner]);
+    }
+    if RESIDUAL {
+        sum += values(residual[at]);
+    }
+    y4[at] = element(sum);
 }
 
 var<workgroup> sh_columns: array<vec4<f32>, 256>;

@@ -64,6 +64,8 @@ const PLAIN: &[Sizes] = &[
     [32, 3, 3, 16, 16, 5, 5, 1, 2, 2, 1],
     [16, 3, 2, 20, 32, 3, 2, 3, 2, 0, 1],
     [16, 2, 2, 16, 16, 2, 2, 1, 2, 2, 0],
+    // So many terms that tiles split their sums.
+    [16, 2, 2, 128, 36, 3, 3, 1, 1, 1, 1],
     // So many tiles that their sum is split into parts.
     [2052, 1, 1, 16, 16, 3, 3, 1, 1, 1, 0],
     // More output pixels than an invocation may loop over for the weight's gradient.
@@ -81,6 +83,7 @@ const RESIDUAL: &[Sizes] = &[
     [2, 9, 7, 36, 68, 3, 3, 1, 1, 1, 1],
     [3, 9, 7, 16, 20, 3, 2, 3, 2, 0, 0],
     [4, 16, 15, 32, 36, 3, 3, 1, 1, 1, 0],
+    [2, 3, 3, 64, 20, 3, 3, 1, 1, 1, 1],
 ];
 
 const MASKED: &[(Sizes, Mask)] = &[

@@ -52,6 +52,12 @@ fn window_between(begin: vec2<i32>, end: vec2<i32>, count: vec2<u32>) -> Window 
     return Window(vec2<u32>(first), vec2<u32>(max(min(end, vec2<i32>(count)) - first, vec2(0))));
 }
 
+// Where part `number` of so many of a sum over `terms` terms begins and ends: whole steps of 16.
+fn part_of(terms: u32, number: u32, parts: u32) -> vec2<u32> {
+    let part = (terms + 16u * parts - 1u) / (16u * parts) * 16u;
+    return min(vec2(number, number + 1u) * part, vec2(terms));
+}
+
 // Four pixels; where their taps lie: row and column of the first, which wrap above and left of the image, and its element;
 // and what one tap of each reads: the element, and whether it is inside the image (1) or not (0).
 struct Pixels { p0: vec3<u32>, p1: vec3<u32>, p2: vec3<u32>, p3: vec3<u32> }

@@ -15,6 +15,11 @@ use crate::tensor::{Shape, Tensor};
 pub(super) const SMALL: usize = 16;
 /// Fewest tiles that keep a GPU busy.
 const BUSY: usize = 128;
+/// Invocations that fill a GPU.
+const FILL: usize = 1 << 16;
+/// Fewest terms worth a part of a sum, and most parts.
+const LEAST_TERMS: usize = 256;
+const MOST_PARTS: usize = 8;
 /// Largest difference from the portable kernel's numbers, relative to the largest of them: in f32,
 /// and in f16.
 const NEAR: f32 = 1e-4;
@@ -55,6 +60,8 @@ pub(super) struct Tile {
     height: u32,
     width: u32,
     by: By,
+    /// Whether workgroups share the terms of a sum where there are few tiles.
+    splits: bool,
 }
 
 /// How a workgroup multiplies tiles.
@@ -66,48 +73,20 @@ enum By {
     Matrices(Cooperative),
 }
 
-/// Tiles computed by invocations, largest first; [`Prefer::Tiles`] is an index into them.
-const TILES: [(&str, Tile); 5] = [
+/// Tiles computed by invocations, largest first, then those that split sums into parts;
+/// [`Prefer::Tiles`] is an index into them.
+const TILES: [(&str, Tile); 8] = [
+    ("128x128", Tile::by_invocations(128, 128, 8)),
+    ("128x64", Tile::by_invocations(128, 64, 8)),
+    ("64x64", Tile::by_invocations(64, 64, 8)),
+    ("64x64 by 256", Tile::by_invocations(64, 64, 4)),
+    ("32x32", Tile::by_invocations(32, 32, 4)),
+    ("64x64 in parts", Tile::by_invocations(64, 64, 8).in_parts()),
     (
-        "128x128",
-        Tile {
-            height: 128,
-            width: 128,
-            by: By::Invocations { side: 8 },
-        },
+        "64x64 by 256 in parts",
+        Tile::by_invocations(64, 64, 4).in_parts(),
     ),
-    (
-        "64x64",
-        Tile {
-            height: 64,
-            width: 64,
-            by: By::Invocations { side: 8 },
-        },
-    ),
-    (
-        "64x64 by 256",
-        Tile {
-            height: 64,
-            width: 64,
-            by: By::Invocations { side: 4 },
-        },
-    ),
-    (
-        "32x32",
-        Tile {
-            height: 32,
-            width: 32,
-            by: By::Invocations { side: 4 },
-        },
-    ),
-    (
-        "128x64",
-        Tile {
-            height: 128,
-            width: 64,
-            by: By::Invocations { side: 8 },
-        },
-    ),
+    ("32x32 in parts", Tile::by_invocations(32, 32, 4).in_parts()),
 ];
 
 /// The tiles for `gpu`'s precision, with their names.
@@ -119,6 +98,7 @@ fn tiles(gpu: &Gpu) -> Vec<(&'static str, Tile)> {
         height: 2 * cooperative.edge * down,
         width: 4 * cooperative.edge * across,
         by: By::Matrices(cooperative),
+        splits: false,
     };
     let names = ["4x2 subgroups", "2x2 subgroups", "2x1 subgroups"];
     let all = Cooperative::SUBGROUPS.map(tile);
@@ -139,6 +119,37 @@ pub(super) enum Gradient {
 }
 
 impl Tile {
+    /// Each invocation computes a square of `side`.
+    const fn by_invocations(height: u32, width: u32, side: u32) -> Tile {
+        Tile {
+            height,
+            width,
+            by: By::Invocations { side },
+            splits: false,
+        }
+    }
+
+    const fn in_parts(self) -> Tile {
+        Tile {
+            splits: true,
+            ..self
+        }
+    }
+
+    /// Parts of a sum over `terms` for `tiles` tiles: as many as fill a GPU with invocations.
+    pub fn parts(self, tiles: usize, terms: usize) -> usize {
+        let By::Invocations { side } = self.by else {
+            return 1;
+        };
+        if !self.splits {
+            return 1;
+        }
+        let invocations = (self.height * self.width / (side * side)) as usize;
+        (FILL / (tiles * invocations))
+            .min(terms / LEAST_TERMS)
+            .clamp(1, MOST_PARTS)
+    }
+
     /// Tiles that cover this many outputs.
     pub fn count(self, rows: usize, columns: usize) -> usize {
         rows.div_ceil(self.height as usize) * columns.div_ceil(self.width as usize)
@@ -175,10 +186,10 @@ impl Tile {
     /// The largest tile of which enough are needed to keep the GPU busy.
     fn for_outputs(gpu: &Gpu, rows: usize, columns: usize) -> Tile {
         let tiles = tiles(gpu);
-        let enough = tiles
-            .iter()
-            .find(|(_, tile)| tile.count(rows, columns) >= BUSY);
-        enough.unwrap_or(&tiles[tiles.len() - 1]).1
+        let whole = || tiles.iter().filter(|(_, tile)| !tile.splits);
+        let enough = whole().find(|(_, tile)| tile.count(rows, columns) >= BUSY);
+        let smallest = whole().next_back();
+        enough.or(smallest).expect("there are tiles").1
     }
 }
 
@@ -221,13 +232,15 @@ impl KernelFamily {
         }
     }
 
-    /// All families for shapes in whole vec4s, the portable one first.
-    pub fn all(gpu: &Gpu) -> Vec<(&'static str, KernelFamily)> {
+    /// All families for shapes in whole vec4s, the portable one first, without those that
+    /// `parts(tile)` says are another's twin since there is one part.
+    pub fn all(gpu: &Gpu, parts: impl Fn(Tile) -> usize) -> Vec<(&'static str, KernelFamily)> {
         let mut all = vec![("vec4", KernelFamily::Vec4)];
         all.extend(gpu.has_lanes().then_some(("lanes", KernelFamily::Lanes)));
         all.extend(
             tiles(gpu)
                 .into_iter()
+                .filter(|(_, tile)| !tile.splits || parts(*tile) > 1)
                 .map(|(name, tile)| (name, KernelFamily::Tiled(tile))),
         );
         all

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::family::{Asked, Gradient, KernelFamily, Tiled, fastest, noise, tiled};
-use super::reduce::{VARIANTS, sum_middle};
+use super::reduce::{VARIANTS, sum_middle, sum_parts};
 use crate::gpu::{GROUPS, Gpu, Override, Shader, shader};
 use crate::tensor::{Shape, Tensor};
 
@@ -283,10 +283,13 @@ impl KernelFamily {
         match self {
             KernelFamily::Lanes => (64 / (batch * self.groups(m, n))).min(k / 256).max(least),
             // A round takes at least sixteen terms.
-            KernelFamily::Tiled(_) => (128 / (batch * self.groups(m, n)))
-                .min(k / 256)
-                .max(k.div_ceil(16 * PART))
-                .max(1),
+            KernelFamily::Tiled(tile) => {
+                let tiles = batch * self.groups(m, n);
+                (128 / tiles)
+                    .min(k / 256)
+                    .max(k.div_ceil(16 * PART))
+                    .max(tile.parts(tiles, k))
+            }
             _ if batch * m.div_ceil(BLOCK) * n.div_ceil(BLOCK) < 1024 && k >= 512 => {
                 k.div_ceil(256)
             }
@@ -339,7 +342,7 @@ pub(super) fn uncounted(a: &Tensor, b: &Tensor, epilogue: Epilogue, trans: Trans
     let found = fastest(
         gpu,
         asked,
-        || KernelFamily::all(gpu),
+        || KernelFamily::all(gpu, |tile| tile.parts(batch * tile.count(m, n), k)),
         || {
             let [a, b] = [(a, 0), (b, 1)].map(|(t, stream)| noise(gpu, t.shape(), stream));
             let epilogue = Epilogue {
@@ -435,6 +438,10 @@ fn product_by(
         .dispatch(shader, entry, &overrides, &buffers, &params, groups);
     if whole {
         return y;
+    }
+    if n % 4 == 0 {
+        let added = [epilogue.bias, epilogue.residual];
+        return sum_parts(&y, parts, [batch * m, n], added).reshape([batch, m, n]);
     }
     let mut y = sum_middle(&y, [1, parts, batch * m * n], 1.0, false).reshape([batch, m, n]);
     if let Some(bias) = epilogue.bias {

@@ -117,6 +117,39 @@ pub(super) fn sum_middle(
     y
 }
 
+/// `y[o, i] = Σ_r x[r, o, i] + bias[i] + residual[o, i]` for the `parts` of a product, without
+/// gradient. `inner` is a multiple of four.
+pub(super) fn sum_parts(
+    x: &Tensor,
+    parts: usize,
+    [outer, inner]: [usize; 2],
+    [bias, residual]: [Option<&Tensor>; 2],
+) -> Tensor {
+    let y = Tensor::uninit(x.gpu(), [outer, inner]);
+    let params = Params {
+        outer: outer as u32,
+        middle: parts as u32,
+        inner: inner as u32,
+        count: x.count() as u32,
+        scale: 1.0,
+    };
+    let overrides = [
+        ("BIAS", u32::from(bias.is_some())),
+        ("RESIDUAL", u32::from(residual.is_some())),
+    ];
+    let buffers = [
+        x.buffer(),
+        y.buffer(),
+        bias.unwrap_or(x).buffer(),
+        residual.unwrap_or(x).buffer(),
+    ];
+    let shader = x.gpu().form(&VARIANTS);
+    let groups = grid(outer * inner / 4, 64);
+    x.gpu()
+        .dispatch(shader, "parts", &overrides, &buffers, &params, groups);
+    y
+}
+
 /// Sum over dimension `axis`, which is removed.
 ///
 /// # Panics

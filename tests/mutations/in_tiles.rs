@@ -3,7 +3,7 @@
 use crate::Faults;
 
 /// The tile that trials use: its invocations have all four blocks, and load two.
-pub const TILE: usize = 1;
+pub const TILE: usize = 2;
 
 /// Faults in tiled kernels, with those of `shaders/shared/tile.wgsl` under the first kernel.
 pub const IN_TILES: &[Faults] = &[
@@ -66,7 +66,10 @@ pub const IN_TILES: &[Faults] = &[
                 "vec3(at - position * p.batch, row",
                 "vec3(at % p.batch, row / 2u",
             ),
-            ("0u, p.taps * p.c)", "0u, p.taps * p.c - 4u)"),
+            (
+                "part_of(p.taps * p.c, wid.z",
+                "part_of(p.taps * p.c - 4u, wid.z",
+            ),
             (
                 "if pixel >= pixel_count()",
                 "if pixel + 1u >= pixel_count()",

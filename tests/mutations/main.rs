@@ -5,6 +5,7 @@
 mod by_winograd;
 mod in_arithmetic;
 mod in_layers;
+mod in_parts;
 mod in_tiles;
 mod on_cpus;
 mod on_matrices;
@@ -15,6 +16,7 @@ use dbvq_wgpu::kernels_test::{Outcome, Verdict, cases, check};
 use dbvq_wgpu::ops;
 use in_arithmetic::IN_ARITHMETIC;
 use in_layers::IN_LAYERS;
+use in_parts::{IN_PARTS, IN_PARTS_TILE};
 use in_tiles::{IN_TILES, TILE};
 use libtest_mimic::{Arguments, Failed, Trial};
 use on_cpus::{ON_CPUS, ON_LANES};
@@ -55,7 +57,9 @@ fn main() {
         .chain(IN_LAYERS)
         .chain(IN_TILES)
         .chain(BY_WINOGRAD);
+    let in_parts = anywhere..anywhere + IN_PARTS.len();
     for (at, faults) in on_any
+        .chain(IN_PARTS)
         .chain(on_cpus)
         .chain(on_lanes)
         .chain(winograd_on_lanes)
@@ -67,8 +71,10 @@ fn main() {
             0
         } else if at < anywhere {
             100
-        } else {
+        } else if in_parts.contains(&at) {
             200
+        } else {
+            300
         };
         for number in 0..faults.faults.len() {
             let name = format!("{}/{}", faults.shader, first + number);
@@ -90,6 +96,7 @@ fn is_caught(faults: &Faults, number: usize) -> Result<(), Failed> {
     let prefer = match faults {
         _ if is_of(IN_ARITHMETIC) || is_of(IN_LAYERS) => Prefer::Portable,
         _ if is_of(IN_TILES) => Prefer::Tiles(TILE),
+        _ if is_of(IN_PARTS) => Prefer::Tiles(IN_PARTS_TILE),
         _ if is_of(BY_WINOGRAD) => Prefer::WinogradOnGpus,
         _ if is_of(BY_WINOGRAD_ON_LANES) => Prefer::Winograd,
         _ => Prefer::Rule,

@@ -3,9 +3,9 @@
 use super::params::{ConvEpilogue, Params};
 use super::{LANES, SHADER, TILED, TILED_INPUT, TILED_WEIGHT, VEC4};
 use crate::gpu::{ALIGN, Buffer, GROUPS, Gpu, Override, Shader};
-use crate::ops::family::{Asked, Gradient, KernelFamily, SMALL, Tiled, fastest, noise};
+use crate::ops::family::{Asked, Gradient, KernelFamily, SMALL, Tile, Tiled, fastest, noise};
 use crate::ops::matmul::MEASURED;
-use crate::ops::reduce::sum_middle;
+use crate::ops::reduce::{sum_middle, sum_parts};
 use crate::ops::winograd::{self, Transformed};
 use crate::ops::{LOOPS, grid};
 use crate::tensor::Tensor;
@@ -21,7 +21,7 @@ const PART: usize = 2048;
 const PARTIAL: usize = 1 << 24;
 
 /// Most positions of an image for which tiles take pixels position by position, and fewest images.
-const POSITIONS: u32 = 256;
+const POSITIONS: u32 = 64;
 const IMAGES: u32 = 16;
 
 /// How a direction is computed.
@@ -48,6 +48,28 @@ struct Plan {
     shader: &'static Shader,
     overrides: Vec<Override>,
     groups: [u32; 3],
+    /// Planes of outputs to sum.
+    parts: usize,
+}
+
+/// The outputs of a forward pass or of a gradient of the input: so many in each of the phases of
+/// the stride, and the terms of each.
+#[derive(Clone, Copy)]
+struct Outputs {
+    phases: usize,
+    pixels: usize,
+    channels: usize,
+    terms: usize,
+}
+
+impl Outputs {
+    fn tiles(&self, tile: Tile) -> usize {
+        self.phases * tile.count(self.pixels, self.channels)
+    }
+
+    fn parts(&self, tile: Tile) -> usize {
+        tile.parts(self.tiles(tile), self.terms)
+    }
 }
 
 /// The width of a subgroup's block for this many channels: override, and channels.
@@ -72,23 +94,50 @@ impl Params {
         ("POSITIONS", u32::from(wins))
     }
 
-    /// How `family` computes `pixels` x `channels` outputs in each of `phases`.
+    /// The outputs of a forward pass.
+    fn outputs(&self) -> Outputs {
+        Outputs {
+            phases: 1,
+            pixels: self.out_pixels(),
+            channels: self.o as usize,
+            terms: (self.taps * self.c) as usize,
+        }
+    }
+
+    /// The outputs of the input's gradient, phase by phase of the stride: see the WGSL.
+    fn input_gradients(&self) -> Outputs {
+        let [batch, h, w, stride] =
+            [self.batch, self.h, self.w, self.stride].map(|size| size as usize);
+        let phases = stride * stride;
+        Outputs {
+            phases,
+            pixels: batch * h.div_ceil(stride) * w.div_ceil(stride),
+            channels: self.c as usize,
+            terms: (self.taps * self.o) as usize / phases,
+        }
+    }
+
+    /// How `family` computes `outputs`.
     fn plan(
         &self,
         family: KernelFamily,
         tiled: &'static Tiled,
-        phases: usize,
-        pixels: usize,
-        channels: u32,
+        outputs: Outputs,
         gradient: Gradient,
     ) -> Plan {
+        let Outputs {
+            phases,
+            pixels,
+            channels,
+            ..
+        } = outputs;
         let positions = pixels as u32 / self.batch;
-        let channels = channels as usize;
         let blocks = |rows, columns| phases * pixels.div_ceil(rows) * channels.div_ceil(columns);
         let plan = |shader, overrides, groups| Plan {
             shader,
             overrides,
             groups,
+            parts: 1,
         };
         match family {
             KernelFamily::Scalar => plan(&SHADER, Vec::new(), grid(blocks(4, 4), 64)),
@@ -97,22 +146,30 @@ impl Params {
                 let (wide, columns) = width(channels);
                 plan(&LANES, vec![wide], grid(blocks(32, columns), 1))
             }
-            KernelFamily::Tiled(tile) => plan(
-                tile.shader(tiled),
-                [tile.overrides(gradient), vec![self.by_position(positions)]].concat(),
-                grid(phases * tile.count(pixels, channels), 1),
-            ),
+            KernelFamily::Tiled(tile) => {
+                let parts = outputs.parts(tile);
+                let [x, y, _] = grid(outputs.tiles(tile), 1);
+                Plan {
+                    shader: tile.shader(tiled),
+                    overrides: [tile.overrides(gradient), vec![self.by_position(positions)]]
+                        .concat(),
+                    groups: [x, y, parts as u32],
+                    parts,
+                }
+            }
         }
     }
 
     /// The algorithm for `outputs` [rows, columns]: by rule, or the fastest on a device that
-    /// measures. `make` prepares operands and returns a function that runs an algorithm on them.
+    /// measures. `parts` says into how many a tile splits its sums; `make` prepares operands and
+    /// returns a function that runs an algorithm on them.
     fn way<F: Fn(Algorithm) -> Tensor>(
         &self,
         gpu: &Gpu,
         op: &'static str,
         tiled: &'static Tiled,
         outputs: [usize; 2],
+        parts: impl Fn(Tile) -> usize,
         make: impl FnOnce() -> F,
     ) -> Algorithm {
         let family = KernelFamily::by_rule(gpu, self.fours(), outputs);
@@ -125,7 +182,7 @@ impl Params {
             return by_rule;
         }
         let ways = || {
-            let direct = KernelFamily::all(gpu)
+            let direct = KernelFamily::all(gpu, parts)
                 .into_iter()
                 .map(|(name, family)| (name, Algorithm::Direct(family)));
             direct
@@ -171,7 +228,8 @@ pub(in crate::ops) fn forward(
     gpu.count_flops(params.flops());
     // The lanes kernel wins even with few pixels.
     let outputs = [params.out_pixels().max(SMALL), params.o as usize];
-    let way = params.way(gpu, "conv2d forward", &TILED, outputs, || {
+    let parts = |tile| params.outputs().parts(tile);
+    let way = params.way(gpu, "conv2d forward", &TILED, outputs, parts, || {
         let [x, weight, _] = params.shapes();
         let x = noise(gpu, x, 0);
         let weight = noise(gpu, weight, 1);
@@ -202,15 +260,23 @@ fn forward_by(
     let Algorithm::Direct(family) = way else {
         return winograd::forward(x, weight, added, params, squares);
     };
-    let y = Tensor::uninit(x.gpu(), params.shapes()[2]);
+    let shape = params.shapes()[2];
     let Plan {
         shader,
         overrides,
         groups,
-    } = params.plan(family, &TILED, 1, params.out_pixels(), params.o, gradient);
-    let [bias, residual] = added.buffers(weight);
+        parts,
+    } = params.plan(family, &TILED, params.outputs(), gradient);
+    let y = Tensor::uninit(x.gpu(), [parts, shape.count()]);
+    // The sum of the parts adds them.
+    let with = if parts == 1 {
+        added
+    } else {
+        ConvEpilogue::default()
+    };
+    let [bias, residual] = with.buffers(weight);
     let buffers = [x.buffer(), weight.buffer(), bias, y.buffer(), residual];
-    let [bias, residual] = added.flags();
+    let [bias, residual] = with.flags();
     let params = Params {
         bias,
         residual,
@@ -224,7 +290,11 @@ fn forward_by(
         &params,
         groups,
     );
-    y
+    if parts == 1 {
+        return y.reshape(shape);
+    }
+    let rows = [params.out_pixels(), params.o as usize];
+    sum_parts(&y, parts, rows, [added.bias, added.residual]).reshape(shape)
 }
 
 /// dx for `dy`, plus `bias` `[c]`. A transposed convolution passes its input as `dy`.
@@ -246,7 +316,8 @@ pub(in crate::ops) fn backward_input(
     } else {
         "conv2d backward input"
     };
-    let way = params.way(gpu, op, &TILED_INPUT, outputs, || {
+    let parts = |tile| params.input_gradients().parts(tile);
+    let way = params.way(gpu, op, &TILED_INPUT, outputs, parts, || {
         let [_, weight, dy] = params.shapes();
         let dy = noise(gpu, dy, 0);
         let weight = noise(gpu, weight, 1);
@@ -273,33 +344,26 @@ fn backward_input_by(
     let Algorithm::Direct(family) = way else {
         return winograd::backward_input(dy, weight, bias, params, squares);
     };
-    let dx = Tensor::uninit(dy.gpu(), params.shapes()[0]);
-    // Phase by phase of the stride: see the WGSL.
-    let [batch, h, w, stride] =
-        [params.batch, params.h, params.w, params.stride].map(|v| v as usize);
-    let pixels = batch * h.div_ceil(stride) * w.div_ceil(stride);
+    let shape = params.shapes()[0];
     let Plan {
         shader,
         overrides,
         groups,
-    } = params.plan(
-        family,
-        &TILED_INPUT,
-        stride * stride,
-        pixels,
-        params.c,
-        gradient,
-    );
+        parts,
+    } = params.plan(family, &TILED_INPUT, params.input_gradients(), gradient);
+    let dx = Tensor::uninit(dy.gpu(), [parts, shape.count()]);
+    // The sum of the parts adds it.
+    let with = bias.filter(|_| parts == 1);
     let buffers = [
         weight.buffer(),
-        bias.unwrap_or(weight).buffer(),
+        with.unwrap_or(weight).buffer(),
         dy.buffer(),
         dx.buffer(),
         weight.buffer(),
     ];
     let buffers = family.backward_buffers(&buffers);
     let params = Params {
-        bias: u32::from(bias.is_some()),
+        bias: u32::from(with.is_some()),
         ..params
     };
     dy.gpu().dispatch(
@@ -310,7 +374,11 @@ fn backward_input_by(
         &params,
         groups,
     );
-    dx
+    if parts == 1 {
+        return dx.reshape(shape);
+    }
+    let rows = [params.pixels(), params.c as usize];
+    sum_parts(&dx, parts, rows, [bias, None]).reshape(shape)
 }
 
 /// The weight gradient dw for `x` and `dy`, one of which is a gradient; and db `[o]`, if wanted and
@@ -330,6 +398,7 @@ pub(in crate::ops) fn backward_weight(
         "conv2d backward weight",
         &TILED_WEIGHT,
         outputs,
+        |_| 1,
         || {
             let [x, _, dy] = params.shapes();
             let x = noise(gpu, x, 0);
