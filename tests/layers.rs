@@ -61,6 +61,8 @@ const CLOCKS: &[&str] = &[
     "gpu/profile.rs",
     "gpu/tuning.rs",
 ];
+/// What is the engine: it knows no command line, so its messages name no flag.
+const ENGINE: [&str; 6] = ["gpu", "tensor", "ops", "nn", "bridge", "philox"];
 /// Words, with the modules or files that may contain them.
 const TOOLS: [(&str, &[&str]); 10] = [
     ("wgpu::", &["gpu"]),
@@ -120,6 +122,12 @@ fn violations(file: &str, text: &str) -> Vec<String> {
             if is_module && !may_use(module, &to) {
                 breach(format!("`{module}` uses `{to}` through `super`"));
             }
+        }
+        let names_flag = code
+            .match_indices(" --")
+            .any(|(at, _)| code[at + 3..].starts_with(char::is_alphabetic));
+        if ENGINE.contains(&module) && names_flag {
+            breach("names a flag of the command line".into());
         }
         for (word, allowed) in TOOLS {
             let whole = code
@@ -237,6 +245,7 @@ fn planted_violations_are_caught() {
         ("philox.rs", "use crate::error::Error;"),
         ("nn/init.rs", "use crate::{experiment, tensor};"),
         ("nn/init.rs", "use crate::prelude::Tensor;"),
+        ("gpu/mod.rs", "raise(\"choose another --adapter\")"),
         ("prelude.rs", "pub use crate::models::toy::Toy;"),
         ("ops/add.rs", "let d: wgpu::Device;"),
         ("nn/optim.rs", "gpu.dispatch(&SHADER)"),

@@ -210,7 +210,7 @@ fn f16_is_near_or_refused() {
             );
         }
         (Err(Error::Adapter(what)), false) => {
-            assert!(what.contains("omit --precision f16"), "{what}")
+            assert!(what.contains("use f32 precision"), "{what}")
         }
         (opened, _) => panic!("{opened:?} on an adapter that has matrices: {has_matrices}"),
     }

@@ -34,8 +34,19 @@ impl Device {
     /// # Errors
     /// [`Error::Adapter`].
     pub fn open_for_kernels(&self) -> Result<Gpu> {
-        let facts = crate::gpu::find_adapter(self.adapter.as_deref())?;
+        let found = crate::gpu::find_adapter(self.adapter.as_deref());
+        let facts = found.map_err(|error| self.explain(error))?;
         self.open_with(facts.features.timestamps_in_passes)
+    }
+
+    /// `error`, with how the adapter was given if that may be what is wrong.
+    fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::Adapter(what) if self.adapter.is_some() => {
+                Error::Adapter(format!("{what}; it was given by --adapter or DBVQ_ADAPTER"))
+            }
+            error => error,
+        }
     }
 
     /// As [`Device::open`], with every kernel timed or not.
@@ -50,7 +61,8 @@ impl Device {
             // The conformance suite shows that built-in kernels need none.
             driver_checks: false,
             ..GpuOptions::default()
-        })?;
+        })
+        .map_err(|error| self.explain(error))?;
         if self.precision == Precision::F16 && !ops::matrices_are_right(&gpu) {
             return Err(Error::Adapter(format!(
                 "cooperative matrices of {} give wrong sums; update its driver, or leave out --precision f16",

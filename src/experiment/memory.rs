@@ -88,16 +88,17 @@ pub fn check(gpu: &Gpu, config: &GridConfig, stage: Stage) -> Result<()> {
 }
 
 /// Trains with `f`. If memory still runs out, the error gives the estimate and the largest batch
-/// that fits.
+/// that fits; if the device is lost, how to continue.
 ///
 /// # Errors
 /// Those of `f`.
 pub fn explain(gpu: &Gpu, config: &Stored, f: impl FnOnce() -> Result<()>) -> Result<()> {
     // If only the driver knows its limit, take the peak held so far as an approximation.
     let limit = || gpu.memory_limit().unwrap_or(gpu.counters().peak_bytes);
-    gpu::catch(f).map_err(|error| match config {
-        Stored::Toy(_) => error,
-        Stored::Grid(stage, config) => advise(gpu, config, *stage, limit(), error),
+    gpu::catch(f).map_err(|error| match (error, config) {
+        (Error::DeviceLost(what), _) => Error::DeviceLost(format!("{what} with --resume")),
+        (error, Stored::Toy(_)) => error,
+        (error, Stored::Grid(stage, config)) => advise(gpu, config, *stage, limit(), error),
     })
 }
 

@@ -130,7 +130,7 @@ fn choose(facts: &[AdapterFacts], wanted: Option<&str>) -> Result<usize> {
             format!("no adapter matches '{w}'")
         });
         return Err(Error::Adapter(format!(
-            "{what}; --adapter (or DBVQ_ADAPTER) takes an index, part of a name or a backend: {}{}",
+            "{what}; name one by its index, part of its name or its backend: {}{}",
             list(),
             absence::hint()
         )));
@@ -231,7 +231,7 @@ pub(super) fn open(
     }
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
         Error::Adapter(format!(
-            "{} cannot be opened: {e}; update its driver or choose another --adapter",
+            "{} cannot be opened: {e}; update its driver or choose another adapter",
             adapter.get_info().name
         ))
     })

@@ -160,8 +160,7 @@ impl Gpu {
         let halves = options.precision == Precision::F16;
         if halves && facts.cooperative().is_none() {
             return Err(Error::Adapter(format!(
-                "{} has no usable f16 cooperative matrices with f32 accumulation (`dbvq-wgpu adapters` lists what it \
-                 has); omit --precision f16",
+                "{} has no usable cooperative matrices of f16 with sums in f32; use f32 precision",
                 facts.name
             )));
         }
@@ -486,7 +485,7 @@ fn watch(device: &wgpu::Device, name: &str) -> Arc<Mutex<Option<Error>>> {
     let name = name.to_string();
     device.set_device_lost_callback(move |reason, message| {
         let what =
-            format!("{lost_name} was lost ({reason:?}: {message}); check the driver and run the command again (train with --resume)");
+            format!("{lost_name} was lost ({reason:?}: {message}); check the driver and run the program again");
         *lost.lock().unwrap_or_else(|e| e.into_inner()) = Some(Error::DeviceLost(what));
     });
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

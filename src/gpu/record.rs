@@ -381,7 +381,7 @@ impl Gpu {
         });
         let Ok(view) = view else {
             return Err(Error::DeviceLost(format!(
-                "{} stopped answering; check the driver and run the command again (train with --resume)",
+                "{} stopped answering; check the driver and run the program again",
                 self.0.facts.name
             )));
         };
