@@ -1,4 +1,4 @@
-//! Fits y = a x + b to points by gradient descent: tensors, operators, and the tape.
+//! Fits y = a x + b to points by gradient descent. Shows tensors, operators, and the tape.
 
 use dbvq_wgpu::prelude::*;
 
@@ -10,7 +10,7 @@ fn main() -> Result<()> {
     let mut a = Tensor::zeros(&gpu, [1]);
     let mut b = Tensor::zeros(&gpu, [1]);
     for step in 0..=200 {
-        // Gradients are of leaves.
+        // Only leaves of the tape get gradients.
         let [leaf_a, leaf_b] = [a.leaf(), b.leaf()];
         let loss = (&leaf_a * &x + &leaf_b).mse(&y);
         let grads = loss.backward();
@@ -19,7 +19,7 @@ fn main() -> Result<()> {
                 *value = &*value - gradient * 0.1;
             }
         }
-        // Reading back waits for the GPU, so do it rarely.
+        // `item` waits for the GPU, so call it rarely.
         if step % 50 == 0 {
             println!("step {step:3}: loss {:.6}", loss.item());
         }

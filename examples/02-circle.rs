@@ -1,4 +1,4 @@
-//! Trains a perceptron that maps an angle to the point on the circle, saves and loads it.
+//! Trains a perceptron that maps an angle to its point on the unit circle, then saves and loads it.
 
 use dbvq_wgpu::prelude::*;
 
@@ -22,7 +22,7 @@ impl Mlp {
     }
 }
 
-/// 64 angles between -π and π, and their points.
+/// Returns 64 angles from about −π to π, shifted a little from step to step, and their points.
 fn batch(gpu: &Gpu, step: u32) -> (Tensor, Tensor) {
     let angles: Vec<f32> = (0..64)
         .map(|i| 0.1 * (i as f32 - 31.5) + 0.001 * (step % 100) as f32)

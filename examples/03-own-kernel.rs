@@ -1,5 +1,5 @@
-//! Swish, x σ(βx), as a kernel of one's own, with its gradient, checked against its definition in
-//! f64 on every adapter of this machine.
+//! Adds a kernel of your own, swish, x σ(βx), with its gradient. Checks both against the definition
+//! in f64 on every adapter of this machine.
 
 use dbvq_wgpu::kernels_test::{Case, Input, Real, verify};
 use dbvq_wgpu::prelude::*;
@@ -15,7 +15,7 @@ const SWISH: &str = "
         }
     }";
 
-/// x σ(βx).
+/// Computes x σ(βx).
 fn swish(x: &Tensor, beta: f32) -> Tensor {
     let y = Kernel::new(SWISH).run(x.gpu(), &[x], x.shape(), &beta);
     let saved = x.detach();
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     for failure in &failures {
         println!("{failure}");
     }
-    println!("{} of {} checks failed", failures.len(), cases.len());
+    println!("{} cases, {} failures", cases.len(), failures.len());
 
     let gpu = Gpu::open_default()?;
     let x = Tensor::from_slice(&gpu, &[-1.0, 0.0, 1.0], [3]).leaf();

@@ -1,13 +1,14 @@
-//! Trains a small VQ-VAE (van den Oord et al. 2017) on a file of CIFAR-10 images, e.g.
+//! Trains a small VQ-VAE (van den Oord et al. 2017) on a file of CIFAR-10 images, for example with
 //! `cargo run --release --example 04-vqvae -- cifar-10-batches-bin/data_batch_1.bin`.
 
 use dbvq_wgpu::prelude::*;
 
-/// Bytes of an image in a CIFAR-10 file: a class, then 32 × 32 values of each colour.
+/// Bytes per image in a CIFAR-10 file: one for the class, then 32 × 32 for each colour.
 const RECORD: usize = 1 + 3 * 32 * 32;
 const BATCH: usize = 32;
-/// Code vectors, and their length.
+/// Number of code vectors.
 const CODES: usize = 128;
+/// Length of a code vector.
 const DIM: usize = 16;
 
 module! {
@@ -36,20 +37,22 @@ impl VqVae {
         }
     }
 
-    /// Images [n, 32, 32, 3] as latents [n, 8, 8, DIM].
+    /// Encodes images [n, 32, 32, 3] as latents [n, 8, 8, DIM].
     fn encoded(&self, images: &Tensor) -> Tensor {
         let h = self.down.forward(images).silu();
         let h = self.encode.forward(&h).silu();
         self.latents.forward(&h)
     }
 
+    /// Decodes latents [n, 8, 8, DIM] to images [n, 32, 32, 3].
     fn decoded(&self, latents: &Tensor) -> Tensor {
         let h = self.decode.forward(latents).silu();
         let h = self.up.forward(&h).silu();
         self.pixels.forward(&ops::upsample_nearest(&h, 2))
     }
 
-    /// Mean squared error of the images, and the loss with the codebook's and the commitment's part.
+    /// Returns the mean squared error of the images, and the loss: that error plus the codebook and
+    /// commitment losses.
     fn losses(&self, images: &Tensor) -> (Tensor, Tensor) {
         let z = self.encoded(images);
         let codes = ops::nearest(&z, &self.codebook);
@@ -62,7 +65,8 @@ impl VqVae {
     }
 }
 
-/// Images `first` .. of a CIFAR-10 file as [BATCH, 32, 32, 3] in −1..1; they start over at its end.
+/// Returns the images of a CIFAR-10 file from index `first` on, as [BATCH, 32, 32, 3] in −1..1.
+/// After the last image, continues with the first.
 fn batch(gpu: &Gpu, bytes: &[u8], first: usize) -> Tensor {
     let count = bytes.len() / RECORD;
     let mut values = Vec::with_capacity(BATCH * (RECORD - 1));
@@ -93,7 +97,7 @@ fn main() -> Result<()> {
         let (error, loss) = model.losses(&batch(&gpu, &bytes, step * BATCH));
         adam.step(&loss.backward())?;
         if step % (steps / 4).max(1) == 0 {
-            // Pixels lie 2 apart at most.
+            // Pixel values differ by at most 2, so the squared peak is 4.
             let psnr = 10.0 * (4.0 / error.item()).log10();
             println!("step {step:3}: PSNR {psnr:.1} dB");
         }

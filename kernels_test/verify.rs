@@ -1,14 +1,17 @@
-//! Checks cases of one's own.
+//! Checks kernels from outside this crate with the conformance suite.
 
 use super::{Case, Expectation, Verdict};
 use crate::error::Result;
 use crate::gpu::{Gpu, GpuOptions, adapters};
 
-/// Runs `cases` on every usable adapter, with and without WebGPU's run-time checks in the built-in
-/// kernels: the outputs against the definition in f64, every input's gradient along random
-/// directions, a second run for equal bits, and memory around the tensors for stray writes.
+/// Runs `cases` on every usable adapter, twice: with and without WebGPU's run-time checks in the
+/// built-in kernels. Each time, it checks that
+/// * the output matches the definition in f64;
+/// * gradients match it along random directions, for every input that wants a gradient;
+/// * a second run gives the same bits;
+/// * nothing is written to the memory around the tensors.
 ///
-/// Returns what fails, one line for each adapter and case; nothing if all is right.
+/// Returns one line for each adapter, setting of the checks and case that fails; none if all pass.
 ///
 /// ```
 /// use dbvq_wgpu::kernels_test::{Case, Input, verify};
@@ -25,15 +28,15 @@ use crate::gpu::{Gpu, GpuOptions, adapters};
 /// ```
 ///
 /// # Errors
-/// [`Error::Adapter`](crate::error::Error::Adapter) if there is no usable adapter, or one does not
-/// open.
+/// [`Error::Adapter`](crate::error::Error::Adapter) if there is no usable adapter, or if one cannot
+/// be opened.
 pub fn verify(cases: &[Case]) -> Result<Vec<String>> {
     let usable: Vec<_> = adapters()
         .into_iter()
         .filter(|adapter| adapter.usable.is_ok())
         .collect();
     if usable.is_empty() {
-        // Says why there is none.
+        // Returns the error that says why there is none.
         Gpu::open_default()?;
     }
     let expectations: Vec<Expectation> = cases.iter().map(Expectation::of).collect();

@@ -1,4 +1,4 @@
-//! What most programs on this engine need: `use dbvq_wgpu::prelude::*;`.
+//! The items that most programs on this engine need: `use dbvq_wgpu::prelude::*;`.
 
 pub use crate::error::{Error, Result};
 pub use crate::gpu::{Gpu, GpuOptions};

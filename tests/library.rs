@@ -223,6 +223,19 @@ module! {
     struct Small { conv: Conv2d, head: Option<Linear>, scale: Tensor }
 }
 
+/// A model with a mistake: two parameters of one name.
+struct Twins {
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Module for Twins {
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor)) {
+        f("w", &mut self.a);
+        f("w", &mut self.b);
+    }
+}
+
 fn small(gpu: &Gpu, seed: u64) -> Small {
     let mut init = Init::new(gpu, seed);
     Small {
@@ -270,6 +283,16 @@ fn weights_come_back_and_wrong_files_are_told() {
     assert!(
         (moved - loaded).abs() < 2e-3 && moved != loaded,
         "{moved} {loaded}"
+    );
+
+    let mut twins = Twins {
+        a: Tensor::zeros(&gpu, [1]),
+        b: Tensor::zeros(&gpu, [1]),
+    };
+    let error = twins.save(&file).expect_err("one name twice").to_string();
+    assert!(
+        error.contains("two parameters of the model are called w"),
+        "{error}"
     );
 
     let mut other = small(&gpu, 1);
@@ -322,7 +345,7 @@ fn the_examples_do_what_they_say() {
         "{circle}"
     );
     let own = example("03-own-kernel", &[]);
-    assert!(own.contains("0 of 3 checks failed"), "{own}");
+    assert!(own.contains("3 cases, 0 failures"), "{own}");
     // σ(x) (1 + x (1 − σ(x))).
     assert!(own.contains("[0.0723, 0.5000, 0.9277]"), "{own}");
 }

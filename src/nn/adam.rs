@@ -1,4 +1,4 @@
-//! Adam for a training loop of your own.
+//! The Adam optimiser, for a training loop of your own.
 
 use super::Module;
 use super::optim::{Group, GroupedAdam, Moments};
@@ -15,18 +15,19 @@ pub struct AdamOptions {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f64,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f64,
-    /// Limit of the norm of all gradients together; 0 for none.
+    /// Limit of the joint norm of all gradients; 0 for no clipping.
     pub clip: f64,
-    /// Decay of the running average of the weights; 0: the average is the weights.
+    /// Decay of the running average of the weights; with 0, the average equals the weights.
     pub ema: f64,
 }
 
 impl Default for AdamOptions {
-    /// PyTorch's: learning rate 1e-3, β 0.9 and 0.999, ε 1e-8, nothing else.
+    /// PyTorch's defaults for Adam: learning rate 1e-3, β 0.9 and 0.999, ε 1e-8. No weight decay,
+    /// clipping or running average.
     fn default() -> Self {
         AdamOptions {
             lr: 1e-3,
@@ -40,7 +41,7 @@ impl Default for AdamOptions {
     }
 }
 
-/// Adam with decoupled weight decay (AdamW, Loshchilov and Hutter 2019). Counts its steps.
+/// Adam with decoupled weight decay (AdamW, Loshchilov and Hutter 2019). It counts its own steps.
 ///
 /// ```
 /// use dbvq_wgpu::prelude::*;
@@ -64,13 +65,11 @@ pub struct Adam {
     gpu: Gpu,
     inner: GroupedAdam,
     steps: u32,
-    /// May be changed between steps, to schedule the learning rate; β, ε and weight decay are those
-    /// that it was made with.
-    pub options: AdamOptions,
+    options: AdamOptions,
 }
 
 impl Adam {
-    /// Optimises the parameters of `model`, which become leaves of the tape.
+    /// Makes an optimiser for the parameters of `model`, and makes them leaves of the tape.
     pub fn new(gpu: &Gpu, model: &mut dyn Module, options: AdamOptions) -> Adam {
         let moments = Moments {
             beta1: options.beta1,
@@ -86,12 +85,12 @@ impl Adam {
         }
     }
 
-    /// Takes a step and hands everything recorded to the GPU. Waits only if two earlier steps are
-    /// unfinished.
+    /// Takes one step and submits everything recorded so far to the GPU. Waits only if two earlier
+    /// steps are unfinished.
     ///
     /// # Errors
     /// [`Error::DeviceLost`](crate::error::Error::DeviceLost) or
-    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory), if the driver has reported it.
+    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory), if the driver has reported one.
     pub fn step(&mut self, grads: &Grads) -> Result<()> {
         self.steps += 1;
         let group = Group {
@@ -104,16 +103,21 @@ impl Adam {
         self.gpu.check()
     }
 
-    /// Steps taken.
+    /// Sets the learning rate of the steps that follow.
+    pub fn set_lr(&mut self, lr: f64) {
+        self.options.lr = lr;
+    }
+
+    /// The number of steps taken.
     pub fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// Replaces the parameters of `model`, which has the trained model's structure, by the running
-    /// averages.
+    /// Replaces the parameters of `model` with the running averages. `model` must have the
+    /// structure of the trained model. It shares the averages' memory, so later steps change it too.
     ///
     /// # Panics
-    /// If `model` has a parameter that the trained model has not.
+    /// If `model` has a parameter that the trained model lacks.
     pub fn averages(&self, model: &mut dyn Module) {
         self.inner.averages(model);
     }

@@ -1,5 +1,5 @@
-//! What models are made of: parameters that can be visited, initialisation, the optimiser,
-//! checkpoints.
+//! The building blocks of models: parameters that can be visited, initialisation, layers, the
+//! optimiser, and checkpoints.
 
 pub mod adam;
 pub mod checkpoint;
@@ -15,23 +15,25 @@ use std::path::Path;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Anything with parameters. One visitor serves the optimiser, checkpoints and summaries;
-/// [`module!`](crate::module) writes it.
+/// Anything with parameters. The optimiser, checkpoints and summaries all use one method,
+/// [`Module::visit`], which [`module!`](crate::module) implements.
 pub trait Module {
-    /// Calls `f(path, parameter)` for every parameter, always in the same order. Paths are plain,
-    /// e.g. `blocks.0.conv.weight`. A parameter of more than two dimensions is the kernel of a
-    /// convolution, channels last: `dbvq-wgpu export` turns those, and only those, into PyTorch's
-    /// order.
+    /// Calls `f(path, parameter)` for every parameter, always in the same order. A path is made of
+    /// plain names and indices, e.g. `blocks.0.conv.weight`.
+    ///
+    /// A parameter with more than two dimensions must be a convolution kernel with channels last:
+    /// [`Module::save`], [`Module::load`] and `dbvq-wgpu export` convert those, and only those,
+    /// between this layout and PyTorch's.
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor));
 
-    /// Number of parameters.
+    /// The number of parameters, counting each element of each tensor.
     fn parameters(&mut self) -> usize {
         let mut count = 0;
         self.visit(&mut |_, tensor| count += tensor.count());
         count
     }
 
-    /// Writes the parameters to a safetensors file with PyTorch's layouts; see [`weights::save`].
+    /// Writes the parameters to a safetensors file in PyTorch's layouts; see [`weights::save`].
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -54,8 +56,8 @@ pub trait Module {
     }
 }
 
-/// A field of a [`module!`](crate::module): a module, a parameter, a list or an option of them, or
-/// a number, which is no parameter.
+/// A field of a [`module!`](crate::module): a module, a parameter, a `Vec` or `Option` of them, or
+/// a number or `bool`, which is not a parameter.
 pub trait Field {
     /// Calls `f` for the parameters of the field called `name`.
     fn visit_field(&mut self, name: &str, f: &mut dyn FnMut(&str, &mut Tensor));
@@ -99,7 +101,8 @@ macro_rules! no_parameters {
 
 no_parameters!(bool, u32, u64, usize, f32, f64);
 
-/// A struct whose fields are [`Field`]s, with its [`Module`]: paths are the names of the fields.
+/// Defines a struct whose fields are [`Field`]s, and implements [`Module`] for it. The names of the
+/// fields become the paths.
 ///
 /// ```
 /// use dbvq_wgpu::prelude::*;

@@ -1,4 +1,4 @@
-//! Weights of a model as a safetensors file with PyTorch's names and layouts.
+//! Saves and loads the weights of a model as a safetensors file with PyTorch's names and layouts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use super::Module;
 use crate::error::{Error, Result, excerpt};
 use crate::tensor::{Shape, Tensor};
 
-/// A tensor to write: name, shape, values.
+/// A tensor to write: its name, shape and values.
 pub type Entry = (String, Shape, Vec<f32>);
 
 /// The number format of a file.
@@ -27,10 +27,12 @@ pub enum Format {
     Bf16,
 }
 
-/// PyTorch's dimensions of a parameter, and where its elements lie here, in PyTorch's order.
+/// Returns a parameter's dimensions in PyTorch and, in PyTorch's element order, the index of each
+/// element here.
+///
 /// Convolution kernels, that is, tensors with more than two dimensions, are [taps.., a, b] here and
-/// [b, a, taps..] in PyTorch: b is the output channels of a convolution, the input channels of a
-/// transposed one.
+/// [b, a, taps..] in PyTorch. b is the number of output channels of a convolution, or of input
+/// channels of a transposed convolution.
 fn pytorch_order(dims: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let count = dims.iter().product();
     match dims {
@@ -48,16 +50,16 @@ fn pytorch_order(dims: &[usize]) -> (Vec<usize>, Vec<usize>) {
     }
 }
 
-/// Dimensions and values of a parameter in PyTorch's layout.
+/// Returns the dimensions and values of a parameter in PyTorch's layout.
 pub fn to_pytorch(dims: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
     let (dims, order) = pytorch_order(dims);
     (dims, order.into_iter().map(|at| values[at]).collect())
 }
 
-/// `entries` and `metadata` as a safetensors file.
+/// Returns a safetensors file of `entries` and `metadata`.
 ///
 /// # Errors
-/// safetensors' message.
+/// The message of the `safetensors` crate.
 pub fn serialise(
     entries: &[Entry],
     metadata: HashMap<String, String>,
@@ -98,7 +100,7 @@ fn written(values: &[f32], format: Format) -> Cow<'_, [u8]> {
     }
 }
 
-/// The numbers of a tensor of floats; `None` if it holds something else.
+/// Returns the values of a tensor of floats, or `None` if it is not of floats.
 fn numbers(view: &TensorView) -> Option<Vec<f32>> {
     let bytes = view.data();
     let read = match view.dtype() {
@@ -119,13 +121,27 @@ fn words<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f
 /// Writes the parameters of `model` to `file`.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file, [`Error::Checkpoint`] if two parameters have one path.
+/// [`Error::Io`], naming the file, if it cannot be written; [`Error::Checkpoint`] if two parameters
+/// have the same path; what [`Tensor::read`] returns.
 pub fn save(model: &mut dyn Module, file: &Path, format: Format) -> Result<()> {
     let mut entries: Vec<Entry> = Vec::new();
+    let mut outcome = Ok(());
     model.visit(&mut |path, tensor| {
-        let (dims, values) = to_pytorch(tensor.shape().dims(), &tensor.to_vec());
-        entries.push((path.to_string(), dims.into(), values));
+        let twice = entries.iter().any(|(known, ..)| known == path);
+        match tensor.read() {
+            _ if outcome.is_err() => {}
+            Ok(_) if twice => {
+                let what = format!("two parameters of the model are called {path}");
+                outcome = Err(Error::checkpoint(file, what));
+            }
+            Ok(values) => {
+                let (dims, values) = to_pytorch(tensor.shape().dims(), &values);
+                entries.push((path.to_string(), dims.into(), values));
+            }
+            Err(error) => outcome = Err(error),
+        }
     });
+    outcome?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes =
         serialise(&entries, metadata, format).map_err(|what| Error::checkpoint(file, what))?;
@@ -134,12 +150,13 @@ pub fn save(model: &mut dyn Module, file: &Path, format: Format) -> Result<()> {
     out.commit().map_err(Error::io(file))
 }
 
-/// Reads the parameters of `model` from `file`, which [`save`] or PyTorch wrote, in f32, f16, bf16
-/// or f64. Nothing is changed unless all of them are there.
+/// Reads the parameters of `model` from `file`, as written by [`save`] or PyTorch in f32, f16, bf16
+/// or f64. On an error, the model stays unchanged.
 ///
 /// # Errors
-/// [`Error::Io`] naming the file; [`Error::Checkpoint`] if it is damaged, or lacks a parameter, has
-/// one of another shape, or has a tensor that the model has not.
+/// [`Error::Io`], naming the file, if it cannot be read; [`Error::Checkpoint`] if it is damaged,
+/// lacks a parameter, has one of another shape or not of floats, or has a tensor that the model
+/// lacks.
 pub fn load(model: &mut dyn Module, file: &Path) -> Result<()> {
     let bytes = std::fs::read(file).map_err(Error::io(file))?;
     let bad = |what: String| Error::checkpoint(file, what);
@@ -172,7 +189,7 @@ pub fn load(model: &mut dyn Module, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The values of parameter `path` in our layout.
+/// Returns the values of the parameter at `path`, in the layout of this crate.
 fn parameter(found: &SafeTensors, path: &str, tensor: &Tensor) -> Result<Vec<f32>, String> {
     let view = found
         .tensor(path)

@@ -1,4 +1,4 @@
-//! Kernels from outside of this crate.
+//! Compute kernels from outside this crate.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,18 +7,19 @@ use std::sync::{LazyLock, Mutex};
 use crate::gpu::{Buffer, EntryFacts, GROUPS, Gpu, Origin, Shader, parse};
 use crate::tensor::{Codes, Shape, Tensor};
 
-/// A compute kernel of your own, in WGSL: one entry point that reads some tensors and writes one.
+/// A compute kernel of your own: WGSL with one entry point that reads tensors and writes one.
 ///
-/// Its bindings are in group 0: the inputs in their order (`var<storage, read>`), then the output
-/// (`var<storage, read_write>`), as arrays of `f32`, `vec4<f32>` or, for [`Codes`], `u32`.
-/// Parameters are one `var<immediate>` struct of at most 128 bytes.
+/// Bindings are in group 0, in ascending order: first the inputs (`var<storage, read>`), then the
+/// output (`var<storage, read_write>`). Each is an array of `f32`, `vec4<f32>` or, for [`Codes`],
+/// `u32`. Parameters are one `var<immediate>` of at most 128 bytes.
 ///
-/// The kernel runs with WebGPU's checks: an index out of bounds reads or writes nothing outside of
-/// the binding's memory. They need a device with the driver's bounds checks, as
-/// [`GpuOptions::default`](crate::gpu::GpuOptions) opens it. [`Kernel::trusted`] leaves them out.
+/// The kernel runs with WebGPU's run-time checks: an out-of-bounds index accesses no memory outside
+/// the binding. The checks need a device that was opened with the driver's bounds checks, as
+/// [`GpuOptions::default`](crate::gpu::GpuOptions) does. [`Kernel::trusted`] omits them.
 ///
-/// [`Tensor::with_vjp`] gives the result a gradient, and
-/// [`kernels_test::verify`](crate::kernels_test::verify) checks both against a definition in f64.
+/// The result has no gradient until [`Tensor::with_vjp`] adds one.
+/// [`kernels_test::verify`](crate::kernels_test::verify) checks the result and its gradient against
+/// a definition in f64.
 ///
 /// ```
 /// use dbvq_wgpu::prelude::*;
@@ -41,7 +42,7 @@ use crate::tensor::{Codes, Shape, Tensor};
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// Safe code cannot run unchecked WGSL, replace a built-in kernel or hand it memory:
+/// Safe code cannot run unchecked WGSL, replace a built-in kernel, or pass it raw memory:
 /// ```compile_fail,E0133
 /// let kernel = dbvq_wgpu::ops::Kernel::trusted("");
 /// ```
@@ -61,7 +62,7 @@ pub struct Kernel {
     facts: EntryFacts,
 }
 
-/// What a [`Kernel`] reads: a [`Tensor`] or [`Codes`].
+/// An input of a [`Kernel`]: a [`Tensor`] or [`Codes`].
 pub trait Operand: sealed::Sealed {}
 
 impl Operand for Tensor {}
@@ -95,20 +96,22 @@ mod sealed {
 }
 
 impl Kernel {
-    /// A kernel of this WGSL, which has one entry point.
+    /// Makes a kernel from WGSL with exactly one entry point.
     ///
     /// # Panics
-    /// With naga's message if the WGSL is invalid, and if its bindings are not as described above.
+    /// If the WGSL is invalid (with naga's message), does not have exactly one entry point, or has
+    /// bindings other than [`Kernel`] describes.
     pub fn new(wgsl: &str) -> Kernel {
         Kernel::of(wgsl, Origin::Foreign)
     }
 
-    /// [`Kernel::new`] without WebGPU's checks, on every device.
+    /// Like [`Kernel::new`], but without WebGPU's run-time checks. The kernel runs on every device,
+    /// with or without the driver's bounds checks.
     ///
     /// # Safety
-    /// No invocation may access an element outside of a binding's array or loop without end,
-    /// whatever shapes and parameters the kernel is run with: on CPU drivers it would access the
-    /// memory of this process.
+    /// For all shapes and parameters that the kernel is run with, no invocation may access an
+    /// element outside a binding's array or loop forever. On CPU drivers, such an access reaches
+    /// the memory of this process.
     ///
     /// # Panics
     /// As [`Kernel::new`].
@@ -136,14 +139,16 @@ impl Kernel {
         }
     }
 
-    /// Runs the kernel with an invocation for each element of the output, which has shape `output`
-    /// and no gradient. `global_invocation_id.x` is the element; those beyond the last must do
-    /// nothing.
+    /// Runs the kernel with one invocation per output element and returns the output, which has
+    /// shape `output` and no gradient. `global_invocation_id.x` is the index of the element. The
+    /// last workgroup may have invocations beyond the last element; they must do nothing. A kernel
+    /// without parameters gets `&()`.
     ///
     /// # Panics
-    /// If inputs or parameters do not match the WGSL, if its workgroup has more than one dimension,
-    /// if the output has more elements than 65,535 workgroups, or if the device has no bounds
-    /// checks.
+    /// If the number of inputs or the size of `params` does not match the WGSL, if the workgroup
+    /// has more than one dimension, if the output has more elements than 65,535 workgroups have
+    /// invocations, or if the device has no bounds checks and the kernel is not
+    /// [trusted](Kernel::trusted).
     #[track_caller]
     pub fn run<P: bytemuck::NoUninit>(
         &self,
@@ -169,11 +174,12 @@ impl Kernel {
         self.run_in(gpu, inputs, output, params, [groups as u32, 1, 1])
     }
 
-    /// [`Kernel::run`] in a grid of `groups` workgroups.
+    /// Like [`Kernel::run`], with a grid of `groups` workgroups.
     ///
     /// # Panics
-    /// If inputs or parameters do not match the WGSL, a dimension of the grid is over 65,535, or
-    /// the device has no bounds checks.
+    /// If the number of inputs or the size of `params` does not match the WGSL, if a dimension of
+    /// the grid is over 65,535, or if the device has no bounds checks and the kernel is not
+    /// [trusted](Kernel::trusted).
     #[track_caller]
     pub fn run_in<P: bytemuck::NoUninit>(
         &self,
@@ -229,7 +235,8 @@ fn check_bindings(entry: &str, facts: &EntryFacts, module: &naga::Module) {
     }
 }
 
-/// The shader of a text, made once: pipelines refer to it for as long as the process runs.
+/// Returns the shader of a text, made once and never freed: pipelines refer to it for as long as
+/// the process runs.
 fn interned(wgsl: &str, origin: Origin) -> &'static Shader {
     static KNOWN: LazyLock<Mutex<HashMap<String, &'static Shader>>> = LazyLock::new(Mutex::default);
     let mut hasher = DefaultHasher::new();
@@ -246,7 +253,7 @@ fn interned(wgsl: &str, origin: Origin) -> &'static Shader {
     })
 }
 
-/// A name that lives as long as the process, kept once.
+/// Returns a copy of `name` that lives as long as the process, made once per name.
 fn interned_name(name: &str) -> &'static str {
     static KNOWN: LazyLock<Mutex<HashMap<String, &'static str>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());

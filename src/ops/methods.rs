@@ -1,11 +1,11 @@
-//! Ops as methods of tensors, and operators.
+//! Ops as methods and operators of [`Tensor`].
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Trans, affine, matmul};
 use crate::tensor::{Codes, Tensor};
 
-/// Ops of one tensor as methods: name, and what it computes of each element.
+/// Defines methods for ops of one tensor, from a name and what the op computes for each element.
 macro_rules! unary {
     ($($name:ident: $what:literal,)*) => {
         impl Tensor {
@@ -32,10 +32,10 @@ unary! {
 }
 
 impl Tensor {
-    /// The product of matrices [m, k] and [k, n], or of batches [b, m, k] and [b, k, n].
+    /// The product of two matrices [m, k] and [k, n], or of two batches [b, m, k] and [b, k, n].
     ///
     /// # Panics
-    /// If ranks, batches or inner sizes differ.
+    /// If ranks, batch sizes or inner sizes differ, or the rank is neither 2 nor 3.
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let rank = self.shape().rank();
@@ -64,16 +64,19 @@ impl Tensor {
         super::mse(self, goal)
     }
 
-    /// −ln softmax(x) at `target`, one loss a row: `self` [.., k], `target` [..], result [..].
+    /// −ln softmax(x) at `target`, one loss per row: `self` [n, k], `target` and result `[n]`.
     ///
     /// # Panics
-    /// If shapes do not fit.
+    /// If `self` is not of rank 2, the numbers of rows differ, or a row has over 20,000 entries.
     #[track_caller]
     pub fn cross_entropy(&self, target: &Codes) -> Tensor {
         super::cross_entropy(self, target)
     }
 
-    /// softmax over the last dimension.
+    /// The softmax over the last dimension.
+    ///
+    /// # Panics
+    /// If a row has over 20,000 entries.
     #[track_caller]
     pub fn softmax(&self) -> Tensor {
         super::softmax(self, 1.0)
@@ -108,8 +111,8 @@ impl Tensor {
     }
 }
 
-/// A binary operator on tensors, by value or by reference, and with a number on either side.
-/// Shapes broadcast as in NumPy.
+/// Implements a binary operator for tensors, by value or by reference, and for a tensor and a
+/// number in either order. Shapes broadcast as in NumPy.
 macro_rules! operator {
     ($trait:ident, $method:ident, $op:path, $with_number:ident, $of_number:ident) => {
         impl $trait<&Tensor> for &Tensor {

@@ -2,7 +2,7 @@
 //! sets of images.
 //!
 //! [`FeatureNetwork`] turns images into [`Features`]; [`Statistics`] and [`frechet_distance`] give
-//! FID as pytorch-fid defines it, [`kid`] gives KID as torch-fidelity does. `docs/metrics.md`
+//! FID as pytorch-fid defines it, `kid` gives KID as torch-fidelity does. `docs/metrics.md`
 //! describes how each preprocesses the images, and where to get the weights.
 
 mod cache;
