@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::DeviceFlags;
 use super::reading::ReadingFlags;
@@ -57,8 +58,10 @@ pub(super) struct TrainFlags {
     device: DeviceFlags,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum StageName {
+/// A stage by its name on the command line and in requests of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StageName {
     /// Encoder, codebook, decoder.
     Vqvae,
     /// The diffusion prior on frozen latents.

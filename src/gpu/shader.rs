@@ -18,7 +18,7 @@ pub struct Shader {
 }
 
 /// Who answers for what a shader accesses, and so whether it runs with run-time checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     /// This crate: the conformance suite shows that it stays inside its bindings.
     BuiltIn,

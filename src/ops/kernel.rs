@@ -1,7 +1,6 @@
 //! Compute kernels from outside this crate.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{LazyLock, Mutex};
 
 use crate::gpu::{Buffer, EntryFacts, GROUPS, Gpu, Origin, Shader, parse};
@@ -120,9 +119,29 @@ impl Kernel {
         Kernel::of(wgsl, Origin::Trusted)
     }
 
+    /// The kernel of a text, made once: pipelines refer to it for as long as the process runs, and an
+    /// op may ask for its kernel each time it runs.
     fn of(wgsl: &str, origin: Origin) -> Kernel {
-        let shader = interned(wgsl, origin);
-        let parsed = parse(shader).unwrap_or_else(|message| panic!("{message}"));
+        type Key = (String, Origin);
+        static KNOWN: LazyLock<Mutex<HashMap<Key, Kernel>>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+        let key = (wgsl.to_string(), origin);
+        if let Some(kernel) = known.get(&key) {
+            return kernel.clone();
+        }
+        let kernel = Kernel::made(wgsl, origin, known.len());
+        known.insert(key, kernel.clone());
+        kernel
+    }
+
+    fn made(wgsl: &str, origin: Origin, number: usize) -> Kernel {
+        let shader = Shader {
+            name: leaked(&format!("own {number}")),
+            source: leaked(wgsl),
+            instead: None,
+            origin,
+        };
+        let parsed = parse(&shader).unwrap_or_else(|message| panic!("{message}"));
         let (entry, facts) = match parsed.entries.iter().next() {
             Some(found) if parsed.entries.len() == 1 => found,
             _ => panic!(
@@ -131,10 +150,9 @@ impl Kernel {
             ),
         };
         check_bindings(entry, facts, &parsed.module);
-        let entry = interned_name(entry);
         Kernel {
-            shader,
-            entry,
+            shader: Box::leak(Box::new(shader)),
+            entry: leaked(entry),
             facts: facts.clone(),
         }
     }
@@ -235,29 +253,6 @@ fn check_bindings(entry: &str, facts: &EntryFacts, module: &naga::Module) {
     }
 }
 
-/// Returns the shader of a text, made once and never freed: pipelines refer to it for as long as
-/// the process runs.
-fn interned(wgsl: &str, origin: Origin) -> &'static Shader {
-    static KNOWN: LazyLock<Mutex<HashMap<String, &'static Shader>>> = LazyLock::new(Mutex::default);
-    let mut hasher = DefaultHasher::new();
-    (wgsl, origin == Origin::Trusted).hash(&mut hasher);
-    let name = format!("own {:016x}", hasher.finish());
-    let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
-    known.entry(name).or_insert_with_key(|name| {
-        Box::leak(Box::new(Shader {
-            name: Box::leak(name.clone().into_boxed_str()),
-            source: Box::leak(wgsl.to_string().into_boxed_str()),
-            instead: None,
-            origin,
-        }))
-    })
-}
-
-/// Returns a copy of `name` that lives as long as the process, made once per name.
-fn interned_name(name: &str) -> &'static str {
-    static KNOWN: LazyLock<Mutex<HashMap<String, &'static str>>> = LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
-    known
-        .entry(name.to_string())
-        .or_insert_with_key(|name| Box::leak(name.clone().into_boxed_str()))
+fn leaked(text: &str) -> &'static str {
+    Box::leak(text.to_string().into_boxed_str())
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::train::StageName;
 use crate::config::Stage;
 
 /// A kernel at one shape, or a training step. Batches are named `n`, activations are [n, h, w, c].
@@ -73,31 +74,6 @@ pub enum Work {
         w: usize,
         c: usize,
     },
-}
-
-/// A stage by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageName {
-    /// VQ-VAE.
-    Vqvae,
-    /// Diffusion prior.
-    Prior,
-    /// PixelCNN.
-    Pixelcnn,
-    /// VQ-VAE and prior.
-    Joint,
-}
-
-impl From<StageName> for Stage {
-    fn from(name: StageName) -> Stage {
-        match name {
-            StageName::Vqvae => Stage::VqVae,
-            StageName::Prior => Stage::Prior,
-            StageName::Pixelcnn => Stage::PixelCnn,
-            StageName::Joint => Stage::Joint,
-        }
-    }
 }
 
 /// Which part of an op is measured.
